@@ -1,0 +1,1 @@
+"""Measures of quality and rate for panoramas, on what a viewer sees."""

@@ -1,0 +1,1 @@
+"""The sphere: projections, padding and weights for equirectangular panoramas."""
