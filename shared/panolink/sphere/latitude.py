@@ -1,7 +1,7 @@
 """Latitudes of the rows of an equirectangular grid, and the weights that follow from them.
 
-A row at latitude φ covers cos(φ) of the area that a row at the equator covers: whatever is averaged or ranked over
-a panorama (pixels or tokens) has to be weighted by it.
+A row at latitude φ covers cos(φ) of the area that a row at the equator covers: whatever is averaged or ranked
+over a panorama (pixels or tokens) has to be weighted by it.
 """
 
 import torch

@@ -1,10 +1,10 @@
 """What a viewer sees: 14 perspective views of an equirectangular panorama.
 
-The protocol of Li et al. 2022 (LIC360), on which every published viewport figure rests: yaw {−90, 0, 90, 180}° ×
-pitch {0, +45, −45}°, and both poles; gnomonic projection, 90° wide, 256×171 px, bilinear.
+The protocol of Li et al. 2022 (LIC360): yaw {−90, 0, 90, 180}° × pitch {0, +45, −45}°, and both poles;
+gnomonic projection, 90° wide, 256×171 px, bilinear.
 
-Axes: longitude grows to the right, latitude upwards, both 0 in the middle of the panorama. Pixel centres lie at
-integers, so the middle of n pixels is (n − 1)/2, in a view as in the panorama.
+Axes: longitude grows to the right, latitude upwards, both 0 in the middle of the panorama. Pixel centres lie
+at integers, so the middle of n pixels is (n − 1)/2, in a view as in the panorama.
 """
 
 from functools import lru_cache
@@ -38,7 +38,7 @@ def viewports(images: Tensor) -> Tensor:
     """
     if images.dtype != torch.float64:
         images = images.float()
-    batch, channels, height, width = images.shape
+    batch, _, height, width = images.shape
     grid = _sampling_grid(height, width, images.device).to(images.dtype)
     wrapped = F.pad(images, (1, 1, 0, 0), mode="circular")
     views = F.grid_sample(
@@ -48,7 +48,7 @@ def viewports(images: Tensor) -> Tensor:
 
 
 def view_coordinates(yaw: float, pitch: float) -> tuple[Tensor, Tensor]:
-    """Longitude and latitude, in radians, that each pixel of one view looks at: two float64 `(171, 256)` tensors.
+    """Longitude and latitude, in radians, that each pixel of one view looks at: two float64 `(171, 256)`.
 
     `yaw` and `pitch` are in degrees. Longitude is not wrapped: it lies within ±180° of `yaw`.
     """
@@ -63,7 +63,7 @@ def view_coordinates(yaw: float, pitch: float) -> tuple[Tensor, Tensor]:
 
 @lru_cache(maxsize=16)
 def _sampling_grid(height: int, width: int, device: torch.device) -> Tensor:
-    """Coordinates for `grid_sample` on the panorama with one wrapped column on each side: `(1, 14·171, 256, 2)`."""
+    """Coordinates on the panorama with one wrapped column on each side: `(1, 14·171, 256, 2)` in [−1, 1]."""
     # Kept for later calls, which may need gradients: an inference tensor could not serve those.
     with torch.inference_mode(False):
         coordinates = [view_coordinates(yaw, pitch) for yaw, pitch in DIRECTIONS]
