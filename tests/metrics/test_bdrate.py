@@ -31,7 +31,7 @@ def test_interpolation_is_straight_over_log_rate_and_never_overshoots():
     assert quality_at(math.sqrt(0.1 * 0.4), [0.1, 0.4], [20.0, 26.0]) == pytest.approx(23.0)
     bpp, quality = [0.05, 0.1, 0.11, 0.8], [20.0, 20.1, 30.0, 30.2]
     steep = [quality_at(rate, bpp, quality) for rate in np.linspace(0.06, 0.79, 50)]
-    assert steep == sorted(steep) and 20 < steep[0] and steep[-1] < 30.2
+    assert steep == sorted(steep) and steep[0] > 20 and steep[-1] < 30.2
 
 
 def test_outside_the_measured_range():

@@ -31,7 +31,7 @@ def bd_rate(anchor_bpp: Points, anchor_quality: Points, bpp: Points, quality: Po
 
 
 def bd_quality(anchor_bpp: Points, anchor_quality: Points, bpp: Points, quality: Points) -> float:
-    """Mean difference in quality at equal rate (BD-PSNR), in the unit of quality; the rest as for `bd_rate`."""
+    """Mean difference in quality at equal rate (BD-PSNR), in its unit; the rest as for `bd_rate`."""
     return _mean_difference(_curve(_log(anchor_bpp), anchor_quality), _curve(_log(bpp), quality))
 
 

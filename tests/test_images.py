@@ -1,0 +1,197 @@
+import io
+import struct
+import threading
+import warnings
+import zlib
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from panolink.errors import ImageError, LimitError
+from panolink.images import Failure, Panorama, encode_png, load_panorama, panoramas_in, save_image
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (16, 32, 3), dtype=np.uint8)
+
+
+def encoded(image: Image.Image | np.ndarray, format: str = "PNG", **options: object) -> bytes:
+    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says it is large, and holds nothing."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+def write_video(path: Path, *, width: int = 64, height: int = 32, frames: int = 3) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for i in range(frames):
+            pixels = np.full((height, width, 3), 60 * i, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "BMP", "TIFF", "PPM"])
+def test_lossless_formats_come_back_exactly(format: str):
+    options = {"lossless": True} if format == "WEBP" else {}
+    loaded = load_panorama(encoded(PICTURE, format, **options))
+    assert loaded.dtype == np.uint8 and loaded.flags.writeable
+    assert np.array_equal(loaded, PICTURE)
+
+
+@pytest.mark.parametrize(
+    "source, reason",
+    [
+        (b"", "empty"),
+        (b"GET / HTTP/1.1\r\n\r\n", "not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 16\n%%EndComments\n", "not an image"),
+        (encoded(PICTURE)[:-200], "truncated"),
+        (encoded(PICTURE, "JPEG")[:-200], "truncated"),
+        (encoded(PICTURE[:1, :1]), "1×1"),
+        (encoded(PICTURE[:, :20]), "20×16 is not 2:1"),
+    ],
+)
+def test_pictures_that_cannot_be_used(source: bytes, reason: str):
+    with pytest.raises(ImageError, match=reason) as caught:
+        load_panorama(source, name="holiday.jpg")
+    assert str(caught.value).startswith("holiday.jpg: ") and "\n" not in str(caught.value)
+
+
+def test_two_pixels_off_are_rounding():
+    assert load_panorama(encoded(PICTURE[:, :31])).shape == (16, 31, 3)
+
+
+def test_any_aspect_where_the_caller_says_so():
+    assert load_panorama(encoded(PICTURE[:, :20]), allow_any_aspect=True).shape == (16, 20, 3)
+    with pytest.raises(ImageError, match="too small"):
+        load_panorama(encoded(PICTURE[:1, :1]), allow_any_aspect=True)
+
+
+def test_sizes_are_checked_before_pixels_are_decoded():
+    with warnings.catch_warnings(), pytest.raises(LimitError, match="20000×10000"):
+        warnings.simplefilter("error")
+        load_panorama(png_header(20_000, 10_000))
+    # Under the limit, and past the point where Pillow alone would warn: only the missing pixels are an error.
+    with warnings.catch_warnings(), pytest.raises(ImageError, match="truncated"):
+        warnings.simplefilter("error")
+        load_panorama(png_header(14_000, 7_000), max_pixels=100_000_000)
+    with pytest.raises(LimitError, match="32×16 pixels is more than the 511 allowed"):
+        load_panorama(encoded(PICTURE), max_pixels=511)
+
+
+def test_the_limit_of_pillow_is_left_as_it_was():
+    before = Image.MAX_IMAGE_PIXELS
+    threads = [threading.Thread(target=load_panorama, args=(encoded(PICTURE),)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_sixteen_bits_are_scaled_to_eight():
+    deep = np.linspace(0, 65535, 32 * 16).reshape(16, 32).astype(np.uint16)
+    loaded = load_panorama(encoded(Image.fromarray(deep)))
+    assert loaded[0, 0].tolist() == [0, 0, 0] and loaded[-1, -1].tolist() == [255, 255, 255]
+    assert np.abs(loaded[..., 0] - deep / 257).max() <= 0.5
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "1", "RGBA"])
+def test_modes_become_rgb(mode: str):
+    image = Image.fromarray(PICTURE).convert(mode)
+    expected = np.asarray(image.convert("RGB"))
+    assert np.array_equal(load_panorama(encoded(image)), expected)
+
+
+def test_cmyk():
+    grey = Image.new("RGB", (32, 16), (200, 100, 50)).convert("CMYK")
+    loaded = load_panorama(encoded(grey, "JPEG", quality=100)).astype(int)
+    assert np.abs(loaded - [200, 100, 50]).max() <= 4
+
+
+def test_alpha_is_laid_on_black():
+    image = Image.new("RGBA", (32, 16), (200, 100, 50, 0))
+    image.putpixel((3, 4), (200, 100, 50, 255))
+    loaded = load_panorama(encoded(image))
+    assert loaded[4, 3].tolist() == [200, 100, 50] and loaded.sum() == 350
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 3, 4, 5, 6, 7, 8])
+def test_exif_orientation_turns_the_picture_upright(orientation: int):
+    back = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = Image.fromarray(PICTURE)
+    if orientation in back:
+        stored = stored.transpose(back[orientation])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert np.array_equal(load_panorama(encoded(stored, exif=exif)), PICTURE)
+
+
+def test_paths(tmp_path: Path):
+    save_image(PICTURE, tmp_path / "new" / "a.png")
+    assert np.array_equal(load_panorama(tmp_path / "new" / "a.png"), PICTURE)
+    assert np.array_equal(load_panorama(str(tmp_path / "new" / "a.png")), PICTURE)
+    assert np.array_equal(load_panorama(encode_png(PICTURE)), PICTURE)
+    with pytest.raises(ImageError, match="no such file"):
+        load_panorama(tmp_path / "absent.png")
+    with pytest.raises(ImageError, match="a folder"):
+        load_panorama(tmp_path)
+    with pytest.raises(ImageError, match=r"unknown image extension '\.xyz'"):
+        save_image(PICTURE, tmp_path / "a.xyz")
+    with pytest.raises(ImageError, match="cannot be written"):
+        save_image(PICTURE, tmp_path / "new" / "a.png" / "b.png")
+
+
+def test_a_bad_file_does_not_stop_the_rest(tmp_path: Path):
+    save_image(PICTURE, tmp_path / "1.png")
+    (tmp_path / "2.png").write_bytes(b"nonsense")
+    write_video(tmp_path / "3.mp4")
+    (tmp_path / "4.mp4").write_bytes(b"nonsense")
+    save_image(PICTURE, tmp_path / "5.webp")
+    (tmp_path / "notes.txt").write_text("not looked at")
+    found = list(panoramas_in([tmp_path, tmp_path / "absent.jpg"]))
+    names = [Path(item.name).name for item in found]
+    assert names == ["1.png", "2.png", "3.mp4#0", "3.mp4#1", "3.mp4#2", "4.mp4", "5.webp", "absent.jpg"]
+    failed = [Path(item.name).name for item in found if isinstance(item, Failure)]
+    assert failed == ["2.png", "4.mp4", "absent.jpg"]
+
+
+def test_frames_of_a_video(tmp_path: Path):
+    write_video(tmp_path / "walk.mp4")
+    frames = list(panoramas_in([tmp_path / "walk.mp4"]))
+    assert all(isinstance(frame, Panorama) and frame.array.shape == (32, 64, 3) for frame in frames)
+    levels = [frame.array.mean() for frame in frames if isinstance(frame, Panorama)]
+    assert levels == pytest.approx([0, 60, 120], abs=8)
+
+
+def test_videos_that_cannot_be_used(tmp_path: Path):
+    write_video(tmp_path / "square.mp4", width=64, height=64)
+    (item,) = panoramas_in([tmp_path / "square.mp4"])
+    assert isinstance(item, Failure) and "64×64 is not 2:1" in str(item.error)
+    (item,) = panoramas_in([tmp_path / "absent.mp4"])
+    assert isinstance(item, Failure) and "absent.mp4" in str(item.error)
+
+
+def test_an_empty_folder_says_so(tmp_path: Path):
+    (item,) = panoramas_in([tmp_path])
+    assert isinstance(item, Failure) and "no images or videos" in str(item.error)
