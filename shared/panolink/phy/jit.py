@@ -1,0 +1,21 @@
+"""How the numba kernels of the PHY are compiled."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+
+
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile `function` with numba: no GIL, cached on disk where a place for the cache can be written.
+
+    numba looks for a writable place itself (`NUMBA_CACHE_DIR`, the package's folder, the user's cache
+    folder). In a container with a read-only root there may be none; then kernels are compiled at each start
+    (seconds) instead of failing. Kernels are given finite numbers only, so NaN and signed zeros need no care
+    (`nnan`, `nsz`): that is what lets LLVM turn comparisons into vector minima.
+    """
+    options: dict[str, Any] = {"nogil": True, "fastmath": {"nnan", "nsz", "contract"}, "error_model": "numpy"}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # "cannot cache function: no locator available"
+        return numba.njit(cache=False, **options)(function)

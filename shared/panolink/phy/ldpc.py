@@ -1,0 +1,186 @@
+"""5G NR LDPC codes: lifted base graph, rate matching, and an encoder (TS 38.212 §5.2.2, §5.3.2, §5.4.2).
+
+The parity-check matrix is a grid of z × z circulants: an edge (row r, column c, shift s) says that check r·z
++ i sees bit c·z + (i + s) mod z. Encoder and decoder work on whole circulants, z bits at a time, and never
+build the matrix.
+
+A word before rate matching, in columns of z bits:
+
+    | k information bits | fillers (0) | 4 core parities | one parity per further row |
+      └ the first 2·z bits are never sent; neither are fillers
+
+The base graphs' tables are package data of `sionna-no-rt`; reading them imports none of its code.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from importlib.resources import files
+from typing import Literal
+
+import numpy as np
+
+from panolink.phy.jit import kernel
+
+BaseGraph = Literal[1, 2]
+
+_CORE_ROWS = 4
+# Lifting sizes by set index i_LS: a·2^j ≤ 384, TS 38.212 table 5.3.2-1
+_LIFTING_SETS = [[a << j for j in range(8) if a << j <= 384] for a in (2, 3, 5, 7, 9, 11, 13, 15)]
+
+
+@dataclass(frozen=True, eq=False)
+class LiftedGraph:
+    """A base graph with its shifts for lifting size z. Edges are sorted by row, then by column.
+
+    first_edge : int32 (rows + 1,), where each row's edges start.
+    columns, shifts : int32 (edges,).
+    """
+
+    z: int
+    info_columns: int
+    first_edge: np.ndarray
+    columns: np.ndarray
+    shifts: np.ndarray
+
+    @property
+    def rows(self) -> int:
+        """Rows of circulants: 46 or 42."""
+        return self.first_edge.size - 1
+
+    @property
+    def width(self) -> int:
+        """Columns of circulants: 68 or 52."""
+        return self.info_columns + self.rows
+
+
+@lru_cache
+def _base_graph_table(number: BaseGraph) -> np.ndarray:
+    """One line per edge: row, column, the shift for each i_LS. int32 (edges, 10), sorted by row, column."""
+    text = files("sionna").joinpath(f"phy/fec/ldpc/codes/5G_bg{number}.csv").read_text()
+    edges, row = [], 0
+    for line in text.splitlines()[2:]:
+        first, *rest = line.split(";")
+        row = int(first) if first else row  # the row number stands on its first line only
+        edges.append([row, *map(int, rest)])
+    edges.sort()
+    return np.array(edges, np.int32)
+
+
+@lru_cache
+def lifted_graph(number: BaseGraph, z: int) -> LiftedGraph:
+    """Base graph 1 or 2 lifted by z, which must be one of TS 38.212's lifting sizes."""
+    table = _base_graph_table(number)
+    i_ls = next(i for i, sizes in enumerate(_LIFTING_SETS) if z in sizes)
+    rows = int(table[-1, 0]) + 1
+    return LiftedGraph(
+        z=z,
+        info_columns=22 if number == 1 else 10,
+        first_edge=np.searchsorted(table[:, 0], np.arange(rows + 1)).astype(np.int32),
+        columns=np.ascontiguousarray(table[:, 1]),
+        shifts=np.ascontiguousarray(table[:, 2 + i_ls] % z),
+    )
+
+
+@dataclass(frozen=True)
+class LdpcCode:
+    """A code of k information and n transmitted bits; `bits_per_symbol` sets the bit interleaver (§5.4.2.2).
+
+    12 ≤ k ≤ 8448 (base graph 1) or 3840 (2), k < n ≤ 5·k, n a multiple of `bits_per_symbol`:
+    `SegmentFormat.blocks` sees to all of this.
+    """
+
+    k: int
+    n: int
+    bits_per_symbol: int
+
+    @cached_property
+    def base_graph(self) -> BaseGraph:
+        """The choice of §7.2.2."""
+        rate = self.k / self.n
+        return 2 if self.k <= 292 or (self.k <= 3824 and rate <= 0.67) or rate <= 0.25 else 1
+
+    @cached_property
+    def graph(self) -> LiftedGraph:
+        """The graph with the smallest lifting size that has room for k bits."""
+        columns = 22
+        if self.base_graph == 2:
+            columns = 10 if self.k > 640 else 9 if self.k > 560 else 8 if self.k > 192 else 6
+        sizes = (z for sizes in _LIFTING_SETS for z in sizes if columns * z >= self.k)
+        return lifted_graph(self.base_graph, min(sizes))
+
+    @property
+    def filler(self) -> int:
+        """Information bits that are known to be 0 and not sent."""
+        return self.graph.info_columns * self.graph.z - self.k
+
+    @cached_property
+    def active_rows(self) -> int:
+        """Rows of circulants that matter: those above hold parities of which no bit is sent."""
+        sent_up_to = 2 * self.graph.z + self.n + self.filler
+        return max(_CORE_ROWS, -(-sent_up_to // self.graph.z) - self.graph.info_columns)
+
+    def sent_positions(self) -> np.ndarray:
+        """Place in the word before rate matching of each transmitted bit. int64 (n,)."""
+        order = np.arange(self.n).reshape(self.bits_per_symbol, -1).T.ravel()  # write rows, read columns
+        positions = 2 * self.graph.z + order
+        return positions + np.where(positions >= self.k, self.filler, 0)
+
+    def encode(self, bits: np.ndarray) -> np.ndarray:
+        """Information bits uint8 (blocks, k) → transmitted bits uint8 (blocks, n)."""
+        words = self.encode_words(bits)
+        return words[:, self.sent_positions()]
+
+    def encode_words(self, bits: np.ndarray) -> np.ndarray:
+        """Information bits uint8 (blocks, k) → words uint8 (blocks, width·z); inactive parities are 0."""
+        graph = self.graph
+        words = np.zeros((bits.shape[0], graph.width * graph.z), np.uint8)
+        words[:, : self.k] = bits
+        for word in words.reshape(-1, graph.width, graph.z):
+            _encode(word, graph.first_edge, graph.columns, graph.shifts, graph.info_columns, self.active_rows)
+        return words
+
+
+@lru_cache(maxsize=4096)
+def ldpc_code(k: int, n: int, bits_per_symbol: int) -> LdpcCode:
+    """A code, kept: what it derives from its three numbers is derived once."""
+    return LdpcCode(k, n, bits_per_symbol)
+
+
+@kernel
+def _add_rotated(target: np.ndarray, source: np.ndarray, shift: int) -> None:
+    """target[i] ^= source[(i + shift) mod z]."""
+    split = source.size - shift
+    for part, rotated in ((target[:split], source[shift:]), (target[split:], source[:shift])):
+        for i in range(part.size):
+            part[i] ^= rotated[i]
+
+
+@kernel
+def _encode(
+    word: np.ndarray, first: np.ndarray, columns: np.ndarray, shifts: np.ndarray, info: int, rows: int
+) -> None:
+    """Fill in the parities of `word`, uint8 (width, z), whose information columns are set and the rest 0.
+
+    The first parity column stands in three of the four core rows, twice with the same shift; the other core
+    parities stand twice each, unshifted. So the sum of the core rows leaves that column alone, and every
+    other parity follows from one row in which nothing else is unknown.
+    """
+    z = word.shape[1]
+    total = np.zeros(z, np.uint8)
+    shift = 0
+    for row in range(4):
+        for e in range(first[row], first[row + 1]):
+            if columns[e] < info:
+                _add_rotated(total, word[columns[e]], shifts[e])
+            elif columns[e] == info and (row == 1 or row == 2):  # base graph 1: row 1, base graph 2: row 2
+                shift = shifts[e]
+    _add_rotated(word[info], total, (z - shift) % z)
+    for row in range(rows):
+        parity = info + row
+        if row < 4:
+            if row == 2:
+                continue
+            parity = info + (row + 1 if row < 2 else row)
+        for e in range(first[row], first[row + 1]):
+            if columns[e] != parity:
+                _add_rotated(word[parity], word[columns[e]], shifts[e])

@@ -1,0 +1,171 @@
+"""What a segment of a burst looks like: modulation, code rate, payload, and the lengths that follow.
+
+Nothing here computes on signals; services use these values to describe a burst on the wire.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from functools import cached_property
+from typing import NamedTuple, NoReturn
+
+from panolink.errors import SignalError
+
+CRC_BITS = 24
+MAX_PAYLOAD_BYTES = 65_536
+MIN_CODE_RATE, MAX_CODE_RATE = 1 / 5, 23 / 25  # mother rate of base graph 2; NR stops at 948/1024
+
+_BG2_MAX_BITS, _BG1_MAX_BITS = 3824, 8448  # information bits of one code block, TS 38.212 §5.2.2
+_BG2_MAX_RATE = 0.67
+
+
+class Modulation(StrEnum):
+    """Square QAM with the Gray labels of TS 38.211 §5.1, unit mean power."""
+
+    QPSK = "qpsk"
+    QAM16 = "16qam"
+    QAM64 = "64qam"
+
+    @property
+    def bits(self) -> int:
+        """Bits per symbol: 2, 4 or 6."""
+        return {"qpsk": 2, "16qam": 4, "64qam": 6}[self.value]
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise SignalError(f"unknown modulation {value!r}; allowed: {', '.join(cls)}")
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A modulation and a code rate.
+
+    Parameters
+    ----------
+    modulation : Modulation or its name.
+    code_rate : information bits ÷ coded bits, 1/5 … 0.92. Rounded to the nearest fraction with a denominator
+        of at most 1024 (as NR's rates are), so that a rate which crossed the wire as float32 still means the
+        same lengths.
+
+    Raises
+    ------
+    SignalError : modulation unknown or rate out of range.
+    """
+
+    modulation: Modulation
+    code_rate: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "modulation", Modulation(self.modulation))
+        if not MIN_CODE_RATE - 1e-6 <= self.code_rate <= MAX_CODE_RATE + 1e-6:  # false for NaN, too
+            raise SignalError(f"code rate {self.code_rate} is not in {MIN_CODE_RATE:g} … {MAX_CODE_RATE:g}")
+        object.__setattr__(self, "code_rate", float(self.fraction))
+
+    @property
+    def fraction(self) -> Fraction:
+        """The code rate, exactly."""
+        return Fraction(self.code_rate).limit_denominator(1024)
+
+    @property
+    def bits_per_symbol(self) -> float:
+        """Information bits per channel use, without the CRC."""
+        return self.modulation.bits * self.code_rate
+
+    def __str__(self) -> str:
+        return f"{self.modulation} {self.fraction}"
+
+
+class CodeBlocks(NamedTuple):
+    """A segment's code blocks: `count` blocks of `k` information bits in `n` coded bits each."""
+
+    count: int
+    k: int
+    n: int
+
+
+@dataclass(frozen=True)
+class SegmentFormat:
+    """One segment: a payload of known length, a CRC-24 over it, and its protection.
+
+    The length travels in the format, beside the symbols and not in them: a segment read with another length
+    has another number of symbols and is refused.
+
+    Raises
+    ------
+    SignalError : payload_bytes is not in 1 … 65536.
+    """
+
+    payload_bytes: int
+    scheme: Scheme
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.payload_bytes <= MAX_PAYLOAD_BYTES:
+            raise SignalError(f"segment of {self.payload_bytes} bytes; allowed: 1 … {MAX_PAYLOAD_BYTES}")
+
+    @cached_property
+    def blocks(self) -> CodeBlocks:
+        """Payload and CRC, cut into equal code blocks (the last one zero-padded) and rate-matched.
+
+        Up to rate 0.67 blocks hold at most 3824 bits, so that base graph 2 serves them; above it 8448 (base
+        graph 1). `n` is rounded up to whole symbols, unless that asks for more bits than the mother code has.
+        """
+        bits = 8 * self.payload_bytes + CRC_BITS
+        limit = _BG2_MAX_BITS if self.scheme.code_rate <= _BG2_MAX_RATE else _BG1_MAX_BITS
+        count = -(-bits // limit)
+        k = -(-bits // count)
+        per_symbol = self.scheme.modulation.bits
+        n = -(-k // (self.scheme.fraction * per_symbol)) * per_symbol
+        return CodeBlocks(count, k, n if n <= 5 * k else n - per_symbol)
+
+    @property
+    def symbols(self) -> int:
+        """Channel uses of the segment."""
+        return self.blocks.count * self.blocks.n // self.scheme.modulation.bits
+
+
+def default_schemes() -> dict[str, tuple[Scheme, ...]]:
+    """Protection by layer name; of several schemes the first, strongest one is for the layer's first slices.
+
+    Measured on interleaved Rayleigh fading with segments of 330 bytes, all of 80 arrive from: header and mask
+    −2 dB, indices −1 dB, first half of the features 4 dB, second half 9 dB. Detail comes with the channel,
+    and the picture never waits for it.
+    """
+    guarded = (Scheme(Modulation.QPSK, 1 / 5),)
+    return {
+        "header": guarded,
+        "mask": guarded,
+        "indices": (Scheme(Modulation.QPSK, 1 / 4),),
+        "features": (Scheme(Modulation.QPSK, 1 / 2), Scheme(Modulation.QAM16, 1 / 2)),
+    }
+
+
+def assign_formats(
+    slices: Sequence[tuple[str, int]], schemes: Mapping[str, Sequence[Scheme]] | None = None
+) -> list[SegmentFormat]:
+    """Give every slice of a packet its segment format.
+
+    Parameters
+    ----------
+    slices : (layer name, payload bytes) in packet order.
+    schemes : layer name → schemes, strongest first; a layer with g schemes is cut into g runs of about as
+        many bytes.
+        None: `default_schemes()`.
+
+    Raises
+    ------
+    SignalError : a layer without a scheme, or a payload length out of range.
+    """
+    schemes = default_schemes() if schemes is None else schemes
+    totals: dict[str, int] = {}
+    for layer, size in slices:
+        if not schemes.get(layer):
+            raise SignalError(f"no scheme for layer {layer!r}; there are schemes for {', '.join(schemes)}")
+        totals[layer] = totals.get(layer, 0) + size
+    formats, before = [], dict.fromkeys(totals, 0)
+    for layer, size in slices:
+        grades = schemes[layer]
+        grade = len(grades) * before[layer] // max(totals[layer], 1)
+        formats.append(SegmentFormat(size, grades[grade]))
+        before[layer] += size
+    return formats

@@ -1,0 +1,136 @@
+"""From payloads to the symbols of a burst, and back.
+
+payload ─ + CRC-24 ─ code blocks ─ LDPC ─ whitening ─ mapper ─┐
+payload ─ …                                                  ─┼─ interleaver ─▶ symbols
+payload ─ …                                                  ─┘
+"""
+
+from collections.abc import Iterable, Sequence
+from math import isfinite
+
+import numpy as np
+
+from panolink.errors import SignalError
+from panolink.phy.channel import finite_complex
+from panolink.phy.crc import crc24
+from panolink.phy.decoding import Decoder, decoder_for, parallel
+from panolink.phy.interleaving import interleaver, whitening
+from panolink.phy.ldpc import LdpcCode, ldpc_code
+from panolink.phy.modulation import demap, map_bits
+from panolink.phy.schemes import CRC_BITS, Scheme, SegmentFormat
+
+_NOISE_FLOOR = 1e-6  # N0 is taken for at least −60 dB: an ideal channel says 0
+
+
+def modulate(payloads: Sequence[bytes], formats: Sequence[SegmentFormat]) -> np.ndarray:
+    """The symbols of a burst that carries one segment per payload.
+
+    Returns
+    -------
+    complex64 (n,) with n the sum of the formats' `symbols`; unit mean power, interleaved over the burst.
+
+    Raises
+    ------
+    SignalError : as many formats as payloads are needed, each of its payload's length.
+    """
+    if len(payloads) != len(formats):
+        raise SignalError(f"{len(payloads)} payloads but {len(formats)} segment formats")
+    for i, (payload, fmt) in enumerate(zip(payloads, formats, strict=True)):
+        if len(payload) != fmt.payload_bytes:
+            raise SignalError(f"payload {i} has {len(payload)} bytes, its format says {fmt.payload_bytes}")
+    segments = parallel(lambda pair: _modulate_segment(*pair), zip(payloads, formats, strict=True))
+    ordered = np.concatenate([np.empty(0, np.complex64), *segments])
+    symbols = np.empty_like(ordered)
+    symbols[interleaver(ordered.size)] = ordered
+    return symbols
+
+
+def demodulate(
+    symbols: np.ndarray,
+    *,
+    csi: np.ndarray,
+    coherence_symbols: int,
+    noise_variance: float,
+    formats: Sequence[SegmentFormat],
+    device: str = "cpu",
+    decoder: Decoder | None = None,
+) -> list[bytes | None]:
+    """The payloads of a burst; None where a segment's CRC failed.
+
+    Parameters
+    ----------
+    symbols : received y = h·x + n, complex64 (n,).
+    csi : h of each coherence block, complex64 (⌈n / coherence_symbols⌉,); 0 marks a block as lost.
+    noise_variance : N0 ≥ 0, the variance of the complex noise (N0/2 per real dimension).
+    device, decoder : where LDPC decoding runs, see `decoder_for`; a decoder goes before a device.
+
+    Raises
+    ------
+    SignalError : numbers that are not finite, lengths that do not fit the formats, N0 negative.
+    """
+    symbols, csi = finite_complex(symbols, "symbols"), finite_complex(csi, "csi")
+    expected = sum(fmt.symbols for fmt in formats)
+    if symbols.size != expected:
+        raise SignalError(f"burst of {symbols.size} symbols; its {len(formats)} segments make {expected}")
+    if coherence_symbols < 1:
+        raise SignalError(f"coherence_symbols is {coherence_symbols}; allowed: 1 and above")
+    if csi.size != -(-expected // coherence_symbols):
+        raise SignalError(
+            f"{csi.size} channel gains for {expected} symbols in blocks of {coherence_symbols}; "
+            f"expected {-(-expected // coherence_symbols)}"
+        )
+    if not (isfinite(noise_variance) and noise_variance >= 0):
+        raise SignalError(f"noise_variance is {noise_variance}; allowed: 0 and above, finite")
+
+    places = interleaver(expected)
+    ordered, gains = symbols[places], csi[places // coherence_symbols]
+    ends = np.cumsum([fmt.symbols for fmt in formats], dtype=np.int64)
+
+    def soft_bits(item: tuple[int, SegmentFormat]) -> np.ndarray:
+        i, fmt = item
+        mine = slice(int(ends[i]) - fmt.symbols, int(ends[i]))
+        llr = demap(ordered[mine], gains[mine], max(noise_variance, _NOISE_FLOOR), fmt.scheme.modulation)
+        return (llr * _signs(llr.size)).reshape(fmt.blocks.count, fmt.blocks.n)
+
+    llrs = parallel(soft_bits, enumerate(formats))
+    jobs = [(_code(fmt), block) for fmt, blocks in zip(formats, llrs, strict=True) for block in blocks]
+    decoded = iter((decoder or decoder_for(device)).decode(jobs))
+    return [_check(fmt, np.concatenate([next(decoded) for _ in range(fmt.blocks.count)])) for fmt in formats]
+
+
+def warm_up(schemes: Iterable[Scheme], *, payload_bytes: int = 330, device: str = "cpu") -> None:
+    """Send one segment per scheme: kernels are compiled or loaded, decoders built, before they are needed."""
+    formats = [SegmentFormat(payload_bytes, scheme) for scheme in schemes]
+    symbols = modulate([bytes(payload_bytes)] * len(formats), formats)
+    csi = np.ones(1, np.complex64)
+    demodulate(
+        symbols,
+        csi=csi,
+        coherence_symbols=max(symbols.size, 1),
+        noise_variance=0.5,  # the noise is in the receiver's mind only, but decoders get something to do
+        formats=formats,
+        device=device,
+    )
+
+
+def _code(fmt: SegmentFormat) -> LdpcCode:
+    return ldpc_code(fmt.blocks.k, fmt.blocks.n, fmt.scheme.modulation.bits)
+
+
+def _signs(n: int) -> np.ndarray:
+    return 1 - 2 * whitening(n).astype(np.float32)
+
+
+def _modulate_segment(payload: bytes, fmt: SegmentFormat) -> np.ndarray:
+    count, k, _ = fmt.blocks
+    bits = np.zeros(count * k, np.uint8)
+    data = np.frombuffer(payload + crc24(payload), np.uint8)
+    bits[: 8 * fmt.payload_bytes + CRC_BITS] = np.unpackbits(data)
+    coded = _code(fmt).encode(bits.reshape(count, k)).ravel()
+    return map_bits(coded ^ whitening(coded.size), fmt.scheme.modulation)
+
+
+def _check(fmt: SegmentFormat, bits: np.ndarray) -> bytes | None:
+    data = np.packbits(bits[: 8 * fmt.payload_bytes + CRC_BITS]).tobytes()
+    payload, crc = data[: fmt.payload_bytes], data[fmt.payload_bytes :]
+    return payload if crc24(payload) == crc else None
