@@ -1,7 +1,7 @@
 """Pictures in and out: whatever a user has, as uint8 RGB panoramas `(H, W, 3)`, or a clear error.
 
-Nothing is decoded before its header says that it fits: the size is checked first, so a small file that unpacks
-to gigabytes costs nothing.
+Nothing is decoded before its header says that it fits: the size is checked first, so a small file that
+unpacks to gigabytes costs nothing.
 """
 
 import io

@@ -1,0 +1,56 @@
+# Everything runs in .venv, which is made on first use. `make` alone lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format types stubs check-stubs golden train clean
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+INSTALLED_DEV := .venv/.installed-dev
+SETUP_INPUTS := pyproject.toml constraints.txt scripts/setup.sh
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## make .venv and install Panolink into it
+
+$(INSTALLED): $(SETUP_INPUTS)
+	@scripts/setup.sh
+	@touch $@
+
+$(INSTALLED_DEV): $(SETUP_INPUTS)
+	@scripts/setup.sh dev
+	@touch $@ $(INSTALLED)
+
+demo: $(INSTALLED) ## send the samples through a fading channel; pictures go to out/
+	@$(BIN)/panolink demo --out out/
+
+test: $(INSTALLED_DEV) ## run the tests (ARGS="-k viewport -x" to choose)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(INSTALLED_DEV) ## ruff on the code, buf on the protocol
+	@$(BIN)/ruff check .
+	@$(BIN)/buf lint
+
+format: $(INSTALLED_DEV) ## let ruff format the code and mend what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: $(INSTALLED_DEV) ## check types with pyright
+	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+
+stubs: $(INSTALLED_DEV) ## make shared/panolink/v1 from proto/
+	@$(BIN)/python scripts/generate_stubs.py
+
+check-stubs: $(INSTALLED_DEV) ## fail if shared/panolink/v1 is not what proto/ gives
+	@$(BIN)/python scripts/generate_stubs.py --check
+
+golden: $(INSTALLED_DEV) ## write the golden files anew, after a deliberate change of the format
+	@PANOLINK_WRITE_GOLDEN=1 $(BIN)/python -m pytest -k golden
+
+CONFIG ?= base
+train: $(INSTALLED_DEV) ## train a model: make train DATA=folder/of/panoramas [CONFIG=base]
+	@test -n "$(DATA)" || { echo "make train needs DATA=folder/of/panoramas" >&2; exit 2; }
+	@$(BIN)/panolink train --data "$(DATA)" --config "$(CONFIG)" $(ARGS)
+
+clean: ## remove .venv, outputs and caches
+	rm -rf .venv out build dist .pytest_cache .ruff_cache .cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

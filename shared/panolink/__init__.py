@@ -1,0 +1,80 @@
+"""Panolink: 360° panoramas sent as meaning, not as pixels.
+
+    from panolink import Codec
+
+    codec = Codec.load("base")
+    packet = codec.encode(image, bpp=0.1)
+    image = codec.decode(packet)
+
+Names are loaded when they are first used, so that `import panolink` costs nothing: torch, numba and gRPC come
+only with what needs them.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from panolink.codec.codec import Codec
+    from panolink.codec.packet import Packet
+    from panolink.errors import (
+        BitstreamError,
+        ImageError,
+        LimitError,
+        ModelError,
+        PanolinkError,
+        RateError,
+        SignalError,
+    )
+    from panolink.images import load_panorama
+    from panolink.rpc.client import Client, Delivery
+
+__all__ = [
+    "BitstreamError",
+    "Client",
+    "Codec",
+    "Delivery",
+    "ImageError",
+    "LimitError",
+    "ModelError",
+    "Packet",
+    "PanolinkError",
+    "RateError",
+    "SignalError",
+    "__version__",
+    "load_panorama",
+]
+
+try:
+    __version__ = version("panolink")
+except PackageNotFoundError:  # run from a source tree that is not installed
+    __version__ = "0+unknown"
+
+_HOMES = {
+    "panolink.codec.codec": ("Codec",),
+    "panolink.codec.packet": ("Packet",),
+    "panolink.errors": (
+        "BitstreamError",
+        "ImageError",
+        "LimitError",
+        "ModelError",
+        "PanolinkError",
+        "RateError",
+        "SignalError",
+    ),
+    "panolink.images": ("load_panorama",),
+    "panolink.rpc.client": ("Client", "Delivery"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'panolink' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
