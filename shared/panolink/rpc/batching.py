@@ -1,0 +1,129 @@
+"""One device for several streams: what they ask for is run in batches, off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from panolink.errors import LinkError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Batched(Generic[Result]):
+    """An item's result, the seconds it waited, and the seconds that its batch ran."""
+
+    result: Result
+    queue_seconds: float
+    run_seconds: float
+
+
+class Batcher(Generic[Item, Result]):
+    """Collects items of all streams and runs them together.
+
+    Args:
+        run: maps a list of items to the list of their results; called on `executor`, one call at a time.
+        max_batch: items in a batch.
+        max_wait: seconds that the first item of a batch waits for others.
+        max_queue: items that may wait; more callers wait for a place (`block`).
+        observe: told the size of each batch.
+
+    A batch that raises is run again item by item, so that one bad item fails alone.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[list[Item]], Sequence[Result]],
+        *,
+        executor: Executor,
+        max_batch: int,
+        max_wait: float,
+        max_queue: int,
+        observe: Callable[[int], None] = lambda size: None,
+    ) -> None:
+        self._run = run
+        self._executor = executor
+        self._max_batch = max_batch
+        self._max_wait = max_wait
+        self._observe = observe
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(max_queue)
+        self._worker: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        """Items that wait."""
+        return self._queue.qsize()
+
+    async def __call__(self, item: Item) -> Batched[Result]:
+        """The result for an item; raises what `run` raises for it."""
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+        waiting = _Waiting(item, asyncio.get_running_loop().create_future(), time.monotonic())
+        await self._queue.put(waiting)
+        return await waiting.future
+
+    async def close(self) -> None:
+        """Stop; what still waits fails with `LinkError`."""
+        if self._worker:
+            self._worker.cancel()
+            await asyncio.gather(self._worker, return_exceptions=True)
+        while not self._queue.empty():
+            waiting = self._queue.get_nowait()
+            if not waiting.future.done():
+                waiting.future.set_exception(LinkError("the service is shutting down"))
+
+    async def _work(self) -> None:
+        while True:
+            batch = [item for item in await self._collect() if not item.future.done()]  # some may have gone away
+            if not batch:
+                continue
+            self._observe(len(batch))
+            try:
+                await self._run_batch(batch)
+            except Exception as error:
+                if len(batch) == 1:
+                    _fail(batch[0], error)
+                    continue
+                for waiting in batch:
+                    try:
+                        await self._run_batch([waiting])
+                    except Exception as own:
+                        _fail(waiting, own)
+
+    async def _collect(self) -> list[_Waiting]:
+        batch = [await self._queue.get()]
+        until = time.monotonic() + self._max_wait
+        while len(batch) < self._max_batch:
+            try:
+                batch.append(await asyncio.wait_for(self._queue.get(), max(0.0, until - time.monotonic())))
+            except TimeoutError:
+                break
+        return batch
+
+    async def _run_batch(self, batch: list[_Waiting]) -> None:
+        start = time.monotonic()
+        loop = asyncio.get_running_loop()
+        results = await loop.run_in_executor(self._executor, self._run, [waiting.item for waiting in batch])
+        seconds = time.monotonic() - start
+        for waiting, result in zip(batch, results, strict=True):
+            if not waiting.future.done():
+                waiting.future.set_result(Batched(result, start - waiting.since, seconds))
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """An item in the queue, and when it came."""
+
+    item: Any
+    future: asyncio.Future[Any]
+    since: float
+
+
+def _fail(waiting: _Waiting, error: Exception) -> None:
+    if not waiting.future.done():
+        waiting.future.set_exception(error)

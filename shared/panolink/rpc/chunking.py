@@ -1,0 +1,111 @@
+"""Large things as messages of at most 1 MiB, and back.
+
+Every stream of the protocol is a sequence of items, and every item is a `header` message followed by messages that
+carry chunks of its parts (see `proto/panolink/v1`). `chunks` cuts a part; `frames` puts items together again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from panolink.errors import BitstreamError, LinkError, PanolinkError
+from panolink.rpc.limits import CHUNK_BYTES
+
+_END = object()
+
+
+def chunks(data: bytes | bytearray | memoryview, size: int = CHUNK_BYTES) -> Iterator[bytes]:
+    """Cut `data` into pieces of `size` bytes (the last may be shorter); nothing for empty data."""
+    view = memoryview(data).cast("B")
+    for start in range(0, len(view), size):
+        yield bytes(view[start : start + size])
+
+
+@dataclass(slots=True)
+class Frame:
+    """One item of a stream: its header and parts, or its header and why the rest was not taken."""
+
+    header: Any
+    parts: dict[str, bytearray] = field(default_factory=dict)
+    error: PanolinkError | None = None
+
+    def _missing(self, sizes: Mapping[str, int]) -> str:
+        """The first part that is incomplete, in words; empty when the item is whole."""
+        for name, size in sizes.items():
+            if len(self.parts[name]) < size:
+                return f"{len(self.parts[name])} of {size} bytes of {name}"
+        return ""
+
+
+async def frames(
+    messages: AsyncIterable[Any],
+    admit: Callable[[Any], Mapping[str, int]],
+    *,
+    stop: asyncio.Event | None = None,
+) -> AsyncGenerator[Frame, None]:
+    """Put the items of a stream together.
+
+    `admit(header)` returns the bytes of each part that the header announces, or raises a `PanolinkError` to refuse
+    the item. A refused, truncated or overlong item is yielded with its `error`, its other chunks are skipped,
+    and the stream goes on. Memory is taken as chunks arrive, never in advance.
+
+    `stop` ends the stream between two items with `LinkError`. A chunk that belongs to no item is a `BitstreamError`.
+    """
+    source = aiter(messages)
+    frame: Frame | None = None
+    sizes: Mapping[str, int] = {}
+    skipping = False
+    while True:
+        message = await _next(source, stop if frame is None else None)
+        part = None if message is _END else message.WhichOneof("part")
+        if message is _END or part == "header":
+            if frame is not None:
+                frame.error = BitstreamError(f"ended after {frame._missing(sizes)}")
+                frame.parts = {}
+                yield frame
+                frame = None
+            if message is _END:
+                return
+            try:
+                sizes = admit(message.header)
+            except PanolinkError as error:
+                skipping = True
+                yield Frame(message.header, error=error)
+                continue
+            skipping = False
+            frame = Frame(message.header, {name: bytearray() for name in sizes})
+        elif frame is None:
+            if skipping:
+                continue
+            raise BitstreamError(f"a chunk ({part or 'empty message'}) that belongs to no header")
+        else:
+            chunk = getattr(message, part) if part else b""
+            if part not in sizes or len(frame.parts[part]) + len(chunk) > sizes[part]:
+                announced = sizes.get(part or "", 0)
+                frame.error = BitstreamError(f"more than the announced {announced} bytes of {part or 'nothing'}")
+                frame.parts = {}
+                skipping = True
+            else:
+                frame.parts[part] += chunk
+        if frame is not None and (frame.error or not frame._missing(sizes)):
+            yield frame
+            frame = None
+
+
+async def _next(source: AsyncIterator[Any], stop: asyncio.Event | None) -> Any:
+    """The next message or `_END`; `LinkError` when `stop` is set first."""
+    if stop is None:
+        return await anext(source, _END)
+    read = asyncio.ensure_future(anext(source, _END))
+    halt = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({read, halt}, return_when=asyncio.FIRST_COMPLETED)
+        if not read.done():
+            raise LinkError("the service is shutting down")
+        return read.result()
+    finally:
+        read.cancel()
+        halt.cancel()

@@ -1,0 +1,81 @@
+"""How much is allowed: constants of the protocol, and limits that a service can be given."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from panolink.errors import LimitError, LinkError
+
+MAX_MESSAGE_BYTES = 1 << 20
+"""No message of the protocol is larger; gRPC refuses one that is before it is parsed."""
+
+CHUNK_BYTES = 1 << 18
+"""Payload of one chunk: small enough for streams to share a connection, large enough to cost little."""
+
+MAX_ID_LENGTH = 64
+MAX_SOURCE_LENGTH = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one item of a stream may ask for. Each is checked before memory is taken."""
+
+    image_bytes: int = 64 << 20
+    """Bytes of an image file."""
+    image_pixels: int = 16384 * 8192
+    """Pixels of a panorama, sent or received."""
+    symbols: int = 1 << 24
+    """Complex symbols of a burst."""
+    segments: int = 1 << 15
+    """Segments of a burst; more would not fit a header of 1 MiB."""
+    segment_bytes: int = 1 << 16
+    """Payload bytes of a segment."""
+
+
+def check_limit(value: int, limit: int, what: str) -> None:
+    """Raise `LimitError` ("what: value, at most limit") when `value` is over `limit`."""
+    if value > limit:
+        raise LimitError(f"{what}: {value}, at most {limit} are allowed")
+
+
+class Streams:
+    """The streams of one kind that a service has open: how many there may be, and how they come to an end."""
+
+    def __init__(self, what: str, *, limit: int) -> None:
+        self._what = what
+        self._limit = limit
+        self._open = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.draining = asyncio.Event()
+
+    def __len__(self) -> int:
+        return self._open
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        """Hold a stream's place; `LimitError` when all are taken, `LinkError` when the service is stopping."""
+        if self.draining.is_set():
+            raise LinkError(f"{self._what}: the service is shutting down")
+        if self._open >= self._limit:
+            raise LimitError(f"{self._what}: all {self._limit} streams are in use")
+        self._open += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._open -= 1
+            if not self._open:
+                self._idle.set()
+
+    async def drain(self, seconds: float) -> bool:
+        """Let no stream begin, ask the open ones to end, and wait for them; whether all did in time."""
+        self.draining.set()
+        try:
+            await asyncio.wait_for(self._idle.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True

@@ -1,0 +1,108 @@
+"""The serving side of `Link.Carry`, for whatever stands at the end of a hop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, Protocol
+
+from panolink.errors import BitstreamError, PanolinkError
+from panolink.rpc.bursts import Burst, Receipt, admit_burst, burst_of, receipt_messages
+from panolink.rpc.chunking import Frame, frames
+from panolink.rpc.exchange import exchange
+from panolink.rpc.limits import Limits, Streams
+from panolink.rpc.status import failure_of
+from panolink.v1 import link_pb2, link_pb2_grpc
+
+log = logging.getLogger(__name__)
+
+
+class BurstHandler(Protocol):
+    """What a service does with the bursts of one stream."""
+
+    def check(self, header: link_pb2.BurstHeader) -> None:
+        """Raise a `PanolinkError` to refuse a burst before its samples are taken."""
+
+    async def accept(self, burst: Burst) -> Awaitable[Receipt]:
+        """Take a burst, in order; waiting here holds the sender back. The receipt may come any time later."""
+        ...
+
+    async def close(self) -> None:
+        """The stream has ended."""
+
+
+class LinkEndpoint(link_pb2_grpc.LinkServicer):
+    """Answers every burst of every stream with one receipt.
+
+    Args:
+        open_handler: makes the handler of a new stream.
+        limits: what a burst may ask for.
+        streams: the streams that may be open.
+        in_flight: bursts under way on one stream, from their first byte to their receipt's last.
+    """
+
+    def __init__(
+        self, open_handler: Callable[[], BurstHandler], *, limits: Limits, streams: Streams, in_flight: int
+    ) -> None:
+        self._open_handler = open_handler
+        self._limits = limits
+        self._streams = streams
+        self._in_flight = in_flight
+
+    async def Carry(self, request_iterator: Any, context: Any) -> AsyncIterator[link_pb2.Receipt]:
+        with self._streams.enter():
+            handler = self._open_handler()
+            try:
+                async with aclosing(self._receipts(request_iterator, handler)) as receipts:
+                    async for receipt in receipts:
+                        for message in receipt_messages(receipt):
+                            yield message
+            finally:
+                await handler.close()
+
+    def _receipts(self, messages: Any, handler: BurstHandler) -> AsyncGenerator[Receipt, None]:
+        under_way: set[str] = set()
+
+        def admit(header: link_pb2.BurstHeader) -> Any:
+            sizes = admit_burst(header, self._limits)
+            handler.check(header)
+            return sizes
+
+        async def accept(frame: Frame) -> Awaitable[Receipt]:
+            burst_id = frame.header.burst_id
+            if burst_id in under_way:
+                raise BitstreamError(f"burst {burst_id}: an id that is already under way on this stream")
+            under_way.add(burst_id)
+            try:
+                if frame.error:
+                    raise frame.error
+                pending = await handler.accept(burst_of(frame))
+            except Exception as error:
+                pending = _resolved(_failed(burst_id, error))
+            return finish(burst_id, pending)
+
+        async def finish(burst_id: str, pending: Awaitable[Receipt]) -> Receipt:
+            try:
+                return await pending
+            except Exception as error:
+                return _failed(burst_id, error)
+            finally:
+                under_way.discard(burst_id)
+
+        bursts = frames(messages, admit, stop=self._streams.draining)
+        return exchange(bursts, accept, in_flight=self._in_flight)
+
+
+def _failed(burst_id: str, error: Exception) -> Receipt:
+    """The receipt for a burst that met an error; faults of ours are logged with their trace."""
+    if not isinstance(error, PanolinkError):
+        log.error("burst %s failed", burst_id, exc_info=error)
+    return Receipt.failed(burst_id, failure_of(error, about=f"burst {burst_id}"))
+
+
+def _resolved(receipt: Receipt) -> asyncio.Future[Receipt]:
+    future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+    future.set_result(receipt)
+    return future

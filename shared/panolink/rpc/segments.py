@@ -1,0 +1,66 @@
+"""Formats of segments, between the radio's types and the wire's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from panolink.errors import SignalError
+from panolink.phy import Modulation, Scheme, SegmentFormat
+from panolink.v1 import link_pb2
+
+_MODULATIONS = {
+    Modulation.QPSK: link_pb2.MODULATION_QPSK,
+    Modulation.QAM16: link_pb2.MODULATION_16QAM,
+    Modulation.QAM64: link_pb2.MODULATION_64QAM,
+}
+_MODULATIONS_BACK = {number: modulation for modulation, number in _MODULATIONS.items()}
+
+LAYERS = {
+    "header": link_pb2.LAYER_HEADER,
+    "mask": link_pb2.LAYER_MASK,
+    "indices": link_pb2.LAYER_INDICES,
+    "features": link_pb2.LAYER_FEATURES,
+}
+"""Layers of a packet by the codec's names."""
+
+LAYER_NAMES = {number: name for name, number in LAYERS.items()}
+"""The codec's names of the wire's layers."""
+
+
+def formats_to_wire(layers: Sequence[str], formats: Sequence[SegmentFormat]) -> list[link_pb2.SegmentFormat]:
+    """Formats of a packet's slices, each with the slice's layer."""
+    return [
+        link_pb2.SegmentFormat(
+            payload_bytes=form.payload_bytes,
+            modulation=_MODULATIONS[form.scheme.modulation],
+            code_rate=form.scheme.code_rate,
+            layer=LAYERS[layer],
+        )
+        for layer, form in zip(layers, formats, strict=True)
+    ]
+
+
+def formats_from_wire(segments: Iterable[link_pb2.SegmentFormat]) -> list[SegmentFormat]:
+    """The radio's formats; `SignalError` for an unknown modulation, a code rate or a length that cannot be."""
+    formats: list[SegmentFormat] = []
+    schemes: dict[tuple[int, float], Scheme] = {}
+    for segment in segments:
+        key = (segment.modulation, segment.code_rate)
+        if key not in schemes:
+            if segment.modulation not in _MODULATIONS_BACK:
+                raise SignalError(f"unknown modulation number {segment.modulation}; allowed: 1, 2, 3")
+            schemes[key] = Scheme(_MODULATIONS_BACK[segment.modulation], segment.code_rate)
+        formats.append(SegmentFormat(segment.payload_bytes, schemes[key]))
+    return formats
+
+
+def count_segments(
+    segments: Sequence[link_pb2.SegmentFormat], payloads: Sequence[bytes | None]
+) -> list[link_pb2.LayerSegments]:
+    """Segments sent and lost by layer, in the order of the layers."""
+    counts: dict[int, link_pb2.LayerSegments] = {}
+    for segment, payload in zip(segments, payloads, strict=True):
+        count = counts.setdefault(segment.layer, link_pb2.LayerSegments(layer=segment.layer))
+        count.sent += 1
+        count.lost += payload is None
+    return [counts[layer] for layer in sorted(counts)]

@@ -1,0 +1,181 @@
+"""The life of a service: it starts, says that it is ready, serves, is told to stop, finishes, and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from panolink.errors import LinkError, PanolinkError
+from panolink.rpc.connection import COMMON_OPTIONS
+from panolink.rpc.interceptors import CallInterceptor
+from panolink.rpc.limits import Streams
+from panolink.rpc.metrics import ServiceMetrics
+from panolink.rpc.settings import ServiceSettings, Settings, load_settings
+from panolink.rpc.status import one_line
+from panolink.v1 import node_pb2, node_pb2_grpc
+
+log = logging.getLogger(__name__)
+
+_OPTIONS = (
+    *COMMON_OPTIONS,
+    ("grpc.so_reuseport", 0),  # a port in use is an error, not something to share
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # clients ping every 20 s and may not be scolded
+)
+_GRACE_SECONDS = 0.2  # for health checks and the like, once all streams have ended
+
+
+class Server:
+    """A gRPC server with health checking, reflection, a description of itself, and metrics on a port of their own.
+
+    Args:
+        name: `transmitter`, `channel` or `receiver`.
+        settings: what the service was told.
+        metrics: what it measures.
+        describe: fills in what `Node.Describe` tells beyond name, version and uptime.
+
+    Use it as an async context manager (tests do), or let `run` do everything.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: ServiceSettings,
+        metrics: ServiceMetrics,
+        *,
+        describe: Callable[[node_pb2.DescribeResponse], None] = lambda response: None,
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.metrics = metrics
+        self.address = ""
+        self.metrics_address = ""
+        self._server: Any = grpc.aio.server(interceptors=[CallInterceptor(metrics.rpc)], options=_OPTIONS)
+        self._health = health.aio.HealthServicer()
+        self._services = [health.SERVICE_NAME]
+        self._streams: list[Streams] = []
+        self._closers: list[Callable[[], Awaitable[None]]] = []
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self.add(node_pb2_grpc.add_NodeServicer_to_server, _Node(name, describe), "panolink.v1.Node")
+
+    def add(self, add_to_server: Callable[[Any, Any], None], servicer: Any, full_name: str) -> None:
+        """Serve a servicer; `full_name` is its service's, `panolink.v1.Link`."""
+        add_to_server(servicer, self._server)
+        self._services.append(full_name)
+
+    def streams(self, kind: str) -> Streams:
+        """Room for one kind of streams. Kinds drain in the order in which they are asked for here."""
+        streams = Streams(f"{self.name}: {kind}", limit=self.settings.max_streams)
+        self.metrics.streams.labels(kind).set_function(lambda: len(streams))
+        self._streams.append(streams)
+        return streams
+
+    def on_close(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Await `close()` after all streams have ended; last come, first closed."""
+        self._closers.append(close)
+
+    async def start(self) -> None:
+        """Listen and answer; `LinkError` where the port cannot be had."""
+        listen = self.settings.listen
+        reflection.enable_server_reflection([*self._services, reflection.SERVICE_NAME], self._server)
+        try:
+            port = self._server.add_insecure_port(listen)
+        except RuntimeError:
+            raise LinkError(f"cannot listen on {listen}: the port is in use, or the address is not ours") from None
+        self.address = f"{listen.rpartition(':')[0]}:{port}"
+        self.metrics_address = self.metrics.serve(self.settings.metrics_listen)
+        await self._server.start()
+        for service in ("", *self._services):
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        log.info("%s listens on %s, metrics on %s", self.name, self.address, self.metrics_address)
+
+    async def drain(self) -> None:
+        """Tell health checkers, let nothing begin, finish what is under way, and end."""
+        await self._health.enter_graceful_shutdown()
+        deadline = time.monotonic() + self.settings.drain_seconds
+        for streams in self._streams:
+            if not await streams.drain(max(0.0, deadline - time.monotonic())):
+                log.warning("%d streams did not end within %g s", len(streams), self.settings.drain_seconds)
+        await self._server.stop(_GRACE_SECONDS)
+        for close in reversed(self._closers):
+            await close()
+        self.metrics.close()
+
+    async def __aenter__(self) -> Server:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.drain()
+
+
+class _Node(node_pb2_grpc.NodeServicer):
+    def __init__(self, name: str, describe: Callable[[node_pb2.DescribeResponse], None]) -> None:
+        self._name = name
+        self._describe = describe
+        self._start = time.monotonic()
+
+    async def Describe(self, request: node_pb2.DescribeRequest, context: Any) -> node_pb2.DescribeResponse:
+        uptime = time.monotonic() - self._start
+        response = node_pb2.DescribeResponse(service=self._name, version=version(), uptime_seconds=uptime)
+        self._describe(response)
+        return response
+
+
+def version() -> str:
+    """Panolink's version; `0` where it runs from a source tree that was never installed."""
+    try:
+        return importlib.metadata.version("panolink")
+    except importlib.metadata.PackageNotFoundError:
+        return "0"
+
+
+def run(kind: type[Settings], build: Callable[[Settings], Server]) -> int:
+    """Run a service until SIGTERM or SIGINT; the exit status.
+
+    Once it serves, one line of JSON on standard output says so:
+    `{"ready": "channel", "listen": "127.0.0.1:50052", "metrics": "127.0.0.1:9102", "pid": 4711}`.
+    A second signal ends it at once.
+    """
+    settings = load_settings(kind)
+    logging.basicConfig(
+        level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        return asyncio.run(_serve(settings, build))
+    except PanolinkError as error:
+        print(one_line(error), file=sys.stderr)
+        return 1
+
+
+async def _serve(settings: Settings, build: Callable[[Settings], Server]) -> int:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if told.is_set():
+            os._exit(1)
+        told.set()
+
+    server = build(settings)
+    async with server:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        ready = {"ready": server.name, "listen": server.address, "metrics": server.metrics_address, "pid": os.getpid()}
+        with contextlib.suppress(BrokenPipeError):
+            print(json.dumps(ready), flush=True)
+        await told.wait()
+        log.info("%s drains", server.name)
+    return 0

@@ -1,0 +1,105 @@
+"""What every service can be told, by environment variables; a bad value stops the service with one line."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Annotated, Any, Literal, TypeVar
+
+from panolink.rpc.limits import Limits
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\s\[\]/]+):(?P<port>\d{1,5})")
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`host:port` or `[v6]:port` as host and port; `ValueError` otherwise."""
+    match = _ADDRESS.fullmatch(address)
+    if not match or int(match["port"]) > 65535:
+        raise ValueError("allowed is host:port, such as 127.0.0.1:50051, with a port up to 65535")
+    return match["host"].strip("[]"), int(match["port"])
+
+
+def _address(value: str) -> str:
+    split_address(value)
+    return value
+
+
+def _address_or_off(value: str) -> str:
+    return value if value == "off" else _address(value)
+
+
+def _target(value: str) -> str:
+    split_address(value.removeprefix("dns:///"))
+    return value
+
+
+def _names(value: Any) -> Any:
+    return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+
+Address = Annotated[str, AfterValidator(_address)]
+"""`host:port`; to listen on port 0 is to take any free one."""
+
+Target = Annotated[str, AfterValidator(_target)]
+"""`host:port` of a next hop, or `dns:///host:port` to share bursts out among all its addresses."""
+
+MetricsAddress = Annotated[str, AfterValidator(_address_or_off)]
+"""`host:port`, or `off`."""
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), Field(min_length=1)]
+"""Names, with commas in between."""
+
+
+class ServiceSettings(BaseSettings):
+    """Settings of every service; a service's own class gives the prefix of the variables and adds its own."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    listen: Address
+    """Where gRPC is served."""
+    metrics_listen: MetricsAddress
+    """Where Prometheus reads metrics over HTTP, or `off`."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Lines of this importance and above are written to standard error."""
+    drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 25.0
+    """How long what is under way may take when the service is told to stop."""
+    max_streams: Annotated[int, Field(ge=1, le=10_000)] = 16
+    """Streams open at once; one more is refused."""
+    max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 4
+    """Items under way on one stream; one more waits."""
+    max_image_bytes: Annotated[int, Field(ge=1024, le=1 << 32)] = Limits.image_bytes
+    """Bytes of an image file."""
+    max_image_pixels: Annotated[int, Field(ge=2, le=1 << 32)] = Limits.image_pixels
+    """Pixels of a panorama."""
+    max_burst_symbols: Annotated[int, Field(ge=1, le=1 << 30)] = Limits.symbols
+    """Complex symbols of a burst (8 bytes each)."""
+
+    @property
+    def limits(self) -> Limits:
+        """What one item may ask for."""
+        return Limits(
+            image_bytes=self.max_image_bytes, image_pixels=self.max_image_pixels, symbols=self.max_burst_symbols
+        )
+
+
+Settings = TypeVar("Settings", bound=ServiceSettings)
+
+
+def load_settings(kind: type[Settings]) -> Settings:
+    """Settings from the environment; for a bad value, one line on standard error and exit status 2."""
+    try:
+        return kind()  # type: ignore[call-arg]
+    except ValidationError as error:
+        for problem in error.errors():
+            print(f"{_variable(kind, problem)}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _variable(kind: type[ServiceSettings], problem: Any) -> str:
+    """One problem of a settings class, as `VARIABLE=value: what is allowed`."""
+    name = ".".join(str(part) for part in problem["loc"][:1])
+    prefix = kind.model_config.get("env_prefix", "")
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{(prefix + name).upper()}={problem['input']!s}: {message}"

@@ -1,0 +1,62 @@
+"""Errors and gRPC status codes: one table, both ways."""
+
+from __future__ import annotations
+
+import grpc
+from panolink.errors import (
+    BitstreamError,
+    ImageError,
+    LimitError,
+    LinkError,
+    ModelError,
+    PanolinkError,
+    RateError,
+    SignalError,
+)
+from panolink.v1 import link_pb2
+
+_CODES: tuple[tuple[type[PanolinkError], grpc.StatusCode], ...] = (
+    (ImageError, grpc.StatusCode.INVALID_ARGUMENT),
+    (BitstreamError, grpc.StatusCode.INVALID_ARGUMENT),
+    (RateError, grpc.StatusCode.INVALID_ARGUMENT),
+    (SignalError, grpc.StatusCode.INVALID_ARGUMENT),
+    (ModelError, grpc.StatusCode.FAILED_PRECONDITION),
+    (LimitError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (LinkError, grpc.StatusCode.UNAVAILABLE),
+)
+_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
+_MESSAGE_LENGTH = 512  # statuses travel in HTTP/2 trailers, which are small
+
+
+def code_of(error: BaseException) -> grpc.StatusCode:
+    """The status code for an error: INTERNAL for one that Panolink did not raise on purpose."""
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code
+    return grpc.StatusCode.UNKNOWN if isinstance(error, PanolinkError) else grpc.StatusCode.INTERNAL
+
+
+def one_line(error: BaseException | str) -> str:
+    """The error's message on one line, at most 512 characters."""
+    return " ".join(str(error).split())[:_MESSAGE_LENGTH] or type(error).__name__
+
+
+def code_named(number: int) -> grpc.StatusCode:
+    """The status code of a number read from the wire; UNKNOWN for a number that is none."""
+    return _BY_NUMBER.get(number, grpc.StatusCode.UNKNOWN)
+
+
+def failure(code: grpc.StatusCode, message: str) -> link_pb2.Failure:
+    """The status of one item of a stream."""
+    return link_pb2.Failure(code=code.value[0], message=one_line(message))
+
+
+def failure_of(error: BaseException, *, about: str = "") -> link_pb2.Failure:
+    """The status of one item that met `error`; `about` names the item where the message does not.
+
+    What is not a `PanolinkError` is a fault of ours: its text stays in our log and does not travel.
+    """
+    if isinstance(error, grpc.aio.AioRpcError):
+        return failure(error.code(), error.details() or error.code().name)
+    message = one_line(error) if isinstance(error, PanolinkError) else "internal error"
+    return failure(code_of(error), f"{about}: {message}" if about and about not in message else message)
