@@ -15,8 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from panolink.codec.bitstream import Packet
     from panolink.codec.codec import Codec
-    from panolink.codec.packet import Packet
     from panolink.errors import (
         BitstreamError,
         ImageError,
@@ -52,7 +52,7 @@ except PackageNotFoundError:  # run from a source tree that is not installed
 
 _HOMES = {
     "panolink.codec.codec": ("Codec",),
-    "panolink.codec.packet": ("Packet",),
+    "panolink.codec.bitstream": ("Packet",),
     "panolink.errors": (
         "BitstreamError",
         "ImageError",
