@@ -1,0 +1,123 @@
+"""The codecs that Panolink is measured against: JPEG, WebP and AVIF as Pillow has them.
+
+codec = WebP()
+data = codec.encode(image, quality=30)
+image = codec.decode(data)
+data = encode_at(codec, image, bpp=0.1)     # the best quality that fits
+"""
+
+import io
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from PIL import Image, __version__
+
+from panolink.errors import RateError
+
+
+class ImageCodec(ABC):
+    """Something that turns uint8 `(H, W, 3)` into bytes at a quality, and back.
+
+    `qualities` are all it takes, from worst to best; `sweep` a few of them, enough to draw its curve from its
+    lowest rate to about 1 bpp.
+    """
+
+    name: str
+    qualities: range
+    sweep: tuple[int, ...]
+
+    @property
+    def version(self) -> str:
+        """What the figures depend on besides the quality: they are cached under this name."""
+        return self.name
+
+    @abstractmethod
+    def encode(self, image: np.ndarray, *, quality: int) -> bytes: ...
+
+    @abstractmethod
+    def decode(self, data: bytes) -> np.ndarray: ...
+
+
+class PillowCodec(ImageCodec):
+    """A format of Pillow with its slowest sensible options."""
+
+    format: str
+    options: dict[str, Any]
+
+    @property
+    def version(self) -> str:
+        return f"{self.name}-pillow{__version__}"
+
+    def encode(self, image: np.ndarray, *, quality: int) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, self.format, quality=quality, **self.options)
+        return buffer.getvalue()
+
+    def decode(self, data: bytes) -> np.ndarray:
+        with Image.open(io.BytesIO(data), formats=(self.format,)) as image:
+            return np.array(image.convert("RGB"))
+
+
+class JPEG(PillowCodec):
+    """libjpeg-turbo, progressive, with optimised Huffman tables, 4:2:0."""
+
+    name = "jpeg"
+    format = "JPEG"
+    qualities = range(1, 96)
+    sweep = (2, 4, 6, 10, 20, 40, 60)
+    options: dict[str, Any] = {"optimize": True, "progressive": True}  # noqa: RUF012
+
+
+class WebP(PillowCodec):
+    """libwebp at its most thorough (method 6)."""
+
+    name = "webp"
+    format = "WEBP"
+    qualities = range(0, 101)
+    sweep = (0, 5, 15, 30, 50, 70, 80)
+    options: dict[str, Any] = {"method": 6}  # noqa: RUF012
+
+
+class AVIF(PillowCodec):
+    """libavif; speed 6 is its default, 4 gains a little for several times the work."""
+
+    format = "AVIF"
+    qualities = range(0, 101)
+    sweep = (5, 15, 25, 35, 45, 55, 65)
+
+    def __init__(self, *, speed: int = 6) -> None:
+        self.name = f"avif-s{speed}"
+        # One thread: tiles would cost bits, and figures should not depend on the machine.
+        self.options = {"speed": speed, "max_threads": 1}
+
+
+BASELINES: dict[str, ImageCodec] = {
+    codec.name: codec for codec in (JPEG(), WebP(), AVIF(speed=6), AVIF(speed=4))
+}
+
+
+def bits_per_pixel(data: bytes, image: np.ndarray) -> float:
+    """All the bits of `data` over the pixels of `image` `(H, W, 3)`."""
+    return 8 * len(data) / (image.shape[0] * image.shape[1])
+
+
+def encode_at(codec: ImageCodec, image: np.ndarray, *, bpp: float) -> bytes:
+    """Encode at the highest quality that costs at most `bpp`, found by bisection.
+
+    Raises:
+        RateError: even the lowest quality costs more; the message names what it costs.
+    """
+    low, high = 0, len(codec.qualities) - 1
+    best = codec.encode(image, quality=codec.qualities[low])
+    if (least := bits_per_pixel(best, image)) > bpp:
+        raise RateError(f"{codec.name} cannot go below {least:.4f} bpp on this image; {bpp:g} was asked for")
+    # Sizes grow with quality but for a few bytes here and there, which moves the result by one step at most.
+    while low < high:
+        middle = (low + high + 1) // 2
+        data = codec.encode(image, quality=codec.qualities[middle])
+        if bits_per_pixel(data, image) <= bpp:
+            low, best = middle, data
+        else:
+            high = middle - 1
+    return best

@@ -1,0 +1,56 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.baselines import BASELINES, ImageCodec, bits_per_pixel, encode_at
+from panolink.errors import RateError
+from panolink.images import save_image
+from panolink.metrics.viewport import vpsnr
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(params=sorted(BASELINES))
+def codec(request: pytest.FixtureRequest) -> ImageCodec:
+    return BASELINES[request.param]
+
+
+def test_round_trip(codec: ImageCodec, panorama: np.ndarray):
+    worst, best = (codec.encode(panorama, quality=codec.sweep[i]) for i in (0, -1))
+    assert len(worst) < len(best)
+    assert vpsnr(panorama, codec.decode(worst)) < vpsnr(panorama, codec.decode(best))
+    assert codec.decode(best).shape == panorama.shape
+
+
+def test_a_target_is_met_as_well_as_qualities_allow(codec: ImageCodec, panorama: np.ndarray):
+    data = encode_at(codec, panorama, bpp=0.8)
+    assert 0.7 < bits_per_pixel(data, panorama) <= 0.8
+
+
+def test_a_target_below_the_lowest_quality(codec: ImageCodec, panorama: np.ndarray):
+    with pytest.raises(RateError, match=r"cannot go below 0\.\d+ bpp"):
+        encode_at(codec, panorama, bpp=0.001)
+
+
+def test_benchmark_resumes_from_its_cache(tmp_path: Path, panorama: np.ndarray):
+    save_image(panorama, tmp_path / "pictures" / "a.png")
+    (tmp_path / "pictures" / "b.png").write_bytes(b"nonsense")
+    command = [
+        *(sys.executable, str(ROOT / "benchmarks/rate_distortion.py"), str(tmp_path / "pictures"), "--json"),
+        *("--codec", "jpeg", "--codec", "webp", "--bpp", "0.5", "--cache", str(tmp_path / "cache")),
+    ]
+    first = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "b.png" in first.stderr
+    result = json.loads(first.stdout)
+    assert result["means"]["webp"]["bpp=0.5"]["images"] == 1
+    assert result["bd_rate_percent"]["jpeg"]["vpsnr_db"] == pytest.approx(0)
+    (kept,) = (tmp_path / "cache").glob("*/jpeg-*.json")
+    points = json.loads(kept.read_text())
+    points["bpp=0.5"]["vpsnr_db"] = 12.5
+    kept.write_text(json.dumps(points))
+    second = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(second.stdout)["means"]["jpeg"]["bpp=0.5"]["vpsnr_db"] == 12.5
