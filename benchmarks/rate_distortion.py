@@ -4,8 +4,8 @@
     python benchmarks/rate_distortion.py FOLDER --width 1024 --codec jpeg --codec webp --model base --bpp 0.1
 
 Two answers. *Equal bits*: every image is coded at the best quality that fits each `--bpp` (where a codec
-cannot go so low, its lowest is used, and the bits it really took are shown). *Fixed quality*: means over the
-images at a few qualities, and BD-rate from them. Every byte counts: for Panolink those of `Packet.to_bytes()`.
+cannot go so low, its lowest is used, and the bits it really took are shown). *Fixed quality*: means over
+the images at a few qualities, and BD-rate from them. Every byte counts: for Panolink the whole packet.
 
 Results are kept per image and codec below `--cache`, so that an interrupted run goes on where it stopped.
 """
