@@ -19,7 +19,7 @@ from grpc_tools import protoc
 ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "proto"
 STUBS = ROOT / "shared" / "panolink" / "v1"
-MARKER = '"""Messages and stubs generated from `proto/panolink/v1` by `scripts/generate_stubs.py`; not to be edited."""\n'
+MARKER = '"""Generated from `proto/panolink/v1` by `scripts/generate_stubs.py`; not to be edited."""\n'
 
 
 def generate(out: Path) -> None:

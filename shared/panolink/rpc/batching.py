@@ -79,7 +79,9 @@ class Batcher(Generic[Item, Result]):
 
     async def _work(self) -> None:
         while True:
-            batch = [item for item in await self._collect() if not item.future.done()]  # some may have gone away
+            batch = [
+                item for item in await self._collect() if not item.future.done()
+            ]  # some may have gone away
             if not batch:
                 continue
             self._observe(len(batch))

@@ -59,7 +59,7 @@ def check_names(item_id: str, source: str, what: str) -> None:
 
 
 def admit_burst(header: link_pb2.BurstHeader, limits: Limits) -> Mapping[str, int]:
-    """Bytes of each part that a burst's header announces; a `PanolinkError` for a header that cannot be right."""
+    """Bytes of each part that a burst's header announces; a `PanolinkError` for a header that is wrong."""
     check_names(header.burst_id, header.source, "burst")
     state = header.channel_state
     check_limit(header.symbols, limits.symbols, "symbols in a burst")
@@ -67,7 +67,9 @@ def admit_burst(header: link_pb2.BurstHeader, limits: Limits) -> Mapping[str, in
     largest = max((segment.payload_bytes for segment in header.segments), default=0)
     check_limit(largest, limits.segment_bytes, "bytes in a segment")
     if not header.symbols or not header.segments:
-        raise BitstreamError(f"burst of {header.symbols} symbols and {len(header.segments)} segments is empty")
+        raise BitstreamError(
+            f"burst of {header.symbols} symbols and {len(header.segments)} segments is empty"
+        )
     if header.sample_format not in _SAMPLE_BYTES:
         raise BitstreamError(f"sample format {header.sample_format}, allowed are cf32_le (1) and ci16_le (2)")
     if not (math.isfinite(header.sample_scale) and header.sample_scale >= 0):
@@ -105,8 +107,14 @@ def burst_messages(burst: Burst) -> Iterator[link_pb2.Burst]:
     if header.sample_format == link_pb2.SAMPLE_FORMAT_CI16_LE:
         amplitudes = samples.view(np.float32)
         header.sample_scale = _INT16_PEAK / max(float(np.abs(amplitudes).max(initial=0.0)), 1e-9)
-        samples = np.rint(amplitudes * np.float32(header.sample_scale)).clip(-_INT16_PEAK, _INT16_PEAK).astype("<i2")
-    check_limit(header.ByteSize(), MAX_MESSAGE_BYTES - 1024, "bytes in a burst's header (fewer segments are needed)")
+        samples = (
+            np.rint(amplitudes * np.float32(header.sample_scale))
+            .clip(-_INT16_PEAK, _INT16_PEAK)
+            .astype("<i2")
+        )
+    check_limit(
+        header.ByteSize(), MAX_MESSAGE_BYTES - 1024, "bytes in a burst's header (fewer segments are needed)"
+    )
     yield link_pb2.Burst(header=header)
     for chunk in chunks(np.ascontiguousarray(burst.csi, "<c8").data):
         yield link_pb2.Burst(csi=chunk)

@@ -1,7 +1,8 @@
 """Large things as messages of at most 1 MiB, and back.
 
-Every stream of the protocol is a sequence of items, and every item is a `header` message followed by messages that
-carry chunks of its parts (see `proto/panolink/v1`). `chunks` cuts a part; `frames` puts items together again.
+Every stream of the protocol is a sequence of items, and every item is a `header` message followed by messages
+that carry chunks of its parts (see `proto/panolink/v1`). `chunks` cuts a part; `frames` puts items together
+again.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import Any
 
 from panolink.errors import BitstreamError, LinkError, PanolinkError
 from panolink.rpc.limits import CHUNK_BYTES
+from panolink.rpc.waiting import unless
 
 _END = object()
+_STOPPED = object()
 
 
 def chunks(data: bytes | bytearray | memoryview, size: int = CHUNK_BYTES) -> Iterator[bytes]:
@@ -48,11 +51,12 @@ async def frames(
 ) -> AsyncGenerator[Frame, None]:
     """Put the items of a stream together.
 
-    `admit(header)` returns the bytes of each part that the header announces, or raises a `PanolinkError` to refuse
-    the item. A refused, truncated or overlong item is yielded with its `error`, its other chunks are skipped,
-    and the stream goes on. Memory is taken as chunks arrive, never in advance.
+    `admit(header)` returns the bytes of each part that the header announces, or raises a `PanolinkError` to
+    refuse the item. A refused, truncated or overlong item is yielded with its `error`, its other chunks are
+    skipped, and the stream goes on. Memory is taken as chunks arrive, never in advance.
 
-    `stop` ends the stream between two items with `LinkError`. A chunk that belongs to no item is a `BitstreamError`.
+    `stop` ends the stream between two items with `LinkError`. A chunk that belongs to no item is a
+    `BitstreamError`.
     """
     source = aiter(messages)
     frame: Frame | None = None
@@ -85,7 +89,9 @@ async def frames(
             chunk = getattr(message, part) if part else b""
             if part not in sizes or len(frame.parts[part]) + len(chunk) > sizes[part]:
                 announced = sizes.get(part or "", 0)
-                frame.error = BitstreamError(f"more than the announced {announced} bytes of {part or 'nothing'}")
+                frame.error = BitstreamError(
+                    f"more than the announced {announced} bytes of {part or 'nothing'}"
+                )
                 frame.parts = {}
                 skipping = True
             else:
@@ -97,15 +103,8 @@ async def frames(
 
 async def _next(source: AsyncIterator[Any], stop: asyncio.Event | None) -> Any:
     """The next message or `_END`; `LinkError` when `stop` is set first."""
-    if stop is None:
-        return await anext(source, _END)
-    read = asyncio.ensure_future(anext(source, _END))
-    halt = asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait({read, halt}, return_when=asyncio.FIRST_COMPLETED)
-        if not read.done():
-            raise LinkError("the service is shutting down")
-        return read.result()
-    finally:
-        read.cancel()
-        halt.cancel()
+    following = anext(source, _END)
+    message = await (following if stop is None else unless(stop, following, _STOPPED))
+    if message is _STOPPED:
+        raise LinkError("the service is shutting down")
+    return message

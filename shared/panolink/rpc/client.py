@@ -1,8 +1,8 @@
 """A user's way to a running link.
 
-    async with Client("127.0.0.1:50051") as link:
-        async for delivery in link.send(["one.jpg", "two.jpg"], bpp=0.1):
-            print(delivery.source, delivery.delivered, delivery.segments.lost)
+async with Client("127.0.0.1:50051") as link:
+    async for delivery in link.send(["one.jpg", "two.jpg"], bpp=0.1):
+        print(delivery.source, delivery.delivered, delivery.segments.lost)
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import grpc
 import numpy as np
+from grpc import aio
 
 from panolink.errors import ImageError, LinkError, PanolinkError
 from panolink.phy import Conditions
@@ -69,7 +69,7 @@ class Client:
         self._delivery_timeout = delivery_timeout
         self._in_flight = in_flight
         self._limits = limits or Limits()
-        self._channel: grpc.aio.Channel | None = None
+        self._channel: aio.Channel | None = None
 
     async def __aenter__(self) -> Client:
         self._channel = open_channel(self.target)
@@ -77,7 +77,9 @@ class Client:
             await asyncio.wait_for(self._channel.channel_ready(), self._connect_timeout)
         except TimeoutError:
             await self._channel.close()
-            raise LinkError(f"{self.target}: no service answers there within {self._connect_timeout:g} s") from None
+            raise LinkError(
+                f"{self.target}: no service answers there within {self._connect_timeout:g} s"
+            ) from None
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -116,7 +118,9 @@ class Client:
             open_call=stub.Transmit,
             messages=_messages,
             answers=lambda messages: deliveries(messages, self._limits),
-            failed=lambda item, failure: Delivery.failed(item.header.panorama_id, item.header.source, failure),
+            failed=lambda item, failure: Delivery.failed(
+                item.header.panorama_id, item.header.source, failure
+            ),
             peer=f"transmitter {self.target}",
             timeout=self._delivery_timeout,
         )
@@ -166,7 +170,7 @@ class Client:
                 if frame.error:
                     raise frame.error
                 yield ReceivedPanorama.from_wire(frame.header, bytes(frame.parts["picture"]))
-        except grpc.aio.AioRpcError as error:
+        except aio.AioRpcError as error:
             raise link_error(error, self.target) from None
         finally:
             call.cancel()
@@ -206,7 +210,7 @@ class Client:
         stub: Any = node_pb2_grpc.NodeStub(self._connected())
         return ServiceInfo.from_wire(await asked(stub.Describe(node_pb2.DescribeRequest()), self.target))
 
-    def _connected(self) -> grpc.aio.Channel:
+    def _connected(self) -> aio.Channel:
         if self._channel is None:
             raise LinkError(f"{self.target}: not connected (use `async with Client(…) as link`)")
         return self._channel

@@ -24,7 +24,7 @@ def conditions_to_wire(
     seed: int | None = None,
     unseeded: bool = False,
 ) -> channel_pb2.Conditions:
-    """Conditions with only the given fields set; `SignalError` for an unknown model or a number out of the wire's range."""
+    """Conditions with only the given fields set; `SignalError` for what does not fit the wire."""
     wire = channel_pb2.Conditions()
     try:
         if model is not None:
@@ -57,7 +57,7 @@ def whole_conditions_to_wire(conditions: Conditions) -> channel_pb2.Conditions:
 
 
 def conditions_from_wire(wire: channel_pb2.Conditions, present: Conditions | None = None) -> Conditions:
-    """`present` with the fields that are set in `wire` changed; `SignalError` for values that make no sense."""
+    """`present` with the fields that are set in `wire` changed; `SignalError` for impossible values."""
     present = present or Conditions()
     if wire.model and wire.model not in _NAMES:
         raise SignalError(f"unknown fading model number {wire.model}; allowed: 1, 2, 3, 4")
@@ -65,7 +65,9 @@ def conditions_from_wire(wire: channel_pb2.Conditions, present: Conditions | Non
     return Conditions(
         model=_NAMES[wire.model] if wire.model else present.model,
         snr_db=wire.snr_db if wire.HasField("snr_db") else present.snr_db,
-        coherence_symbols=wire.coherence_symbols if wire.HasField("coherence_symbols") else present.coherence_symbols,
+        coherence_symbols=wire.coherence_symbols
+        if wire.HasField("coherence_symbols")
+        else present.coherence_symbols,
         rician_k_db=wire.rician_k_db if wire.HasField("rician_k_db") else present.rician_k_db,
         seed=seed,
     )

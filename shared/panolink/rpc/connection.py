@@ -6,6 +6,8 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 import grpc
+from grpc import aio
+
 from panolink.errors import LinkError
 from panolink.rpc.limits import MAX_MESSAGE_BYTES
 
@@ -27,23 +29,25 @@ _OPTIONS = (
 )
 
 
-def open_channel(target: str) -> grpc.aio.Channel:
+def open_channel(target: str) -> aio.Channel:
     """A connection to a service: kept alive, and mended within seconds when the service comes back."""
-    return grpc.aio.insecure_channel(target, options=_OPTIONS)
+    return aio.insecure_channel(target, options=_OPTIONS)
 
 
 async def asked(call: Awaitable[Response], target: str) -> Response:
     """The response of a unary call; `LinkError` in one line where there is none."""
     try:
         return await call
-    except grpc.aio.AioRpcError as error:
+    except aio.AioRpcError as error:
         raise link_error(error, target) from None
 
 
-def link_error(error: grpc.aio.AioRpcError, target: str) -> LinkError:
+def link_error(error: aio.AioRpcError, target: str) -> LinkError:
     """What went wrong with a call, for people."""
     if error.code() == grpc.StatusCode.UNIMPLEMENTED:
-        return LinkError(f"{target}: this service does not know that request (is it another kind of service?)")
+        return LinkError(
+            f"{target}: this service does not know that request (is it another kind of service?)"
+        )
     if error.code() == grpc.StatusCode.UNAVAILABLE and "shutting down" not in (error.details() or ""):
         return LinkError(f"{target}: no service answers there")
     return LinkError(f"{target}: {error.details() or error.code().name}")

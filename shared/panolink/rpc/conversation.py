@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import grpc
+from grpc import aio
+
 from panolink.errors import PanolinkError
 from panolink.rpc.status import failure, failure_of
 from panolink.v1 import link_pb2
@@ -33,8 +36,8 @@ class Conversation(Generic[Item, Answer]):
         peer: the other side, for messages: `next hop 127.0.0.1:50053`.
         timeout: seconds from an item's last message to its answer; later ones are ignored.
 
-    When the stream breaks, every item under way is answered with a failure, and the next item opens a new stream.
-    Nothing is sent twice. How many items are under way is the caller's to bound (see `exchange`).
+    When the stream breaks, every item under way is answered with a failure, and the next item opens a new
+    stream. Nothing is sent twice. How many items are under way is the caller's to bound (see `exchange`).
     """
 
     def __init__(
@@ -59,7 +62,7 @@ class Conversation(Generic[Item, Answer]):
         self._writing = asyncio.Lock()
 
     async def send(self, item_id: str, item: Item) -> asyncio.Future[Answer]:
-        """Send an item, as fast as the other side takes it; the future's result is its answer (never an error)."""
+        """Send an item as fast as the other side takes it; the future's result is its answer, never an error."""
         async with self._writing:
             if self._stream is None or self._stream.ended:
                 self._stream = _Stream(self._open_call())
@@ -96,7 +99,7 @@ class Conversation(Generic[Item, Answer]):
         try:
             async for item_id, answer in self._answers(stream.call):
                 self._answer(stream, item_id, answer)
-        except grpc.aio.AioRpcError as error:
+        except aio.AioRpcError as error:
             reason = failure_of(error)
             reason.message = f"{self._peer}: {reason.message}"
         except asyncio.CancelledError:
@@ -116,7 +119,9 @@ class Conversation(Generic[Item, Answer]):
         if item_id in stream.pending:
             message = f"{self._peer}: no answer within {self._timeout:g} s"
             item, _ = stream.pending[item_id]
-            self._answer(stream, item_id, self._failed(item, failure(grpc.StatusCode.DEADLINE_EXCEEDED, message)))
+            self._answer(
+                stream, item_id, self._failed(item, failure(grpc.StatusCode.DEADLINE_EXCEEDED, message))
+            )
 
     def _answer(self, stream: _Stream, item_id: str, answer: Any) -> None:
         """Resolve an item's future, once; an answer to nothing that is pending is too late or a fault."""
@@ -139,7 +144,5 @@ class _Stream:
 
 async def _quietly(awaitable: Any, seconds: float) -> None:
     """Wait for the end of something whose outcome no longer matters."""
-    try:
+    with suppress(grpc.RpcError, asyncio.InvalidStateError, asyncio.CancelledError, TimeoutError):
         await asyncio.wait_for(awaitable, seconds)
-    except (grpc.RpcError, asyncio.InvalidStateError, asyncio.CancelledError, TimeoutError):
-        pass

@@ -1,4 +1,4 @@
-"""What a user of the link sees: deliveries, received panoramas, services; as values and from their messages."""
+"""What a user of the link sees, as values: deliveries, received panoramas, services."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ class Segments:
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """What became of one panorama. Where it was not delivered, `error` says why and `code` is its gRPC status.
+    """What became of one panorama; if it was not delivered, `error` says why and `code` is its gRPC status.
 
-    `picture` is what the receiver saw, uint8 (height, width, 3); `activation` is the activation map, uint8 (rows,
-    columns), one value per token. Both are None unless asked for. `snr_db` is None where no noise was added.
+    `picture` is what the receiver saw, uint8 (height, width, 3); `activation` is the activation map, uint8
+    (rows, columns), one value per token. Both are None unless asked for. `snr_db` is None where no noise was
+    added.
     """
 
     id: str
@@ -67,7 +68,7 @@ class Delivery:
     @classmethod
     def failed(cls, item_id: str, source: str, failure: link_pb2.Failure) -> Delivery:
         """The delivery of a panorama that was not delivered, where nothing else is known."""
-        return cls(id=item_id, source=source, delivered=False, **_failure(failure))
+        return cls(id=item_id, source=source, delivered=False, error=failure.message, code=_code(failure))
 
     @classmethod
     def from_wire(cls, header: transmitter_pb2.DeliveryHeader, picture: bytes, activation: bytes) -> Delivery:
@@ -75,7 +76,8 @@ class Delivery:
             id=header.panorama_id,
             source=header.source,
             delivered=not header.HasField("failure"),
-            **(_failure(header.failure) if header.HasField("failure") else {}),
+            error=header.failure.message if header.HasField("failure") else None,
+            code=_code(header.failure) if header.HasField("failure") else None,
             width=header.width,
             height=header.height,
             model=header.model,
@@ -161,7 +163,9 @@ class ServiceInfo:
 
     @classmethod
     def from_wire(cls, response: node_pb2.DescribeResponse) -> ServiceInfo:
-        models = ({"name": m.name, "fingerprint": m.fingerprint, "profile": m.profile} for m in response.models)
+        models = (
+            {"name": m.name, "fingerprint": m.fingerprint, "profile": m.profile} for m in response.models
+        )
         return cls(
             service=response.service,
             version=response.version,
@@ -183,7 +187,10 @@ async def deliveries(messages: AsyncIterable[Any], limits: Limits) -> AsyncItera
     async for frame in frames(messages, admit):
         header: transmitter_pb2.DeliveryHeader = frame.header
         if frame.error:
-            yield header.panorama_id, Delivery.failed(header.panorama_id, header.source, failure_of(frame.error))
+            yield (
+                header.panorama_id,
+                Delivery.failed(header.panorama_id, header.source, failure_of(frame.error)),
+            )
         else:
             parts = {name: bytes(part) for name, part in frame.parts.items()}
             yield header.panorama_id, Delivery.from_wire(header, parts["picture"], parts["activation"])
@@ -200,5 +207,5 @@ def decode_png(png: bytes, mode: str) -> np.ndarray:
         raise PanolinkError(f"a received picture cannot be read: {error}") from None
 
 
-def _failure(failure: link_pb2.Failure) -> dict[str, str]:
-    return {"error": failure.message, "code": code_named(failure.code).name}
+def _code(failure: link_pb2.Failure) -> str:
+    return code_named(failure.code).name

@@ -1,4 +1,7 @@
-"""Items from a stream, several under way at once, one answer for each."""
+"""Items from a stream, several under way at once, one answer for each.
+
+`exchange` is the bare pattern; `answer_each` is how a service uses it on a stream of messages.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from panolink.errors import PanolinkError
+from panolink.errors import BitstreamError, PanolinkError
+from panolink.rpc.chunking import Frame, frames
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -21,9 +25,9 @@ async def exchange(
 ) -> AsyncGenerator[Answer, None]:
     """Yield one answer for every item, in the order in which they are ready.
 
-    `accept` is called for one item at a time, in order, and may wait (that is back-pressure); what it returns is
-    awaited beside the others'. An item counts as in flight from before it is read until its answer has been taken,
-    and never more than `in_flight` are: a slow taker, or a slow `accept`, stops the reading.
+    `accept` is called for one item at a time, in order, and may wait (that is back-pressure); what it returns
+    is awaited beside the others'. An item counts as in flight from before it is read until its answer has
+    been taken, and never more than `in_flight` are: a slow taker, or a slow `accept`, stops the reading.
 
     A `PanolinkError` from `items` or `accept` is the stream's end: it is raised after all answers under way.
     """
@@ -62,3 +66,46 @@ async def exchange(
         finally:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
+
+
+async def answer_each(
+    messages: Any,
+    *,
+    admit: Callable[[Any], Any],
+    accept: Callable[[Frame], Awaitable[Awaitable[Answer]]],
+    failed: Callable[[Any, Exception], Answer],
+    item_id: Callable[[Any], str],
+    in_flight: int,
+    stop: asyncio.Event,
+) -> AsyncGenerator[Answer, None]:
+    """Answer every item of a stream of messages exactly once, whatever happens to it.
+
+    `admit` is for `frames`, `accept` for `exchange`; `failed(header, error)` makes the answer for an item
+    that was refused, or that met an error in `accept` or later. An id that is already under way ends the
+    stream, for no answer to it could be told from the other's.
+    """
+    under_way: set[str] = set()
+
+    async def begin(frame: Frame) -> Awaitable[Answer]:
+        name = item_id(frame.header)
+        if name in under_way:
+            raise BitstreamError(f"id {name!r} is already under way on this stream")
+        under_way.add(name)
+        try:
+            if frame.error:
+                raise frame.error
+            return end(frame.header, await accept(frame))
+        except Exception as error:
+            return end(frame.header, error)
+
+    async def end(header: Any, pending: Awaitable[Answer] | Exception) -> Answer:
+        try:
+            return failed(header, pending) if isinstance(pending, Exception) else await pending
+        except Exception as error:
+            return failed(header, error)
+        finally:
+            under_way.discard(item_id(header))
+
+    async with aclosing(exchange(frames(messages, admit, stop=stop), begin, in_flight=in_flight)) as answers:
+        async for answer in answers:
+            yield answer

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from grpc import aio
+
 from panolink.errors import PanolinkError
 from panolink.rpc.metrics import RpcMetrics
 from panolink.rpc.status import code_named, code_of, one_line
@@ -32,11 +34,11 @@ class Call:
         return self.kind, self.service, self.method
 
 
-class CallInterceptor(grpc.aio.ServerInterceptor):
+class CallInterceptor(aio.ServerInterceptor):
     """Surrounds every call of a server.
 
-    A `PanolinkError` that leaves a handler ends the call with its status and one-line message; any other exception is
-    logged with its trace and ends the call with INTERNAL, telling nothing of our insides.
+    A `PanolinkError` that leaves a handler ends the call with its status and one-line message; any other
+    exception is logged with its trace and ends the call with INTERNAL, telling nothing of our insides.
     """
 
     def __init__(self, metrics: RpcMetrics) -> None:
@@ -50,7 +52,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         words = {False: "unary", True: "stream"}
         kind = f"{words[handler.request_streaming]}_{words[handler.response_streaming]}"
         behaviour = getattr(handler, kind)
-        call = Call({"unary_unary": "unary", "stream_stream": "bidi_stream"}.get(kind, "server_stream"), service, method)
+        call = Call(
+            {"unary_unary": "unary", "stream_stream": "bidi_stream"}.get(kind, "server_stream"),
+            service,
+            method,
+        )
         make: Any = getattr(grpc, f"{kind}_rpc_method_handler")
         return make(
             self._surround(call, handler, behaviour),
@@ -81,7 +87,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 return response
 
         async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
-            async with self._around(call, context), aclosing(behaviour(incoming(request), context)) as responses:
+            async with (
+                self._around(call, context),
+                aclosing(behaviour(incoming(request), context)) as responses,
+            ):
                 async for response in responses:
                     sent.inc()
                     yield response
@@ -100,7 +109,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         except (asyncio.CancelledError, GeneratorExit):
             code = grpc.StatusCode.CANCELLED
             raise
-        except grpc.aio.AbortError:
+        except aio.AbortError:
             code, message = _code_set(context), context.details()
             raise
         except Exception as error:

@@ -57,7 +57,7 @@ class Streams:
 
     @contextmanager
     def enter(self) -> Iterator[None]:
-        """Hold a stream's place; `LimitError` when all are taken, `LinkError` when the service is stopping."""
+        """Hold a stream's place; `LimitError` when all are taken, `LinkError` when the service stops."""
         if self.draining.is_set():
             raise LinkError(f"{self._what}: the service is shutting down")
         if self._open >= self._limit:

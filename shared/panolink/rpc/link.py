@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Protocol
 
-from panolink.errors import BitstreamError, PanolinkError
+from panolink.errors import PanolinkError
 from panolink.rpc.bursts import Burst, Receipt, admit_burst, burst_of, receipt_messages
-from panolink.rpc.chunking import Frame, frames
-from panolink.rpc.exchange import exchange
+from panolink.rpc.chunking import Frame
+from panolink.rpc.exchange import answer_each
 from panolink.rpc.limits import Limits, Streams
 from panolink.rpc.status import failure_of
 from panolink.v1 import link_pb2, link_pb2_grpc
@@ -54,55 +53,35 @@ class LinkEndpoint(link_pb2_grpc.LinkServicer):
     async def Carry(self, request_iterator: Any, context: Any) -> AsyncIterator[link_pb2.Receipt]:
         with self._streams.enter():
             handler = self._open_handler()
+
+            def admit(header: link_pb2.BurstHeader) -> Any:
+                sizes = admit_burst(header, self._limits)
+                handler.check(header)
+                return sizes
+
+            async def accept(frame: Frame) -> Awaitable[Receipt]:
+                return await handler.accept(burst_of(frame))
+
+            answers = answer_each(
+                request_iterator,
+                admit=admit,
+                accept=accept,
+                failed=_failed,
+                item_id=lambda header: header.burst_id,
+                in_flight=self._in_flight,
+                stop=self._streams.draining,
+            )
             try:
-                async with aclosing(self._receipts(request_iterator, handler)) as receipts:
-                    async for receipt in receipts:
+                async with aclosing(answers):
+                    async for receipt in answers:
                         for message in receipt_messages(receipt):
                             yield message
             finally:
                 await handler.close()
 
-    def _receipts(self, messages: Any, handler: BurstHandler) -> AsyncGenerator[Receipt, None]:
-        under_way: set[str] = set()
 
-        def admit(header: link_pb2.BurstHeader) -> Any:
-            sizes = admit_burst(header, self._limits)
-            handler.check(header)
-            return sizes
-
-        async def accept(frame: Frame) -> Awaitable[Receipt]:
-            burst_id = frame.header.burst_id
-            if burst_id in under_way:
-                raise BitstreamError(f"burst {burst_id}: an id that is already under way on this stream")
-            under_way.add(burst_id)
-            try:
-                if frame.error:
-                    raise frame.error
-                pending = await handler.accept(burst_of(frame))
-            except Exception as error:
-                pending = _resolved(_failed(burst_id, error))
-            return finish(burst_id, pending)
-
-        async def finish(burst_id: str, pending: Awaitable[Receipt]) -> Receipt:
-            try:
-                return await pending
-            except Exception as error:
-                return _failed(burst_id, error)
-            finally:
-                under_way.discard(burst_id)
-
-        bursts = frames(messages, admit, stop=self._streams.draining)
-        return exchange(bursts, accept, in_flight=self._in_flight)
-
-
-def _failed(burst_id: str, error: Exception) -> Receipt:
+def _failed(header: link_pb2.BurstHeader, error: Exception) -> Receipt:
     """The receipt for a burst that met an error; faults of ours are logged with their trace."""
     if not isinstance(error, PanolinkError):
-        log.error("burst %s failed", burst_id, exc_info=error)
-    return Receipt.failed(burst_id, failure_of(error, about=f"burst {burst_id}"))
-
-
-def _resolved(receipt: Receipt) -> asyncio.Future[Receipt]:
-    future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-    future.set_result(receipt)
-    return future
+        log.error("burst %s failed", header.burst_id, exc_info=error)
+    return Receipt.failed(header.burst_id, failure_of(error, about=f"burst {header.burst_id}"))

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from panolink.v1 import link_pb2
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -16,9 +15,10 @@ from prometheus_client import (
     start_http_server,
 )
 
+from panolink.errors import LinkError
 from panolink.rpc.segments import LAYER_NAMES
 from panolink.rpc.settings import split_address
-from panolink.errors import LinkError
+from panolink.v1 import link_pb2
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Buckets of durations, from a call to a slow CPU's network."""
@@ -45,7 +45,9 @@ class RpcMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         labels = ("grpc_type", "grpc_service", "grpc_method")
         self.started = Counter("grpc_server_started", "Calls begun.", labels, registry=registry)
-        self.handled = Counter("grpc_server_handled", "Calls ended.", (*labels, "grpc_code"), registry=registry)
+        self.handled = Counter(
+            "grpc_server_handled", "Calls ended.", (*labels, "grpc_code"), registry=registry
+        )
         self.received = Counter("grpc_server_msg_received", "Messages received.", labels, registry=registry)
         self.sent = Counter("grpc_server_msg_sent", "Messages sent.", labels, registry=registry)
         self.handling = Histogram(
@@ -70,7 +72,9 @@ class ServiceMetrics:
         self.snr_db = self.gauge("snr_db", "Es/N0 of the last burst in dB.")
         self.segments_sent = self.counter("segments_sent", "Segments sent.", "layer")
         self.segments_lost = self.counter("segments_lost", "Segments whose CRC failed.", "layer")
-        self.link_breaks = self.counter("link_breaks", "Streams to the next hop that broke with bursts under way.")
+        self.link_breaks = self.counter(
+            "link_breaks", "Streams to the next hop that broke with bursts under way."
+        )
         self.models = self.gauge("model_info", "Models held, always 1.", "name", "fingerprint", "profile")
         self.device_memory = self.gauge("device_memory_bytes", "Memory in use where models run.", "device")
 

@@ -14,9 +14,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import grpc
+from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
+
 from panolink.errors import LinkError, PanolinkError
 from panolink.rpc.connection import COMMON_OPTIONS
 from panolink.rpc.interceptors import CallInterceptor
@@ -38,7 +40,7 @@ _GRACE_SECONDS = 0.2  # for health checks and the like, once all streams have en
 
 
 class Server:
-    """A gRPC server with health checking, reflection, a description of itself, and metrics on a port of their own.
+    """A gRPC server with health checking, reflection, a description of itself, and metrics on their own port.
 
     Args:
         name: `transmitter`, `channel` or `receiver`.
@@ -62,8 +64,8 @@ class Server:
         self.metrics = metrics
         self.address = ""
         self.metrics_address = ""
-        self._server: Any = grpc.aio.server(interceptors=[CallInterceptor(metrics.rpc)], options=_OPTIONS)
-        self._health = health.aio.HealthServicer()
+        self._server: Any = aio.server(interceptors=[CallInterceptor(metrics.rpc)], options=_OPTIONS)
+        self._health = health_aio.HealthServicer()
         self._services = [health.SERVICE_NAME]
         self._streams: list[Streams] = []
         self._closers: list[Callable[[], Awaitable[None]]] = []
@@ -93,7 +95,9 @@ class Server:
         try:
             port = self._server.add_insecure_port(listen)
         except RuntimeError:
-            raise LinkError(f"cannot listen on {listen}: the port is in use, or the address is not ours") from None
+            raise LinkError(
+                f"cannot listen on {listen}: the port is in use, or the address is not ours"
+            ) from None
         self.address = f"{listen.rpartition(':')[0]}:{port}"
         self.metrics_address = self.metrics.serve(self.settings.metrics_listen)
         await self._server.start()
@@ -151,7 +155,9 @@ def run(kind: type[Settings], build: Callable[[Settings], Server]) -> int:
     """
     settings = load_settings(kind)
     logging.basicConfig(
-        level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        level=settings.log_level.upper(),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     try:
         return asyncio.run(_serve(settings, build))
@@ -173,7 +179,12 @@ async def _serve(settings: Settings, build: Callable[[Settings], Server]) -> int
     async with server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
-        ready = {"ready": server.name, "listen": server.address, "metrics": server.metrics_address, "pid": os.getpid()}
+        ready = {
+            "ready": server.name,
+            "listen": server.address,
+            "metrics": server.metrics_address,
+            "pid": os.getpid(),
+        }
         with contextlib.suppress(BrokenPipeError):
             print(json.dumps(ready), flush=True)
         await told.wait()

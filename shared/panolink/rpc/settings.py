@@ -6,9 +6,10 @@ import re
 import sys
 from typing import Annotated, Any, Literal, TypeVar
 
-from panolink.rpc.limits import Limits
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from panolink.rpc.limits import Limits
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\s\[\]/]+):(?P<port>\d{1,5})")
 
@@ -36,7 +37,9 @@ def _target(value: str) -> str:
 
 
 def _names(value: Any) -> Any:
-    return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+    return (
+        tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+    )
 
 
 Address = Annotated[str, AfterValidator(_address)]
@@ -80,7 +83,9 @@ class ServiceSettings(BaseSettings):
     def limits(self) -> Limits:
         """What one item may ask for."""
         return Limits(
-            image_bytes=self.max_image_bytes, image_pixels=self.max_image_pixels, symbols=self.max_burst_symbols
+            image_bytes=self.max_image_bytes,
+            image_pixels=self.max_image_pixels,
+            symbols=self.max_burst_symbols,
         )
 
 

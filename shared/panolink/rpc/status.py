@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import grpc
+from grpc import aio
+
 from panolink.errors import (
     BitstreamError,
     ImageError,
@@ -56,7 +58,7 @@ def failure_of(error: BaseException, *, about: str = "") -> link_pb2.Failure:
 
     What is not a `PanolinkError` is a fault of ours: its text stays in our log and does not travel.
     """
-    if isinstance(error, grpc.aio.AioRpcError):
+    if isinstance(error, aio.AioRpcError):
         return failure(error.code(), error.details() or error.code().name)
     message = one_line(error) if isinstance(error, PanolinkError) else "internal error"
     return failure(code_of(error), f"{about}: {message}" if about and about not in message else message)

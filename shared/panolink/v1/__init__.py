@@ -1,1 +1,1 @@
-"""Messages and stubs generated from `proto/panolink/v1` by `scripts/generate_stubs.py`; not to be edited."""
+"""Generated from `proto/panolink/v1` by `scripts/generate_stubs.py`; not to be edited."""

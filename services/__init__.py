@@ -1,0 +1,1 @@
+"""The three processes of a link: transmitter, channel, receiver."""

@@ -1,0 +1,1 @@
+"""The channel: bursts pass through simulated fading and noise on their way to the next hop."""

@@ -1,0 +1,132 @@
+"""The channel service: one hop of the link with its own radio conditions, and the rpcs that change them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable
+from typing import Any
+
+from grpc import aio
+
+from panolink.phy import Channel, Conditions
+from panolink.rpc.bursts import Burst, Receipt, burst_messages, failed_receipt, receipts
+from panolink.rpc.conditions import conditions_from_wire, whole_conditions_to_wire
+from panolink.rpc.connection import open_channel
+from panolink.rpc.conversation import Conversation
+from panolink.rpc.link import LinkEndpoint
+from panolink.rpc.metrics import ServiceMetrics
+from panolink.rpc.server import Server
+from panolink.v1 import channel_pb2, channel_pb2_grpc, link_pb2, link_pb2_grpc, node_pb2
+from services.channel.pipeline import passed_on
+from services.channel.settings import ChannelSettings
+
+log = logging.getLogger(__name__)
+
+
+class Air:
+    """The radio conditions at present, shared by all streams."""
+
+    def __init__(self, conditions: Conditions) -> None:
+        self.conditions = conditions
+
+
+class ChannelServicer(channel_pb2_grpc.ChannelServicer):
+    """Tells and changes the conditions."""
+
+    def __init__(self, air: Air) -> None:
+        self._air = air
+
+    async def GetConditions(
+        self, request: channel_pb2.GetConditionsRequest, context: Any
+    ) -> channel_pb2.GetConditionsResponse:
+        return channel_pb2.GetConditionsResponse(conditions=whole_conditions_to_wire(self._air.conditions))
+
+    async def SetConditions(
+        self, request: channel_pb2.SetConditionsRequest, context: Any
+    ) -> channel_pb2.SetConditionsResponse:
+        self._air.conditions = conditions_from_wire(request.conditions, self._air.conditions)
+        log.info("conditions are now %s", self._air.conditions)
+        return channel_pb2.SetConditionsResponse(conditions=whole_conditions_to_wire(self._air.conditions))
+
+
+class Passage:
+    """One stream's way through the channel: a `BurstHandler`.
+
+    Each stream has a `Channel` of its own, so that with a seed its n-th burst meets the same fading and noise
+    whatever other streams do. Changed conditions take effect, and begin their randomness anew, with the next
+    burst.
+    """
+
+    def __init__(
+        self, air: Air, next_hop: aio.Channel, settings: ChannelSettings, metrics: ServiceMetrics
+    ) -> None:
+        self._air = air
+        self._metrics = metrics
+        self._channel = Channel(air.conditions)
+        stub: Any = link_pb2_grpc.LinkStub(next_hop)
+        self._conversation: Conversation[Burst, Receipt] = Conversation(
+            open_call=stub.Carry,
+            messages=burst_messages,
+            answers=lambda messages: receipts(messages, settings.limits),
+            failed=failed_receipt,
+            peer=f"next hop {settings.target}",
+            timeout=settings.receipt_timeout_seconds,
+            on_break=metrics.link_breaks.inc,
+        )
+
+    def check(self, header: link_pb2.BurstHeader) -> None:
+        """All bursts may pass."""
+
+    async def accept(self, burst: Burst) -> Awaitable[Receipt]:
+        """Send a burst through the channel and on to the next hop."""
+        conditions = self._air.conditions
+        if conditions is not self._channel.conditions:
+            self._channel = Channel(conditions)
+        start = time.monotonic()
+        passed = await asyncio.to_thread(self._apply, burst, conditions)
+        seconds = time.monotonic() - start
+        self._metrics.observe_stages({"channel": seconds})
+        self._metrics.symbols.inc(len(burst.symbols))
+        if passed.header.channel_state.HasField("snr_db"):
+            self._metrics.snr_db.set(passed.header.channel_state.snr_db)
+        pending = await self._conversation.send(burst.header.burst_id, passed)
+        return self._receipt(pending, seconds)
+
+    async def close(self) -> None:
+        """The stream has ended, and with it the one to the next hop."""
+        await self._conversation.close()
+
+    def _apply(self, burst: Burst, conditions: Conditions) -> Burst:
+        reception = self._channel.apply(burst.symbols)
+        return passed_on(burst, reception, snr_db=None if conditions.model == "ideal" else conditions.snr_db)
+
+    async def _receipt(self, pending: Awaitable[Receipt], seconds: float) -> Receipt:
+        with self._metrics.in_flight.track_inprogress():
+            receipt = await pending
+        receipt.header.seconds["channel"] += seconds
+        self._metrics.count_segments(receipt.header.segments)
+        return receipt
+
+
+def build(settings: ChannelSettings) -> Server:
+    """The channel service, ready to start."""
+    metrics = ServiceMetrics()
+    air = Air(settings.conditions)
+    next_hop = open_channel(settings.target)
+
+    def describe(response: node_pb2.DescribeResponse) -> None:
+        response.target = settings.target
+
+    server = Server("channel", settings, metrics, describe=describe)
+    server.on_close(next_hop.close)
+    link = LinkEndpoint(
+        lambda: Passage(air, next_hop, settings, metrics),
+        limits=settings.limits,
+        streams=server.streams("link"),
+        in_flight=settings.max_in_flight,
+    )
+    server.add(link_pb2_grpc.add_LinkServicer_to_server, link, "panolink.v1.Link")
+    server.add(channel_pb2_grpc.add_ChannelServicer_to_server, ChannelServicer(air), "panolink.v1.Channel")
+    return server

@@ -1,0 +1,1 @@
+"""The receiver: bursts become panoramas again, for whoever watches."""

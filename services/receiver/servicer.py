@@ -1,0 +1,188 @@
+"""The receiver service: the end of the link, and a window on what comes out of it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any
+
+import grpc
+
+from panolink import phy
+from panolink.errors import PanolinkError
+from panolink.rpc.bursts import Burst, Receipt
+from panolink.rpc.chunking import chunks
+from panolink.rpc.limits import Streams
+from panolink.rpc.link import LinkEndpoint
+from panolink.rpc.metrics import ServiceMetrics
+from panolink.rpc.models import Models
+from panolink.rpc.server import Server
+from panolink.rpc.status import code_named, failure, failure_of
+from panolink.rpc.waiting import unless
+from panolink.v1 import link_pb2, link_pb2_grpc, receiver_pb2, receiver_pb2_grpc
+from services.receiver.pipeline import Pipeline, Reception
+from services.receiver.settings import ReceiverSettings
+from services.receiver.viewers import Shown, Viewers
+
+log = logging.getLogger(__name__)
+
+
+class ReceiverMetrics(ServiceMetrics):
+    """What only the receiver measures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.panoramas = self.counter("panoramas", "Panoramas received, by gRPC status.", "code")
+        self.guessed_tokens = self.counter("guessed_tokens", "Tokens guessed because their segment was lost.")
+
+
+class Arrival:
+    """The end of every stream of bursts: a `BurstHandler`, the same for all."""
+
+    def __init__(
+        self,
+        models: Models,
+        pipeline: Pipeline,
+        viewers: Viewers,
+        settings: ReceiverSettings,
+        metrics: ReceiverMetrics,
+    ) -> None:
+        self._models = models
+        self._pipeline = pipeline
+        self._viewers = viewers
+        self._metrics = metrics
+        self._places = asyncio.Semaphore(settings.queue_size)
+        self._numbers = itertools.count(1)
+
+    def check(self, header: link_pb2.BurstHeader) -> None:
+        """Refuse a burst whose model is not held here."""
+        try:
+            self._models.with_fingerprint(header.model_fingerprint)
+        except PanolinkError:
+            self._metrics.panoramas.labels("FAILED_PRECONDITION").inc()
+            raise
+
+    async def accept(self, burst: Burst) -> Awaitable[Receipt]:
+        """Take a burst as soon as there is a place for it."""
+        await self._places.acquire()
+        task = asyncio.create_task(self._receive(burst))
+        task.add_done_callback(lambda _: self._places.release())
+        return task
+
+    async def close(self) -> None:
+        """Nothing is kept for a stream."""
+
+    async def _receive(self, burst: Burst) -> Receipt:
+        header = burst.header
+        reception = Reception()
+        failed: link_pb2.Failure | None = None
+        picture = b""
+        try:
+            with self._metrics.in_flight.track_inprogress():
+                codec = self._models.with_fingerprint(header.model_fingerprint)
+                await self._pipeline.receive(burst, codec, reception)
+                if reception.header_lost:
+                    message = f"burst {header.burst_id}: its header segment was lost on the way"
+                    failed = failure(grpc.StatusCode.DATA_LOSS, message)
+                elif header.return_picture or len(self._viewers):
+                    picture = await self._pipeline.as_png(reception)
+                    await self._viewers.publish(self._shown(header, reception, picture))
+        except Exception as error:
+            if not isinstance(error, PanolinkError):
+                log.exception("burst %s failed", header.burst_id)
+            failed = failure_of(error, about=f"burst {header.burst_id}")
+        receipt = link_pb2.ReceiptHeader(
+            burst_id=header.burst_id,
+            failure=failed,
+            segments=reception.segments,
+            seconds=reception.seconds,
+            guessed_tokens=reception.guessed,
+        )
+        if header.channel_state.HasField("snr_db"):
+            receipt.snr_db = header.channel_state.snr_db
+        self._measure(receipt, len(burst.symbols))
+        return Receipt(receipt, picture if header.return_picture and failed is None else b"")
+
+    def _shown(self, header: link_pb2.BurstHeader, reception: Reception, picture: bytes) -> Shown:
+        assert reception.picture is not None
+        height, width = reception.picture.shape[:2]
+        shown = receiver_pb2.ReceivedPanoramaHeader(
+            number=next(self._numbers),
+            burst_id=header.burst_id,
+            source=header.source,
+            width=width,
+            height=height,
+            model_fingerprint=header.model_fingerprint,
+            segments=reception.segments,
+            guessed_tokens=reception.guessed,
+            picture_bytes=len(picture),
+        )
+        if header.channel_state.HasField("snr_db"):
+            shown.snr_db = header.channel_state.snr_db
+        return Shown(shown, picture)
+
+    def _measure(self, receipt: link_pb2.ReceiptHeader, symbols: int) -> None:
+        metrics = self._metrics
+        metrics.panoramas.labels(code_named(receipt.failure.code).name).inc()
+        metrics.symbols.inc(symbols)
+        metrics.guessed_tokens.inc(receipt.guessed_tokens)
+        metrics.count_segments(receipt.segments)
+        metrics.observe_stages(dict(receipt.seconds))
+        if receipt.HasField("snr_db"):
+            metrics.snr_db.set(receipt.snr_db)
+
+
+class ReceiverServicer(receiver_pb2_grpc.ReceiverServicer):
+    """Shows received panoramas to viewers."""
+
+    def __init__(self, viewers: Viewers, streams: Streams) -> None:
+        self._viewers = viewers
+        self._streams = streams
+
+    async def Watch(
+        self, request: receiver_pb2.WatchRequest, context: Any
+    ) -> AsyncIterator[receiver_pb2.ReceivedPanorama]:
+        with self._streams.enter(), self._viewers.join() as viewer:
+            await context.send_initial_metadata(())  # the viewer knows that nothing is missed from here on
+            for shown in itertools.count(1):
+                panorama = await unless(self._streams.draining, viewer.queue.get(), None)
+                if panorama is None:
+                    return
+                header = receiver_pb2.ReceivedPanoramaHeader()
+                header.CopyFrom(panorama.header)
+                header.dropped = viewer.dropped
+                yield receiver_pb2.ReceivedPanorama(header=header)
+                for chunk in chunks(panorama.picture):
+                    yield receiver_pb2.ReceivedPanorama(picture=chunk)
+                if shown == request.count:
+                    return
+
+
+def build(settings: ReceiverSettings) -> Server:
+    """The receiver service, its models loaded, ready to start."""
+    metrics = ReceiverMetrics()
+    models = Models(settings.models, device=settings.device, metrics=metrics)
+    phy.warm_up(
+        {scheme for schemes in phy.default_schemes().values() for scheme in schemes}, device=models.device
+    )
+    pipeline = Pipeline(models, settings, metrics)
+    viewers = Viewers(
+        settings.watch_policy, size=settings.watch_queue, on_drop=metrics.dropped.labels("watch").inc
+    )
+    metrics.queue_depth.labels("watch").set_function(lambda: viewers.waiting)
+    arrival = Arrival(models, pipeline, viewers, settings, metrics)
+
+    server = Server("receiver", settings, metrics, describe=models.describe)
+    server.on_close(pipeline.close)
+    link = LinkEndpoint(
+        lambda: arrival,
+        limits=settings.limits,
+        streams=server.streams("link"),
+        in_flight=settings.max_in_flight,
+    )
+    watch = ReceiverServicer(viewers, server.streams("watch"))
+    server.add(link_pb2_grpc.add_LinkServicer_to_server, link, "panolink.v1.Link")
+    server.add(receiver_pb2_grpc.add_ReceiverServicer_to_server, watch, "panolink.v1.Receiver")
+    return server

@@ -1,0 +1,1 @@
+"""The transmitter: panoramas become bursts, and what became of them comes back."""

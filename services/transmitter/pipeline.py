@@ -1,0 +1,146 @@
+"""From an image file to a burst: heavy stages off the event loop, the network in batches over all streams."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from panolink import phy
+from panolink.images import encode_png, load_panorama
+from panolink.rpc.batching import Batcher
+from panolink.rpc.bursts import Burst
+from panolink.rpc.limits import check_limit
+from panolink.rpc.metrics import ServiceMetrics, timed
+from panolink.rpc.models import Models
+from panolink.rpc.segments import LAYERS, segments_of
+from panolink.v1 import link_pb2, transmitter_pb2
+from services.transmitter.settings import TransmitterSettings
+
+if TYPE_CHECKING:
+    from panolink.codec.codec import Codec
+
+Result = TypeVar("Result")
+
+_SAMPLE_FORMATS = {
+    "cf32_le": link_pb2.SAMPLE_FORMAT_CF32_LE,
+    "ci16_le": link_pb2.SAMPLE_FORMAT_CI16_LE,
+}
+
+
+@dataclass
+class Prepared:
+    """A panorama on its way into the air: the delivery as far as it is known, and its burst."""
+
+    delivery: transmitter_pb2.DeliveryHeader
+    seconds: dict[str, float] = field(default_factory=dict)
+    activation: bytes = b""
+    burst: Burst | None = None
+
+
+class Pipeline:
+    """Decodes, extracts, quantizes, packs, modulates."""
+
+    def __init__(self, models: Models, settings: TransmitterSettings, metrics: ServiceMetrics) -> None:
+        self._models = models
+        self._limits = settings.limits
+        self._sample_format = _SAMPLE_FORMATS[settings.sample_format]
+        self._workers = ThreadPoolExecutor(settings.workers, "transmitter")
+        self._network = ThreadPoolExecutor(1, "network")
+        self._extract: dict[str, Batcher[np.ndarray, Any]] = {
+            codec.name: Batcher(
+                codec.extract,
+                executor=self._network,
+                max_batch=settings.max_batch,
+                max_wait=settings.batch_wait_seconds,
+                max_queue=settings.queue_size,
+                observe=metrics.batch_size.labels("encode").observe,
+            )
+            for codec in models.codecs
+        }
+        metrics.queue_depth.labels("encode").set_function(lambda: sum(map(len, self._extract.values())))
+
+    async def prepare(
+        self, header: transmitter_pb2.PanoramaHeader, image: bytes, burst_id: str, prepared: Prepared
+    ) -> Burst:
+        """The burst that carries a panorama; fills in `prepared` stage by stage.
+
+        A `PanolinkError` leaves in `prepared` what was known by then.
+        """
+        codec = self._models.named(header.model)
+        picture = await self._run(partial(self._decode, header, image, prepared))
+        batched = await self._extract[codec.name](picture)
+        prepared.seconds["queue"] = batched.queue_seconds
+        prepared.seconds["encode"] = batched.run_seconds
+        size = (picture.shape[0], picture.shape[1])
+        return await self._run(partial(self._code, codec, batched.result, size, header, burst_id, prepared))
+
+    async def close(self) -> None:
+        for batcher in self._extract.values():
+            await batcher.close()
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        self._network.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._workers, work)
+
+    def _decode(self, header: transmitter_pb2.PanoramaHeader, image: bytes, prepared: Prepared) -> np.ndarray:
+        with timed(prepared.seconds, "decode_image"):
+            picture = load_panorama(
+                image,
+                name=header.source or header.panorama_id,
+                allow_any_aspect=header.allow_any_aspect,
+                max_pixels=self._limits.image_pixels,
+            )
+        prepared.delivery.height, prepared.delivery.width = picture.shape[:2]
+        return picture
+
+    def _code(
+        self,
+        codec: Codec,
+        features: Any,
+        size: tuple[int, int],
+        header: transmitter_pb2.PanoramaHeader,
+        burst_id: str,
+        prepared: Prepared,
+    ) -> Burst:
+        delivery, seconds = prepared.delivery, prepared.seconds
+        which = header.WhichOneof("rate")
+        with timed(seconds, "quantize"):
+            tokens = codec.quantize(features, size=size, **({which: getattr(header, which)} if which else {}))
+        with timed(seconds, "entropy_code"):
+            packet = codec.pack(tokens)
+        with timed(seconds, "fec_encode"):
+            slices = [(str(piece.layer), piece.payload or b"") for piece in packet.slices]
+            segments, formats = segments_of(slices)
+            symbols = phy.modulate([payload for _, payload in slices if payload], formats)
+        delivery.model, delivery.model_fingerprint = codec.name, codec.fingerprint
+        delivery.bits.extend(
+            transmitter_pb2.LayerBits(layer=LAYERS[layer], bits=bits) for layer, bits in packet.bits.items()
+        )
+        delivery.bpp = packet.bpp
+        delivery.tokens, delivery.kept = tokens.kept.size, int(tokens.kept.sum())
+        delivery.symbols = len(symbols)
+        delivery.symbols_per_pixel = len(symbols) / (size[0] * size[1])
+        if header.return_activation and tokens.activation is not None:
+            prepared.activation = encode_png((tokens.activation * 255).round().clip(0, 255).astype(np.uint8))
+        check_limit(len(symbols), self._limits.symbols, f"{header.source}: symbols in a burst")
+        check_limit(len(segments), self._limits.segments, f"{header.source}: segments in a burst")
+        return Burst(
+            link_pb2.BurstHeader(
+                burst_id=burst_id,
+                model_fingerprint=codec.fingerprint,
+                source=header.source,
+                segments=segments,
+                sample_format=self._sample_format,
+                channel_state=link_pb2.ChannelState(coherence_symbols=len(symbols)),
+                return_picture=header.return_picture,
+            ),
+            np.ones(1, np.complex64),  # no channel yet: h = 1, no noise
+            symbols,
+        )

@@ -1,0 +1,248 @@
+"""The transmitter service: panoramas in, deliveries out."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from grpc import aio
+
+from panolink import phy
+from panolink.errors import PanolinkError
+from panolink.rpc.bursts import Burst, Receipt, burst_messages, check_names, failed_receipt, receipts
+from panolink.rpc.chunking import Frame, chunks
+from panolink.rpc.connection import open_channel
+from panolink.rpc.conversation import Conversation
+from panolink.rpc.exchange import answer_each
+from panolink.rpc.limits import Streams, check_limit
+from panolink.rpc.metrics import SECONDS, ServiceMetrics
+from panolink.rpc.models import Models
+from panolink.rpc.segments import LAYER_NAMES
+from panolink.rpc.server import Server
+from panolink.rpc.status import code_named, failure_of
+from panolink.v1 import link_pb2_grpc, node_pb2, transmitter_pb2, transmitter_pb2_grpc
+from services.transmitter.pipeline import Pipeline, Prepared
+from services.transmitter.settings import TransmitterSettings
+
+log = logging.getLogger(__name__)
+
+
+class TransmitterMetrics(ServiceMetrics):
+    """What only the transmitter measures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.panoramas = self.counter("panoramas", "Panoramas answered, by gRPC status.", "code")
+        self.pixels = self.counter("pixels", "Pixels of panoramas sent.")
+        self.bits = self.counter("bits", "Bits that left the source coder.", "layer")
+        rates = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
+        self.bits_per_pixel = self.histogram("bits_per_pixel", "All bits of a panorama per pixel.", rates)
+        self.symbols_per_pixel = self.histogram(
+            "symbols_per_pixel", "Channel uses of a panorama per pixel.", rates
+        )
+        self.end_to_end = self.histogram(
+            "end_to_end_seconds", "From a panorama's last byte to its receipt.", (*SECONDS, 60.0)
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A delivery, ready to be sent."""
+
+    header: transmitter_pb2.DeliveryHeader
+    activation: bytes = field(default=b"", repr=False)
+    picture: bytes = field(default=b"", repr=False)
+
+    def messages(self) -> Iterator[transmitter_pb2.Delivery]:
+        self.header.activation_bytes, self.header.picture_bytes = len(self.activation), len(self.picture)
+        yield transmitter_pb2.Delivery(header=self.header)
+        for chunk in chunks(self.activation):
+            yield transmitter_pb2.Delivery(activation=chunk)
+        for chunk in chunks(self.picture):
+            yield transmitter_pb2.Delivery(picture=chunk)
+
+
+class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
+    """Answers every panorama of every stream with one delivery."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        next_hop: aio.Channel,
+        streams: Streams,
+        settings: TransmitterSettings,
+        metrics: TransmitterMetrics,
+    ) -> None:
+        self._pipeline = pipeline
+        self._next_hop = next_hop
+        self._streams = streams
+        self._settings = settings
+        self._metrics = metrics
+
+    async def Transmit(self, request_iterator: Any, context: Any) -> AsyncIterator[transmitter_pb2.Delivery]:
+        with self._streams.enter():
+            sending = Sending(self._pipeline, self._next_hop, self._settings, self._metrics)
+            outcomes = answer_each(
+                request_iterator,
+                admit=self._admit,
+                accept=sending.accept,
+                failed=self._failed,
+                item_id=lambda header: header.panorama_id,
+                in_flight=self._settings.max_in_flight,
+                stop=self._streams.draining,
+            )
+            try:
+                async with aclosing(outcomes):
+                    async for outcome in outcomes:
+                        self._measure(outcome.header)
+                        for message in outcome.messages():
+                            yield message
+            finally:
+                await sending.close()
+
+    def _admit(self, header: transmitter_pb2.PanoramaHeader) -> Mapping[str, int]:
+        check_names(header.panorama_id, header.source, "panorama")
+        check_limit(header.image_bytes, self._settings.max_image_bytes, "bytes in an image file")
+        return {"image": header.image_bytes}
+
+    def _failed(self, header: transmitter_pb2.PanoramaHeader, error: Exception) -> Outcome:
+        return Outcome(_failed_delivery(header, error))
+
+    def _measure(self, delivery: transmitter_pb2.DeliveryHeader) -> None:
+        metrics = self._metrics
+        metrics.panoramas.labels(code_named(delivery.failure.code).name).inc()
+        if delivery.symbols:
+            metrics.pixels.inc(delivery.width * delivery.height)
+            metrics.symbols.inc(delivery.symbols)
+            metrics.bits_per_pixel.observe(delivery.bpp)
+            metrics.symbols_per_pixel.observe(delivery.symbols_per_pixel)
+            for count in delivery.bits:
+                metrics.bits.labels(LAYER_NAMES[count.layer]).inc(count.bits)
+        metrics.count_segments(delivery.segments)
+        if delivery.HasField("snr_db"):
+            metrics.snr_db.set(delivery.snr_db)
+        if not delivery.HasField("failure"):
+            metrics.end_to_end.observe(delivery.seconds["total"])
+
+
+class Sending:
+    """One stream's way to the next hop: panoramas are prepared side by side, and sent in order."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        next_hop: aio.Channel,
+        settings: TransmitterSettings,
+        metrics: TransmitterMetrics,
+    ) -> None:
+        self._pipeline = pipeline
+        self._metrics = metrics
+        self._name = secrets.token_hex(4)
+        self._numbers = itertools.count(1)
+        self._turn = asyncio.Event()
+        self._turn.set()
+        stub: Any = link_pb2_grpc.LinkStub(next_hop)
+        self._conversation: Conversation[Burst, Receipt] = Conversation(
+            open_call=stub.Carry,
+            messages=burst_messages,
+            answers=lambda messages: receipts(messages, settings.limits),
+            failed=failed_receipt,
+            peer=f"next hop {settings.target}",
+            timeout=settings.receipt_timeout_seconds,
+            on_break=metrics.link_breaks.inc,
+        )
+
+    async def accept(self, frame: Frame) -> Awaitable[Outcome]:
+        """Take a panorama; its delivery comes later."""
+        mine, self._turn = self._turn, asyncio.Event()
+        return self._deliver(frame, f"{self._name}-{next(self._numbers)}", mine, self._turn)
+
+    async def close(self) -> None:
+        """The stream has ended, and with it the one to the next hop."""
+        await self._conversation.close()
+
+    async def _deliver(
+        self, frame: Frame, burst_id: str, mine: asyncio.Event, following: asyncio.Event
+    ) -> Outcome:
+        header: transmitter_pb2.PanoramaHeader = frame.header
+        start = time.monotonic()
+        delivery = transmitter_pb2.DeliveryHeader(panorama_id=header.panorama_id, source=header.source)
+        prepared = Prepared(delivery)
+        with self._metrics.in_flight.track_inprogress():
+            burst = error = None
+            try:
+                burst = await self._pipeline.prepare(
+                    header, bytes(frame.parts.pop("image")), burst_id, prepared
+                )
+            except Exception as raised:
+                error = raised
+            self._metrics.observe_stages(prepared.seconds)
+            await mine.wait()
+            try:
+                pending = await self._conversation.send(burst_id, burst) if burst else None
+            finally:
+                following.set()
+            burst = None  # its memory is not needed while the receipt is awaited
+            receipt = await pending if pending else None
+        if error is not None:
+            delivery.failure.CopyFrom(_failed_delivery(header, error).failure)
+        elif receipt is not None:
+            _add_receipt(delivery, receipt, prepared)
+        for stage, seconds in prepared.seconds.items():
+            delivery.seconds[stage] += seconds
+        delivery.seconds["total"] = time.monotonic() - start
+        return Outcome(delivery, prepared.activation, receipt.picture if receipt else b"")
+
+
+def _add_receipt(delivery: transmitter_pb2.DeliveryHeader, receipt: Receipt, prepared: Prepared) -> None:
+    """Enter into a delivery what the receipt tells."""
+    told = receipt.header
+    if told.HasField("failure"):
+        delivery.failure.CopyFrom(told.failure)
+    if told.HasField("snr_db"):
+        delivery.snr_db = told.snr_db
+    delivery.segments.extend(told.segments)
+    delivery.guessed_tokens = told.guessed_tokens
+    for stage, seconds in told.seconds.items():
+        delivery.seconds[stage] += seconds
+
+
+def _failed_delivery(
+    header: transmitter_pb2.PanoramaHeader, error: Exception
+) -> transmitter_pb2.DeliveryHeader:
+    """The delivery of a panorama that met an error; faults of ours are logged with their trace."""
+    source = header.source or header.panorama_id
+    if not isinstance(error, PanolinkError):
+        log.error("%s failed", source, exc_info=error)
+    return transmitter_pb2.DeliveryHeader(
+        panorama_id=header.panorama_id, source=header.source, failure=failure_of(error, about=source)
+    )
+
+
+def build(settings: TransmitterSettings) -> Server:
+    """The transmitter service, its models loaded, ready to start."""
+    metrics = TransmitterMetrics()
+    models = Models(settings.models, device=settings.device, metrics=metrics)
+    phy.warm_up(
+        {scheme for schemes in phy.default_schemes().values() for scheme in schemes}, device=models.device
+    )
+    pipeline = Pipeline(models, settings, metrics)
+    next_hop = open_channel(settings.target)
+
+    def describe(response: node_pb2.DescribeResponse) -> None:
+        models.describe(response)
+        response.target = settings.target
+
+    server = Server("transmitter", settings, metrics, describe=describe)
+    server.on_close(pipeline.close)
+    server.on_close(next_hop.close)
+    servicer = TransmitterServicer(pipeline, next_hop, server.streams("transmit"), settings, metrics)
+    server.add(transmitter_pb2_grpc.add_TransmitterServicer_to_server, servicer, "panolink.v1.Transmitter")
+    return server
