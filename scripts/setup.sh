@@ -31,8 +31,8 @@ find_python() {
     return 1
 }
 
-# An interrupted run may have left an environment without pip.
-if ! { recent $python && $python -m pip --version; } >/dev/null 2>&1; then
+# An interrupted run may have left half an environment.
+if ! { recent $python && $python -c 'import sys, pip; sys.exit(sys.prefix == sys.base_prefix)'; } >/dev/null 2>&1; then
     base=$(find_python)
     echo "setup: making .venv with $("$base" --version)"
     "$base" -m venv --clear .venv
