@@ -13,6 +13,8 @@ from panolink.phy.jit import kernel
 from panolink.phy.ldpc import BaseGraph, LdpcCode, lifted_graph
 
 _FILLER_LLR = 1e4
+_ROW_STEP = 4
+_Shape = tuple[BaseGraph, int, int]  # base graph, lifting size, rows of circulants
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -37,12 +39,12 @@ def decoder_for(device: str = "cpu") -> Decoder:
 class MinSumDecoder:
     """Layered normalised min-sum on the CPU, one code block per thread.
 
-    Messages are float32, checks are weighted by 0.75, rows of circulants are the layers. It stops as soon as
-    every parity check holds. Layered schedules need about half the iterations of flooding ones (Hocevar
-    2004).
+    Messages are float32, rows of circulants are the layers, and it stops as soon as every parity check holds.
+    Layered schedules need about half the iterations of flooding ones (Hocevar 2004). What checks say is
+    weighted by 0.75 from rate 1/2 on and by less below, 0.66 at 1/5: measured to be worth 0.1 to 0.2 dB.
     """
 
-    def __init__(self, *, iterations: int = 20) -> None:
+    def __init__(self, *, iterations: int = 32) -> None:
         self.iterations = iterations
 
     def decode(self, jobs: Sequence[tuple[LdpcCode, np.ndarray]]) -> list[np.ndarray]:
@@ -53,46 +55,47 @@ class MinSumDecoder:
         """One block: its information bits uint8 (k,), and the iterations used (−1: a check still fails)."""
         graph, bits = code.graph, np.empty(code.k, np.uint8)
         edges = graph.first_edge[: code.active_rows + 1], graph.columns, graph.shifts
-        posterior = recover_word(code, llr)
-        return bits, _min_sum(posterior, *edges, self.iterations, bits)
+        weight = np.float32(min(0.75, 0.6 + 0.3 * code.k / code.n))
+        return bits, _min_sum(recover_word(code, llr), *edges, weight, self.iterations, bits)
 
 
 class BeliefPropagationDecoder:
     """Sionna's `LDPCBPDecoder` (flooding, boxplus-phi) on a torch device, for GPUs.
 
-    Its construction is slow and fixed to one parity-check matrix. So rate matching is undone here, and blocks
-    of any k and n that share a base graph and a lifting size form one batch for one decoder.
+    A decoder is fixed to one parity-check matrix and a GPU wants batches, but slices come in all lengths. So
+    rate matching is undone here, and blocks of any k and n that share a base graph, a lifting size and about
+    the same number of rows form one batch.
     """
 
     def __init__(self, device: str = "cuda", *, iterations: int = 20) -> None:
         self.device, self.iterations = device, iterations
-        self._decoders: dict[tuple[BaseGraph, int], Any] = {}
+        self._decoders: dict[_Shape, Any] = {}
 
     def decode(self, jobs: Sequence[tuple[LdpcCode, np.ndarray]]) -> list[np.ndarray]:
         """See `Decoder.decode`."""
         import torch
 
-        batches: dict[tuple[BaseGraph, int], list[int]] = defaultdict(list)
+        batches: dict[_Shape, list[int]] = defaultdict(list)
         for i, (code, _) in enumerate(jobs):
-            batches[code.base_graph, code.graph.z].append(i)
+            rows = min(-(-code.active_rows // _ROW_STEP) * _ROW_STEP, code.graph.rows)
+            batches[code.base_graph, code.graph.z, rows].append(i)
         results: list[np.ndarray] = [np.empty(0, np.uint8)] * len(jobs)
-        for key, members in batches.items():
-            llrs = np.stack([recover_word(*jobs[i], rows=jobs[i][0].graph.rows).ravel() for i in members])
+        for shape, members in batches.items():
+            llrs = np.stack([recover_word(*jobs[i], rows=shape[2]).ravel() for i in members])
             logits = torch.from_numpy(-llrs).to(self.device)  # Sionna's sign: positive means 1
             with torch.no_grad():
-                words = self._decoder(*key)(logits).to(torch.uint8).cpu().numpy()
+                words = self._decoder(shape)(logits).to(torch.uint8).cpu().numpy()
             for i, word in zip(members, words, strict=True):
                 results[i] = word[: jobs[i][0].k]
         return results
 
-    def _decoder(self, number: BaseGraph, z: int) -> Any:
-        if (number, z) not in self._decoders:
+    def _decoder(self, shape: _Shape) -> Any:
+        if shape not in self._decoders:
             from sionna.phy.fec.ldpc import LDPCBPDecoder
 
-            matrix = parity_check_matrix(number, z)
-            decoder = LDPCBPDecoder(matrix, num_iter=self.iterations, hard_out=True, device=self.device)
-            self._decoders[number, z] = decoder
-        return self._decoders[number, z]
+            matrix = parity_check_matrix(*shape)
+            self._decoders[shape] = LDPCBPDecoder(matrix, num_iter=self.iterations, device=self.device)
+        return self._decoders[shape]
 
 
 @lru_cache
@@ -100,16 +103,16 @@ def _belief_propagation(device: str) -> BeliefPropagationDecoder:
     return BeliefPropagationDecoder(device)
 
 
-def parity_check_matrix(number: BaseGraph, z: int) -> Any:
-    """The whole parity-check matrix, scipy.sparse.csr_matrix (rows·z, width·z) of float64."""
+def parity_check_matrix(number: BaseGraph, z: int, rows: int) -> Any:
+    """The checks of the first rows of circulants, scipy csr_matrix (rows·z, (info columns + rows)·z)."""
     from scipy.sparse import csr_matrix
 
-    graph = lifted_graph(number, z)
-    rows = np.repeat(np.arange(graph.rows), np.diff(graph.first_edge))
-    i = np.arange(z)
-    checks = rows[:, None] * z + i
-    bits = graph.columns[:, None] * z + (i + graph.shifts[:, None]) % z
-    shape = (graph.rows * z, graph.width * z)
+    graph, i = lifted_graph(number, z), np.arange(z)
+    edges = slice(graph.first_edge[rows])
+    row = np.repeat(np.arange(rows), np.diff(graph.first_edge[: rows + 1]))
+    checks = row[:, None] * z + i
+    bits = graph.columns[edges, None] * z + (i + graph.shifts[edges, None]) % z
+    shape = (rows * z, (graph.info_columns + rows) * z)
     return csr_matrix((np.ones(checks.size), (checks.ravel(), bits.ravel())), shape=shape)
 
 
@@ -131,6 +134,7 @@ def _min_sum(
     first: np.ndarray,
     columns: np.ndarray,
     shifts: np.ndarray,
+    weight: float,
     iterations: int,
     bits: np.ndarray,
 ) -> int:
@@ -150,7 +154,7 @@ def _min_sum(
         for row in range(rows):
             least[:] = 1e30
             second[:] = 1e30
-            sign[:] = 0.75
+            sign[:] = weight
             for e in range(first[row], first[row + 1]):
                 seen, message = inputs[e - first[row]], messages[e]
                 column, split = posterior[columns[e]], z - shifts[e]

@@ -127,9 +127,9 @@ class SegmentFormat:
 def default_schemes() -> dict[str, tuple[Scheme, ...]]:
     """Protection by layer name; of several schemes the first, strongest one is for the layer's first slices.
 
-    Measured on interleaved Rayleigh fading with segments of 330 bytes, all of 80 arrive from: header and mask
-    −2 dB, indices −1 dB, first half of the features 4 dB, second half 9 dB. Detail comes with the channel,
-    and the picture never waits for it.
+    Measured on interleaved Rayleigh fading with segments of 330 bytes, all of 80 arrive from: header and
+    mask −3 dB, indices −1 dB, first half of the features 4 dB, second half 9 dB. Detail comes with the
+    channel, and the picture never waits for it.
     """
     guarded = (Scheme(Modulation.QPSK, 1 / 5),)
     return {
