@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable
 from typing import Any
 
-from grpc import aio
+import grpc.aio
 
 from panolink.phy import Channel, Conditions
 from panolink.rpc.bursts import Burst, Receipt, burst_messages, failed_receipt, receipts
@@ -60,7 +60,7 @@ class Passage:
     """
 
     def __init__(
-        self, air: Air, next_hop: aio.Channel, settings: ChannelSettings, metrics: ServiceMetrics
+        self, air: Air, next_hop: grpc.aio.Channel, settings: ChannelSettings, metrics: ServiceMetrics
     ) -> None:
         self._air = air
         self._metrics = metrics
@@ -120,7 +120,7 @@ def build(settings: ChannelSettings) -> Server:
         response.target = settings.target
 
     server = Server("channel", settings, metrics, describe=describe)
-    server.on_close(next_hop.close)
+    server.on_close(lambda: next_hop.close(None))
     link = LinkEndpoint(
         lambda: Passage(air, next_hop, settings, metrics),
         limits=settings.limits,

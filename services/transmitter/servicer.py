@@ -10,9 +10,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
-from grpc import aio
+import grpc.aio
 
 from panolink import phy
 from panolink.errors import PanolinkError
@@ -27,7 +27,7 @@ from panolink.rpc.models import Models
 from panolink.rpc.segments import LAYER_NAMES
 from panolink.rpc.server import Server
 from panolink.rpc.status import code_named, failure_of
-from panolink.v1 import link_pb2_grpc, node_pb2, transmitter_pb2, transmitter_pb2_grpc
+from panolink.v1 import link_pb2, link_pb2_grpc, node_pb2, transmitter_pb2, transmitter_pb2_grpc
 from services.transmitter.pipeline import Pipeline, Prepared
 from services.transmitter.settings import TransmitterSettings
 
@@ -75,7 +75,7 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
     def __init__(
         self,
         pipeline: Pipeline,
-        next_hop: aio.Channel,
+        next_hop: grpc.aio.Channel,
         streams: Streams,
         settings: TransmitterSettings,
         metrics: TransmitterMetrics,
@@ -113,7 +113,11 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
         return {"image": header.image_bytes}
 
     def _failed(self, header: transmitter_pb2.PanoramaHeader, error: Exception) -> Outcome:
-        return Outcome(_failed_delivery(header, error))
+        return Outcome(
+            transmitter_pb2.DeliveryHeader(
+                panorama_id=header.panorama_id, source=header.source, failure=_failure(header, error)
+            )
+        )
 
     def _measure(self, delivery: transmitter_pb2.DeliveryHeader) -> None:
         metrics = self._metrics
@@ -132,13 +136,26 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
             metrics.end_to_end.observe(delivery.seconds["total"])
 
 
+Turn: TypeAlias = "asyncio.Future[None]"
+"""Done when it is one's turn to send."""
+
+
+def _turn() -> Turn:
+    return asyncio.get_running_loop().create_future()
+
+
+def _begin(turn: Turn) -> None:
+    if not turn.done():
+        turn.set_result(None)
+
+
 class Sending:
     """One stream's way to the next hop: panoramas are prepared side by side, and sent in order."""
 
     def __init__(
         self,
         pipeline: Pipeline,
-        next_hop: aio.Channel,
+        next_hop: grpc.aio.Channel,
         settings: TransmitterSettings,
         metrics: TransmitterMetrics,
     ) -> None:
@@ -146,8 +163,8 @@ class Sending:
         self._metrics = metrics
         self._name = secrets.token_hex(4)
         self._numbers = itertools.count(1)
-        self._turn = asyncio.Event()
-        self._turn.set()
+        self._turn = _turn()
+        self._turn.set_result(None)
         stub: Any = link_pb2_grpc.LinkStub(next_hop)
         self._conversation: Conversation[Burst, Receipt] = Conversation(
             open_call=stub.Carry,
@@ -161,47 +178,46 @@ class Sending:
 
     async def accept(self, frame: Frame) -> Awaitable[Outcome]:
         """Take a panorama; its delivery comes later."""
-        mine, self._turn = self._turn, asyncio.Event()
+        mine, self._turn = self._turn, _turn()
         return self._deliver(frame, f"{self._name}-{next(self._numbers)}", mine, self._turn)
 
     async def close(self) -> None:
         """The stream has ended, and with it the one to the next hop."""
         await self._conversation.close()
 
-    async def _deliver(
-        self, frame: Frame, burst_id: str, mine: asyncio.Event, following: asyncio.Event
-    ) -> Outcome:
+    async def _deliver(self, frame: Frame, burst_id: str, mine: Turn, following: Turn) -> Outcome:
         header: transmitter_pb2.PanoramaHeader = frame.header
         start = time.monotonic()
-        delivery = transmitter_pb2.DeliveryHeader(panorama_id=header.panorama_id, source=header.source)
-        prepared = Prepared(delivery)
+        prepared = Prepared(
+            transmitter_pb2.DeliveryHeader(panorama_id=header.panorama_id, source=header.source)
+        )
+        receipt: Receipt | None = None
         with self._metrics.in_flight.track_inprogress():
-            burst = error = None
             try:
-                burst = await self._pipeline.prepare(
-                    header, bytes(frame.parts.pop("image")), burst_id, prepared
-                )
-            except Exception as raised:
-                error = raised
-            self._metrics.observe_stages(prepared.seconds)
-            await mine.wait()
-            try:
-                pending = await self._conversation.send(burst_id, burst) if burst else None
-            finally:
-                following.set()
-            burst = None  # its memory is not needed while the receipt is awaited
-            receipt = await pending if pending else None
-        if error is not None:
-            delivery.failure.CopyFrom(_failed_delivery(header, error).failure)
-        elif receipt is not None:
-            _add_receipt(delivery, receipt, prepared)
+                image = bytes(frame.parts.pop("image"))
+                burst = await self._pipeline.prepare(header, image, burst_id, prepared)
+            except Exception as error:
+                mine.add_done_callback(lambda _: _begin(following))
+                prepared.delivery.failure.CopyFrom(_failure(header, error))
+            else:
+                receipt = await self._carry(burst_id, burst, mine, following)
+                _add_receipt(prepared.delivery, receipt)
+        self._metrics.observe_stages(prepared.seconds)
         for stage, seconds in prepared.seconds.items():
-            delivery.seconds[stage] += seconds
-        delivery.seconds["total"] = time.monotonic() - start
-        return Outcome(delivery, prepared.activation, receipt.picture if receipt else b"")
+            prepared.delivery.seconds[stage] += seconds
+        prepared.delivery.seconds["total"] = time.monotonic() - start
+        return Outcome(prepared.delivery, prepared.activation, receipt.picture if receipt else b"")
+
+    async def _carry(self, burst_id: str, burst: Burst, mine: Turn, following: Turn) -> Receipt:
+        try:
+            await asyncio.shield(mine)
+            pending = await self._conversation.send(burst_id, burst)
+        finally:
+            _begin(following)
+        return await pending
 
 
-def _add_receipt(delivery: transmitter_pb2.DeliveryHeader, receipt: Receipt, prepared: Prepared) -> None:
+def _add_receipt(delivery: transmitter_pb2.DeliveryHeader, receipt: Receipt) -> None:
     """Enter into a delivery what the receipt tells."""
     told = receipt.header
     if told.HasField("failure"):
@@ -214,16 +230,12 @@ def _add_receipt(delivery: transmitter_pb2.DeliveryHeader, receipt: Receipt, pre
         delivery.seconds[stage] += seconds
 
 
-def _failed_delivery(
-    header: transmitter_pb2.PanoramaHeader, error: Exception
-) -> transmitter_pb2.DeliveryHeader:
-    """The delivery of a panorama that met an error; faults of ours are logged with their trace."""
+def _failure(header: transmitter_pb2.PanoramaHeader, error: Exception) -> link_pb2.Failure:
+    """The status of a panorama that met an error; faults of ours are logged with their trace."""
     source = header.source or header.panorama_id
     if not isinstance(error, PanolinkError):
         log.error("%s failed", source, exc_info=error)
-    return transmitter_pb2.DeliveryHeader(
-        panorama_id=header.panorama_id, source=header.source, failure=failure_of(error, about=source)
-    )
+    return failure_of(error, about=source)
 
 
 def build(settings: TransmitterSettings) -> Server:
@@ -242,7 +254,7 @@ def build(settings: TransmitterSettings) -> Server:
 
     server = Server("transmitter", settings, metrics, describe=describe)
     server.on_close(pipeline.close)
-    server.on_close(next_hop.close)
+    server.on_close(lambda: next_hop.close(None))
     servicer = TransmitterServicer(pipeline, next_hop, server.streams("transmit"), settings, metrics)
     server.add(transmitter_pb2_grpc.add_TransmitterServicer_to_server, servicer, "panolink.v1.Transmitter")
     return server

@@ -64,7 +64,7 @@ async def frames(
     skipping = False
     while True:
         message = await _next(source, stop if frame is None else None)
-        part = None if message is _END else message.WhichOneof("part")
+        part: str = "" if message is _END else message.WhichOneof("part") or ""
         if message is _END or part == "header":
             if frame is not None:
                 frame.error = BitstreamError(f"ended after {frame._missing(sizes)}")
@@ -88,7 +88,7 @@ async def frames(
         else:
             chunk = getattr(message, part) if part else b""
             if part not in sizes or len(frame.parts[part]) + len(chunk) > sizes[part]:
-                announced = sizes.get(part or "", 0)
+                announced = sizes.get(part, 0)
                 frame.error = BitstreamError(
                     f"more than the announced {announced} bytes of {part or 'nothing'}"
                 )

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import grpc.aio
 import numpy as np
-from grpc import aio
 
 from panolink.errors import ImageError, LinkError, PanolinkError
 from panolink.phy import Conditions
@@ -69,22 +69,23 @@ class Client:
         self._delivery_timeout = delivery_timeout
         self._in_flight = in_flight
         self._limits = limits or Limits()
-        self._channel: aio.Channel | None = None
+        self._channel: grpc.aio.Channel | None = None
 
     async def __aenter__(self) -> Client:
-        self._channel = open_channel(self.target)
+        channel = open_channel(self.target)
         try:
-            await asyncio.wait_for(self._channel.channel_ready(), self._connect_timeout)
+            await asyncio.wait_for(channel.channel_ready(), self._connect_timeout)
         except TimeoutError:
-            await self._channel.close()
+            await channel.close(None)
             raise LinkError(
                 f"{self.target}: no service answers there within {self._connect_timeout:g} s"
             ) from None
+        self._channel = channel
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._channel:
-            await self._channel.close()
+            await self._channel.close(None)
             self._channel = None
 
     async def send(
@@ -170,7 +171,7 @@ class Client:
                 if frame.error:
                     raise frame.error
                 yield ReceivedPanorama.from_wire(frame.header, bytes(frame.parts["picture"]))
-        except aio.AioRpcError as error:
+        except grpc.aio.AioRpcError as error:
             raise link_error(error, self.target) from None
         finally:
             call.cancel()
@@ -210,7 +211,7 @@ class Client:
         stub: Any = node_pb2_grpc.NodeStub(self._connected())
         return ServiceInfo.from_wire(await asked(stub.Describe(node_pb2.DescribeRequest()), self.target))
 
-    def _connected(self) -> aio.Channel:
+    def _connected(self) -> grpc.aio.Channel:
         if self._channel is None:
             raise LinkError(f"{self.target}: not connected (use `async with Client(…) as link`)")
         return self._channel

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import TypeVar
 
-import grpc
-from grpc import aio
+import grpc.aio
 
 from panolink.errors import LinkError
 from panolink.rpc.limits import MAX_MESSAGE_BYTES
@@ -29,20 +28,20 @@ _OPTIONS = (
 )
 
 
-def open_channel(target: str) -> aio.Channel:
+def open_channel(target: str) -> grpc.aio.Channel:
     """A connection to a service: kept alive, and mended within seconds when the service comes back."""
-    return aio.insecure_channel(target, options=_OPTIONS)
+    return grpc.aio.insecure_channel(target, options=_OPTIONS)
 
 
 async def asked(call: Awaitable[Response], target: str) -> Response:
     """The response of a unary call; `LinkError` in one line where there is none."""
     try:
         return await call
-    except aio.AioRpcError as error:
+    except grpc.aio.AioRpcError as error:
         raise link_error(error, target) from None
 
 
-def link_error(error: aio.AioRpcError, target: str) -> LinkError:
+def link_error(error: grpc.aio.AioRpcError, target: str) -> LinkError:
     """What went wrong with a call, for people."""
     if error.code() == grpc.StatusCode.UNIMPLEMENTED:
         return LinkError(

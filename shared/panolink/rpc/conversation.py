@@ -12,8 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
-import grpc
-from grpc import aio
+import grpc.aio
 
 from panolink.errors import PanolinkError
 from panolink.rpc.status import failure, failure_of
@@ -62,7 +61,7 @@ class Conversation(Generic[Item, Answer]):
         self._writing = asyncio.Lock()
 
     async def send(self, item_id: str, item: Item) -> asyncio.Future[Answer]:
-        """Send an item as fast as the other side takes it; the future's result is its answer, never an error."""
+        """Send an item as fast as the other side takes it; the future becomes its answer, never an error."""
         async with self._writing:
             if self._stream is None or self._stream.ended:
                 self._stream = _Stream(self._open_call())
@@ -77,9 +76,9 @@ class Conversation(Generic[Item, Answer]):
                     await stream.call.write(message)
             except (grpc.RpcError, asyncio.InvalidStateError):
                 pass  # the stream has ended; its reader answers all that is pending
-            if future.done() and not stream.ended:
-                # The item's remaining chunks were left out; the next header tells the other side so.
-                log.debug("%s answered %s before all of it was sent", self._peer, item_id)
+            except BaseException:
+                stream.pending.pop(item_id, None)
+                raise
         timer = asyncio.get_running_loop().call_later(self._timeout, self._time_out, stream, item_id)
         future.add_done_callback(lambda _: timer.cancel())
         return future
@@ -99,7 +98,7 @@ class Conversation(Generic[Item, Answer]):
         try:
             async for item_id, answer in self._answers(stream.call):
                 self._answer(stream, item_id, answer)
-        except aio.AioRpcError as error:
+        except grpc.aio.AioRpcError as error:
             reason = failure_of(error)
             reason.message = f"{self._peer}: {reason.message}"
         except asyncio.CancelledError:

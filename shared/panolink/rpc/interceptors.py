@@ -11,8 +11,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
-from grpc import aio
+import grpc.aio
 
 from panolink.errors import PanolinkError
 from panolink.rpc.metrics import RpcMetrics
@@ -34,7 +33,7 @@ class Call:
         return self.kind, self.service, self.method
 
 
-class CallInterceptor(aio.ServerInterceptor):
+class CallInterceptor(grpc.aio.ServerInterceptor):
     """Surrounds every call of a server.
 
     A `PanolinkError` that leaves a handler ends the call with its status and one-line message; any other
@@ -109,7 +108,7 @@ class CallInterceptor(aio.ServerInterceptor):
         except (asyncio.CancelledError, GeneratorExit):
             code = grpc.StatusCode.CANCELLED
             raise
-        except aio.AbortError:
+        except grpc.aio.AbortError:
             code, message = _code_set(context), context.details()
             raise
         except Exception as error:

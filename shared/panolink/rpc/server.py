@@ -14,9 +14,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from grpc import aio
+import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
 from panolink.errors import LinkError, PanolinkError
@@ -64,8 +63,8 @@ class Server:
         self.metrics = metrics
         self.address = ""
         self.metrics_address = ""
-        self._server: Any = aio.server(interceptors=[CallInterceptor(metrics.rpc)], options=_OPTIONS)
-        self._health = health_aio.HealthServicer()
+        self._server: Any = grpc.aio.server(interceptors=[CallInterceptor(metrics.rpc)], options=_OPTIONS)
+        self._health = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
         self._services = [health.SERVICE_NAME]
         self._streams: list[Streams] = []
         self._closers: list[Callable[[], Awaitable[None]]] = []

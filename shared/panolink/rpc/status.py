@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import grpc
-from grpc import aio
+import grpc.aio
 
 from panolink.errors import (
     BitstreamError,
@@ -58,7 +57,8 @@ def failure_of(error: BaseException, *, about: str = "") -> link_pb2.Failure:
 
     What is not a `PanolinkError` is a fault of ours: its text stays in our log and does not travel.
     """
-    if isinstance(error, aio.AioRpcError):
-        return failure(error.code(), error.details() or error.code().name)
+    if isinstance(error, grpc.aio.AioRpcError):
+        code: grpc.StatusCode = error.code()
+        return failure(code, error.details() or code.name)
     message = one_line(error) if isinstance(error, PanolinkError) else "internal error"
     return failure(code_of(error), f"{about}: {message}" if about and about not in message else message)
