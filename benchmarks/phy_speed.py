@@ -55,8 +55,8 @@ def timed(action: Callable[[], Any], repeats: int) -> tuple[Any, float]:
 
 
 def decoding_speed(scheme: Scheme, blocks: int = 40) -> dict[str, float]:
-    """One core's decoding speed in Mbit/s of information: at the lowest SNR (AWGN) that lets all blocks through,
-    where a decoder works hardest, and 5 dB above."""
+    """One core's decoding speed in Mbit/s of information, at the lowest SNR (AWGN) that lets all blocks
+    through, where a decoder works hardest, and 5 dB above."""
     _, k, n = SegmentFormat(SLICE_BYTES, scheme).blocks
     code, modulation = ldpc_code(k, n, scheme.modulation.bits), scheme.modulation
     coded = code.encode(np.random.default_rng(1).integers(0, 2, (blocks, k), np.uint8))

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from threading import Lock
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -69,7 +70,7 @@ class BeliefPropagationDecoder:
 
     def __init__(self, device: str = "cuda", *, iterations: int = 20) -> None:
         self.device, self.iterations = device, iterations
-        self._decoders: dict[_Shape, Any] = {}
+        self._lock = Lock()  # Sionna's blocks keep state while they run
 
     def decode(self, jobs: Sequence[tuple[LdpcCode, np.ndarray]]) -> list[np.ndarray]:
         """See `Decoder.decode`."""
@@ -83,19 +84,19 @@ class BeliefPropagationDecoder:
         for shape, members in batches.items():
             llrs = np.stack([recover_word(*jobs[i], rows=shape[2]).ravel() for i in members])
             logits = torch.from_numpy(-llrs).to(self.device)  # Sionna's sign: positive means 1
-            with torch.no_grad():
-                words = self._decoder(shape)(logits).to(torch.uint8).cpu().numpy()
+            with self._lock, torch.no_grad():
+                decoder = _sionna_decoder(shape, self.iterations, self.device)
+                words = decoder(logits).to(torch.uint8).cpu().numpy()
             for i, word in zip(members, words, strict=True):
                 results[i] = word[: jobs[i][0].k]
         return results
 
-    def _decoder(self, shape: _Shape) -> Any:
-        if shape not in self._decoders:
-            from sionna.phy.fec.ldpc import LDPCBPDecoder
 
-            matrix = parity_check_matrix(*shape)
-            self._decoders[shape] = LDPCBPDecoder(matrix, num_iter=self.iterations, device=self.device)
-        return self._decoders[shape]
+@lru_cache(maxsize=64)  # megabytes each, and it is the sender who chooses the shapes
+def _sionna_decoder(shape: _Shape, iterations: int, device: str) -> Any:
+    from sionna.phy.fec.ldpc import LDPCBPDecoder
+
+    return LDPCBPDecoder(parity_check_matrix(*shape), num_iter=iterations, device=device)
 
 
 @lru_cache

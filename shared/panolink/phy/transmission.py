@@ -82,6 +82,7 @@ def demodulate(
     if not (isfinite(noise_variance) and noise_variance >= 0):
         raise SignalError(f"noise_variance is {noise_variance}; allowed: 0 and above, finite")
 
+    n0 = max(float(noise_variance), _NOISE_FLOOR)
     places = interleaver(expected)
     ordered, gains = symbols[places], csi[places // coherence_symbols]
     ends = np.cumsum([fmt.symbols for fmt in formats], dtype=np.int64)
@@ -89,7 +90,7 @@ def demodulate(
     def soft_bits(item: tuple[int, SegmentFormat]) -> np.ndarray:
         i, fmt = item
         mine = slice(int(ends[i]) - fmt.symbols, int(ends[i]))
-        llr = demap(ordered[mine], gains[mine], max(noise_variance, _NOISE_FLOOR), fmt.scheme.modulation)
+        llr = demap(ordered[mine], gains[mine], n0, fmt.scheme.modulation)
         return (llr * _signs(llr.size)).reshape(fmt.blocks.count, fmt.blocks.n)
 
     llrs = parallel(soft_bits, enumerate(formats))
