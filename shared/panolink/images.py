@@ -17,7 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from panolink.errors import ImageError, LimitError, PanolinkError
 
 MAX_PIXELS = 16384 * 8192
-MIN_WIDTH = 16
+MIN_SIDE = 16
 
 # Not all that Pillow knows: EPS, for one, would start an interpreter on a stranger's bytes.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -64,7 +64,7 @@ def load_panorama(
         uint8 `(H, W, 3)`.
 
     Raises:
-        ImageError: not a picture, truncated, smaller than 16×8 or not 2:1.
+        ImageError: not a picture, truncated, a side under 16 pixels, or not 2:1.
         LimitError: more than `max_pixels`.
     """
     name = name or ("image" if isinstance(source, bytes) else str(source))
@@ -206,8 +206,8 @@ def _check_limit(width: int, height: int, max_pixels: int, name: str) -> None:
 
 
 def _check_shape(width: int, height: int, allow_any_aspect: bool, name: str) -> None:
-    if width < MIN_WIDTH or height < MIN_WIDTH // 2:
-        raise ImageError(f"{name}: {width}×{height} is too small; the least is {MIN_WIDTH}×{MIN_WIDTH // 2}")
+    if min(width, height) < MIN_SIDE:
+        raise ImageError(f"{name}: {width}×{height} is too small; each side has to be {MIN_SIDE} pixels or more")
     # Two pixels of slack: stitchers round.
     if abs(width - 2 * height) > 2 and not allow_any_aspect:
         raise ImageError(

@@ -54,3 +54,14 @@ def test_benchmark_resumes_from_its_cache(tmp_path: Path, panorama: np.ndarray):
     kept.write_text(json.dumps(points))
     second = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(second.stdout)["means"]["jpeg"]["bpp=0.5"]["vpsnr_db"] == 12.5
+
+
+def test_a_model_is_compared_at_the_size_of_the_others(tmp_path: Path, panorama: np.ndarray):
+    save_image(panorama, tmp_path / "a.png")
+    command = [
+        *(sys.executable, str(ROOT / "benchmarks/rate_distortion.py"), str(tmp_path), "--json"),
+        *("--codec", "webp", "--bpp", "0.6", "--model", "base", "--cache", str(tmp_path / "cache")),
+    ]
+    result = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    webp = result["means"]["webp"]["bpp=0.6"]["bpp"]
+    assert 0.9 * webp < result["same_size"]["base"]["webp bpp=0.6"]["bpp"] <= webp
