@@ -1,0 +1,211 @@
+"""The bitstream: a packet of independently decodable slices, in memory, in a ``.plk`` file and on the air.
+
+    header   magic "PLK", version, fingerprint (8 bytes), width, height, step, index slices S, parts P,
+             length of the mask, lengths of the S index and S·P feature slices (varints), CRC-32 of all this
+    mask     which tokens are kept (absent when none is)
+    indices  slice s holds the token rows r ≡ s (mod S): a lost slice leaves no two neighbouring rows empty
+    features part p of slice s holds a run of its kept tokens: lost with its index slice, never with another
+    trailer  CRC-32 of the whole, in files only
+
+On the air each slice travels in a segment with a CRC of its own, and the trailer is left out.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from panolink.errors import BitstreamError
+
+MAGIC = b"PLK"
+VERSION = 1
+MAX_SIDE = 1 << 16
+MAX_SLICES = 1 << 16
+
+
+class Layer(StrEnum):
+    """What a slice carries, in the order of a packet and of protection."""
+
+    HEADER = "header"
+    MASK = "mask"
+    INDICES = "indices"
+    FEATURES = "features"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One independently decodable piece; ``payload`` is None where it was lost on the way."""
+
+    layer: Layer
+    payload: bytes | None
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is needed to read the rest."""
+
+    fingerprint: str
+    width: int
+    height: int
+    step: int
+    index_slices: int
+    parts: int
+    lengths: tuple[int, ...]
+    """bytes of the mask (0: none), then of each index and feature slice"""
+
+    def to_bytes(self) -> bytes:
+        fixed = MAGIC + bytes([VERSION]) + bytes.fromhex(self.fingerprint)
+        numbers = (self.width, self.height, self.step & 0xFF, self.index_slices, self.parts, *self.lengths)
+        body = fixed + b"".join(_varint(number) for number in numbers)
+        return body + struct.pack("<I", zlib.crc32(body))
+
+    @classmethod
+    def parse(cls, data: bytes) -> tuple[Header, int]:
+        """Header at the start of ``data`` and its length in bytes; BitstreamError where there is none."""
+        if data[:3] != MAGIC:
+            raise BitstreamError("not a Panolink packet: it does not start with 'PLK'")
+        if len(data) < 12 or data[3] != VERSION:
+            raise BitstreamError(f"packet of version {data[3:4].hex() or 'none'}; this release reads version {VERSION}")
+        reader = _Reader(data, 12)
+        width, height, step, index_slices, parts = (reader.varint() for _ in range(5))
+        if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+            raise BitstreamError(f"packet of {width}×{height} pixels; each side must be 1 to {MAX_SIDE}")
+        if not (0 < index_slices * (1 + parts) <= MAX_SLICES):
+            raise BitstreamError(f"packet of {index_slices}×{1 + parts} slices; 1 to {MAX_SLICES} are allowed")
+        lengths = tuple(reader.varint() for _ in range(1 + index_slices * (1 + parts)))
+        end = reader.position
+        if data[end : end + 4] != struct.pack("<I", zlib.crc32(data[:end])):
+            raise BitstreamError("packet header is corrupt or truncated: its checksum does not fit")
+        step = step - 256 if step > 127 else step
+        return cls(data[4:12].hex(), width, height, step, index_slices, parts, lengths), end + 4
+
+
+@dataclass(frozen=True)
+class Packet:
+    """A coded panorama. Slices stand in the order header, mask, indices, features."""
+
+    header: Header
+    slices: tuple[Slice, ...]
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        fingerprint: str,
+        size: tuple[int, int],
+        step: int,
+        mask: bytes,
+        indices: Sequence[bytes],
+        features: Sequence[bytes],
+    ) -> Packet:
+        """From the slices' payloads; ``size`` is (height, width), ``features`` holds S·P slices, part by part."""
+        parts = len(features) // len(indices)
+        lengths = tuple(len(payload) for payload in (mask, *indices, *features))
+        header = Header(fingerprint, size[1], size[0], step, len(indices), parts, lengths)
+        return cls(header, cls._with_layers(header, header.to_bytes(), [mask, *indices, *features]))
+
+    @classmethod
+    def from_payloads(cls, payloads: Sequence[bytes | None]) -> Packet:
+        """From slices as received, None where lost. The header must be there; the rest may have holes."""
+        if not payloads or payloads[0] is None:
+            raise BitstreamError("the packet's header was lost; nothing can be decoded without it")
+        header, _ = Header.parse(payloads[0])
+        rest: list[bytes | None] = list(payloads[1:])
+        if header.lengths[0] == 0:
+            rest.insert(0, b"")
+        if len(rest) != len(header.lengths):
+            raise BitstreamError(f"packet has {len(rest)} slices after its header, which names {len(header.lengths)}")
+        for number, (payload, length) in enumerate(zip(rest, header.lengths, strict=True), start=1):
+            if payload is not None and len(payload) != length:
+                raise BitstreamError(f"slice {number} has {len(payload)} bytes, the header says {length}")
+        return cls(header, cls._with_layers(header, payloads[0], rest))
+
+    @staticmethod
+    def _with_layers(header: Header, head: bytes, rest: Sequence[bytes | None]) -> tuple[Slice, ...]:
+        layers = [Layer.MASK] + [Layer.INDICES] * header.index_slices
+        layers += [Layer.FEATURES] * (header.index_slices * header.parts)
+        slices = [Slice(layer, payload) for layer, payload in zip(layers, rest, strict=True)]
+        return (Slice(Layer.HEADER, head), *(slices if header.lengths[0] else slices[1:]))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Packet:
+        """Read a ``.plk`` file's content; BitstreamError when corrupt, truncated or of another version."""
+        header, position = Header.parse(data)
+        if len(data) != position + sum(header.lengths) + 4:
+            wanted = position + sum(header.lengths) + 4
+            raise BitstreamError(f"packet of {len(data)} bytes where its header names {wanted}: truncated or padded")
+        if data[-4:] != struct.pack("<I", zlib.crc32(data[:-4])):
+            raise BitstreamError("packet is corrupt: its checksum does not fit")
+        payloads: list[bytes | None] = [data[:position]]
+        for number, length in enumerate(header.lengths):
+            if number or length:
+                payloads.append(data[position : position + length])
+            position += length
+        return cls.from_payloads(payloads)
+
+    def to_bytes(self) -> bytes:
+        """The content of a ``.plk`` file. A packet with lost slices cannot be written."""
+        if any(piece.payload is None for piece in self.slices):
+            raise BitstreamError("a packet with lost slices cannot be written")
+        body = b"".join(piece.payload or b"" for piece in self.slices)
+        return body + struct.pack("<I", zlib.crc32(body))
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the model that made it, 16 hexadecimal digits."""
+        return self.header.fingerprint
+
+    @property
+    def width(self) -> int:
+        return self.header.width
+
+    @property
+    def height(self) -> int:
+        return self.header.height
+
+    @property
+    def bits(self) -> dict[str, int]:
+        """Bits by layer as sent, lost ones included; the header with a file's trailer."""
+        lengths, slices = self.header.lengths, self.header.index_slices
+        head = len(self.slices[0].payload or b"") + 4
+        layers = (head, lengths[0], sum(lengths[1 : 1 + slices]), sum(lengths[1 + slices :]))
+        return {str(layer): 8 * count for layer, count in zip(Layer, layers, strict=True)}
+
+    @property
+    def bpp(self) -> float:
+        """All bits of the packet ÷ pixels."""
+        return sum(self.bits.values()) / (self.width * self.height)
+
+    @property
+    def lost(self) -> int:
+        """Number of slices lost on the way."""
+        return sum(piece.payload is None for piece in self.slices)
+
+
+class _Reader:
+    def __init__(self, data: bytes, position: int) -> None:
+        self.data, self.position = data, position
+
+    def varint(self) -> int:
+        value = shift = 0
+        while shift < 35:
+            if self.position >= len(self.data):
+                raise BitstreamError("packet header is truncated")
+            byte = self.data[self.position]
+            self.position += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+            shift += 7
+        raise BitstreamError("packet header holds a number of more than 35 bits")
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])

@@ -1,0 +1,269 @@
+"""The codec: panorama ⇄ packet, in one call or stage by stage.
+
+extract ─ quantize ─ pack ─▶ Packet ─▶ unpack ─ reconstruct
+
+image ─ network ─ features ─ tokens ─ slices        slices ─ tokens ─ features ─ network ─ image
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from panolink.codec.autoencoder import guidance_planes, look_up
+from panolink.codec.bitstream import Layer, Packet
+from panolink.codec.concealment import conceal
+from panolink.codec.model import Model, load_model
+from panolink.codec.rate import (
+    COARSEST_STEP,
+    FINEST_STEP,
+    Budget,
+    Quantizer,
+    Ranking,
+    feature_parts,
+    pad_to_tokens,
+    slice_rows,
+)
+from panolink.codec.tokens import Tokens, steps_of_rows
+from panolink.errors import BitstreamError, ImageError, ModelError, RateError
+
+DEFAULT_BPP = 0.1
+SMALLEST_SIDE = 16
+
+
+class Codec:
+    """Encodes panoramas with one model and decodes packets made by it.
+
+    Safe to use from several threads. Networks run in bfloat16 where the processor has it, else in float32.
+
+    >>> codec = Codec.load("base")
+    >>> packet = codec.encode(image, bpp=0.1)     # image: uint8 (H, W, 3), W = 2H
+    >>> image = codec.decode(packet)
+    """
+
+    def __init__(self, model: Model, *, device: str | torch.device = "auto") -> None:
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(device)
+        self.model = model
+        self.network = model.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.quantizer = Quantizer(self.network.codebook, model.tables)
+        self._half = _has_bfloat16(self.device.type)
+
+    @classmethod
+    def load(cls, name: str | Path = "base", *, device: str | torch.device = "auto") -> Codec:
+        """A shipped model by name, or a ``.safetensors`` file by path; ModelError where there is none."""
+        return cls(load_model(name), device=device)
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def profile(self) -> str:
+        return self.model.profile.name
+
+    @property
+    def fingerprint(self) -> str:
+        return self.model.fingerprint
+
+    def encode(
+        self,
+        image: NDArray[np.uint8],
+        *,
+        bpp: float | None = None,
+        tau: float | None = None,
+        step: int | None = None,
+        ranking: Ranking | str | None = None,
+    ) -> Packet:
+        """Encode uint8 (H, W, 3) within ``bpp`` bits per pixel (all of them counted), or keep the share ``tau`` of tokens.
+
+        With neither, 0.1 bpp or the base layer, whichever is more. RateError where the base layer alone costs more
+        than ``bpp``; where everything costs less, everything is sent.
+        """
+        (features,) = self.extract([image])
+        height, width = image.shape[:2]
+        return self.pack(self.quantize(features, size=(height, width), bpp=bpp, tau=tau, step=step, ranking=ranking))
+
+    def decode(self, packet: Packet) -> NDArray[np.uint8]:
+        """Rebuild uint8 (H, W, 3); lost slices are concealed. ModelError for a packet of another model."""
+        return self.reconstruct([self.unpack(packet)])[0]
+
+    # ── stages ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @torch.inference_mode()
+    def extract(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
+        """Features (1, dim, rows, cols) float32 of each image; images of one size run as one batch."""
+        for image in images:
+            if (
+                image.dtype != np.uint8
+                or image.ndim != 3
+                or image.shape[2] != 3
+                or min(image.shape[:2]) < SMALLEST_SIDE
+            ):
+                raise ImageError(
+                    f"image of shape {image.shape} and type {image.dtype}; wanted uint8 (H, W, 3), each side ≥ {SMALLEST_SIDE}"
+                )
+        features: dict[int, Tensor] = {}
+        for group in _by_shape([image.shape for image in images]):
+            pixels = torch.from_numpy(np.stack([images[i] for i in group])).to(self.device).permute(0, 3, 1, 2)
+            pixels = pad_to_tokens(pixels.float(), self.model.profile.factor)
+            with self._autocast():
+                batch = self.network.encoder(pixels.contiguous(memory_format=torch.channels_last)).float()
+            features |= zip(group, batch.split(1), strict=True)
+        return [features[i] for i in range(len(images))]
+
+    @torch.inference_mode()
+    def quantize(
+        self,
+        features: Tensor,
+        *,
+        size: tuple[int, int],
+        bpp: float | None = None,
+        tau: float | None = None,
+        step: int | None = None,
+        ranking: Ranking | str | None = None,
+    ) -> Tokens:
+        """Features of a panorama of ``size`` (height, width) → tokens within the budget (see ``encode``)."""
+        budget = Budget(bpp=bpp, tau=tau, step=step)
+        order = Ranking(ranking or self.model.profile.ranking)
+        if bpp is None and tau is None and step is None:
+            try:
+                return self.quantizer(features, size=size, budget=Budget(bpp=DEFAULT_BPP), ranking=order)
+            except RateError:
+                budget = Budget(tau=0)
+        return self.quantizer(features, size=size, budget=budget, ranking=order)
+
+    def pack(self, tokens: Tokens) -> Packet:
+        """Entropy-code tokens into slices."""
+        rows, cols = tokens.indices.shape
+        coder, tables = self.quantizer.coder, self.model.tables
+        slices = slice_rows(rows, rows * cols)
+        classes = tables.classes(tokens.indices[tokens.kept], self._kept_steps(tokens.kept, tokens.step))
+        magnitude = np.minimum(np.abs(tokens.symbols), (tables.symbol_frequencies.shape[1] - 2) // 2)
+        centre = (tables.symbol_frequencies.shape[1] - 2) // 2
+        bits = float(tables.symbol_bits()[classes, centre + magnitude].sum()) if len(classes) else 0.0
+        parts = feature_parts(bits, slices)
+        members = _slice_members(tokens.kept, slices, parts)
+        return Packet.build(
+            fingerprint=self.fingerprint,
+            size=(tokens.height, tokens.width),
+            step=tokens.step,
+            mask=coder.encode_mask(tokens.kept) if parts else b"",
+            indices=[coder.encode_indices(tokens.indices[s::slices]) for s in range(slices)],
+            features=[coder.encode_features(tokens.symbols[m], classes[m]) for m in members],
+        )
+
+    def unpack(self, packet: Packet) -> Tokens:
+        """Decode slices into tokens; those of lost ones are marked in ``guessed``, lost features fall back to codes."""
+        if packet.fingerprint != self.fingerprint:
+            raise ModelError(
+                f"packet was made by model {packet.fingerprint}, this codec holds {self.name!r} with {self.fingerprint}"
+            )
+        header, factor = packet.header, self.model.profile.factor
+        rows, cols = -(-header.height // factor), -(-header.width // factor)
+        slices, parts = header.index_slices, header.parts
+        if slices > rows or not FINEST_STEP <= header.step <= COARSEST_STEP:
+            raise BitstreamError(
+                f"packet header names {slices} slices of {rows} token rows at step {header.step}: corrupt"
+            )
+        coder, tables = self.quantizer.coder, self.model.tables
+        payloads: dict[Layer, list[bytes | None]] = {layer: [] for layer in Layer}
+        for piece in packet.slices:
+            payloads[piece.layer].append(piece.payload)
+
+        indices = np.zeros((rows, cols), dtype=np.int64)
+        guessed = np.zeros((rows, cols), dtype=bool)
+        for start, payload in enumerate(payloads[Layer.INDICES]):
+            if payload is None:
+                guessed[start::slices] = True
+            else:
+                indices[start::slices] = coder.decode_indices(payload, len(range(start, rows, slices)), cols)
+        mask = payloads[Layer.MASK][0] if payloads[Layer.MASK] else None
+        sent = np.zeros((rows, cols), dtype=bool) if mask is None else coder.decode_mask(mask, rows, cols)
+        classes = tables.classes(indices[sent], self._kept_steps(sent, header.step))
+        symbols = np.zeros(classes.shape, dtype=np.int32)
+        received = np.zeros(len(classes), dtype=bool)
+        if mask is not None:
+            usable = ~guessed[sent]
+            members = _slice_members(sent, slices, parts)
+            for run, payload in zip(members, payloads[Layer.FEATURES], strict=True):
+                if payload is not None and len(run) and usable[run[0]]:
+                    symbols[run] = coder.decode_features(payload, classes[run])
+                    received[run] = True
+        kept = sent.copy()
+        kept[sent] = received
+        return Tokens(
+            width=header.width,
+            height=header.height,
+            step=header.step,
+            indices=indices,
+            kept=kept,
+            symbols=symbols[received],
+            guessed=guessed if guessed.any() else None,
+        )
+
+    @torch.inference_mode()
+    def reconstruct(self, tokens: Sequence[Tokens]) -> list[NDArray[np.uint8]]:
+        """Images uint8 (H, W, 3) from tokens; panoramas of one size run as one batch."""
+        images: dict[int, NDArray[np.uint8]] = {}
+        for group in _by_shape([(t.height, t.width) for t in tokens]):
+            inputs = [self._dequantize(tokens[i]) for i in group]
+            features, guidance = (torch.cat(parts).to(self.device) for parts in zip(*inputs, strict=True))
+            features = features.contiguous(memory_format=torch.channels_last)
+            with self._autocast():
+                pixels = self.network.decoder(features, guidance)
+            height, width = tokens[group[0]].height, tokens[group[0]].width
+            batch = pixels[..., :height, :width].clamp(0, 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+            images |= zip(group, batch, strict=True)
+        return [np.ascontiguousarray(images[i]) for i in range(len(tokens))]
+
+    def _dequantize(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        """Features (1, dim, rows, cols) and guidance (1, 3, rows, cols) of one panorama."""
+        codebook = self.network.codebook
+        features = look_up(torch.from_numpy(tokens.indices)[None].to(codebook.device), codebook)
+        rows, cols = tokens.indices.shape
+        steps = torch.from_numpy(tokens.step + steps_of_rows(rows))[None, :, None].expand(1, rows, cols)
+        kept = torch.from_numpy(tokens.kept)[None]
+        width = torch.exp2(steps[kept].float() / 4)[:, None]
+        features = features.permute(0, 2, 3, 1).clone()
+        features[kept.to(features.device)] += (torch.from_numpy(tokens.symbols) * width).to(features.device)
+        features = features.permute(0, 3, 1, 2)
+        guessed = torch.zeros_like(kept) if tokens.guessed is None else torch.from_numpy(tokens.guessed)[None]
+        features = conceal(features, guessed.to(features.device))
+        return features, guidance_planes(kept, steps, guessed).to(features.device)
+
+    def _kept_steps(self, kept: NDArray[np.bool_], step: int) -> NDArray[np.int64]:
+        rows, cols = kept.shape
+        return np.broadcast_to(steps_of_rows(rows)[:, None] + step, (rows, cols))[kept]
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._half)
+
+
+def _slice_members(kept: NDArray[np.bool_], slices: int, parts: int) -> list[NDArray[np.int64]]:
+    """Positions among the kept tokens of each feature slice: part by part, and in it one run for each index slice."""
+    rows = np.nonzero(kept)[0]
+    runs = [np.array_split(np.flatnonzero(rows % slices == s), max(parts, 1)) for s in range(slices)]
+    return [runs[s][p] for p in range(parts) for s in range(slices)]
+
+
+def _by_shape(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, shape in enumerate(shapes):
+        groups.setdefault(shape, []).append(index)
+    return list(groups.values())
+
+
+@functools.cache
+def _has_bfloat16(device: str) -> bool:
+    """Whether bfloat16 convolutions run in hardware; emulated ones are slower than float32."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -1,0 +1,106 @@
+"""A trained model: profile, networks, codebook and tables, in one safetensors file with a fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from panolink.codec.autoencoder import Autoencoder, Profile
+from panolink.codec.tables import Tables
+from panolink.errors import ModelError
+
+FORMAT = "panolink-model-1"
+
+
+@dataclass(frozen=True)
+class Model:
+    """What both ends of a link must hold."""
+
+    name: str
+    network: Autoencoder
+    tables: Tables
+    fingerprint: str
+    """16 hexadecimal digits over profile, codebook, tables and decoder as stored"""
+    card: dict
+    """how it was trained: data, steps, minutes, figures"""
+
+    @property
+    def profile(self) -> Profile:
+        return self.network.profile
+
+
+def save_model(path: Path, *, network: Autoencoder, tables: Tables, card: dict) -> None:
+    """Write a model: networks and codebook in half precision, tables as integers."""
+    tensors = {name: _stored(value) for name, value in network.state_dict().items()}
+    tensors |= {f"tables.{name}": torch.from_numpy(np.ascontiguousarray(v)) for name, v in tables.to_arrays().items()}
+    metadata = {"format": FORMAT, "profile": json.dumps(asdict(network.profile)), "card": json.dumps(card)}
+    save_file(tensors, path, metadata=metadata)
+
+
+def load_model(name: str | Path) -> Model:
+    """A shipped model by name, or a ``.safetensors`` file by path; ModelError where there is none or it is broken."""
+    path = _find(str(name))
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no dict)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: not a readable weights file ({error})") from None
+    if metadata.get("format") != FORMAT:
+        raise ModelError(f"{path}: not a Panolink model of format {FORMAT}")
+    try:
+        profile = Profile.from_json(metadata["profile"])
+        tables = Tables(**{field.name: tensors.pop(f"tables.{field.name}").numpy() for field in fields(Tables)})
+        network = Autoencoder(profile)
+        fingerprint = _fingerprint(metadata["profile"], tensors, tables)
+        network.load_state_dict(
+            {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+        )
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{path}: weights do not fit their profile ({str(error).splitlines()[0]})") from None
+    return Model(path.stem, network.eval(), tables, fingerprint, json.loads(metadata.get("card", "{}")))
+
+
+def shipped_models() -> list[str]:
+    """Names of the models that come with the package."""
+    folder = resources.files("panolink") / "weights"
+    names = [Path(entry.name) for entry in folder.iterdir()] if folder.is_dir() else []
+    return sorted(name.stem for name in names if name.suffix == ".safetensors")
+
+
+def _find(name: str) -> Path:
+    path = Path(name)
+    if path.suffix == ".safetensors":
+        if not path.is_file():
+            raise ModelError(f"{name}: no such weights file")
+        return path
+    if name not in shipped_models():
+        raise ModelError(
+            f"unknown model {name!r}; shipped are {', '.join(shipped_models()) or 'none'}, or give a .safetensors file"
+        )
+    return Path(str(resources.files("panolink") / "weights" / f"{name}.safetensors"))
+
+
+def _stored(value: torch.Tensor) -> torch.Tensor:
+    return value.detach().cpu().contiguous().half() if value.is_floating_point() else value.detach().cpu().contiguous()
+
+
+def _fingerprint(profile: str, tensors: dict[str, torch.Tensor], tables: Tables) -> str:
+    """Of what a receiver needs to agree on: the encoder may differ."""
+    digest = hashlib.sha256(profile.encode())
+    for name in sorted(tensors):
+        if not name.startswith("encoder."):
+            digest.update(name.encode())
+            digest.update(tensors[name].numpy().tobytes())
+    for name, table in sorted(tables.to_arrays().items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(table).tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,213 @@
+"""Deciding what to send: ranking tokens, choosing the step, and cutting at a budget of bits.
+
+The cost of each token follows from the tables, so a budget is a sort and a cumulative sum; nothing is coded twice.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from panolink.codec.activation import activation_map, error_map
+from panolink.codec.autoencoder import look_up, nearest_code
+from panolink.codec.entropy import SliceCoder
+from panolink.codec.tables import LARGEST, Tables
+from panolink.codec.tokens import Tokens, steps_of_rows
+from panolink.errors import RateError
+from panolink.sphere.latitude import latitude_weights
+
+DEAD_ZONE = 0.35
+"""symbols are sign·⌊|v| + 0.35⌋: rounding towards zero saves more bits than it costs quality"""
+
+PAYS = 0.134
+"""squared steps per bit below which a bit is better spent elsewhere (λ/Δ² of a uniform quantiser, as in HEVC)"""
+
+FINEST_STEP, COARSEST_STEP = -8, 28
+INDEX_SLICE_TOKENS = 320
+FEATURE_SLICE_BITS = 2600
+PILOT_TOKENS = 768
+
+
+class Ranking(StrEnum):
+    """How tokens are ranked: by quality per bit, by quantisation error, or by the paper's activation map."""
+
+    RATE = "rate"
+    ERROR = "error"
+    PAPER = "paper"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much may be sent: ``bpp`` (all bits ÷ pixels) or ``tau`` (share of tokens kept), and the step, if fixed."""
+
+    bpp: float | None = None
+    tau: float | None = None
+    step: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.bpp is not None and self.tau is not None:
+            raise RateError("give bpp or tau, not both")
+        if self.bpp is not None and not (math.isfinite(self.bpp) and self.bpp > 0):
+            raise RateError(f"bpp is {self.bpp}; it must be a positive number")
+        if self.tau is not None and not 0 <= self.tau <= 1:
+            raise RateError(f"tau is {self.tau}; the share of tokens kept must be from 0 to 1")
+        if self.step is not None and not FINEST_STEP <= self.step <= COARSEST_STEP:
+            raise RateError(f"step is {self.step}; it must be from {FINEST_STEP} to {COARSEST_STEP} quarter octaves")
+
+
+def slice_rows(rows: int, tokens: int) -> int:
+    """Number of index slices of a grid: about INDEX_SLICE_TOKENS tokens each, at most one per row."""
+    return max(1, min(rows, round(tokens / INDEX_SLICE_TOKENS)))
+
+
+def feature_parts(bits: float, index_slices: int) -> int:
+    """Feature slices per index slice, so that each holds about FEATURE_SLICE_BITS bits; none where nothing is kept."""
+    return 0 if bits <= 0 else max(1, min(16, round(bits / (index_slices * FEATURE_SLICE_BITS))))
+
+
+class Quantizer:
+    """Turns features into tokens within a budget, with one model's codebook and tables."""
+
+    def __init__(self, codebook: Tensor, tables: Tables) -> None:
+        self.codebook, self.tables = codebook, tables
+        self.coder = SliceCoder(tables)
+        self._symbol_bits = tables.symbol_bits().ravel()
+        self._index_bits = tables.index_bits()
+
+    def __call__(self, features: Tensor, *, size: tuple[int, int], budget: Budget, ranking: Ranking) -> Tokens:
+        """Features (1, dim, rows, cols) of a panorama of ``size`` (height, width) → tokens.
+
+        RateError where the budget is below what the base layer costs.
+        """
+        found = nearest_code(features, self.codebook)
+        codes = look_up(found, self.codebook)
+        _, dim, rows, cols = features.shape
+        difference = (features - codes)[0].permute(1, 2, 0).reshape(-1, dim).float().cpu().numpy()
+        indices = found[0].cpu().numpy()
+        pixels = size[0] * size[1]
+
+        room = math.inf
+        if budget.bpp is not None:
+            base = self.base_bits(indices)
+            room = budget.bpp * pixels - base
+            if room < 0:
+                least = math.ceil(1000 * base / pixels) / 1000
+                raise RateError(f"bpp {budget.bpp:g} is below what the base layer costs here; the least is {least:g}")
+        row_steps = np.repeat(steps_of_rows(rows), cols)
+        step = budget.step
+        if step is None:
+            step = 8 if budget.bpp is None else self.choose_step(indices.ravel(), difference, row_steps, room)
+        symbols, bits, gain = self.price(indices.ravel(), difference, row_steps + step)
+
+        weight = np.repeat(latitude_weights(rows).numpy(), cols)
+        if ranking is Ranking.RATE:
+            worth = gain / np.maximum(bits, 0.5)
+            activation = np.maximum(gain * np.exp2((row_steps - row_steps.min()) / 2) * weight, 0)
+        elif ranking is Ranking.ERROR:
+            activation = worth = error_map(features, codes)[0].flatten().cpu().numpy() * weight
+        else:
+            activation = worth = activation_map(features, codes)[0].flatten().cpu().numpy() * weight
+        order = np.argsort(-worth, kind="stable")
+        if budget.tau is not None:
+            count = round(budget.tau * len(order))
+        elif budget.bpp is not None:
+            count = self.cut(bits[order], indices.shape, room)
+        else:
+            count = int((gain > PAYS * bits).sum())
+        kept = np.zeros(rows * cols, dtype=bool)
+        kept[order[:count]] = True
+        return Tokens(
+            width=size[1],
+            height=size[0],
+            step=step,
+            indices=indices,
+            kept=kept.reshape(rows, cols),
+            symbols=symbols[kept],
+            activation=(activation / max(float(activation.max()), 1e-30)).reshape(rows, cols).astype(np.float32),
+        )
+
+    def price(
+        self, indices: NDArray[np.int64], difference: NDArray[np.float32], steps: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
+        """Symbols (n, dim), bits (n,) and drop of squared error in squared steps (n,) of tokens at their steps (n,)."""
+        value = difference * np.exp2(-steps / 4).astype(np.float32)[:, None]
+        magnitude = np.abs(value)
+        size = np.floor(magnitude + np.float32(DEAD_ZONE))
+        classes = self.tables.classes(indices, steps)
+        size[classes == 0] = 0
+        np.minimum(size, (1 << 15) - 1, out=size)
+        column = np.where(size > LARGEST, 2 * LARGEST + 1, np.copysign(size, value) + LARGEST).astype(np.int64)
+        bits = self._symbol_bits[classes * (2 * LARGEST + 2) + column].sum(axis=1)
+        gain = (size * (2 * magnitude - size)).sum(axis=1)
+        return np.copysign(size, value).astype(np.int32), bits, gain
+
+    def choose_step(
+        self,
+        indices: NDArray[np.int64],
+        difference: NDArray[np.float32],
+        row_steps: NDArray[np.int64],
+        room: float,
+    ) -> int:
+        """The coarsest step at which all that pays still fills ``room`` bits, from a pilot of evenly spread tokens."""
+        stride = max(1, len(indices) // PILOT_TOKENS) | 1
+        pilot = slice(None, None, stride)
+        steps = np.arange(COARSEST_STEP, FINEST_STEP - 1, -2)
+        spent = []
+        for step in steps:
+            _, bits, gain = self.price(indices[pilot], difference[pilot], row_steps[pilot] + step)
+            keep = gain > PAYS * bits
+            spent.append(stride * (bits[keep].sum() + _mask_bits(int(keep.sum()), len(keep))))
+            if spent[-1] > room:
+                break
+        if spent[-1] <= room:
+            return FINEST_STEP
+        if len(spent) == 1:
+            return COARSEST_STEP
+        low, high, target = math.log(spent[-2] + 1), math.log(spent[-1] + 1), math.log(room + 1)
+        finer = 2 * (target - low) / max(high - low, 1e-9)
+        return int(steps[len(spent) - 2] - math.ceil(finer))
+
+    def cut(self, bits: NDArray[np.float32], shape: tuple[int, ...], room: float) -> int:
+        """How many of the ranked tokens fit into ``room`` bits, their mask and slice overheads included."""
+        rows, cols = shape
+        slices = slice_rows(rows, rows * cols)
+        counts = np.arange(1, len(bits) + 1)
+        total = np.cumsum(bits, dtype=np.float64)
+        parts = np.clip(np.round(total / (slices * FEATURE_SLICE_BITS)), 1, 16)
+        overhead = parts * slices * (16 + 22) + 6 * 8 + 32
+        mask = _mask_bits(counts, len(bits))
+        fits = total + mask + overhead <= room
+        return int(np.flatnonzero(fits)[-1]) + 1 if fits.any() else 0
+
+    def base_bits(self, indices: NDArray[np.int64]) -> float:
+        """Upper estimate of the bits of header and index slices."""
+        slices = slice_rows(len(indices), indices.size)
+        bits = 0.0
+        for start in range(slices):
+            part = indices[start::slices]
+            for columns, contexts in self.coder.index_contexts(part):
+                bits += float(self._index_bits[contexts, part[:, columns]].sum())
+        return bits + slices * (32 + 16) + 8 * 32
+
+
+def _mask_bits(kept: NDArray[np.int64] | int, tokens: int) -> NDArray[np.float64]:
+    """Entropy of a mask that keeps ``kept`` of ``tokens``; its contexts can only save from there."""
+    share = np.clip(np.asarray(kept, dtype=np.float64) / tokens, 1e-9, 1 - 1e-9)
+    return -tokens * (share * np.log2(share) + (1 - share) * np.log2(1 - share))
+
+
+def pad_to_tokens(pixels: Tensor, factor: int) -> Tensor:
+    """Pad (batch, 3, H, W) to multiples of ``factor``: columns go on around the sphere, the last row repeats."""
+    height, width = pixels.shape[-2:]
+    if extra := -width % factor:
+        repeats = -(-extra // width)
+        pixels = torch.cat([pixels, pixels.repeat(1, 1, 1, repeats)[..., :extra]], dim=-1)
+    if extra := -height % factor:
+        pixels = torch.cat([pixels, pixels[..., -1:, :].expand(-1, -1, extra, -1)], dim=-2)
+    return pixels

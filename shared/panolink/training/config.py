@@ -1,0 +1,62 @@
+"""Settings of a training run, read from TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from panolink.errors import ModelError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """One run. Progress is the larger of step/steps and elapsed/minutes; the learning rate follows a cosine over it."""
+
+    profile: str = "base"
+    steps: int = 200_000
+    minutes: float = 60.0
+    batch: int = 8
+    crop: int = 256
+    scales: tuple[float, float] = (0.6, 1.0)
+    learning_rate: float = 1e-3
+    """of Adam, for everything but the 3×3 kernels"""
+    kernel_learning_rate: float = 2.5e-3
+    """of Muon, for the 3×3 kernels"""
+    warm_up: int = 200
+    distortion: str = "mse"
+    """"mse", or "l1" as in the paper"""
+    commitment: float = 0.05
+    """weight of ‖F − Q‖² (in pixel units) against the distortion"""
+    steps_range: tuple[int, int] = (0, 16)
+    """quantisation steps drawn in training, quarter octaves"""
+    lost_share: float = 0.15
+    """share of tokens lost in those batches that train concealment (one in eight)"""
+    adversarial_from: float = 1.0
+    """progress at which the second, adversarial part begins; 1 = never"""
+    adversarial_weight: float = 0.0
+    ema: float = 0.999
+    validate_minutes: float = 6.0
+    checkpoint_minutes: float = 10.0
+    validation_images: int = 12
+    seed: int = 0
+
+    @classmethod
+    def load(cls, name: str | Path) -> TrainingConfig:
+        """A shipped configuration by name (``base``, ``paper``) or a TOML file by path."""
+        path = Path(name)
+        if path.suffix == ".toml":
+            text = path.read_text()
+        else:
+            shipped = resources.files("panolink.training") / "configs" / f"{name}.toml"
+            if not shipped.is_file():
+                raise ModelError(f"no training configuration {str(name)!r}; give base, paper or a .toml file")
+            text = shipped.read_text()
+        values = tomllib.loads(text)
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ModelError(f"{name}: unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}")
+        settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**settings)

@@ -1,0 +1,41 @@
+"""From a training run to a model that ships: averaged weights, fitted tables, a card of figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from panolink.codec.autoencoder import Autoencoder, Profile
+from panolink.codec.model import save_model
+from panolink.training.data import PanoramaCache
+from panolink.training.tables import fit_tables
+from panolink.training.validation import shrink
+
+WIDTHS = (1024, 1536, 768)
+"""widths at which the tables are fitted, in turn"""
+
+
+def export_model(
+    weights: Path, profile: Profile, cache: PanoramaCache, indices: Sequence[int], target: Path, card: dict
+) -> None:
+    """Write ``target`` (.safetensors) from a run's averaged weights; tables are fitted on the given panoramas."""
+    state = {k: v for k, v in load_file(weights).items() if not k.startswith("averager.")}
+    network = Autoencoder(profile)
+    # Half precision is what ships, so the tables have to be those of the rounded weights.
+    network.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in state.items()})
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    tables = fit_tables(network, _resized(cache, indices))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_model(target, network=network, tables=tables, card=card)
+
+
+def _resized(cache: PanoramaCache, indices: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+    for number, index in enumerate(indices):
+        panorama = cache.panorama(index)
+        width = min(WIDTHS[number % len(WIDTHS)], panorama.shape[1] // 32 * 32)
+        yield shrink(panorama, width)

@@ -1,0 +1,165 @@
+"""What training minimises: distortion on the sphere, the bits of the enhancement layer, and the adversary's verdict."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from panolink.codec.activation import activation_map
+from panolink.codec.autoencoder import Autoencoder, guidance_planes, look_up, nearest_code
+from panolink.codec.concealment import conceal
+from panolink.codec.rate import DEAD_ZONE, PAYS
+from panolink.codec.tokens import steps_at
+from panolink.training.codebook import CodebookAverager
+
+SMALLEST_SCALE = 2**-3.75
+"""of a Laplace law, in steps: below it a difference is never coded (class 0 of the tables)"""
+
+
+def smooth_bits(value: Tensor, scale: Tensor) -> Tensor:
+    """Expected bits of a dead-zone symbol of value ± 1/2 (uniform) under a centred Laplace law; same shapes in and out.
+
+    The quantiser's bins are |v| < 1 − DEAD_ZONE and unit steps beyond. Averaged over uniform noise the step function
+    of code lengths becomes linear between them, so that it has a gradient, at no bias where densities are smooth.
+    """
+    magnitude = value.abs()
+    rate = 1 / (scale.clamp_min(SMALLEST_SCALE) * math.log(2))
+    edge = 1 - DEAD_ZONE
+    zero = -torch.log2(-torch.expm1(-edge * rate * math.log(2)))
+    one = 1 - torch.log2(-torch.expm1(-rate * math.log(2))) + edge * rate
+    beyond = magnitude - (0.5 - DEAD_ZONE)
+    return zero + beyond.clamp(0, 1) * (one - zero) + (beyond - 1).clamp_min(0) * rate
+
+
+def hard_bits(symbols: Tensor, scale: Tensor) -> Tensor:
+    """Bits of dead-zone symbols (integers as floats) under a centred Laplace law."""
+    return smooth_bits(symbols + (0.5 - DEAD_ZONE) * symbols.sign(), scale)
+
+
+def dead_zone_round(value: Tensor) -> Tensor:
+    """Round towards zero more often than away from it: sign·⌊|v| + DEAD_ZONE⌋."""
+    return value.sign() * torch.floor(value.abs() + DEAD_ZONE)
+
+
+@dataclass
+class Coded:
+    """A batch as the link would carry it. Shapes: features (batch, dim, rows, cols), the rest (batch, rows, cols)."""
+
+    features: Tensor
+    """the encoder's, with gradient"""
+    received: Tensor
+    """what the decoder gets; its gradient goes straight through to ``features``"""
+    guidance: Tensor
+    indices: Tensor
+    bits: Tensor
+    """of each token's enhancement, with gradient; zero where the token is not kept"""
+    kept: Tensor
+    pays: Tensor
+    """which tokens are worth their bits at their step"""
+    codes: Tensor
+    """codebook vectors (batch, dim, rows, cols)"""
+
+
+def code_batch(
+    model: Autoencoder,
+    averager: CodebookAverager,
+    features: Tensor,
+    latitude: Tensor,
+    *,
+    step: Tensor,
+    share: Tensor,
+    lost_share: float = 0.0,
+    wrap: bool = False,
+    ranking: str = "rate",
+) -> Coded:
+    """Quantise features as the codec does, differentiably.
+
+    ``latitude`` (batch, rows) radians of token rows; ``step`` (batch,) int, quarter octaves; ``share`` (batch,) of
+    tokens kept, in [0, 1], or negative: keep what pays at the rate–distortion weight times −share.
+    """
+    codebook = model.codebook
+    detached = features.detach()
+    indices = nearest_code(detached, codebook)
+    codes = look_up(indices, codebook)
+    row_steps = torch.from_numpy(steps_at(latitude.cpu().numpy())).to(step.device)
+    token_step = (step[:, None] + row_steps)[:, :, None].expand_as(indices)
+    width = torch.exp2(token_step.float() / 4)[:, None]
+
+    scales = averager.scales(indices).permute(0, 3, 1, 2) / width
+    value = (features - codes) / width
+    symbols = dead_zone_round(value.detach())
+    bits = smooth_bits(value, scales).sum(dim=1)
+    with torch.no_grad():
+        cost = hard_bits(symbols, scales).sum(dim=1)
+        gain = (value.square() - (value - symbols).square()).sum(dim=1)
+        worth = gain / cost.clamp_min(1e-3)
+        if ranking == "paper":
+            order = activation_map(detached, codes)
+        else:
+            order = gain * width[:, 0].square() * torch.cos(latitude)[:, :, None]
+        count = order[0].numel()
+        rank = order.flatten(1).argsort(dim=1, descending=True).argsort(dim=1).view_as(order)
+        by_share = rank < (share.clamp_min(0) * count)[:, None, None]
+        by_worth = worth > (PAYS * -share)[:, None, None]
+        kept = torch.where((share < 0)[:, None, None], by_worth, by_share)
+        lost = torch.rand_like(order) < lost_share
+        kept = kept & ~lost
+        hard = codes + torch.where(kept[:, None], symbols * width, torch.zeros_like(codes))
+        hard = conceal(hard, lost, wrap=wrap)
+    received = features + (hard - features).detach()
+    return Coded(
+        features=features,
+        received=received,
+        guidance=guidance_planes(kept, token_step, lost),
+        indices=indices,
+        bits=bits * kept,
+        kept=kept,
+        pays=worth > PAYS,
+        codes=codes,
+    )
+
+
+def sphere_distortion(pixels: Tensor, image: Tensor, latitude: Tensor, *, kind: str) -> Tensor:
+    """Distortion per image, rows weighted by cos(latitude): (batch,), in squared pixel units of 255.
+
+    ``kind`` "mse"; or "l1", the paper's (8), scaled so that it has the same slope as the MSE at an error of 8.
+    """
+    error = image - pixels
+    error = error.square() if kind == "mse" else error.abs() * 16
+    return (error.mean(dim=(1, 3)) * torch.cos(latitude)).mean(dim=1)
+
+
+class PatchDiscriminator(nn.Module):
+    """The paper's PatchGAN (9): conv + act, three times conv + batch norm + act, conv.
+
+    Pixels (batch, 3, H, W) in [−1, 1] → logits (batch, 1, rows, cols).
+    """
+
+    def __init__(self, channels: int = 32) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(3, channels, 4, 2, 1), nn.LeakyReLU(0.2)]
+        for factor, stride in ((1, 2), (2, 2), (4, 1)):
+            wide = channels * factor * 2
+            layers += [
+                nn.Conv2d(channels * factor, wide, 4, stride, 1, bias=False),
+                nn.BatchNorm2d(wide),
+                nn.LeakyReLU(0.2),
+            ]
+        self.body = nn.Sequential(*layers, nn.Conv2d(channels * 8, 1, 4, 1, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.body(pixels).float()
+
+
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Binary cross-entropy of logits, formula (9) as a loss."""
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def generator_loss(fake: Tensor) -> Tensor:
+    """Non-saturating: −log D(X̂) of logits."""
+    return F.softplus(-fake).mean()

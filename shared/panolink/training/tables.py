@@ -1,0 +1,129 @@
+"""Fitting the integer tables of a trained model on its training panoramas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from panolink.codec.autoencoder import Autoencoder, look_up, nearest_code
+from panolink.codec.rate import DEAD_ZONE, PAYS, Quantizer
+from panolink.codec.tables import CLASSES, LARGEST, LEVEL_ZERO, TOTAL, Tables, to_frequencies
+from panolink.codec.tokens import steps_of_rows
+from panolink.sphere.padding import set_wrap
+from panolink.training.codebook import k_means
+
+STEPS = (2, 5, 8, 11, 14)
+"""steps at which the symbols' frequencies are counted"""
+
+CLUSTERS, CONTEXTS = 48, 96
+
+
+@torch.no_grad()
+def fit_tables(network: Autoencoder, panoramas: Iterable[NDArray[np.uint8]], *, device: str = "cpu") -> Tables:
+    """Tables for a trained network; panoramas uint8 (H, W, 3) with sides that divide by the factor.
+
+    Scales are those of tokens worth sending; frequencies are counted at several steps; laws of rare classes and
+    contexts lean on a Laplace law and on the marginal law.
+    """
+    set_wrap(network, True)
+    network = network.eval().to(device)
+    grids, differences = [], []
+    for panorama in panoramas:
+        pixels = torch.from_numpy(panorama.copy()).permute(2, 0, 1)[None].float().to(device)
+        with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
+            features = network.encoder(pixels.contiguous(memory_format=torch.channels_last)).float()
+        found = nearest_code(features, network.codebook)
+        grids.append(found[0].cpu().numpy())
+        difference = (features - look_up(found, network.codebook))[0].permute(1, 2, 0)
+        differences.append(difference.flatten(0, 1).half().cpu().numpy())
+
+    uniform = Tables(
+        levels=_levels(network.profile.codes, grids, differences, None),
+        symbol_frequencies=to_frequencies(_laplace_law()),
+        clusters=np.zeros(network.profile.codes, dtype=np.uint8),
+        pair_contexts=np.ones((1, 1), dtype=np.uint8),
+        index_frequencies=to_frequencies(np.ones((2, network.profile.codes))),
+    )
+    pays = [
+        _pays(network, uniform, grid, difference, 8)[1] for grid, difference in zip(grids, differences, strict=True)
+    ]
+    levels = _levels(network.profile.codes, grids, differences, pays)
+    scaled = Tables(**{**uniform.to_arrays(), "levels": levels})
+    counts = _laplace_law() * 50
+    for grid, difference in zip(grids, differences, strict=True):
+        for step in STEPS:
+            symbols, keep = _pays(network, scaled, grid, difference, step)
+            steps = np.repeat(steps_of_rows(len(grid)), grid.shape[1])[keep] + step
+            classes = scaled.classes(grid.ravel()[keep], steps)
+            column = np.where(np.abs(symbols[keep]) > LARGEST, 2 * LARGEST + 1, symbols[keep] + LARGEST)
+            counts += np.bincount((classes * counts.shape[1] + column).ravel(), minlength=counts.size).reshape(
+                counts.shape
+            )
+    counts[:, : 2 * LARGEST + 1] += counts[:, 2 * LARGEST :: -1].copy()  # signs are symmetric
+    counts[:, -1] *= 2
+    clusters, pair_contexts, index_frequencies = _index_laws(network.codebook.cpu(), grids)
+    return Tables(levels, to_frequencies(counts), clusters, pair_contexts, index_frequencies)
+
+
+def _pays(
+    network: Autoencoder, tables: Tables, grid: NDArray[np.int64], difference: NDArray[np.float16], step: int
+) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Symbols of all tokens at a step, and which of them are worth their bits."""
+    steps = np.repeat(steps_of_rows(len(grid)), grid.shape[1]) + step
+    symbols, bits, gain = Quantizer(network.codebook, tables).price(grid.ravel(), difference.astype(np.float32), steps)
+    return symbols, gain > PAYS * bits
+
+
+def _levels(
+    codes: int,
+    grids: list[NDArray[np.int64]],
+    differences: list[NDArray[np.float16]],
+    keep: list[NDArray[np.bool_]] | None,
+) -> NDArray[np.uint8]:
+    """Quarter-octave levels of the mean |difference| per code and dimension; tokens not kept count a tenth."""
+    dim = differences[0].shape[1]
+    total, weight = np.zeros((codes, dim)), np.zeros(codes)
+    for number, (grid, difference) in enumerate(zip(grids, differences, strict=True)):
+        share = np.ones(grid.size) if keep is None else np.where(keep[number], 1.0, 0.1)
+        np.add.at(total, grid.ravel(), np.abs(difference.astype(np.float64)) * share[:, None])
+        np.add.at(weight, grid.ravel(), share)
+    prior = 8.0
+    scale = (total + prior * total.sum(axis=0) / weight.sum()) / (weight[:, None] + prior)
+    return np.clip(np.rint(4 * np.log2(np.maximum(scale, 1e-6))) + LEVEL_ZERO, 0, 255).astype(np.uint8)
+
+
+def _laplace_law() -> NDArray[np.float64]:
+    """(CLASSES, 2·LARGEST + 2): mass of each dead-zone symbol under a Laplace law of each class's scale."""
+    scale = np.exp2((np.arange(CLASSES) - 16) / 4)[:, None]
+    edges = np.arange(LARGEST + 1) + 1 - DEAD_ZONE
+    beyond = np.exp(-edges / scale)  # P(|symbol| > k), k = 0 … LARGEST
+    one_side = (beyond[:, :-1] - beyond[:, 1:]) / 2
+    return np.concatenate([one_side[:, ::-1], 1 - beyond[:, :1], one_side, beyond[:, -1:]], axis=1) + 1e-9
+
+
+def _index_laws(
+    codebook: torch.Tensor, grids: list[NDArray[np.int64]]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int32]]:
+    """Clusters of codes, contexts of neighbour pairs and the indices' frequencies in each context."""
+    codes = len(codebook)
+    marginal = np.bincount(np.concatenate([grid.ravel() for grid in grids]), minlength=codes) + 0.5
+    centres = k_means(codebook, CLUSTERS, rounds=20)
+    clusters = torch.cdist(codebook, centres).argmin(dim=1).numpy().astype(np.uint8)
+    between = (centres[:, None] + centres[None]).flatten(0, 1) / 2
+    pair_centres = k_means(between, CONTEXTS - 1, rounds=20)
+    pairs = torch.cdist(between, pair_centres).argmin(dim=1).view(CLUSTERS, CLUSTERS).numpy().astype(np.uint8) + 1
+    counts = np.zeros((CONTEXTS, codes))
+    for grid in grids:
+        group = clusters[grid]
+        for reach in (1, 2):
+            contexts = pairs[np.roll(group, reach, axis=1), np.roll(group, -reach, axis=1)]
+            counts += np.bincount((contexts.astype(np.int64) * codes + grid).ravel(), minlength=counts.size).reshape(
+                counts.shape
+            )
+    law = marginal / marginal.sum()
+    counts += 300 * law
+    counts[0] = marginal
+    return clusters, pairs.astype(np.uint8), to_frequencies(counts, TOTAL)

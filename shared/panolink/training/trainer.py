@@ -1,0 +1,350 @@
+"""The training loop: resumable, timed or counted in steps, on one process or several (``torchrun``)."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from panolink.codec.autoencoder import PROFILES, Autoencoder, nearest_code
+from panolink.codec.networks import PIXEL_STEP, BaseDecoder, BaseEncoder, start_as_transform
+from panolink.codec.rate import PAYS
+from panolink.sphere.padding import set_wrap
+from panolink.training.codebook import CodebookAverager, k_means, principal_components
+from panolink.training.config import TrainingConfig
+from panolink.training.data import CropStream, PanoramaCache
+from panolink.training.losses import (
+    PatchDiscriminator,
+    code_batch,
+    discriminator_loss,
+    generator_loss,
+    sphere_distortion,
+)
+from panolink.training.muon import ConvolutionMuon
+from panolink.training.validation import shrink, validate
+
+REPLACE_EVERY = 250
+"""steps between replacements of dead codes: about a thousand tokens per code"""
+
+
+class Trainer:
+    """Trains one profile. ``folder`` holds the checkpoint, the log of metrics and, at the end, the averaged weights."""
+
+    def __init__(
+        self, config: TrainingConfig, cache: PanoramaCache, folder: Path, *, start: Path | None = None
+    ) -> None:
+        self.config, self.cache, self.folder = config, cache, Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.rank = dist.get_rank() if dist.is_initialized() else 0
+        cuda = torch.cuda.is_available()
+        self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
+        torch.manual_seed(config.seed)
+        self.model = Autoencoder(PROFILES[config.profile]).to(self.device)
+        self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        set_wrap(self.model, False)
+        self.averager = CodebookAverager(*self.model.codebook.shape).to(self.device)
+        self.discriminator = PatchDiscriminator().to(self.device)
+        kernels = [p for p in self.model.parameters() if p.ndim == 4 and p.shape[-1] == 3]
+        others = [p for p in self.model.parameters() if not (p.ndim == 4 and p.shape[-1] == 3)]
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            "muon": ConvolutionMuon(kernels, lr=config.kernel_learning_rate),
+            "adam": torch.optim.Adam(others, lr=config.learning_rate, betas=(0.9, 0.99), fused=True),
+        }
+        self.adversary = torch.optim.Adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.9), fused=True)
+        self.step, self.spent_minutes, self.best = 0, 0.0, -math.inf
+        training, validation = cache.split()
+        stream = CropStream(
+            cache,
+            training,
+            size=config.crop,
+            batch=config.batch,
+            scales=config.scales,
+            seed=config.seed + self.rank,
+        )
+        self.loader = torch.utils.data.DataLoader(
+            stream, batch_size=None, num_workers=1, prefetch_factor=4, worker_init_fn=ignore_terminate
+        )
+        chosen = validation[:: max(1, len(validation) // config.validation_images)][: config.validation_images]
+        self.validation = [shrink(cache.panorama(i), 1024) for i in chosen]
+        if self.checkpoint.exists():
+            self.load_checkpoint()
+        elif start is not None:
+            self.load_weights(start)
+        else:
+            self.initialise(stream)
+        self.averaged = {name: value.detach().clone().float() for name, value in self.state().items()}
+        if self.checkpoint.exists():
+            saved = load_file(self.checkpoint)
+            self.averaged = {name: saved[f"averaged.{name}"].to(self.device) for name in self.averaged}
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+    def state(self) -> dict[str, Tensor]:
+        """What is trained and shipped: networks, codebook and the sums behind the scales."""
+        averages = {f"averager.{name}": value for name, value in self.averager.state_dict().items()}
+        return {**self.model.state_dict(), **averages}
+
+    def initialise(self, stream: CropStream) -> None:
+        """Start from principal components (profile ``base``) and k-means over the first batches' features."""
+        batches = iter(stream)
+        crops = torch.cat([next(batches)[0] for _ in range(32)]).float().to(self.device)
+        encoder, decoder = self.model.encoder, self.model.decoder
+        if isinstance(encoder, BaseEncoder) and isinstance(decoder, BaseDecoder):
+            start_as_transform(encoder, decoder, *principal_components(crops, self.model.profile.dim))
+        with torch.no_grad():
+            features = torch.cat([encoder(chunk) for chunk in crops.split(8)])
+        tokens = as_tokens(features)
+        self.model.codebook.copy_(k_means(tokens, self.model.codebook.shape[0]))
+        self.averager.decay = 0.9
+        for chunk in features.split(8):
+            tokens = as_tokens(chunk)
+            self.averager.update(
+                tokens,
+                nearest_code(chunk, self.model.codebook).flatten(),
+                self.model.codebook,
+                tokens.new_ones(len(tokens)),
+            )
+        self.averager.decay = 0.99
+        self.averager.used.zero_()
+
+    # ── one step ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def shares(self, batch: int) -> Tensor:
+        """Shares of tokens kept: a fifth of the images none, two fifths what pays, the rest any share."""
+        draw = torch.rand(batch)
+        pays = -torch.exp(0.7 * torch.randn(batch))
+        return torch.where(draw < 0.2, torch.zeros(batch), torch.where(draw < 0.6, pays, torch.rand(batch))).to(
+            self.device
+        )
+
+    def train_step(self, pixels: Tensor, latitude: Tensor, weight: Tensor, *, adversarial: bool) -> dict[str, float]:
+        config, device = self.config, self.device
+        pixels = pixels.to(device).float().contiguous(memory_format=torch.channels_last)
+        latitude, weight = latitude.to(device), weight.to(device)
+        batch = len(pixels)
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            features = self.model.encoder(pixels)
+        step = torch.randint(*config.steps_range, (batch,), device=device)
+        coded = code_batch(
+            self.model,
+            self.averager,
+            features,
+            latitude.unflatten(1, (-1, self.model.profile.factor)).mean(dim=2),
+            step=step,
+            share=self.shares(batch),
+            lost_share=config.lost_share if torch.rand(()) < 0.125 else 0.0,
+            ranking=self.model.profile.ranking,
+        )
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            image = self.model.decoder(coded.received, coded.guidance)
+
+        distortion = sphere_distortion(pixels, image, latitude, kind=config.distortion)
+        bpp = coded.bits.sum(dim=(1, 2)) / pixels[0, 0].numel()
+        price = PAYS * PIXEL_STEP**2 / 3 * torch.exp2(step / 2)
+        unit = PIXEL_STEP**2 / (3 * self.model.profile.factor**2)
+        commitment = (features - coded.codes).square().sum(dim=1).mean(dim=(1, 2)) * unit
+        cost = distortion + price * bpp + config.commitment * commitment
+        # The benchmark's mean is over decibels: an image counts by its relative error, softened.
+        loss = (weight * cost * (distortion.detach() + 10) ** -0.7).mean()
+        report = {"loss": loss, "mse": distortion.mean(), "bpp": bpp.mean(), "commitment": commitment.mean()}
+        if adversarial:
+            fake = image / 127.5 - 1
+            loss = loss + config.adversarial_weight * generator_loss(self.discriminator(fake))
+        self.model.zero_grad(set_to_none=True)
+        loss.backward()
+        average_gradients(self.model)
+        report["gradient"] = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
+        for optimizer in self.optimizers.values():
+            optimizer.step()
+        if adversarial:
+            self.adversary.zero_grad(set_to_none=True)
+            adversary = discriminator_loss(self.discriminator(pixels / 127.5 - 1), self.discriminator(fake.detach()))
+            adversary.backward()
+            average_gradients(self.discriminator)
+            self.adversary.step()
+            report["adversary"] = adversary
+        tokens = as_tokens(features)
+        worth = coded.pays.flatten().float().clamp_min(0.1)
+        self.averager.update(tokens, coded.indices.flatten(), self.model.codebook, worth)
+        self.step += 1
+        if self.step % REPLACE_EVERY == 0:
+            report["dead"] = torch.tensor(float(self.averager.replace_dead(tokens, self.model.codebook)))
+        self.average_weights()
+        return {name: float(value.detach()) for name, value in report.items()}
+
+    @torch.no_grad()
+    def average_weights(self) -> None:
+        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+        for name, value in self.state().items():
+            if value.is_floating_point() and not name.startswith("averager."):
+                self.averaged[name].lerp_(value.float(), 1 - decay)
+            else:
+                self.averaged[name] = value.detach().clone()
+
+    # ── the run ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def run(self) -> dict[str, float]:
+        """Train until steps or minutes are used up or SIGTERM comes; returns the last validation."""
+        config, began = self.config, time.monotonic()
+        stop = False
+
+        def ask_to_stop(*_: object) -> None:
+            nonlocal stop
+            stop = True
+
+        signal.signal(signal.SIGTERM, ask_to_stop)
+        validated = saved = began
+        waited, result = 0.0, {}
+        first_step = self.step
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        batches = iter(self.loader)
+        with Progress(*columns, disable=self.rank != 0) as bar:
+            task = bar.add_task(f"train {config.profile}", total=1.0, note="")
+            while not stop:
+                minutes = (time.monotonic() - began) / 60
+                progress = max((self.step - first_step) / config.steps, minutes / config.minutes)
+                if progress >= 1:
+                    break
+                asked = time.monotonic()
+                batch = next(batches)
+                waited += time.monotonic() - asked
+                warm = min(1.0, (self.step - first_step + 1) / config.warm_up)
+                rate = warm * 0.5 * (1 + math.cos(math.pi * progress))
+                self.optimizers["muon"].param_groups[0]["lr"] = config.kernel_learning_rate * rate
+                self.optimizers["adam"].param_groups[0]["lr"] = config.learning_rate * rate
+                report = self.train_step(*batch, adversarial=progress >= config.adversarial_from)
+                if self.step % 50 == 0:
+                    note = f"step {self.step} " + " ".join(f"{k} {v:.3g}" for k, v in report.items())
+                    bar.update(task, completed=progress, note=note)
+                    self.log(
+                        {
+                            "step": self.step,
+                            "minutes": self.spent_minutes + minutes,
+                            "loader": waited / 60 / minutes,
+                        }
+                        | report
+                    )
+                now = time.monotonic()
+                if now - validated > 60 * config.validate_minutes and self.rank == 0:
+                    validated, result = now, self.validate(minutes)
+                if now - saved > 60 * config.checkpoint_minutes and self.rank == 0:
+                    saved = now
+                    self.save_checkpoint(minutes)
+        minutes = (time.monotonic() - began) / 60
+        if self.rank == 0:
+            result = self.validate(minutes)
+            self.save_checkpoint(minutes)
+        return result
+
+    def validate(self, minutes: float) -> dict[str, float]:
+        """Validate the averaged weights; keep them as ``weights.safetensors`` when they are the best so far."""
+        model = Autoencoder(self.model.profile).to(self.device)
+        averager = CodebookAverager(*model.codebook.shape).to(self.device)
+        weights = {k: v for k, v in self.averaged.items() if not k.startswith("averager.")}
+        model.load_state_dict(weights)
+        averager.load_state_dict(
+            {k.removeprefix("averager."): v for k, v in self.averaged.items() if k.startswith("averager.")}
+        )
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        result = validate(model, averager, self.validation, device=self.device)
+        self.log({"step": self.step, "minutes": self.spent_minutes + minutes, "validation": result})
+        if result["vpsnr_at_0.1"] > self.best:
+            self.best = result["vpsnr_at_0.1"]
+            save_file({k: v.contiguous() for k, v in self.averaged.items()}, self.folder / "best.safetensors")
+        return result
+
+    def log(self, record: dict) -> None:
+        if self.rank == 0:
+            with (self.folder / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(record) + "\n")
+
+    def save_checkpoint(self, minutes: float) -> None:
+        """Everything needed to go on: weights, averages, optimisers, counters. Written beside and then renamed."""
+        tensors = {f"model.{k}": v for k, v in self.state().items()} | {
+            f"averaged.{k}": v for k, v in self.averaged.items()
+        }
+        for name, optimizer in {**self.optimizers, "adversary": self.adversary}.items():
+            for index, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"{name}.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
+        tensors |= {f"discriminator.{k}": v for k, v in self.discriminator.state_dict().items()}
+        counters = {
+            "step": self.step,
+            "minutes": self.spent_minutes + minutes,
+            "best": self.best,
+            "config": asdict(self.config),
+        }
+        partial = self.checkpoint.with_suffix(".partial")
+        save_file(
+            {k: v.contiguous().clone() for k, v in tensors.items()},
+            partial,
+            metadata={"counters": json.dumps(counters)},
+        )
+        partial.rename(self.checkpoint)
+
+    def load_checkpoint(self) -> None:
+        from safetensors import safe_open
+
+        with safe_open(self.checkpoint, framework="pt") as file:
+            counters = json.loads(file.metadata()["counters"])
+        tensors = load_file(self.checkpoint)
+        self.restore({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+        self.discriminator.load_state_dict(
+            {k.removeprefix("discriminator."): v for k, v in tensors.items() if k.startswith("discriminator.")}
+        )
+        for name, optimizer in {**self.optimizers, "adversary": self.adversary}.items():
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, value in tensors.items():
+                if key.startswith(f"{name}."):
+                    _, index, field = key.split(".")
+                    state.setdefault(int(index), {})[field] = value
+            optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        self.step, self.spent_minutes, self.best = counters["step"], counters["minutes"], counters["best"]
+
+    def load_weights(self, path: Path) -> None:
+        """Start from the averaged weights of an earlier run (``best.safetensors``)."""
+        self.restore(load_file(path))
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        self.model.load_state_dict({k: v for k, v in state.items() if not k.startswith("averager.")})
+        self.averager.load_state_dict(
+            {k.removeprefix("averager."): v for k, v in state.items() if k.startswith("averager.")}
+        )
+
+
+def ignore_terminate(worker: int) -> None:
+    """SIGTERM to the group asks the trainer to save and stop; its loader must live until then."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def as_tokens(features: Tensor) -> Tensor:
+    """Features (batch, dim, rows, cols) as a list of tokens (n, dim), detached."""
+    return features.detach().permute(0, 2, 3, 1).reshape(-1, features.shape[1])
+
+
+def average_gradients(module: torch.nn.Module) -> None:
+    """Mean of the gradients over all processes; nothing to do for one."""
+    if not dist.is_initialized():
+        return
+    gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for gradient, averaged in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(averaged.view_as(gradient))

@@ -1,0 +1,78 @@
+"""Validation on whole panoramas: rate by ideal code lengths, quality on viewports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+
+from panolink.codec.autoencoder import Autoencoder
+from panolink.metrics.viewport import vpsnr
+from panolink.sphere.latitude import latitudes
+from panolink.sphere.padding import set_wrap
+from panolink.training.codebook import CodebookAverager
+from panolink.training.losses import code_batch
+
+OPERATING_POINTS = ((16, -1.0), (12, -1.0), (8, -1.0), (4, -1.0), (0, -1.0))
+"""(step in quarter octaves, share; negative: what pays), from coarse to fine, before them the base layer alone"""
+
+
+def shrink(panorama: np.ndarray, width: int) -> np.ndarray:
+    """Lanczos to ``width`` × width/2, both multiples of 16."""
+    if panorama.shape[1] == width:
+        return np.ascontiguousarray(panorama)
+    return np.asarray(Image.fromarray(panorama).resize((width, width // 2), Image.Resampling.LANCZOS))
+
+
+@torch.no_grad()
+def validate(
+    model: Autoencoder, averager: CodebookAverager, panoramas: Sequence[np.ndarray], *, device: torch.device
+) -> dict[str, float]:
+    """Mean bpp and VPSNR over panoramas (width divisible by 16) at each operating point, and VPSNR at 0.1 bpp.
+
+    Bits are ideal code lengths: the empirical entropy of the indices, the Laplace law for differences, the entropy
+    of the mask. The bitstream's true figures come from the benchmark; these only choose checkpoints.
+    """
+    model.eval()
+    set_wrap(model, True)
+    codes = model.codebook.shape[0]
+    results: dict[tuple[int, float], list[tuple[float, float]]] = {}
+    histogram = torch.ones(codes)
+    for panorama in panoramas:
+        pixels = torch.from_numpy(panorama).permute(2, 0, 1)[None].float().to(device)
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            features = model.encoder(pixels)
+        latitude = latitudes(features.shape[2], device=device)[None]
+        for step, share in ((0, 0.0), *OPERATING_POINTS):
+            coded = code_batch(
+                model,
+                averager,
+                features,
+                latitude,
+                step=torch.tensor([step], device=device),
+                share=torch.tensor([share], device=device),
+                wrap=True,
+                ranking=model.profile.ranking,
+            )
+            histogram += torch.bincount(coded.indices.flatten().cpu(), minlength=codes)
+            with torch.autocast(device.type, dtype=torch.bfloat16):
+                image = model.decoder(coded.received, coded.guidance)
+            picture = image[0].clamp(0, 255).round().byte().permute(1, 2, 0).cpu().numpy()
+            tau = float(coded.kept.float().mean())
+            mask = 0.0 if tau in (0.0, 1.0) else -tau * np.log2(tau) - (1 - tau) * np.log2(1 - tau)
+            bpp = (float(coded.bits.sum()) + mask * coded.kept.numel()) / pixels[0, 0].numel()
+            results.setdefault((step, share), []).append((bpp, float(vpsnr(panorama, picture))))
+    set_wrap(model, False)
+    model.train()
+    law = histogram / histogram.sum()
+    index_bpp = float(-(law * law.log2()).sum()) / model.profile.factor**2
+    curve = [(index_bpp + np.mean([b for b, _ in r]), float(np.mean([q for _, q in r]))) for r in results.values()]
+    report = {f"bpp{i}": float(b) for i, (b, _) in enumerate(curve)} | {
+        f"vpsnr{i}": q for i, (_, q) in enumerate(curve)
+    }
+    ordered = sorted(curve)
+    report["vpsnr_at_0.1"] = float(np.interp(np.log(0.1), [np.log(b) for b, _ in ordered], [q for _, q in ordered]))
+    return report
