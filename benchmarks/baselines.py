@@ -92,9 +92,7 @@ class AVIF(PillowCodec):
         self.options = {"speed": speed, "max_threads": 1}
 
 
-BASELINES: dict[str, ImageCodec] = {
-    codec.name: codec for codec in (JPEG(), WebP(), AVIF(speed=6), AVIF(speed=4))
-}
+BASELINES: dict[str, ImageCodec] = {codec.name: codec for codec in (JPEG(), WebP(), AVIF(speed=6), AVIF(speed=4))}
 
 
 def bits_per_pixel(data: bytes, image: np.ndarray) -> float:
