@@ -144,7 +144,9 @@ class ReceiverServicer(receiver_pb2_grpc.ReceiverServicer):
     async def Watch(
         self, request: receiver_pb2.WatchRequest, context: Any
     ) -> AsyncIterator[receiver_pb2.ReceivedPanorama]:
-        with self._streams.enter(), self._viewers.join() as viewer:
+        with self._streams.enter() as refusal, self._viewers.join() as viewer:
+            if refusal:
+                raise refusal
             await context.send_initial_metadata(())  # the viewer knows that nothing is missed from here on
             for shown in itertools.count(1):
                 panorama = await unless(self._streams.draining, viewer.queue.get(), None)
@@ -164,13 +166,9 @@ def build(settings: ReceiverSettings) -> Server:
     """The receiver service, its models loaded, ready to start."""
     metrics = ReceiverMetrics()
     models = Models(settings.models, device=settings.device, metrics=metrics)
-    phy.warm_up(
-        {scheme for schemes in phy.default_schemes().values() for scheme in schemes}, device=models.device
-    )
+    phy.warm_up({scheme for schemes in phy.default_schemes().values() for scheme in schemes}, device=models.device)
     pipeline = Pipeline(models, settings, metrics)
-    viewers = Viewers(
-        settings.watch_policy, size=settings.watch_queue, on_drop=metrics.dropped.labels("watch").inc
-    )
+    viewers = Viewers(settings.watch_policy, size=settings.watch_queue, on_drop=metrics.dropped.labels("watch").inc)
     metrics.queue_depth.labels("watch").set_function(lambda: viewers.waiting)
     arrival = Arrival(models, pipeline, viewers, settings, metrics)
 

@@ -44,9 +44,7 @@ class TransmitterMetrics(ServiceMetrics):
         self.bits = self.counter("bits", "Bits that left the source coder.", "layer")
         rates = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
         self.bits_per_pixel = self.histogram("bits_per_pixel", "All bits of a panorama per pixel.", rates)
-        self.symbols_per_pixel = self.histogram(
-            "symbols_per_pixel", "Channel uses of a panorama per pixel.", rates
-        )
+        self.symbols_per_pixel = self.histogram("symbols_per_pixel", "Channel uses of a panorama per pixel.", rates)
         self.end_to_end = self.histogram(
             "end_to_end_seconds", "From a panorama's last byte to its receipt.", (*SECONDS, 60.0)
         )
@@ -87,7 +85,7 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
         self._metrics = metrics
 
     async def Transmit(self, request_iterator: Any, context: Any) -> AsyncIterator[transmitter_pb2.Delivery]:
-        with self._streams.enter():
+        with self._streams.enter() as refusal:
             sending = Sending(self._pipeline, self._next_hop, self._settings, self._metrics)
             outcomes = answer_each(
                 request_iterator,
@@ -97,6 +95,7 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
                 item_id=lambda header: header.panorama_id,
                 in_flight=self._settings.max_in_flight,
                 stop=self._streams.draining,
+                refusal=refusal,
             )
             try:
                 async with aclosing(outcomes):
@@ -188,9 +187,7 @@ class Sending:
     async def _deliver(self, frame: Frame, burst_id: str, mine: Turn, following: Turn) -> Outcome:
         header: transmitter_pb2.PanoramaHeader = frame.header
         start = time.monotonic()
-        prepared = Prepared(
-            transmitter_pb2.DeliveryHeader(panorama_id=header.panorama_id, source=header.source)
-        )
+        prepared = Prepared(transmitter_pb2.DeliveryHeader(panorama_id=header.panorama_id, source=header.source))
         receipt: Receipt | None = None
         with self._metrics.in_flight.track_inprogress():
             try:
@@ -242,9 +239,7 @@ def build(settings: TransmitterSettings) -> Server:
     """The transmitter service, its models loaded, ready to start."""
     metrics = TransmitterMetrics()
     models = Models(settings.models, device=settings.device, metrics=metrics)
-    phy.warm_up(
-        {scheme for schemes in phy.default_schemes().values() for scheme in schemes}, device=models.device
-    )
+    phy.warm_up({scheme for schemes in phy.default_schemes().values() for scheme in schemes}, device=models.device)
     pipeline = Pipeline(models, settings, metrics)
     next_hop = open_channel(settings.target)
 

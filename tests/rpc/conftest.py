@@ -36,9 +36,7 @@ async def serve() -> AsyncIterator[Serve]:
 def burst() -> Callable[..., Burst]:
     """Makes small bursts; symbols are random, for nobody demodulates them."""
 
-    def make(
-        burst_id: str = "1", *, symbols: int = 1000, sample_format: int = link_pb2.SAMPLE_FORMAT_CF32_LE
-    ) -> Burst:
+    def make(burst_id: str = "1", *, symbols: int = 1000, sample_format: int = link_pb2.SAMPLE_FORMAT_CF32_LE) -> Burst:
         noise = np.random.default_rng(1).standard_normal(2 * symbols, np.float32).view(np.complex64)
         header = link_pb2.BurstHeader(
             burst_id=burst_id,

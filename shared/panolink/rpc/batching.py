@@ -53,6 +53,7 @@ class Batcher(Generic[Item, Result]):
         self._max_wait = max_wait
         self._observe = observe
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(max_queue)
+        self._batch: list[_Waiting] = []
         self._worker: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -68,20 +69,19 @@ class Batcher(Generic[Item, Result]):
         return await waiting.future
 
     async def close(self) -> None:
-        """Stop; what still waits fails with `LinkError`."""
+        """Stop; what waits or runs fails with `LinkError`."""
         if self._worker:
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
         while not self._queue.empty():
-            waiting = self._queue.get_nowait()
-            if not waiting.future.done():
-                waiting.future.set_exception(LinkError("the service is shutting down"))
+            self._batch.append(self._queue.get_nowait())
+        for waiting in self._batch:
+            _fail(waiting, LinkError("the service is shutting down"))
 
     async def _work(self) -> None:
         while True:
-            batch = [
-                item for item in await self._collect() if not item.future.done()
-            ]  # some may have gone away
+            await self._collect()
+            batch = [waiting for waiting in self._batch if not waiting.future.done()]  # some may have gone
             if not batch:
                 continue
             self._observe(len(batch))
@@ -97,15 +97,20 @@ class Batcher(Generic[Item, Result]):
                     except Exception as own:
                         _fail(waiting, own)
 
-    async def _collect(self) -> list[_Waiting]:
-        batch = [await self._queue.get()]
+    async def _collect(self) -> None:
+        """Wait for the next batch."""
+        self._batch = []
+        self._batch.append(await self._queue.get())
         until = time.monotonic() + self._max_wait
-        while len(batch) < self._max_batch:
+        while len(self._batch) < self._max_batch:
+            if not self._queue.empty():
+                self._batch.append(self._queue.get_nowait())
+                continue
             try:
-                batch.append(await asyncio.wait_for(self._queue.get(), max(0.0, until - time.monotonic())))
+                async with asyncio.timeout(until - time.monotonic()):
+                    self._batch.append(await self._queue.get())
             except TimeoutError:
                 break
-        return batch
 
     async def _run_batch(self, batch: list[_Waiting]) -> None:
         start = time.monotonic()

@@ -67,9 +67,7 @@ def admit_burst(header: link_pb2.BurstHeader, limits: Limits) -> Mapping[str, in
     largest = max((segment.payload_bytes for segment in header.segments), default=0)
     check_limit(largest, limits.segment_bytes, "bytes in a segment")
     if not header.symbols or not header.segments:
-        raise BitstreamError(
-            f"burst of {header.symbols} symbols and {len(header.segments)} segments is empty"
-        )
+        raise BitstreamError(f"burst of {header.symbols} symbols and {len(header.segments)} segments is empty")
     if header.sample_format not in _SAMPLE_BYTES:
         raise BitstreamError(f"sample format {header.sample_format}, allowed are cf32_le (1) and ci16_le (2)")
     if not (math.isfinite(header.sample_scale) and header.sample_scale >= 0):
@@ -107,14 +105,8 @@ def burst_messages(burst: Burst) -> Iterator[link_pb2.Burst]:
     if header.sample_format == link_pb2.SAMPLE_FORMAT_CI16_LE:
         amplitudes = samples.view(np.float32)
         header.sample_scale = _INT16_PEAK / max(float(np.abs(amplitudes).max(initial=0.0)), 1e-9)
-        samples = (
-            np.rint(amplitudes * np.float32(header.sample_scale))
-            .clip(-_INT16_PEAK, _INT16_PEAK)
-            .astype("<i2")
-        )
-    check_limit(
-        header.ByteSize(), MAX_MESSAGE_BYTES - 1024, "bytes in a burst's header (fewer segments are needed)"
-    )
+        samples = np.rint(amplitudes * np.float32(header.sample_scale)).clip(-_INT16_PEAK, _INT16_PEAK).astype("<i2")
+    check_limit(header.ByteSize(), MAX_MESSAGE_BYTES - 1024, "bytes in a burst's header (fewer segments are needed)")
     yield link_pb2.Burst(header=header)
     for chunk in chunks(np.ascontiguousarray(burst.csi, "<c8").data):
         yield link_pb2.Burst(csi=chunk)

@@ -89,9 +89,7 @@ async def frames(
             chunk = getattr(message, part) if part else b""
             if part not in sizes or len(frame.parts[part]) + len(chunk) > sizes[part]:
                 announced = sizes.get(part, 0)
-                frame.error = BitstreamError(
-                    f"more than the announced {announced} bytes of {part or 'nothing'}"
-                )
+                frame.error = BitstreamError(f"more than the announced {announced} bytes of {part or 'nothing'}")
                 frame.parts = {}
                 skipping = True
             else:

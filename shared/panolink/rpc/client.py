@@ -77,9 +77,7 @@ class Client:
             await asyncio.wait_for(channel.channel_ready(), self._connect_timeout)
         except TimeoutError:
             await channel.close(None)
-            raise LinkError(
-                f"{self.target}: no service answers there within {self._connect_timeout:g} s"
-            ) from None
+            raise LinkError(f"{self.target}: no service answers there within {self._connect_timeout:g} s") from None
         self._channel = channel
         return self
 
@@ -119,9 +117,7 @@ class Client:
             open_call=stub.Transmit,
             messages=_messages,
             answers=lambda messages: deliveries(messages, self._limits),
-            failed=lambda item, failure: Delivery.failed(
-                item.header.panorama_id, item.header.source, failure
-            ),
+            failed=lambda item, failure: Delivery.failed(item.header.panorama_id, item.header.source, failure),
             peer=f"transmitter {self.target}",
             timeout=self._delivery_timeout,
         )

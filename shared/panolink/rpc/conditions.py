@@ -65,9 +65,7 @@ def conditions_from_wire(wire: channel_pb2.Conditions, present: Conditions | Non
     return Conditions(
         model=_NAMES[wire.model] if wire.model else present.model,
         snr_db=wire.snr_db if wire.HasField("snr_db") else present.snr_db,
-        coherence_symbols=wire.coherence_symbols
-        if wire.HasField("coherence_symbols")
-        else present.coherence_symbols,
+        coherence_symbols=wire.coherence_symbols if wire.HasField("coherence_symbols") else present.coherence_symbols,
         rician_k_db=wire.rician_k_db if wire.HasField("rician_k_db") else present.rician_k_db,
         seed=seed,
     )

@@ -44,9 +44,7 @@ async def asked(call: Awaitable[Response], target: str) -> Response:
 def link_error(error: grpc.aio.AioRpcError, target: str) -> LinkError:
     """What went wrong with a call, for people."""
     if error.code() == grpc.StatusCode.UNIMPLEMENTED:
-        return LinkError(
-            f"{target}: this service does not know that request (is it another kind of service?)"
-        )
+        return LinkError(f"{target}: this service does not know that request (is it another kind of service?)")
     if error.code() == grpc.StatusCode.UNAVAILABLE and "shutting down" not in (error.details() or ""):
         return LinkError(f"{target}: no service answers there")
     return LinkError(f"{target}: {error.details() or error.code().name}")

@@ -15,13 +15,16 @@ from typing import Any, Generic, TypeVar
 import grpc.aio
 
 from panolink.errors import PanolinkError
-from panolink.rpc.status import failure, failure_of
+from panolink.rpc.status import failure
 from panolink.v1 import link_pb2
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
+
+# What grpc.aio says, in place of the status, when a stream ends while we write to it (grpc/grpc#36066).
+_WRITE_LOST = "Internal error from Core"
 
 
 class Conversation(Generic[Item, Answer]):
@@ -99,8 +102,11 @@ class Conversation(Generic[Item, Answer]):
             async for item_id, answer in self._answers(stream.call):
                 self._answer(stream, item_id, answer)
         except grpc.aio.AioRpcError as error:
-            reason = failure_of(error)
-            reason.message = f"{self._peer}: {reason.message}"
+            if error.details() == _WRITE_LOST:
+                error_code, details = grpc.StatusCode.UNAVAILABLE, "ended the stream while it was written to"
+            else:
+                error_code, details = error.code(), error.details() or error.code().name
+            reason = failure(error_code, f"{self._peer}: {details}")
         except asyncio.CancelledError:
             reason = failure(grpc.StatusCode.CANCELLED, f"{self._peer}: the stream was closed")
         except PanolinkError as error:
@@ -118,9 +124,7 @@ class Conversation(Generic[Item, Answer]):
         if item_id in stream.pending:
             message = f"{self._peer}: no answer within {self._timeout:g} s"
             item, _ = stream.pending[item_id]
-            self._answer(
-                stream, item_id, self._failed(item, failure(grpc.StatusCode.DEADLINE_EXCEEDED, message))
-            )
+            self._answer(stream, item_id, self._failed(item, failure(grpc.StatusCode.DEADLINE_EXCEEDED, message)))
 
     def _answer(self, stream: _Stream, item_id: str, answer: Any) -> None:
         """Resolve an item's future, once; an answer to nothing that is pending is too late or a fault."""

@@ -163,9 +163,7 @@ class ServiceInfo:
 
     @classmethod
     def from_wire(cls, response: node_pb2.DescribeResponse) -> ServiceInfo:
-        models = (
-            {"name": m.name, "fingerprint": m.fingerprint, "profile": m.profile} for m in response.models
-        )
+        models = ({"name": m.name, "fingerprint": m.fingerprint, "profile": m.profile} for m in response.models)
         return cls(
             service=response.service,
             version=response.version,

@@ -77,13 +77,22 @@ async def answer_each(
     item_id: Callable[[Any], str],
     in_flight: int,
     stop: asyncio.Event,
+    refusal: PanolinkError | None = None,
 ) -> AsyncGenerator[Answer, None]:
     """Answer every item of a stream of messages exactly once, whatever happens to it.
+
+    With a `refusal`, the first item is answered with it and the stream ends with it. (A status alone would get lost:
+    a client of grpc.aio that is writing when the status arrives sees an internal error, grpc/grpc#36066.)
 
     `admit` is for `frames`, `accept` for `exchange`; `failed(header, error)` makes the answer for an item
     that was refused, or that met an error in `accept` or later. An id that is already under way ends the
     stream, for no answer to it could be told from the other's.
     """
+    if refusal:
+        async for frame in frames(messages, lambda _: {}):
+            yield failed(frame.header, refusal)
+            raise refusal
+        return
     under_way: set[str] = set()
 
     async def begin(frame: Frame) -> Awaitable[Answer]:

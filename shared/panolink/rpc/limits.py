@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from panolink.errors import LimitError, LinkError
+from panolink.errors import LimitError, LinkError, PanolinkError
 
 MAX_MESSAGE_BYTES = 1 << 20
 """No message of the protocol is larger; gRPC refuses one that is before it is parsed."""
@@ -56,16 +56,18 @@ class Streams:
         return self._open
 
     @contextmanager
-    def enter(self) -> Iterator[None]:
-        """Hold a stream's place; `LimitError` when all are taken, `LinkError` when the service stops."""
+    def enter(self) -> Iterator[PanolinkError | None]:
+        """Hold a stream's place, or learn why there is none: `LimitError`, or `LinkError` when the service stops."""
         if self.draining.is_set():
-            raise LinkError(f"{self._what}: the service is shutting down")
+            yield LinkError(f"{self._what}: the service is shutting down")
+            return
         if self._open >= self._limit:
-            raise LimitError(f"{self._what}: all {self._limit} streams are in use")
+            yield LimitError(f"{self._what}: all {self._limit} streams are in use")
+            return
         self._open += 1
         self._idle.clear()
         try:
-            yield
+            yield None
         finally:
             self._open -= 1
             if not self._open:

@@ -51,7 +51,7 @@ class LinkEndpoint(link_pb2_grpc.LinkServicer):
         self._in_flight = in_flight
 
     async def Carry(self, request_iterator: Any, context: Any) -> AsyncIterator[link_pb2.Receipt]:
-        with self._streams.enter():
+        with self._streams.enter() as refusal:
             handler = self._open_handler()
 
             def admit(header: link_pb2.BurstHeader) -> Any:
@@ -70,6 +70,7 @@ class LinkEndpoint(link_pb2_grpc.LinkServicer):
                 item_id=lambda header: header.burst_id,
                 in_flight=self._in_flight,
                 stop=self._streams.draining,
+                refusal=refusal,
             )
             try:
                 async with aclosing(answers):

@@ -45,9 +45,7 @@ class RpcMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         labels = ("grpc_type", "grpc_service", "grpc_method")
         self.started = Counter("grpc_server_started", "Calls begun.", labels, registry=registry)
-        self.handled = Counter(
-            "grpc_server_handled", "Calls ended.", (*labels, "grpc_code"), registry=registry
-        )
+        self.handled = Counter("grpc_server_handled", "Calls ended.", (*labels, "grpc_code"), registry=registry)
         self.received = Counter("grpc_server_msg_received", "Messages received.", labels, registry=registry)
         self.sent = Counter("grpc_server_msg_sent", "Messages sent.", labels, registry=registry)
         self.handling = Histogram(
@@ -72,9 +70,7 @@ class ServiceMetrics:
         self.snr_db = self.gauge("snr_db", "Es/N0 of the last burst in dB.")
         self.segments_sent = self.counter("segments_sent", "Segments sent.", "layer")
         self.segments_lost = self.counter("segments_lost", "Segments whose CRC failed.", "layer")
-        self.link_breaks = self.counter(
-            "link_breaks", "Streams to the next hop that broke with bursts under way."
-        )
+        self.link_breaks = self.counter("link_breaks", "Streams to the next hop that broke with bursts under way.")
         self.models = self.gauge("model_info", "Models held, always 1.", "name", "fingerprint", "profile")
         self.device_memory = self.gauge("device_memory_bytes", "Memory in use where models run.", "device")
 

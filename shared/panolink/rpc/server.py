@@ -88,21 +88,25 @@ class Server:
         self._closers.append(close)
 
     async def start(self) -> None:
-        """Listen and answer; `LinkError` where the port cannot be had."""
-        listen = self.settings.listen
+        """Listen and answer; `LinkError` where a port cannot be had."""
         reflection.enable_server_reflection([*self._services, reflection.SERVICE_NAME], self._server)
         try:
-            port = self._server.add_insecure_port(listen)
-        except RuntimeError:
-            raise LinkError(
-                f"cannot listen on {listen}: the port is in use, or the address is not ours"
-            ) from None
-        self.address = f"{listen.rpartition(':')[0]}:{port}"
-        self.metrics_address = self.metrics.serve(self.settings.metrics_listen)
+            self.address = self._listen(self.settings.listen)
+            self.metrics_address = self.metrics.serve(self.settings.metrics_listen)
+        except LinkError:
+            await self._server.stop(None)  # or its threads would keep the process alive
+            raise
         await self._server.start()
         for service in ("", *self._services):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         log.info("%s listens on %s, metrics on %s", self.name, self.address, self.metrics_address)
+
+    def _listen(self, address: str) -> str:
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError:
+            raise LinkError(f"cannot listen on {address}: in use, or not an address of this machine") from None
+        return f"{address.rpartition(':')[0]}:{port}"
 
     async def drain(self) -> None:
         """Tell health checkers, let nothing begin, finish what is under way, and end."""

@@ -37,9 +37,7 @@ def _target(value: str) -> str:
 
 
 def _names(value: Any) -> Any:
-    return (
-        tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
-    )
+    return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
 
 Address = Annotated[str, AfterValidator(_address)]
@@ -58,7 +56,7 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), Field(min_
 class ServiceSettings(BaseSettings):
     """Settings of every service; a service's own class gives the prefix of the variables and adds its own."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_ignore_empty=True)
 
     listen: Address
     """Where gRPC is served."""
