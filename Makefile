@@ -28,6 +28,7 @@ test: $(INSTALLED_DEV) ## run the tests (ARGS="-k viewport -x" to choose)
 
 lint: $(INSTALLED_DEV) ## ruff on the code, buf on the protocol
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
 	@$(BIN)/buf lint
 
 format: $(INSTALLED_DEV) ## let ruff format the code and mend what it can

@@ -41,9 +41,7 @@ def test_outside_the_measured_range():
     assert math.isnan(bd_rate(BPP, QUALITY, BPP, [q + 20 for q in QUALITY]))
 
 
-@pytest.mark.parametrize(
-    "bpp, quality", [([0.1], [20.0]), ([0.1, 0.1], [20.0, 21.0]), ([0.0, 0.1], [20.0, 21.0])]
-)
+@pytest.mark.parametrize("bpp, quality", [([0.1], [20.0]), ([0.1, 0.1], [20.0, 21.0]), ([0.0, 0.1], [20.0, 21.0])])
 def test_curves_that_make_no_sense(bpp: list[float], quality: list[float]):
     with pytest.raises(ValueError):
         quality_at(0.1, bpp, quality)

@@ -40,8 +40,7 @@ def _to_tensor(image: np.ndarray | Tensor) -> Tensor:
         return torch.from_numpy(image.copy()).permute(2, 0, 1).unsqueeze(0).float() / 255
     if image.ndim not in (3, 4) or image.shape[-3] != 3 or not image.is_floating_point():
         raise ImageError(
-            "expected a floating-point tensor (3, H, W) or (batch, 3, H, W), "
-            f"got {image.dtype} {tuple(image.shape)}"
+            f"expected a floating-point tensor (3, H, W) or (batch, 3, H, W), got {image.dtype} {tuple(image.shape)}"
         )
     image = image if image.dtype == torch.float64 else image.float()
     return image if image.ndim == 4 else image.unsqueeze(0)
