@@ -1,0 +1,60 @@
+"""A tiny untrained model, and services in this process on free ports."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from panolink.codec.autoencoder import Autoencoder, Profile
+from panolink.codec.model import save_model
+from panolink.rpc.server import Server
+from panolink.training.tables import fit_tables
+from services.channel import servicer as channel
+from services.channel.settings import ChannelSettings
+from services.receiver import servicer as receiver
+from services.receiver.settings import ReceiverSettings
+from services.transmitter import servicer as transmitter
+from services.transmitter.settings import TransmitterSettings
+
+Start = Callable[..., Awaitable[Server]]
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int], Path]]:
+    """`weights(seed)` is the file of a model that knows nothing, but all else of it is real."""
+    folder = tmp_path_factory.mktemp("weights")
+
+    def make(seed: int) -> Path:
+        path = folder / f"tiny{seed}.safetensors"
+        if not path.exists():
+            torch.manual_seed(seed)
+            network = Autoencoder(Profile(name="paper", family="paper", dim=16, codes=64, encoder_channels=(8, 8, 8, 8)))
+            noise = np.random.default_rng(seed).integers(0, 256, (64, 128, 3), np.uint8)
+            save_model(path, network=network, tables=fit_tables(network.eval(), [noise]), card={})
+        return path
+
+    yield make
+
+
+@pytest.fixture
+async def start(weights: Callable[[int], Path]) -> AsyncIterator[Start]:
+    """`await start("channel", target=…)` runs a service until the test ends."""
+    kinds: dict[str, Any] = {
+        "transmitter": (TransmitterSettings, transmitter.build),
+        "channel": (ChannelSettings, channel.build),
+        "receiver": (ReceiverSettings, receiver.build),
+    }
+    async with AsyncExitStack() as running:
+
+        async def run(name: str, **settings: Any) -> Server:
+            kind, build = kinds[name]
+            values = {"listen": "127.0.0.1:0", "metrics_listen": "off", "drain_seconds": 5} | settings
+            if name != "channel":
+                values = {"models": (str(weights(0)),), "device": "cpu", "workers": 1} | values
+            return await running.enter_async_context(build(kind(**values)))
+
+        yield run

@@ -1,0 +1,197 @@
+import asyncio
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from panolink.errors import LinkError
+from panolink.phy import Channel, Conditions
+from panolink.rpc.bursts import Burst, Receipt, burst_messages, failed_receipt, receipts
+from panolink.rpc.client import Client
+from panolink.rpc.connection import open_channel
+from panolink.rpc.conversation import Conversation
+from panolink.rpc.limits import Limits
+from panolink.rpc.link import LinkEndpoint
+from panolink.rpc.metrics import ServiceMetrics
+from panolink.rpc.server import Server
+from panolink.rpc.settings import ServiceSettings
+from panolink.v1 import link_pb2, link_pb2_grpc
+from services.channel.pipeline import passed_on
+
+SYMBOLS = 1000
+
+
+def sent(burst_id: str = "1", *, coherence: int = SYMBOLS) -> Burst:
+    rng = np.random.default_rng(1)
+    symbols = ((rng.integers(0, 2, (SYMBOLS, 2)) * 2 - 1) / np.sqrt(2)).astype(np.float32).view(np.complex64)[:, 0]
+    header = link_pb2.BurstHeader(
+        burst_id=burst_id,
+        segments=[link_pb2.SegmentFormat(payload_bytes=10)],
+        sample_format=link_pb2.SAMPLE_FORMAT_CF32_LE,
+        channel_state=link_pb2.ChannelState(coherence_symbols=coherence),
+    )
+    return Burst(header, np.ones(-(-SYMBOLS // coherence), np.complex64), symbols)
+
+
+def noise_of(burst: Burst, original: Burst) -> np.ndarray:
+    """What is left of a burst when its known channel is taken away: its noise."""
+    gains = np.repeat(burst.csi, burst.header.channel_state.coherence_symbols)[:SYMBOLS]
+    return burst.symbols - gains * original.symbols
+
+
+def through(burst: Burst, conditions: Conditions) -> Burst:
+    snr = None if conditions.model == "ideal" else conditions.snr_db
+    return passed_on(burst, Channel(conditions).apply(burst.symbols), snr_db=snr)
+
+
+def test_one_channel_tells_its_state() -> None:
+    burst = through(sent(), Conditions("rayleigh", snr_db=10, coherence_symbols=100, seed=1))
+    state = burst.header.channel_state
+    assert (len(burst.csi), state.coherence_symbols) == (10, 100)
+    assert state.noise_variance == pytest.approx(0.1)
+    assert state.snr_db == pytest.approx(10)
+    assert np.mean(np.abs(noise_of(burst, sent())) ** 2) == pytest.approx(0.1, rel=0.15)
+
+
+@pytest.mark.parametrize(("first", "second", "common"), [(100, 250, 50), (100, SYMBOLS, 100), (300, 300, 300)])
+def test_two_channels_in_a_row_join_their_states(first: int, second: int, common: int) -> None:
+    once = through(sent(), Conditions("rayleigh", snr_db=10, coherence_symbols=first, seed=1))
+    twice = through(once, Conditions("rician", snr_db=10, coherence_symbols=second, seed=2))
+    state = twice.header.channel_state
+    assert state.coherence_symbols == common
+    assert len(twice.csi) == -(-SYMBOLS // common)
+    assert state.snr_db == pytest.approx(10 - 10 * np.log10(2))
+    assert state.noise_variance == pytest.approx(0.2)
+    # Every block has been scaled to the one noise variance that the wire has room for.
+    assert np.mean(np.abs(noise_of(twice, sent())) ** 2) == pytest.approx(0.2, rel=0.2)
+
+
+def test_an_ideal_channel_changes_nothing() -> None:
+    burst = through(sent(), Conditions("ideal"))
+    np.testing.assert_array_equal(burst.symbols, sent().symbols)
+    assert not burst.header.channel_state.HasField("snr_db")
+    assert burst.header.channel_state.noise_variance == 0
+
+
+class Keeper:
+    """A `BurstHandler` that keeps what arrives."""
+
+    def __init__(self) -> None:
+        self.bursts: dict[str, Burst] = {}
+
+    def check(self, header: link_pb2.BurstHeader) -> None: ...
+
+    async def accept(self, burst: Burst) -> Awaitable[Receipt]:
+        self.bursts[burst.header.burst_id] = burst
+
+        async def receipt() -> Receipt:
+            header = link_pb2.ReceiptHeader(burst_id=burst.header.burst_id, seconds={"decode": 1.0})
+            return Receipt(header, b"picture")
+
+        return receipt()
+
+    async def close(self) -> None: ...
+
+
+def next_hop(keeper: Keeper) -> Server:
+    settings = ServiceSettings(listen="127.0.0.1:0", metrics_listen="off")
+    server = Server("receiver", settings, ServiceMetrics())
+    link = LinkEndpoint(lambda: keeper, limits=Limits(), streams=server.streams("link"), in_flight=4)
+    server.add(link_pb2_grpc.add_LinkServicer_to_server, link, "panolink.v1.Link")
+    return server
+
+
+def conversation(channel: Any) -> Conversation[Burst, Receipt]:
+    stub: Any = link_pb2_grpc.LinkStub(channel)
+    return Conversation(
+        open_call=stub.Carry,
+        messages=burst_messages,
+        answers=lambda messages: receipts(messages, Limits()),
+        failed=failed_receipt,
+        peer="channel",
+        timeout=20,
+    )
+
+
+async def test_bursts_go_on_and_receipts_come_back(start: Callable[..., Awaitable[Server]]) -> None:
+    keeper = Keeper()
+    async with next_hop(keeper) as hop:
+        service = await start("channel", target=hop.address, seed=3, coherence_symbols=100)
+        async with open_channel(service.address) as channel:
+            talk = conversation(channel)
+            receipt = await (await talk.send("1", sent()))
+            await talk.close()
+    assert receipt.picture == b"picture"
+    assert set(receipt.header.seconds) == {"decode", "channel"}
+    expected = Channel(Conditions("rayleigh", snr_db=10, coherence_symbols=100, seed=3)).apply(sent().symbols)
+    np.testing.assert_array_equal(keeper.bursts["1"].symbols, expected.symbols)
+
+
+async def test_a_seed_gives_every_stream_the_same_channel(start: Callable[..., Awaitable[Server]]) -> None:
+    keeper = Keeper()
+    async with next_hop(keeper) as hop:
+        service = await start("channel", target=hop.address, seed=7)
+        async with open_channel(service.address) as channel:
+            left, right = conversation(channel), conversation(channel)
+            for talk, name in ((left, "a1"), (right, "b1"), (right, "b2"), (left, "a2"), (left, "a3"), (right, "b3")):
+                await (await talk.send(name, sent(name)))
+            await left.close()
+            await right.close()
+    for number in "123":
+        np.testing.assert_array_equal(keeper.bursts["a" + number].symbols, keeper.bursts["b" + number].symbols)
+    assert not np.array_equal(keeper.bursts["a1"].symbols, keeper.bursts["a2"].symbols)
+
+
+async def test_conditions_change_while_it_runs(start: Callable[..., Awaitable[Server]]) -> None:
+    keeper = Keeper()
+    async with next_hop(keeper) as hop:
+        service = await start("channel", target=hop.address, seed=7, snr_db=0)
+        async with open_channel(service.address) as channel, Client(service.address) as client:
+            talk = conversation(channel)
+            await (await talk.send("1", sent("1")))
+            new = await client.set_conditions(model="awgn", snr_db=30)
+            await (await talk.send("2", sent("2")))
+            assert new == await client.conditions() == Conditions("awgn", snr_db=30, seed=7)
+            with pytest.raises(LinkError, match="snr_db is 1000"):
+                await client.set_conditions(snr_db=1000)
+            assert await client.conditions() == new
+            await talk.close()
+    assert keeper.bursts["1"].header.channel_state.snr_db == 0
+    assert keeper.bursts["2"].header.channel_state.snr_db == 30
+    assert np.all(keeper.bursts["2"].csi == 1)
+
+
+async def test_a_next_hop_that_goes_away_fails_bursts_and_comes_back(
+    start: Callable[..., Awaitable[Server]],
+) -> None:
+    keeper = Keeper()
+    hop = next_hop(keeper)
+    await hop.start()
+    service = await start("channel", target=hop.address)
+    async with open_channel(service.address) as channel:
+        talk = conversation(channel)
+        assert not (await (await talk.send("1", sent("1")))).header.HasField("failure")
+        await hop.drain()
+        lost = await (await talk.send("2", sent("2")))
+        assert f"next hop {hop.address}" in lost.header.failure.message
+        again = Server("receiver", hop.settings.model_copy(update={"listen": hop.address}), ServiceMetrics())
+        link = LinkEndpoint(lambda: keeper, limits=Limits(), streams=again.streams("link"), in_flight=4)
+        again.add(link_pb2_grpc.add_LinkServicer_to_server, link, "panolink.v1.Link")
+        async with again:
+            for attempt in range(50):
+                receipt = await (await talk.send(f"again{attempt}", sent(f"again{attempt}")))
+                if not receipt.header.HasField("failure"):
+                    break
+                await asyncio.sleep(0.1)
+            assert not receipt.header.HasField("failure")
+        await talk.close()
+
+
+def test_the_channel_needs_no_torch() -> None:
+    code = "import sys, services.channel.servicer; sys.exit('torch' in sys.modules or 'numba' in sys.modules)"
+    paths = [path for path in sys.path if path]
+    result = subprocess.run([sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}; {code}"], timeout=60)
+    assert result.returncode == 0
