@@ -32,7 +32,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int]
         path = folder / f"tiny{seed}.safetensors"
         if not path.exists():
             torch.manual_seed(seed)
-            network = Autoencoder(Profile(name="paper", family="paper", dim=16, codes=64, encoder_channels=(8, 8, 8, 8)))
+            network = Autoencoder(
+                Profile(name="paper", family="paper", dim=16, codes=64, encoder_channels=(8, 8, 8, 8))
+            )
             noise = np.random.default_rng(seed).integers(0, 256, (64, 128, 3), np.uint8)
             save_model(path, network=network, tables=fit_tables(network.eval(), [noise]), card={})
         return path

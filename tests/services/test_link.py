@@ -1,0 +1,293 @@
+"""Transmitter, channel and receiver together, with a tiny model: what each owes the others."""
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import numpy as np
+import pytest
+from PIL import Image
+
+from panolink.rpc.bursts import Burst, Receipt
+from panolink.rpc.client import Client
+from panolink.rpc.connection import open_channel
+from panolink.rpc.deliveries import Delivery
+from panolink.rpc.limits import Limits, Streams
+from panolink.rpc.link import LinkEndpoint
+from panolink.rpc.server import Server
+from panolink.v1 import link_pb2, link_pb2_grpc, transmitter_pb2, transmitter_pb2_grpc
+
+Start = Callable[..., Awaitable[Server]]
+
+
+async def sent(target: str, panoramas: Any, **options: Any) -> dict[str, Delivery]:
+    """All deliveries by source; each panorama has exactly one."""
+    async with Client(target) as link:
+        deliveries = [delivery async for delivery in link.send(panoramas, **options)]
+    by_source = {delivery.source: delivery for delivery in deliveries}
+    assert len(by_source) == len(deliveries)
+    return by_source
+
+
+def sample(metrics: Any, name: str, **labels: str) -> float:
+    return metrics.registry.get_sample_value(f"panolink_{name}", labels) or 0.0
+
+
+async def test_a_panorama_crosses_and_everything_is_told(start: Start, panorama: np.ndarray) -> None:
+    receiver = await start("receiver")
+    channel = await start("channel", target=receiver.address, snr_db=20, seed=1)
+    transmitter = await start("transmitter", target=channel.address)
+    got = await sent(transmitter.address, [("one", panorama), ("two", panorama)], activation=True)
+    for delivery in got.values():
+        assert delivery.delivered
+        assert delivery.error is None
+        assert delivery.picture is not None
+        assert delivery.picture.shape == panorama.shape
+        assert delivery.activation is not None
+        assert delivery.activation.size == delivery.tokens
+        assert delivery.bpp == pytest.approx(sum(delivery.bits.values()) / (256 * 128), rel=0.05)
+        assert delivery.symbols_per_pixel == delivery.symbols / (256 * 128)
+        assert delivery.snr_db == pytest.approx(20)
+        assert delivery.segments.sent == sum(delivery.segments.sent_by_layer.values()) > 0
+        stages = {"decode_image", "encode", "quantize", "entropy_code", "fec_encode", "channel"}
+        assert stages | {"fec_decode", "entropy_decode", "decode", "total"} <= set(delivery.seconds)
+        assert delivery.seconds["total"] >= delivery.seconds["decode"]
+    assert sample(transmitter.metrics, "panoramas_total", code="OK") == 2
+    assert sample(receiver.metrics, "panoramas_total", code="OK") == 2
+    assert sample(transmitter.metrics, "end_to_end_seconds_count") == 2
+    assert sample(channel.metrics, "stage_seconds_count", stage="channel") == 2
+    one = got["one"]
+    assert sample(transmitter.metrics, "bits_total", layer="indices") == 2 * one.bits["indices"]
+    for service in (transmitter, channel, receiver):
+        assert sample(service.metrics, "symbols_total") == 2 * one.symbols
+        assert sample(service.metrics, "segments_sent_total", layer="header") == 2
+        assert sample(service.metrics, "in_flight") == 0
+
+
+@pytest.mark.parametrize("sample_format", ["cf32_le", "ci16_le"])
+async def test_the_channel_may_be_left_out(start: Start, panorama: np.ndarray, sample_format: str) -> None:
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address, sample_format=sample_format)
+    (delivery,) = (await sent(transmitter.address, [panorama], tau=0.5)).values()
+    assert delivery.delivered
+    assert delivery.snr_db is None
+    assert delivery.segments.lost == 0
+    assert 0.3 < delivery.kept / delivery.tokens <= 0.5
+
+
+async def test_bad_input_fails_alone_and_says_why(start: Start, panorama: np.ndarray, tmp_path: Path) -> None:
+    receiver = await start("receiver")
+    transmitter = await start(
+        "transmitter", target=receiver.address, max_image_pixels=256 * 128, max_image_bytes=200_000
+    )
+
+    def file(array: np.ndarray, kind: str = "PNG") -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(array).save(buffer, kind)
+        return buffer.getvalue()
+
+    good = file(panorama)
+    bad: dict[str, tuple[Any, str, str]] = {
+        "text.jpg": (b"this is no picture", "INVALID_ARGUMENT", "not an image"),
+        "empty.jpg": (b"", "INVALID_ARGUMENT", "empty"),
+        "cut.png": (good[: len(good) // 2], "INVALID_ARGUMENT", "truncated"),
+        "dot.png": (file(panorama[:1, :1]), "INVALID_ARGUMENT", "too small"),
+        "square.png": (file(panorama[:, :128]), "INVALID_ARGUMENT", "2:1"),
+        "wide.png": (file(np.zeros((160, 320, 3), np.uint8)), "RESOURCE_EXHAUSTED", "pixels"),
+        "heavy.bin": (bytes(200_001), "RESOURCE_EXHAUSTED", "bytes in an image file"),
+        "float.npy": (panorama.astype(np.float32), "INVALID_ARGUMENT", "uint8"),
+    }
+    panoramas = [("first", good), *((name, data) for name, (data, _, _) in bad.items()), ("last", good)]
+    got = await sent(transmitter.address, [*panoramas, tmp_path / "nowhere.jpg", tmp_path])
+    for name, (_, code, reason) in bad.items():
+        assert not got[name].delivered
+        assert got[name].code == code, got[name]
+        assert name in (got[name].error or "")
+        assert reason in (got[name].error or "")
+        assert "\n" not in (got[name].error or "")
+    assert got["first"].delivered
+    assert got["last"].delivered
+    assert not got[str(tmp_path / "nowhere.jpg")].delivered
+    assert not got[str(tmp_path)].delivered
+    square = await sent(transmitter.address, [("square.png", bad["square.png"][0])], allow_any_aspect=True)
+    assert square["square.png"].delivered
+
+
+async def test_bad_rates_and_unknown_models(start: Start, panorama: np.ndarray) -> None:
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address)
+    for options, code, reason in (
+        ({"bpp": -1.0}, "INVALID_ARGUMENT", "bpp"),
+        ({"bpp": 1e-6}, "INVALID_ARGUMENT", "least"),
+        ({"tau": 2.0}, "INVALID_ARGUMENT", "tau"),
+        ({"model": "huge"}, "FAILED_PRECONDITION", "no model 'huge' here, there is tiny0"),
+    ):
+        (delivery,) = (await sent(transmitter.address, [panorama], **options)).values()
+        assert (delivery.delivered, delivery.code) == (False, code)
+        assert reason in (delivery.error or "")
+
+
+async def test_a_receiver_refuses_a_model_that_it_does_not_hold(
+    start: Start, panorama: np.ndarray, weights: Callable[[int], Path]
+) -> None:
+    receiver = await start("receiver", models=(str(weights(0)),))
+    transmitter = await start("transmitter", target=receiver.address, models=(str(weights(1)), str(weights(0))))
+    async with Client(transmitter.address) as link, Client(receiver.address) as end:
+        theirs, common = (model["fingerprint"] for model in (await link.info()).models)
+        (held,) = (model["fingerprint"] for model in (await end.info()).models)
+        (refused,) = [delivery async for delivery in link.send([panorama])]
+        (accepted,) = [delivery async for delivery in link.send([panorama], model="tiny0")]
+    assert held == common
+    assert refused.code == "FAILED_PRECONDITION"
+    assert theirs in (refused.error or "")
+    assert held in (refused.error or "")
+    assert accepted.delivered
+
+
+async def test_a_lost_header_is_data_loss_not_silence(start: Start, panorama: np.ndarray) -> None:
+    receiver = await start("receiver")
+    channel = await start("channel", target=receiver.address, snr_db=-30, seed=1)
+    transmitter = await start("transmitter", target=channel.address)
+    (delivery,) = (await sent(transmitter.address, [panorama])).values()
+    assert (delivery.delivered, delivery.code) == (False, "DATA_LOSS")
+    assert delivery.segments.lost == delivery.segments.sent > 0
+    assert sample(receiver.metrics, "segments_lost_total", layer="header") == 1
+
+
+async def test_viewers_see_what_arrives(start: Start, panorama: np.ndarray) -> None:
+    receiver = await start("receiver", watch_policy="block", watch_queue=1)
+    transmitter = await start("transmitter", target=receiver.address)
+
+    async def look() -> list[Any]:
+        async with Client(receiver.address) as client:
+            return [seen async for seen in client.watch(count=3)]
+
+    looking = asyncio.create_task(look())
+    while not sample(receiver.metrics, "streams", kind="watch"):
+        await asyncio.sleep(0.01)
+    deliveries = await sent(transmitter.address, [(f"p{n}", panorama) for n in range(3)], picture=True)
+    seen = await asyncio.wait_for(looking, 10)
+    assert sorted(panorama.source for panorama in seen) == ["p0", "p1", "p2"]
+    assert [panorama.number for panorama in seen] == [1, 2, 3]
+    for panorama_seen in seen:
+        np.testing.assert_array_equal(panorama_seen.array, deliveries[panorama_seen.source].picture)
+        assert panorama_seen.dropped == 0
+
+
+class Slow:
+    """A `BurstHandler` that takes its time, and counts."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.held = self.most = self.taken = 0
+
+    def check(self, header: link_pb2.BurstHeader) -> None: ...
+
+    async def accept(self, burst: Burst) -> Awaitable[Receipt]:
+        self.taken += 1
+        self.held += 1
+        self.most = max(self.most, self.held)
+
+        async def receipt() -> Receipt:
+            await asyncio.sleep(self.seconds)
+            self.held -= 1
+            return Receipt(link_pb2.ReceiptHeader(burst_id=burst.header.burst_id))
+
+        return receipt()
+
+    async def close(self) -> None: ...
+
+
+@pytest.fixture
+async def slow_hop() -> Any:
+    """`await slow_hop(handler)` is a Link that is slow, as a receiver may be: its address and its server."""
+    servers = []
+
+    async def serve(handler: Slow) -> tuple[str, Any]:
+        server: Any = grpc.aio.server()
+        link = LinkEndpoint(lambda: handler, limits=Limits(), streams=Streams("link", limit=4), in_flight=2)
+        link_pb2_grpc.add_LinkServicer_to_server(link, server)
+        address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+        await server.start()
+        servers.append(server)
+        return address, server
+
+    yield serve
+    for server in servers:
+        await server.stop(None)
+
+
+async def test_a_slow_receiver_slows_the_sender(start: Start, panorama: np.ndarray, slow_hop: Any) -> None:
+    handler = Slow(seconds=0.05)
+    address, _ = await slow_hop(handler)
+    channel = await start("channel", target=address, max_in_flight=2)
+    transmitter = await start("transmitter", target=channel.address, max_in_flight=3)
+    read = answered = most = most_in_service = 0
+
+    def endless() -> Any:
+        nonlocal read, most
+        for number in range(15):
+            read += 1
+            most = max(most, read - answered)
+            yield str(number), panorama
+
+    async with Client(transmitter.address, in_flight=5) as link:
+        async for delivery in link.send(endless()):
+            assert delivery.delivered
+            answered += 1
+            most_in_service = max(most_in_service, int(sample(transmitter.metrics, "in_flight")))
+    assert answered == handler.taken == 15
+    assert most <= 5
+    assert most_in_service <= 3
+    assert handler.most <= 2
+
+
+async def test_what_is_under_way_when_a_hop_dies_is_reported_once(
+    start: Start, panorama: np.ndarray, slow_hop: Any
+) -> None:
+    handler = Slow(seconds=60)
+    address, hop = await slow_hop(handler)
+    transmitter = await start("transmitter", target=address)
+    sending = asyncio.create_task(sent(transmitter.address, [(str(n), panorama) for n in range(4)]))
+    while handler.held < 2:
+        await asyncio.sleep(0.01)
+    await hop.stop(None)
+    got = await sending
+    assert sorted(got) == ["0", "1", "2", "3"]
+    assert {delivery.code for delivery in got.values()} <= {"UNAVAILABLE", "CANCELLED"}
+    assert sample(transmitter.metrics, "link_breaks_total") >= 1
+
+
+async def test_draining_delivers_what_is_under_way(start: Start, panorama: np.ndarray, slow_hop: Any) -> None:
+    handler = Slow(seconds=0.3)
+    address, _ = await slow_hop(handler)
+    transmitter = await start("transmitter", target=address)
+    sending = asyncio.create_task(sent(transmitter.address, [(str(n), panorama) for n in range(8)]))
+    while handler.held < 2:
+        await asyncio.sleep(0.01)
+    await transmitter.drain()
+    got = await sending
+    assert len(got) == 8
+    delivered = [delivery for delivery in got.values() if delivery.delivered]
+    assert 2 <= len(delivered) == handler.taken
+    assert {delivery.code for delivery in got.values() if not delivery.delivered} <= {"UNAVAILABLE"}
+
+
+async def test_a_stream_may_be_empty(start: Start) -> None:
+    transmitter = await start("transmitter", target="127.0.0.1:1")
+    assert await sent(transmitter.address, []) == {}
+
+
+async def test_a_stream_out_of_order_ends_with_its_reason(start: Start) -> None:
+    transmitter = await start("transmitter", target="127.0.0.1:1")
+    async with open_channel(transmitter.address) as channel:
+        stub: Any = transmitter_pb2_grpc.TransmitterStub(channel)
+        call = stub.Transmit()
+        await call.write(transmitter_pb2.TransmitRequest(image=b"before any header"))
+        with pytest.raises(grpc.aio.AioRpcError, match="belongs to no header"):
+            async for _ in call:
+                pass
+        assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
