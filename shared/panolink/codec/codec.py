@@ -82,7 +82,7 @@ class Codec:
         step: int | None = None,
         ranking: Ranking | str | None = None,
     ) -> Packet:
-        """Encode uint8 (H, W, 3) within ``bpp`` bits per pixel (all of them counted), or keep the share ``tau`` of tokens.
+        """Encode uint8 (H, W, 3) within ``bpp`` bits per pixel, all of them counted, or keep the share ``tau`` of tokens.
 
         With neither, 0.1 bpp or the base layer, whichever is more. RateError where the base layer alone costs more
         than ``bpp``; where everything costs less, everything is sent.
@@ -101,15 +101,10 @@ class Codec:
     def extract(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
         """Features (1, dim, rows, cols) float32 of each image; images of one size run as one batch."""
         for image in images:
-            if (
-                image.dtype != np.uint8
-                or image.ndim != 3
-                or image.shape[2] != 3
-                or min(image.shape[:2]) < SMALLEST_SIDE
-            ):
-                raise ImageError(
-                    f"image of shape {image.shape} and type {image.dtype}; wanted uint8 (H, W, 3), each side ≥ {SMALLEST_SIDE}"
-                )
+            pixels_of_bytes = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+            if not pixels_of_bytes or min(image.shape[:2]) < SMALLEST_SIDE:
+                wanted = f"uint8 (H, W, 3), each side at least {SMALLEST_SIDE}"
+                raise ImageError(f"image of shape {image.shape} and type {image.dtype}; wanted {wanted}")
         features: dict[int, Tensor] = {}
         for group in _by_shape([image.shape for image in images]):
             pixels = torch.from_numpy(np.stack([images[i] for i in group])).to(self.device).permute(0, 3, 1, 2)
@@ -144,7 +139,7 @@ class Codec:
         """Entropy-code tokens into slices."""
         rows, cols = tokens.indices.shape
         coder, tables = self.quantizer.coder, self.model.tables
-        slices = slice_rows(rows, rows * cols)
+        slices = slice_rows(rows, cols)
         classes = tables.classes(tokens.indices[tokens.kept], self._kept_steps(tokens.kept, tokens.step))
         magnitude = np.minimum(np.abs(tokens.symbols), (tables.symbol_frequencies.shape[1] - 2) // 2)
         centre = (tables.symbol_frequencies.shape[1] - 2) // 2

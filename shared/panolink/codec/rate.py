@@ -16,6 +16,7 @@ from torch import Tensor
 
 from panolink.codec.activation import activation_map, error_map
 from panolink.codec.autoencoder import look_up, nearest_code
+from panolink.codec.bitstream import Packet
 from panolink.codec.entropy import SliceCoder
 from panolink.codec.tables import LARGEST, Tables
 from panolink.codec.tokens import Tokens, steps_of_rows
@@ -32,6 +33,10 @@ FINEST_STEP, COARSEST_STEP = -8, 28
 INDEX_SLICE_TOKENS = 320
 FEATURE_SLICE_BITS = 2600
 PILOT_TOKENS = 768
+WORD_BITS = 32
+"""the range coder ends a slice on a whole word"""
+LENGTH_BITS = 16
+"""a slice's length in the header"""
 
 
 class Ranking(StrEnum):
@@ -61,9 +66,9 @@ class Budget:
             raise RateError(f"step is {self.step}; it must be from {FINEST_STEP} to {COARSEST_STEP} quarter octaves")
 
 
-def slice_rows(rows: int, tokens: int) -> int:
+def slice_rows(rows: int, cols: int) -> int:
     """Number of index slices of a grid: about INDEX_SLICE_TOKENS tokens each, at most one per row."""
-    return max(1, min(rows, round(tokens / INDEX_SLICE_TOKENS)))
+    return max(1, min(rows, round(rows * cols / INDEX_SLICE_TOKENS)))
 
 
 def feature_parts(bits: float, index_slices: int) -> int:
@@ -78,7 +83,6 @@ class Quantizer:
         self.codebook, self.tables = codebook, tables
         self.coder = SliceCoder(tables)
         self._symbol_bits = tables.symbol_bits().ravel()
-        self._index_bits = tables.index_bits()
 
     def __call__(self, features: Tensor, *, size: tuple[int, int], budget: Budget, ranking: Ranking) -> Tokens:
         """Features (1, dim, rows, cols) of a panorama of ``size`` (height, width) → tokens.
@@ -94,10 +98,10 @@ class Quantizer:
 
         room = math.inf
         if budget.bpp is not None:
-            base = self.base_bits(indices)
+            base = self.base_bits(indices, size)
             room = budget.bpp * pixels - base
             if room < 0:
-                least = math.ceil(1000 * base / pixels) / 1000
+                least = math.ceil(10000 * base / pixels) / 10000
                 raise RateError(f"bpp {budget.bpp:g} is below what the base layer costs here; the least is {least:g}")
         row_steps = np.repeat(steps_of_rows(rows), cols)
         step = budget.step
@@ -117,7 +121,7 @@ class Quantizer:
         if budget.tau is not None:
             count = round(budget.tau * len(order))
         elif budget.bpp is not None:
-            count = self.cut(bits[order], indices.shape, room)
+            count = self.cut(order, bits, indices.shape, room)
         else:
             count = int((gain > PAYS * bits).sum())
         kept = np.zeros(rows * cols, dtype=bool)
@@ -173,27 +177,42 @@ class Quantizer:
         finer = 2 * (target - low) / max(high - low, 1e-9)
         return int(steps[len(spent) - 2] - math.ceil(finer))
 
-    def cut(self, bits: NDArray[np.float32], shape: tuple[int, ...], room: float) -> int:
-        """How many of the ranked tokens fit into ``room`` bits, their mask and slice overheads included."""
-        rows, cols = shape
-        slices = slice_rows(rows, rows * cols)
-        counts = np.arange(1, len(bits) + 1)
-        total = np.cumsum(bits, dtype=np.float64)
-        parts = np.clip(np.round(total / (slices * FEATURE_SLICE_BITS)), 1, 16)
-        overhead = parts * slices * (16 + 22) + 6 * 8 + 32
-        mask = _mask_bits(counts, len(bits))
-        fits = total + mask + overhead <= room
-        return int(np.flatnonzero(fits)[-1]) + 1 if fits.any() else 0
+    def cut(self, order: NDArray[np.int64], bits: NDArray[np.float32], shape: tuple[int, ...], room: float) -> int:
+        """How many of the ranked tokens (``order``, best first) fit into ``room`` bits with their mask and slices.
 
-    def base_bits(self, indices: NDArray[np.int64]) -> float:
-        """Upper estimate of the bits of header and index slices."""
-        slices = slice_rows(len(indices), indices.size)
-        bits = 0.0
-        for start in range(slices):
-            part = indices[start::slices]
-            for columns, contexts in self.coder.index_contexts(part):
-                bits += float(self._index_bits[contexts, part[:, columns]].sum())
-        return bits + slices * (32 + 16) + 8 * 32
+        The mask's contexts save bits that its entropy does not know: a first cut measures how many, a second one
+        spends them. What remains unused is the rounding of slices to whole words.
+        """
+        slices = slice_rows(shape[0], shape[1])
+        total = np.cumsum(bits[order], dtype=np.float64)
+        parts = np.clip(np.round(total / (slices * FEATURE_SLICE_BITS)), 1, 16)
+        total += parts * slices * (WORD_BITS + LENGTH_BITS)
+        entropy = _mask_bits(np.arange(1, len(bits) + 1), len(bits))
+
+        def largest(mask: NDArray[np.float64]) -> int:
+            fits = np.flatnonzero(total + mask <= room)
+            return int(fits[-1]) + 1 if len(fits) else 0
+
+        def measured(count: int) -> float:
+            kept = np.zeros(len(bits), dtype=bool)
+            kept[order[:count]] = True
+            return 8.0 * len(self.coder.encode_mask(kept.reshape(shape)))
+
+        count = largest(entropy + 8 * 8 + WORD_BITS)
+        if count == 0:
+            return 0
+        saved = entropy[count - 1] - measured(count)
+        count = max(count, largest(entropy - saved))
+        while count and total[count - 1] + measured(count) > room:
+            count -= max(1, count // 500)
+        return max(count, 0)
+
+    def base_bits(self, indices: NDArray[np.int64], size: tuple[int, int]) -> int:
+        """Bits of everything but mask and features: header, trailer and index slices, to the bit."""
+        slices = slice_rows(*indices.shape)
+        payloads = [self.coder.encode_indices(indices[start::slices]) for start in range(slices)]
+        packet = Packet.build(fingerprint="00" * 8, size=size, step=0, mask=b"", indices=payloads, features=[])
+        return sum(packet.bits.values())
 
 
 def _mask_bits(kept: NDArray[np.int64] | int, tokens: int) -> NDArray[np.float64]:

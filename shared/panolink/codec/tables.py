@@ -63,16 +63,12 @@ class Tables:
         bits[0] = 0
         return bits.astype(np.float32)
 
-    def index_bits(self) -> NDArray[np.float32]:
-        """(contexts, K) ideal code lengths of the indices in bits."""
-        return (-np.log2(self.index_frequencies / TOTAL)).astype(np.float32)
-
     def to_arrays(self) -> dict[str, np.ndarray]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def to_frequencies(counts: np.ndarray, total: int = TOTAL) -> NDArray[np.int32]:
-    """Positive integers proportional to ``counts`` (rows, n), each row summing to ``total``; the largest take the rest."""
+    """Positive integers proportional to ``counts`` (rows, n); each row sums to ``total``, its largest takes the rest."""
     counts = np.asarray(counts, dtype=np.float64)
     rows, symbols = counts.shape
     share = counts / counts.sum(axis=1, keepdims=True)

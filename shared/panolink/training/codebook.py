@@ -11,8 +11,8 @@ class CodebookAverager(nn.Module):
     """Running sums from which the codebook and the scales of the differences follow.
 
     ``count`` (codes,): tokens per code; ``total`` (codes, dim): sum of their features; ``spread`` (codes, dim):
-    weighted sum of |feature − code|, the maximum-likelihood scale of a Laplace law, and ``weight`` (codes,) of its weights;
-    ``used`` (codes,): hits since the last replacement.
+    weighted sum of |feature − code|, the maximum-likelihood scale of a Laplace law; ``weight`` (codes,): of those
+    weights; ``used`` (codes,): hits since the last replacement.
     """
 
     count: Tensor
@@ -74,6 +74,11 @@ class CodebookAverager(nn.Module):
         prior = 0.05
         common = self.spread.sum(dim=0) / self.weight.sum().clamp_min(1e-3)
         return ((self.spread + prior * common) / (self.weight[:, None] + prior))[indices]
+
+
+def as_tokens(features: Tensor) -> Tensor:
+    """Features (batch, dim, rows, cols) as a list of tokens (n, dim), detached."""
+    return features.detach().permute(0, 2, 3, 1).reshape(-1, features.shape[1])
 
 
 @torch.no_grad()

@@ -110,12 +110,12 @@ def _index_laws(
     """Clusters of codes, contexts of neighbour pairs and the indices' frequencies in each context."""
     codes = len(codebook)
     marginal = np.bincount(np.concatenate([grid.ravel() for grid in grids]), minlength=codes) + 0.5
-    centres = k_means(codebook, CLUSTERS, rounds=20)
+    centres = k_means(codebook, min(CLUSTERS, codes), rounds=20)
     clusters = torch.cdist(codebook, centres).argmin(dim=1).numpy().astype(np.uint8)
     between = (centres[:, None] + centres[None]).flatten(0, 1) / 2
-    pair_centres = k_means(between, CONTEXTS - 1, rounds=20)
-    pairs = torch.cdist(between, pair_centres).argmin(dim=1).view(CLUSTERS, CLUSTERS).numpy().astype(np.uint8) + 1
-    counts = np.zeros((CONTEXTS, codes))
+    pair_centres = k_means(between, min(CONTEXTS - 1, len(between)), rounds=20)
+    pairs = torch.cdist(between, pair_centres).argmin(dim=1).view(len(centres), -1).numpy().astype(np.uint8) + 1
+    counts = np.zeros((1 + len(pair_centres), codes))
     for grid in grids:
         group = clusters[grid]
         for reach in (1, 2):

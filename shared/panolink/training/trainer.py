@@ -20,7 +20,7 @@ from panolink.codec.autoencoder import PROFILES, Autoencoder, nearest_code
 from panolink.codec.networks import PIXEL_STEP, BaseDecoder, BaseEncoder, start_as_transform
 from panolink.codec.rate import PAYS
 from panolink.sphere.padding import set_wrap
-from panolink.training.codebook import CodebookAverager, k_means, principal_components
+from panolink.training.codebook import CodebookAverager, as_tokens, k_means, principal_components
 from panolink.training.config import TrainingConfig
 from panolink.training.data import CropStream, PanoramaCache
 from panolink.training.losses import (
@@ -331,11 +331,6 @@ class Trainer:
 def ignore_terminate(worker: int) -> None:
     """SIGTERM to the group asks the trainer to save and stop; its loader must live until then."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-def as_tokens(features: Tensor) -> Tensor:
-    """Features (batch, dim, rows, cols) as a list of tokens (n, dim), detached."""
-    return features.detach().permute(0, 2, 3, 1).reshape(-1, features.shape[1])
 
 
 def average_gradients(module: torch.nn.Module) -> None:

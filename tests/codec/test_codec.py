@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+import torch
+
+from panolink.codec.bitstream import Layer, Packet
+from panolink.codec.codec import Codec
+from panolink.codec.concealment import conceal
+from panolink.codec.model import load_model, save_model
+from panolink.codec.tokens import steps_of_rows
+from panolink.errors import ImageError, ModelError
+
+
+def squared_error(image: np.ndarray, reference: np.ndarray) -> float:
+    return float(((image.astype(float) - reference) ** 2).mean())
+
+
+@pytest.mark.parametrize("size", [(16, 32), (17, 33), (100, 200), (128, 256), (45, 301)])
+@pytest.mark.parametrize("tau", [0.0, 0.4, 1.0])
+def test_tokens_survive_the_bitstream(tiny: Codec, size: tuple[int, int], tau: float):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
+    (features,) = tiny.extract([image])
+    tokens = tiny.quantize(features, size=size, tau=tau)
+    again = tiny.unpack(Packet.from_bytes(tiny.pack(tokens).to_bytes()))
+    assert np.array_equal(again.indices, tokens.indices)
+    assert np.array_equal(again.kept, tokens.kept)
+    assert np.array_equal(again.symbols, tokens.symbols)
+    assert again.guessed is None
+    assert tiny.reconstruct([again])[0].shape == image.shape
+
+
+def test_kept_features_come_closer(tiny: Codec, panorama: np.ndarray):
+    base_only, some, all_kept = (tiny.decode(tiny.encode(panorama, tau=tau)) for tau in (0, 0.3, 1))
+    assert squared_error(all_kept, panorama) < squared_error(some, panorama) < squared_error(base_only, panorama)
+
+
+def test_a_batch_is_the_same_as_one_by_one(tiny: Codec, panorama: np.ndarray):
+    other = np.ascontiguousarray(panorama[:, ::-1])
+    small = np.ascontiguousarray(panorama[::2, ::2])
+    batch = tiny.extract([panorama, small, other])
+    for features, image in zip(batch, (panorama, small, other), strict=True):
+        torch.testing.assert_close(features, tiny.extract([image])[0], rtol=1e-2, atol=5e-2)
+    packets = [tiny.encode(image, tau=0.5) for image in (panorama, small, other)]
+    together = tiny.reconstruct([tiny.unpack(packet) for packet in packets])
+    for image, packet in zip(together, packets, strict=True):
+        assert np.abs(image.astype(int) - tiny.decode(packet)).max() <= 2
+
+
+def lose(packet: Packet, layer: Layer, every: int = 2) -> Packet:
+    """The packet without each ``every``-th slice of a layer."""
+    payloads, seen = [], 0
+    for piece in packet.slices:
+        seen += piece.layer is layer
+        payloads.append(None if piece.layer is layer and seen % every == 0 else piece.payload)
+    return Packet.from_payloads(payloads)
+
+
+def test_lost_features_fall_back_to_codes(tiny: Codec, panorama: np.ndarray):
+    image = np.tile(panorama, (2, 2, 1))
+    packet = tiny.encode(image, tau=1)
+    holed = lose(packet, Layer.FEATURES)
+    tokens = tiny.unpack(holed)
+    assert tokens.guessed is None
+    assert 0.3 < tokens.kept.mean() < 0.7
+    base, some, whole = (tiny.decode(p) for p in (tiny.encode(image, tau=0), holed, packet))
+    assert squared_error(whole, image) < squared_error(some, image) < squared_error(base, image)
+
+
+def test_lost_indices_are_concealed_and_marked(tiny: Codec, panorama: np.ndarray):
+    image = np.tile(panorama, (4, 4, 1))
+    packet = tiny.encode(image, tau=0.5)
+    assert packet.header.index_slices >= 4
+    holed = lose(packet, Layer.INDICES, every=4)
+    tokens = tiny.unpack(holed)
+    assert tokens.guessed is not None and 0.1 < tokens.guessed.mean() < 0.4
+    assert not (tokens.guessed & tokens.kept).any()
+    picture = tiny.decode(holed)
+    black = np.zeros_like(image)
+    assert squared_error(picture, image) < 0.3 * squared_error(black, image)
+
+
+def test_lost_mask_leaves_the_base_layer(tiny: Codec, panorama: np.ndarray):
+    packet = tiny.encode(panorama, tau=0.5)
+    assert not tiny.unpack(lose(packet, Layer.MASK, every=1)).kept.any()
+
+
+def test_concealment_fills_from_neighbours_around_the_sphere():
+    features = torch.ones(1, 2, 4, 8) * torch.tensor([3.0, -1.0]).view(1, 2, 1, 1)
+    lost = torch.zeros(1, 4, 8, dtype=torch.bool)
+    lost[0, 1:3, :3] = lost[0, :, 7] = True
+    torch.testing.assert_close(conceal(features.masked_fill(lost[:, None], 99.0), lost), features)
+    gone = conceal(features, torch.ones_like(lost))
+    assert gone.count_nonzero() == 0
+
+
+def test_steps_grow_towards_the_poles():
+    steps = steps_of_rows(32)
+    assert np.array_equal(steps, steps[::-1])
+    assert steps[15] == 0 and steps[0] > steps[8] > 0
+    assert (np.diff(steps[:16]) <= 0).all()
+
+
+def test_a_packet_of_another_model(tiny: Codec, panorama: np.ndarray, tmp_path):
+    tables = tiny.model.tables
+    save_model(tmp_path / "other.safetensors", network=tiny.network, tables=tables, card={"name": "same weights"})
+    assert load_model(tmp_path / "other.safetensors").fingerprint == tiny.fingerprint
+    with torch.no_grad():
+        tiny.network.codebook[0, 0] += 1
+    save_model(tmp_path / "other.safetensors", network=tiny.network, tables=tables, card={})
+    other = Codec.load(tmp_path / "other.safetensors", device="cpu")
+    assert other.fingerprint != tiny.fingerprint
+    with pytest.raises(ModelError, match=f"{tiny.fingerprint}.*'other' with {other.fingerprint}"):
+        other.decode(tiny.encode(panorama, tau=0))
+
+
+def test_models_that_are_none(tmp_path):
+    with pytest.raises(ModelError, match="unknown model 'vast'; shipped are base"):
+        Codec.load("vast")
+    with pytest.raises(ModelError, match="no such weights file"):
+        Codec.load(tmp_path / "none.safetensors")
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"\x80\x04pickle")
+    with pytest.raises(ModelError, match="not a readable weights file"):
+        Codec.load(broken)
+
+
+@pytest.mark.parametrize("shape", [(512, 1024), (512, 1024, 4), (8, 16, 3)])
+def test_images_of_the_wrong_shape(tiny: Codec, shape: tuple[int, ...]):
+    with pytest.raises(ImageError, match="each side at least 16"):
+        tiny.encode(np.zeros(shape, dtype=np.uint8))
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_constant_images(tiny: Codec, value: int):
+    image = np.full((64, 128, 3), value, dtype=np.uint8)
+    assert tiny.decode(tiny.encode(image)).shape == image.shape
