@@ -6,14 +6,25 @@
     chunking.py       large things as messages of at most 1 MiB, and back
     bursts.py         bursts and receipts as values, checked before memory is taken
     segments.py       formats of segments, between the radio's types and the wire's
+    conditions.py     conditions of a radio channel, between the radio's type and the wire's
     link.py           the serving side of Link.Carry, for the channel and the receiver
+    models.py         the models that a service holds
     batching.py       one device for several streams
+    connection.py     connections: message sizes, keep-alive, trying again
+    deliveries.py     what a client gets to see, as values
     server.py         life cycle: health, reflection, metrics, draining
     interceptors.py   errors to statuses, metrics and log lines of every call
     metrics.py        what every service measures
     settings.py       what every service can be told
     limits.py         how much is allowed
     status.py         errors and gRPC status codes
+    waiting.py        waiting for whatever comes first
 
 Nothing is imported here, so that a channel or a client needs no torch.
 """
+
+import os
+
+# gRPC's C core writes lines of its own to standard error, and reads this once, when grpc is imported.
+# What goes wrong is told by our errors; whoever wants the core's view sets the variable.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
