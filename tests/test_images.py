@@ -171,7 +171,7 @@ def test_a_bad_file_does_not_stop_the_rest(tmp_path: Path):
     (tmp_path / "notes.txt").write_text("not looked at")
     found = list(panoramas_in([tmp_path, tmp_path / "absent.jpg"]))
     names = [Path(item.name).name for item in found]
-    assert names == ["1.png", "2.png", "3.mp4#0", "3.mp4#1", "3.mp4#2", "4.mp4", "5.webp", "absent.jpg"]
+    assert names == ["1.png", "2.png", "3.mp4#0001", "3.mp4#0002", "3.mp4#0003", "4.mp4", "5.webp", "absent.jpg"]
     failed = [Path(item.name).name for item in found if isinstance(item, Failure)]
     assert failed == ["2.png", "4.mp4", "absent.jpg"]
 

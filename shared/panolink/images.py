@@ -29,10 +29,12 @@ _pillow_settings = threading.Lock()
 
 @dataclass(frozen=True)
 class Panorama:
-    """A picture that can be sent: where it came from, and its pixels, uint8 RGB `(H, W, 3)`."""
+    """A picture that can be sent: where it came from, its pixels, uint8 RGB `(H, W, 3)`, and its file if it has one."""
 
     name: str
     array: np.ndarray
+    file: Path | None = None
+    """None for a frame of a video"""
 
 
 @dataclass(frozen=True)
@@ -131,10 +133,8 @@ def panoramas_in(
                 yield from _frames(file, allow_any_aspect, max_pixels)
             else:
                 try:
-                    yield Panorama(
-                        str(file),
-                        load_panorama(file, allow_any_aspect=allow_any_aspect, max_pixels=max_pixels),
-                    )
+                    array = load_panorama(file, allow_any_aspect=allow_any_aspect, max_pixels=max_pixels)
+                    yield Panorama(str(file), array, file)
                 except PanolinkError as error:
                     yield Failure(str(file), error)
 
@@ -150,7 +150,7 @@ def _files(path: Path) -> Iterator[Path | Failure]:
 
 
 def _frames(path: Path, allow_any_aspect: bool, max_pixels: int) -> Iterator[Panorama | Failure]:
-    """Frames of a video, named `path#0`, `path#1` …; damage in the middle ends it with a Failure."""
+    """Frames of a video, named `path#0001`, `path#0002` …; damage in the middle ends it with a Failure."""
     # Only videos need it, and it loads FFmpeg.
     import av
     import av.error
@@ -162,8 +162,8 @@ def _frames(path: Path, allow_any_aspect: bool, max_pixels: int) -> Iterator[Pan
             stream = container.streams.video[0]
             _check_limit(stream.width, stream.height, max_pixels, str(path))
             _check_shape(stream.width, stream.height, allow_any_aspect, str(path))
-            for number, frame in enumerate(container.decode(stream)):
-                yield Panorama(f"{path}#{number}", frame.to_ndarray(format="rgb24"))
+            for number, frame in enumerate(container.decode(stream), start=1):
+                yield Panorama(f"{path}#{number:04d}", frame.to_ndarray(format="rgb24"))
     except PanolinkError as error:
         yield Failure(str(path), error)
     except (av.error.FFmpegError, OSError) as error:

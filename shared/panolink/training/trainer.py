@@ -7,11 +7,13 @@ import math
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -62,6 +64,8 @@ class Trainer:
         }
         self.adversary = torch.optim.Adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.9), fused=True)
         self.step, self.spent_minutes, self.best = 0, 0.0, -math.inf
+        self.listeners: list[Callable[[dict], None]] = []
+        """told of each record that is logged"""
         training, validation = cache.split()
         stream = CropStream(
             cache,
@@ -86,6 +90,9 @@ class Trainer:
         if self.checkpoint.exists():
             saved = load_file(self.checkpoint)
             self.averaged = {name: saved[f"averaged.{name}"].to(self.device) for name in self.averaged}
+        if dist.is_initialized():  # each process began on crops of its own
+            for value in (*self.state().values(), *self.discriminator.state_dict().values()):
+                dist.broadcast(value, 0)
 
     @property
     def checkpoint(self) -> Path:
@@ -196,7 +203,7 @@ class Trainer:
     # ── the run ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def run(self) -> dict[str, float]:
-        """Train until steps or minutes are used up or SIGTERM comes; returns the last validation."""
+        """Train until steps or minutes are used up, or SIGTERM or SIGINT comes; returns the last validation."""
         config, began = self.config, time.monotonic()
         stop = False
 
@@ -204,7 +211,8 @@ class Trainer:
             nonlocal stop
             stop = True
 
-        signal.signal(signal.SIGTERM, ask_to_stop)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, ask_to_stop)
         validated = saved = began
         waited, result = 0.0, {}
         first_step = self.step
@@ -215,11 +223,12 @@ class Trainer:
             TextColumn("{task.fields[note]}"),
         )
         batches = iter(self.loader)
-        with Progress(*columns, disable=self.rank != 0) as bar:
+        with Progress(*columns, console=Console(stderr=True), disable=self.rank != 0) as bar:
             task = bar.add_task(f"train {config.profile}", total=1.0, note="")
-            while not stop:
+            while True:
                 minutes = (time.monotonic() - began) / 60
                 progress = max((self.step - first_step) / config.steps, minutes / config.minutes)
+                progress = of_first(1.0 if stop else progress, self.device)
                 if progress >= 1:
                     break
                 asked = time.monotonic()
@@ -274,6 +283,8 @@ class Trainer:
         if self.rank == 0:
             with (self.folder / "metrics.jsonl").open("a") as file:
                 file.write(json.dumps(record) + "\n")
+            for listener in self.listeners:
+                listener(record)
 
     def save_checkpoint(self, minutes: float) -> None:
         """Everything needed to go on: weights, averages, optimisers, counters. Written beside and then renamed."""
@@ -329,8 +340,18 @@ class Trainer:
 
 
 def ignore_terminate(worker: int) -> None:
-    """SIGTERM to the group asks the trainer to save and stop; its loader must live until then."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """SIGTERM or Ctrl-C to the group asks the trainer to save and stop; its loader must live until then."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def of_first(value: float, device: torch.device) -> float:
+    """The first process's value, for all: clocks differ, and all must take the same steps and stop together."""
+    if not dist.is_initialized():
+        return value
+    shared = torch.tensor([value], device=device)
+    dist.broadcast(shared, 0)
+    return float(shared)
 
 
 def average_gradients(module: torch.nn.Module) -> None:

@@ -1,0 +1,79 @@
+"""The commands, what becomes of their errors, and the options of all."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from panolink.cli import coding, demo, info, link, train, up
+from panolink.cli.common import print_error, wants_traceback
+from panolink.errors import PanolinkError
+
+
+class Commands(TyperGroup):
+    """Turns errors that are the user's business into one line and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PanolinkError as error:
+            if wants_traceback():
+                raise
+            print_error(error)
+        except BrokenPipeError:
+            raise  # whoever read our output has gone: not worth a message
+        except OSError as error:
+            if wants_traceback() or error.filename is None:
+                raise
+            print_error(f"{error.filename}: {error.strerror}")
+        raise typer.Exit(1)
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from panolink import __version__
+
+        typer.echo(f"panolink {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and end.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where an error comes from (also PANOLINK_DEBUG=1).")
+    ] = False,
+) -> None:
+    """360° panoramas sent as meaning, not as pixels.
+
+    Try it: [bold]panolink demo[/bold]. Or by hand: [bold]panolink up[/bold] in one terminal, [bold]panolink send
+    panorama.jpg --to 127.0.0.1:50051[/bold] in another.
+    """
+    if debug:
+        os.environ["PANOLINK_DEBUG"] = "1"
+
+
+app.command(rich_help_panel="Link")(up.up)
+app.command(rich_help_panel="Link")(link.send)
+app.command(rich_help_panel="Link")(link.watch)
+app.command(rich_help_panel="Link")(link.channel)
+app.command(rich_help_panel="Link")(demo.demo)
+app.command(rich_help_panel="Codec")(coding.encode)
+app.command(rich_help_panel="Codec")(coding.decode)
+app.command(rich_help_panel="Codec")(info.info)
+app.command(rich_help_panel="Codec")(train.train)

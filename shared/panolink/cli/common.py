@@ -1,0 +1,105 @@
+"""What the commands share: options, output, addresses, errors that name their file."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from panolink.errors import PanolinkError
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]/]+):(\d{1,5})")
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is `host:port`."""
+    match = ADDRESS.fullmatch(text)
+    return match is not None and 0 < int(match[2]) <= 65535
+
+
+def _address(text: str) -> str:
+    if not is_address(text):
+        raise typer.BadParameter(f"{text!r} is not host:port, such as 127.0.0.1:50051")
+    return text
+
+
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object a line, and nothing else, on stdout.")]
+Bpp: TypeAlias = Annotated[
+    float | None, typer.Option(min=0.0, help="Bits per pixel, all of them counted, met from below.")
+]
+Tau: TypeAlias = Annotated[
+    float | None, typer.Option(min=0.0, max=1.0, help="Instead: share of the tokens whose features are sent too.")
+]
+Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
+AnyAspect: TypeAlias = Annotated[bool, typer.Option("--any-aspect", help="Take pictures that are not 2:1, too.")]
+Address: TypeAlias = Annotated[str, typer.Argument(metavar="HOST:PORT", callback=_address)]
+To: TypeAlias = Annotated[
+    str, typer.Option("--to", metavar="HOST:PORT", callback=_address, help="Where a transmitter listens.")
+]
+
+
+def check_rate(bpp: float | None, tau: float | None) -> None:
+    """A usage error (exit 2) where both are given, or a rate of nothing."""
+    if bpp is not None and tau is not None:
+        raise typer.BadParameter("give one of them, not both", param_hint="'--bpp' / '--tau'")
+    if bpp == 0:
+        raise typer.BadParameter("has to be more than 0", param_hint="'--bpp'")
+
+
+def print_json(values: Mapping[str, Any]) -> None:
+    """One object, one line, at once."""
+    sys.stdout.write(json.dumps(values, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def print_error(error: object) -> None:
+    """One line on standard error: `panolink: …`."""
+    sys.stderr.write("panolink: " + " ".join(str(error).split()) + "\n")
+    sys.stderr.flush()
+
+
+def print_pairs(pairs: Mapping[str, object]) -> None:
+    """Names and values, one below the other."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold")
+    for name, value in pairs.items():
+        grid.add_row(name, Text(str(value)))
+    out.print(grid)
+
+
+@contextmanager
+def about(name: object) -> Iterator[None]:
+    """Put a file's name in front of errors that do not know it."""
+    try:
+        yield
+    except PanolinkError as error:
+        if str(name) in str(error):
+            raise
+        raise type(error)(f"{name}: {error}") from error
+
+
+def wants_traceback() -> bool:
+    return os.environ.get("PANOLINK_DEBUG", "") not in ("", "0")
+
+
+def file_stem(source: str) -> str:
+    """A file name, without extension, for a panorama of that name: `video.mp4#0001` → `video_0001`.
+
+    Names may come from the network, so what could lead elsewhere is left out.
+    """
+    name, frame = re.fullmatch(r"(.*?)(#\d+)?", source, re.DOTALL).groups()  # type: ignore[union-attr]
+    stem = re.sub(r"[^\w.-]+", "_", Path(name).stem + (frame or "").replace("#", "_"))
+    return stem.strip(".")[-100:] or "panorama"

@@ -1,0 +1,129 @@
+"""`demo`: the whole link on this machine, once: a table, and pictures to look at."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from panolink.cli.common import Bpp, Json, Tau, check_rate, err, file_stem, out, print_error, print_json
+from panolink.cli.link import Fading, connected, deliveries
+from panolink.cli.results import Result, failure_line, print_table
+from panolink.cli.services import SignalledError, Ports, Services, environments
+from panolink.errors import ImageError, PanolinkError
+
+
+def demo(
+    sources: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE|FOLDER]…", help="Panoramas; the project's samples if empty.")
+    ] = None,
+    folder: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the pictures go.")] = Path("out"),
+    bpp: Bpp = None,
+    tau: Tau = None,
+    model: Annotated[str | None, typer.Option(help="A shipped model, or a .safetensors file.  [default: base]")] = None,
+    fading: Annotated[Fading, typer.Option(help="Kind of channel.")] = Fading.RAYLEIGH,
+    snr: Annotated[float, typer.Option(help="Mean Es/N0 in dB.")] = 10.0,
+    seed: Annotated[int | None, typer.Option(min=0, help="The same fading and noise every time.")] = None,
+    json: Json = False,
+) -> None:
+    """Start the three services here, send panoramas through a fading channel, show what comes out, and stop them.
+
+    Example: [bold]panolink demo --out out/[/bold]
+    """
+    check_rate(bpp, tau)
+    sources = sources or [_samples()]
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = environments(
+        "127.0.0.1",
+        ports := Ports.free(),
+        shared={"models": model},
+        channel={"model": fading, "snr_db": snr, "seed": seed},
+    )
+    rate = {"bpp": bpp, "tau": tau}
+    kind = "AWGN" if fading is Fading.AWGN else fading.title()
+    title = f"{kind} channel" if fading is Fading.IDEAL else f"{kind} channel, {snr:g} dB"
+
+    async def run() -> list[Result]:
+        async with Services(settings) as services:
+            with _progress(quiet=json) as progress:
+                waiting = progress.add_task("starting transmitter, channel and receiver", total=None)
+                await services.supervise(services.ready())
+                progress.update(waiting, total=1, completed=1, description="transmitter, channel and receiver serve")
+                return await services.supervise(
+                    _send(f"127.0.0.1:{ports.transmitter}", sources, rate, folder, title, progress, json)
+                )
+
+    try:
+        results = asyncio.run(run())
+    except SignalledError:
+        raise PanolinkError("demo: interrupted; the services have been stopped") from None
+    if not json:
+        print_table(results, title=title)
+        out.print(
+            f"received panoramas, comparisons and contact_sheet.png are in {folder}/", markup=False, soft_wrap=True
+        )
+    raise typer.Exit(0 if all(result.delivered for result in results) else 1)
+
+
+async def _send(
+    target: str,
+    sources: list[Path],
+    rate: dict[str, float | None],
+    folder: Path,
+    title: str,
+    progress: Progress,
+    json: bool,
+) -> list[Result]:
+    """Send all, write the pictures of those that arrive; results in the order of the sources."""
+    from panolink.cli.pictures import Shown, contact_sheet, side_by_side
+    from panolink.images import save_image
+
+    options = {**rate, "model": "", "picture": True, "activation": True, "allow_any_aspect": False}
+    results: list[Result] = []
+    pictures: dict[str, Shown] = {}
+    task = progress.add_task("sending", total=_count(sources))
+    # One at a time: the times of stages are then those of one panorama that has the machine to itself.
+    async with connected(target, in_flight=1) as link:
+        async for result, sent in deliveries(link, sources, options, folder):
+            results.append(result)
+            if json:
+                print_json(result.as_dict())
+            if not result.delivered:
+                print_error(failure_line(result))
+            delivery = result.delivery
+            if delivery and sent is not None and delivery.picture is not None and delivery.activation is not None:
+                stem = file_stem(result.source)
+                caption = f"{delivery.bpp:.3f} bpp   {result.vpsnr_db:.1f} dB VPSNR   {result.vssim:.3f} VSSIM"
+                shown = Shown(stem, sent, delivery.picture, delivery.activation, caption)
+                pictures[result.id] = shown
+                picture = await asyncio.to_thread(side_by_side, shown)
+                await asyncio.to_thread(save_image, picture, folder / f"{stem}_side_by_side.png")
+            progress.update(task, advance=1, description=f"sent {Path(result.source).name}")
+    if pictures:
+        ordered = [pictures[number] for number in sorted(pictures, key=int)]
+        await asyncio.to_thread(save_image, contact_sheet(ordered, title=title), folder / "contact_sheet.png")
+    return sorted(results, key=lambda result: int(result.id))
+
+
+def _progress(*, quiet: bool) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=err, disable=quiet)
+
+
+def _samples() -> Path:
+    """The project's samples: of the working directory, or of the source tree that this module is in."""
+    tree = Path(__file__).parents[3]
+    for folder in (Path("samples"), tree / "samples"):
+        if any(folder.glob("*.webp")):
+            return folder
+    raise ImageError("no samples/ folder here; name some panoramas: panolink demo panorama.jpg")
+
+
+def _count(sources: list[Path]) -> int:
+    from panolink.images import IMAGE_SUFFIXES
+
+    pictures = [path for folder in sources if folder.is_dir() for path in folder.iterdir()]
+    return sum(path.suffix.lower() in IMAGE_SUFFIXES for path in pictures) + sum(not path.is_dir() for path in sources)

@@ -1,0 +1,199 @@
+"""`train`: a model from a folder of panoramas, on one process or several (`torchrun`)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import timedelta
+from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from panolink.cli.common import Json, err, out, print_json
+from panolink.errors import ImageError, ModelError
+
+if TYPE_CHECKING:
+    from panolink.training.config import TrainingConfig
+    from panolink.training.trainer import Trainer
+
+TABLE_PANORAMAS = 96
+"""Panoramas on which the entropy tables of the exported model are fitted."""
+
+STARTING_WEIGHTS = "start.safetensors"
+
+
+def train(
+    data: Annotated[Path, typer.Option(metavar="FOLDER", help="Panoramas to learn from.")],
+    config: Annotated[str, typer.Option(help="base, paper, or a .toml file.")] = "base",
+    target: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="[default: runs/<config>]")] = Path(),
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="How long; as the configuration says if left out.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="At most so many steps.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Crops a step, in each process.")] = None,
+    start: Annotated[
+        str,
+        typer.Option(
+            "--start", "--resume-from", metavar="MODEL|WEIGHTS", help="Begin with a shipped model or a weights file."
+        ),
+    ] = "",
+    cache: Annotated[
+        Path | None, typer.Option(help="Decoded panoramas are kept there.  [default: OUT/../cache]")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Train a model. A run that was stopped goes on when started again with the same --out.
+
+    Example: [bold]panolink train --data panoramas/ --config base --minutes 60 --out runs/base[/bold]
+
+    Several processes: [bold]torchrun --nproc-per-node 2 -m panolink.cli train --data panoramas/[/bold]
+
+    Writes into the folder: checkpoint.safetensors, metrics.jsonl, TensorBoard events, and in the end
+    weights.safetensors (the model: `panolink encode --model runs/base/weights.safetensors`) and metrics.json.
+    """
+    from panolink.training.config import TrainingConfig
+
+    settings = TrainingConfig.load(config)
+    given = {"minutes": minutes, "steps": steps, "batch": batch}
+    settings = replace(settings, **{name: value for name, value in given.items() if value is not None})
+    if not data.is_dir():
+        raise ImageError(f"{data}: no such folder")
+    folder = target if target != Path() else Path("runs") / Path(config).stem
+    with _processes() as (rank, together):
+        summary = _train(settings, data, folder, cache or folder.parent / "cache", start, rank, together)
+    if rank == 0 and json:
+        print_json(summary)
+    elif rank == 0:
+        figure = f"{summary['validation']['vpsnr_at_0.1']:.2f} dB VPSNR at 0.1 bpp"
+        out.print(
+            f"{summary['model']}: {summary['steps']} steps, {summary['minutes']:.1f} minutes, {figure}", markup=False
+        )
+
+
+@contextmanager
+def _processes() -> Iterator[tuple[int, Callable[[], object]]]:
+    """This process's rank and a function that waits for the others; joins them where `torchrun` started several."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield 0, lambda: None
+        return
+    import torch
+    import torch.distributed as dist
+
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    # The others wait while the first decodes pictures or validates.
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=timedelta(hours=2))
+    try:
+        yield dist.get_rank(), dist.barrier
+    finally:
+        dist.destroy_process_group()
+
+
+def _train(
+    config: TrainingConfig,
+    data: Path,
+    folder: Path,
+    cache: Path,
+    start: str,
+    rank: int,
+    together: Callable[[], object],
+) -> dict[str, Any]:
+    """Train and, in the first process, export; what the run came to."""
+    from panolink.training.data import PanoramaCache
+    from panolink.training.trainer import Trainer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if rank == 0:
+        PanoramaCache(data, cache)  # decodes the folder; the others only map what is there
+    beginning = _beginning(start, config, folder) if rank == 0 else None  # the trainer gives it to the others
+    together()
+    panoramas = PanoramaCache(data, cache)
+    if len(panoramas.split()[1]) == 0:
+        raise ImageError(f"{data}: {len(panoramas)} panoramas are too few to train and to validate on")
+    trainer = Trainer(config, panoramas, folder, start=beginning)
+    if rank:
+        trainer.run()
+        return {}
+    err.print(f"training {config.profile} on {len(panoramas)} panoramas into {folder}", markup=False)
+    close = _tensorboard(trainer)
+    began = time.monotonic()
+    validation = trainer.run()
+    minutes = trainer.spent_minutes + (time.monotonic() - began) / 60
+    close()
+    return _export(trainer, data, minutes, validation)
+
+
+def _beginning(start: str, config: TrainingConfig, folder: Path) -> Path | None:
+    """The file of weights to begin with. A finished model is turned into one, in the run's folder."""
+    from safetensors import SafetensorError, safe_open
+
+    if not start:
+        return None
+    if Path(start).suffix == ".safetensors":
+        try:
+            with safe_open(start, framework="pt") as file:
+                if any(name.startswith("averager.") for name in file.keys()):  # noqa: SIM118 (safe_open is no dict)
+                    return Path(start)
+        except (OSError, SafetensorError) as error:
+            raise ModelError(f"{start}: not a readable weights file ({error})") from None
+    from safetensors.torch import save_file
+
+    from panolink.codec.model import load_model
+    from panolink.training.start import starting_state
+
+    model = load_model(start)
+    if model.profile.name != config.profile:
+        raise ModelError(
+            f"{start}: a model of profile {model.profile.name!r}, the configuration is for {config.profile!r}"
+        )
+    tokens = config.batch * (config.crop // model.profile.factor) ** 2
+    save_file(starting_state(model, tokens=tokens), folder / STARTING_WEIGHTS)
+    return folder / STARTING_WEIGHTS
+
+
+def _tensorboard(trainer: Trainer) -> Callable[[], object]:
+    """Have the trainer's records written as TensorBoard events; how to close the file."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        err.print(
+            "no TensorBoard log, for it is not installed; get it with: pip install 'panolink[train]'", markup=False
+        )
+        return lambda: None
+    writer = SummaryWriter(str(trainer.folder))
+
+    def write(record: dict[str, Any]) -> None:
+        step = record["step"]
+        for name, value in record.items():
+            if isinstance(value, dict):
+                for inner, figure in value.items():
+                    writer.add_scalar(f"{name}/{inner}", figure, step)
+            elif name != "step":
+                writer.add_scalar(f"training/{name}", value, step)
+
+    trainer.listeners.append(write)
+    return writer.close
+
+
+def _export(trainer: Trainer, data: Path, minutes: float, validation: dict[str, float]) -> dict[str, Any]:
+    """Write the best averaged weights as a model, and `metrics.json`; its content."""
+    from panolink.training.export import export_model
+
+    training, held_out = trainer.cache.split()
+    card = {
+        "data": f"{len(training)} panoramas of {data.name}, {len(held_out)} held out",
+        "steps": trainer.step,
+        "minutes": round(minutes, 1),
+        "config": asdict(trainer.config),
+        "validation": validation,
+    }
+    target = trainer.folder / "weights.safetensors"
+    some = training[:: max(1, len(training) // TABLE_PANORAMAS)]
+    export_model(trainer.folder / "best.safetensors", trainer.model.profile, trainer.cache, some, target, card)
+    (trainer.folder / "metrics.json").write_text(dumps(card, indent=2) + "\n")
+    return {"model": str(target), **card}

@@ -1,0 +1,90 @@
+"""`up`: the three services on this machine, in one terminal."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from panolink.cli.common import Json, err, out, print_json
+from panolink.cli.link import Fading
+from panolink.cli.services import SignalledError, Ports, Services, environments
+
+COLOURS = {"transmitter": "cyan", "channel": "magenta", "receiver": "green"}
+
+Port = typer.Option(min=1, max=65535)
+
+
+def up(
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's.")] = "127.0.0.1",
+    transmitter_port: Annotated[int, Port] = 50051,
+    channel_port: Annotated[int, Port] = 50052,
+    receiver_port: Annotated[int, Port] = 50053,
+    metrics_port: Annotated[
+        int, typer.Option(min=0, max=65533, help="First of three ports in a row for Prometheus metrics; 0: none.")
+    ] = 9101,
+    model: Annotated[
+        str | None, typer.Option(help="Models to hold, with commas in between: names, or .safetensors files.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = None,
+    fading: Annotated[Fading | None, typer.Option(help="Kind of channel to begin with.  [default: rayleigh]")] = None,
+    snr: Annotated[float | None, typer.Option(help="Mean Es/N0 in dB to begin with.  [default: 10]")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Every stream meets the same fading and noise.")] = None,
+    json: Json = False,
+) -> None:
+    """Run transmitter, channel and receiver here until Ctrl-C, which drains and stops them.
+
+    Example: [bold]panolink up --fading rayleigh --snr 10[/bold]
+
+    Whatever has no option here is set by environment variables, such as PANOLINK_RECEIVER_WATCH_POLICY=block.
+    """
+    ports = Ports(transmitter=transmitter_port, channel=channel_port, receiver=receiver_port, metrics=metrics_port)
+    ports.check(host)
+    settings = environments(
+        host,
+        ports,
+        shared={"models": model, "device": device},
+        channel={"model": fading, "snr_db": snr, "seed": seed},
+    )
+    asyncio.run(_run(settings, json))
+
+
+async def _run(settings: dict[str, dict[str, str]], json: bool) -> None:
+    try:
+        async with Services(settings, on_line=_print_line) as services:
+            try:
+                with err.status("starting …"):
+                    ready = await services.supervise(services.ready())
+                _announce(ready, json)
+                await services.supervise(asyncio.sleep(float("inf")))
+            finally:
+                err.print("panolink: stopping transmitter, channel and receiver …", style="dim", markup=False)
+    except SignalledError:
+        err.print("panolink: stopped", style="dim", markup=False)
+
+
+def _print_line(name: str, line: str) -> None:
+    err.print(Text(f"{name:<11} │ ", style=COLOURS[name]) + Text(line), soft_wrap=True)
+
+
+def _announce(ready: dict[str, dict[str, Any]], json: bool) -> None:
+    if json:
+        print_json(
+            {"ready": True, **{name: {k: v for k, v in said.items() if k != "ready"} for name, said in ready.items()}}
+        )
+        return
+    transmitter, channel, receiver = (ready[name]["listen"] for name in ("transmitter", "channel", "receiver"))
+    lines = [
+        ("All three serve. In another terminal:", ""),
+        ("  send panoramas      ", f"panolink send PANORAMA.jpg --to {transmitter}"),
+        ("  watch them arrive   ", f"panolink watch {receiver} --out received/"),
+        ("  change the channel  ", f"panolink channel {channel} --model rayleigh --snr 7"),
+    ]
+    if ready["transmitter"]["metrics"] not in ("", "off"):
+        places = ", ".join(f"http://{said['metrics']}/metrics" for said in ready.values())
+        lines.append((f"  metrics             {places}", ""))
+    lines.append(("Ctrl-C stops them.", ""))
+    for label, command in lines:
+        out.print(Text(label) + Text(command, style="bold"), soft_wrap=True)

@@ -1,0 +1,31 @@
+"""To begin a run with a model that is finished."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from panolink.codec.model import Model
+from panolink.codec.tables import LEVEL_ZERO, NO_CONTEXT, TOTAL
+
+
+def starting_state(model: Model, *, tokens: int) -> dict[str, Tensor]:
+    """What `Trainer` takes as `start`: a model's weights, and its tables turned back into running sums.
+
+    Tables hold a code's share of all tokens and the scales of its differences; ``tokens`` of one batch make counts
+    and sums of them, so that the codebook stays where it is and moves from there.
+    """
+    codebook = model.network.codebook
+    share = torch.from_numpy(model.tables.index_frequencies[NO_CONTEXT] / TOTAL).float()
+    levels = torch.from_numpy(model.tables.levels.astype(np.float32))
+    count = share * tokens
+    sums = {
+        "count": count,
+        "weight": count,
+        "used": torch.zeros_like(count),
+        "total": codebook * count[:, None],
+        "spread": torch.exp2((levels - LEVEL_ZERO) / 4) * count[:, None],
+    }
+    state = {**model.network.state_dict(), **{f"averager.{name}": value for name, value in sums.items()}}
+    return {name: value.clone().contiguous() for name, value in state.items()}
