@@ -16,9 +16,10 @@ from panolink.images import encode_png, load_panorama
 from panolink.rpc.batching import Batcher
 from panolink.rpc.bursts import Burst
 from panolink.rpc.limits import check_limit
-from panolink.rpc.metrics import ServiceMetrics, timed
+from panolink.rpc.metrics import ServiceMetrics
 from panolink.rpc.models import Models
 from panolink.rpc.segments import LAYERS, segments_of
+from panolink.rpc.stages import timed
 from panolink.v1 import link_pb2, transmitter_pb2
 from services.transmitter.settings import TransmitterSettings
 
@@ -56,7 +57,7 @@ class Pipeline:
             codec.name: Batcher(
                 codec.extract,
                 executor=self._network,
-                max_batch=settings.max_batch,
+                max_batch=settings.max_batch or models.batch_size,
                 max_wait=settings.batch_wait_seconds,
                 max_queue=settings.queue_size,
                 observe=metrics.batch_size.labels("encode").observe,

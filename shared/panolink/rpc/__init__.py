@@ -17,6 +17,7 @@
     metrics.py        what every service measures
     settings.py       what every service can be told
     limits.py         how much is allowed
+    stages.py         names and durations of the stages
     status.py         errors and gRPC status codes
     waiting.py        waiting for whatever comes first
 

@@ -14,6 +14,7 @@ from panolink.rpc.bursts import picture_limit
 from panolink.rpc.chunking import frames
 from panolink.rpc.limits import Limits, check_limit
 from panolink.rpc.segments import LAYER_NAMES
+from panolink.rpc.stages import in_order
 from panolink.rpc.status import code_named, failure_of
 from panolink.v1 import link_pb2, node_pb2, receiver_pb2, transmitter_pb2
 
@@ -91,7 +92,7 @@ class Delivery:
             symbols_per_pixel=header.symbols_per_pixel,
             snr_db=header.snr_db if header.HasField("snr_db") else None,
             segments=Segments.from_wire(header.segments),
-            seconds=dict(header.seconds),
+            seconds=in_order(header.seconds),
             picture=decode_png(picture, "RGB") if picture else None,
             activation=decode_png(activation, "L") if activation else None,
         )

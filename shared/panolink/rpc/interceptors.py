@@ -19,6 +19,14 @@ from panolink.rpc.status import code_named, code_of, one_line
 
 log = logging.getLogger(__name__)
 
+_KINDS = {
+    "unary_unary": "unary",
+    "unary_stream": "server_stream",
+    "stream_unary": "client_stream",
+    "stream_stream": "bidi_stream",
+}
+"""Kinds of methods, by gRPC's names and by the common metrics'."""
+
 
 @dataclass(frozen=True)
 class Call:
@@ -51,11 +59,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         words = {False: "unary", True: "stream"}
         kind = f"{words[handler.request_streaming]}_{words[handler.response_streaming]}"
         behaviour = getattr(handler, kind)
-        call = Call(
-            {"unary_unary": "unary", "stream_stream": "bidi_stream"}.get(kind, "server_stream"),
-            service,
-            method,
-        )
+        call = Call(_KINDS[kind], service, method)
         make: Any = getattr(grpc, f"{kind}_rpc_method_handler")
         return make(
             self._surround(call, handler, behaviour),

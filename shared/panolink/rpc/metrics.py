@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 from prometheus_client import (
     CollectorRegistry,
@@ -22,21 +20,6 @@ from panolink.v1 import link_pb2
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Buckets of durations, from a call to a slow CPU's network."""
-
-STAGES = (
-    "decode_image",
-    "encode",
-    "quantize",
-    "entropy_code",
-    "fec_encode",
-    "channel",
-    "fec_decode",
-    "entropy_decode",
-    "decode",
-    "encode_picture",
-    "queue",
-)
-"""Stages of a panorama's way, as they are named in deliveries and in the label `stage`."""
 
 
 class RpcMetrics:
@@ -112,13 +95,3 @@ class ServiceMetrics:
         if http := getattr(self, "_http", None):
             http.shutdown()
             http.server_close()
-
-
-@contextmanager
-def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    """Add the duration of a block to `seconds[stage]`."""
-    start = time.monotonic()
-    try:
-        yield
-    finally:
-        seconds[stage] = seconds.get(stage, 0.0) + time.monotonic() - start

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from panolink.errors import ModelError
@@ -48,6 +51,11 @@ class Models:
             raise ModelError(f"made with model {fingerprint[:64] or '(none)'}, this receiver holds {here}")
         return codec
 
+    @property
+    def batch_size(self) -> int:
+        """How many panoramas the device had best run together."""
+        return 8 if self.device.startswith("cuda") else 1
+
     def describe(self, response: node_pb2.DescribeResponse) -> None:
         """Fill in what `Node.Describe` tells of models and device."""
         response.device = self.device
@@ -60,7 +68,8 @@ class Models:
             import torch
 
             return float(torch.cuda.memory_allocated(self.device))
-        with open("/proc/self/statm") as statm:
-            import resource
-
-            return float(int(statm.read().split()[1]) * resource.getpagesize())
+        try:
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+        except OSError:  # no Linux
+            return math.nan
+        return float(pages * os.sysconf("SC_PAGE_SIZE"))
