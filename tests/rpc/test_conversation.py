@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc.aio
 
+from panolink.errors import ModelError
 from panolink.rpc.bursts import Burst, Receipt, admit_burst, burst_messages, burst_of, failed_receipt, receipts
 from panolink.rpc.chunking import frames
 from panolink.rpc.connection import open_channel
@@ -148,6 +149,23 @@ async def test_bad_bursts_fail_alone(serve: Any, burst: MakeBurst) -> None:
     assert wrong.header.failure.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
     assert wrong.header.failure.message.startswith("burst bad: sample format 0")
     assert not good.header.HasField("failure")
+
+
+async def test_a_burst_refused_by_its_header_is_not_sent_to_its_end(serve: Any, burst: MakeBurst) -> None:
+    class Picky(StandIn):
+        def check(self, header: link_pb2.BurstHeader) -> None:
+            if header.burst_id == "foreign":
+                raise ModelError("made with model 1, this receiver holds 2")
+
+    handler = Picky()
+    async with open_channel(await serve(ADD, endpoint(handler))) as channel:
+        talk = conversation(channel)
+        foreign = await (await talk.send("foreign", burst("foreign", symbols=2_000_000)))
+        good = await (await talk.send("good", burst("good", symbols=200_000)))
+        await talk.close()
+    assert foreign.header.failure.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]
+    assert not good.header.HasField("failure")
+    assert handler.seen == ["good"]
 
 
 async def test_an_id_under_way_twice_ends_the_stream(serve: Any, burst: MakeBurst) -> None:
