@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -12,8 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from panolink.cli.common import Bpp, Json, Tau, check_rate, err, file_stem, out, print_error, print_json
 from panolink.cli.link import Fading, connected, deliveries
 from panolink.cli.results import Result, failure_line, print_table
-from panolink.cli.services import SignalledError, Ports, Services, environments
+from panolink.cli.services import Ports, Services, SignalledError, environments
 from panolink.errors import ImageError, PanolinkError
+
+if TYPE_CHECKING:
+    from panolink.rpc.client import Delivery
 
 
 def demo(
@@ -60,7 +63,7 @@ def demo(
         results = asyncio.run(run())
     except SignalledError:
         raise PanolinkError("demo: interrupted; the services have been stopped") from None
-    if not json:
+    if not json and any(result.delivered for result in results):
         print_table(results, title=title)
         out.print(
             f"received panoramas, comparisons and contact_sheet.png are in {folder}/", markup=False, soft_wrap=True
@@ -96,8 +99,7 @@ async def _send(
             delivery = result.delivery
             if delivery and sent is not None and delivery.picture is not None and delivery.activation is not None:
                 stem = file_stem(result.source)
-                caption = f"{delivery.bpp:.3f} bpp   {result.vpsnr_db:.1f} dB VPSNR   {result.vssim:.3f} VSSIM"
-                shown = Shown(stem, sent, delivery.picture, delivery.activation, caption)
+                shown = Shown(stem, sent, delivery.picture, delivery.activation, _caption(result, delivery))
                 pictures[result.id] = shown
                 picture = await asyncio.to_thread(side_by_side, shown)
                 await asyncio.to_thread(save_image, picture, folder / f"{stem}_side_by_side.png")
@@ -106,6 +108,13 @@ async def _send(
         ordered = [pictures[number] for number in sorted(pictures, key=int)]
         await asyncio.to_thread(save_image, contact_sheet(ordered, title=title), folder / "contact_sheet.png")
     return sorted(results, key=lambda result: int(result.id))
+
+
+def _caption(result: Result, delivery: Delivery) -> str:
+    parts = [f"{delivery.bpp:.3f} bpp", f"{result.vpsnr_db:.1f} dB VPSNR", f"{result.vssim:.3f} VSSIM"]
+    if delivery.segments.lost:
+        parts.append(f"{delivery.segments.lost} of {delivery.segments.sent} segments lost")
+    return "   ".join(parts)
 
 
 def _progress(*, quiet: bool) -> Progress:

@@ -97,7 +97,7 @@ def send(
         out_folder.mkdir(parents=True, exist_ok=True)
     options = {"bpp": bpp, "tau": tau, "model": model, "picture": picture, "allow_any_aspect": any_aspect}
     results = asyncio.run(_send(sources, to, options, out_folder, json))
-    if not json and results:
+    if not json and any(result.delivered for result in results):
         print_table(results)
     raise typer.Exit(0 if all(result.delivered for result in results) else 1)
 

@@ -36,12 +36,12 @@ class Shown:
 
 def side_by_side(shown: Shown) -> np.ndarray:
     """Sent, received and activation map in a row, with labels: uint8 (height, width, 3)."""
-    return np.asarray(_row(shown, min(PANEL_WIDTH, shown.sent.shape[1]), size=22))
+    return np.asarray(_row(shown, min(PANEL_WIDTH, shown.sent.shape[1]), size=26))
 
 
 def contact_sheet(pictures: Sequence[Shown], *, title: str) -> np.ndarray:
     """All panoramas below one another: uint8 (height, width, 3)."""
-    rows = [_row(shown, SHEET_PANEL_WIDTH, size=16) for shown in pictures]
+    rows = [_row(shown, SHEET_PANEL_WIDTH, size=17) for shown in pictures]
     head = 56
     sheet = Image.new("RGB", (rows[0].width, head + sum(row.height for row in rows)), BACKGROUND)
     ImageDraw.Draw(sheet).text((MARGIN, head // 2 + 4), title, INK, font=_font(26), anchor="lm")
@@ -53,9 +53,12 @@ def contact_sheet(pictures: Sequence[Shown], *, title: str) -> np.ndarray:
 
 
 def coloured(activation: np.ndarray) -> np.ndarray:
-    """A map uint8 (rows, columns) in colours, uint8 (rows, columns, 3), stretched so that 2 % at each end saturate."""
+    """A map uint8 (rows, columns) in colours, uint8 (rows, columns, 3).
+
+    Stretched so that 2 % at each end saturate; square roots, for most of a map is close to zero.
+    """
     low, high = np.percentile(activation, (2, 98))
-    level = np.clip((activation - low) / max(high - low, 1.0), 0, 1) * (len(INFERNO) - 1)
+    level = np.sqrt(np.clip((activation - low) / max(high - low, 1.0), 0, 1)) * (len(INFERNO) - 1)
     below = np.minimum(level.astype(np.int64), len(INFERNO) - 2)
     part = (level - below)[..., None]
     return np.rint(INFERNO[below] * (1 - part) + INFERNO[below + 1] * part).astype(np.uint8)
@@ -89,7 +92,7 @@ def _scale(draw: ImageDraw.ImageDraw, row: Image.Image, right: int, middle: int,
     high, low = "badly", "codebook describes it well"
     draw.text((right, middle), high, FAINT, font=font, anchor="rm")
     right -= round(font.getlength(high)) + gap
-    bar = coloured(np.tile(np.arange(256, dtype=np.uint8), (1, 1)))
+    bar = coloured(np.square(np.linspace(0, 16, 256))[None].astype(np.uint8))
     width, height = 7 * size, round(size * 0.7)
     row.paste(Image.fromarray(bar).resize((width, height)), (right - width, middle - height // 2))
     draw.text((right - width - gap, middle), low, FAINT, font=font, anchor="rm")

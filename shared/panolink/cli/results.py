@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from panolink.cli.common import err, out
+from panolink.cli.common import out
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,12 +47,13 @@ class Result:
     def as_dict(self) -> dict[str, Any]:
         """What `panolink send --json` prints."""
         delivery = self.delivery
+        coded = delivery if delivery and delivery.symbols else None
         return {
             "id": self.id,
             "source": self.source,
             "delivered": self.delivered,
-            "bpp": delivery.bpp if delivery else None,
-            "symbols_per_pixel": delivery.symbols_per_pixel if delivery else None,
+            "bpp": coded.bpp if coded else None,
+            "symbols_per_pixel": coded.symbols_per_pixel if coded else None,
             "snr_db": delivery.snr_db if delivery else None,
             "segments": {
                 "sent": delivery.segments.sent if delivery else 0,
@@ -92,13 +93,6 @@ def print_table(results: Iterable[Result], *, title: str = "") -> None:
         table.add_section()
         table.add_row(Text("mean"), *_mean_cells(delivered), style="bold")
     console.print(table)
-
-
-def print_failures(results: Iterable[Result]) -> None:
-    """One line on standard error for each panorama that did not arrive."""
-    for result in results:
-        if not result.delivered:
-            err.print(f"panolink: {failure_line(result)}", markup=False, soft_wrap=True)
 
 
 def failure_line(result: Result) -> str:

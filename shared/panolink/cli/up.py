@@ -10,7 +10,7 @@ from rich.text import Text
 
 from panolink.cli.common import Json, err, out, print_json
 from panolink.cli.link import Fading
-from panolink.cli.services import SignalledError, Ports, Services, environments
+from panolink.cli.services import Ports, Services, SignalledError, environments
 
 COLOURS = {"transmitter": "cyan", "channel": "magenta", "receiver": "green"}
 

@@ -1,0 +1,29 @@
+"""The command line: in this process where that will do; as processes where they matter."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from panolink.cli.app import app
+
+
+@pytest.fixture
+def panolink() -> Callable[..., Result]:
+    """Run a command in this process."""
+
+    def run(*arguments: object) -> Result:
+        return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+    return run
+
+
+@pytest.fixture
+def small(panorama: np.ndarray, tmp_path: Path) -> Path:
+    """A small panorama in a file, 256×128."""
+    path = tmp_path / "small.png"
+    Image.fromarray(panorama).save(path)
+    return path

@@ -1,0 +1,72 @@
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+import panolink as package
+from tests.cli.helpers import ENVIRONMENT, PANOLINK, one_line
+
+Run = Callable[..., Result]
+COMMANDS = ("up", "send", "watch", "channel", "demo", "encode", "decode", "info", "train")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(panolink: Run, command: str):
+    result = panolink(command, "--help")
+    assert result.exit_code == 0
+    assert "Example" in result.stdout and f"panolink {command}" in result.stdout
+    assert "--json" in result.stdout
+
+
+def test_help_names_every_command_and_is_quick():
+    code = "import sys; from panolink.cli.app import app; print({'torch', 'grpc', 'numpy', 'numba'} & set(sys.modules))"
+    done = subprocess.run([PANOLINK[0], "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    assert done.stdout.strip() == "set()"
+    done = subprocess.run([*PANOLINK, "--help"], capture_output=True, text=True, env=ENVIRONMENT)
+    assert done.returncode == 0
+    assert all(command in done.stdout for command in COMMANDS)
+
+
+def test_version(panolink: Run):
+    result = panolink("--version")
+    assert (result.exit_code, result.stdout) == (0, f"panolink {package.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("encode", "a.png"),
+        ("encode", "a.png", "a.plk", "--bpp", "0.1", "--tau", "0.1"),
+        ("encode", "a.png", "a.plk", "--bpp", "0"),
+        ("encode", "a.png", "a.plk", "--tau", "1.5"),
+        ("send", "a.png"),
+        ("send", "a.png", "--to", "nowhere"),
+        ("send", "a.png", "--to", "127.0.0.1:1", "--bpp", "0.1", "--tau", "0.1"),
+        ("send", "a.png", "--to", "127.0.0.1:1", "--no-picture", "--out", "x"),
+        ("watch", "127.0.0.1:70000", "--out", "x"),
+        ("channel", "127.0.0.1:1", "--model", "rayleigh", "--seed", "1", "--unseeded"),
+        ("channel", "127.0.0.1:1", "--model", "nakagami"),
+        ("up", "--transmitter-port", "0"),
+        ("demo", "--bpp", "0.1", "--tau", "0.1"),
+        ("dance",),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(panolink: Run, arguments: tuple[str, ...]):
+    result = panolink(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+
+
+def test_debug_shows_where_an_error_comes_from(tmp_path: Path):
+    for options, environment in ((["--debug"], {}), ([], {"PANOLINK_DEBUG": "1"})):
+        command = [*PANOLINK, *options, "info", str(tmp_path / "absent.plk")]
+        done = subprocess.run(command, capture_output=True, text=True, env={**ENVIRONMENT, **environment})
+        assert done.returncode == 1
+        assert "Traceback" in done.stderr
+
+
+def test_files_that_cannot_be_written_are_one_line(panolink: Run, small: Path, tmp_path: Path):
+    line = one_line(panolink("encode", small, tmp_path / "absent" / "a.plk"))
+    assert "absent/a.plk" in line and "No such file" in line

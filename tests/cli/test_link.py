@@ -1,0 +1,167 @@
+"""`up` as a real process, and the commands that talk to what it started."""
+
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import Result
+
+from panolink.cli.services import Ports
+from tests.cli.helpers import ENVIRONMENT, PANOLINK, alive, objects, one_line, port_options, running
+
+Run = Callable[..., Result]
+
+KEYS = [
+    *("id", "source", "delivered", "bpp", "symbols_per_pixel", "snr_db", "segments", "vpsnr_db", "vssim"),
+    "seconds",
+]
+
+
+@pytest.fixture(scope="module")
+def link() -> Iterator[dict[str, Any]]:
+    """The three services, and where they listen."""
+    with running("--snr", "20", "--seed", "1") as (_, places):
+        yield places
+
+
+def test_send_as_json(panolink: Run, link: dict[str, Any], small: Path, tmp_path: Path):
+    (tmp_path / "bad.png").write_text("not a picture")
+    to = link["transmitter"]["listen"]
+    received = tmp_path / "received"
+    sources = [small, tmp_path / "bad.png", tmp_path / "absent.png", small]
+    result = panolink("send", *sources, "--to", to, "--bpp", "0.5", "--json", "--out", received)
+    assert result.exit_code == 1
+    told = sorted(objects(result.stdout), key=lambda one: int(one["id"]))
+    assert all(list(one) == KEYS for one in told)
+    assert [one["delivered"] for one in told] == [True, False, False, True]
+    assert [Path(one["source"]).name for one in told] == ["small.png", "bad.png", "absent.png", "small.png"]
+    first, bad = told[0], told[1]
+    assert 0 < first["bpp"] <= 0.5 and first["snr_db"] == 20
+    assert set(first["segments"]) == {"sent", "lost"}
+    assert first["vpsnr_db"] > 20 and first["vssim"] > 0.5
+    assert {"encode", "quantize", "entropy_code", "fec_encode", "channel", "fec_decode", "total"} <= set(
+        first["seconds"]
+    )
+    assert bad["bpp"] is None and bad["vpsnr_db"] is None
+    assert "bad.png" in result.stderr and "not an image" in result.stderr and "no such file" in result.stderr
+    assert sorted(path.name for path in received.iterdir()) == ["small_received.png", "small_received_4.png"]
+
+
+def test_send_a_folder_and_a_video_for_people(panolink: Run, link: dict[str, Any], small: Path, tmp_path: Path):
+    folder = tmp_path / "walk"
+    folder.mkdir()
+    write_video(folder / "clip.mp4")
+    small.rename(folder / "a.png")
+    result = panolink("send", folder, "--to", link["transmitter"]["listen"], "--tau", "0", "--no-picture")
+    assert result.exit_code == 0, result.output
+    for name in ("a.png", "clip.mp4#0001", "clip.mp4#0002"):
+        assert name in result.stdout.replace("\n", "")
+    assert "mean" in result.stdout
+
+
+def test_what_the_transmitter_refuses(panolink: Run, link: dict[str, Any], small: Path):
+    result = panolink("send", small, "--to", link["transmitter"]["listen"], "--model", "nope")
+    assert "small.png" in one_line(result) and "no model 'nope'" in result.stderr
+
+
+def test_watch(panolink: Run, link: dict[str, Any], small: Path, tmp_path: Path):
+    watching: list[Result] = []
+    command = ("watch", link["receiver"]["listen"], "--out", tmp_path / "seen", "--count", "1", "--json")
+    watcher = threading.Thread(target=lambda: watching.append(panolink(*command)))
+    # CliRunner changes the process's standard streams, so the sender is another process.
+    watcher.start()
+    for _ in range(5):
+        send = [*PANOLINK, "send", str(small), "--to", link["transmitter"]["listen"], "--no-picture", "--json"]
+        assert subprocess.run(send, capture_output=True, env=ENVIRONMENT).returncode == 0
+        watcher.join(1)
+        if not watcher.is_alive():
+            break
+    (result,) = watching
+    assert result.exit_code == 0, result.output
+    (seen,) = objects(result.stdout)
+    assert Path(seen["source"]).name == "small.png" and (seen["width"], seen["height"]) == (256, 128)
+    assert np.asarray(Image.open(seen["path"])).shape == (128, 256, 3)
+
+
+def test_change_the_channel(panolink: Run, link: dict[str, Any]):
+    place = link["channel"]["listen"]
+    before = objects(panolink("channel", place, "--json").stdout)[0]
+    assert before == {"model": "rayleigh", "snr_db": 20, "coherence_symbols": 256, "rician_k_db": 6, "seed": 1}
+    result = panolink("channel", place, "--model", "rician", "--snr", "7", "--rician-k", "3", "--unseeded", "--json")
+    assert objects(result.stdout) == [before | {"model": "rician", "snr_db": 7, "rician_k_db": 3, "seed": None}]
+    assert "rician" in panolink("channel", place).stdout
+    panolink("channel", place, "--model", "rayleigh", "--snr", "20", "--seed", "1")
+    assert "another kind of service" in one_line(panolink("channel", link["receiver"]["listen"]))
+
+
+def test_info_tells_of_services(panolink: Run, link: dict[str, Any]):
+    places = [link[name]["listen"] for name in ("transmitter", "channel", "receiver")]
+    found = objects(panolink("info", *places, "--json").stdout)
+    assert [one["service"] for one in found] == ["transmitter", "channel", "receiver"]
+    assert found[0]["target"] == places[1]
+    assert found[0]["models"] == found[2]["models"]
+
+
+def test_nobody_there(panolink: Run, small: Path, tmp_path: Path, free_port: Callable[[], int], monkeypatch: Any):
+    monkeypatch.setattr("panolink.cli.link.CONNECT_SECONDS", 0.3)
+    place = f"127.0.0.1:{free_port()}"
+    for command in (("send", small, "--to", place), ("watch", place, "--out", tmp_path), ("channel", place)):
+        line = one_line(panolink(*command)) if command[0] != "watch" else panolink(*command).stderr
+        assert f"nothing answers at {place}" in line and "panolink up" in line
+
+
+def test_up_says_which_port_is_in_use(panolink: Run):
+    ports = Ports.free()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", ports.channel))
+        taken.listen()
+        line = one_line(panolink("up", *port_options(ports)))
+    assert str(ports.channel) in line and "--channel-port" in line
+    line = one_line(panolink("up", "--channel-port", "50051", "--metrics-port", "0"))
+    assert "--transmitter-port" in line and "--channel-port" in line
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_up_stops_in_order(number: signal.Signals):
+    with running() as (up, places):
+        up.send_signal(number)
+        _, log = up.communicate(timeout=60)
+    assert up.returncode == 0
+    drains = [line.partition(" ")[0] for line in log.splitlines() if line.endswith("drains")]
+    assert drains == ["transmitter", "channel", "receiver"]
+    assert not any(alive(places[name]["pid"]) for name in ("transmitter", "channel", "receiver"))
+
+
+def test_up_ends_when_a_child_dies():
+    with running() as (up, places):
+        subprocess.run(["kill", "-KILL", str(places["channel"]["pid"])], check=True)
+        _, log = up.communicate(timeout=60)
+    assert up.returncode == 1
+    assert "panolink: channel was killed by SIGKILL" in log
+    assert not any(alive(places[name]["pid"]) for name in ("transmitter", "receiver"))
+
+
+def test_a_service_that_cannot_start():
+    command = [*PANOLINK, "up", *port_options(Ports.free()), "--model", "nope"]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+    assert done.returncode == 1
+    last = [line for line in done.stderr.splitlines() if line.startswith("panolink: ")][-1]
+    assert "ended with exit code 1" in last and "unknown model 'nope'" in last
+
+
+def write_video(path: Path, frames: int = 2) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 128, 64, "yuv420p"
+        for level in range(frames):
+            picture = np.full((64, 128, 3), 40 * level, dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
