@@ -71,8 +71,11 @@ def test_size_is_what_the_tables_say(tables: Tables):
     law = tables.symbol_frequencies[classes] / TOTAL
     columns = (law.cumsum(axis=-1) < random.random((600, DIM, 1))).sum(axis=-1)
     columns[columns == 2 * LARGEST + 1] = LARGEST
-    payload = SliceCoder(tables).encode_features((columns - LARGEST).astype(np.int32), classes)
-    assert 8 * len(payload) == pytest.approx(tables.symbol_bits()[classes, columns].sum(), abs=40)
+    symbols = columns - LARGEST
+    payload = SliceCoder(tables).encode_features(symbols.astype(np.int32), classes)
+    assert 8 * len(payload) == pytest.approx(
+        -np.log2(tables.symbol_frequencies[classes, columns] / TOTAL).sum(), abs=40
+    )
 
 
 def test_nothing_to_code(tables: Tables):

@@ -82,7 +82,7 @@ class Codec:
         step: int | None = None,
         ranking: Ranking | str | None = None,
     ) -> Packet:
-        """Encode uint8 (H, W, 3) within ``bpp`` bits per pixel, all of them counted, or keep the share ``tau`` of tokens.
+        """Encode uint8 (H, W, 3) within ``bpp`` bits per pixel, all of them counted, or keep the share ``tau``.
 
         With neither, 0.1 bpp or the base layer, whichever is more. RateError where the base layer alone costs more
         than ``bpp``; where everything costs less, everything is sent.
@@ -141,9 +141,8 @@ class Codec:
         coder, tables = self.quantizer.coder, self.model.tables
         slices = slice_rows(rows, cols)
         classes = tables.classes(tokens.indices[tokens.kept], self._kept_steps(tokens.kept, tokens.step))
-        magnitude = np.minimum(np.abs(tokens.symbols), (tables.symbol_frequencies.shape[1] - 2) // 2)
-        centre = (tables.symbol_frequencies.shape[1] - 2) // 2
-        bits = float(tables.symbol_bits()[classes, centre + magnitude].sum()) if len(classes) else 0.0
+        lengths = tables.code_lengths()
+        bits = float(lengths[classes, np.minimum(np.abs(tokens.symbols), lengths.shape[1] - 1)].sum())
         parts = feature_parts(bits, slices)
         members = _slice_members(tokens.kept, slices, parts)
         return Packet.build(

@@ -23,9 +23,6 @@ from panolink.codec.tokens import Tokens, steps_of_rows
 from panolink.errors import RateError
 from panolink.sphere.latitude import latitude_weights
 
-DEAD_ZONE = 0.35
-"""symbols are sign·⌊|v| + 0.35⌋: rounding towards zero saves more bits than it costs quality"""
-
 PAYS = 0.134
 """squared steps per bit below which a bit is better spent elsewhere (λ/Δ² of a uniform quantiser, as in HEVC)"""
 
@@ -82,7 +79,7 @@ class Quantizer:
     def __init__(self, codebook: Tensor, tables: Tables) -> None:
         self.codebook, self.tables = codebook, tables
         self.coder = SliceCoder(tables)
-        self._symbol_bits = tables.symbol_bits().ravel()
+        self._lengths = torch.from_numpy(tables.code_lengths())
 
     def __call__(self, features: Tensor, *, size: tuple[int, int], budget: Budget, ranking: Ranking) -> Tokens:
         """Features (1, dim, rows, cols) of a panorama of ``size`` (height, width) → tokens.
@@ -92,7 +89,7 @@ class Quantizer:
         found = nearest_code(features, self.codebook)
         codes = look_up(found, self.codebook)
         _, dim, rows, cols = features.shape
-        difference = (features - codes)[0].permute(1, 2, 0).reshape(-1, dim).float().cpu().numpy()
+        difference = (features - codes)[0].permute(1, 2, 0).reshape(-1, dim).float().cpu()
         indices = found[0].cpu().numpy()
         pixels = size[0] * size[1]
 
@@ -137,19 +134,14 @@ class Quantizer:
         )
 
     def price(
-        self, indices: NDArray[np.int64], difference: NDArray[np.float32], steps: NDArray[np.int64]
+        self, indices: NDArray[np.int64], difference: Tensor, steps: NDArray[np.int64]
     ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
         """Symbols (n, dim), bits (n,) and drop of squared error in squared steps (n,) of tokens at their steps (n,)."""
-        value = difference * np.exp2(-steps / 4).astype(np.float32)[:, None]
-        magnitude = np.abs(value)
-        size = np.floor(magnitude + np.float32(DEAD_ZONE))
-        classes = self.tables.classes(indices, steps)
-        size[classes == 0] = 0
-        np.minimum(size, (1 << 15) - 1, out=size)
-        column = np.where(size > LARGEST, 2 * LARGEST + 1, np.copysign(size, value) + LARGEST).astype(np.int64)
-        bits = self._symbol_bits[classes * (2 * LARGEST + 2) + column].sum(axis=1)
-        gain = (size * (2 * magnitude - size)).sum(axis=1)
-        return np.copysign(size, value).astype(np.int32), bits, gain
+        value = difference * torch.exp2(torch.from_numpy(steps) / -4).float()[:, None]
+        classes = torch.from_numpy(self.tables.classes(indices, steps))
+        symbols, bits = choose_symbols(value, classes, self._lengths)
+        gain = (symbols * (2 * value - symbols)).sum(dim=1)
+        return symbols.int().numpy(), bits.sum(dim=1).numpy(), gain.numpy()
 
     def choose_step(
         self,
@@ -219,6 +211,30 @@ def _mask_bits(kept: NDArray[np.int64] | int, tokens: int) -> NDArray[np.float64
     """Entropy of a mask that keeps ``kept`` of ``tokens``; its contexts can only save from there."""
     share = np.clip(np.asarray(kept, dtype=np.float64) / tokens, 1e-9, 1 - 1e-9)
     return -tokens * (share * np.log2(share) + (1 - share) * np.log2(1 - share))
+
+
+def choose_symbols(value: Tensor, classes: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """The symbols that cost least in squared error + PAYS · bits, and their bits; same shape as ``value`` (in steps).
+
+    ``classes``: int64 class of scale of each value; ``lengths`` (CLASSES, LARGEST + 2): bits by magnitude, the last of
+    an escape. Candidates are the nearest integer, the one below it, and zero. Class 0 is always zero.
+    """
+    magnitude = value.abs()
+    nearest = torch.floor(magnitude + 0.5).clamp_max((1 << 15) - 1)
+    offset = classes * lengths.shape[1]
+    flat = lengths.flatten()
+    best = torch.zeros_like(value)
+    best_bits = flat[offset]
+    best_cost = magnitude.square() + PAYS * best_bits
+    for candidate in (nearest - 1, nearest):
+        candidate = candidate.clamp_min(0)
+        bits = flat[offset + candidate.clamp_max(LARGEST + 1).long()]
+        cost = (magnitude - candidate).square() + PAYS * bits
+        better = (cost < best_cost) & (classes > 0)
+        best = torch.where(better, candidate, best)
+        best_bits = torch.where(better, bits, best_bits)
+        best_cost = torch.where(better, cost, best_cost)
+    return best * value.sign(), best_bits
 
 
 def pad_to_tokens(pixels: Tensor, factor: int) -> Tensor:

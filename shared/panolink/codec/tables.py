@@ -56,19 +56,19 @@ class Tables:
         shift = LEVEL_ZERO - 16 + np.asarray(steps, dtype=np.int64)
         return np.clip(self.levels[indices].astype(np.int64) - shift[:, None], 0, CLASSES - 1)
 
-    def symbol_bits(self) -> NDArray[np.float32]:
-        """(CLASSES, 2·LARGEST + 2) ideal code lengths in bits; an escape includes the 16 raw bits that follow it."""
+    def code_lengths(self) -> NDArray[np.float32]:
+        """(CLASSES, LARGEST + 2): ideal bits by magnitude, with the sign's; the last is of an escape and 16 raw bits."""
         bits = -np.log2(self.symbol_frequencies / TOTAL)
-        bits[:, -1] += 16
-        bits[0] = 0
-        return bits.astype(np.float32)
+        positive = np.concatenate([bits[:, LARGEST : 2 * LARGEST + 1], bits[:, -1:] + 16], axis=1)
+        positive[0] = 0
+        return positive.astype(np.float32)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def to_frequencies(counts: np.ndarray, total: int = TOTAL) -> NDArray[np.int32]:
-    """Positive integers proportional to ``counts`` (rows, n); each row sums to ``total``, its largest takes the rest."""
+    """Positive integers proportional to ``counts`` (rows, n); rows sum to ``total``, their largest takes the rest."""
     counts = np.asarray(counts, dtype=np.float64)
     rows, symbols = counts.shape
     share = counts / counts.sum(axis=1, keepdims=True)

@@ -6,6 +6,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from panolink.codec.tables import CLASSES
+from panolink.training.laws import laplace_law
+
 
 class CodebookAverager(nn.Module):
     """Running sums from which the codebook and the scales of the differences follow.
@@ -19,6 +22,7 @@ class CodebookAverager(nn.Module):
     total: Tensor
     spread: Tensor
     weight: Tensor
+    law: Tensor
     used: Tensor
 
     def __init__(self, codes: int, dim: int, *, decay: float = 0.99) -> None:
@@ -28,6 +32,7 @@ class CodebookAverager(nn.Module):
             self.register_buffer(name, torch.zeros(codes))
         for name in ("total", "spread"):
             self.register_buffer(name, torch.zeros(codes, dim))
+        self.register_buffer("law", torch.from_numpy(laplace_law()).float())
 
     @torch.no_grad()
     def update(self, tokens: Tensor, indices: Tensor, codebook: Tensor, weight: Tensor) -> None:
@@ -52,6 +57,25 @@ class CodebookAverager(nn.Module):
         codebook[seen] = self.total[seen] / self.count[seen, None]
 
     @torch.no_grad()
+    def count_symbols(self, classes: Tensor, magnitudes: Tensor) -> None:
+        """Fold the sent symbols' classes and magnitudes (n, dim) into ``law``; rare classes move slowly."""
+        cells = classes * self.law.shape[1] + magnitudes.clamp_max(self.law.shape[1] - 1).long()
+        counts = torch.bincount(cells.flatten(), minlength=self.law.numel()).view_as(self.law).float()
+        if dist.is_initialized():
+            dist.all_reduce(counts)
+        seen = counts.sum(dim=1, keepdim=True)
+        share = counts / seen.clamp_min(1)
+        self.law.lerp_(share, (1 - self.decay) * seen / (seen + 100))
+
+    def code_lengths(self) -> Tensor:
+        """Bits by class and magnitude, the sign's included, as ``Tables.code_lengths``; class 0 costs nothing."""
+        bits = -torch.log2(self.law.clamp_min(2**-18) / self.law.sum(dim=1, keepdim=True))
+        bits[:, 1:-1] += 1
+        bits[:, -1] += 16
+        bits[0] = 0
+        return bits
+
+    @torch.no_grad()
     def replace_dead(self, tokens: Tensor, codebook: Tensor, *, least_share: float = 0.02) -> int:
         """Move codes used less than ``least_share`` of the mean onto random tokens of the batch; returns how many."""
         dead = (self.used < least_share * self.used.mean()).nonzero().flatten()[: len(tokens)]
@@ -74,6 +98,11 @@ class CodebookAverager(nn.Module):
         prior = 0.05
         common = self.spread.sum(dim=0) / self.weight.sum().clamp_min(1e-3)
         return ((self.spread + prior * common) / (self.weight[:, None] + prior))[indices]
+
+
+def scale_classes(scales: Tensor) -> Tensor:
+    """Classes of Laplace scales given in steps: int64, same shape, as ``Tables.classes`` finds them from levels."""
+    return (torch.round(4 * torch.log2(scales.clamp_min(1e-6))).long() + 16).clamp(0, CLASSES - 1)
 
 
 def as_tokens(features: Tensor) -> Tensor:

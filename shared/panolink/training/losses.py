@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -12,37 +11,25 @@ from torch import Tensor, nn
 from panolink.codec.activation import activation_map
 from panolink.codec.autoencoder import Autoencoder, guidance_planes, look_up, nearest_code
 from panolink.codec.concealment import conceal
-from panolink.codec.rate import DEAD_ZONE, PAYS
+from panolink.codec.rate import PAYS, choose_symbols
+from panolink.codec.tables import LARGEST
 from panolink.codec.tokens import steps_at
-from panolink.training.codebook import CodebookAverager
-
-SMALLEST_SCALE = 2**-3.75
-"""of a Laplace law, in steps: below it a difference is never coded (class 0 of the tables)"""
+from panolink.training.codebook import CodebookAverager, scale_classes
+from panolink.training.laws import DEAD_ZONE
 
 
-def smooth_bits(value: Tensor, scale: Tensor) -> Tensor:
-    """Expected bits of a dead-zone symbol of value ± 1/2 (uniform) under a centred Laplace law; same shapes in and out.
+def smooth_bits(value: Tensor, classes: Tensor, lengths: Tensor) -> Tensor:
+    """Code lengths made continuous in the value: averaged over uniform noise of ± 1/2; same shape as ``value``.
 
-    The quantiser's bins are |v| < 1 − DEAD_ZONE and unit steps beyond. Averaged over uniform noise the step function
-    of code lengths becomes linear between them, so that it has a gradient, at no bias where densities are smooth.
+    ``lengths`` (CLASSES, magnitudes) as in ``Tables.code_lengths``. A magnitude is rounded up beyond DEAD_ZONE, so that
+    the mean over the noise is linear between k and k + 1 shifted by DEAD_ZONE − 1/2.
     """
-    magnitude = value.abs()
-    rate = 1 / (scale.clamp_min(SMALLEST_SCALE) * math.log(2))
-    edge = 1 - DEAD_ZONE
-    zero = -torch.log2(-torch.expm1(-edge * rate * math.log(2)))
-    one = 1 - torch.log2(-torch.expm1(-rate * math.log(2))) + edge * rate
-    beyond = magnitude - (0.5 - DEAD_ZONE)
-    return zero + beyond.clamp(0, 1) * (one - zero) + (beyond - 1).clamp_min(0) * rate
-
-
-def hard_bits(symbols: Tensor, scale: Tensor) -> Tensor:
-    """Bits of dead-zone symbols (integers as floats) under a centred Laplace law."""
-    return smooth_bits(symbols + (0.5 - DEAD_ZONE) * symbols.sign(), scale)
-
-
-def dead_zone_round(value: Tensor) -> Tensor:
-    """Round towards zero more often than away from it: sign·⌊|v| + DEAD_ZONE⌋."""
-    return value.sign() * torch.floor(value.abs() + DEAD_ZONE)
+    beyond = (value.abs() - (DEAD_ZONE - 0.5)).clamp(0, LARGEST - 1e-3)
+    below = beyond.detach().long()
+    offset = classes * lengths.shape[1] + below
+    flat = lengths.flatten()
+    lower, upper = flat[offset], flat[offset + 1]
+    return lower + (upper - lower) * (beyond - below)
 
 
 @dataclass
@@ -89,14 +76,18 @@ def code_batch(
     token_step = (step[:, None] + row_steps)[:, :, None].expand_as(indices)
     width = torch.exp2(token_step.float() / 4)[:, None]
 
-    scales = averager.scales(indices).permute(0, 3, 1, 2) / width
     value = (features - codes) / width
-    symbols = dead_zone_round(value.detach())
-    bits = smooth_bits(value, scales).sum(dim=1)
+    lengths = averager.code_lengths()
     with torch.no_grad():
-        cost = hard_bits(symbols, scales).sum(dim=1)
-        gain = (value.square() - (value - symbols).square()).sum(dim=1)
+        classes = scale_classes(averager.scales(indices).permute(0, 3, 1, 2) / width)
+        symbols, costs = choose_symbols(value, classes, lengths)
+        cost = costs.sum(dim=1)
+        gain = (symbols * (2 * value - symbols)).sum(dim=1)
         worth = gain / cost.clamp_min(1e-3)
+        magnitude = symbols.abs().permute(0, 2, 3, 1)[worth > PAYS]
+        averager.count_symbols(classes.permute(0, 2, 3, 1)[worth > PAYS], magnitude)
+    bits = smooth_bits(value, classes, lengths).sum(dim=1)
+    with torch.no_grad():
         if ranking == "paper":
             order = activation_map(detached, codes)
         else:

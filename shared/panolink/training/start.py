@@ -8,6 +8,7 @@ from torch import Tensor
 
 from panolink.codec.model import Model
 from panolink.codec.tables import LEVEL_ZERO, NO_CONTEXT, TOTAL
+from panolink.training.codebook import CodebookAverager
 
 
 def starting_state(model: Model, *, tokens: int) -> dict[str, Tensor]:
@@ -17,15 +18,12 @@ def starting_state(model: Model, *, tokens: int) -> dict[str, Tensor]:
     and sums of them, so that the codebook stays where it is and moves from there.
     """
     codebook = model.network.codebook
-    share = torch.from_numpy(model.tables.index_frequencies[NO_CONTEXT] / TOTAL).float()
+    averager = CodebookAverager(*codebook.shape)
     levels = torch.from_numpy(model.tables.levels.astype(np.float32))
-    count = share * tokens
-    sums = {
-        "count": count,
-        "weight": count,
-        "used": torch.zeros_like(count),
-        "total": codebook * count[:, None],
-        "spread": torch.exp2((levels - LEVEL_ZERO) / 4) * count[:, None],
-    }
-    state = {**model.network.state_dict(), **{f"averager.{name}": value for name, value in sums.items()}}
+    count = torch.from_numpy(model.tables.index_frequencies[NO_CONTEXT] / TOTAL).float() * tokens
+    averager.count.copy_(count)
+    averager.weight.copy_(count)
+    averager.total.copy_(codebook * count[:, None])
+    averager.spread.copy_(torch.exp2((levels - LEVEL_ZERO) / 4) * count[:, None])
+    state = {**model.network.state_dict(), **{f"averager.{k}": v for k, v in averager.state_dict().items()}}
     return {name: value.clone().contiguous() for name, value in state.items()}

@@ -9,11 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from panolink.codec.autoencoder import Autoencoder, look_up, nearest_code
-from panolink.codec.rate import DEAD_ZONE, PAYS, Quantizer
-from panolink.codec.tables import CLASSES, LARGEST, LEVEL_ZERO, TOTAL, Tables, to_frequencies
+from panolink.codec.rate import PAYS, Quantizer
+from panolink.codec.tables import LARGEST, LEVEL_ZERO, TOTAL, Tables, to_frequencies
 from panolink.codec.tokens import steps_of_rows
 from panolink.sphere.padding import set_wrap
 from panolink.training.codebook import k_means
+from panolink.training.laws import both_signs, laplace_law
 
 STEPS = (2, 5, 8, 11, 14)
 """steps at which the symbols' frequencies are counted"""
@@ -42,7 +43,7 @@ def fit_tables(network: Autoencoder, panoramas: Iterable[NDArray[np.uint8]], *, 
 
     uniform = Tables(
         levels=_levels(network.profile.codes, grids, differences, None),
-        symbol_frequencies=to_frequencies(_laplace_law()),
+        symbol_frequencies=to_frequencies(both_signs(laplace_law())),
         clusters=np.zeros(network.profile.codes, dtype=np.uint8),
         pair_contexts=np.ones((1, 1), dtype=np.uint8),
         index_frequencies=to_frequencies(np.ones((2, network.profile.codes))),
@@ -52,20 +53,16 @@ def fit_tables(network: Autoencoder, panoramas: Iterable[NDArray[np.uint8]], *, 
     ]
     levels = _levels(network.profile.codes, grids, differences, pays)
     scaled = Tables(**{**uniform.to_arrays(), "levels": levels})
-    counts = _laplace_law() * 50
+    counts = laplace_law() * 50
     for grid, difference in zip(grids, differences, strict=True):
         for step in STEPS:
             symbols, keep = _pays(network, scaled, grid, difference, step)
             steps = np.repeat(steps_of_rows(len(grid)), grid.shape[1])[keep] + step
-            classes = scaled.classes(grid.ravel()[keep], steps)
-            column = np.where(np.abs(symbols[keep]) > LARGEST, 2 * LARGEST + 1, symbols[keep] + LARGEST)
-            counts += np.bincount((classes * counts.shape[1] + column).ravel(), minlength=counts.size).reshape(
-                counts.shape
-            )
-    counts[:, : 2 * LARGEST + 1] += counts[:, 2 * LARGEST :: -1].copy()  # signs are symmetric
-    counts[:, -1] *= 2
+            cells = scaled.classes(grid.ravel()[keep], steps) * counts.shape[1]
+            cells += np.minimum(np.abs(symbols[keep]), LARGEST + 1)
+            counts += np.bincount(cells.ravel(), minlength=counts.size).reshape(counts.shape)
     clusters, pair_contexts, index_frequencies = _index_laws(network.codebook.cpu(), grids)
-    return Tables(levels, to_frequencies(counts), clusters, pair_contexts, index_frequencies)
+    return Tables(levels, to_frequencies(both_signs(counts)), clusters, pair_contexts, index_frequencies)
 
 
 def _pays(
@@ -73,7 +70,9 @@ def _pays(
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """Symbols of all tokens at a step, and which of them are worth their bits."""
     steps = np.repeat(steps_of_rows(len(grid)), grid.shape[1]) + step
-    symbols, bits, gain = Quantizer(network.codebook, tables).price(grid.ravel(), difference.astype(np.float32), steps)
+    symbols, bits, gain = Quantizer(network.codebook, tables).price(
+        grid.ravel(), torch.from_numpy(difference).float(), steps
+    )
     return symbols, gain > PAYS * bits
 
 
@@ -93,15 +92,6 @@ def _levels(
     prior = 8.0
     scale = (total + prior * total.sum(axis=0) / weight.sum()) / (weight[:, None] + prior)
     return np.clip(np.rint(4 * np.log2(np.maximum(scale, 1e-6))) + LEVEL_ZERO, 0, 255).astype(np.uint8)
-
-
-def _laplace_law() -> NDArray[np.float64]:
-    """(CLASSES, 2·LARGEST + 2): mass of each dead-zone symbol under a Laplace law of each class's scale."""
-    scale = np.exp2((np.arange(CLASSES) - 16) / 4)[:, None]
-    edges = np.arange(LARGEST + 1) + 1 - DEAD_ZONE
-    beyond = np.exp(-edges / scale)  # P(|symbol| > k), k = 0 … LARGEST
-    one_side = (beyond[:, :-1] - beyond[:, 1:]) / 2
-    return np.concatenate([one_side[:, ::-1], 1 - beyond[:, :1], one_side, beyond[:, -1:]], axis=1) + 1e-9
 
 
 def _index_laws(

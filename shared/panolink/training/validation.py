@@ -41,7 +41,7 @@ def validate(
     results: dict[tuple[int, float], list[tuple[float, float]]] = {}
     histogram = torch.ones(codes)
     for panorama in panoramas:
-        pixels = torch.from_numpy(panorama).permute(2, 0, 1)[None].float().to(device)
+        pixels = torch.tensor(panorama).permute(2, 0, 1)[None].float().to(device)
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, dtype=torch.bfloat16):
             features = model.encoder(pixels)

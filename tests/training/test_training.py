@@ -1,0 +1,167 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from panolink.codec.autoencoder import PROFILES
+from panolink.codec.codec import Codec
+from panolink.errors import ImageError, ModelError
+from panolink.training.codebook import CodebookAverager, k_means, scale_classes
+from panolink.training.config import TrainingConfig
+from panolink.training.data import PanoramaCache, random_crop
+from panolink.training.export import export_model
+from panolink.training.laws import DEAD_ZONE
+from panolink.training.losses import PatchDiscriminator, smooth_bits
+from panolink.training.muon import orthogonalise
+from panolink.training.trainer import Trainer
+
+SAMPLES = Path(__file__).parent.parent.parent / "samples"
+QUICK = {"batch": 2, "crop": 64, "validation_images": 1, "warm_up": 1}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> PanoramaCache:
+    return PanoramaCache(SAMPLES, tmp_path_factory.mktemp("cache"), max_width=256)
+
+
+@pytest.fixture
+def small_profiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shipped profiles' shapes at a size that trains in a second."""
+    small = {"dim": 8, "codes": 16}
+    base = {"encoder_channels": (8, 8, 8), "encoder_blocks": (0, 0, 1), "decoder_channels": (8, 8, 8)}
+    monkeypatch.setitem(PROFILES, "base", replace(PROFILES["base"], **small, **base, decoder_blocks=(1, 0, 0)))
+    monkeypatch.setitem(PROFILES, "paper", replace(PROFILES["paper"], **small, encoder_channels=(4, 4, 4, 4)))
+
+
+@pytest.mark.parametrize("name", ["base", "paper"])
+def test_train_resume_export_and_use(name: str, cache: PanoramaCache, small_profiles, tmp_path: Path):
+    config = replace(TrainingConfig.load(name), steps=3, minutes=5.0, **QUICK)
+    config = replace(config, adversarial_from=0.5 if name == "paper" else 1.0)
+    trainer = Trainer(config, cache, tmp_path / "run")
+    result = trainer.run()
+    assert trainer.step == 3 and np.isfinite(result["vpsnr_at_0.1"])
+    again = Trainer(config, cache, tmp_path / "run")
+    assert again.step == 3
+    for name_, value in trainer.state().items():
+        torch.testing.assert_close(again.state()[name_], value)
+    again.run()
+    assert again.step == 6
+    records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records if "validation" in record] == [3, 6]
+
+    target = tmp_path / "weights.safetensors"
+    training, _ = cache.split()
+    export_model(tmp_path / "run" / "best.safetensors", PROFILES[name], cache, training, target, {"steps": 6})
+    codec = Codec.load(target, device="cpu")
+    image = cache.panorama(0)
+    assert codec.model.card == {"steps": 6}
+    assert codec.decode(codec.encode(image, tau=0.5)).shape == image.shape
+
+
+def test_training_lowers_the_distortion(cache: PanoramaCache, small_profiles, tmp_path: Path):
+    config = replace(TrainingConfig.load("base"), **QUICK)
+    trainer = Trainer(config, cache, tmp_path)
+    batch = next(iter(trainer.loader))
+    errors = []
+    for _ in range(60):
+        torch.manual_seed(3)  # the same steps and shares each time
+        errors.append(trainer.train_step(*batch, adversarial=False)["mse"])
+    assert np.mean(errors[-5:]) < 0.97 * errors[0]
+
+
+def test_split_keeps_sources_together(tmp_path: Path):
+    from PIL import Image
+
+    folder = tmp_path / "panoramas"
+    folder.mkdir()
+    rows = ["id,group"]
+    for number in range(40):
+        Image.new("RGB", (32, 16), (number, 0, 0)).save(folder / f"p{number:02}.png")
+        rows.append(f"p{number:02},site{number // 4}")
+    (tmp_path / "panoramas.csv").write_text("\n".join(rows))
+    cache = PanoramaCache(folder, tmp_path / "cache")
+    training, validation = cache.split(0.1)
+    assert sorted(training + validation) == list(range(40))
+    assert validation and not {i // 4 for i in training} & {i // 4 for i in validation}
+    assert (cache.panorama(7)[..., 0] == 7).all()
+
+
+def test_a_folder_without_panoramas(tmp_path: Path):
+    with pytest.raises(ImageError, match="no panoramas there"):
+        PanoramaCache(tmp_path, tmp_path / "cache")
+
+
+def test_crops_know_their_latitude(cache: PanoramaCache):
+    random = np.random.default_rng(0)
+    panorama = np.zeros((128, 256, 3), dtype=np.uint8)
+    panorama[...] = np.arange(128, dtype=np.uint8)[:, None, None]  # each row is its own number
+    weights = []
+    for _ in range(200):
+        crop = random_crop(panorama, 32, random, scales=(1.0, 1.0))
+        expected = np.pi * (0.5 - (crop.pixels[:, 0, 0].astype(float) + 0.5) / 128)
+        np.testing.assert_allclose(crop.latitude, expected, atol=0.01)
+        weights.append(crop.weight)
+    assert 0.7 < np.mean(weights) < 1.4
+
+
+def test_smooth_bits_are_the_mean_of_code_lengths():
+    """Averaged over ± 1/2 of uniform noise, the code lengths beyond the dead zone are the training's."""
+    averager = CodebookAverager(2, 2)
+    lengths = averager.code_lengths()
+    values = torch.linspace(-4, 4, 33)
+    noise = (torch.arange(2000) + 0.5) / 2000 - 0.5
+    for scale in (0.25, 0.5, 2.0):
+        classes = scale_classes(torch.tensor(scale))
+        magnitude = torch.floor(values[:, None].abs() + noise + 1 - DEAD_ZONE).clamp_min(0).long()
+        mean = lengths[classes, magnitude].mean(dim=1)
+        torch.testing.assert_close(smooth_bits(values, classes.expand(33), lengths), mean, rtol=0.02, atol=0.02)
+
+
+def test_code_lengths_follow_what_is_sent():
+    averager = CodebookAverager(2, 2, decay=0.5)
+    classes = torch.full((5000, 1), 20)
+    for _ in range(30):
+        averager.count_symbols(classes, (torch.arange(5000)[:, None] % 4 == 0).float())
+    lengths = averager.code_lengths()
+    assert lengths[20, 0] == pytest.approx(np.log2(4 / 3), abs=0.02)
+    assert lengths[20, 1] == pytest.approx(np.log2(4) + 1, abs=0.02)
+    assert (lengths[0] == 0).all()
+
+
+def test_codebook_moves_to_the_mean_and_dead_codes_revive():
+    torch.manual_seed(0)
+    centres = torch.tensor([[0.0, 10.0], [10.0, 0.0]])
+    tokens = centres.repeat(200, 1) + 0.1 * torch.randn(400, 2)
+    assert torch.cdist(k_means(tokens, 2), centres).min(dim=1).values.max() < 0.1
+    codebook = torch.tensor([[1.0, 9.0], [9.0, 1.0], [99.0, 99.0]])
+    averager = CodebookAverager(3, 2, decay=0.5)
+    for _ in range(20):
+        indices = torch.cdist(tokens, codebook).argmin(dim=1)
+        averager.update(tokens, indices, codebook, torch.ones(400))
+    torch.testing.assert_close(codebook[:2], centres, atol=0.1, rtol=0)
+    torch.testing.assert_close(averager.scales(torch.tensor([0]))[0], torch.full((2,), 0.08), atol=0.02, rtol=0)
+    assert averager.replace_dead(tokens, codebook) == 1
+    assert codebook[2].abs().max() < 20
+
+
+def test_orthogonalise_sets_singular_values_to_about_one():
+    torch.manual_seed(0)
+    for shape in ((8, 20), (20, 8)):
+        values = torch.linalg.svdvals(orthogonalise(torch.randn(*shape)))
+        assert 0.5 < values.min() and values.max() < 1.4
+
+
+def test_discriminator_judges_patches():
+    assert PatchDiscriminator(4)(torch.zeros(2, 3, 64, 64)).shape == (2, 1, 6, 6)
+
+
+def test_configuration_errors(tmp_path: Path):
+    with pytest.raises(ModelError, match="give base, paper or a .toml file"):
+        TrainingConfig.load("best")
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("learnin_rate = 1\n")
+    with pytest.raises(ModelError, match="unknown setting 'learnin_rate'; known are adversarial_from"):
+        TrainingConfig.load(wrong)
