@@ -26,7 +26,7 @@ def demo(
     folder: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the pictures go.")] = Path("out"),
     bpp: Bpp = None,
     tau: Tau = None,
-    model: Annotated[str | None, typer.Option(help="A shipped model, or a .safetensors file.  [default: base]")] = None,
+    model: Annotated[str | None, typer.Option(help="Shipped model, or a .safetensors file (base by default).")] = None,
     fading: Annotated[Fading, typer.Option(help="Kind of channel.")] = Fading.RAYLEIGH,
     snr: Annotated[float, typer.Option(help="Mean Es/N0 in dB.")] = 10.0,
     seed: Annotated[int | None, typer.Option(min=0, help="The same fading and noise every time.")] = None,
@@ -113,7 +113,7 @@ async def _send(
 def _caption(result: Result, delivery: Delivery) -> str:
     parts = [f"{delivery.bpp:.3f} bpp", f"{result.vpsnr_db:.1f} dB VPSNR", f"{result.vssim:.3f} VSSIM"]
     if delivery.segments.lost:
-        parts.append(f"{delivery.segments.lost} of {delivery.segments.sent} segments lost")
+        parts.append(f"{delivery.segments.lost}/{delivery.segments.sent} segments lost")
     return "   ".join(parts)
 
 

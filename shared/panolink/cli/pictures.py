@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-PANEL_WIDTH = 960
+PANEL_WIDTHS = (640, 960)
+"""Least, for the labels to fit, and largest."""
 SHEET_PANEL_WIDTH = 520
 MARGIN = 16
 BACKGROUND, INK, FAINT = (250, 250, 250), (25, 28, 36), (105, 110, 122)
@@ -36,7 +37,7 @@ class Shown:
 
 def side_by_side(shown: Shown) -> np.ndarray:
     """Sent, received and activation map in a row, with labels: uint8 (height, width, 3)."""
-    return np.asarray(_row(shown, min(PANEL_WIDTH, shown.sent.shape[1]), size=26))
+    return np.asarray(_row(shown, min(max(shown.sent.shape[1], PANEL_WIDTHS[0]), PANEL_WIDTHS[1]), size=24))
 
 
 def contact_sheet(pictures: Sequence[Shown], *, title: str) -> np.ndarray:
@@ -80,7 +81,9 @@ def _row(shown: Shown, width: int, *, size: int) -> Image.Image:
         row.paste(picture, (left, line))
         draw.text((left, line // 2), label, INK, font=_font(size), anchor="lm")
         if column == 1:
-            draw.text((left + width, line // 2), shown.caption, FAINT, font=_font(size), anchor="rm")
+            room = width - _font(size).getlength(label) - size
+            small = min(size, max(8, int(size * room / _font(size).getlength(shown.caption))))
+            draw.text((left + width, line // 2), shown.caption, FAINT, font=_font(small), anchor="rm")
         if column == 2:
             _scale(draw, row, left + width, line // 2, size)
     return row
@@ -92,7 +95,7 @@ def _scale(draw: ImageDraw.ImageDraw, row: Image.Image, right: int, middle: int,
     high, low = "badly", "codebook describes it well"
     draw.text((right, middle), high, FAINT, font=font, anchor="rm")
     right -= round(font.getlength(high)) + gap
-    bar = coloured(np.square(np.linspace(0, 16, 256))[None].astype(np.uint8))
+    bar = coloured(np.square(np.linspace(0, 255**0.5, 256))[None].astype(np.uint8))
     width, height = 7 * size, round(size * 0.7)
     row.paste(Image.fromarray(bar).resize((width, height)), (right - width, middle - height // 2))
     draw.text((right - width - gap, middle), low, FAINT, font=font, anchor="rm")

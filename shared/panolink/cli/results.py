@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from panolink.rpc.client import Delivery
-
-STAGES: Mapping[str, Sequence[str]] = {
-    "encode": ("encode",),
-    "quantise": ("quantize",),
-    "entropy": ("entropy_code", "entropy_decode"),
-    "FEC": ("fec_encode", "fec_decode"),
-    "channel": ("channel",),
-    "decode": ("decode",),
-    "total": ("total",),
-}
-"""Columns of the table, and the stages whose times each adds up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,62 +65,105 @@ def judge(number: str, source: str, delivery: Delivery, sent: np.ndarray) -> Res
     return Result(id=number, source=source, delivery=delivery, error=delivery.error, **quality)
 
 
-def print_table(results: Iterable[Result], *, title: str = "") -> None:
-    """A row per panorama; stage times in milliseconds; the means below where there are several."""
-    results = list(results)
-    # What is wider than the terminal would be cut; output to a file has no width.
+@dataclass(frozen=True)
+class Column:
+    """A column of the table: a number of each result, None where it is not known, and its format."""
+
+    number: Callable[[Result], float | None]
+    form: str
+
+    def one(self, result: Result) -> str:
+        value = self.number(result)
+        return "–" if value is None else format(value, self.form)
+
+    def mean(self, results: Sequence[Result]) -> str:
+        known = [value for value in map(self.number, results) if value is not None]
+        return format(sum(known) / len(known), self.form) if known else "–"
+
+
+class LostColumn(Column):
+    """Segments lost and sent; their sums below."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda result: None, "")
+
+    def one(self, result: Result) -> str:
+        return self.mean([result])
+
+    def mean(self, results: Sequence[Result]) -> str:
+        segments = [result.delivery.segments for result in results if result.delivery]
+        lost, sent = (sum(getattr(one, name) for one in segments) for name in ("lost", "sent"))
+        return f"{lost}/{sent}" if sent else "–"
+
+
+def _coded(name: str) -> Callable[[Result], float | None]:
+    return lambda result: getattr(result.delivery, name) if result.delivery and result.delivery.symbols else None
+
+
+def _milliseconds(*stages: str) -> Callable[[Result], float | None]:
+    """Time of some stages together."""
+
+    def total(result: Result) -> float | None:
+        seconds = result.delivery.seconds if result.delivery else {}
+        known = [seconds[stage] for stage in stages if stage in seconds]
+        return 1000 * sum(known) if known else None
+
+    return total
+
+
+QUALITY: Mapping[str, Column] = {
+    "bpp": Column(_coded("bpp"), ".4f"),
+    "symbols\n/pixel": Column(_coded("symbols_per_pixel"), ".4f"),
+    "VPSNR\ndB": Column(lambda result: result.vpsnr_db, ".2f"),
+    "VSSIM": Column(lambda result: result.vssim, ".4f"),
+    "segments\nlost": LostColumn(),
+}
+TIMES: Mapping[str, Column] = {
+    "encode\nms": Column(_milliseconds("encode"), ".0f"),
+    "quantise\nms": Column(_milliseconds("quantize"), ".0f"),
+    "entropy\ncode ms": Column(_milliseconds("entropy_code", "entropy_decode"), ".0f"),
+    "FEC\nms": Column(_milliseconds("fec_encode", "fec_decode"), ".0f"),
+    "channel\nms": Column(_milliseconds("channel"), ".0f"),
+    "decode\nms": Column(_milliseconds("decode"), ".0f"),
+    "total\nms": Column(_milliseconds("total"), ".0f"),
+}
+
+
+def print_table(results: Sequence[Result], *, title: str = "") -> None:
+    """A row per panorama, and the means below where there are several; two tables where one is too wide."""
     console = out if out.is_terminal else type(out)(width=140, highlight=False)
+    folder = _common_folder(results)
+    rows = [(result.source.removeprefix(folder), result) for result in results]
+    whole = _table(rows, {**QUALITY, **TIMES}, title)
+    if console.measure(whole, options=console.options.update(width=1000)).maximum <= console.width:
+        console.print(whole)
+    else:
+        console.print(_table(rows, QUALITY, title))
+        console.print(_table(rows, TIMES, ""))
+
+
+def _table(rows: Sequence[tuple[str, Result]], columns: Mapping[str, Column], title: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1), pad_edge=False)
     table.add_column("panorama", overflow="fold", min_width=8)
-    names = ("bpp", "symbols\n/pixel", "VPSNR\ndB", "VSSIM", "segments\nlost", *(f"{name}\nms" for name in STAGES))
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
-    for result in results:
-        table.add_row(Text(result.source), *_cells(result), style="" if result.delivered else "red")
-    delivered = [result for result in results if result.delivered]
+    for header in columns:
+        table.add_column(header, justify="right", no_wrap=True)
+    for name, result in rows:
+        cells = [column.one(result) for column in columns.values()]
+        table.add_row(Text(name), *cells, style="" if result.delivered else "red")
+    delivered = [result for _, result in rows if result.delivered]
     if len(delivered) > 1:
         table.add_section()
-        table.add_row(Text("mean"), *_mean_cells(delivered), style="bold")
-    console.print(table)
+        table.add_row("mean", *(column.mean(delivered) for column in columns.values()), style="bold")
+    return table
+
+
+def _common_folder(results: Sequence[Result]) -> str:
+    """The folder, with its slash, that all sources are in; empty where there is none."""
+    folders = {result.source.rpartition("/")[0] for result in results}
+    return f"{folders.pop()}/" if len(folders) == 1 and "" not in folders else ""
 
 
 def failure_line(result: Result) -> str:
     """Names the panorama and the reason."""
     reason = result.error or "not delivered"
     return reason if result.source in reason else f"{result.source}: {reason}"
-
-
-def _cells(result: Result) -> list[str]:
-    delivery = result.delivery
-    if delivery is None or not delivery.symbols:
-        return ["–"] * (5 + len(STAGES))
-    return [
-        f"{delivery.bpp:.4f}",
-        f"{delivery.symbols_per_pixel:.4f}",
-        "–" if result.vpsnr_db is None else f"{result.vpsnr_db:.2f}",
-        "–" if result.vssim is None else f"{result.vssim:.4f}",
-        f"{delivery.segments.lost}/{delivery.segments.sent}",
-        *(f"{1000 * _stage(delivery, stages):.0f}" for stages in STAGES.values()),
-    ]
-
-
-def _mean_cells(results: Sequence[Result]) -> list[str]:
-    deliveries = [result.delivery for result in results if result.delivery]
-    qualities = [r for r in results if r.vpsnr_db is not None and r.vssim is not None]
-
-    def mean(values: Iterable[float | None]) -> float:
-        numbers = [value for value in values if value is not None]
-        return sum(numbers) / len(numbers)
-
-    return [
-        f"{mean(d.bpp for d in deliveries):.4f}",
-        f"{mean(d.symbols_per_pixel for d in deliveries):.4f}",
-        f"{mean(r.vpsnr_db for r in qualities):.2f}" if qualities else "–",
-        f"{mean(r.vssim for r in qualities):.4f}" if qualities else "–",
-        f"{sum(d.segments.lost for d in deliveries)}/{sum(d.segments.sent for d in deliveries)}",
-        *(f"{1000 * mean(_stage(d, stages) for d in deliveries):.0f}" for stages in STAGES.values()),
-    ]
-
-
-def _stage(delivery: Delivery, stages: Sequence[str]) -> float:
-    return sum(delivery.seconds.get(stage, 0.0) for stage in stages)

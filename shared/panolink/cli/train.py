@@ -30,7 +30,9 @@ STARTING_WEIGHTS = "start.safetensors"
 def train(
     data: Annotated[Path, typer.Option(metavar="FOLDER", help="Panoramas to learn from.")],
     config: Annotated[str, typer.Option(help="base, paper, or a .toml file.")] = "base",
-    target: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="[default: runs/<config>]")] = Path(),
+    target: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Where the run goes (runs/<config> by default).")
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0.01, help="How long; as the configuration says if left out.")
     ] = None,
@@ -39,11 +41,14 @@ def train(
     start: Annotated[
         str,
         typer.Option(
-            "--start", "--resume-from", metavar="MODEL|WEIGHTS", help="Begin with a shipped model or a weights file."
+            "--start",
+            "--resume-from",
+            metavar="MODEL|WEIGHTS",
+            help="A shipped model or weights to begin with (under torchrun: --resume-from).",
         ),
     ] = "",
     cache: Annotated[
-        Path | None, typer.Option(help="Decoded panoramas are kept there.  [default: OUT/../cache]")
+        Path | None, typer.Option(help="Decoded panoramas are kept there (OUT/../cache by default).")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -53,8 +58,7 @@ def train(
 
     Several processes: [bold]torchrun --nproc-per-node 2 -m panolink.cli train --data panoramas/[/bold]
 
-    Writes into the folder: checkpoint.safetensors, metrics.jsonl, TensorBoard events, and in the end
-    weights.safetensors (the model: `panolink encode --model runs/base/weights.safetensors`) and metrics.json.
+    The folder gets weights.safetensors, a model to encode with, and metrics.json; meanwhile a checkpoint and logs.
     """
     from panolink.training.config import TrainingConfig
 
@@ -63,23 +67,28 @@ def train(
     settings = replace(settings, **{name: value for name, value in given.items() if value is not None})
     if not data.is_dir():
         raise ImageError(f"{data}: no such folder")
-    folder = target if target != Path() else Path("runs") / Path(config).stem
-    with _processes() as (rank, together):
-        summary = _train(settings, data, folder, cache or folder.parent / "cache", start, rank, together)
+    folder = target or Path("runs") / Path(config).stem
+    with _processes() as (rank, of_first):
+        folder.mkdir(parents=True, exist_ok=True)
+        cache = cache or folder.parent / "cache"
+        beginning = of_first(_prepare(settings, data, cache, folder, start) if rank == 0 else None)
+        summary = _train(settings, data, cache, folder, beginning, rank)
     if rank == 0 and json:
         print_json(summary)
     elif rank == 0:
         figure = f"{summary['validation']['vpsnr_at_0.1']:.2f} dB VPSNR at 0.1 bpp"
-        out.print(
-            f"{summary['model']}: {summary['steps']} steps, {summary['minutes']:.1f} minutes, {figure}", markup=False
-        )
+        effort = f"{summary['steps']} steps, {summary['minutes']:.1f} minutes"
+        out.print(f"{summary['model']}: {effort}, {figure}", markup=False, soft_wrap=True)
 
 
 @contextmanager
-def _processes() -> Iterator[tuple[int, Callable[[], object]]]:
-    """This process's rank and a function that waits for the others; joins them where `torchrun` started several."""
+def _processes() -> Iterator[tuple[int, Callable[[Any], Any]]]:
+    """This process's rank, and a function that gives the first process's value to all, once it is there.
+
+    Joins the others where `torchrun` started several.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield 0, lambda: None
+        yield 0, lambda value: value
         return
     import torch
     import torch.distributed as dist
@@ -88,33 +97,36 @@ def _processes() -> Iterator[tuple[int, Callable[[], object]]]:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     # The others wait while the first decodes pictures or validates.
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=timedelta(hours=2))
+
+    def of_first(value: Any) -> Any:
+        values = [value]
+        dist.broadcast_object_list(values)
+        return values[0]
+
     try:
-        yield dist.get_rank(), dist.barrier
+        yield dist.get_rank(), of_first
     finally:
         dist.destroy_process_group()
 
 
+def _prepare(config: TrainingConfig, data: Path, cache: Path, folder: Path, start: str) -> Path | None:
+    """What one process does for all: decode the panoramas, and find the weights to begin with."""
+    from panolink.training.data import PanoramaCache
+
+    panoramas = PanoramaCache(data, cache)
+    if not all(panoramas.split()):
+        raise ImageError(f"{data}: {len(panoramas)} panoramas are too few to train and to validate on")
+    return _beginning(start, config, folder)
+
+
 def _train(
-    config: TrainingConfig,
-    data: Path,
-    folder: Path,
-    cache: Path,
-    start: str,
-    rank: int,
-    together: Callable[[], object],
+    config: TrainingConfig, data: Path, cache: Path, folder: Path, beginning: Path | None, rank: int
 ) -> dict[str, Any]:
     """Train and, in the first process, export; what the run came to."""
     from panolink.training.data import PanoramaCache
     from panolink.training.trainer import Trainer
 
-    folder.mkdir(parents=True, exist_ok=True)
-    if rank == 0:
-        PanoramaCache(data, cache)  # decodes the folder; the others only map what is there
-    beginning = _beginning(start, config, folder) if rank == 0 else None  # the trainer gives it to the others
-    together()
     panoramas = PanoramaCache(data, cache)
-    if len(panoramas.split()[1]) == 0:
-        raise ImageError(f"{data}: {len(panoramas)} panoramas are too few to train and to validate on")
     trainer = Trainer(config, panoramas, folder, start=beginning)
     if rank:
         trainer.run()

@@ -29,8 +29,8 @@ def up(
         str | None, typer.Option(help="Models to hold, with commas in between: names, or .safetensors files.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = None,
-    fading: Annotated[Fading | None, typer.Option(help="Kind of channel to begin with.  [default: rayleigh]")] = None,
-    snr: Annotated[float | None, typer.Option(help="Mean Es/N0 in dB to begin with.  [default: 10]")] = None,
+    fading: Annotated[Fading | None, typer.Option(help="Kind of channel to begin with (rayleigh by default).")] = None,
+    snr: Annotated[float | None, typer.Option(help="Mean Es/N0 in dB to begin with (10 by default).")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Every stream meets the same fading and noise.")] = None,
     json: Json = False,
 ) -> None:

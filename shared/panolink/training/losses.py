@@ -84,8 +84,9 @@ def code_batch(
         cost = costs.sum(dim=1)
         gain = (symbols * (2 * value - symbols)).sum(dim=1)
         worth = gain / cost.clamp_min(1e-3)
-        magnitude = symbols.abs().permute(0, 2, 3, 1)[worth > PAYS]
-        averager.count_symbols(classes.permute(0, 2, 3, 1)[worth > PAYS], magnitude)
+        if model.training:  # validation, which one process does alone, only looks
+            magnitude = symbols.abs().permute(0, 2, 3, 1)[worth > PAYS]
+            averager.count_symbols(classes.permute(0, 2, 3, 1)[worth > PAYS], magnitude)
     bits = smooth_bits(value, classes, lengths).sum(dim=1)
     with torch.no_grad():
         if ranking == "paper":

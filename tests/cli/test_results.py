@@ -1,0 +1,58 @@
+import pytest
+from rich.console import Console
+
+from panolink.cli import results
+from panolink.cli.common import file_stem
+from panolink.cli.results import Result, failure_line, print_table
+from panolink.rpc.deliveries import Delivery, Segments
+
+DELIVERY = Delivery(
+    id="1",
+    source="samples/city.webp",
+    delivered=True,
+    bpp=0.0993,
+    symbols=9,
+    symbols_per_pixel=0.12,
+    segments=Segments(20, 1),
+    seconds={"encode": 0.1, "fec_encode": 0.004, "fec_decode": 0.006, "total": 0.5},
+)
+RESULTS = [
+    Result(id="1", source="samples/city.webp", delivery=DELIVERY, vpsnr_db=29, vssim=0.84),
+    Result(id="2", source="samples/bad.webp", error="not an image"),
+    Result(id="3", source="samples/studio.webp", delivery=DELIVERY, vpsnr_db=31, vssim=0.86),
+]
+
+
+@pytest.mark.parametrize(("width", "tables"), [(200, 1), (80, 2)])
+def test_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, width: int, tables: int):
+    console = Console(width=width, force_terminal=True, color_system=None, record=True, quiet=False)
+    monkeypatch.setattr(results, "out", console)
+    print_table(RESULTS, title="Rayleigh")
+    text = console.export_text()
+    assert text.count("city.webp") == tables and "samples/" not in text
+    assert "…" not in text and max(map(len, text.splitlines())) <= width
+    mean = [line.split() for line in text.splitlines() if line.strip().startswith("mean")]
+    assert mean[0][:6] == ["mean", "0.0993", "0.1200", "30.00", "0.8500", "2/40"]
+    assert mean[-1][-1] == "500" and "10" in mean[-1]
+
+
+def test_what_is_not_known_is_null():
+    told = RESULTS[1].as_dict()
+    assert told["delivered"] is False and told["bpp"] is None and told["segments"] == {"sent": 0, "lost": 0}
+    assert failure_line(RESULTS[1]) == "samples/bad.webp: not an image"
+
+
+@pytest.mark.parametrize(
+    ("source", "stem"),
+    [
+        ("samples/city.webp", "city"),
+        ("clip.mp4#0001", "clip_0001"),
+        ("../../etc/passwd", "passwd"),
+        ("..", "panorama"),
+        ("", "panorama"),
+        ("a b/ç d?.png", "ç_d_"),
+        ("x" * 300, "x" * 100),
+    ],
+)
+def test_file_names_lead_nowhere_else(source: str, stem: str):
+    assert file_stem(source) == stem

@@ -1,0 +1,62 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import Result
+
+from tests.cli.helpers import objects, one_line
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def data(panorama: np.ndarray, tmp_path: Path) -> Path:
+    """Four tiny panoramas, turned about the vertical axis."""
+    folder = tmp_path / "panoramas"
+    folder.mkdir()
+    for number in range(4):
+        turned = np.roll(panorama, 64 * number, axis=1)
+        Image.fromarray(turned).resize((128, 64)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text('profile = "base"\nbatch = 2\ncrop = 64\nvalidation_images = 1\n')
+    return path
+
+
+@pytest.mark.slow
+def test_train_stop_and_go_on(panolink: Run, data: Path, tiny: Path, small: Path, tmp_path: Path):
+    run = tmp_path / "runs" / "tiny"
+    command = ("train", "--data", data, "--config", tiny, "--out", run, "--steps", "1", "--json")
+    result = panolink(*command, "--start", "base")
+    assert result.exit_code == 0, result.output
+    (told,) = objects(result.stdout)
+    assert told["steps"] == 1 and told["validation"]["vpsnr_at_0.1"] > 15
+    assert json.loads((run / "metrics.json").read_text())["steps"] == 1
+    assert (run / "metrics.jsonl").exists() and list(run.glob("events.out.tfevents.*"))
+
+    result = panolink(*command)
+    assert objects(result.stdout)[0]["steps"] == 2
+
+    model = run / "weights.safetensors"
+    result = panolink("encode", small, tmp_path / "a.plk", "--model", model, "--tau", "0", "--json")
+    assert objects(result.stdout)[0]["model"] == "weights"
+    assert panolink("decode", tmp_path / "a.plk", tmp_path / "a.png", "--model", model).exit_code == 0
+
+
+def test_what_cannot_be_trained(panolink: Run, data: Path, tiny: Path, tmp_path: Path):
+    common = ("train", "--out", tmp_path / "run", "--data")
+    assert "no such folder" in one_line(panolink(*common, tmp_path / "absent"))
+    (tmp_path / "empty").mkdir()
+    assert "no panoramas there" in one_line(panolink(*common, tmp_path / "empty"))
+    assert "'nope'" in one_line(panolink(*common, data, "--config", "nope"))
+    assert "unknown model 'nope'" in one_line(panolink(*common, data, "--start", "nope"))
+    assert "profile 'base'" in one_line(panolink(*common, data, "--config", "paper", "--start", "base"))
+    line = one_line(panolink(*common, data, "--start", tmp_path / "absent.safetensors"))
+    assert "absent.safetensors" in line
