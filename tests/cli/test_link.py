@@ -129,7 +129,7 @@ def test_up_says_which_port_is_in_use(panolink: Run):
     assert "--transmitter-port" in line and "--channel-port" in line
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_up_stops_in_order(number: signal.Signals):
     with running() as (up, places):
         up.send_signal(number)

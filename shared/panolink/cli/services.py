@@ -22,13 +22,16 @@ NAMES = ("transmitter", "channel", "receiver")
 STOP_SECONDS = 40.0
 """A service drains for up to 25 s; one that takes longer than this is killed."""
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What asks us to stop: Ctrl-C, kill, a terminal that closes."""
+
 MAX_LINE = 1 << 20
 
 Result = TypeVar("Result")
 
 
 class SignalledError(Exception):
-    """SIGINT or SIGTERM has come."""
+    """One of `SIGNALS` has come."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +117,7 @@ class Services:
 
     async def __aenter__(self) -> Services:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             loop.add_signal_handler(number, self._signalled)
         try:
             for name in NAMES:
@@ -126,7 +129,7 @@ class Services:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             asyncio.get_running_loop().remove_signal_handler(number)
 
     async def ready(self) -> dict[str, dict[str, Any]]:
@@ -138,7 +141,7 @@ class Services:
 
         Raises:
             LinkError: a service has ended by itself; names it and its exit code.
-            SignalledError: SIGINT or SIGTERM has come.
+            SignalledError: one of `SIGNALS` has come.
         """
         wanted = asyncio.ensure_future(work)
         told = asyncio.ensure_future(self._told.wait())
