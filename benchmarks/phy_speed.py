@@ -64,9 +64,7 @@ def decoding_speed(scheme: Scheme, blocks: int = 40) -> dict[str, float]:
 
     def decode_all(snr_db: float) -> tuple[bool, float]:
         heard = Channel(Conditions("awgn", snr_db, seed=0)).apply(symbols)
-        llrs = demap(heard.symbols, np.ones_like(heard.symbols), heard.noise_variance, modulation).reshape(
-            -1, n
-        )
+        llrs = demap(heard.symbols, np.ones_like(heard.symbols), heard.noise_variance, modulation).reshape(-1, n)
         used, seconds = timed(lambda: [decoder.decode_block(code, llr)[1] for llr in llrs], 1)
         return min(used) >= 0, blocks * k / seconds / 1e6
 
@@ -79,9 +77,7 @@ def decoding_speed(scheme: Scheme, blocks: int = 40) -> dict[str, float]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--snr", type=float, default=10.0, help="Es/N0 in dB of the Rayleigh channel")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", action="store_true")

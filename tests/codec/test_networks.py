@@ -63,7 +63,7 @@ def test_nearest_code_is_the_nearest():
 
 
 def test_unknown_family():
-    with pytest.raises(ModelError, match="'cubist'.*known: base, paper"):
+    with pytest.raises(ModelError, match=r"'cubist'.*known: base, paper"):
         Autoencoder(Profile("x", "cubist", 4))
 
 

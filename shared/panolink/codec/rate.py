@@ -146,7 +146,7 @@ class Quantizer:
     def choose_step(
         self,
         indices: NDArray[np.int64],
-        difference: NDArray[np.float32],
+        difference: Tensor,
         row_steps: NDArray[np.int64],
         room: float,
     ) -> int:

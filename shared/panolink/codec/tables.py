@@ -57,7 +57,7 @@ class Tables:
         return np.clip(self.levels[indices].astype(np.int64) - shift[:, None], 0, CLASSES - 1)
 
     def code_lengths(self) -> NDArray[np.float32]:
-        """(CLASSES, LARGEST + 2): ideal bits by magnitude, with the sign's; the last is of an escape and 16 raw bits."""
+        """(CLASSES, LARGEST + 2): ideal bits by magnitude, sign included; the last is of an escape and 16 raw bits."""
         bits = -np.log2(self.symbol_frequencies / TOTAL)
         positive = np.concatenate([bits[:, LARGEST : 2 * LARGEST + 1], bits[:, -1:] + 16], axis=1)
         positive[0] = 0

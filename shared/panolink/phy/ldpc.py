@@ -156,9 +156,7 @@ def _add_rotated(target: np.ndarray, source: np.ndarray, shift: int) -> None:
 
 
 @kernel
-def _encode(
-    word: np.ndarray, first: np.ndarray, columns: np.ndarray, shifts: np.ndarray, info: int, rows: int
-) -> None:
+def _encode(word: np.ndarray, first: np.ndarray, columns: np.ndarray, shifts: np.ndarray, info: int, rows: int) -> None:
     """Fill in the parities of `word`, uint8 (width, z), whose information columns are set and the rest 0.
 
     The first parity column stands in three of the four core rows, twice with the same shift; the other core

@@ -55,9 +55,7 @@ def map_bits(bits: np.ndarray, modulation: Modulation) -> np.ndarray:
 
 
 @kernel
-def _demap(
-    symbols: np.ndarray, gains: np.ndarray, noise_variance: float, levels: np.ndarray, llr: np.ndarray
-) -> None:
+def _demap(symbols: np.ndarray, gains: np.ndarray, noise_variance: float, levels: np.ndarray, llr: np.ndarray) -> None:
     count = levels.size
     bits = 0
     while 1 << bits < count:
@@ -91,9 +89,7 @@ def _demap(
                 llr[2 * (j * bits + b) + d] = min(max(log(zero / one), -LLR_MAX), LLR_MAX)
 
 
-def demap(
-    symbols: np.ndarray, gains: np.ndarray, noise_variance: float, modulation: Modulation
-) -> np.ndarray:
+def demap(symbols: np.ndarray, gains: np.ndarray, noise_variance: float, modulation: Modulation) -> np.ndarray:
     """Exact bit-wise LLRs of y = h·x + n with known h: coherent equalisation and demapping in one step.
 
     Parameters

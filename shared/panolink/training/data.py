@@ -137,7 +137,7 @@ class CropStream(torch.utils.data.IterableDataset):
         size: int,
         batch: int,
         scales: tuple[float, float] = (0.6, 1.0),
-        seed: int = 0,
+        seed: tuple[int, ...] = (0,),
     ) -> None:
         self.cache, self.indices, self.size, self.batch, self.scales, self.seed = (
             cache,
@@ -150,7 +150,7 @@ class CropStream(torch.utils.data.IterableDataset):
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         worker = torch.utils.data.get_worker_info()
-        random = np.random.default_rng([self.seed, worker.id if worker else 0])
+        random = np.random.default_rng([*self.seed, worker.id if worker else 0])
         while True:
             crops = [
                 random_crop(

@@ -73,7 +73,7 @@ class Trainer:
             size=config.crop,
             batch=config.batch,
             scales=config.scales,
-            seed=config.seed + self.rank,
+            seed=(config.seed, self.rank),
         )
         self.loader = torch.utils.data.DataLoader(
             stream, batch_size=None, num_workers=1, prefetch_factor=4, worker_init_fn=ignore_terminate
@@ -90,6 +90,8 @@ class Trainer:
         if self.checkpoint.exists():
             saved = load_file(self.checkpoint)
             self.averaged = {name: saved[f"averaged.{name}"].to(self.device) for name in self.averaged}
+        stream.seed += (self.step,)  # a run that goes on sees new crops
+        torch.manual_seed(config.seed + self.step)
         if dist.is_initialized():  # each process began on crops of its own
             for value in (*self.state().values(), *self.discriminator.state_dict().values()):
                 dist.broadcast(value, 0)
