@@ -32,6 +32,7 @@ def test_golden_packet_decodes_to_the_same_symbols(name: str, panorama: np.ndarr
     packet_file, digest_file = GOLDEN / f"{name}.plk", GOLDEN / f"{name}.json"
     codec = Codec.load(name, device="cpu")
     if WRITE:
+        GOLDEN.mkdir(exist_ok=True)
         tokens = codec.unpack(codec.encode(panorama, bpp=0.4))
         packet_file.write_bytes(codec.pack(tokens).to_bytes())
         digest_file.write_text(
