@@ -18,6 +18,11 @@ from panolink.training.codebook import CodebookAverager, scale_classes
 from panolink.training.laws import DEAD_ZONE
 
 
+BITS_PRICE = 0.134
+"""λ/Δ² of a uniformly quantised coefficient, in squared steps per bit: the value of H.264 and HEVC
+(λ = 0.85·2^((QP−12)/3), Δ = 2^((QP−4)/6))"""
+
+
 def smooth_bits(value: Tensor, classes: Tensor, lengths: Tensor) -> Tensor:
     """Code lengths made continuous in the value: averaged over uniform noise of ± 1/2; same shape as ``value``.
 

@@ -20,12 +20,12 @@ from torch import Tensor
 
 from panolink.codec.autoencoder import PROFILES, Autoencoder, nearest_code
 from panolink.codec.networks import PIXEL_STEP, BaseDecoder, BaseEncoder, start_as_transform
-from panolink.codec.rate import PAYS
 from panolink.sphere.padding import set_wrap
 from panolink.training.codebook import CodebookAverager, as_tokens, k_means, principal_components
 from panolink.training.config import TrainingConfig
 from panolink.training.data import CropStream, PanoramaCache
 from panolink.training.losses import (
+    BITS_PRICE,
     PatchDiscriminator,
     code_batch,
     discriminator_loss,
@@ -161,7 +161,7 @@ class Trainer:
 
         distortion = sphere_distortion(pixels, image, latitude, kind=config.distortion)
         bpp = coded.bits.sum(dim=(1, 2)) / pixels[0, 0].numel()
-        price = PAYS * PIXEL_STEP**2 / 3 * torch.exp2(step / 2)
+        price = BITS_PRICE * PIXEL_STEP**2 / 3 * torch.exp2(step / 2)
         unit = PIXEL_STEP**2 / (3 * self.model.profile.factor**2)
         commitment = (features - coded.codes).square().sum(dim=1).mean(dim=(1, 2)) * unit
         cost = distortion + price * bpp + config.commitment * commitment
