@@ -17,7 +17,6 @@ from panolink.codec.tokens import steps_at
 from panolink.training.codebook import CodebookAverager, scale_classes
 from panolink.training.laws import DEAD_ZONE
 
-
 BITS_PRICE = 0.134
 """λ/Δ² of a uniformly quantised coefficient, in squared steps per bit: the value of H.264 and HEVC
 (λ = 0.85·2^((QP−12)/3), Δ = 2^((QP−4)/6))"""
