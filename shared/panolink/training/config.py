@@ -30,6 +30,8 @@ class TrainingConfig:
     """"mse", or "l1" as in the paper"""
     commitment: float = 0.05
     """weight of ‖F − Q‖² (in pixel units) against the distortion"""
+    bits_weight: float = 1.0
+    """price of the features' bits against the distortion, relative to a uniform quantiser's; 0: bits are free"""
     steps_range: tuple[int, int] = (0, 16)
     """quantisation steps drawn in training, quarter octaves"""
     lost_share: float = 0.15

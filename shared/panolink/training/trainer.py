@@ -161,7 +161,7 @@ class Trainer:
 
         distortion = sphere_distortion(pixels, image, latitude, kind=config.distortion)
         bpp = coded.bits.sum(dim=(1, 2)) / pixels[0, 0].numel()
-        price = BITS_PRICE * PIXEL_STEP**2 / 3 * torch.exp2(step / 2)
+        price = config.bits_weight * BITS_PRICE * PIXEL_STEP**2 / 3 * torch.exp2(step / 2)
         unit = PIXEL_STEP**2 / (3 * self.model.profile.factor**2)
         commitment = (features - coded.codes).square().sum(dim=1).mean(dim=(1, 2)) * unit
         cost = distortion + price * bpp + config.commitment * commitment
