@@ -11,11 +11,10 @@ from typing import Any
 import grpc.aio
 
 from panolink.phy import Channel, Conditions
-from panolink.rpc.bursts import Burst, Receipt, burst_messages, failed_receipt, receipts
+from panolink.rpc.bursts import Burst, Receipt
 from panolink.rpc.conditions import conditions_from_wire, whole_conditions_to_wire
 from panolink.rpc.connection import open_channel
-from panolink.rpc.conversation import Conversation
-from panolink.rpc.link import LinkEndpoint
+from panolink.rpc.link import LinkEndpoint, link_conversation
 from panolink.rpc.metrics import ServiceMetrics
 from panolink.rpc.server import Server
 from panolink.v1 import channel_pb2, channel_pb2_grpc, link_pb2, link_pb2_grpc, node_pb2
@@ -65,15 +64,12 @@ class Passage:
         self._air = air
         self._metrics = metrics
         self._channel = Channel(air.conditions)
-        stub: Any = link_pb2_grpc.LinkStub(next_hop)
-        self._conversation: Conversation[Burst, Receipt] = Conversation(
-            open_call=stub.Carry,
-            messages=burst_messages,
-            answers=lambda messages: receipts(messages, settings.limits),
-            failed=failed_receipt,
-            peer=f"next hop {settings.target}",
+        self._conversation = link_conversation(
+            next_hop,
+            target=settings.target,
             timeout=settings.receipt_timeout_seconds,
-            on_break=metrics.link_breaks.inc,
+            limits=settings.limits,
+            metrics=metrics,
         )
 
     def check(self, header: link_pb2.BurstHeader) -> None:

@@ -16,18 +16,18 @@ import grpc.aio
 
 from panolink import phy
 from panolink.errors import PanolinkError
-from panolink.rpc.bursts import Burst, Receipt, burst_messages, check_names, failed_receipt, receipts
+from panolink.rpc.bursts import Burst, Receipt, check_names
 from panolink.rpc.chunking import Frame, chunks
 from panolink.rpc.connection import open_channel
-from panolink.rpc.conversation import Conversation
 from panolink.rpc.exchange import answer_each
 from panolink.rpc.limits import Streams, check_limit
+from panolink.rpc.link import link_conversation
 from panolink.rpc.metrics import SECONDS, ServiceMetrics
 from panolink.rpc.models import Models
 from panolink.rpc.segments import LAYER_NAMES
 from panolink.rpc.server import Server
 from panolink.rpc.status import code_named, failure_of
-from panolink.v1 import link_pb2, link_pb2_grpc, node_pb2, transmitter_pb2, transmitter_pb2_grpc
+from panolink.v1 import link_pb2, node_pb2, transmitter_pb2, transmitter_pb2_grpc
 from services.transmitter.pipeline import Pipeline, Prepared
 from services.transmitter.settings import TransmitterSettings
 
@@ -164,15 +164,12 @@ class Sending:
         self._numbers = itertools.count(1)
         self._turn = _turn()
         self._turn.set_result(None)
-        stub: Any = link_pb2_grpc.LinkStub(next_hop)
-        self._conversation: Conversation[Burst, Receipt] = Conversation(
-            open_call=stub.Carry,
-            messages=burst_messages,
-            answers=lambda messages: receipts(messages, settings.limits),
-            failed=failed_receipt,
-            peer=f"next hop {settings.target}",
+        self._conversation = link_conversation(
+            next_hop,
+            target=settings.target,
             timeout=settings.receipt_timeout_seconds,
-            on_break=metrics.link_breaks.inc,
+            limits=settings.limits,
+            metrics=metrics,
         )
 
     async def accept(self, frame: Frame) -> Awaitable[Outcome]:

@@ -79,7 +79,7 @@ class Quantizer:
     def __init__(self, codebook: Tensor, tables: Tables) -> None:
         self.codebook, self.tables = codebook, tables
         self.coder = SliceCoder(tables)
-        self._lengths = torch.from_numpy(tables.code_lengths())
+        self.lengths = torch.from_numpy(tables.code_lengths())
 
     def __call__(self, features: Tensor, *, size: tuple[int, int], budget: Budget, ranking: Ranking) -> Tokens:
         """Features (1, dim, rows, cols) of a panorama of ``size`` (height, width) → tokens.
@@ -139,7 +139,7 @@ class Quantizer:
         """Symbols (n, dim), bits (n,) and drop of squared error in squared steps (n,) of tokens at their steps (n,)."""
         value = difference * torch.exp2(torch.from_numpy(steps) / -4).float()[:, None]
         classes = torch.from_numpy(self.tables.classes(indices, steps))
-        symbols, bits = choose_symbols(value, classes, self._lengths)
+        symbols, bits = choose_symbols(value, classes, self.lengths)
         gain = (symbols * (2 * value - symbols)).sum(dim=1)
         return symbols.int().numpy(), bits.sum(dim=1).numpy(), gain.numpy()
 

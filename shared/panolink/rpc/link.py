@@ -1,4 +1,4 @@
-"""The serving side of `Link.Carry`, for whatever stands at the end of a hop."""
+"""Both sides of `Link.Carry`: serving it at the end of a hop, and speaking it to the next one."""
 
 from __future__ import annotations
 
@@ -7,15 +7,44 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Protocol
 
+import grpc.aio
+
 from panolink.errors import PanolinkError
-from panolink.rpc.bursts import Burst, Receipt, admit_burst, burst_of, receipt_messages
+from panolink.rpc.bursts import (
+    Burst,
+    Receipt,
+    admit_burst,
+    burst_messages,
+    burst_of,
+    failed_receipt,
+    receipt_messages,
+    receipts,
+)
 from panolink.rpc.chunking import Frame
+from panolink.rpc.conversation import Conversation
 from panolink.rpc.exchange import answer_each
 from panolink.rpc.limits import Limits, Streams
+from panolink.rpc.metrics import ServiceMetrics
 from panolink.rpc.status import failure_of
 from panolink.v1 import link_pb2, link_pb2_grpc
 
 log = logging.getLogger(__name__)
+
+
+def link_conversation(
+    next_hop: grpc.aio.Channel, *, target: str, timeout: float, limits: Limits, metrics: ServiceMetrics
+) -> Conversation[Burst, Receipt]:
+    """A stream of bursts to the next hop, and their receipts; `target` names it in failures, `timeout` in seconds."""
+    stub: Any = link_pb2_grpc.LinkStub(next_hop)
+    return Conversation(
+        open_call=stub.Carry,
+        messages=burst_messages,
+        answers=lambda messages: receipts(messages, limits),
+        failed=failed_receipt,
+        peer=f"next hop {target}",
+        timeout=timeout,
+        on_break=metrics.link_breaks.inc,
+    )
 
 
 class BurstHandler(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import Annotated, Any, Literal, TypeVar
@@ -85,6 +86,23 @@ class ServiceSettings(BaseSettings):
             image_pixels=self.max_image_pixels,
             symbols=self.max_burst_symbols,
         )
+
+
+class NetworkSettings(ServiceSettings):
+    """Settings of the services that run a model's networks."""
+
+    models: Names = ("base",)
+    """Models to hold, the first is the default: names of shipped ones or paths of .safetensors files, with commas."""
+    device: str = "auto"
+    """Where they run: `auto`, `cpu`, `cuda`, `cuda:1` …"""
+    workers: Annotated[int, Field(ge=1, le=256)] = os.cpu_count() or 1
+    """Threads for everything but the networks."""
+    max_batch: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Panoramas that run through the network together; unset: 8 on a GPU, 1 on a CPU, which gains nothing by more."""
+    batch_wait_seconds: Annotated[float, Field(ge=0, le=10)] = 0.005
+    """How long the first of a batch waits for others."""
+    queue_size: Annotated[int, Field(ge=1, le=10_000)] = 16
+    """Panoramas that wait for the network over all streams; one more waits, and its sender with it."""
 
 
 Settings = TypeVar("Settings", bound=ServiceSettings)

@@ -38,12 +38,10 @@ def smooth_bits(value: Tensor, classes: Tensor, lengths: Tensor) -> Tensor:
 
 @dataclass
 class Coded:
-    """A batch as the link would carry it. Shapes: features (batch, dim, rows, cols), the rest (batch, rows, cols)."""
+    """A batch as the link would carry it: ``received`` and ``codes`` (batch, dim, rows, cols), the rest without dim."""
 
-    features: Tensor
-    """the encoder's, with gradient"""
     received: Tensor
-    """what the decoder gets; its gradient goes straight through to ``features``"""
+    """what the decoder gets; its gradient goes straight through to the encoder's features"""
     guidance: Tensor
     indices: Tensor
     bits: Tensor
@@ -108,7 +106,6 @@ def code_batch(
         hard = conceal(hard, lost, wrap=wrap)
     received = features + (hard - features).detach()
     return Coded(
-        features=features,
         received=received,
         guidance=guidance_planes(kept, token_step, lost),
         indices=indices,

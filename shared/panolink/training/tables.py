@@ -48,15 +48,15 @@ def fit_tables(network: Autoencoder, panoramas: Iterable[NDArray[np.uint8]], *, 
         pair_contexts=np.ones((1, 1), dtype=np.uint8),
         index_frequencies=to_frequencies(np.ones((2, network.profile.codes))),
     )
-    pays = [
-        _pays(network, uniform, grid, difference, 8)[1] for grid, difference in zip(grids, differences, strict=True)
-    ]
+    quantizer = Quantizer(network.codebook, uniform)
+    pays = [_pays(quantizer, grid, difference, 8)[1] for grid, difference in zip(grids, differences, strict=True)]
     levels = _levels(network.profile.codes, grids, differences, pays)
     scaled = Tables(**{**uniform.to_arrays(), "levels": levels})
+    quantizer = Quantizer(network.codebook, scaled)
     counts = laplace_law() * 50
     for grid, difference in zip(grids, differences, strict=True):
         for step in STEPS:
-            symbols, keep = _pays(network, scaled, grid, difference, step)
+            symbols, keep = _pays(quantizer, grid, difference, step)
             steps = np.repeat(steps_of_rows(len(grid)), grid.shape[1])[keep] + step
             cells = scaled.classes(grid.ravel()[keep], steps) * counts.shape[1]
             cells += np.minimum(np.abs(symbols[keep]), LARGEST + 1)
@@ -66,13 +66,11 @@ def fit_tables(network: Autoencoder, panoramas: Iterable[NDArray[np.uint8]], *, 
 
 
 def _pays(
-    network: Autoencoder, tables: Tables, grid: NDArray[np.int64], difference: NDArray[np.float16], step: int
+    quantizer: Quantizer, grid: NDArray[np.int64], difference: NDArray[np.float16], step: int
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """Symbols of all tokens at a step, and which of them are worth their bits."""
     steps = np.repeat(steps_of_rows(len(grid)), grid.shape[1]) + step
-    symbols, bits, gain = Quantizer(network.codebook, tables).price(
-        grid.ravel(), torch.from_numpy(difference).float(), steps
-    )
+    symbols, bits, gain = quantizer.price(grid.ravel(), torch.from_numpy(difference).float(), steps)
     return symbols, gain > PAYS * bits
 
 

@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -80,16 +81,15 @@ class Trainer:
         )
         chosen = validation[:: max(1, len(validation) // config.validation_images)][: config.validation_images]
         self.validation = [shrink(cache.panorama(i), 1024) for i in chosen]
+        self.averaged: dict[str, Tensor] = {}
         if self.checkpoint.exists():
             self.load_checkpoint()
-        elif start is not None:
-            self.load_weights(start)
         else:
-            self.initialise(stream)
-        self.averaged = {name: value.detach().clone().float() for name, value in self.state().items()}
-        if self.checkpoint.exists():
-            saved = load_file(self.checkpoint)
-            self.averaged = {name: saved[f"averaged.{name}"].to(self.device) for name in self.averaged}
+            if start is not None:
+                load_state(load_file(start), self.model, self.averager)
+            else:
+                self.initialise(stream)
+            self.averaged = {name: value.detach().clone().float() for name, value in self.state().items()}
         stream.seed += (self.step,)  # a run that goes on sees new crops
         torch.manual_seed(config.seed + self.step)
         if dist.is_initialized():  # each process began on crops of its own
@@ -265,14 +265,10 @@ class Trainer:
         return result
 
     def validate(self, minutes: float) -> dict[str, float]:
-        """Validate the averaged weights; keep them as ``weights.safetensors`` when they are the best so far."""
+        """Validate the averaged weights; keep them as ``best.safetensors`` when they are the best so far."""
         model = Autoencoder(self.model.profile).to(self.device)
         averager = CodebookAverager(*model.codebook.shape).to(self.device)
-        weights = {k: v for k, v in self.averaged.items() if not k.startswith("averager.")}
-        model.load_state_dict(weights)
-        averager.load_state_dict(
-            {k.removeprefix("averager."): v for k, v in self.averaged.items() if k.startswith("averager.")}
-        )
+        load_state(self.averaged, model, averager)
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         result = validate(model, averager, self.validation, device=self.device)
         self.log({"step": self.step, "minutes": self.spent_minutes + minutes, "validation": result})
@@ -312,33 +308,30 @@ class Trainer:
         partial.rename(self.checkpoint)
 
     def load_checkpoint(self) -> None:
-        from safetensors import safe_open
-
         with safe_open(self.checkpoint, framework="pt") as file:
             counters = json.loads(file.metadata()["counters"])
         tensors = load_file(self.checkpoint)
-        self.restore({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-        self.discriminator.load_state_dict(
-            {k.removeprefix("discriminator."): v for k, v in tensors.items() if k.startswith("discriminator.")}
-        )
+        load_state(below("model.", tensors), self.model, self.averager)
+        self.averaged = {name: value.to(self.device) for name, value in below("averaged.", tensors).items()}
+        self.discriminator.load_state_dict(below("discriminator.", tensors))
         for name, optimizer in {**self.optimizers, "adversary": self.adversary}.items():
             state: dict[int, dict[str, Tensor]] = {}
-            for key, value in tensors.items():
-                if key.startswith(f"{name}."):
-                    _, index, field = key.split(".")
-                    state.setdefault(int(index), {})[field] = value
+            for key, value in below(f"{name}.", tensors).items():
+                index, field = key.split(".")
+                state.setdefault(int(index), {})[field] = value
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         self.step, self.spent_minutes, self.best = counters["step"], counters["minutes"], counters["best"]
 
-    def load_weights(self, path: Path) -> None:
-        """Start from the averaged weights of an earlier run (``best.safetensors``)."""
-        self.restore(load_file(path))
 
-    def restore(self, state: dict[str, Tensor]) -> None:
-        self.model.load_state_dict({k: v for k, v in state.items() if not k.startswith("averager.")})
-        self.averager.load_state_dict(
-            {k.removeprefix("averager."): v for k, v in state.items() if k.startswith("averager.")}
-        )
+def below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def load_state(state: dict[str, Tensor], model: Autoencoder, averager: CodebookAverager) -> None:
+    """Put what ``Trainer.state`` gave into a model and its averager."""
+    model.load_state_dict({name: value for name, value in state.items() if not name.startswith("averager.")})
+    averager.load_state_dict(below("averager.", state))
 
 
 def ignore_terminate(worker: int) -> None:
