@@ -104,6 +104,8 @@ class Conversation(Generic[Item, Answer]):
         except grpc.aio.AioRpcError as error:
             if error.details() == _WRITE_LOST:
                 error_code, details = grpc.StatusCode.UNAVAILABLE, "ended the stream while it was written to"
+            elif error.code() is grpc.StatusCode.CANCELLED:  # not by us, which raises CancelledError: it goes away
+                error_code, details = grpc.StatusCode.UNAVAILABLE, "broke the stream off"
             else:
                 error_code, details = error.code(), error.details() or error.code().name
             reason = failure(error_code, f"{self._peer}: {details}")
