@@ -18,7 +18,8 @@ def orthogonalise(matrix: Tensor, rounds: int = 5) -> Tensor:
     wide = x if x.shape[0] <= x.shape[1] else x.T
     for _ in range(rounds):
         square = wide @ wide.T
-        wide = 3.4445 * wide + (-4.7750 * square + 2.0315 * square @ square) @ wide
+        polynomial = torch.addmm(square, square, square, beta=-4.7750, alpha=2.0315)
+        wide = torch.addmm(wide, polynomial, wide, beta=3.4445)
     return (wide if x.shape[0] <= x.shape[1] else wide.T).float()
 
 

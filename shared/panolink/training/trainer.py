@@ -65,6 +65,7 @@ class Trainer:
         }
         self.adversary = torch.optim.Adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.9), fused=True)
         self.step, self.spent_minutes, self.best = 0, 0.0, -math.inf
+        self.spent_cpu_hours, self._cpu_began = 0.0, cpu_hours()
         self.listeners: list[Callable[[dict], None]] = []
         """told of each record that is logged"""
         training, validation = cache.split()
@@ -95,6 +96,11 @@ class Trainer:
         if dist.is_initialized():  # each process began on crops of its own
             for value in (*self.state().values(), *self.discriminator.state_dict().values()):
                 dist.broadcast(value, 0)
+
+    @property
+    def cpu_hours(self) -> float:
+        """Processor time of the whole run, earlier calls included."""
+        return self.spent_cpu_hours + cpu_hours() - self._cpu_began
 
     @property
     def checkpoint(self) -> Path:
@@ -248,6 +254,7 @@ class Trainer:
                         {
                             "step": self.step,
                             "minutes": self.spent_minutes + minutes,
+                            "cpu_hours": self.cpu_hours,
                             "loader": waited / 60 / minutes,
                         }
                         | report
@@ -271,7 +278,8 @@ class Trainer:
         load_state(self.averaged, model, averager)
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         result = validate(model, averager, self.validation, device=self.device)
-        self.log({"step": self.step, "minutes": self.spent_minutes + minutes, "validation": result})
+        spent = {"minutes": self.spent_minutes + minutes, "cpu_hours": self.cpu_hours}
+        self.log({"step": self.step, **spent, "validation": result})
         if result["vpsnr_at_0.1"] > self.best:
             self.best = result["vpsnr_at_0.1"]
             save_file({k: v.contiguous() for k, v in self.averaged.items()}, self.folder / "best.safetensors")
@@ -296,6 +304,7 @@ class Trainer:
         counters = {
             "step": self.step,
             "minutes": self.spent_minutes + minutes,
+            "cpu_hours": self.cpu_hours,
             "best": self.best,
             "config": asdict(self.config),
         }
@@ -321,6 +330,13 @@ class Trainer:
                 state.setdefault(int(index), {})[field] = value
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         self.step, self.spent_minutes, self.best = counters["step"], counters["minutes"], counters["best"]
+        self.spent_cpu_hours = counters.get("cpu_hours", 0.0)
+
+
+def cpu_hours() -> float:
+    """Processor time of this process, all threads."""
+    times = os.times()
+    return (times.user + times.system) / 3600
 
 
 def below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
