@@ -16,7 +16,7 @@ class TransmitRequest(_message.Message):
     def __init__(self, header: _Optional[_Union[PanoramaHeader, _Mapping]] = ..., image: _Optional[bytes] = ...) -> None: ...
 
 class PanoramaHeader(_message.Message):
-    __slots__ = ("panorama_id", "source", "image_bytes", "bpp", "tau", "model", "return_picture", "return_activation", "allow_any_aspect")
+    __slots__ = ("panorama_id", "source", "image_bytes", "bpp", "tau", "model", "return_picture", "return_activation", "allow_any_aspect", "traceparent")
     PANORAMA_ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     IMAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -26,6 +26,7 @@ class PanoramaHeader(_message.Message):
     RETURN_PICTURE_FIELD_NUMBER: _ClassVar[int]
     RETURN_ACTIVATION_FIELD_NUMBER: _ClassVar[int]
     ALLOW_ANY_ASPECT_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     panorama_id: str
     source: str
     image_bytes: int
@@ -35,7 +36,8 @@ class PanoramaHeader(_message.Message):
     return_picture: bool
     return_activation: bool
     allow_any_aspect: bool
-    def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., image_bytes: _Optional[int] = ..., bpp: _Optional[float] = ..., tau: _Optional[float] = ..., model: _Optional[str] = ..., return_picture: _Optional[bool] = ..., return_activation: _Optional[bool] = ..., allow_any_aspect: _Optional[bool] = ...) -> None: ...
+    traceparent: str
+    def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., image_bytes: _Optional[int] = ..., bpp: _Optional[float] = ..., tau: _Optional[float] = ..., model: _Optional[str] = ..., return_picture: _Optional[bool] = ..., return_activation: _Optional[bool] = ..., allow_any_aspect: _Optional[bool] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class Delivery(_message.Message):
     __slots__ = ("header", "activation", "picture")
