@@ -110,7 +110,7 @@ def build(settings: ChannelSettings) -> Server:
     """The channel service, ready to start."""
     metrics = ServiceMetrics()
     air = Air(settings.conditions)
-    next_hop = open_channel(settings.target)
+    next_hop = open_channel(settings.target, settings.credentials)
 
     def describe(response: node_pb2.DescribeResponse) -> None:
         response.target = settings.target

@@ -238,7 +238,7 @@ def build(settings: TransmitterSettings) -> Server:
     models = Models(settings.models, device=settings.device, metrics=metrics)
     phy.warm_up({scheme for schemes in phy.default_schemes().values() for scheme in schemes}, device=models.device)
     pipeline = Pipeline(models, settings, metrics)
-    next_hop = open_channel(settings.target)
+    next_hop = open_channel(settings.target, settings.credentials)
 
     def describe(response: node_pb2.DescribeResponse) -> None:
         models.describe(response)

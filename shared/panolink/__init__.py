@@ -18,21 +18,26 @@ if TYPE_CHECKING:
     from panolink.codec.bitstream import Packet
     from panolink.codec.codec import Codec
     from panolink.errors import (
+        AccessError,
         BitstreamError,
         ImageError,
         LimitError,
         ModelError,
         PanolinkError,
         RateError,
+        SettingError,
         SignalError,
     )
     from panolink.images import load_panorama
     from panolink.rpc.client import Client, Delivery
+    from panolink.rpc.credentials import Credentials
 
 __all__ = [
+    "AccessError",
     "BitstreamError",
     "Client",
     "Codec",
+    "Credentials",
     "Delivery",
     "ImageError",
     "LimitError",
@@ -40,6 +45,7 @@ __all__ = [
     "Packet",
     "PanolinkError",
     "RateError",
+    "SettingError",
     "SignalError",
     "__version__",
     "load_panorama",
@@ -54,16 +60,19 @@ _HOMES = {
     "panolink.codec.codec": ("Codec",),
     "panolink.codec.bitstream": ("Packet",),
     "panolink.errors": (
+        "AccessError",
         "BitstreamError",
         "ImageError",
         "LimitError",
         "ModelError",
         "PanolinkError",
         "RateError",
+        "SettingError",
         "SignalError",
     ),
     "panolink.images": ("load_panorama",),
     "panolink.rpc.client": ("Client", "Delivery"),
+    "panolink.rpc.credentials": ("Credentials",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -7,7 +7,9 @@
     ├── ModelError       an unknown model, or one that does not fit the packet
     ├── SignalError      radio symbols, channel state or modulation that make no sense
     ├── LimitError       something larger or more numerous than a limit allows
-    └── LinkError        a service that cannot be reached, broke off or is shutting down
+    ├── LinkError        a service that cannot be reached, broke off or is shutting down
+    ├── AccessError      a connection or call that is turned away: certificates, token
+    └── SettingError     a setting that cannot be used, such as a certificate that has expired
 
 Every message names what was wrong, where, and what is allowed, in one line.
 """
@@ -43,3 +45,11 @@ class LimitError(PanolinkError, ValueError):
 
 class LinkError(PanolinkError):
     """A service that cannot be reached, broke off, refused, or is shutting down."""
+
+
+class AccessError(PanolinkError):
+    """A connection or call that is turned away: a certificate or a token that one of the two does not accept."""
+
+
+class SettingError(PanolinkError, ValueError):
+    """A setting that cannot be used; the message begins with its name, and commands end with exit status 2."""

@@ -10,7 +10,9 @@
     link.py           the serving side of Link.Carry, for the channel and the receiver
     models.py         the models that a service holds
     batching.py       one device for several streams
-    connection.py     connections: message sizes, keep-alive, trying again
+    connection.py     connections: how they are secured, keep-alive, trying again
+    credentials.py    certificates and token, read from files
+    access.py         who may call
     deliveries.py     what a client gets to see, as values
     server.py         life cycle: health, reflection, metrics, draining
     interceptors.py   errors to statuses, metrics and log lines of every call

@@ -22,8 +22,9 @@ from panolink.phy import Conditions
 from panolink.rpc.bursts import picture_limit
 from panolink.rpc.chunking import chunks, frames
 from panolink.rpc.conditions import conditions_from_wire, conditions_to_wire
-from panolink.rpc.connection import asked, link_error, open_channel
+from panolink.rpc.connection import asked, link_error, open_channel, reach
 from panolink.rpc.conversation import Conversation
+from panolink.rpc.credentials import Credentials
 from panolink.rpc.deliveries import Delivery, ReceivedPanorama, ServiceInfo, deliveries
 from panolink.rpc.exchange import exchange
 from panolink.rpc.limits import MAX_SOURCE_LENGTH, Limits, check_limit
@@ -51,8 +52,10 @@ class Client:
         connect_timeout: seconds to wait for the service when the context is entered.
         delivery_timeout: seconds from a panorama's last byte sent to its delivery.
         in_flight: panoramas under way at once.
+        credentials: certificates and token; those that the environment names (`PANOLINK_TLS_…`) where None.
 
-    Raises `LinkError` where no service answers.
+    Raises `LinkError` where no service answers, `AccessError` where one turns us away or is not who it should be, and
+    `SettingError` for credentials that cannot be used.
     """
 
     def __init__(
@@ -63,8 +66,10 @@ class Client:
         delivery_timeout: float = 300.0,
         in_flight: int = 4,
         limits: Limits | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         self.target = target
+        self._credentials = credentials
         self._connect_timeout = connect_timeout
         self._delivery_timeout = delivery_timeout
         self._in_flight = in_flight
@@ -72,12 +77,12 @@ class Client:
         self._channel: grpc.aio.Channel | None = None
 
     async def __aenter__(self) -> Client:
-        channel = open_channel(self.target)
+        channel = open_channel(self.target, self._credentials)
         try:
-            await asyncio.wait_for(channel.channel_ready(), self._connect_timeout)
-        except TimeoutError:
+            await reach(channel, self.target, self._connect_timeout)
+        except BaseException:
             await channel.close(None)
-            raise LinkError(f"{self.target}: no service answers there within {self._connect_timeout:g} s") from None
+            raise
         self._channel = channel
         return self
 

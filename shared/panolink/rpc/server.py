@@ -19,6 +19,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from panolink.errors import LinkError, PanolinkError
+from panolink.rpc.access import TokenInterceptor
 from panolink.rpc.connection import COMMON_OPTIONS
 from panolink.rpc.interceptors import CallInterceptor
 from panolink.rpc.limits import Streams
@@ -33,7 +34,9 @@ _OPTIONS = (
     *COMMON_OPTIONS,
     ("grpc.so_reuseport", 0),  # a port in use is an error, not something to share
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # clients ping every 20 s and may not be scolded
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # clients ping every 20 s; who pings faster is cut off
+    ("grpc.server_handshake_timeout_ms", 10_000),  # who connects and says nothing
+    ("grpc.max_concurrent_streams", 128),  # calls on one connection; one more waits at the client
 )
 _GRACE_SECONDS = 0.2  # for health checks and the like, once all streams have ended
 
@@ -63,7 +66,10 @@ class Server:
         self.metrics = metrics
         self.address = ""
         self.metrics_address = ""
-        self._server: Any = grpc.aio.server(interceptors=[CallInterceptor(metrics.rpc)], options=_OPTIONS)
+        self._server: Any = grpc.aio.server(
+            interceptors=[CallInterceptor(metrics.rpc), TokenInterceptor(settings.credentials)],
+            options=[*_OPTIONS, ("grpc.max_allowed_incoming_connections", settings.max_connections)],
+        )
         self._health = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
         self._services = [health.SERVICE_NAME]
         self._streams: list[Streams] = []
@@ -102,8 +108,12 @@ class Server:
         log.info("%s listens on %s, metrics on %s", self.name, self.address, self.metrics_address)
 
     def _listen(self, address: str) -> str:
+        secured = self.settings.credentials.server()
         try:
-            port = self._server.add_insecure_port(address)
+            if secured:
+                port = self._server.add_secure_port(address, secured)
+            else:
+                port = self._server.add_insecure_port(address)
         except RuntimeError:
             raise LinkError(f"cannot listen on {address}: in use, or not an address of this machine") from None
         return f"{address.rpartition(':')[0]}:{port}"

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from panolink.errors import SettingError
+from panolink.rpc.credentials import CERT, KEY, Credentials, is_loopback
 from panolink.rpc.limits import Limits
+
+INSECURE = "PANOLINK_INSECURE"
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\s\[\]/]+):(?P<port>\d{1,5})")
 
@@ -57,7 +61,13 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), Field(min_
 class ServiceSettings(BaseSettings):
     """Settings of every service; a service's own class gives the prefix of the variables and adds its own."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_ignore_empty=True,
+        populate_by_name=True,
+        arbitrary_types_allowed=True,
+    )
 
     listen: Address
     """Where gRPC is served."""
@@ -67,6 +77,8 @@ class ServiceSettings(BaseSettings):
     """Lines of this importance and above are written to standard error."""
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 25.0
     """How long what is under way may take when the service is told to stop."""
+    max_connections: Annotated[int, Field(ge=1, le=100_000)] = 256
+    """Connections open at once; one more is closed."""
     max_streams: Annotated[int, Field(ge=1, le=10_000)] = 16
     """Streams open at once; one more is refused."""
     max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 4
@@ -77,6 +89,20 @@ class ServiceSettings(BaseSettings):
     """Pixels of a panorama."""
     max_burst_symbols: Annotated[int, Field(ge=1, le=1 << 30)] = Limits.symbols
     """Complex symbols of a burst (8 bytes each)."""
+    credentials: Credentials = Field(default_factory=Credentials.from_environment)
+    """Certificates and token, from `PANOLINK_TLS_…` and `PANOLINK_TOKEN_FILE`: the same for all services."""
+    insecure: bool = Field(default=False, validation_alias=INSECURE)
+    """Listen in the clear where other hosts can reach it."""
+
+    @model_validator(mode="after")
+    def _secured(self) -> Self:
+        self.credentials.check_server()
+        if not (self.credentials.secure_server or self.insecure or is_loopback(self.listen)):
+            raise ValueError(
+                f"{_variable_name(type(self), 'listen')}={self.listen}: other hosts would reach it in the clear; set "
+                f"{CERT} and {KEY}, listen on 127.0.0.1, or, inside a network that you trust, {INSECURE}=1 (--insecure)"
+            )
+        return self
 
     @property
     def limits(self) -> Limits:
@@ -114,13 +140,20 @@ def load_settings(kind: type[Settings]) -> Settings:
         return kind()  # type: ignore[call-arg]
     except ValidationError as error:
         for problem in error.errors():
-            print(f"{_variable(kind, problem)}", file=sys.stderr)
-        raise SystemExit(2) from None
+            print(_told(kind, problem), file=sys.stderr)
+    except SettingError as error:
+        print(error, file=sys.stderr)
+    raise SystemExit(2)
 
 
-def _variable(kind: type[ServiceSettings], problem: Any) -> str:
+def _told(kind: type[BaseSettings], problem: Any) -> str:
     """One problem of a settings class, as `VARIABLE=value: what is allowed`."""
-    name = ".".join(str(part) for part in problem["loc"][:1])
-    prefix = kind.model_config.get("env_prefix", "")
     message = problem["msg"].removeprefix("Value error, ")
-    return f"{(prefix + name).upper()}={problem['input']!s}: {message}"
+    if not problem["loc"]:  # of several settings together, and named by the message
+        return message
+    return f"{_variable_name(kind, str(problem['loc'][0]))}={problem['input']!s}: {message}"
+
+
+def _variable_name(kind: type[BaseSettings], field: str) -> str:
+    """The environment variable of a field; those with a name of their own are the same for all services."""
+    return field if field == INSECURE else (kind.model_config.get("env_prefix", "") + field).upper()

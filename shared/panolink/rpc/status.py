@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc.aio
 
 from panolink.errors import (
+    AccessError,
     BitstreamError,
     ImageError,
     LimitError,
@@ -24,6 +25,7 @@ _CODES: tuple[tuple[type[PanolinkError], grpc.StatusCode], ...] = (
     (ModelError, grpc.StatusCode.FAILED_PRECONDITION),
     (LimitError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (LinkError, grpc.StatusCode.UNAVAILABLE),
+    (AccessError, grpc.StatusCode.UNAUTHENTICATED),
 )
 _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 _MESSAGE_LENGTH = 512  # statuses travel in HTTP/2 trailers, which are small
