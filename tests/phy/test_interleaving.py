@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from sionna.phy.nr.utils import generate_prng_seq
 
-from panolink.phy.interleaving import interleaver, whitening
+from panolink.phy.interleaving import interleaver
+from panolink.phy.whitening import whitening
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 5, 8, 100, 6765, 12345, 245_348])

@@ -11,7 +11,9 @@ needs numba is loaded with `modulate`, `demodulate` and `warm_up`, and torch onl
 
 from typing import TYPE_CHECKING, Any
 
-from panolink.phy.channel import Channel, ChannelModel, Conditions, Reception
+from panolink.phy.channel import Channel, Reception
+from panolink.phy.conditions import ChannelModel, Clock, Conditions, doppler_of_speed
+from panolink.phy.schedule import Phase, Scenario, SnrTrace
 from panolink.phy.schemes import Modulation, Scheme, SegmentFormat, assign_formats, default_schemes
 
 if TYPE_CHECKING:
@@ -20,14 +22,19 @@ if TYPE_CHECKING:
 __all__ = [
     "Channel",
     "ChannelModel",
+    "Clock",
     "Conditions",
     "Modulation",
+    "Phase",
     "Reception",
+    "Scenario",
     "Scheme",
     "SegmentFormat",
+    "SnrTrace",
     "assign_formats",
     "default_schemes",
     "demodulate",
+    "doppler_of_speed",
     "modulate",
     "warm_up",
 ]

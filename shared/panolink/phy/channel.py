@@ -1,74 +1,22 @@
-"""The simulated radio channel: y = h·x + n, flat block fading (numpy only).
+"""The simulated radio channel: y = h·x + n (numpy only).
 
-h is constant over a coherence block and independent from block to block; E|h|² = 1, so that SNR = Es/N0 holds
-on average for symbols of unit mean power. n ~ CN(0, N0): N0 is the variance of the *complex* noise, N0/2 per
-real dimension. (Sionna's blocks of the same names need torch and a fixed batch shape for the same three
-lines.)
+E|h|² = 1, so that SNR = Es/N0 holds on average for symbols of unit mean power. n ~ CN(0, N0): N0 is the variance of
+the *complex* noise, N0/2 per real dimension. Where the SNR changes within a burst the noise stays and h carries the
+change, as it would in a receiver whose signal gets weaker. (Sionna's blocks for this need torch and a fixed batch
+shape, and begin a new fade with each call.)
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from math import isfinite, sqrt
-from typing import NoReturn
+from math import gcd, isfinite, log10, sqrt
 
 import numpy as np
 
 from panolink.errors import SignalError
-
-MAX_COHERENCE_SYMBOLS = 1 << 24
-
-
-class ChannelModel(StrEnum):
-    """What h is: 1 without noise, 1, CN(0, 1), or a fixed path K times as strong as the scattered rest."""
-
-    IDEAL = "ideal"
-    AWGN = "awgn"
-    RAYLEIGH = "rayleigh"
-    RICIAN = "rician"
-
-    @classmethod
-    def _missing_(cls, value: object) -> NoReturn:
-        raise SignalError(f"unknown channel model {value!r}; allowed: {', '.join(cls)}")
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """The state of a channel.
-
-    Parameters
-    ----------
-    model : a `ChannelModel` or its name.
-    snr_db : Es/N0 in dB, −50 … 100. No meaning for `ideal`.
-    coherence_symbols : symbols over which h stays the same, ≥ 1.
-    rician_k_db : power of the fixed path over that of the scattered ones, in dB, −50 … 100; `rician` only.
-    seed : the same seed gives the same channel; None draws one from the system.
-
-    Raises
-    ------
-    SignalError : any of them out of range.
-    """
-
-    model: str = ChannelModel.RAYLEIGH
-    snr_db: float = 10.0
-    coherence_symbols: int = 256
-    rician_k_db: float = 6.0
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "model", ChannelModel(self.model))
-        for name, value in (("snr_db", self.snr_db), ("rician_k_db", self.rician_k_db)):
-            if not -50 <= value <= 100:
-                raise SignalError(f"{name} is {value} dB; allowed: -50 … 100")
-        if not 1 <= self.coherence_symbols <= MAX_COHERENCE_SYMBOLS:
-            allowed = f"1 … {MAX_COHERENCE_SYMBOLS}"
-            raise SignalError(f"coherence_symbols is {self.coherence_symbols}; allowed: {allowed}")
-        if self.seed is not None and self.seed < 0:
-            raise SignalError(f"seed is {self.seed}; allowed: 0 and above")
-
-    @property
-    def noise_variance(self) -> float:
-        """N0, the variance of the complex noise."""
-        return 0.0 if self.model == ChannelModel.IDEAL else 10 ** (-self.snr_db / 10)
+from panolink.phy.conditions import ChannelModel, Conditions
+from panolink.phy.erasure import GilbertElliott, packet_numbers
+from panolink.phy.fading import Fading, complex_normal, fading_of
+from panolink.phy.schemes import SegmentFormat
 
 
 @dataclass(frozen=True)
@@ -76,7 +24,7 @@ class Reception:
     """What arrives, with perfect knowledge of the channel.
 
     symbols : y, complex64 (n,).
-    csi : h of each coherence block, complex64 (⌈n / coherence_symbols⌉,).
+    csi : h of each coherence block, complex64 (⌈n / coherence_symbols⌉,); 0 where symbols are erased.
     noise_variance : N0 of the complex noise, ≥ 0.
     """
 
@@ -85,42 +33,100 @@ class Reception:
     coherence_symbols: int
     noise_variance: float
 
+    @property
+    def snr_db(self) -> float | None:
+        """Mean Es/N0 in dB over the burst, fading and erasures not counted; None without noise."""
+        return round(-10 * log10(self.noise_variance), 9) if self.noise_variance else None
+
+    @property
+    def erased_symbols(self) -> int:
+        """Symbols of which nothing arrived."""
+        lost = np.flatnonzero(self.csi == 0)
+        short = self.csi.size * self.coherence_symbols - self.symbols.size  # of the last block
+        return lost.size * self.coherence_symbols - (short if self.csi.size - 1 in lost[-1:] else 0)
+
+
+_FADING_FIELDS = ("model", "coherence_symbols", "rician_k_db", "doppler_hz", "delay_spread_s", "subcarriers")
+
 
 class Channel:
-    """A channel in use: draws new fading and noise for every burst.
+    """A channel in use: its time goes on with every burst, and so do fading, noise and erasures.
 
     One per stream. With a seed in its conditions the n-th burst of a stream always meets the same channel,
-    whatever other streams do. Not for use by several threads at once.
+    whatever other streams do (and, with the wall clock, whenever it comes). Not for use by several threads at once.
     """
 
     def __init__(self, conditions: Conditions, *, rng: np.random.Generator | None = None) -> None:
         self.conditions = conditions
         self._rng = np.random.default_rng(conditions.seed) if rng is None else rng
+        self._erasure_rng = self._rng.spawn(1)[0]  # so that erasures leave the fading as it is
+        self._fading: dict[tuple[object, ...], Fading] = {}
+        self._erasures: dict[tuple[float, float], GilbertElliott] = {}
+        self._time = 0.0
 
-    def apply(self, symbols: np.ndarray) -> Reception:
-        """Send symbols complex64 (n,) through the channel. SignalError if they are not finite numbers."""
+    def apply(
+        self, symbols: np.ndarray, *, at: float | None = None, formats: Sequence[SegmentFormat] | None = None
+    ) -> Reception:
+        """Send a burst through the channel.
+
+        Parameters
+        ----------
+        symbols : complex64 (n,).
+        at : seconds at which the burst begins, but not before the last one has ended; None: right after it.
+        formats : its segments; needed where they may be erased (`Conditions.erases_segments`).
+
+        Raises
+        ------
+        SignalError : symbols that are not finite numbers, or formats that make another number of them. The burst
+            counts as never sent.
+        """
         symbols = finite_complex(symbols, "symbols")
-        conditions, n = self.conditions, symbols.size
-        coherence, n0 = conditions.coherence_symbols, conditions.noise_variance
-        csi = self._gains(-(-n // coherence))
-        if conditions.model == ChannelModel.IDEAL:
-            return Reception(symbols.copy(), csi, coherence, n0)
-        received = np.repeat(csi, coherence)[:n] * symbols + np.float32(sqrt(n0)) * self._complex_normal(n)
-        return Reception(received, csi, coherence, n0)
+        n, start = symbols.size, self._time if at is None else max(at, self._time)
+        base, schedule = self.conditions, self.conditions.schedule
+        now = schedule.conditions(base, start) if schedule else base
+        packets = packet_numbers(now, n, formats) if now.erasure_rate else None
+        self._time = start + n / base.symbol_rate_hz
 
-    def _gains(self, blocks: int) -> np.ndarray:
-        if self.conditions.model == ChannelModel.RAYLEIGH:
-            return self._complex_normal(blocks)
-        if self.conditions.model == ChannelModel.RICIAN:
-            k = 10 ** (self.conditions.rician_k_db / 10)
-            fixed, scattered = sqrt(k / (k + 1)), sqrt(1 / (k + 1))
-            return np.float32(fixed) + np.float32(scattered) * self._complex_normal(blocks)
-        return np.ones(blocks, np.complex64)
+        csi, block = self._fading_for(now).gains(start, n)
+        n0 = now.noise_variance
+        if schedule and n0 and n:
+            middles = start + (np.arange(csi.size) + 0.5) * block / base.symbol_rate_hz
+            powers = 10 ** (schedule.snr_db(base, middles) / 10)
+            n0 = float(1 / powers.mean())
+            csi = csi * np.sqrt(powers * n0).astype(np.float32)
+        received = symbols.copy()
+        if now.model != ChannelModel.IDEAL:
+            received = spread(csi, block, n) * symbols + np.float32(sqrt(n0)) * complex_normal(self._rng, n)
+        reception = Reception(received, csi, block, n0)
+        return reception if packets is None else self._erased(reception, packets, now)
 
-    def _complex_normal(self, n: int) -> np.ndarray:
-        """CN(0, 1): variance 1, half of it in each dimension. complex64 (n,)."""
-        pairs = self._rng.standard_normal(2 * n, np.float32)
-        return pairs.view(np.complex64) * np.float32(sqrt(0.5))
+    def _fading_for(self, conditions: Conditions) -> Fading:
+        """The fading of these conditions, which goes on where it was when a schedule comes back to it."""
+        key = tuple(getattr(conditions, name) for name in _FADING_FIELDS)
+        if key not in self._fading:
+            self._fading[key] = fading_of(conditions, self._rng)
+        return self._fading[key]
+
+    def _erased(self, reception: Reception, packets: np.ndarray, conditions: Conditions) -> Reception:
+        """`reception` without what was in lost packets: y = 0 and h = 0."""
+        key = conditions.erasure_rate, conditions.erasure_burst
+        if key not in self._erasures:
+            self._erasures[key] = GilbertElliott(*key, self._erasure_rng)
+        lost = self._erasures[key].lost(int(packets.max(initial=-1)) + 1)[packets]
+        if not lost.any():
+            return reception
+        # Coefficients as fine as the borders between packets ask for.
+        before = min(reception.coherence_symbols, lost.size)
+        block = gcd(before, conditions.packet_symbols) if conditions.packet_symbols else 1
+        csi = np.repeat(reception.csi, before // block)[: -(-lost.size // block)]
+        csi[lost[::block]] = 0
+        reception.symbols[lost] = 0
+        return Reception(reception.symbols, csi, block, reception.noise_variance)
+
+
+def spread(csi: np.ndarray, block: int, n: int) -> np.ndarray:
+    """The coefficient of each of n symbols, complex64 (n,)."""
+    return csi if block == 1 else np.repeat(csi, block)[:n]
 
 
 def finite_complex(values: np.ndarray, name: str) -> np.ndarray:

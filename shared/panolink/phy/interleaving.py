@@ -1,15 +1,10 @@
-"""Spreading a burst over the channel (interleaver) and making its bits look random (whitening)."""
+"""Spreading a burst over the channel (numpy only: the channel has to know where a segment lies)."""
 
-from functools import lru_cache
 from math import gcd
 
 import numpy as np
 
-from panolink.phy.jit import kernel
-
 _GOLDEN = (5**0.5 - 1) / 2
-_WHITENING_START = 0x50414E4F  # any 31-bit number will do; both ends need the same
-_SKIPPED = 1600  # N_C of TS 38.211 §5.2.1
 
 
 def interleaver(n: int) -> np.ndarray:
@@ -23,32 +18,3 @@ def interleaver(n: int) -> np.ndarray:
     while gcd(stride, n) != 1:
         stride += 1
     return np.arange(n, dtype=np.int64) * stride % max(n, 1)
-
-
-@kernel
-def _gold_sequence(start: int, out: np.ndarray) -> None:
-    x1 = np.uint32(1)
-    x2 = np.uint32(start)
-    for i in range(-_SKIPPED, out.size):
-        if i >= 0:
-            out[i] = (x1 ^ x2) & np.uint32(1)
-        x1 = (x1 >> np.uint32(1)) | (((x1 >> np.uint32(3)) ^ x1) & np.uint32(1)) << np.uint32(30)
-        feedback = (x2 >> np.uint32(3)) ^ (x2 >> np.uint32(2)) ^ (x2 >> np.uint32(1)) ^ x2
-        x2 = (x2 >> np.uint32(1)) | (feedback & np.uint32(1)) << np.uint32(30)
-
-
-@lru_cache(maxsize=8)
-def _whitening(length: int, start: int) -> np.ndarray:
-    bits = np.empty(length, np.uint8)
-    _gold_sequence(start, bits)
-    bits.flags.writeable = False
-    return bits
-
-
-def whitening(n: int, *, start: int = _WHITENING_START) -> np.ndarray:
-    """Pseudo-random bits to add to coded bits: the Gold sequence of TS 38.211 §5.2.1, uint8 (n,), read-only.
-
-    Without them a payload of zeros would map to one corner of a QAM, and the burst would not have unit mean
-    power.
-    """
-    return _whitening(1 << max(14, (n - 1).bit_length()), start)[:n]

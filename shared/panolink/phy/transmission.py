@@ -14,10 +14,11 @@ from panolink.errors import SignalError
 from panolink.phy.channel import finite_complex
 from panolink.phy.crc import crc24
 from panolink.phy.decoding import Decoder, decoder_for, parallel
-from panolink.phy.interleaving import interleaver, whitening
+from panolink.phy.interleaving import interleaver
 from panolink.phy.ldpc import LdpcCode, ldpc_code
 from panolink.phy.modulation import demap, map_bits
 from panolink.phy.schemes import CRC_BITS, Scheme, SegmentFormat
+from panolink.phy.whitening import whitening
 
 _NOISE_FLOOR = 1e-6  # N0 is taken for at least −60 dB: an ideal channel says 0
 
