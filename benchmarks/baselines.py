@@ -1,4 +1,4 @@
-"""The codecs that Panolink is measured against: JPEG, WebP and AVIF as Pillow has them.
+"""The still-picture codecs that Panolink is measured against: JPEG, WebP, AVIF and JPEG 2000 as Pillow has them.
 
 codec = WebP()
 data = codec.encode(image, quality=30)
@@ -92,7 +92,24 @@ class AVIF(PillowCodec):
         self.options = {"speed": speed, "max_threads": 1}
 
 
-BASELINES: dict[str, ImageCodec] = {codec.name: codec for codec in (JPEG(), WebP(), AVIF(speed=6), AVIF(speed=4))}
+class JPEG2000(PillowCodec):
+    """OpenJPEG, irreversible 9/7 wavelet; qualities are decibels of PSNR asked for."""
+
+    name = "jpeg2000"
+    format = "JPEG2000"
+    qualities = range(16, 56)
+    sweep = (19, 22, 25, 28, 31, 34, 37)
+
+    def encode(self, image: np.ndarray, *, quality: int) -> bytes:
+        buffer = io.BytesIO()
+        options: dict[str, Any] = {"quality_mode": "dB", "quality_layers": [quality], "irreversible": True}
+        Image.fromarray(image).save(buffer, self.format, no_jp2=True, **options)
+        return buffer.getvalue()
+
+
+PILLOW_CODECS: dict[str, ImageCodec] = {
+    codec.name: codec for codec in (JPEG(), WebP(), AVIF(speed=6), AVIF(speed=4), JPEG2000())
+}
 
 
 def bits_per_pixel(data: bytes, image: np.ndarray) -> float:

