@@ -38,7 +38,7 @@ from panolink.training.data import validation_files
 CODECS = ["jpeg", "webp", "avif-s6"]
 MODELS: list[str] = []
 TARGETS = [0.05, 0.1, 0.2]
-DEFAULT = list(DEFAULT_MEASURES)
+DEFAULT: list[str] = list(DEFAULT_MEASURES)
 
 
 def sized(panorama: Panorama, width: int | None) -> np.ndarray:
