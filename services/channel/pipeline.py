@@ -6,12 +6,30 @@ import math
 
 import numpy as np
 
-from panolink.phy import Reception
+from panolink.phy import Channel, Reception
+from panolink.phy.channel import finite_complex
 from panolink.rpc.bursts import Burst
+from panolink.rpc.segments import formats_from_wire
 from panolink.v1 import link_pb2
 
 
-def passed_on(burst: Burst, reception: Reception, *, snr_db: float | None) -> Burst:
+def sent_through(channel: Channel, burst: Burst, *, at: float | None = None) -> tuple[Burst, Reception]:
+    """The burst as it leaves the channel, and what the channel did to it.
+
+    Args:
+        at: when it begins, in seconds; see `Channel.apply`.
+
+    Raises:
+        SignalError: numbers that are not finite, or segments that do not fit the symbols. The burst counts as never
+            sent: those after it meet the same channel as without it.
+    """
+    finite_complex(burst.csi, "csi")
+    formats = formats_from_wire(burst.header.segments) if channel.conditions.erases_segments else None
+    reception = channel.apply(burst.symbols, at=at, formats=formats)
+    return passed_on(burst, reception), reception
+
+
+def passed_on(burst: Burst, reception: Reception) -> Burst:
     """The burst as it leaves the channel, its channel state joined with what was before.
 
     With h₁, N₁ before and h₂, N₂ here, y = h₂(h₁x + n₁) + n₂ has the coefficient h₂h₁ and noise of variance
@@ -35,7 +53,7 @@ def passed_on(burst: Burst, reception: Reception, *, snr_db: float | None) -> Bu
         symbols = symbols * np.repeat(scale, block)[:total]
     state.coherence_symbols = block
     state.noise_variance = noise
-    if snr_db is not None:
+    if (snr_db := reception.snr_db) is not None:
         state.snr_db = _joined(before.snr_db, snr_db) if before.HasField("snr_db") else snr_db
     return Burst(header, csi.astype(np.complex64), symbols)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc.aio
 
-from panolink.phy import Channel, Conditions
+from panolink.phy import Channel, Clock, Conditions
 from panolink.rpc.bursts import Burst, Receipt
 from panolink.rpc.conditions import conditions_from_wire, whole_conditions_to_wire
 from panolink.rpc.connection import open_channel
@@ -18,7 +18,7 @@ from panolink.rpc.link import LinkEndpoint, link_conversation
 from panolink.rpc.metrics import ServiceMetrics
 from panolink.rpc.server import Server
 from panolink.v1 import channel_pb2, channel_pb2_grpc, link_pb2, link_pb2_grpc, node_pb2
-from services.channel.pipeline import passed_on
+from services.channel.pipeline import sent_through
 from services.channel.settings import ChannelSettings
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,23 @@ class Air:
     """The radio conditions at present, shared by all streams."""
 
     def __init__(self, conditions: Conditions) -> None:
-        self.conditions = conditions
+        self.change(conditions)
+
+    def change(self, conditions: Conditions) -> None:
+        """Set other conditions; their time begins now."""
+        self.conditions, self._since = conditions, time.monotonic()
+
+    def now(self) -> float | None:
+        """The wall clock's time in seconds; None where each stream has its own."""
+        return time.monotonic() - self._since if self.conditions.clock == Clock.WALL else None
+
+
+class ChannelMetrics(ServiceMetrics):
+    """What only the channel measures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.erased_symbols = self.counter("erased_symbols", "Symbols in packets that were erased.")
 
 
 class ChannelServicer(channel_pb2_grpc.ChannelServicer):
@@ -45,7 +61,7 @@ class ChannelServicer(channel_pb2_grpc.ChannelServicer):
     async def SetConditions(
         self, request: channel_pb2.SetConditionsRequest, context: Any
     ) -> channel_pb2.SetConditionsResponse:
-        self._air.conditions = conditions_from_wire(request.conditions, self._air.conditions)
+        self._air.change(conditions_from_wire(request.conditions, self._air.conditions))
         log.info("conditions are now %s", self._air.conditions)
         return channel_pb2.SetConditionsResponse(conditions=whole_conditions_to_wire(self._air.conditions))
 
@@ -59,7 +75,7 @@ class Passage:
     """
 
     def __init__(
-        self, air: Air, next_hop: grpc.aio.Channel, settings: ChannelSettings, metrics: ServiceMetrics
+        self, air: Air, next_hop: grpc.aio.Channel, settings: ChannelSettings, metrics: ChannelMetrics
     ) -> None:
         self._air = air
         self._metrics = metrics
@@ -81,10 +97,11 @@ class Passage:
         if conditions is not self._channel.conditions:
             self._channel = Channel(conditions)
         start = time.monotonic()
-        passed = await asyncio.to_thread(self._apply, burst, conditions)
+        passed, erased = await asyncio.to_thread(self._apply, burst, self._air.now())
         seconds = time.monotonic() - start
         self._metrics.observe_stages({"channel": seconds})
         self._metrics.symbols.inc(len(burst.symbols))
+        self._metrics.erased_symbols.inc(erased)
         if passed.header.channel_state.HasField("snr_db"):
             self._metrics.snr_db.set(passed.header.channel_state.snr_db)
         pending = await self._conversation.send(burst.header.burst_id, passed)
@@ -94,9 +111,9 @@ class Passage:
         """The stream has ended, and with it the one to the next hop."""
         await self._conversation.close()
 
-    def _apply(self, burst: Burst, conditions: Conditions) -> Burst:
-        reception = self._channel.apply(burst.symbols)
-        return passed_on(burst, reception, snr_db=None if conditions.model == "ideal" else conditions.snr_db)
+    def _apply(self, burst: Burst, at: float | None) -> tuple[Burst, int]:
+        passed, reception = sent_through(self._channel, burst, at=at)
+        return passed, reception.erased_symbols
 
     async def _receipt(self, pending: Awaitable[Receipt], seconds: float) -> Receipt:
         with self._metrics.in_flight.track_inprogress():
@@ -108,7 +125,7 @@ class Passage:
 
 def build(settings: ChannelSettings) -> Server:
     """The channel service, ready to start."""
-    metrics = ServiceMetrics()
+    metrics = ChannelMetrics()
     air = Air(settings.conditions)
     next_hop = open_channel(settings.target, settings.credentials)
 

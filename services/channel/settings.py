@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from panolink.phy import Conditions
+from panolink.phy import Conditions, doppler_of_speed
+from panolink.phy.schedule_files import load_scenario, load_trace
 from panolink.rpc.settings import Address, MetricsAddress, ServiceSettings, Target
+
+
+def _scenario_file(path: Path) -> Path:
+    try:
+        load_scenario(path)
+    except OSError as error:
+        raise ValueError(f"allowed is a scenario file: {(error.strerror or str(error)).lower()}") from None
+    return path
+
+
+def _trace_file(path: Path) -> Path:
+    try:
+        load_trace(path)
+    except OSError as error:
+        raise ValueError(f"allowed is a CSV file of time_s,snr_db: {(error.strerror or str(error)).lower()}") from None
+    return path
 
 
 class ChannelSettings(ServiceSettings):
@@ -22,24 +40,67 @@ class ChannelSettings(ServiceSettings):
     """The next hop: a receiver, or another channel."""
     receipt_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 120.0
     """How long the next hop may take for a burst."""
-    model: Literal["ideal", "awgn", "rayleigh", "rician"] = "rayleigh"
+    model: Literal["ideal", "awgn", "rayleigh", "rician", "jakes", "tdl-a", "tdl-b", "tdl-c", "tdl-d", "tdl-e"] = (
+        "rayleigh"
+    )
     """Kind of fading."""
     snr_db: Annotated[float, Field(ge=-50, le=100)] = 10.0
     """Mean Es/N0 in dB."""
     coherence_symbols: Annotated[int, Field(ge=1, le=1 << 24)] = 256
-    """Symbols over which the fading stays as it is."""
+    """Symbols over which the fading stays as it is; with jakes and tdl, at most so many."""
     rician_k_db: Annotated[float, Field(ge=-50, le=100)] = 6.0
     """Power of the direct path over that of the scattered ones, in dB (rician only)."""
     seed: Annotated[int, Field(ge=0, lt=1 << 64)] | None = None
     """Every stream meets the fading and noise of this seed; fresh ones without it."""
+    doppler_hz: Annotated[float, Field(ge=0, le=1e6)] | None = None
+    """Largest Doppler shift (jakes and tdl); unset: that of the speed, or 10 Hz where none is set."""
+    speed_kmh: Annotated[float, Field(ge=0, le=1e5)] | None = None
+    """Instead of the Doppler shift: how fast the receiver moves."""
+    carrier_hz: Annotated[float, Field(gt=0, le=1e12)] = 3.5e9
+    """Carrier frequency, for the Doppler shift of the speed."""
+    symbol_rate_hz: Annotated[float, Field(ge=1, le=1e12)] = 1e6
+    """Symbols per second: how long a burst takes on the air."""
+    delay_spread_s: Annotated[float, Field(ge=0, le=1e-3)] = 300e-9
+    """RMS delay spread (tdl only)."""
+    subcarriers: Annotated[int, Field(ge=1, le=1 << 14)] = 64
+    """Symbols side by side in an OFDM symbol (tdl only)."""
+    erasure_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the packets that are erased, whatever the model."""
+    erasure_burst: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    """Mean number of packets erased in a row; 0: one does not depend on the other."""
+    packet_symbols: Annotated[int, Field(ge=0, le=1 << 24)] = 0
+    """Symbols of a packet; 0: each segment is a packet of its own."""
+    clock: Literal["stream", "wall"] = "stream"
+    """What the time of fading and schedule is: symbols sent ÷ symbol rate, by stream, or the time of day."""
+    scenario: Annotated[Path, AfterValidator(_scenario_file)] | None = None
+    """A TOML file of phases that change the conditions as time goes by."""
+    trace: Annotated[Path, AfterValidator(_trace_file)] | None = None
+    """Instead of a scenario: a CSV file with a recorded SNR."""
+    trace_repeat: bool = False
+    """Whether the trace begins again at its end; otherwise its last value stays."""
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        prefix = self.model_config.get("env_prefix", "")
+        for one, other in (("DOPPLER_HZ", "SPEED_KMH"), ("SCENARIO", "TRACE")):
+            if None not in (getattr(self, one.lower()), getattr(self, other.lower())):
+                raise ValueError(f"{prefix}{one} and {prefix}{other}: give one of them, not both")
+        try:
+            _ = self.conditions
+        except ValueError as error:
+            raise ValueError(f"{prefix}…: {error}") from None
+        return self
 
     @property
     def conditions(self) -> Conditions:
         """The conditions to begin with."""
-        return Conditions(
-            model=self.model,
-            snr_db=self.snr_db,
-            coherence_symbols=self.coherence_symbols,
-            rician_k_db=self.rician_k_db,
-            seed=self.seed,
-        )
+        given = {name: getattr(self, name) for name in vars(Conditions()) if name in type(self).model_fields}
+        if self.doppler_hz is None:
+            given["doppler_hz"] = Conditions.doppler_hz
+            if self.speed_kmh is not None:
+                given["doppler_hz"] = doppler_of_speed(self.speed_kmh, self.carrier_hz)
+        if self.scenario:
+            given["schedule"] = load_scenario(self.scenario)
+        elif self.trace:
+            given["schedule"] = load_trace(self.trace, repeat=self.trace_repeat)
+        return Conditions(**given)

@@ -26,5 +26,5 @@ def test_impossible_values_are_refused() -> None:
         conditions_to_wire(seed=-1)
     with pytest.raises(SignalError, match="snr_db"):
         conditions_from_wire(conditions_to_wire(snr_db=float("nan")))
-    with pytest.raises(SignalError, match="number 9"):
-        conditions_from_wire(channel_pb2.Conditions(model=9))  # type: ignore[arg-type]
+    with pytest.raises(SignalError, match="number 99; allowed: 1, 2"):
+        conditions_from_wire(channel_pb2.Conditions(model=99))  # type: ignore[arg-type]

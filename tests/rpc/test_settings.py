@@ -45,7 +45,7 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     [
         (ChannelSettings, "PANOLINK_CHANNEL_SNR_DB", "loud", "valid number"),
         (ChannelSettings, "PANOLINK_CHANNEL_SNR_DB", "1000", "less than or equal to 100"),
-        (ChannelSettings, "PANOLINK_CHANNEL_MODEL", "cable", "'ideal', 'awgn', 'rayleigh' or 'rician'"),
+        (ChannelSettings, "PANOLINK_CHANNEL_MODEL", "cable", "'tdl-d' or 'tdl-e'"),
         (ReceiverSettings, "PANOLINK_RECEIVER_LISTEN", "everywhere", "host:port"),
         (ReceiverSettings, "PANOLINK_RECEIVER_WATCH_POLICY", "drop", "'block' or 'newest'"),
         (ReceiverSettings, "PANOLINK_RECEIVER_MAX_STREAMS", "0", "greater than or equal to 1"),

@@ -43,8 +43,7 @@ def noise_of(burst: Burst, original: Burst) -> np.ndarray:
 
 
 def through(burst: Burst, conditions: Conditions) -> Burst:
-    snr = None if conditions.model == "ideal" else conditions.snr_db
-    return passed_on(burst, Channel(conditions).apply(burst.symbols), snr_db=snr)
+    return passed_on(burst, Channel(conditions).apply(burst.symbols))
 
 
 def test_one_channel_tells_its_state() -> None:

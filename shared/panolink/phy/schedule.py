@@ -57,7 +57,7 @@ class Phase:
         return base.without_schedule(**self.changes)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scenario:
     """Phases one after the other. After the last one its final state stays, or all begins again.
 
@@ -105,7 +105,7 @@ class Scenario:
         share = (within - (np.cumsum(lengths) - lengths)[index]) / lengths[index]
         return first[index] + (last - first)[index] * np.clip(share, 0, 1)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         again = ", then again" if self.repeat else ""
         return f"scenario of {len(self.phases)} phases, {self.seconds:g} s{again}"
 
@@ -117,7 +117,7 @@ class Scenario:
         return np.minimum(np.searchsorted(ends, seconds, side="right"), len(self.phases) - 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SnrTrace:
     """An SNR as it was recorded: lines between the samples, the last one kept at the end, or all again.
 
@@ -167,7 +167,7 @@ class SnrTrace:
         within = seconds % self.seconds if self.repeat else seconds
         return np.interp(within, np.asarray(self.times) - self.times[0], self.values)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         again = ", then again" if self.repeat else ""
         return f"SNR trace of {len(self.times)} samples, {self.seconds:g} s{again}"
 

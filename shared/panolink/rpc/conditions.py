@@ -2,45 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from panolink.errors import SignalError
-from panolink.phy import ChannelModel, Conditions
+from panolink.phy import ChannelModel, Clock, Conditions, Phase, Scenario, SnrTrace
 from panolink.v1 import channel_pb2
 
 _MODELS = {
-    "ideal": channel_pb2.FADING_MODEL_IDEAL,
-    "awgn": channel_pb2.FADING_MODEL_AWGN,
-    "rayleigh": channel_pb2.FADING_MODEL_RAYLEIGH,
-    "rician": channel_pb2.FADING_MODEL_RICIAN,
+    ChannelModel.IDEAL: channel_pb2.FADING_MODEL_IDEAL,
+    ChannelModel.AWGN: channel_pb2.FADING_MODEL_AWGN,
+    ChannelModel.RAYLEIGH: channel_pb2.FADING_MODEL_RAYLEIGH,
+    ChannelModel.RICIAN: channel_pb2.FADING_MODEL_RICIAN,
+    ChannelModel.JAKES: channel_pb2.FADING_MODEL_JAKES,
+    ChannelModel.TDL_A: channel_pb2.FADING_MODEL_TDL_A,
+    ChannelModel.TDL_B: channel_pb2.FADING_MODEL_TDL_B,
+    ChannelModel.TDL_C: channel_pb2.FADING_MODEL_TDL_C,
+    ChannelModel.TDL_D: channel_pb2.FADING_MODEL_TDL_D,
+    ChannelModel.TDL_E: channel_pb2.FADING_MODEL_TDL_E,
 }
-_NAMES = {number: name for name, number in _MODELS.items()}
+_CLOCKS = {Clock.STREAM: channel_pb2.CLOCK_STREAM, Clock.WALL: channel_pb2.CLOCK_WALL}
+_MODEL_NAMES = {number: name for name, number in _MODELS.items()}
+_CLOCK_NAMES = {number: name for name, number in _CLOCKS.items()}
+
+# Fields that are plain numbers, of one name here and on the wire.
+_NUMBERS = (
+    *("snr_db", "coherence_symbols", "rician_k_db", "doppler_hz", "symbol_rate_hz", "delay_spread_s", "subcarriers"),
+    *("erasure_rate", "erasure_burst", "packet_symbols"),
+)
 
 
 def conditions_to_wire(
     *,
     model: str | None = None,
-    snr_db: float | None = None,
-    coherence_symbols: int | None = None,
-    rician_k_db: float | None = None,
+    clock: str | None = None,
     seed: int | None = None,
     unseeded: bool = False,
+    schedule: Scenario | SnrTrace | None = None,
+    unscheduled: bool = False,
+    **numbers: float | None,
 ) -> channel_pb2.Conditions:
-    """Conditions with only the given fields set; `SignalError` for what does not fit the wire."""
+    """Conditions with only the given fields set, by the names of `Conditions`; `SignalError` for what does not fit.
+
+    `unseeded` and `unscheduled` say that there shall be no seed, no schedule (any more).
+    """
     wire = channel_pb2.Conditions()
-    try:
-        if model is not None:
-            wire.model = _MODELS[ChannelModel(model)]
-        if snr_db is not None:
-            wire.snr_db = snr_db
-        if coherence_symbols is not None:
-            wire.coherence_symbols = coherence_symbols
-        if rician_k_db is not None:
-            wire.rician_k_db = rician_k_db
-        if seed is not None:
-            wire.seed = seed
-        elif unseeded:
-            wire.unseeded = True
-    except ValueError as error:  # protobuf's word for a number that does not fit its field
-        raise SignalError(f"conditions: {error}") from None
+    for name, value in numbers.items():
+        if name not in _NUMBERS:
+            raise TypeError(f"conditions have no {name!r}")
+        if value is not None:
+            _set(wire, name, value)
+    if model is not None:
+        wire.model = _MODELS[ChannelModel(model)]
+    if clock is not None:
+        wire.clock = _CLOCKS[Clock(clock)]
+    if seed is not None:
+        _set(wire, "seed", seed)
+    elif unseeded:
+        wire.unseeded = True
+    if isinstance(schedule, Scenario):
+        wire.scenario.repeat = schedule.repeat
+        for phase in schedule.phases:
+            changes = conditions_to_wire(**phase.changes)
+            wire.scenario.phases.add(seconds=phase.seconds, changes=changes, final_snr_db=phase.final_snr_db)
+    elif isinstance(schedule, SnrTrace):
+        wire.trace.times_s.extend(schedule.times)
+        wire.trace.snr_db.extend(schedule.values)
+        wire.trace.repeat = schedule.repeat
+    elif unscheduled:
+        wire.unscheduled = True
     return wire
 
 
@@ -48,24 +78,64 @@ def whole_conditions_to_wire(conditions: Conditions) -> channel_pb2.Conditions:
     """Conditions with all fields set."""
     return conditions_to_wire(
         model=conditions.model,
-        snr_db=conditions.snr_db,
-        coherence_symbols=conditions.coherence_symbols,
-        rician_k_db=conditions.rician_k_db,
+        clock=conditions.clock,
         seed=conditions.seed,
         unseeded=conditions.seed is None,
+        schedule=conditions.schedule,
+        unscheduled=conditions.schedule is None,
+        **{name: getattr(conditions, name) for name in _NUMBERS},
     )
 
 
 def conditions_from_wire(wire: channel_pb2.Conditions, present: Conditions | None = None) -> Conditions:
     """`present` with the fields that are set in `wire` changed; `SignalError` for impossible values."""
     present = present or Conditions()
-    if wire.model and wire.model not in _NAMES:
-        raise SignalError(f"unknown fading model number {wire.model}; allowed: 1, 2, 3, 4")
+    changes = _changes(wire)
+    if wire.clock:
+        changes["clock"] = _named(wire.clock, _CLOCK_NAMES, "clock")
     seed = {"seed": wire.seed, "unseeded": None, None: present.seed}[wire.WhichOneof("randomness")]
-    return Conditions(
-        model=_NAMES[wire.model] if wire.model else present.model,
-        snr_db=wire.snr_db if wire.HasField("snr_db") else present.snr_db,
-        coherence_symbols=wire.coherence_symbols if wire.HasField("coherence_symbols") else present.coherence_symbols,
-        rician_k_db=wire.rician_k_db if wire.HasField("rician_k_db") else present.rician_k_db,
-        seed=seed,
-    )
+    schedule = present.schedule
+    match wire.WhichOneof("schedule"):
+        case "scenario":
+            schedule = _scenario(wire.scenario)
+        case "trace":
+            schedule = SnrTrace(tuple(wire.trace.times_s), tuple(wire.trace.snr_db), wire.trace.repeat)
+        case "unscheduled":
+            schedule = None
+    return Conditions(**{**vars(present), **changes, "seed": seed, "schedule": schedule})
+
+
+def _changes(wire: channel_pb2.Conditions) -> dict[str, Any]:
+    """Model and numbers that are set."""
+    changes: dict[str, Any] = {name: getattr(wire, name) for name in _NUMBERS if wire.HasField(name)}  # type: ignore[arg-type]
+    if wire.model:
+        changes["model"] = _named(wire.model, _MODEL_NAMES, "fading model")
+    return changes
+
+
+def _scenario(wire: channel_pb2.Scenario) -> Scenario:
+    phases = []
+    for number, phase in enumerate(wire.phases, start=1):
+        whole = phase.changes
+        for name in ("randomness", "schedule"):
+            if whole.WhichOneof(name) or whole.clock:
+                raise SignalError(f"phase {number}: a phase cannot change the {'clock' if whole.clock else name}")
+        try:
+            final = phase.final_snr_db if phase.HasField("final_snr_db") else None
+            phases.append(Phase(phase.seconds, _changes(phase.changes), final))
+        except SignalError as error:
+            raise SignalError(f"phase {number}: {error}") from None
+    return Scenario(tuple(phases), wire.repeat)
+
+
+def _set(wire: channel_pb2.Conditions, name: str, value: float) -> None:
+    try:
+        setattr(wire, name, value)
+    except (ValueError, TypeError) as error:  # protobuf's words for a number that does not fit its field
+        raise SignalError(f"conditions: {name}: {error}") from None
+
+
+def _named(number: int, names: Mapping[Any, Any], what: str) -> Any:
+    if number not in names:
+        raise SignalError(f"unknown {what} number {number}; allowed: {', '.join(map(str, names))}")
+    return names[number]
