@@ -47,10 +47,16 @@ def command(name: str) -> list[str]:
 
 
 def environment(name: str, **settings: Any) -> dict[str, str]:
-    """The process environment with a service's settings, and without any that happen to be set."""
+    """The process environment with a service's settings, and without any that happen to be set.
+
+    Settings that are the same for all services are given by their full names, `PANOLINK_…`.
+    """
     clean = {key: value for key, value in os.environ.items() if not key.startswith("PANOLINK_")}
     paths = [str(ROOT / "shared"), str(ROOT)]
-    given = {f"PANOLINK_{name.upper()}_{key.upper()}": str(value) for key, value in settings.items()}
+    prefix = f"PANOLINK_{name.upper()}_"
+    given = {
+        key if key.startswith("PANOLINK_") else prefix + key.upper(): str(value) for key, value in settings.items()
+    }
     return clean | given | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
 
 
@@ -87,7 +93,7 @@ def run_service() -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run(name: str, **settings: Any) -> subprocess.CompletedProcess[str]:
         values = {"listen": "127.0.0.1:0", "metrics_listen": "off", "log_level": "error"}
-        values |= {key.lower(): value for key, value in settings.items()}
+        values |= settings
         return subprocess.run(
             command(name),
             cwd=ROOT,

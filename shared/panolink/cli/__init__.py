@@ -4,11 +4,13 @@
     common.py      what they share: options, output, addresses
     coding.py      encode, decode
     info.py        info
-    link.py        send, watch, channel
+    channel.py     channel
+    link.py        send, watch
     results.py     what became of panoramas: scores, JSON, table
     services.py    the three services as child processes
     up.py          up
     demo.py        demo
+    certs.py       certs
     pictures.py    side-by-side pictures and the contact sheet
     train.py       train
 

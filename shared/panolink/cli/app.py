@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from panolink.cli import coding, demo, info, link, train, up
+from panolink.cli import certs, channel, coding, demo, info, link, train, up
 from panolink.cli.common import print_error, wants_traceback
-from panolink.errors import PanolinkError
+from panolink.errors import PanolinkError, SettingError
 
 
 class Commands(TyperGroup):
-    """Turns errors that are the user's business into one line and exit code 1."""
+    """Turns errors that are the user's business into one line and exit code 1, or 2 where a setting is at fault."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -23,6 +23,8 @@ class Commands(TyperGroup):
             if wants_traceback():
                 raise
             print_error(error)
+            if isinstance(error, SettingError):
+                raise typer.Exit(2) from None
         except BrokenPipeError:
             raise  # whoever read our output has gone: not worth a message
         except OSError as error:
@@ -71,8 +73,9 @@ def options(
 app.command(rich_help_panel="Link")(up.up)
 app.command(rich_help_panel="Link")(link.send)
 app.command(rich_help_panel="Link")(link.watch)
-app.command(rich_help_panel="Link")(link.channel)
+app.command(rich_help_panel="Link")(channel.channel)
 app.command(rich_help_panel="Link")(demo.demo)
+app.command(rich_help_panel="Link")(certs.certs)
 app.command(rich_help_panel="Codec")(coding.encode)
 app.command(rich_help_panel="Codec")(coding.decode)
 app.command(rich_help_panel="Codec")(info.info)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from panolink.cli.channel import Fading
 from panolink.cli.common import Bpp, Json, Tau, check_rate, err, file_stem, out, print_error, print_json
-from panolink.cli.link import Fading, connected, deliveries
+from panolink.cli.link import connected, deliveries
 from panolink.cli.results import Result, failure_line, print_table
 from panolink.cli.services import Ports, Services, SignalledError, environments
 from panolink.errors import ImageError, PanolinkError
@@ -46,7 +47,7 @@ def demo(
         channel={"model": fading, "snr_db": snr, "seed": seed},
     )
     rate = {"bpp": bpp, "tau": tau}
-    kind = "AWGN" if fading is Fading.AWGN else fading.title()
+    kind = fading.upper() if fading is Fading.AWGN or fading.startswith("tdl") else fading.title()
     title = f"{kind} channel" if fading is Fading.IDEAL else f"{kind} channel, {snr:g} dB"
 
     async def run() -> list[Result]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from panolink.cli.common import Json, about, is_address, print_error, print_json, print_pairs, wants_traceback
-from panolink.errors import PanolinkError
+from panolink.errors import PanolinkError, SettingError
 
 
 def info(
@@ -35,6 +35,8 @@ def info(
     for number, thing in enumerate(things):
         try:
             found = _look_at(thing)
+        except SettingError:
+            raise  # not the fault of what we look at
         except (PanolinkError, OSError) as error:
             if wants_traceback():
                 raise

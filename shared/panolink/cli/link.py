@@ -1,4 +1,4 @@
-"""`send`, `watch` and `channel`: the user's side of running services."""
+"""`send` and `watch`: the user's side of running services."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,7 +24,6 @@ from panolink.cli.common import (
     out,
     print_error,
     print_json,
-    print_pairs,
 )
 from panolink.cli.results import Result, failure_line, judge, print_table
 from panolink.errors import LinkError
@@ -37,15 +34,6 @@ if TYPE_CHECKING:
     from panolink.rpc.client import Client
 
 CONNECT_SECONDS = 5.0
-
-
-class Fading(StrEnum):
-    """Kinds of channel."""
-
-    IDEAL = "ideal"
-    AWGN = "awgn"
-    RAYLEIGH = "rayleigh"
-    RICIAN = "rician"
 
 
 @asynccontextmanager
@@ -221,52 +209,3 @@ def _shown(panorama: Any, path: Path) -> dict[str, Any]:
 
 def _decibels(value: float | None) -> str:
     return "no noise" if value is None else f"{value:g} dB"
-
-
-# ── channel ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def channel(
-    target: Address,
-    model: Annotated[Fading | None, typer.Option(help="Kind of fading.")] = None,
-    snr: Annotated[float | None, typer.Option(help="Mean Es/N0 in dB.")] = None,
-    coherence: Annotated[int | None, typer.Option(min=1, help="Symbols over which the fading stays as it is.")] = None,
-    rician_k: Annotated[
-        float | None, typer.Option(help="Power of the direct path over the scattered ones, in dB (rician only).")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Every stream meets the same fading and noise.")] = None,
-    unseeded: Annotated[bool, typer.Option("--unseeded", help="Fresh fading and noise again.")] = False,
-    json: Json = False,
-) -> None:
-    """Change the conditions of a running channel; without options, show them.
-
-    Example: [bold]panolink channel 127.0.0.1:50052 --model rayleigh --snr 7[/bold]
-    """
-    if seed is not None and unseeded:
-        raise typer.BadParameter("give one of them, not both", param_hint="'--seed' / '--unseeded'")
-    wanted = {
-        "model": None if model is None else str(model),
-        "snr_db": snr,
-        "coherence_symbols": coherence,
-        "rician_k_db": rician_k,
-        "seed": seed,
-    }
-    changes = {name: value for name, value in wanted.items() if value is not None}
-
-    async def ask() -> dict[str, Any]:
-        async with connected(target) as link:
-            change = partial(link.set_conditions, **changes, unseeded=unseeded)
-            found = await (change() if changes or unseeded else link.conditions())
-        return {
-            "model": str(found.model),
-            "snr_db": found.snr_db,
-            "coherence_symbols": found.coherence_symbols,
-            "rician_k_db": found.rician_k_db,
-            "seed": found.seed,
-        }
-
-    conditions = asyncio.run(ask())
-    if json:
-        print_json(conditions)
-    else:
-        print_pairs({name: "none" if value is None else value for name, value in conditions.items()})

@@ -101,6 +101,7 @@ class Services:
         on_line: told of each line that a service logs: its name, and the line.
 
     They live in sessions of their own, so that a Ctrl-C in the terminal reaches only us, and we stop them in order.
+    If we are killed, their standard input ends, and they drain by themselves.
     """
 
     def __init__(
@@ -175,9 +176,9 @@ class Services:
 
     async def _start(self, name: str) -> None:
         child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", f"services.{name}"),
+            *(sys.executable, "-P", "-m", f"services.{name}", "--until-stdin-ends"),
             env={**os.environ, **self._environments[name]},
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=MAX_LINE,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from panolink.cli.common import Json, err, out, print_json
-from panolink.cli.link import Fading
+from panolink.cli.channel import Fading
 from panolink.cli.services import Ports, Services, SignalledError, environments
 
 COLOURS = {"transmitter": "cyan", "channel": "magenta", "receiver": "green"}
@@ -32,6 +33,12 @@ def up(
     fading: Annotated[Fading | None, typer.Option(help="Kind of channel to begin with (rayleigh by default).")] = None,
     snr: Annotated[float | None, typer.Option(help="Mean Es/N0 in dB to begin with (10 by default).")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Every stream meets the same fading and noise.")] = None,
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure", envvar="PANOLINK_INSECURE", help="Listen in the clear where other hosts can reach it."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Run transmitter, channel and receiver here until Ctrl-C, which drains and stops them.
@@ -40,6 +47,10 @@ def up(
 
     Whatever has no option here is set by environment variables, such as PANOLINK_RECEIVER_WATCH_POLICY=block.
     """
+    from panolink.rpc.credentials import INSECURE, Credentials
+
+    Credentials.from_environment().check_server("--host", f"{host}:{transmitter_port}", insecure=insecure)
+    os.environ[INSECURE] = str(int(insecure))
     ports = Ports(transmitter=transmitter_port, channel=channel_port, receiver=receiver_port, metrics=metrics_port)
     ports.check(host)
     settings = environments(

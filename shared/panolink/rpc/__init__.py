@@ -13,6 +13,7 @@
     connection.py     connections: how they are secured, keep-alive, trying again
     credentials.py    certificates and token, read from files
     access.py         who may call
+    certificates.py   an authority for development, and certificates
     deliveries.py     what a client gets to see, as values
     server.py         life cycle: health, reflection, metrics, draining
     interceptors.py   errors to statuses, metrics and log lines of every call

@@ -183,25 +183,15 @@ class Client:
         response = await asked(stub.GetConditions(channel_pb2.GetConditionsRequest()), self.target)
         return conditions_from_wire(response.conditions)
 
-    async def set_conditions(
-        self,
-        *,
-        model: str | None = None,
-        snr_db: float | None = None,
-        coherence_symbols: int | None = None,
-        rician_k_db: float | None = None,
-        seed: int | None = None,
-        unseeded: bool = False,
-    ) -> Conditions:
-        """Change what is given of a running channel's conditions, and return the new ones."""
-        wanted = conditions_to_wire(
-            model=model,
-            snr_db=snr_db,
-            coherence_symbols=coherence_symbols,
-            rician_k_db=rician_k_db,
-            seed=seed,
-            unseeded=unseeded,
-        )
+    async def set_conditions(self, *, unseeded: bool = False, unscheduled: bool = False, **changes: Any) -> Conditions:
+        """Change what is given of a running channel's conditions, and return the new ones.
+
+        Args:
+            changes: fields of `panolink.phy.Conditions` by name; a schedule may be a scenario or an SNR trace.
+            unseeded: fresh randomness again.
+            unscheduled: end the schedule.
+        """
+        wanted = conditions_to_wire(unseeded=unseeded, unscheduled=unscheduled, **changes)
         stub: Any = channel_pb2_grpc.ChannelStub(self._connected())
         request = channel_pb2.SetConditionsRequest(conditions=wanted)
         response = await asked(stub.SetConditions(request), self.target)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 CA, CERT, KEY, TOKEN_FILE = "PANOLINK_TLS_CA", "PANOLINK_TLS_CERT", "PANOLINK_TLS_KEY", "PANOLINK_TOKEN_FILE"
+INSECURE = "PANOLINK_INSECURE"
 
 _MAX_FILE_BYTES = 4 << 20  # all authorities of a system are about 200 KB
 _TOKEN = re.compile(
@@ -113,14 +114,25 @@ class Credentials:
                     log.error("%s; what was read before stays in use", error)
             return self._material
 
-    def check_server(self) -> None:
-        """`SettingError` where a server would believe an authority and show nothing itself."""
-        if CA in self._files and not self.secure_server:
+    def check_server(self, setting: str, address: str, *, insecure: bool) -> None:
+        """Check that a server may listen on an address; `setting` is where it comes from.
+
+        Raises:
+            SettingError: other hosts would reach it in the clear, and nobody has said that they may; or it would
+                believe an authority and have nothing to show itself.
+        """
+        if self.secure_server:
+            return
+        if CA in self._files:
             raise SettingError(f"{CA}={self._files[CA]}: a service needs {CERT} and {KEY} as well")
+        if not (insecure or is_loopback(address)):
+            raise SettingError(
+                f"{setting}={address}: other hosts would reach it in the clear; set {CERT} and {KEY}, listen on "
+                f"127.0.0.1, or, inside a network that you trust, say --insecure ({INSECURE}=1)"
+            )
 
     def server(self) -> grpc.ServerCredentials | None:
         """A server's credentials, which follow the files; None to listen in the clear."""
-        self.check_server()
         if not self.secure_server:
             return None
         latest = self.material

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import importlib.metadata
@@ -18,9 +19,10 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from panolink.errors import LinkError, PanolinkError
+from panolink.errors import LinkError, PanolinkError, SettingError
 from panolink.rpc.access import TokenInterceptor
 from panolink.rpc.connection import COMMON_OPTIONS
+from panolink.rpc.credentials import INSECURE
 from panolink.rpc.interceptors import CallInterceptor
 from panolink.rpc.limits import Streams
 from panolink.rpc.metrics import ServiceMetrics
@@ -166,6 +168,9 @@ def run(kind: type[Settings], build: Callable[[Settings], Server]) -> int:
     `{"ready": "channel", "listen": "127.0.0.1:50052", "metrics": "127.0.0.1:9102", "pid": 4711}`.
     A second signal ends it at once.
     """
+    options = _options(f"python -m {build.__module__.rpartition('.')[0]}")
+    if options.insecure:
+        os.environ[INSECURE] = "1"
     settings = load_settings(kind)
     logging.basicConfig(
         level=settings.log_level.upper(),
@@ -173,15 +178,33 @@ def run(kind: type[Settings], build: Callable[[Settings], Server]) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     try:
-        return asyncio.run(_serve(settings, build))
+        return asyncio.run(_serve(settings, build, until_stdin_ends=options.until_stdin_ends))
     except PanolinkError as error:
         print(one_line(error), file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, SettingError) else 1
 
 
-async def _serve(settings: Settings, build: Callable[[Settings], Server]) -> int:
+def _options(program: str) -> argparse.Namespace:
+    """What is no setting of a service, but concerns the way in which it was started."""
+    about = "Run a Panolink service until SIGTERM; its settings are environment variables (docs/protocol.md)."
+    parser = argparse.ArgumentParser(prog=program, description=about)
+    parser.add_argument("--insecure", action="store_true", help=f"listen in the clear on any address ({INSECURE}=1)")
+    parser.add_argument(
+        "--until-stdin-ends",
+        action="store_true",
+        help="drain when standard input ends, too: the process at its other end is gone",
+    )
+    return parser.parse_args()
+
+
+async def _serve(settings: Settings, build: Callable[[Settings], Server], *, until_stdin_ends: bool) -> int:
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def read_stdin() -> None:
+        if not os.read(0, 4096):
+            loop.remove_reader(0)
+            told.set()
 
     def stop() -> None:
         if told.is_set():
@@ -192,6 +215,8 @@ async def _serve(settings: Settings, build: Callable[[Settings], Server]) -> int
     async with server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
+        if until_stdin_ends:
+            loop.add_reader(0, read_stdin)
         ready = {
             "ready": server.name,
             "listen": server.address,

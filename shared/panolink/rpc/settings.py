@@ -11,10 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from panolink.errors import SettingError
-from panolink.rpc.credentials import CERT, KEY, Credentials, is_loopback
+from panolink.rpc.credentials import INSECURE, Credentials
 from panolink.rpc.limits import Limits
-
-INSECURE = "PANOLINK_INSECURE"
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\s\[\]/]+):(?P<port>\d{1,5})")
 
@@ -96,12 +94,7 @@ class ServiceSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _secured(self) -> Self:
-        self.credentials.check_server()
-        if not (self.credentials.secure_server or self.insecure or is_loopback(self.listen)):
-            raise ValueError(
-                f"{_variable_name(type(self), 'listen')}={self.listen}: other hosts would reach it in the clear; set "
-                f"{CERT} and {KEY}, listen on 127.0.0.1, or, inside a network that you trust, {INSECURE}=1 (--insecure)"
-            )
+        self.credentials.check_server(_variable_name(type(self), "listen"), self.listen, insecure=self.insecure)
         return self
 
     @property
