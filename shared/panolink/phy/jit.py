@@ -1,9 +1,29 @@
-"""How the numba kernels of the PHY are compiled."""
+"""How the numba kernels of the PHY are compiled, and where they are kept."""
 
+import os
+import shutil
 from collections.abc import Callable
 from typing import Any
 
 import numba
+
+
+def unpack_cache() -> None:
+    """Put kernels that came with an image where numba takes them: it reads only a cache that it can write.
+
+    `PANOLINK_KERNEL_CACHE` is the folder that came along, `NUMBA_CACHE_DIR` the one to fill, on a tmpfs as a rule.
+    Where nothing can be written at all, kernels are compiled as if none had come.
+    """
+    source, target = os.environ.get("PANOLINK_KERNEL_CACHE"), os.environ.get("NUMBA_CACHE_DIR")
+    if not source or not target or os.path.exists(target):
+        return
+    try:
+        shutil.copytree(source, target)
+    except OSError:
+        shutil.rmtree(target, ignore_errors=True)
+
+
+unpack_cache()
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
