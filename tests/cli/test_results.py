@@ -2,8 +2,8 @@ import pytest
 from rich.console import Console
 
 from panolink.cli import results
-from panolink.cli.common import file_stem
 from panolink.cli.results import Result, failure_line, print_table
+from panolink.names import file_stem
 from panolink.rpc.deliveries import Delivery, Segments
 
 DELIVERY = Delivery(

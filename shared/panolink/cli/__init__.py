@@ -6,6 +6,7 @@
     info.py        info
     channel.py     channel
     link.py        send, watch
+    health.py      health
     results.py     what became of panoramas: scores, JSON, table
     services.py    the three services as child processes
     up.py          up

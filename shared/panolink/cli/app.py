@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from panolink.cli import certs, channel, coding, demo, info, link, train, up
+from panolink.cli import certs, channel, coding, demo, health, info, link, train, up
 from panolink.cli.common import print_error, wants_traceback
 from panolink.errors import PanolinkError, SettingError
 
@@ -74,6 +74,7 @@ app.command(rich_help_panel="Link")(up.up)
 app.command(rich_help_panel="Link")(link.send)
 app.command(rich_help_panel="Link")(link.watch)
 app.command(rich_help_panel="Link")(channel.channel)
+app.command(rich_help_panel="Link")(health.health)
 app.command(rich_help_panel="Link")(demo.demo)
 app.command(rich_help_panel="Link")(certs.certs)
 app.command(rich_help_panel="Codec")(coding.encode)

@@ -8,7 +8,6 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import typer
@@ -93,13 +92,3 @@ def about(name: object) -> Iterator[None]:
 
 def wants_traceback() -> bool:
     return os.environ.get("PANOLINK_DEBUG", "") not in ("", "0")
-
-
-def file_stem(source: str) -> str:
-    """A file name, without extension, for a panorama of that name: `video.mp4#0001` → `video_0001`.
-
-    Names may come from the network, so what could lead elsewhere is left out.
-    """
-    name, frame = re.fullmatch(r"(.*?)(#\d+)?", source, re.DOTALL).groups()  # type: ignore[union-attr]
-    stem = re.sub(r"[^\w.-]+", "_", Path(name).stem + (frame or "").replace("#", "_"))
-    return stem.strip(".")[-100:] or "panorama"

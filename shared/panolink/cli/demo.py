@@ -10,11 +10,12 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from panolink.cli.channel import Fading
-from panolink.cli.common import Bpp, Json, Tau, check_rate, err, file_stem, out, print_error, print_json
+from panolink.cli.common import Bpp, Json, Tau, check_rate, err, out, print_error, print_json
 from panolink.cli.link import connected, deliveries
 from panolink.cli.results import Result, failure_line, print_table
 from panolink.cli.services import Ports, Services, SignalledError, environments
 from panolink.errors import ImageError, PanolinkError
+from panolink.names import file_stem
 
 if TYPE_CHECKING:
     from panolink.rpc.client import Delivery

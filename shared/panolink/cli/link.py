@@ -20,13 +20,13 @@ from panolink.cli.common import (
     To,
     check_rate,
     err,
-    file_stem,
     out,
     print_error,
     print_json,
 )
 from panolink.cli.results import Result, failure_line, judge, print_table
 from panolink.errors import LinkError
+from panolink.names import file_stem
 
 if TYPE_CHECKING:
     import numpy as np

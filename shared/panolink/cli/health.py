@@ -1,0 +1,84 @@
+"""`health`: whether services serve, for container engines and scripts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Annotated
+
+import typer
+
+from panolink.cli.common import Json, err, is_address, out, print_json
+from panolink.errors import LinkError
+
+SERVICES = ("transmitter", "channel", "receiver")
+
+
+def _addresses(texts: list[str] | None) -> list[str]:
+    for text in texts or ():
+        if not is_address(text):
+            raise typer.BadParameter(f"{text!r} is not host:port, such as 127.0.0.1:50051")
+    return texts or []
+
+
+def health(
+    addresses: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[HOST:PORT]…",
+            callback=_addresses,
+            help="Services to ask; those that PANOLINK_<SERVICE>_LISTEN names where none is given.",
+        ),
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, max=600, help="Seconds that all may take to answer.")] = 5.0,
+    json: Json = False,
+) -> None:
+    """Ask services whether they serve; exit code 0 when all do, 1 otherwise.
+
+    Example: [bold]panolink health 127.0.0.1:50051 127.0.0.1:50053[/bold]
+    """
+    asked = addresses or listening()
+    if not asked:
+        raise typer.BadParameter(
+            "give one, or set PANOLINK_<SERVICE>_LISTEN as the service has it", param_hint="'HOST:PORT'"
+        )
+    answers = asyncio.run(_ask(asked, timeout))
+    for address, (status, why) in answers.items():
+        if json:
+            print_json({"address": address, "status": status} | ({"error": why} if why else {}))
+        elif status == "SERVING":
+            out.print(f"{address}: {status}", markup=False)
+        else:
+            err.print(f"panolink: {why or f'{address}: {status}'}", markup=False, soft_wrap=True)
+    raise typer.Exit(0 if all(status == "SERVING" for status, _ in answers.values()) else 1)
+
+
+def listening() -> list[str]:
+    """Where the services of this environment listen, as they are reached from here."""
+    everywhere = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
+    found = []
+    for name in SERVICES:
+        host, _, port = os.environ.get(f"PANOLINK_{name.upper()}_LISTEN", "").rpartition(":")
+        if port:
+            found.append(f"{everywhere.get(host, host)}:{port}")
+    return found
+
+
+async def _ask(addresses: list[str], timeout: float) -> dict[str, tuple[str, str]]:
+    """Each address's status (`SERVING`, `NOT_SERVING`, `UNREACHABLE`), and why where it is known."""
+    answers = await asyncio.gather(*(_status(address, timeout) for address in addresses))
+    return dict(zip(addresses, answers, strict=True))
+
+
+async def _status(address: str, timeout: float) -> tuple[str, str]:
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    from panolink.rpc.connection import asked, open_channel
+
+    async with open_channel(address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        try:
+            answer = await asked(stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout), address)
+        except LinkError as error:
+            return "UNREACHABLE", str(error)
+    return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status), ""
