@@ -11,12 +11,14 @@ from typing import Any
 import grpc.aio
 
 from panolink.phy import Channel, Clock, Conditions
+from panolink.rpc import logs, tracing
 from panolink.rpc.bursts import Burst, Receipt
 from panolink.rpc.conditions import conditions_from_wire, whole_conditions_to_wire
 from panolink.rpc.connection import open_channel
 from panolink.rpc.link import LinkEndpoint, link_conversation
 from panolink.rpc.metrics import ServiceMetrics
 from panolink.rpc.server import Server
+from panolink.rpc.status import code_named
 from panolink.v1 import channel_pb2, channel_pb2_grpc, link_pb2, link_pb2_grpc, node_pb2
 from services.channel.pipeline import sent_through
 from services.channel.settings import ChannelSettings
@@ -97,7 +99,9 @@ class Passage:
         if conditions is not self._channel.conditions:
             self._channel = Channel(conditions)
         start = time.monotonic()
-        passed, erased = await asyncio.to_thread(self._apply, burst, self._air.now())
+        with logs.hop("channel", burst.header):
+            passed, erased = await asyncio.to_thread(self._apply, burst, self._air.now())
+            passed.header.traceparent = tracing.traceparent() or burst.header.traceparent
         seconds = time.monotonic() - start
         self._metrics.observe_stages({"channel": seconds})
         self._metrics.symbols.inc(len(burst.symbols))
@@ -120,6 +124,9 @@ class Passage:
             receipt = await pending
         receipt.header.seconds["channel"] += seconds
         self._metrics.count_segments(receipt.header.segments)
+        with logs.about(**logs.ids_of(receipt.header.burst_id)):
+            code = code_named(receipt.header.failure.code).name
+            log.debug("burst passed on: %s", code, extra=logs.facts(code=code, seconds=round(seconds, 6)))
         return receipt
 
 

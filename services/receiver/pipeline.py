@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from panolink import phy
 from panolink.images import encode_png
+from panolink.rpc import tracing
 from panolink.rpc.batching import Batcher
 from panolink.rpc.bursts import Burst
 from panolink.rpc.limits import check_limit
 from panolink.rpc.metrics import ServiceMetrics
 from panolink.rpc.models import Models
 from panolink.rpc.segments import count_segments, formats_from_wire, payloads_from_segments
-from panolink.rpc.stages import timed
+from panolink.rpc.stages import in_thread, timed
 from panolink.v1 import link_pb2
 from services.receiver.settings import ReceiverSettings
 
 if TYPE_CHECKING:
     from panolink.codec.codec import Codec
     from panolink.codec.tokens import Tokens
-
-Result = TypeVar("Result")
 
 
 @dataclass
@@ -62,36 +60,36 @@ class Pipeline:
                 max_wait=settings.batch_wait_seconds,
                 max_queue=settings.queue_size,
                 observe=metrics.batch_size.labels("decode").observe,
+                busy=metrics.device_busy.labels(models.device).inc,
             )
             for codec in models.codecs
         }
         metrics.queue_depth.labels("decode").set_function(lambda: sum(map(len, self._reconstruct.values())))
+        metrics.queue_limit.labels("decode").set(settings.queue_size * len(self._reconstruct))
 
     async def receive(self, burst: Burst, codec: Codec, reception: Reception) -> None:
         """Fill in `reception`, stage by stage; a `PanolinkError` leaves in it what was reached."""
-        await self._run(partial(self._demodulate, burst, reception))
+        await in_thread(self._workers, partial(self._demodulate, burst, reception))
         if reception.header_lost:
             return
-        tokens = await self._run(partial(self._unpack, codec, reception))
+        tokens = await in_thread(self._workers, partial(self._unpack, codec, reception))
         batched = await self._reconstruct[codec.fingerprint](tokens)
-        reception.seconds["queue"] = batched.queue_seconds
-        reception.seconds["decode"] = batched.run_seconds
+        network = {"queue": batched.queue_seconds, "decode": batched.run_seconds}
+        reception.seconds.update(network)
+        tracing.record(network)
         reception.picture = batched.result
 
     async def as_png(self, reception: Reception) -> bytes:
         """The picture as a PNG file."""
         assert reception.picture is not None
         with timed(reception.seconds, "encode_picture"):
-            return await self._run(partial(encode_png, reception.picture))
+            return await in_thread(self._workers, partial(encode_png, reception.picture))
 
     async def close(self) -> None:
         for batcher in self._reconstruct.values():
             await batcher.close()
         self._workers.shutdown(wait=False, cancel_futures=True)
         self._network.shutdown(wait=False, cancel_futures=True)
-
-    async def _run(self, work: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._workers, work)
 
     def _demodulate(self, burst: Burst, reception: Reception) -> None:
         state, segments = burst.header.channel_state, burst.header.segments

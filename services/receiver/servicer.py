@@ -12,6 +12,7 @@ import grpc
 
 from panolink import phy
 from panolink.errors import PanolinkError
+from panolink.rpc import logs, tracing
 from panolink.rpc.bursts import Burst, Receipt
 from panolink.rpc.chunking import chunks
 from panolink.rpc.limits import Streams
@@ -19,6 +20,7 @@ from panolink.rpc.link import LinkEndpoint
 from panolink.rpc.metrics import ServiceMetrics
 from panolink.rpc.models import Models
 from panolink.rpc.server import Server
+from panolink.rpc.stages import in_order
 from panolink.rpc.status import code_named, failure, failure_of
 from panolink.rpc.waiting import unless
 from panolink.v1 import link_pb2, link_pb2_grpc, receiver_pb2, receiver_pb2_grpc
@@ -35,6 +37,7 @@ class ReceiverMetrics(ServiceMetrics):
     def __init__(self) -> None:
         super().__init__()
         self.panoramas = self.counter("panoramas", "Panoramas received, by gRPC status.", "code")
+        self.panoramas.labels("OK")
         self.guessed_tokens = self.counter("guessed_tokens", "Tokens guessed because their segment was lost.")
 
 
@@ -60,8 +63,10 @@ class Arrival:
         """Refuse a burst whose model is not held here."""
         try:
             self._models.with_fingerprint(header.model_fingerprint)
-        except PanolinkError:
+        except PanolinkError as error:
             self._metrics.panoramas.labels("FAILED_PRECONDITION").inc()
+            with logs.about(**logs.ids_of(header.burst_id)):
+                log.warning("burst refused: %s", error, extra=logs.facts(code="FAILED_PRECONDITION"))
             raise
 
     async def accept(self, burst: Burst) -> Awaitable[Receipt]:
@@ -75,6 +80,10 @@ class Arrival:
         """Nothing is kept for a stream."""
 
     async def _receive(self, burst: Burst) -> Receipt:
+        with logs.hop("receive", burst.header):
+            return await self._reconstruct(burst)
+
+    async def _reconstruct(self, burst: Burst) -> Receipt:
         header = burst.header
         reception = Reception()
         failed: link_pb2.Failure | None = None
@@ -88,10 +97,11 @@ class Arrival:
                     failed = failure(grpc.StatusCode.DATA_LOSS, message)
                 elif header.return_picture or len(self._viewers):
                     picture = await self._pipeline.as_png(reception)
-                    await self._viewers.publish(self._shown(header, reception, picture))
+                    with tracing.span("publish"):
+                        await self._viewers.publish(self._shown(header, reception, picture))
         except Exception as error:
             if not isinstance(error, PanolinkError):
-                log.exception("burst %s failed", header.burst_id)
+                log.exception("burst %s failed", header.burst_id, extra=logs.facts(source=header.source))
             failed = failure_of(error, about=f"burst {header.burst_id}")
         receipt = link_pb2.ReceiptHeader(
             burst_id=header.burst_id,
@@ -103,6 +113,7 @@ class Arrival:
         if header.channel_state.HasField("snr_db"):
             receipt.snr_db = header.channel_state.snr_db
         self._measure(receipt, len(burst.symbols))
+        _tell(receipt, header.source)
         return Receipt(receipt, picture if header.return_picture and failed is None else b"")
 
     def _shown(self, header: link_pb2.BurstHeader, reception: Reception, picture: bytes) -> Shown:
@@ -132,6 +143,28 @@ class Arrival:
         metrics.observe_stages(dict(receipt.seconds))
         if receipt.HasField("snr_db"):
             metrics.snr_db.set(receipt.snr_db)
+
+
+def _tell(receipt: link_pb2.ReceiptHeader, source: str) -> None:
+    """One line on what became of a burst, and the same for its trace."""
+    code = code_named(receipt.failure.code).name
+    sent, lost = (sum(getattr(count, name) for count in receipt.segments) for name in ("sent", "lost"))
+    snr_db = receipt.snr_db if receipt.HasField("snr_db") else None
+    tracing.annotate(code=code, segments_sent=sent, segments_lost=lost, guessed=receipt.guessed_tokens, snr_db=snr_db)
+    told = logs.facts(
+        code=code,
+        source=source,
+        snr_db=snr_db,
+        segments_sent=sent,
+        segments_lost=lost,
+        guessed=receipt.guessed_tokens,
+        seconds={stage: round(seconds, 6) for stage, seconds in in_order(receipt.seconds).items()},
+    )
+    if receipt.HasField("failure"):
+        tracing.fail(receipt.failure.message)
+        log.warning("not received: %s", receipt.failure.message, extra=told)
+    else:
+        log.info("received %r: %d of %d segments lost", source, lost, sent, extra=told)
 
 
 class ReceiverServicer(receiver_pb2_grpc.ReceiverServicer):
@@ -170,6 +203,7 @@ def build(settings: ReceiverSettings) -> Server:
     pipeline = Pipeline(models, settings, metrics)
     viewers = Viewers(settings.watch_policy, size=settings.watch_queue, on_drop=metrics.dropped.labels("watch").inc)
     metrics.queue_depth.labels("watch").set_function(lambda: viewers.waiting)
+    metrics.queue_limit.labels("watch").set_function(lambda: len(viewers) * settings.watch_queue)
     arrival = Arrival(models, pipeline, viewers, settings, metrics)
 
     server = Server("receiver", settings, metrics, describe=models.describe)

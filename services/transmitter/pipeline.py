@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from panolink import phy
 from panolink.images import encode_png, load_panorama
+from panolink.rpc import tracing
 from panolink.rpc.batching import Batcher
 from panolink.rpc.bursts import Burst
 from panolink.rpc.limits import check_limit
 from panolink.rpc.metrics import ServiceMetrics
 from panolink.rpc.models import Models
 from panolink.rpc.segments import LAYERS, segments_of
-from panolink.rpc.stages import timed
+from panolink.rpc.stages import in_thread, timed
 from panolink.v1 import link_pb2, transmitter_pb2
 from services.transmitter.settings import TransmitterSettings
 
 if TYPE_CHECKING:
     from panolink.codec.codec import Codec
-
-Result = TypeVar("Result")
 
 _SAMPLE_FORMATS = {
     "cf32_le": link_pb2.SAMPLE_FORMAT_CF32_LE,
@@ -36,12 +33,13 @@ _SAMPLE_FORMATS = {
 
 @dataclass
 class Prepared:
-    """A panorama on its way into the air: the delivery as far as it is known, and its burst."""
+    """A panorama on its way into the air: the delivery as far as it is known; the picture itself where it is kept."""
 
     delivery: transmitter_pb2.DeliveryHeader
     seconds: dict[str, float] = field(default_factory=dict)
     activation: bytes = b""
-    burst: Burst | None = None
+    keep_picture: bool = False
+    picture: np.ndarray | None = None
 
 
 class Pipeline:
@@ -61,10 +59,12 @@ class Pipeline:
                 max_wait=settings.batch_wait_seconds,
                 max_queue=settings.queue_size,
                 observe=metrics.batch_size.labels("encode").observe,
+                busy=metrics.device_busy.labels(models.device).inc,
             )
             for codec in models.codecs
         }
         metrics.queue_depth.labels("encode").set_function(lambda: sum(map(len, self._extract.values())))
+        metrics.queue_limit.labels("encode").set(settings.queue_size * len(self._extract))
 
     async def prepare(
         self, header: transmitter_pb2.PanoramaHeader, image: bytes, burst_id: str, prepared: Prepared
@@ -74,21 +74,23 @@ class Pipeline:
         A `PanolinkError` leaves in `prepared` what was known by then.
         """
         codec = self._models.named(header.model)
-        picture = await self._run(partial(self._decode, header, image, prepared))
+        picture = await in_thread(self._workers, partial(self._decode, header, image, prepared))
+        if prepared.keep_picture:
+            prepared.picture = picture
         batched = await self._extract[codec.name](picture)
-        prepared.seconds["queue"] = batched.queue_seconds
-        prepared.seconds["encode"] = batched.run_seconds
+        network = {"queue": batched.queue_seconds, "encode": batched.run_seconds}
+        prepared.seconds.update(network)
+        tracing.record(network)
         size = (picture.shape[0], picture.shape[1])
-        return await self._run(partial(self._code, codec, batched.result, size, header, burst_id, prepared))
+        return await in_thread(
+            self._workers, partial(self._code, codec, batched.result, size, header, burst_id, prepared)
+        )
 
     async def close(self) -> None:
         for batcher in self._extract.values():
             await batcher.close()
         self._workers.shutdown(wait=False, cancel_futures=True)
         self._network.shutdown(wait=False, cancel_futures=True)
-
-    async def _run(self, work: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._workers, work)
 
     def _decode(self, header: transmitter_pb2.PanoramaHeader, image: bytes, prepared: Prepared) -> np.ndarray:
         with timed(prepared.seconds, "decode_image"):
@@ -141,6 +143,7 @@ class Pipeline:
                 sample_format=self._sample_format,
                 channel_state=link_pb2.ChannelState(coherence_symbols=len(symbols)),
                 return_picture=header.return_picture,
+                traceparent=header.traceparent,
             ),
             np.ones(1, np.complex64),  # no channel yet: h = 1, no noise
             symbols,

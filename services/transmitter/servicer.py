@@ -16,19 +16,21 @@ import grpc.aio
 
 from panolink import phy
 from panolink.errors import PanolinkError
+from panolink.rpc import logs, tracing
 from panolink.rpc.bursts import Burst, Receipt, check_names
 from panolink.rpc.chunking import Frame, chunks
 from panolink.rpc.connection import open_channel
 from panolink.rpc.exchange import answer_each
-from panolink.rpc.limits import Streams, check_limit
+from panolink.rpc.limits import MAX_ID_LENGTH, Slots, Streams, check_limit
 from panolink.rpc.link import link_conversation
 from panolink.rpc.metrics import SECONDS, ServiceMetrics
 from panolink.rpc.models import Models
-from panolink.rpc.segments import LAYER_NAMES
+from panolink.rpc.segments import LAYER_NAMES, LAYERS
 from panolink.rpc.server import Server
 from panolink.rpc.status import code_named, failure_of
 from panolink.v1 import link_pb2, node_pb2, transmitter_pb2, transmitter_pb2_grpc
 from services.transmitter.pipeline import Pipeline, Prepared
+from services.transmitter.reporting import QualityMeter, tell
 from services.transmitter.settings import TransmitterSettings
 
 log = logging.getLogger(__name__)
@@ -40,14 +42,21 @@ class TransmitterMetrics(ServiceMetrics):
     def __init__(self) -> None:
         super().__init__()
         self.panoramas = self.counter("panoramas", "Panoramas answered, by gRPC status.", "code")
+        self.panoramas.labels("OK")
         self.pixels = self.counter("pixels", "Pixels of panoramas sent.")
         self.bits = self.counter("bits", "Bits that left the source coder.", "layer")
+        self.stream_bits = self.counter("stream_bits", "Bits that left the source coder, by stream.", "slot")
+        self.tokens = self.counter("tokens", "Tokens of panoramas sent.")
+        self.kept_tokens = self.counter("kept_tokens", "Tokens whose features were sent too.")
         rates = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
         self.bits_per_pixel = self.histogram("bits_per_pixel", "All bits of a panorama per pixel.", rates)
         self.symbols_per_pixel = self.histogram("symbols_per_pixel", "Channel uses of a panorama per pixel.", rates)
         self.end_to_end = self.histogram(
             "end_to_end_seconds", "From a panorama's last byte to its receipt.", (*SECONDS, 60.0)
         )
+        self.vpsnr_db = self.histogram("vpsnr_db", "VPSNR of received pictures against those sent.", range(12, 48, 2))
+        for layer in LAYERS:
+            self.bits.labels(layer)
 
 
 @dataclass(frozen=True)
@@ -83,10 +92,14 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
         self._streams = streams
         self._settings = settings
         self._metrics = metrics
+        self._slots = Slots()
+        self._quality = QualityMeter(settings.quality_share, metrics.vpsnr_db.observe)
 
     async def Transmit(self, request_iterator: Any, context: Any) -> AsyncIterator[transmitter_pb2.Delivery]:
         with self._streams.enter() as refusal:
-            sending = Sending(self._pipeline, self._next_hop, self._settings, self._metrics)
+            sending = Sending(
+                self._pipeline, self._next_hop, self._settings, self._metrics, slots=self._slots, quality=self._quality
+            )
             outcomes = answer_each(
                 request_iterator,
                 admit=self._admit,
@@ -100,7 +113,7 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
             try:
                 async with aclosing(outcomes):
                     async for outcome in outcomes:
-                        self._measure(outcome.header)
+                        self._measure(outcome.header, str(sending.slot))
                         for message in outcome.messages():
                             yield message
             finally:
@@ -112,13 +125,14 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
         return {"image": header.image_bytes}
 
     def _failed(self, header: transmitter_pb2.PanoramaHeader, error: Exception) -> Outcome:
-        return Outcome(
-            transmitter_pb2.DeliveryHeader(
-                panorama_id=header.panorama_id, source=header.source, failure=_failure(header, error)
-            )
+        delivery = transmitter_pb2.DeliveryHeader(
+            panorama_id=header.panorama_id, source=header.source, failure=_failure(header, error)
         )
+        with logs.about(panorama_id=header.panorama_id[:MAX_ID_LENGTH]):
+            tell(delivery)
+        return Outcome(delivery)
 
-    def _measure(self, delivery: transmitter_pb2.DeliveryHeader) -> None:
+    def _measure(self, delivery: transmitter_pb2.DeliveryHeader, slot: str) -> None:
         metrics = self._metrics
         metrics.panoramas.labels(code_named(delivery.failure.code).name).inc()
         if delivery.symbols:
@@ -128,6 +142,9 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
             metrics.symbols_per_pixel.observe(delivery.symbols_per_pixel)
             for count in delivery.bits:
                 metrics.bits.labels(LAYER_NAMES[count.layer]).inc(count.bits)
+            metrics.stream_bits.labels(slot).inc(sum(count.bits for count in delivery.bits))
+            metrics.tokens.inc(delivery.tokens)
+            metrics.kept_tokens.inc(delivery.kept)
         metrics.count_segments(delivery.segments)
         if delivery.HasField("snr_db"):
             metrics.snr_db.set(delivery.snr_db)
@@ -149,7 +166,10 @@ def _begin(turn: Turn) -> None:
 
 
 class Sending:
-    """One stream's way to the next hop: panoramas are prepared side by side, and sent in order."""
+    """One stream's way to the next hop: panoramas are prepared side by side, and sent in order.
+
+    `slot` is the stream's number among those that are open, from its first panorama on.
+    """
 
     def __init__(
         self,
@@ -157,7 +177,13 @@ class Sending:
         next_hop: grpc.aio.Channel,
         settings: TransmitterSettings,
         metrics: TransmitterMetrics,
+        *,
+        slots: Slots,
+        quality: QualityMeter,
     ) -> None:
+        self.slot: int | None = None
+        self._slots = slots
+        self._quality = quality
         self._pipeline = pipeline
         self._metrics = metrics
         self._name = secrets.token_hex(4)
@@ -174,17 +200,33 @@ class Sending:
 
     async def accept(self, frame: Frame) -> Awaitable[Outcome]:
         """Take a panorama; its delivery comes later."""
+        if self.slot is None:
+            self.slot = self._slots.take()
         mine, self._turn = self._turn, _turn()
         return self._deliver(frame, f"{self._name}-{next(self._numbers)}", mine, self._turn)
 
     async def close(self) -> None:
         """The stream has ended, and with it the one to the next hop."""
+        if self.slot is not None:
+            self._slots.give_back(self.slot)
         await self._conversation.close()
 
     async def _deliver(self, frame: Frame, burst_id: str, mine: Turn, following: Turn) -> Outcome:
         header: transmitter_pb2.PanoramaHeader = frame.header
+        ids = {**logs.ids_of(burst_id), "panorama_id": header.panorama_id}
+        with (
+            logs.about(**ids),
+            tracing.span("transmit", parent=header.traceparent, kind="server", source=header.source, **ids),
+        ):
+            outcome = await self._prepare_and_carry(frame, burst_id, mine, following)
+            tell(outcome.header)
+            return outcome
+
+    async def _prepare_and_carry(self, frame: Frame, burst_id: str, mine: Turn, following: Turn) -> Outcome:
+        header: transmitter_pb2.PanoramaHeader = frame.header
         start = time.monotonic()
         prepared = Prepared(transmitter_pb2.DeliveryHeader(panorama_id=header.panorama_id, source=header.source))
+        prepared.keep_picture = header.return_picture and self._quality.due()
         receipt: Receipt | None = None
         with self._metrics.in_flight.track_inprogress():
             try:
@@ -200,15 +242,19 @@ class Sending:
         for stage, seconds in prepared.seconds.items():
             prepared.delivery.seconds[stage] += seconds
         prepared.delivery.seconds["total"] = time.monotonic() - start
+        if prepared.picture is not None and receipt and receipt.picture:
+            self._quality.measure(prepared.picture, receipt.picture)
         return Outcome(prepared.delivery, prepared.activation, receipt.picture if receipt else b"")
 
     async def _carry(self, burst_id: str, burst: Burst, mine: Turn, following: Turn) -> Receipt:
-        try:
-            await asyncio.shield(mine)
-            pending = await self._conversation.send(burst_id, burst)
-        finally:
-            _begin(following)
-        return await pending
+        with tracing.span("carry", kind="client"):
+            burst.header.traceparent = tracing.traceparent() or burst.header.traceparent
+            try:
+                await asyncio.shield(mine)
+                pending = await self._conversation.send(burst_id, burst)
+            finally:
+                _begin(following)
+            return await pending
 
 
 def _add_receipt(delivery: transmitter_pb2.DeliveryHeader, receipt: Receipt) -> None:

@@ -23,3 +23,5 @@ class TransmitterSettings(NetworkSettings):
     """How long the link may take for a burst."""
     sample_format: Literal["cf32_le", "ci16_le"] = "cf32_le"
     """How I/Q samples are stored on the wire: 8 or 4 bytes a symbol."""
+    quality_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the panoramas, of those whose picture comes back, that are compared with what was sent (VPSNR)."""

@@ -177,7 +177,7 @@ class Services:
     async def _start(self, name: str) -> None:
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", f"services.{name}", "--until-stdin-ends"),
-            env={**os.environ, **self._environments[name]},
+            env={"PANOLINK_LOG_FORMAT": "text", **os.environ, **self._environments[name]},  # for people, through a pipe
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -33,6 +33,7 @@ class Batcher(Generic[Item, Result]):
         max_wait: seconds that the first item of a batch waits for others.
         max_queue: items that may wait; more callers wait for a place (`block`).
         observe: told the size of each batch.
+        busy: told the seconds that each batch ran.
 
     A batch that raises is run again item by item, so that one bad item fails alone.
     """
@@ -46,12 +47,14 @@ class Batcher(Generic[Item, Result]):
         max_wait: float,
         max_queue: int,
         observe: Callable[[int], None] = lambda size: None,
+        busy: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._run = run
         self._executor = executor
         self._max_batch = max_batch
         self._max_wait = max_wait
         self._observe = observe
+        self._busy = busy
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(max_queue)
         self._batch: list[_Waiting] = []
         self._worker: asyncio.Task[None] | None = None
@@ -115,8 +118,11 @@ class Batcher(Generic[Item, Result]):
     async def _run_batch(self, batch: list[_Waiting]) -> None:
         start = time.monotonic()
         loop = asyncio.get_running_loop()
-        results = await loop.run_in_executor(self._executor, self._run, [waiting.item for waiting in batch])
-        seconds = time.monotonic() - start
+        try:
+            results = await loop.run_in_executor(self._executor, self._run, [waiting.item for waiting in batch])
+        finally:
+            seconds = time.monotonic() - start
+            self._busy(seconds)
         for waiting, result in zip(batch, results, strict=True):
             if not waiting.future.done():
                 waiting.future.set_result(Batched(result, start - waiting.since, seconds))

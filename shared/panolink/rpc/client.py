@@ -19,6 +19,7 @@ import numpy as np
 
 from panolink.errors import ImageError, LinkError, PanolinkError
 from panolink.phy import Conditions
+from panolink.rpc import tracing
 from panolink.rpc.bursts import picture_limit
 from panolink.rpc.chunking import chunks, frames
 from panolink.rpc.conditions import conditions_from_wire, conditions_to_wire
@@ -116,7 +117,7 @@ class Client:
         """
         if bpp is not None and tau is not None:
             raise ValueError("bpp and tau exclude each other")
-        rate = {"bpp": bpp} if bpp is not None else {"tau": tau} if tau is not None else {}
+        rate: dict[str, Any] = {"bpp": bpp} if bpp is not None else {"tau": tau} if tau is not None else {}
         stub: Any = transmitter_pb2_grpc.TransmitterStub(self._connected())
         conversation: Conversation[_Outgoing, Delivery] = Conversation(
             open_call=stub.Transmit,
@@ -147,6 +148,7 @@ class Client:
                 return_picture=picture,
                 return_activation=activation,
                 allow_any_aspect=allow_any_aspect,
+                traceparent=tracing.traceparent(),
                 **rate,
             )
             return await conversation.send(panorama_id, _Outgoing(header, image))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +40,26 @@ def check_limit(value: int, limit: int, what: str) -> None:
     """Raise `LimitError` ("what: value, at most limit") when `value` is over `limit`."""
     if value > limit:
         raise LimitError(f"{what}: {value}, at most {limit} are allowed")
+
+
+class Slots:
+    """Numbers for those who are here: the least free one each, so that no more are in use than there ever were at once.
+
+    Whatever is told apart by slot stays bounded, as ids would not.
+    """
+
+    def __init__(self) -> None:
+        self._taken: set[int] = set()
+
+    def take(self) -> int:
+        """A free number, the least one."""
+        slot = next(number for number in itertools.count() if number not in self._taken)
+        self._taken.add(slot)
+        return slot
+
+    def give_back(self, slot: int) -> None:
+        """The number is free again."""
+        self._taken.discard(slot)
 
 
 class Streams:

@@ -14,8 +14,10 @@ from prometheus_client import (
 )
 
 from panolink.errors import LinkError
+from panolink.rpc.devices import usable_cpus
 from panolink.rpc.segments import LAYER_NAMES
 from panolink.rpc.settings import split_address
+from panolink.rpc.version import version
 from panolink.v1 import link_pb2
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -46,6 +48,7 @@ class ServiceMetrics:
         self.streams = self.gauge("streams", "Open streams.", "kind")
         self.in_flight = self.gauge("in_flight", "Panoramas or bursts under way in this service.")
         self.queue_depth = self.gauge("queue_depth", "Items that wait.", "queue")
+        self.queue_limit = self.gauge("queue_limit", "Items that may wait.", "queue")
         self.dropped = self.counter("dropped", "Items dropped on purpose.", "queue")
         self.stage_seconds = self.histogram("stage_seconds", "Duration of a stage.", SECONDS, "stage")
         self.batch_size = self.histogram("batch_size", "Items in a batch.", (1, 2, 4, 8, 16, 32), "stage")
@@ -56,6 +59,13 @@ class ServiceMetrics:
         self.link_breaks = self.counter("link_breaks", "Streams to the next hop that broke with bursts under way.")
         self.models = self.gauge("model_info", "Models held, always 1.", "name", "fingerprint", "profile")
         self.device_memory = self.gauge("device_memory_bytes", "Memory in use where models run.", "device")
+        self.device_memory_limit = self.gauge("device_memory_limit_bytes", "Memory that there is.", "device")
+        self.device_busy = self.counter("device_busy_seconds", "Time in which a network ran.", "device")
+        self.gauge("cpus", "Processors that the service may use.").set(usable_cpus())
+        self.gauge("build_info", "Version of Panolink, always 1.", "version").labels(version()).set(1)
+        for layer in LAYER_NAMES.values():  # from 0 on: the first loss is an increase too
+            self.segments_sent.labels(layer)
+            self.segments_lost.labels(layer)
 
     def counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"panolink_{name}", text, labels, registry=self.registry)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from panolink.errors import ModelError
+from panolink.rpc.devices import measure_device
 from panolink.rpc.metrics import ServiceMetrics
 from panolink.v1 import node_pb2
 
@@ -34,7 +32,7 @@ class Models:
         self.device = str(self.codecs[0].device)
         for codec in self.codecs:
             metrics.models.labels(codec.name, codec.fingerprint, codec.profile).set(1)
-        metrics.device_memory.labels(self.device).set_function(self._memory)
+        measure_device(self.device, metrics)
 
     def named(self, name: str) -> Codec:
         """The model of a name; the default for an empty one. `ModelError` for one that is not here."""
@@ -61,15 +59,3 @@ class Models:
         response.device = self.device
         for codec in self.codecs:
             response.models.add(name=codec.name, fingerprint=codec.fingerprint, profile=codec.profile)
-
-    def _memory(self) -> float:
-        """Bytes in use: allocated by torch on a GPU, resident in the process on a CPU."""
-        if self.device.startswith("cuda"):
-            import torch
-
-            return float(torch.cuda.memory_allocated(self.device))
-        try:
-            pages = int(Path("/proc/self/statm").read_text().split()[1])
-        except OSError:  # no Linux
-            return math.nan
-        return float(pages * os.sysconf("SC_PAGE_SIZE"))

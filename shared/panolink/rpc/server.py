@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import importlib.metadata
 import json
 import logging
 import os
@@ -20,14 +19,16 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from panolink.errors import LinkError, PanolinkError, SettingError
+from panolink.rpc import logs, tracing
 from panolink.rpc.access import TokenInterceptor
 from panolink.rpc.connection import COMMON_OPTIONS
 from panolink.rpc.credentials import INSECURE
 from panolink.rpc.interceptors import CallInterceptor
 from panolink.rpc.limits import Streams
 from panolink.rpc.metrics import ServiceMetrics
-from panolink.rpc.settings import ServiceSettings, Settings, load_settings
+from panolink.rpc.settings import ObservingSettings, ServiceSettings, Settings, load_settings
 from panolink.rpc.status import one_line
+from panolink.rpc.version import version
 from panolink.v1 import node_pb2, node_pb2_grpc
 
 log = logging.getLogger(__name__)
@@ -153,14 +154,6 @@ class _Node(node_pb2_grpc.NodeServicer):
         return response
 
 
-def version() -> str:
-    """Panolink's version; `0` where it runs from a source tree that was never installed."""
-    try:
-        return importlib.metadata.version("panolink")
-    except importlib.metadata.PackageNotFoundError:
-        return "0"
-
-
 def run(kind: type[Settings], build: Callable[[Settings], Server]) -> int:
     """Run a service until SIGTERM or SIGINT; the exit status.
 
@@ -172,16 +165,17 @@ def run(kind: type[Settings], build: Callable[[Settings], Server]) -> int:
     if options.insecure:
         os.environ[INSECURE] = "1"
     settings = load_settings(kind)
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    observing = load_settings(ObservingSettings)
+    logs.configure(settings.service, level=settings.log_level, form=observing.log_format)
     try:
+        if observing.otlp_endpoint:
+            tracing.start(settings.service, version(), observing.otlp_endpoint)
         return asyncio.run(_serve(settings, build, until_stdin_ends=options.until_stdin_ends))
     except PanolinkError as error:
         print(one_line(error), file=sys.stderr)
         return 2 if isinstance(error, SettingError) else 1
+    finally:
+        tracing.stop()
 
 
 def _options(program: str) -> argparse.Namespace:

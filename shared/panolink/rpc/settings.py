@@ -39,6 +39,13 @@ def _target(value: str) -> str:
     return value
 
 
+def _endpoint(value: str) -> str:
+    scheme, separator, address = value.partition("://")
+    if value and (scheme not in ("http", "https") or not separator or not _ADDRESS.fullmatch(address.rstrip("/"))):
+        raise ValueError("allowed is http://host:port, or https://host:port for TLS")
+    return value
+
+
 def _names(value: Any) -> Any:
     return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
@@ -92,6 +99,11 @@ class ServiceSettings(BaseSettings):
     insecure: bool = Field(default=False, validation_alias=INSECURE)
     """Listen in the clear where other hosts can reach it."""
 
+    @property
+    def service(self) -> str:
+        """`transmitter`, `channel` or `receiver`, as the variables' prefix has it."""
+        return self.model_config.get("env_prefix", "").removeprefix("PANOLINK_").strip("_").lower()
+
     @model_validator(mode="after")
     def _secured(self) -> Self:
         self.credentials.check_server(_variable_name(type(self), "listen"), self.listen, insecure=self.insecure)
@@ -124,10 +136,22 @@ class NetworkSettings(ServiceSettings):
     """Panoramas that wait for the network over all streams; one more waits, and its sender with it."""
 
 
+class ObservingSettings(BaseSettings):
+    """How a process is watched, the same for every service of a host."""
+
+    model_config = SettingsConfigDict(env_prefix="PANOLINK_", extra="forbid", frozen=True, env_ignore_empty=True)
+
+    log_format: Literal["auto", "text", "json"] = "auto"
+    """Lines for people, or JSON objects; `auto`: JSON where standard error is not a terminal."""
+    otlp_endpoint: Annotated[str, AfterValidator(_endpoint)] = ""
+    """Where OpenTelemetry traces go (OTLP over gRPC); nothing is traced without it."""
+
+
 Settings = TypeVar("Settings", bound=ServiceSettings)
+Loaded = TypeVar("Loaded", bound=BaseSettings)
 
 
-def load_settings(kind: type[Settings]) -> Settings:
+def load_settings(kind: type[Loaded]) -> Loaded:
     """Settings from the environment; for a bad value, one line on standard error and exit status 2."""
     try:
         return kind()  # type: ignore[call-arg]

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import contextmanager
+from contextvars import copy_context
+from typing import TypeVar
+
+from panolink.rpc import tracing
+
+Result = TypeVar("Result")
 
 STAGES = (
     "decode_image",
@@ -32,9 +40,15 @@ def in_order(seconds: Mapping[str, float]) -> dict[str, float]:
 
 @contextmanager
 def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    """Add the duration of a block to `seconds[stage]`."""
+    """Add the duration of a block to `seconds[stage]`; where panoramas are traced, it is a span too."""
     start = time.monotonic()
     try:
-        yield
+        with tracing.span(stage):
+            yield
     finally:
         seconds[stage] = seconds.get(stage, 0.0) + time.monotonic() - start
+
+
+async def in_thread(executor: Executor, work: Callable[[], Result]) -> Result:
+    """Run `work` on a thread of the executor, where it knows which panorama it is about (see `logs`, `tracing`)."""
+    return await asyncio.get_running_loop().run_in_executor(executor, copy_context().run, work)

@@ -1,0 +1,92 @@
+"""What the transmitter tells of its panoramas beyond counts: a line for each, and the quality of some."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import numpy as np
+
+from panolink.rpc import logs, tracing
+from panolink.rpc.deliveries import decode_png
+from panolink.rpc.segments import LAYER_NAMES
+from panolink.rpc.stages import in_order
+from panolink.rpc.status import code_named
+from panolink.v1 import transmitter_pb2
+
+log = logging.getLogger(__name__)
+
+
+def tell(delivery: transmitter_pb2.DeliveryHeader) -> None:
+    """One line on what became of a panorama, and the same for its trace."""
+    code = code_named(delivery.failure.code).name
+    sent, lost = (sum(getattr(count, name) for count in delivery.segments) for name in ("sent", "lost"))
+    snr_db = delivery.snr_db if delivery.HasField("snr_db") else None
+    cost = {"bpp": delivery.bpp, "symbols": delivery.symbols} if delivery.symbols else {}
+    size = {"width": delivery.width, "height": delivery.height} if delivery.width else {}
+    tracing.annotate(code=code, segments_sent=sent, segments_lost=lost, snr_db=snr_db, **size, **cost)
+    told = logs.facts(
+        code=code,
+        source=delivery.source,
+        model=delivery.model or None,
+        snr_db=snr_db,
+        segments_sent=sent,
+        segments_lost=lost,
+        bits={LAYER_NAMES[count.layer]: count.bits for count in delivery.bits} or None,
+        seconds={stage: round(seconds, 6) for stage, seconds in in_order(delivery.seconds).items()} or None,
+        **size,
+        **cost,
+    )
+    if delivery.HasField("failure"):
+        tracing.fail(delivery.failure.message)
+        log.warning("not delivered: %s: %s", code, delivery.failure.message, extra=told)
+        return
+    log.info(
+        "delivered %r: %.4f bpp, %d of %d segments lost, %.0f ms",
+        delivery.source,
+        delivery.bpp,
+        lost,
+        sent,
+        1000 * delivery.seconds["total"],
+        extra=told,
+    )
+
+
+class QualityMeter:
+    """Compares some of the pictures that come back with what was sent, off the way of the deliveries.
+
+    Args:
+        share: of the panoramas, evenly spread; 0 for none.
+        observe: told the VPSNR of each, in dB.
+
+    One is compared at a time; those that come meanwhile are left out, for a measure must not become a load.
+    """
+
+    def __init__(self, share: float, observe: Callable[[float], None]) -> None:
+        self._share = share
+        self._observe = observe
+        self._owed = 1.0 - share  # the first is one of them
+        self._running: asyncio.Task[None] | None = None
+
+    def due(self) -> bool:
+        """Whether the next panorama is one of those to compare; asked once for each."""
+        self._owed = min(1.0, self._owed + self._share)
+        if not self._share or self._owed < 1 or (self._running and not self._running.done()):
+            return False
+        self._owed -= 1
+        return True
+
+    def measure(self, sent: np.ndarray, received_png: bytes) -> None:
+        """Compare a picture, uint8 (height, width, 3), with what came back; the result comes later."""
+        if self._running and not self._running.done():
+            return
+        self._running = asyncio.create_task(asyncio.to_thread(self._compare, sent, received_png))
+
+    def _compare(self, sent: np.ndarray, received_png: bytes) -> None:
+        from panolink.metrics.viewport import vpsnr
+
+        try:
+            self._observe(vpsnr(sent, decode_png(received_png, "RGB")))
+        except Exception:  # a fault of ours that costs a measurement, not a panorama
+            log.exception("the quality of a picture could not be measured")
