@@ -157,7 +157,7 @@ async def test_sigterm_drains(launch: Launch, samples: list[Path]) -> None:
 def test_a_bad_setting_stops_with_one_line(
     run_service: Callable[..., Any], name: str, setting: str, value: str, status: int, said: str
 ) -> None:
-    ended = run_service(name, **{setting: value})
+    ended = run_service(name, PANOLINK_INSECURE=1, **{setting: value})
     assert ended.returncode == status
     (line,) = ended.stderr.splitlines()
     assert line.startswith(said)
