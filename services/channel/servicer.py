@@ -8,15 +8,13 @@ import time
 from collections.abc import Awaitable
 from typing import Any
 
-import grpc.aio
-
 from panolink.phy import Channel, Clock, Conditions
 from panolink.rpc import logs, tracing
 from panolink.rpc.bursts import Burst, Receipt
 from panolink.rpc.conditions import conditions_from_wire, whole_conditions_to_wire
-from panolink.rpc.connection import open_channel
 from panolink.rpc.link import LinkEndpoint, link_conversation
 from panolink.rpc.metrics import ServiceMetrics
+from panolink.rpc.replicas import Replicas
 from panolink.rpc.server import Server
 from panolink.rpc.status import code_named
 from panolink.v1 import channel_pb2, channel_pb2_grpc, link_pb2, link_pb2_grpc, node_pb2
@@ -76,15 +74,12 @@ class Passage:
     burst.
     """
 
-    def __init__(
-        self, air: Air, next_hop: grpc.aio.Channel, settings: ChannelSettings, metrics: ChannelMetrics
-    ) -> None:
+    def __init__(self, air: Air, next_hop: Replicas, settings: ChannelSettings, metrics: ChannelMetrics) -> None:
         self._air = air
         self._metrics = metrics
         self._channel = Channel(air.conditions)
         self._conversation = link_conversation(
             next_hop,
-            target=settings.target,
             timeout=settings.receipt_timeout_seconds,
             limits=settings.limits,
             metrics=metrics,
@@ -134,13 +129,14 @@ def build(settings: ChannelSettings) -> Server:
     """The channel service, ready to start."""
     metrics = ChannelMetrics()
     air = Air(settings.conditions)
-    next_hop = open_channel(settings.target, settings.credentials)
+    next_hop = Replicas(settings.target, settings.credentials, patience=settings.reconnect_seconds)
+    next_hop.measure(metrics.replicas)
 
     def describe(response: node_pb2.DescribeResponse) -> None:
         response.target = settings.target
 
     server = Server("channel", settings, metrics, describe=describe)
-    server.on_close(lambda: next_hop.close(None))
+    server.on_close(next_hop.close)
     link = LinkEndpoint(
         lambda: Passage(air, next_hop, settings, metrics),
         limits=settings.limits,

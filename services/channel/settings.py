@@ -40,6 +40,8 @@ class ChannelSettings(ServiceSettings):
     """The next hop: a receiver, or another channel."""
     receipt_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 120.0
     """How long the next hop may take for a burst."""
+    reconnect_seconds: Annotated[float, Field(ge=0, le=3600)] = 30.0
+    """How long bursts wait for a next hop that is away; after that they are lost until it is back."""
     model: Literal["ideal", "awgn", "rayleigh", "rician", "jakes", "tdl-a", "tdl-b", "tdl-c", "tdl-d", "tdl-e"] = (
         "rayleigh"
     )

@@ -25,7 +25,9 @@ from panolink.rpc.status import code_named, failure, failure_of
 from panolink.rpc.waiting import unless
 from panolink.v1 import link_pb2, link_pb2_grpc, receiver_pb2, receiver_pb2_grpc
 from services.receiver.pipeline import Pipeline, Reception
+from services.receiver.recent import Recent
 from services.receiver.settings import ReceiverSettings
+from services.receiver.store import Store
 from services.receiver.viewers import Shown, Viewers
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ class ReceiverMetrics(ServiceMetrics):
         super().__init__()
         self.panoramas = self.counter("panoramas", "Panoramas received, by gRPC status.", "code")
         self.panoramas.labels("OK")
+        self.repeats = self.counter("repeats", "Bursts that were sent again, and known.")
         self.guessed_tokens = self.counter("guessed_tokens", "Tokens guessed because their segment was lost.")
 
 
@@ -58,6 +61,7 @@ class Arrival:
         self._metrics = metrics
         self._places = asyncio.Semaphore(settings.queue_size)
         self._numbers = itertools.count(1)
+        self._recent = Recent()
 
     def check(self, header: link_pb2.BurstHeader) -> None:
         """Refuse a burst whose model is not held here."""
@@ -70,18 +74,24 @@ class Arrival:
             raise
 
     async def accept(self, burst: Burst) -> Awaitable[Receipt]:
-        """Take a burst as soon as there is a place for it."""
+        """Take a burst as soon as there is a place for it; one that is sent again has its receipt already."""
         await self._places.acquire()
-        task = asyncio.create_task(self._receive(burst))
-        task.add_done_callback(lambda _: self._places.release())
-        return task
+        burst_id = burst.header.burst_id
+        if burst_id not in self._recent:
+            return self._recent.begin(burst_id, self._receive(burst))
+        self._places.release()
+        self._metrics.repeats.inc()
+        return self._recent.receipt(burst_id)
 
     async def close(self) -> None:
         """Nothing is kept for a stream."""
 
     async def _receive(self, burst: Burst) -> Receipt:
-        with logs.hop("receive", burst.header):
-            return await self._reconstruct(burst)
+        try:
+            with logs.hop("receive", burst.header):
+                return await self._reconstruct(burst)
+        finally:
+            self._places.release()
 
     async def _reconstruct(self, burst: Burst) -> Receipt:
         header = burst.header
@@ -208,6 +218,10 @@ def build(settings: ReceiverSettings) -> Server:
 
     server = Server("receiver", settings, metrics, describe=models.describe)
     server.on_close(pipeline.close)
+    if settings.save_folder:
+        limit = settings.save_limit_bytes
+        store = Store(settings.save_folder, limit_bytes=limit, viewers=viewers, metrics=metrics)
+        server.on_close(store.close)
     link = LinkEndpoint(
         lambda: arrival,
         limits=settings.limits,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -21,3 +22,7 @@ class ReceiverSettings(NetworkSettings):
     """A viewer's queue is full: the link waits, or the viewer's oldest panorama is dropped and counted."""
     watch_queue: Annotated[int, Field(ge=1, le=1000)] = 4
     """Panoramas that wait for one viewer."""
+    save_folder: Path | None = None
+    """Received panoramas are written there, as PNG; nowhere where it is not set."""
+    save_limit_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 50)] = 10 << 30
+    """Bytes of all these files; the oldest make room."""

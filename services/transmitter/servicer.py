@@ -12,19 +12,17 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-import grpc.aio
-
 from panolink import phy
 from panolink.errors import PanolinkError
 from panolink.rpc import logs, tracing
 from panolink.rpc.bursts import Burst, Receipt, check_names
 from panolink.rpc.chunking import Frame, chunks
-from panolink.rpc.connection import open_channel
 from panolink.rpc.exchange import answer_each
 from panolink.rpc.limits import MAX_ID_LENGTH, Slots, Streams, check_limit
 from panolink.rpc.link import link_conversation
 from panolink.rpc.metrics import SECONDS, ServiceMetrics
 from panolink.rpc.models import Models
+from panolink.rpc.replicas import Replicas
 from panolink.rpc.segments import LAYER_NAMES, LAYERS
 from panolink.rpc.server import Server
 from panolink.rpc.status import code_named, failure_of
@@ -82,7 +80,7 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
     def __init__(
         self,
         pipeline: Pipeline,
-        next_hop: grpc.aio.Channel,
+        next_hop: Replicas,
         streams: Streams,
         settings: TransmitterSettings,
         metrics: TransmitterMetrics,
@@ -120,7 +118,7 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
                 await sending.close()
 
     def _admit(self, header: transmitter_pb2.PanoramaHeader) -> Mapping[str, int]:
-        check_names(header.panorama_id, header.source, "panorama")
+        check_names(_name(header), header.source, "panorama")
         check_limit(header.image_bytes, self._settings.max_image_bytes, "bytes in an image file")
         return {"image": header.image_bytes}
 
@@ -174,7 +172,7 @@ class Sending:
     def __init__(
         self,
         pipeline: Pipeline,
-        next_hop: grpc.aio.Channel,
+        next_hop: Replicas,
         settings: TransmitterSettings,
         metrics: TransmitterMetrics,
         *,
@@ -186,13 +184,12 @@ class Sending:
         self._quality = quality
         self._pipeline = pipeline
         self._metrics = metrics
-        self._name = secrets.token_hex(4)
+        self._name = secrets.token_hex(8)
         self._numbers = itertools.count(1)
         self._turn = _turn()
         self._turn.set_result(None)
         self._conversation = link_conversation(
             next_hop,
-            target=settings.target,
             timeout=settings.receipt_timeout_seconds,
             limits=settings.limits,
             metrics=metrics,
@@ -203,7 +200,8 @@ class Sending:
         if self.slot is None:
             self.slot = self._slots.take()
         mine, self._turn = self._turn, _turn()
-        return self._deliver(frame, f"{self._name}-{next(self._numbers)}", mine, self._turn)
+        burst_id = _name(frame.header) if frame.header.sender else f"{self._name}-{next(self._numbers)}"
+        return self._deliver(frame, burst_id, mine, self._turn)
 
     async def close(self) -> None:
         """The stream has ended, and with it the one to the next hop."""
@@ -257,6 +255,11 @@ class Sending:
             return await pending
 
 
+def _name(header: transmitter_pb2.PanoramaHeader) -> str:
+    """A panorama's name: its id on this stream, or for good where its sender has a name too."""
+    return f"{header.sender}-{header.panorama_id}" if header.sender else header.panorama_id
+
+
 def _add_receipt(delivery: transmitter_pb2.DeliveryHeader, receipt: Receipt) -> None:
     """Enter into a delivery what the receipt tells."""
     told = receipt.header
@@ -284,7 +287,8 @@ def build(settings: TransmitterSettings) -> Server:
     models = Models(settings.models, device=settings.device, metrics=metrics)
     phy.warm_up({scheme for schemes in phy.default_schemes().values() for scheme in schemes}, device=models.device)
     pipeline = Pipeline(models, settings, metrics)
-    next_hop = open_channel(settings.target, settings.credentials)
+    next_hop = Replicas(settings.target, settings.credentials, patience=settings.reconnect_seconds)
+    next_hop.measure(metrics.replicas)
 
     def describe(response: node_pb2.DescribeResponse) -> None:
         models.describe(response)
@@ -292,7 +296,7 @@ def build(settings: TransmitterSettings) -> Server:
 
     server = Server("transmitter", settings, metrics, describe=describe)
     server.on_close(pipeline.close)
-    server.on_close(lambda: next_hop.close(None))
+    server.on_close(next_hop.close)
     servicer = TransmitterServicer(pipeline, next_hop, server.streams("transmit"), settings, metrics)
     server.add(transmitter_pb2_grpc.add_TransmitterServicer_to_server, servicer, "panolink.v1.Transmitter")
     return server

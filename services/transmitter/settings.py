@@ -21,6 +21,8 @@ class TransmitterSettings(NetworkSettings):
     """The next hop: a channel or a receiver."""
     receipt_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 120.0
     """How long the link may take for a burst."""
+    reconnect_seconds: Annotated[float, Field(ge=0, le=3600)] = 30.0
+    """How long bursts wait for a next hop that is away; after that they are lost until it is back."""
     sample_format: Literal["cf32_le", "ci16_le"] = "cf32_le"
     """How I/Q samples are stored on the wire: 8 or 4 bytes a symbol."""
     quality_share: Annotated[float, Field(ge=0, le=1)] = 0.0

@@ -55,6 +55,8 @@ async def start(weights: Callable[[int], Path]) -> AsyncIterator[Start]:
         async def run(name: str, **settings: Any) -> Server:
             kind, build = kinds[name]
             values = {"listen": "127.0.0.1:0", "metrics_listen": "off", "drain_seconds": 5} | settings
+            if name != "receiver":
+                values = {"reconnect_seconds": 0.5} | values
             if name != "channel":
                 values = {"models": (str(weights(0)),), "device": "cpu", "workers": 1} | values
             return await running.enter_async_context(build(kind(**values)))

@@ -1,21 +1,21 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
 
 from panolink.errors import LinkError
 from panolink.phy import Channel, Conditions
-from panolink.rpc.bursts import Burst, Receipt, burst_messages, failed_receipt, receipts
+from panolink.rpc.bursts import Burst, Receipt
 from panolink.rpc.client import Client
-from panolink.rpc.connection import open_channel
 from panolink.rpc.conversation import Conversation
 from panolink.rpc.limits import Limits
-from panolink.rpc.link import LinkEndpoint
+from panolink.rpc.link import LinkEndpoint, link_conversation
 from panolink.rpc.metrics import ServiceMetrics
+from panolink.rpc.replicas import Replicas
 from panolink.rpc.server import Server
 from panolink.rpc.settings import ServiceSettings
 from panolink.v1 import link_pb2, link_pb2_grpc
@@ -103,26 +103,23 @@ def next_hop(keeper: Keeper) -> Server:
     return server
 
 
-def conversation(channel: Any) -> Conversation[Burst, Receipt]:
-    stub: Any = link_pb2_grpc.LinkStub(channel)
-    return Conversation(
-        open_call=stub.Carry,
-        messages=burst_messages,
-        answers=lambda messages: receipts(messages, Limits()),
-        failed=failed_receipt,
-        peer="channel",
-        timeout=20,
-    )
+@asynccontextmanager
+async def talking(target: str) -> AsyncIterator[Conversation[Burst, Receipt]]:
+    """Bursts to a channel, on a stream of their own."""
+    hop = Replicas(target, patience=0)
+    talk = link_conversation(hop, timeout=20, limits=Limits(), metrics=ServiceMetrics())
+    yield talk
+    await talk.close()
+    await talk.close()
+    await hop.close()
 
 
 async def test_bursts_go_on_and_receipts_come_back(start: Callable[..., Awaitable[Server]]) -> None:
     keeper = Keeper()
     async with next_hop(keeper) as hop:
         service = await start("channel", target=hop.address, seed=3, coherence_symbols=100)
-        async with open_channel(service.address) as channel:
-            talk = conversation(channel)
+        async with talking(service.address) as talk:
             receipt = await (await talk.send("1", sent()))
-            await talk.close()
     assert receipt.picture == b"picture"
     assert set(receipt.header.seconds) == {"decode", "channel"}
     expected = Channel(Conditions("rayleigh", snr_db=10, coherence_symbols=100, seed=3)).apply(sent().symbols)
@@ -133,12 +130,9 @@ async def test_a_seed_gives_every_stream_the_same_channel(start: Callable[..., A
     keeper = Keeper()
     async with next_hop(keeper) as hop:
         service = await start("channel", target=hop.address, seed=7)
-        async with open_channel(service.address) as channel:
-            left, right = conversation(channel), conversation(channel)
+        async with talking(service.address) as left, talking(service.address) as right:
             for talk, name in ((left, "a1"), (right, "b1"), (right, "b2"), (left, "a2"), (left, "a3"), (right, "b3")):
                 await (await talk.send(name, sent(name)))
-            await left.close()
-            await right.close()
     for number in "123":
         np.testing.assert_array_equal(keeper.bursts["a" + number].symbols, keeper.bursts["b" + number].symbols)
     assert not np.array_equal(keeper.bursts["a1"].symbols, keeper.bursts["a2"].symbols)
@@ -148,8 +142,7 @@ async def test_conditions_change_while_it_runs(start: Callable[..., Awaitable[Se
     keeper = Keeper()
     async with next_hop(keeper) as hop:
         service = await start("channel", target=hop.address, seed=7, snr_db=0)
-        async with open_channel(service.address) as channel, Client(service.address) as client:
-            talk = conversation(channel)
+        async with talking(service.address) as talk, Client(service.address) as client:
             await (await talk.send("1", sent("1")))
             new = await client.set_conditions(model="awgn", snr_db=30)
             await (await talk.send("2", sent("2")))
@@ -157,7 +150,6 @@ async def test_conditions_change_while_it_runs(start: Callable[..., Awaitable[Se
             with pytest.raises(LinkError, match="snr_db is 1000"):
                 await client.set_conditions(snr_db=1000)
             assert await client.conditions() == new
-            await talk.close()
     assert keeper.bursts["1"].header.channel_state.snr_db == 0
     assert keeper.bursts["2"].header.channel_state.snr_db == 30
     assert np.all(keeper.bursts["2"].csi == 1)
@@ -170,8 +162,7 @@ async def test_a_next_hop_that_goes_away_fails_bursts_and_comes_back(
     hop = next_hop(keeper)
     await hop.start()
     service = await start("channel", target=hop.address)
-    async with open_channel(service.address) as channel:
-        talk = conversation(channel)
+    async with talking(service.address) as talk:
         assert not (await (await talk.send("1", sent("1")))).header.HasField("failure")
         await hop.drain()
         lost = await (await talk.send("2", sent("2")))
@@ -186,7 +177,6 @@ async def test_a_next_hop_that_goes_away_fails_bursts_and_comes_back(
                     break
                 await asyncio.sleep(0.1)
             assert not receipt.header.HasField("failure")
-        await talk.close()
 
 
 def test_the_channel_needs_no_torch() -> None:

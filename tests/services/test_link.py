@@ -25,7 +25,7 @@ Start = Callable[..., Awaitable[Server]]
 
 async def sent(target: str, panoramas: Any, **options: Any) -> dict[str, Delivery]:
     """All deliveries by source; each panorama has exactly one."""
-    async with Client(target) as link:
+    async with Client(target, reconnect_timeout=1) as link:
         deliveries = [delivery async for delivery in link.send(panoramas, **options)]
     by_source = {delivery.source: delivery for delivery in deliveries}
     assert len(by_source) == len(deliveries)

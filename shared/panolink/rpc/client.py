@@ -8,6 +8,7 @@ async with Client("127.0.0.1:50051") as link:
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from panolink.rpc.credentials import Credentials
 from panolink.rpc.deliveries import Delivery, ReceivedPanorama, ServiceInfo, deliveries
 from panolink.rpc.exchange import exchange
 from panolink.rpc.limits import MAX_SOURCE_LENGTH, Limits, check_limit
+from panolink.rpc.replicas import Replicas
 from panolink.rpc.status import failure_of
 from panolink.v1 import (
     channel_pb2,
@@ -53,6 +55,8 @@ class Client:
         connect_timeout: seconds to wait for the service when the context is entered.
         delivery_timeout: seconds from a panorama's last byte sent to its delivery.
         in_flight: panoramas under way at once.
+        reconnect_timeout: seconds for which panoramas are kept for a transmitter that went away; those that it had
+            are sent again when it is back, and received once.
         credentials: certificates and token; those that the environment names (`PANOLINK_TLS_…`) where None.
 
     Raises `LinkError` where no service answers, `AccessError` where one turns us away or is not who it should be, and
@@ -66,6 +70,7 @@ class Client:
         connect_timeout: float = 5.0,
         delivery_timeout: float = 300.0,
         in_flight: int = 4,
+        reconnect_timeout: float = 30.0,
         limits: Limits | None = None,
         credentials: Credentials | None = None,
     ) -> None:
@@ -74,6 +79,7 @@ class Client:
         self._connect_timeout = connect_timeout
         self._delivery_timeout = delivery_timeout
         self._in_flight = in_flight
+        self._reconnect_timeout = reconnect_timeout
         self._limits = limits or Limits()
         self._channel: grpc.aio.Channel | None = None
 
@@ -118,15 +124,19 @@ class Client:
         if bpp is not None and tau is not None:
             raise ValueError("bpp and tau exclude each other")
         rate: dict[str, Any] = {"bpp": bpp} if bpp is not None else {"tau": tau} if tau is not None else {}
-        stub: Any = transmitter_pb2_grpc.TransmitterStub(self._connected())
+        self._connected()
+        transmitters = Replicas(self.target, self._credentials, patience=self._reconnect_timeout)
         conversation: Conversation[_Outgoing, Delivery] = Conversation(
-            open_call=stub.Transmit,
+            transmitters,
+            open_call=_transmit,
             messages=_messages,
             answers=lambda messages: deliveries(messages, self._limits),
             failed=lambda item, failure: Delivery.failed(item.header.panorama_id, item.header.source, failure),
-            peer=f"transmitter {self.target}",
+            peer="transmitter",
             timeout=self._delivery_timeout,
         )
+
+        sender = secrets.token_hex(8)
 
         async def outgoing() -> AsyncGenerator[tuple[str, str, Panorama], None]:
             number = 0
@@ -142,6 +152,7 @@ class Client:
                 return _done(Delivery.failed(panorama_id, source, failure_of(error, about=source)))
             header = transmitter_pb2.PanoramaHeader(
                 panorama_id=panorama_id,
+                sender=sender,
                 source=source,
                 image_bytes=len(image),
                 model=model,
@@ -159,6 +170,7 @@ class Client:
                     yield delivery
         finally:
             await conversation.close()
+            await transmitters.close()
 
     async def watch(self, *, count: int = 0) -> AsyncGenerator[ReceivedPanorama, None]:
         """Yield every panorama that a receiver receives from now on; at most `count` where it is not 0."""
@@ -216,6 +228,11 @@ class _Outgoing:
 
     header: transmitter_pb2.PanoramaHeader
     image: bytes
+
+
+def _transmit(connection: grpc.aio.Channel) -> Any:
+    stub: Any = transmitter_pb2_grpc.TransmitterStub(connection)
+    return stub.Transmit()
 
 
 def _messages(item: _Outgoing) -> Iterator[transmitter_pb2.TransmitRequest]:

@@ -1,4 +1,4 @@
-"""Items to a service over one stream that mends itself, and exactly one answer for each.
+"""Items to a service, shared out among its replicas, over streams that mend themselves; one answer for each.
 
 The transmitter and the channel speak to their next hop through it (bursts and receipts), and the client to a
 transmitter (panoramas and deliveries).
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 import grpc.aio
 
-from panolink.errors import PanolinkError
+from panolink.rpc.itemstream import ItemStream, Unanswered
+from panolink.rpc.replicas import Replica, Replicas
 from panolink.rpc.status import failure
 from panolink.v1 import link_pb2
 
@@ -23,36 +23,45 @@ Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
 
-# What grpc.aio says, in place of the status, when a stream ends while we write to it (grpc/grpc#36066).
-_WRITE_LOST = "Internal error from Core"
+MAX_SENDS = 3
+"""So often is an item sent whole. One that breaks every stream it is sent on may be why they break."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5  # seconds between attempts while nobody is reachable
 
 
 class Conversation(Generic[Item, Answer]):
-    """Sends items and hands out a future of each answer.
+    """Sends items and hands out the answer of each.
 
     Args:
-        open_call: starts a bidirectional stream (a stub's method).
+        replicas: who may answer. Each is spoken to on a stream of its own, and items go round (`Replicas.in_turn`).
+        open_call: starts a bidirectional stream on a connection.
         messages: the messages that make up an item.
         answers: the answers in a stream of messages, each with the id of its item.
         failed: the answer for an item that got none, from the reason.
-        peer: the other side, for messages: `next hop 127.0.0.1:50053`.
+        peer: what the replicas are, for messages: `next hop`.
         timeout: seconds from an item's last message to its answer; later ones are ignored.
+        on_break: told of each stream that breaks with items under way.
+        on_resend: told of each item that is sent again.
 
-    When the stream breaks, every item under way is answered with a failure, and the next item opens a new
-    stream. Nothing is sent twice. How many items are under way is the caller's to bound (see `exchange`).
+    When a stream breaks because its replica went away, the items under way on it are sent again, to the first replica
+    in turn that can be reached; so whoever answers has to know an item's id again. While none can be reached, items
+    wait as long as the replicas' patience lasts, and then fail with UNAVAILABLE. How many items are under way is the
+    caller's to bound (see `exchange`).
     """
 
     def __init__(
         self,
+        replicas: Replicas,
         *,
-        open_call: Callable[[], Any],
+        open_call: Callable[[grpc.aio.Channel], Any],
         messages: Callable[[Item], Iterable[Any]],
         answers: Callable[[Any], AsyncIterator[tuple[str, Answer]]],
         failed: Callable[[Item, link_pb2.Failure], Answer],
         peer: str,
         timeout: float,
         on_break: Callable[[], None] = lambda: None,
+        on_resend: Callable[[], None] = lambda: None,
     ) -> None:
+        self._replicas = replicas
         self._open_call = open_call
         self._messages = messages
         self._answers = answers
@@ -60,94 +69,79 @@ class Conversation(Generic[Item, Answer]):
         self._peer = peer
         self._timeout = timeout
         self._on_break = on_break
-        self._stream: _Stream | None = None
-        self._writing = asyncio.Lock()
+        self._on_resend = on_resend
+        self._streams: dict[Replica, ItemStream[Item, Answer]] = {}
 
-    async def send(self, item_id: str, item: Item) -> asyncio.Future[Answer]:
-        """Send an item as fast as the other side takes it; the future becomes its answer, never an error."""
-        async with self._writing:
-            if self._stream is None or self._stream.ended:
-                self._stream = _Stream(self._open_call())
-                self._stream.reader = asyncio.create_task(self._read(self._stream))
-            stream = self._stream
-            future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-            stream.pending[item_id] = (item, future)
-            try:
-                for message in self._messages(item):
-                    if future.done():  # refused early, or the stream broke: the rest is of no use
-                        break
-                    await stream.call.write(message)
-            except (grpc.RpcError, asyncio.InvalidStateError):
-                pass  # the stream has ended; its reader answers all that is pending
-            except BaseException:
-                stream.pending.pop(item_id, None)
-                raise
-        timer = asyncio.get_running_loop().call_later(self._timeout, self._time_out, stream, item_id)
-        future.add_done_callback(lambda _: timer.cancel())
-        return future
+    async def send(self, item_id: str, item: Item) -> Awaitable[Answer]:
+        """Send an item as fast as the other side takes it; what is returned gives its answer, never an error."""
+        return self._answer(item_id, item, await self._deliver(item_id, item))
 
     async def close(self) -> None:
-        """End the stream; items under way are answered with failures."""
-        stream, self._stream = self._stream, None
-        if stream and stream.reader:
-            if not stream.pending and not stream.ended:
-                await _quietly(stream.call.done_writing(), 1.0)
-                await _quietly(asyncio.shield(stream.reader), 1.0)
-            stream.call.cancel()
-            await _quietly(stream.reader, 1.0)
+        """End all streams; items under way are answered with failures."""
+        streams, self._streams = list(self._streams.values()), {}
+        await asyncio.gather(*(stream.close() for stream in streams))
 
-    async def _read(self, stream: _Stream) -> None:
-        reason = failure(grpc.StatusCode.UNAVAILABLE, f"{self._peer} ended the stream without an answer")
-        try:
-            async for item_id, answer in self._answers(stream.call):
-                self._answer(stream, item_id, answer)
-        except grpc.aio.AioRpcError as error:
-            if error.details() == _WRITE_LOST:
-                error_code, details = grpc.StatusCode.UNAVAILABLE, "ended the stream while it was written to"
-            elif error.code() is grpc.StatusCode.CANCELLED:  # not by us, which raises CancelledError: it goes away
-                error_code, details = grpc.StatusCode.UNAVAILABLE, "broke the stream off"
+    async def _answer(self, item_id: str, item: Item, answer: Awaitable[Answer]) -> Answer:
+        sends = 0
+        while True:
+            try:
+                got = await answer
+            except Unanswered as lost:
+                sends += lost.sent
+                if sends >= MAX_SENDS:
+                    message = f"{lost} (and so it did {sends} times with this item)"
+                    return self._failed(item, failure(grpc.StatusCode.UNAVAILABLE, message))
+                log.info("%s is sent again: %s", item_id, lost)
+                self._on_resend()
+                answer = await self._deliver(item_id, item)
             else:
-                error_code, details = error.code(), error.details() or error.code().name
-            reason = failure(error_code, f"{self._peer}: {details}")
-        except asyncio.CancelledError:
-            reason = failure(grpc.StatusCode.CANCELLED, f"{self._peer}: the stream was closed")
-        except PanolinkError as error:
-            reason = failure(grpc.StatusCode.INTERNAL, f"{self._peer}: {error}")
-        finally:
-            stream.ended = True
-            stream.call.cancel()
-            if stream.pending:
-                log.warning("%d under way are lost: %s", len(stream.pending), reason.message)
-                self._on_break()
-            for item_id, (item, _) in list(stream.pending.items()):
-                self._answer(stream, item_id, self._failed(item, reason))
+                self._replicas.answered()
+                return got
 
-    def _time_out(self, stream: _Stream, item_id: str) -> None:
-        if item_id in stream.pending:
-            message = f"{self._peer}: no answer within {self._timeout:g} s"
-            item, _ = stream.pending[item_id]
-            self._answer(stream, item_id, self._failed(item, failure(grpc.StatusCode.DEADLINE_EXCEEDED, message)))
+    async def _deliver(self, item_id: str, item: Item) -> Awaitable[Answer]:
+        """Send an item to the first replica in turn that takes it; a future of its answer, or of why there is none."""
+        why = failure(grpc.StatusCode.UNAVAILABLE, f"{self._peer} {self._replicas.target}: cannot be reached")
+        pause = _FIRST_PAUSE
+        while True:
+            for replica in await self._replicas.in_turn(item_id):
+                try:
+                    answer = await (await self._stream(replica)).send(item_id, item)
+                except Unanswered as lost:
+                    why = lost.failure
+                    continue
+                if answer.done() and isinstance(lost := answer.exception(), Unanswered) and not lost.sent:
+                    why = lost.failure
+                    continue
+                return answer
+            if self._replicas.lost:
+                return _done(self._failed(item, why))
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _answer(self, stream: _Stream, item_id: str, answer: Any) -> None:
-        """Resolve an item's future, once; an answer to nothing that is pending is too late or a fault."""
-        _, future = stream.pending.pop(item_id, (None, None))
-        if future is None:
-            log.warning("%s: an answer for %r, which is not under way", self._peer, item_id)
-        elif not future.done():
-            future.set_result(answer)
+    async def _stream(self, replica: Replica) -> ItemStream[Item, Answer]:
+        """The open stream to a replica, or a new one; those to replicas that have left end once they are idle."""
+        for known, stream in list(self._streams.items()):
+            if known not in self._replicas and not len(stream):
+                await self._streams.pop(known).close()
+        stream = self._streams.get(replica)
+        if stream is None or stream.ended:
+            stream = self._streams[replica] = ItemStream(
+                self._open_call(replica.channel),
+                messages=self._messages,
+                answers=self._answers,
+                failed=self._failed,
+                peer=f"{self._peer} {replica.address}",
+                timeout=self._timeout,
+                on_break=self._broke,
+            )
+        return stream
+
+    def _broke(self) -> None:
+        self._replicas.broke()
+        self._on_break()
 
 
-class _Stream:
-    """One call, what is under way on it, and the task that reads its answers."""
-
-    def __init__(self, call: Any) -> None:
-        self.call = call
-        self.pending: dict[str, tuple[Any, asyncio.Future[Any]]] = {}
-        self.reader: asyncio.Task[None] | None = None
-        self.ended = False
-
-
-async def _quietly(awaitable: Any, seconds: float) -> None:
-    """Wait for the end of something whose outcome no longer matters."""
-    with suppress(grpc.RpcError, asyncio.InvalidStateError, asyncio.CancelledError, TimeoutError):
-        await asyncio.wait_for(awaitable, seconds)
+def _done(answer: Answer) -> asyncio.Future[Answer]:
+    future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    future.set_result(answer)
+    return future

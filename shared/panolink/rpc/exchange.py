@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from panolink.errors import BitstreamError, PanolinkError
+from panolink.errors import BitstreamError, LinkError, PanolinkError
 from panolink.rpc.chunking import Frame, frames
 
 Item = TypeVar("Item")
@@ -82,12 +82,15 @@ async def answer_each(
     """Answer every item of a stream of messages exactly once, whatever happens to it.
 
     With a `refusal`, the first item is answered with it and the stream ends with it. (A status alone would get lost:
-    a client of grpc.aio that is writing when the status arrives sees an internal error, grpc/grpc#36066.)
+    a client of grpc.aio that is writing when the status arrives sees an internal error, grpc/grpc#36066.) A service
+    that is shutting down (`LinkError`) answers nothing: that item may be sent to another one.
 
     `admit` is for `frames`, `accept` for `exchange`; `failed(header, error)` makes the answer for an item
     that was refused, or that met an error in `accept` or later. An id that is already under way ends the
     stream, for no answer to it could be told from the other's.
     """
+    if isinstance(refusal, LinkError):
+        raise refusal
     if refusal:
         async for frame in frames(messages, lambda _: {}):
             yield failed(frame.header, refusal)

@@ -25,6 +25,7 @@ from panolink.rpc.conversation import Conversation
 from panolink.rpc.exchange import answer_each
 from panolink.rpc.limits import Limits, Streams
 from panolink.rpc.metrics import ServiceMetrics
+from panolink.rpc.replicas import Replicas
 from panolink.rpc.status import failure_of
 from panolink.v1 import link_pb2, link_pb2_grpc
 
@@ -32,18 +33,24 @@ log = logging.getLogger(__name__)
 
 
 def link_conversation(
-    next_hop: grpc.aio.Channel, *, target: str, timeout: float, limits: Limits, metrics: ServiceMetrics
+    next_hop: Replicas, *, timeout: float, limits: Limits, metrics: ServiceMetrics
 ) -> Conversation[Burst, Receipt]:
-    """A stream of bursts to the next hop, and their receipts; `target` names it in failures, `timeout` in seconds."""
-    stub: Any = link_pb2_grpc.LinkStub(next_hop)
+    """Bursts to the next hop, and their receipts; `timeout` in seconds."""
+
+    def carry(connection: grpc.aio.Channel) -> Any:
+        stub: Any = link_pb2_grpc.LinkStub(connection)
+        return stub.Carry()
+
     return Conversation(
-        open_call=stub.Carry,
+        next_hop,
+        open_call=carry,
         messages=burst_messages,
         answers=lambda messages: receipts(messages, limits),
         failed=failed_receipt,
-        peer=f"next hop {target}",
+        peer="next hop",
         timeout=timeout,
         on_break=metrics.link_breaks.inc,
+        on_resend=metrics.resends.inc,
     )
 
 

@@ -57,6 +57,8 @@ class ServiceMetrics:
         self.segments_sent = self.counter("segments_sent", "Segments sent.", "layer")
         self.segments_lost = self.counter("segments_lost", "Segments whose CRC failed.", "layer")
         self.link_breaks = self.counter("link_breaks", "Streams to the next hop that broke with bursts under way.")
+        self.resends = self.counter("resends", "Bursts sent again because the next hop went away.")
+        self.replicas = self.gauge("replicas", "Replicas of the next hop, those known and those connected.", "state")
         self.models = self.gauge("model_info", "Models held, always 1.", "name", "fingerprint", "profile")
         self.device_memory = self.gauge("device_memory_bytes", "Memory in use where models run.", "device")
         self.device_memory_limit = self.gauge("device_memory_limit_bytes", "Memory that there is.", "device")

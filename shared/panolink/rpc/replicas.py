@@ -75,7 +75,8 @@ class Replicas:
     ) -> None:
         self.target = target
         self._credentials = credentials or Credentials.from_environment()
-        self._credentials.client(target)  # or an address that joins later would be the first to find fault
+        for address in target.split(","):  # now, and not when an address joins later
+            self._credentials.client(address)
         self._patience = patience
         self._resolve = resolve or addresses_of
         self._name = target.removeprefix(DNS) if target.startswith(DNS) else ""

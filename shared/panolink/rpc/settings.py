@@ -35,7 +35,8 @@ def _address_or_off(value: str) -> str:
 
 
 def _target(value: str) -> str:
-    split_address(value.removeprefix("dns:///"))
+    for address in [value.removeprefix("dns:///")] if value.startswith("dns:///") else value.split(","):
+        split_address(address)
     return value
 
 
@@ -54,7 +55,7 @@ Address = Annotated[str, AfterValidator(_address)]
 """`host:port`; to listen on port 0 is to take any free one."""
 
 Target = Annotated[str, AfterValidator(_target)]
-"""`host:port` of a next hop, or `dns:///host:port` to share bursts out among all its addresses."""
+"""`host:port` of a next hop; `host:port,host:port` or `dns:///host:port` to share bursts out among several."""
 
 MetricsAddress = Annotated[str, AfterValidator(_address_or_off)]
 """`host:port`, or `off`."""

@@ -1,0 +1,149 @@
+"""SIGKILL to one service under load: every panorama is delivered once or reported lost, never both, never neither."""
+
+import asyncio
+import io
+import signal
+import urllib.request
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from panolink.errors import LinkError
+from panolink.rpc.client import Client
+from panolink.rpc.deliveries import Delivery
+
+Service = Any
+Launch = Callable[..., Service]
+
+COUNT = 24
+PATIENCE = 120
+"""Seconds: a service takes a while to come back on a machine that is busy."""
+
+
+@pytest.fixture(scope="module")
+def small(samples: list[Path]) -> bytes:
+    """A photograph, made small: what is tested is the book-keeping."""
+    buffer = io.BytesIO()
+    Image.open(samples[0]).convert("RGB").resize((256, 128)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@asynccontextmanager
+async def viewer(receiver: Service) -> AsyncIterator[list[str]]:
+    """The names of all that a receiver shows, from now until it ends."""
+    shown: list[str] = []
+
+    async def watch() -> None:
+        async with Client(receiver.address) as client:
+            try:
+                async for panorama in client.watch():
+                    shown.append(panorama.source)
+            except LinkError:
+                return  # it was killed
+
+    watching = asyncio.create_task(watch())
+    while 'panolink_streams{kind="watch"} 1.0' not in await metrics(receiver):
+        await asyncio.sleep(0.05)
+    yield shown
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
+async def metrics(service: Service) -> str:
+    url = f"http://{service.metrics}/metrics"
+    return (await asyncio.to_thread(urllib.request.urlopen, url, timeout=10)).read().decode()
+
+
+async def send_and(
+    happen: Callable[[], Awaitable[None]], target: str, image: bytes, *, after: int = 6, patience: float = PATIENCE
+) -> dict[str, Delivery]:
+    """Send panoramas, let something `happen` once `after` of them are answered; the one answer that each has."""
+    got: list[Delivery] = []
+    async with Client(target, reconnect_timeout=patience) as client:
+        event: asyncio.Task[None] | None = None
+        async for delivery in client.send(((f"p{n}", image) for n in range(COUNT)), picture=False):
+            got.append(delivery)
+            if len(got) == after:
+                event = asyncio.ensure_future(happen())
+        assert event
+        await event
+    assert Counter(delivery.source for delivery in got) == Counter(f"p{n}" for n in range(COUNT))
+    return {delivery.source: delivery for delivery in got}
+
+
+@pytest.mark.parametrize("victim", ["transmitter", "channel", "receiver"])
+async def test_a_service_that_is_killed_and_restarted_costs_nothing(launch: Launch, small: bytes, victim: str) -> None:
+    def place(name: str, target: Service | None, **settings: Any) -> Service:
+        if target:
+            settings |= {"target": target.address, "reconnect_seconds": PATIENCE}
+        else:
+            settings |= {"watch_policy": "block"}
+        return launch(name, **settings)
+
+    receiver = place("receiver", None)
+    channel = place("channel", receiver, snr_db=20)
+    transmitter = place("transmitter", channel)
+    services = {"transmitter": (transmitter, channel), "channel": (channel, receiver), "receiver": (receiver, None)}
+
+    async def kill_and_restart() -> None:
+        killed, behind = services[victim]
+        killed.stop(signal.SIGKILL)
+        await asyncio.to_thread(place, victim, behind, listen=killed.address)
+
+    async with viewer(receiver) as shown:
+        got = await send_and(kill_and_restart, transmitter.address, small)
+        assert all(delivery.delivered for delivery in got.values()), got
+        if victim == "receiver":
+            assert max(Counter(shown).values()) == 1
+        else:
+            assert Counter(shown) == Counter(list(got))
+
+
+@pytest.mark.parametrize("victim", ["transmitter", "channel", "receiver"])
+async def test_what_a_killed_service_takes_with_it_is_reported_lost(launch: Launch, small: bytes, victim: str) -> None:
+    receiver = launch("receiver", watch_policy="block")
+    channel = launch("channel", target=receiver.address, snr_db=20, reconnect_seconds=0.5)
+    transmitter = launch("transmitter", target=channel.address, reconnect_seconds=0.5)
+    services = {"transmitter": transmitter, "channel": channel, "receiver": receiver}
+
+    async def kill() -> None:
+        services[victim].stop(signal.SIGKILL)
+
+    async with viewer(receiver) as shown:
+        got = await send_and(kill, transmitter.address, small, patience=0.5)
+    lost = {source: delivery for source, delivery in got.items() if not delivery.delivered}
+    assert 0 < len(lost) < COUNT
+    assert {delivery.code for delivery in lost.values()} == {"UNAVAILABLE"}
+    assert max(Counter(shown).values()) == 1
+    if victim != "receiver":
+        # Nothing is called delivered that was not shown. What was shown and is called lost had its receipt on the way.
+        assert {source for source, delivery in got.items() if delivery.delivered} <= set(shown)
+        assert len(set(shown) & lost.keys()) <= 4
+
+
+async def test_one_of_three_receivers_is_killed_under_load_and_nothing_is_lost(launch: Launch, small: bytes) -> None:
+    receivers = [launch("receiver", watch_policy="block") for _ in range(3)]
+    channel = launch("channel", target=",".join(receiver.address for receiver in receivers), snr_db=20)
+    transmitter = launch("transmitter", target=channel.address)
+
+    async def kill() -> None:
+        receivers[0].stop(signal.SIGKILL)
+
+    async with viewer(receivers[0]) as first, viewer(receivers[1]) as second, viewer(receivers[2]) as third:
+        got = await send_and(kill, transmitter.address, small)
+        assert all(delivery.delivered for delivery in got.values()), got
+        assert all(len(shown) >= COUNT // 4 for shown in (second, third))
+        assert first
+        # No receiver shows a panorama twice, and those that live share none: only what the dead one had under way
+        # is shown by another one as well.
+        assert max(Counter(first).values()) == max(Counter(second + third).values()) == 1
+        assert set(first + second + third) == set(got)
+        assert len(set(first) & set(second + third)) <= 4
+    text = await metrics(channel)
+    assert 'panolink_replicas{state="known"} 3.0' in text
+    assert 'panolink_replicas{state="connected"} 2.0' in text
