@@ -141,6 +141,32 @@ def test_who_may_not_is_told_why_in_one_line(
     assert line.startswith("panolink: ") and said in line
 
 
+HOPS = {
+    "a certificate of another authority": ("stranger/viewer", "token", "UNAVAILABLE", "a valid certificate that its"),
+    "the wrong token": ("transmitter", "wrong", "UNAUTHENTICATED", "the token shown is not the right one"),
+}
+
+
+@pytest.mark.parametrize("case", HOPS)
+async def test_a_hop_that_is_turned_away_says_so_to_the_sender(
+    launch: Launch, link: dict[str, Service], folder: Path, samples: list[Path], case: str
+) -> None:
+    """The transmitter is in order for those who send to it, and not for the channel."""
+    name, token, code, said = HOPS[case]
+    files = {"PANOLINK_TLS_CERT": folder / f"{name}.crt", "PANOLINK_TLS_KEY": folder / f"{name}.key"}
+    variables = certificates.variables(folder) | files | {"PANOLINK_TOKEN_FILE": folder / token}
+    transmitter = launch("transmitter", target=link["channel"].address, reconnect_seconds=0.5, **variables)
+    authorities = folder / "both.crt"
+    authorities.write_bytes((folder / "ca.crt").read_bytes() + (folder / "stranger" / "ca.crt").read_bytes())
+    files = {"cert": folder / "viewer.crt", "key": folder / "viewer.key", "token_file": folder / token}
+    async with Client(transmitter.address, credentials=Credentials(ca=authorities, **files)) as sender:
+        for _ in range(2):  # and says it again to the next one
+            (delivery,) = [delivery async for delivery in sender.send([samples[0]], bpp=0.1)]
+            assert (delivery.code, delivery.delivered) == (code, False)
+            assert f"next hop {link['channel'].address}: " in delivery.error and said in delivery.error
+    transmitter.stop()
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

@@ -100,7 +100,8 @@ class Conversation(Generic[Item, Answer]):
 
     async def _deliver(self, item_id: str, item: Item) -> Awaitable[Answer]:
         """Send an item to the first replica in turn that takes it; a future of its answer, or of why there is none."""
-        why = failure(grpc.StatusCode.UNAVAILABLE, f"{self._peer} {self._replicas.target}: cannot be reached")
+        cannot = self._replicas.trouble or f"{self._peer} {self._replicas.target}: cannot be reached"
+        why = failure(grpc.StatusCode.UNAVAILABLE, cannot)
         pause = _FIRST_PAUSE
         while True:
             for replica in await self._replicas.in_turn(item_id):
@@ -113,6 +114,7 @@ class Conversation(Generic[Item, Answer]):
                     why = lost.failure
                     continue
                 return answer
+            self._replicas.trouble = why.message
             if self._replicas.lost:
                 return _done(self._failed(item, why))
             await asyncio.sleep(pause)

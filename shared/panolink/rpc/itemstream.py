@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import grpc.aio
 
 from panolink.errors import PanolinkError
+from panolink.rpc.connection import refusal_of
 from panolink.rpc.status import failure
 from panolink.v1 import link_pb2
 
@@ -110,7 +111,7 @@ class ItemStream(Generic[Item, Answer]):
             async for item_id, answer in self._answers(self._call):
                 self._answer(item_id, answer)
         except grpc.aio.AioRpcError as error:
-            code, details = error.code(), error.details() or error.code().name
+            code, details = error.code(), refusal_of(error) or error.details() or error.code().name
             if error.details() == _WRITE_LOST:
                 code, details = grpc.StatusCode.UNAVAILABLE, "ended the stream while it was written to"
             elif code is grpc.StatusCode.CANCELLED:  # not by us, which raises CancelledError: it goes away

@@ -82,6 +82,8 @@ class Replicas:
         self._name = target.removeprefix(DNS) if target.startswith(DNS) else ""
         self._replicas: dict[str, Replica] = {}
         self._away_since: float | None = None
+        self.trouble = ""
+        """Why nobody could be reached when that was last tried; empty once somebody can."""
         self._resolved_at = -float("inf")
         self._resolving: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
@@ -115,6 +117,7 @@ class Replicas:
         states = [replica.state for replica in order]
         if grpc.ChannelConnectivity.READY in states:
             self._away_since = None
+            self.trouble = ""
         elif self._away_since is None:
             self._away_since = time.monotonic()
         away = grpc.ChannelConnectivity.TRANSIENT_FAILURE
