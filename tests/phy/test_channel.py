@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from panolink.errors import SignalError
-from panolink.phy import Channel, ChannelModel, Conditions
+from panolink.phy import Channel, ChannelModel, Clock, Conditions, Phase, Scenario, SnrTrace, doppler_of_speed
 
 ONES = np.ones(100_000, np.complex64)
 
@@ -55,6 +55,86 @@ def test_seeds():
     assert not np.array_equal(*unseeded)
 
 
+@pytest.mark.parametrize("model", list(ChannelModel))
+def test_streams_with_a_seed_do_not_depend_on_each_other(model):
+    """Three streams, their bursts in any order: the n-th burst of each meets the same channel."""
+    scenario = Scenario((Phase(0.02, {"snr_db": 20.0}), Phase(0.1, {"snr_db": 5.0, "doppler_hz": 70.0})), repeat=True)
+    conditions = Conditions(model, seed=9, erasure_rate=0.1, packet_symbols=500, schedule=scenario)
+    bursts = [ONES[:size] for size in (9_000, 12_000, 500, 30_000)]
+    alone = Channel(conditions)
+    expected = [alone.apply(burst) for burst in bursts]
+    streams = [Channel(conditions) for _ in range(3)]
+    seen: list[int] = [0, 0, 0]
+    for stream in (0, 1, 1, 2, 0, 2, 1, 2, 2, 0, 1, 0):
+        reception = streams[stream].apply(bursts[seen[stream]])
+        assert np.array_equal(reception.symbols, expected[seen[stream]].symbols)
+        assert np.array_equal(reception.csi, expected[seen[stream]].csi)
+        assert reception.noise_variance == expected[seen[stream]].noise_variance
+        seen[stream] += 1
+    assert seen == [4, 4, 4]
+
+
+def test_time_goes_on_with_the_symbols():
+    conditions = Conditions("jakes", doppler_hz=20, symbol_rate_hz=1e6, seed=1, snr_db=100, coherence_symbols=100)
+    parts, whole = Channel(conditions), Channel(conditions).apply(ONES)
+    csi = np.concatenate([parts.apply(ONES[:50_000]).csi, parts.apply(ONES[50_000:]).csi])
+    np.testing.assert_allclose(csi, whole.csi, atol=1e-4)
+
+
+def test_a_wall_clock_sets_the_time_but_no_burst_begins_before_the_last_has_ended():
+    conditions = Conditions("jakes", doppler_hz=20, seed=1, snr_db=100, coherence_symbols=100)
+    later = Channel(conditions).apply(ONES[:1000], at=0.05).csi
+    np.testing.assert_allclose(later, Channel(conditions).apply(ONES).csi[500:510], atol=1e-4)
+    crowded = Channel(conditions)
+    crowded.apply(ONES[:50_000], at=0.0)
+    np.testing.assert_allclose(crowded.apply(ONES[:1000], at=0.01).csi, later, atol=1e-4)
+
+
+def test_a_fade_within_a_burst_is_told_by_the_coefficients():
+    """10 dB at the beginning, −10 dB at the end: the noise stays, the signal falls."""
+    scenario = Scenario((Phase(0.1, {"snr_db": 10.0}, final_snr_db=-10.0),))
+    reception = Channel(Conditions("awgn", schedule=scenario, seed=0, coherence_symbols=1000)).apply(ONES)
+    assert np.mean(np.abs(reception.csi) ** 2) == pytest.approx(1, rel=1e-4)
+    told = 10 * np.log10(np.abs(reception.csi) ** 2 / reception.noise_variance)
+    np.testing.assert_allclose(told, np.linspace(9.9, -9.9, 100), atol=1e-3)
+    noise = reception.symbols - np.repeat(reception.csi, 1000)
+    assert np.mean(np.abs(noise) ** 2) == pytest.approx(reception.noise_variance, rel=0.02)
+    assert np.mean(np.abs(noise[:10_000]) ** 2) == pytest.approx(reception.noise_variance, rel=0.05)
+    assert reception.snr_db == pytest.approx(10 * np.log10(np.mean(10 ** (told / 10))), abs=1e-3)
+
+
+def test_a_scenario_changes_the_model_and_comes_back_to_a_fading_that_went_on():
+    phases = (Phase(0.01, {"model": "jakes"}), Phase(0.01, {"model": "ideal"}), Phase(0.01, {"model": "tdl-b"}))
+    conditions = Conditions(seed=3, snr_db=100, schedule=Scenario(phases, repeat=True))
+    channel = Channel(conditions)
+    first, ideal, _, second = (channel.apply(ONES[:10_000]) for _ in range(4))
+    assert ideal.snr_db is None and np.array_equal(ideal.symbols, ONES[:10_000])
+    alone = Channel(Conditions("jakes", seed=3, snr_db=100)).apply(ONES[:40_000])
+    np.testing.assert_allclose(first.csi, alone.csi[: first.csi.size], atol=1e-3)
+    # 30,000 symbols do not end with a block of 256, so what is compared lies between two samples
+    assert np.abs(second.csi[0] - alone.csi[30_000 // 256]) < 0.01
+
+
+def test_a_trace_sets_the_snr():
+    trace = SnrTrace((100.0, 100.1, 100.2), (20.0, 0.0, 10.0))
+    conditions = Conditions("awgn", schedule=trace, coherence_symbols=1000)
+    channel = Channel(conditions)
+    snrs = [channel.apply(ONES[:10_000]).snr_db for _ in range(25)]
+    assert snrs[0] == pytest.approx(19, abs=0.1) and snrs[9] == pytest.approx(1, abs=0.1)
+    assert snrs[19] == pytest.approx(9.5, abs=0.1) and snrs[24] == 10
+
+
+def test_a_burst_that_is_refused_leaves_the_channel_as_it_was():
+    spoiled, clean = Channel(Conditions(seed=1)), Channel(Conditions(seed=1))
+    with pytest.raises(SignalError, match="not finite"):
+        spoiled.apply(np.full(100, np.inf, np.complex64))
+    assert np.array_equal(spoiled.apply(ONES).symbols, clean.apply(ONES).symbols)
+
+
+def test_doppler_of_speed():
+    assert doppler_of_speed(30, 3.5e9) == pytest.approx(97.3, abs=0.1)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -64,6 +144,19 @@ def test_seeds():
         ({"rician_k_db": float("inf")}, "rician_k_db is inf"),
         ({"coherence_symbols": 0}, "coherence_symbols is 0; allowed: 1"),
         ({"seed": -1}, "seed is -1"),
+        ({"doppler_hz": -1}, "doppler_hz is -1 Hz; allowed: 0 … 1000000"),
+        ({"doppler_hz": float("nan")}, "doppler_hz is nan"),
+        ({"model": "tdl-a", "doppler_hz": 2000}, "doppler_hz is 2000 Hz; allowed with 64 subcarriers.*: 0 … 1562.5"),
+        ({"symbol_rate_hz": 0}, "symbol_rate_hz is 0 Hz; allowed: 1 …"),
+        ({"delay_spread_s": 1}, "delay_spread_s is 1 s; allowed: 0 … 0.001"),
+        ({"subcarriers": 0}, "subcarriers is 0; allowed: 1 … 16384"),
+        ({"erasure_rate": 1.5}, "erasure_rate is 1.5; allowed: 0 … 1"),
+        ({"erasure_burst": 0.5}, "erasure_burst is 0.5; allowed: 0, or 1 … 1000000"),
+        ({"erasure_rate": 0.8, "erasure_burst": 2}, "allowed at an erasure_rate of 0.8: 0, or 4 …"),
+        ({"packet_symbols": -1}, "packet_symbols is -1"),
+        ({"clock": "sun"}, "unknown clock 'sun'; allowed: stream, wall"),
+        ({"schedule": Scenario((Phase(1), Phase(1, {"snr_db": 200})))}, "phase 2: snr_db is 200 dB"),
+        ({"schedule": Scenario((Phase(1, final_snr_db=200),))}, "phase 1: snr_db is 200 dB"),
     ],
 )
 def test_conditions_out_of_range_are_refused(settings, message):
@@ -72,7 +165,7 @@ def test_conditions_out_of_range_are_refused(settings, message):
 
 
 def test_models_are_named_by_enum_or_string():
-    assert Conditions("awgn") == Conditions(ChannelModel.AWGN)
+    assert Conditions("awgn", clock="wall") == Conditions(ChannelModel.AWGN, clock=Clock.WALL)
 
 
 def test_symbols_that_are_none_are_refused():

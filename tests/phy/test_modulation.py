@@ -56,6 +56,17 @@ def test_uncoded_rayleigh_matches_theory_within_a_tenth_of_a_db(modulation, snr_
     assert better < measured < worse
 
 
+@pytest.mark.parametrize("model", ["jakes", "tdl-a", "tdl-c"])
+def test_one_tap_per_symbol_makes_moving_and_selective_channels_rayleigh(model):
+    """Each symbol divided by its own coefficient: Doppler and delays leave uncoded QPSK where Rayleigh has it."""
+    snr_db, errors = 5.0, []
+    for seed in range(100):  # 250 Doppler periods each
+        conditions = Conditions(model, snr_db, seed=seed, doppler_hz=10_000, delay_spread_s=1e-6, subcarriers=8)
+        errors.append(bit_errors(Modulation.QPSK, conditions, 50_000))
+    better, worse = (theory(Modulation.QPSK, snr_db + d, rayleigh=True) for d in (0.1, -0.1))
+    assert better < np.mean(errors) < worse
+
+
 @pytest.mark.parametrize("modulation", list(Modulation))
 def test_points_and_labels_are_those_of_sionna(modulation):
     points = Constellation("qam", modulation.bits)().numpy()

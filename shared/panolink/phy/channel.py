@@ -126,7 +126,7 @@ class Channel:
 
 def spread(csi: np.ndarray, block: int, n: int) -> np.ndarray:
     """The coefficient of each of n symbols, complex64 (n,)."""
-    return csi if block == 1 else np.repeat(csi, block)[:n]
+    return csi if block == 1 else np.repeat(csi, min(block, n))[:n]
 
 
 def finite_complex(values: np.ndarray, name: str) -> np.ndarray:
