@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,16 +63,25 @@ def environment(name: str, **settings: Any) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def launch(model: str) -> Iterator[Callable[..., Service]]:
-    """`launch("channel", target=…)` starts a process and waits until it says that it is ready."""
+    """`launch("channel", target=…)` starts a process and waits until it says that it is ready.
+
+    `log` is a file for what it logs.
+    """
     running: list[Service] = []
 
-    def start(name: str, **settings: Any) -> Service:
+    def start(name: str, log: Path | None = None, **settings: Any) -> Service:
         values = {"listen": "127.0.0.1:0", "metrics_listen": "127.0.0.1:0", "log_level": "warning"} | settings
         if name != "channel":
             values = {"models": model, "device": "cpu"} | values
-        process = subprocess.Popen(
-            command(name), cwd=ROOT, env=environment(name, **values), stdout=subprocess.PIPE, text=True
-        )
+        with log.open("w") if log else nullcontext() as errors:
+            process = subprocess.Popen(
+                command(name),
+                cwd=ROOT,
+                env=environment(name, **values),
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
         assert process.stdout
         line = process.stdout.readline()
         assert line, f"the {name} ended with status {process.wait(10)} before it was ready"

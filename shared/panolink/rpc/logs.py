@@ -36,9 +36,9 @@ def about(**ids: str) -> Iterator[None]:
 
 
 def ids_of(burst_id: str) -> dict[str, str]:
-    """The ids of a burst's panorama. Our transmitters call the n-th burst of a stream `STREAM-n`."""
-    stream, _, number = burst_id.rpartition("-")
-    return {"stream": stream if number.isdigit() else "", "panorama": burst_id}
+    """The ids of a burst's panorama. Our transmitters call the n-th panorama of a stream `STREAM-n`."""
+    stream, dash, _ = burst_id.partition("-")
+    return {"stream": stream if dash else "", "panorama": burst_id}
 
 
 @contextmanager
@@ -103,10 +103,13 @@ def configure(service: str, *, level: str, form: str) -> None:
         level: `debug`, `info`, `warning`, `error`.
         form: `text`, `json`, or `auto`: text on a terminal.
     """
+    wanted: int = getattr(logging, level.upper())
     as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(service) if as_json else TextFormatter())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.basicConfig(level=max(logging.INFO, wanted), handlers=[handler], force=True)
+    for ours in ("panolink", "services"):  # what libraries have to say when they are debugged would drown it
+        logging.getLogger(ours).setLevel(wanted)
     faulthandler.enable()
     sys.excepthook = lambda kind, error, trace: _log_crash(kind, error, trace, "main thread")
     threading.excepthook = lambda crash: _log_crash(
