@@ -19,29 +19,38 @@ RUN python -m pip uninstall --yes --quiet --root-user-action=ignore setuptools w
     && install --directory --owner=panolink --group=panolink /var/lib/panolink
 
 # ── builders ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# What to install, by itself: pyproject.toml changes more often than what it asks for.
+FROM python:${PYTHON}-slim AS requirements
+WORKDIR /build
+COPY pyproject.toml deploy/docker/requirements.py ./
+# A channel does without what the networks, the codec and the receiving half of the radio need. torch and Sionna are
+# installed by themselves.
+RUN python requirements.py pyproject.toml --extra tracing --without av --without constriction --without numba \
+        --without pillow --without safetensors --without scipy --without sionna-no-rt --without torch >channel.txt \
+    && python requirements.py pyproject.toml --extra tracing --without sionna-no-rt --without torch >cpu.txt \
+    && python requirements.py pyproject.toml --extra tracing --extra gpu --without sionna-no-rt --without torch >cuda.txt
+
 FROM python:${PYTHON}-slim AS packages
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
 RUN python -m venv --without-pip /opt/panolink
-COPY constraints.txt pyproject.toml deploy/docker/requirements.py ./
-# All but what the networks, the codec and the receiving half of the radio need.
+COPY constraints.txt ./
+COPY --from=requirements /build/channel.txt ./
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python requirements.py pyproject.toml --without av --without constriction --without numba --without pillow \
-        --without safetensors --without scipy --without sionna-no-rt --without torch >channel.txt \
-    && pip --python /opt/panolink/bin/python install -c constraints.txt -r channel.txt \
+    pip --python /opt/panolink/bin/python install -c constraints.txt -r channel.txt \
     && find /opt/panolink -type d -name tests -prune -exec rm -r {} +
 
 FROM packages AS network-packages
 ARG TORCH=cpu
 ARG TORCH_INDEX=
 COPY deploy/docker/install_torch.py ./
+COPY --from=requirements /build/${TORCH}.txt ./networks.txt
 # Without the headers, test programs and test suites that packages bring along: a quarter of the whole. Sionna decodes
-# on GPUs; on a CPU only its tables are read, which asks for none of its own requirements (matplotlib, h5py).
+# on GPUs; on a CPU only its tables are read, which takes none of its own requirements (matplotlib, h5py).
 RUN --mount=type=cache,target=/root/.cache/pip \
     python install_torch.py "$TORCH" --index "$TORCH_INDEX" --constraints constraints.txt \
         --python /opt/panolink/bin/python \
-    && python requirements.py pyproject.toml --without sionna-no-rt --without torch >networks.txt \
     && pip --python /opt/panolink/bin/python install -c constraints.txt -r networks.txt \
     && if [ "$TORCH" = cpu ]; then set -- --no-deps; fi \
     && pip --python /opt/panolink/bin/python install -c constraints.txt "$@" sionna-no-rt \
@@ -52,7 +61,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 FROM packages AS code
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install -c constraints.txt hatchling
-COPY LICENSE README.md ./
+COPY LICENSE README.md pyproject.toml ./
 COPY services ./services
 COPY shared ./shared
 # The weights have a layer of their own, which stays when the code changes.
