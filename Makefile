@@ -1,6 +1,6 @@
 # Everything runs in .venv, which is made on first use. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types stubs check-stubs golden train clean
+.PHONY: help setup demo test test-deploy lint format types stubs check-stubs golden train clean
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -25,6 +25,9 @@ demo: $(INSTALLED) ## send the samples through a fading channel; pictures go to 
 
 test: $(INSTALLED_DEV) ## run the tests (ARGS="-k viewport -x" to choose)
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-deploy: $(INSTALLED_DEV) ## build the images and test them with docker compose; says why where it cannot
+	@PANOLINK_TEST_DEPLOY=1 $(BIN)/python -m pytest -m docker -rs $(ARGS)
 
 lint: $(INSTALLED_DEV) ## ruff on the code, buf on the protocol
 	@$(BIN)/ruff check .
