@@ -60,6 +60,8 @@ class Arrival:
         self._viewers = viewers
         self._metrics = metrics
         self._places = asyncio.Semaphore(settings.queue_size)
+        metrics.queue_limit.labels("burst").set(settings.queue_size)
+        self._taken = metrics.queue_depth.labels("burst")
         self._numbers = itertools.count(1)
         self._recent = Recent()
 
@@ -78,6 +80,7 @@ class Arrival:
         await self._places.acquire()
         burst_id = burst.header.burst_id
         if burst_id not in self._recent:
+            self._taken.inc()
             return self._recent.begin(burst_id, self._receive(burst))
         self._places.release()
         self._metrics.repeats.inc()
@@ -92,6 +95,7 @@ class Arrival:
                 return await self._reconstruct(burst)
         finally:
             self._places.release()
+            self._taken.dec()
 
     async def _reconstruct(self, burst: Burst) -> Receipt:
         header = burst.header
