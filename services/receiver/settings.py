@@ -25,4 +25,4 @@ class ReceiverSettings(NetworkSettings):
     save_folder: Path | None = None
     """Received panoramas are written there, as PNG; nowhere where it is not set."""
     save_limit_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 50)] = 10 << 30
-    """Bytes of all these files; the oldest make room."""
+    """Bytes of all saved panoramas; the oldest make room."""
