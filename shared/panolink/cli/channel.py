@@ -92,7 +92,7 @@ def channel(
         "coherence_symbols": coherence,
         "rician_k_db": rician_k,
         "doppler_hz": doppler if speed is None else doppler_of_speed(speed, 1e9 * carrier),
-        "delay_spread_s": None if delay_spread is None else 1e-9 * delay_spread,
+        "delay_spread_s": None if delay_spread is None else delay_spread / 1e9,
         "subcarriers": subcarriers,
         "symbol_rate_hz": symbol_rate,
         "erasure_rate": erasure,
