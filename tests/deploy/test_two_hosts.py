@@ -1,0 +1,97 @@
+"""Transmitter and receiver in projects of their own, which meet at an address of this machine, under mutual TLS."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker.errors
+import pytest
+from typer.testing import CliRunner
+
+from panolink.cli.app import app
+from panolink.errors import PanolinkError
+from panolink.rpc.client import Client
+from panolink.rpc.credentials import Credentials
+from tests.deploy.stack import Stack, eventually, free_ports
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(3000)]
+
+USER = 10001
+"""Who has to read the keys in the containers."""
+
+
+@pytest.fixture(scope="module")
+def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `panolink certs` makes, as docs/deploy.md has it."""
+    folder = tmp_path_factory.mktemp("certs")
+    made = CliRunner().invoke(app, ["certs", "--out", str(folder)])
+    assert made.exit_code == 0, made.output
+    for key in folder.glob("*.key"):
+        if os.geteuid() == 0:
+            os.chown(key, USER, USER)
+        else:
+            key.chmod(0o644)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hosts(engine: Any, settings: dict[str, object], certs: Path) -> Iterator[tuple[Stack, Stack]]:
+    """The sending and the receiving project."""
+    shared = engine.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
+    common = settings | {"CERTS": certs}
+    receiving = Stack(
+        engine,
+        "panolink-test-receiving",
+        common | {"PUBLISH": shared},
+        ("docker-compose.yml", "compose.receiver-host.yaml", "compose.tls.yaml"),
+    )
+    sending = Stack(
+        engine,
+        "panolink-test-sending",
+        common | free_ports() | {"RECEIVER_HOST": shared},
+        ("docker-compose.yml", "compose.transmitter-host.yaml", "compose.tls.yaml"),
+    )
+    watching = ("prometheus",) if settings["PROMETHEUS_TAG"] else ()
+    try:
+        receiving.up()
+        sending.up("transmitter", *watching)
+        yield sending, receiving
+    finally:
+        sending.down()
+        receiving.down()
+
+
+async def test_a_panorama_goes_from_one_to_the_other(
+    hosts: tuple[Stack, Stack], certs: Path, samples: list[Path]
+) -> None:
+    sending, receiving = hosts
+    ours = Credentials(ca=certs / "ca.crt", cert=certs / "client.crt", key=certs / "client.key")
+    async with Client(f"127.0.0.1:{sending.settings['TRANSMITTER_PORT']}", credentials=ours) as client:
+        (delivery,) = [delivery async for delivery in client.send([samples[0]])]
+    assert delivery.delivered, delivery
+    assert eventually(lambda: receiving.run("receiver", "ls", "/var/lib/panolink"))
+
+
+async def test_strangers_are_turned_away(hosts: tuple[Stack, Stack], certs: Path) -> None:
+    address = f"127.0.0.1:{hosts[0].settings['TRANSMITTER_PORT']}"
+    for stranger in (Credentials(), Credentials(ca=certs / "ca.crt")):
+        with pytest.raises(PanolinkError):
+            async with Client(address, credentials=stranger, connect_timeout=5) as client:
+                await client.info()
+
+
+def test_prometheus_reaches_the_other_host(hosts: tuple[Stack, Stack]) -> None:
+    if not hosts[0].settings["PROMETHEUS_TAG"]:
+        pytest.skip("no image of Prometheus can be had on this machine")
+    assert eventually(lambda: hosts[0].query('up{job="panolink-receiver"} == 1'))
+
+
+def test_nothing_listens_in_the_clear_unless_told_to(engine: Any, settings: dict[str, object]) -> None:
+    with pytest.raises(docker.errors.ContainerError) as ended:
+        engine.containers.run(f"panolink-channel:{settings['IMAGE_TAG']}", remove=True)
+    assert ended.value.exit_status == 2
+    said = str(ended.value)
+    assert "PANOLINK_CHANNEL_LISTEN=0.0.0.0:50052: other hosts would reach it in the clear" in said
