@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc.aio
@@ -13,13 +12,11 @@ from panolink.errors import ModelError
 from panolink.rpc.bursts import Burst, Receipt, admit_burst, burst_messages, burst_of
 from panolink.rpc.chunking import frames
 from panolink.rpc.connection import open_channel
-from panolink.rpc.conversation import Conversation
 from panolink.rpc.exchange import exchange
 from panolink.rpc.limits import Limits, Streams
-from panolink.rpc.link import LinkEndpoint, link_conversation
-from panolink.rpc.metrics import ServiceMetrics
-from panolink.rpc.replicas import Replicas
+from panolink.rpc.link import LinkEndpoint
 from panolink.v1 import link_pb2, link_pb2_grpc
+from tests.rpc.helpers import talking
 
 ADD = link_pb2_grpc.add_LinkServicer_to_server
 MakeBurst = Callable[..., Burst]
@@ -51,18 +48,6 @@ class StandIn:
 
 def endpoint(handler: StandIn, *, in_flight: int = 4) -> LinkEndpoint:
     return LinkEndpoint(lambda: handler, limits=Limits(), streams=Streams("link", limit=4), in_flight=in_flight)
-
-
-@asynccontextmanager
-async def talking(
-    target: str, *, timeout: float = 20.0, patience: float = 0.0, **options: Any
-) -> AsyncIterator[Conversation[Burst, Receipt]]:
-    """A conversation with a next hop."""
-    next_hop = Replicas(target, patience=patience, **options)
-    talk = link_conversation(next_hop, timeout=timeout, limits=Limits(), metrics=ServiceMetrics())
-    yield talk
-    await talk.close()
-    await next_hop.close()
 
 
 async def test_bursts_and_receipts_cross(serve: Any, burst: MakeBurst) -> None:
@@ -130,7 +115,7 @@ async def test_bursts_under_way_fail_once_when_the_stream_is_ended_and_the_next_
 
 async def test_bursts_under_way_are_sent_again_when_the_hop_goes_away(serve: Any, burst: MakeBurst) -> None:
     servicer = Breaks(grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAVAILABLE)
-    async with talking(await serve(ADD, servicer)) as talk:
+    async with talking(await serve(ADD, servicer), patience=60) as talk:
         pending = [await talk.send(name, burst(name)) for name in ("lost", "next")]
         lost, following = await asyncio.gather(*pending)
     assert not lost.header.HasField("failure")
@@ -139,15 +124,37 @@ async def test_bursts_under_way_are_sent_again_when_the_hop_goes_away(serve: Any
     assert servicer.streams == 3
 
 
-async def test_a_burst_that_breaks_every_stream_is_given_up(serve: Any, burst: MakeBurst) -> None:
-    servicer = Breaks(*[grpc.StatusCode.UNAVAILABLE] * 9)
-    async with talking(await serve(ADD, servicer)) as talk:
-        lost = await (await talk.send("lost", burst("lost")))
+async def test_a_burst_that_every_hop_dies_of_is_given_up(free_port: Callable[[], int], burst: MakeBurst) -> None:
+    port, deaths, servers = free_port(), [], []
+
+    async def start() -> None:
+        server: Any = grpc.aio.server()
+        ADD(endpoint(Dies()), server)
+        server.add_insecure_port(f"127.0.0.1:{port}")
+        await server.start()
+        servers.append(server)
+
+    class Dies(StandIn):
+        async def accept(self, burst: Burst) -> Awaitable[Receipt]:
+            if burst.header.burst_id == "poison":
+                deaths.append(asyncio.create_task(self.die()))
+                await asyncio.Event().wait()
+            return await super().accept(burst)
+
+        async def die(self) -> None:
+            await servers.pop().stop(None)
+            await start()
+
+    await start()
+    async with talking(f"127.0.0.1:{port}", patience=60) as talk:
+        lost = await (await talk.send("poison", burst("poison")))
         good = await (await talk.send("good", burst("good")))
     assert lost.header.failure.code == grpc.StatusCode.UNAVAILABLE.value[0]
     assert "3 times with this item" in lost.header.failure.message
-    assert servicer.seen == ["lost"] * 3 + ["good"]
+    assert len(deaths) == 3
     assert not good.header.HasField("failure")
+    await asyncio.gather(*deaths)
+    await servers.pop().stop(None)
 
 
 async def test_bursts_wait_for_a_hop_that_is_away_and_no_longer_than_patience_lasts(

@@ -11,16 +11,16 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from panolink.errors import LinkError
-from panolink.rpc.bursts import Burst, Receipt, burst_messages, failed_receipt, receipts
+from panolink.rpc.bursts import Burst, Receipt, burst_messages
 from panolink.rpc.client import Client
 from panolink.rpc.connection import open_channel
-from panolink.rpc.conversation import Conversation
 from panolink.rpc.limits import Limits
 from panolink.rpc.link import LinkEndpoint
 from panolink.rpc.metrics import ServiceMetrics
 from panolink.rpc.server import Server
 from panolink.rpc.settings import ServiceSettings
 from panolink.v1 import link_pb2, link_pb2_grpc
+from tests.rpc.helpers import talking
 
 MakeBurst = Callable[..., Burst]
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -57,18 +57,6 @@ def link_server(handler: Gated, **settings: Any) -> Server:
     return server
 
 
-def conversation(channel: grpc.aio.Channel) -> Conversation[Burst, Receipt]:
-    stub: Any = link_pb2_grpc.LinkStub(channel)
-    return Conversation(
-        open_call=stub.Carry,
-        messages=burst_messages,
-        answers=lambda messages: receipts(messages, Limits()),
-        failed=failed_receipt,
-        peer="next hop",
-        timeout=20,
-    )
-
-
 async def health(channel: grpc.aio.Channel, service: str = "") -> int:
     stub: Any = health_pb2_grpc.HealthStub(channel)
     return (await stub.Check(health_pb2.HealthCheckRequest(service=service))).status
@@ -94,8 +82,11 @@ async def test_draining_finishes_what_is_under_way_and_takes_nothing_new(burst: 
     handler = Gated()
     server = link_server(handler)
     await server.start()
-    async with open_channel(server.address) as channel:
-        talk, late = conversation(channel), conversation(channel)
+    async with (
+        open_channel(server.address) as channel,
+        talking(server.address) as talk,
+        talking(server.address) as late,
+    ):
         pending = await talk.send("1", burst())
         await asyncio.wait_for(handler.taken.wait(), 5)
         draining = asyncio.create_task(server.drain())
@@ -106,26 +97,25 @@ async def test_draining_finishes_what_is_under_way_and_takes_nothing_new(burst: 
         handler.go.set()
         assert not (await pending).header.HasField("failure")
         await asyncio.wait_for(draining, 5)
-        await talk.close()
-        await late.close()
 
 
 async def test_what_does_not_finish_in_time_is_cut_off(burst: MakeBurst) -> None:
     server = link_server(Gated(), drain_seconds=0.05)
     await server.start()
-    async with open_channel(server.address) as channel:
-        talk = conversation(channel)
+    async with talking(server.address) as talk:
         pending = await talk.send("1", burst())
         await asyncio.wait_for(server.drain(), 5)
         assert (await pending).header.HasField("failure")
-        await talk.close()
 
 
 async def test_streams_are_counted_and_limited(burst: MakeBurst) -> None:
     handler = Gated()
     handler.go.set()
-    async with link_server(handler, max_streams=1) as server, open_channel(server.address) as channel:
-        first, second = conversation(channel), conversation(channel)
+    async with (
+        link_server(handler, max_streams=1) as server,
+        talking(server.address) as first,
+        talking(server.address) as second,
+    ):
         await (await first.send("1", burst()))
         refused = await (await second.send("2", burst("2")))
         assert refused.header.failure.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
@@ -134,14 +124,16 @@ async def test_streams_are_counted_and_limited(burst: MakeBurst) -> None:
         await first.close()
         again = await (await second.send("3", burst("3")))
         assert not again.header.HasField("failure")
-        await second.close()
 
 
 async def test_calls_are_measured_by_method_and_status(burst: MakeBurst) -> None:
     handler = Gated()
     handler.go.set()
-    async with link_server(handler) as server, open_channel(server.address) as channel:
-        talk = conversation(channel)
+    async with (
+        link_server(handler) as server,
+        open_channel(server.address) as channel,
+        talking(server.address) as talk,
+    ):
         await (await talk.send("1", burst()))
         fault = await (await talk.send("fault", burst("fault")))
         assert fault.header.failure.message == "burst fault: internal error"

@@ -1,8 +1,7 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 import numpy as np
 import pytest
@@ -11,15 +10,14 @@ from panolink.errors import LinkError
 from panolink.phy import Channel, Conditions
 from panolink.rpc.bursts import Burst, Receipt
 from panolink.rpc.client import Client
-from panolink.rpc.conversation import Conversation
 from panolink.rpc.limits import Limits
-from panolink.rpc.link import LinkEndpoint, link_conversation
+from panolink.rpc.link import LinkEndpoint
 from panolink.rpc.metrics import ServiceMetrics
-from panolink.rpc.replicas import Replicas
 from panolink.rpc.server import Server
 from panolink.rpc.settings import ServiceSettings
 from panolink.v1 import link_pb2, link_pb2_grpc
 from services.channel.pipeline import passed_on
+from tests.rpc.helpers import talking
 
 SYMBOLS = 1000
 
@@ -101,17 +99,6 @@ def next_hop(keeper: Keeper) -> Server:
     link = LinkEndpoint(lambda: keeper, limits=Limits(), streams=server.streams("link"), in_flight=4)
     server.add(link_pb2_grpc.add_LinkServicer_to_server, link, "panolink.v1.Link")
     return server
-
-
-@asynccontextmanager
-async def talking(target: str) -> AsyncIterator[Conversation[Burst, Receipt]]:
-    """Bursts to a channel, on a stream of their own."""
-    hop = Replicas(target, patience=0)
-    talk = link_conversation(hop, timeout=20, limits=Limits(), metrics=ServiceMetrics())
-    yield talk
-    await talk.close()
-    await talk.close()
-    await hop.close()
 
 
 async def test_bursts_go_on_and_receipts_come_back(start: Callable[..., Awaitable[Server]]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import grpc.aio
@@ -23,8 +24,8 @@ Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
 
-MAX_SENDS = 3
-"""So often is an item sent whole. One that breaks every stream it is sent on may be why they break."""
+MAX_BREAKS = 3
+"""An item that has been sent whole so often, over connections that broke, may be why they break."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5  # seconds between attempts while nobody is reachable
 
 
@@ -74,34 +75,39 @@ class Conversation(Generic[Item, Answer]):
 
     async def send(self, item_id: str, item: Item) -> Awaitable[Answer]:
         """Send an item as fast as the other side takes it; what is returned gives its answer, never an error."""
-        return self._answer(item_id, item, await self._deliver(item_id, item))
+        return self._answer(item_id, item, *await self._deliver(item_id, item))
 
     async def close(self) -> None:
         """End all streams; items under way are answered with failures."""
         streams, self._streams = list(self._streams.values()), {}
         await asyncio.gather(*(stream.close() for stream in streams))
 
-    async def _answer(self, item_id: str, item: Item, answer: Awaitable[Answer]) -> Answer:
-        sends = 0
+    async def _answer(self, item_id: str, item: Item, replica: Replica | None, answer: Awaitable[Answer]) -> Answer:
+        breaks = 0
         while True:
             try:
                 got = await answer
             except Unanswered as lost:
-                sends += lost.sent
-                if sends >= MAX_SENDS:
-                    message = f"{lost} (and so it did {sends} times with this item)"
+                # One that stops in good order ends its streams, and keeps the connection for a while.
+                breaks += lost.sent and replica is not None and not replica.connected
+                if breaks >= MAX_BREAKS:
+                    message = f"{lost} (and so it did {breaks} times with this item)"
                     return self._failed(item, failure(grpc.StatusCode.UNAVAILABLE, message))
                 log.info("%s is sent again: %s", item_id, lost)
                 self._on_resend()
-                answer = await self._deliver(item_id, item)
+                replica, answer = await self._deliver(item_id, item, lost.failure)
             else:
-                self._replicas.answered()
+                if replica:
+                    self._replicas.answered(replica)
                 return got
 
-    async def _deliver(self, item_id: str, item: Item) -> Awaitable[Answer]:
-        """Send an item to the first replica in turn that takes it; a future of its answer, or of why there is none."""
-        cannot = self._replicas.trouble or f"{self._peer} {self._replicas.target}: cannot be reached"
-        why = failure(grpc.StatusCode.UNAVAILABLE, cannot)
+    async def _deliver(
+        self, item_id: str, item: Item, why: link_pb2.Failure | None = None
+    ) -> tuple[Replica | None, Awaitable[Answer]]:
+        """Send an item to the first replica in turn that takes it: that one and its answer to come, or none and why."""
+        if why is None:
+            cannot = self._replicas.trouble or f"{self._peer} {self._replicas.target}: cannot be reached"
+            why = failure(grpc.StatusCode.UNAVAILABLE, cannot)
         pause = _FIRST_PAUSE
         while True:
             for replica in await self._replicas.in_turn(item_id):
@@ -113,10 +119,10 @@ class Conversation(Generic[Item, Answer]):
                 if answer.done() and isinstance(lost := answer.exception(), Unanswered) and not lost.sent:
                     why = lost.failure
                     continue
-                return answer
+                return replica, answer
             self._replicas.trouble = why.message
             if self._replicas.lost:
-                return _done(self._failed(item, why))
+                return None, _done(self._failed(item, why))
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -134,12 +140,12 @@ class Conversation(Generic[Item, Answer]):
                 failed=self._failed,
                 peer=f"{self._peer} {replica.address}",
                 timeout=self._timeout,
-                on_break=self._broke,
+                on_break=partial(self._broke, replica),
             )
         return stream
 
-    def _broke(self) -> None:
-        self._replicas.broke()
+    def _broke(self, replica: Replica) -> None:
+        self._replicas.broke(replica)
         self._on_break()
 
 

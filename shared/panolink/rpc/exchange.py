@@ -89,11 +89,10 @@ async def answer_each(
     that was refused, or that met an error in `accept` or later. An id that is already under way ends the
     stream, for no answer to it could be told from the other's.
     """
-    if isinstance(refusal, LinkError):
-        raise refusal
     if refusal:
         async for frame in frames(messages, lambda _: {}):
-            yield failed(frame.header, refusal)
+            if not isinstance(refusal, LinkError):
+                yield failed(frame.header, refusal)
             raise refusal
         return
     under_way: set[str] = set()

@@ -16,7 +16,6 @@ import socket
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc.aio
@@ -33,21 +32,40 @@ log = logging.getLogger(__name__)
 DNS = "dns:///"
 RESOLVE_SECONDS = 5.0
 """A name's addresses are asked for again when the last answer is older and something is to be sent."""
+_FIRST_REST, _LONGEST_REST = 0.1, 1.0  # seconds for which a replica is left alone that breaks every stream
 GRACE_SECONDS = 120.0
 """What is under way on a replica whose address is gone may take so long: it is shutting down, not dead."""
 
 
-@dataclass(frozen=True, eq=False)
 class Replica:
     """One address, and the connection to it."""
 
-    address: str
-    channel: grpc.aio.Channel
+    def __init__(self, address: str, channel: grpc.aio.Channel) -> None:
+        self.address = address
+        self.channel = channel
+        self._breaks = 0
+        self._rests_until = 0.0
 
     @property
-    def state(self) -> grpc.ChannelConnectivity:
-        """Of the connection, which is begun if it is idle."""
-        return self.channel.get_state(try_to_connect=True)
+    def connected(self) -> bool:
+        """Whether the connection stands."""
+        return self.channel.get_state() is grpc.ChannelConnectivity.READY
+
+    @property
+    def reachable(self) -> bool:
+        """Whether it is worth trying; a connection that is idle is begun."""
+        away = grpc.ChannelConnectivity.TRANSIENT_FAILURE
+        return self.channel.get_state(try_to_connect=True) is not away and time.monotonic() >= self._rests_until
+
+    def answered(self) -> None:
+        """It is there."""
+        self._breaks = 0
+
+    def broke(self) -> None:
+        """A stream to it broke. It is tried again at once; if that breaks too, it rests for longer and longer."""
+        self._breaks += 1
+        if self._breaks > 1:
+            self._rests_until = time.monotonic() + min(_FIRST_REST * 2 ** (self._breaks - 2), _LONGEST_REST)
 
 
 class Replicas:
@@ -56,7 +74,7 @@ class Replicas:
     Args:
         target: as above.
         credentials: those of the environment (`PANOLINK_TLS_…`) where None.
-        patience: seconds without any reachable replica before `lost` says so.
+        patience: seconds from the first stream that breaks, without any answer since, until they are `lost`.
         resolve: the addresses of a `dns:///` target's `host:port`, as `host:port` each.
 
     Must be made in a running event loop.
@@ -83,7 +101,7 @@ class Replicas:
         self._replicas: dict[str, Replica] = {}
         self._away_since: float | None = None
         self.trouble = ""
-        """Why nobody could be reached when that was last tried; empty once somebody can."""
+        """Why nobody could be reached when that was last tried; empty once somebody has answered."""
         self._resolved_at = -float("inf")
         self._resolving: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
@@ -99,11 +117,11 @@ class Replicas:
     @property
     def connected(self) -> int:
         """Replicas with a standing connection."""
-        return sum(replica.state is grpc.ChannelConnectivity.READY for replica in self._replicas.values())
+        return sum(replica.connected for replica in self._replicas.values())
 
     @property
     def lost(self) -> bool:
-        """Whether no replica has been reachable for as long as patience lasts."""
+        """Whether nobody has answered for as long as patience lasts."""
         return self._away_since is not None and time.monotonic() - self._away_since >= self._patience
 
     async def in_turn(self, item_id: str) -> list[Replica]:
@@ -114,27 +132,31 @@ class Replicas:
         """
         await self._refresh()
         order = [self._replicas[address] for address in in_turn(item_id, sorted(self._replicas))]
-        states = [replica.state for replica in order]
-        if grpc.ChannelConnectivity.READY in states:
-            self._away_since = None
-            self.trouble = ""
-        elif self._away_since is None:
-            self._away_since = time.monotonic()
-        away = grpc.ChannelConnectivity.TRANSIENT_FAILURE
-        return [replica for replica, state in zip(order, states, strict=True) if state is not away]
+        reachable = [replica for replica in order if replica.reachable]
+        if not reachable:
+            self._away()
+        return reachable
 
     def measure(self, gauge: Gauge) -> None:
         """Let a gauge with the label `state` tell how many replicas there are."""
         gauge.labels("known").set_function(lambda: len(self))
         gauge.labels("connected").set_function(lambda: self.connected)
 
-    def answered(self) -> None:
-        """An answer has come: somebody is there."""
+    def answered(self, replica: Replica) -> None:
+        """An answer has come."""
         self._away_since = None
+        self.trouble = ""
+        replica.answered()
 
-    def broke(self) -> None:
-        """A stream broke: ask for the addresses again before the next item."""
+    def broke(self, replica: Replica) -> None:
+        """A stream broke with items under way: is the address still good?"""
+        self._away()
         self._resolved_at = -float("inf")
+        replica.broke()
+
+    def _away(self) -> None:
+        if self._away_since is None:
+            self._away_since = time.monotonic()
 
     async def close(self) -> None:
         """Close all connections, and with them every stream."""

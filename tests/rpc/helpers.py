@@ -1,0 +1,24 @@
+"""What tests of the link share."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from panolink.rpc.bursts import Burst, Receipt
+from panolink.rpc.conversation import Conversation
+from panolink.rpc.limits import Limits
+from panolink.rpc.link import link_conversation
+from panolink.rpc.metrics import ServiceMetrics
+from panolink.rpc.replicas import Replicas
+
+
+@asynccontextmanager
+async def talking(
+    target: str, *, timeout: float = 20.0, patience: float = 0.0, **options: Any
+) -> AsyncIterator[Conversation[Burst, Receipt]]:
+    """Bursts to a next hop, on streams of their own."""
+    next_hop = Replicas(target, patience=patience, **options)
+    talk = link_conversation(next_hop, timeout=timeout, limits=Limits(), metrics=ServiceMetrics())
+    yield talk
+    await talk.close()
+    await next_hop.close()
