@@ -1,46 +1,132 @@
-"""How long the codec takes: encode and decode of one panorama at several sizes, batch 1, median of several runs.
+"""How long the codec takes, how much memory, and how much of the machine's peak it reaches.
 
-python benchmarks/codec_speed.py samples/city.webp
+    python benchmarks/codec_speed.py samples/city.webp
+    python benchmarks/codec_speed.py PANORAMA --width 2048 --width 4096 --width 7680 --batch 1 --batch 8 --device cuda
+
+One JSON object per width and batch. Stages: `extract` and `reconstruct` run the networks (pixels to and from the device
+included), `quantize` chooses what is sent, `pack` and `unpack` code it. Multiply–adds count as two operations; the
+machine's peak is measured in the same run, as a large bfloat16 product of matrices.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import statistics
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
+import torch
 import typer
 from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from panolink import Codec, load_panorama
+
+Timed = Callable[[Callable[[], Any]], tuple[float, Any]]
+
+
+def timer(device: torch.device, runs: int) -> Timed:
+    """A function that gives the median seconds of a call, warm, and its last result."""
+
+    def timed(call: Callable[[], Any]) -> tuple[float, Any]:
+        result, seconds = call(), []
+        for _ in range(runs):
+            start = time.perf_counter()
+            result = call()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            seconds.append(time.perf_counter() - start)
+        return statistics.median(seconds), result
+
+    return timed
+
+
+def peak_flops(device: torch.device) -> float:
+    """Operations per second of a large bfloat16 product of matrices."""
+    size = 8192 if device.type == "cuda" else 2048
+    a, b = torch.randn(2, size, size, device=device).bfloat16()
+    seconds, _ = timer(device, 10)(lambda: a @ b)
+    return 2 * size**3 / seconds
+
+
+def network_flops(codec: Codec, image: np.ndarray) -> dict[str, float]:
+    """Operations of encoder and decoder for one panorama."""
+    count = {}
+    (features,) = codec.extract([image])
+    tokens = codec.quantize(features, size=(image.shape[0], image.shape[1]))
+    for name, call in (
+        ("extract", lambda: codec.extract([image])),
+        ("reconstruct", lambda: codec.reconstruct([tokens])),
+    ):
+        with FlopCounterMode(display=False) as counter:
+            call()
+        count[name] = float(counter.get_total_flops())
+    return count
+
+
+def memory_bytes(device: torch.device) -> int:
+    """The most that was in use: on a GPU by tensors, else by the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def measure(codec: Codec, image: np.ndarray, batch: int, bpp: float, runs: int) -> dict[str, Any]:
+    """Median seconds of each stage for a batch of one panorama repeated."""
+    timed, images = timer(codec.device, runs), [image] * batch
+    size = (image.shape[0], image.shape[1])
+    if codec.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(codec.device)
+    seconds: dict[str, float] = {}
+    seconds["extract"], features = timed(lambda: codec.extract(images))
+    seconds["quantize"], tokens = timed(lambda: [codec.quantize(f, size=size, bpp=bpp) for f in features])
+    seconds["pack"], packets = timed(lambda: [codec.pack(t) for t in tokens])
+    seconds["unpack"], received = timed(lambda: [codec.unpack(p) for p in packets])
+    seconds["reconstruct"], _ = timed(lambda: codec.reconstruct(received))
+    seconds["encode"] = seconds["extract"] + seconds["quantize"] + seconds["pack"]
+    seconds["decode"] = seconds["unpack"] + seconds["reconstruct"]
+    return {"bpp": round(packets[0].bpp, 4), "seconds": seconds, "memory_bytes": memory_bytes(codec.device)}
 
 
 def main(
     panorama: Annotated[Path, typer.Argument(help="A panorama; it is scaled to each width.")],
     model: Annotated[str, typer.Option(help="A model's name or file.")] = "base",
     width: Annotated[list[int] | None, typer.Option(help="Widths in pixels [default: 1024, 2048].")] = None,
+    batch: Annotated[list[int] | None, typer.Option(help="Panoramas at once [default: 1].")] = None,
     bpp: Annotated[float, typer.Option(help="Target in bits per pixel.")] = 0.1,
-    runs: Annotated[int, typer.Option(min=1)] = 6,
+    runs: Annotated[int, typer.Option(min=1)] = 5,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
 ) -> None:
-    """Print one JSON object a width: median seconds of encode and decode."""
-    codec = Codec.load(model)
+    """Seconds by stage, panoramas per second, memory, and share of the machine's peak."""
+    codec = Codec.load(model, device=device)
     original = Image.fromarray(load_panorama(panorama))
+    peak = peak_flops(codec.device)
+    name = torch.cuda.get_device_name(codec.device) if codec.device.type == "cuda" else "cpu"
+    print(json.dumps({"model": codec.name, "device": name, "peak_tflops": round(peak / 1e12, 3)}), flush=True)
     for pixels in width or (1024, 2048):
         image = np.asarray(original.resize((pixels, pixels // 2), Image.Resampling.LANCZOS))
-        encoding, decoding = [], []
-        for _ in range(runs + 1):
-            start = time.perf_counter()
-            packet = codec.encode(image, bpp=bpp)
-            middle = time.perf_counter()
-            codec.decode(packet)
-            encoding.append(middle - start)
-            decoding.append(time.perf_counter() - middle)
-        medians = {"encode": statistics.median(encoding[1:]), "decode": statistics.median(decoding[1:])}
-        seconds = {stage: round(value, 4) for stage, value in medians.items()}
-        print(json.dumps({"model": codec.name, "width": pixels, "bpp": round(packet.bpp, 4), "seconds": seconds}))
+        flops = network_flops(codec, image)
+        for count in batch or (1,):
+            try:
+                found = measure(codec, image, count, bpp, runs)
+            except torch.OutOfMemoryError:
+                print(json.dumps({"width": pixels, "batch": count, "error": "out of memory"}), flush=True)
+                break
+            seconds = found["seconds"]
+            found |= {
+                "panoramas_per_second": {k: round(count / seconds[k], 3) for k in ("encode", "decode")},
+                "operations_per_pixel": {k: round(v / image[..., 0].size) for k, v in flops.items()},
+                "share_of_peak": {k: round(count * v / seconds[k] / peak, 3) for k, v in flops.items()},
+                "seconds": {k: round(v, 4) for k, v in seconds.items()},
+            }
+            print(json.dumps({"width": pixels, "batch": count, **found}), flush=True)
 
 
 if __name__ == "__main__":

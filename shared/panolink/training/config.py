@@ -41,6 +41,7 @@ class TrainingConfig:
     adversarial_weight: float = 0.0
     ema: float = 0.999
     validate_minutes: float = 6.0
+    """between validations, or a quarter of a shorter run"""
     checkpoint_minutes: float = 10.0
     validation_images: int = 12
     seed: int = 0

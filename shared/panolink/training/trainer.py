@@ -114,7 +114,9 @@ class Trainer:
     def initialise(self, stream: CropStream) -> None:
         """Start from principal components (profile ``base``) and k-means over the first batches' features."""
         batches = iter(stream)
-        crops = torch.cat([next(batches)[0] for _ in range(32)]).float().to(self.device)
+        tokens_a_batch = self.config.batch * (self.config.crop // self.model.profile.factor) ** 2
+        enough = max(32, -(-4 * self.model.profile.codes // tokens_a_batch))
+        crops = torch.cat([next(batches)[0] for _ in range(enough)]).float().to(self.device)
         encoder, decoder = self.model.encoder, self.model.decoder
         if isinstance(encoder, BaseEncoder) and isinstance(decoder, BaseDecoder):
             start_as_transform(encoder, decoder, *principal_components(crops, self.model.profile.dim))
@@ -222,6 +224,7 @@ class Trainer:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, ask_to_stop)
         validated = saved = began
+        validate_minutes = min(config.validate_minutes, config.minutes / 4)
         waited, result = 0.0, {}
         first_step = self.step
         columns = (
@@ -260,7 +263,7 @@ class Trainer:
                         | report
                     )
                 now = time.monotonic()
-                if now - validated > 60 * config.validate_minutes and self.rank == 0:
+                if now - validated > 60 * validate_minutes and self.rank == 0:
                     validated, result = now, self.validate(minutes)
                 if now - saved > 60 * config.checkpoint_minutes and self.rank == 0:
                     saved = now
