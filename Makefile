@@ -1,6 +1,6 @@
 # Everything runs in .venv, which is made on first use. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-deploy lint format types stubs check-stubs golden train clean
+.PHONY: help setup demo test test-deploy lint format types stubs check-stubs dashboards check-dashboards golden train clean
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -8,7 +8,7 @@ INSTALLED_DEV := .venv/.installed-dev
 SETUP_INPUTS := pyproject.toml constraints.txt scripts/setup.sh
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## make .venv and install Panolink into it
 
@@ -46,6 +46,12 @@ stubs: $(INSTALLED_DEV) ## make shared/panolink/v1 from proto/
 
 check-stubs: $(INSTALLED_DEV) ## fail if shared/panolink/v1 is not what proto/ gives
 	@$(BIN)/python scripts/generate_stubs.py --check
+
+dashboards: $(INSTALLED_DEV) ## make deploy/grafana/dashboards from the code beside it
+	@$(BIN)/python -m deploy.grafana.generate
+
+check-dashboards: $(INSTALLED_DEV) ## fail if the committed dashboards are not what the code gives
+	@$(BIN)/python -m deploy.grafana.generate --check
 
 golden: $(INSTALLED_DEV) ## write the golden files anew, after a deliberate change of the format
 	@PANOLINK_WRITE_GOLDEN=1 $(BIN)/python -m pytest -k golden

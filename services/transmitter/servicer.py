@@ -53,8 +53,9 @@ class TransmitterMetrics(ServiceMetrics):
             "end_to_end_seconds", "From a panorama's last byte to its receipt.", (*SECONDS, 60.0)
         )
         self.vpsnr_db = self.histogram("vpsnr_db", "VPSNR of received pictures against those sent.", range(12, 48, 2))
-        for layer in LAYERS:
+        for layer in LAYERS:  # from 0 on, so that the first bits are an increase too
             self.bits.labels(layer)
+        self.stream_bits.labels("0")
 
 
 @dataclass(frozen=True)
