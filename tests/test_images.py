@@ -1,4 +1,5 @@
 import io
+import resource
 import struct
 import threading
 import warnings
@@ -11,7 +12,15 @@ import pytest
 from PIL import Image
 
 from panolink.errors import ImageError, LimitError
-from panolink.images import Failure, Panorama, encode_png, load_panorama, panoramas_in, save_image
+from panolink.images import (
+    Failure,
+    Panorama,
+    count_pixels,
+    encode_png,
+    load_panorama,
+    panoramas_in,
+    save_image,
+)
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (16, 32, 3), dtype=np.uint8)
 
@@ -195,3 +204,24 @@ def test_videos_that_cannot_be_used(tmp_path: Path):
 def test_an_empty_folder_says_so(tmp_path: Path):
     (item,) = panoramas_in([tmp_path])
     assert isinstance(item, Failure) and "no images or videos" in str(item.error)
+
+
+def test_texts_that_unpack_to_gigabytes_are_refused():
+    """Pillow would unpack the text of a PNG beside its pixels, were it not told where to stop."""
+    text = zlib.compress(bytes(200 << 20), 9)
+    data = b"Comment\0\0" + text
+    chunk = len(data).to_bytes(4, "big") + b"zTXt" + data + zlib.crc32(b"zTXt" + data).to_bytes(4, "big")
+    image = encoded(PICTURE)
+    end = image.index(b"IDAT") - 4
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ImageError, match="truncated or damaged"):
+        load_panorama(image[:end] + chunk + image[end:])
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KB
+
+
+def test_pixels_are_counted_from_the_header_alone():
+    assert count_pixels(png_header(2000, 1000)) == 2_000_000
+    with pytest.raises(LimitError, match="2000×1000 pixels is more than the 1000 allowed"):
+        count_pixels(png_header(2000, 1000), max_pixels=1000)
+    with pytest.raises(ImageError, match="not an image"):
+        count_pixels(b"no picture")

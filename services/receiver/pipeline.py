@@ -18,6 +18,7 @@ from panolink.rpc.bursts import Burst
 from panolink.rpc.limits import check_limit
 from panolink.rpc.metrics import ServiceMetrics
 from panolink.rpc.models import Models
+from panolink.rpc.room import Hold, Room
 from panolink.rpc.segments import count_segments, formats_from_wire, payloads_from_segments
 from panolink.rpc.stages import in_thread, timed
 from panolink.v1 import link_pb2
@@ -37,6 +38,8 @@ class Reception:
     seconds: dict[str, float] = field(default_factory=dict)
     guessed: int = 0
     picture: np.ndarray | None = None
+    hold: Hold | None = None
+    """The room that the picture takes; to be released when it is no longer needed."""
 
     @property
     def header_lost(self) -> bool:
@@ -49,6 +52,8 @@ class Pipeline:
 
     def __init__(self, models: Models, settings: ReceiverSettings, metrics: ServiceMetrics) -> None:
         self._limits = settings.limits
+        self._room = Room(settings.max_pixels_under_way)
+        metrics.pixels_under_way.set_function(lambda: self._room.used)
         self._device = models.device
         self._workers = ThreadPoolExecutor(settings.workers, "receiver")
         self._network = ThreadPoolExecutor(1, "network")
@@ -73,6 +78,7 @@ class Pipeline:
         if reception.header_lost:
             return
         tokens = await in_thread(self._workers, partial(self._unpack, codec, reception))
+        reception.hold = await self._room.take(tokens.height * tokens.width)
         batched = await self._reconstruct[codec.fingerprint](tokens)
         network = {"queue": batched.queue_seconds, "decode": batched.run_seconds}
         reception.seconds.update(network)

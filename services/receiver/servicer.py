@@ -117,6 +117,9 @@ class Arrival:
             if not isinstance(error, PanolinkError):
                 log.exception("burst %s failed", header.burst_id, extra=logs.facts(source=header.source))
             failed = failure_of(error, about=f"burst {header.burst_id}")
+        finally:
+            if reception.hold:
+                reception.hold.release()
         receipt = link_pb2.ReceiptHeader(
             burst_id=header.burst_id,
             failure=failed,

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panolink import phy
-from panolink.images import encode_png, load_panorama
+from panolink.images import count_pixels, encode_png, load_panorama
 from panolink.rpc import tracing
 from panolink.rpc.batching import Batcher
 from panolink.rpc.bursts import Burst
 from panolink.rpc.limits import check_limit
 from panolink.rpc.metrics import ServiceMetrics
 from panolink.rpc.models import Models
+from panolink.rpc.room import Room
 from panolink.rpc.segments import LAYERS, segments_of
 from panolink.rpc.stages import in_thread, timed
 from panolink.v1 import link_pb2, transmitter_pb2
@@ -48,6 +49,8 @@ class Pipeline:
     def __init__(self, models: Models, settings: TransmitterSettings, metrics: ServiceMetrics) -> None:
         self._models = models
         self._limits = settings.limits
+        self._room = Room(settings.max_pixels_under_way)
+        metrics.pixels_under_way.set_function(lambda: self._room.used)
         self._sample_format = _SAMPLE_FORMATS[settings.sample_format]
         self._workers = ThreadPoolExecutor(settings.workers, "transmitter")
         self._network = ThreadPoolExecutor(1, "network")
@@ -74,6 +77,16 @@ class Pipeline:
         A `PanolinkError` leaves in `prepared` what was known by then.
         """
         codec = self._models.named(header.model)
+        pixels = await in_thread(self._workers, partial(self._count, header, image))
+        hold = await self._room.take(pixels)
+        try:
+            return await self._code_picture(codec, header, image, burst_id, prepared)
+        finally:
+            hold.release()
+
+    async def _code_picture(
+        self, codec: Codec, header: transmitter_pb2.PanoramaHeader, image: bytes, burst_id: str, prepared: Prepared
+    ) -> Burst:
         picture = await in_thread(self._workers, partial(self._decode, header, image, prepared))
         if prepared.keep_picture:
             prepared.picture = picture
@@ -91,6 +104,9 @@ class Pipeline:
             await batcher.close()
         self._workers.shutdown(wait=False, cancel_futures=True)
         self._network.shutdown(wait=False, cancel_futures=True)
+
+    def _count(self, header: transmitter_pb2.PanoramaHeader, image: bytes) -> int:
+        return count_pixels(image, name=header.source or header.panorama_id, max_pixels=self._limits.image_pixels)
 
     def _decode(self, header: transmitter_pb2.PanoramaHeader, image: bytes, prepared: Prepared) -> np.ndarray:
         with timed(prepared.seconds, "decode_image"):

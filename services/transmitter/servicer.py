@@ -108,6 +108,7 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
                 in_flight=self._settings.max_in_flight,
                 stop=self._streams.draining,
                 refusal=refusal,
+                room=self._streams.room,
             )
             try:
                 async with aclosing(outcomes):

@@ -7,6 +7,7 @@ unpacks to gigabytes costs nothing.
 import io
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,11 +69,29 @@ def load_panorama(
         LimitError: more than `max_pixels`.
     """
     name = name or ("image" if isinstance(source, bytes) else str(source))
+    with _opened(source, name, max_pixels) as image:
+        _check_shape(*_upright_size(image), allow_any_aspect, name)
+        return _to_rgb(ImageOps.exif_transpose(image))
+
+
+def count_pixels(source: str | Path | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS) -> int:
+    """Width × height of a picture, from its header alone.
+
+    Raises:
+        ImageError: not a picture.
+        LimitError: more than `max_pixels`.
+    """
+    with _opened(source, name or ("image" if isinstance(source, bytes) else str(source)), max_pixels) as image:
+        return image.width * image.height
+
+
+@contextmanager
+def _opened(source: str | Path | bytes, name: str, max_pixels: int) -> Iterator[Image.Image]:
+    """A picture whose header has been read and is within the limit; what goes wrong, then or later, as our errors."""
     try:
         with _open(source) as image:
             _check_limit(image.width, image.height, max_pixels, name)
-            _check_shape(*_upright_size(image), allow_any_aspect, name)
-            return _to_rgb(ImageOps.exif_transpose(image))
+            yield image
     except PanolinkError:
         raise
     except FileNotFoundError:

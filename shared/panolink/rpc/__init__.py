@@ -20,6 +20,7 @@
     metrics.py        what every service measures
     settings.py       what every service can be told
     limits.py         how much is allowed
+    room.py           memory that all streams share
     stages.py         names and durations of the stages
     status.py         errors and gRPC status codes
     waiting.py        waiting for whatever comes first

@@ -14,6 +14,7 @@ from typing import Any
 
 from panolink.errors import BitstreamError, LinkError, PanolinkError
 from panolink.rpc.limits import CHUNK_BYTES
+from panolink.rpc.room import Hold, Room
 from panolink.rpc.waiting import unless
 
 _END = object()
@@ -34,6 +35,8 @@ class Frame:
     header: Any
     parts: dict[str, bytearray] = field(default_factory=dict)
     error: PanolinkError | None = None
+    hold: Hold | None = None
+    """The room that its parts take; whoever gets the frame releases it."""
 
     def _missing(self, sizes: Mapping[str, int]) -> str:
         """The first part that is incomplete, in words; empty when the item is whole."""
@@ -48,6 +51,8 @@ async def frames(
     admit: Callable[[Any], Mapping[str, int]],
     *,
     stop: asyncio.Event | None = None,
+    room: Room | None = None,
+    stall: float | None = None,
 ) -> AsyncGenerator[Frame, None]:
     """Put the items of a stream together.
 
@@ -55,54 +60,65 @@ async def frames(
     refuse the item. A refused, truncated or overlong item is yielded with its `error`, its other chunks are
     skipped, and the stream goes on. Memory is taken as chunks arrive, never in advance.
 
-    `stop` ends the stream between two items with `LinkError`. A chunk that belongs to no item is a
-    `BitstreamError`.
+    `stop` ends the stream between two items with `LinkError`, and so does an item whose next message does not come
+    within `stall` seconds. An item waits before its first chunk until there is `room` for all that its header tells of.
+    A chunk that belongs to no item is a `BitstreamError`.
     """
     source = aiter(messages)
     frame: Frame | None = None
     sizes: Mapping[str, int] = {}
     skipping = False
-    while True:
-        message = await _next(source, stop if frame is None else None)
-        part: str = "" if message is _END else message.WhichOneof("part") or ""
-        if message is _END or part == "header":
-            if frame is not None:
-                frame.error = BitstreamError(f"ended after {frame._missing(sizes)}")
-                frame.parts = {}
-                yield frame
-                frame = None
-            if message is _END:
-                return
-            try:
-                sizes = admit(message.header)
-            except PanolinkError as error:
-                skipping = True
-                yield Frame(message.header, error=error)
-                continue
-            skipping = False
-            frame = Frame(message.header, {name: bytearray() for name in sizes})
-        elif frame is None:
-            if skipping:
-                continue
-            raise BitstreamError(f"a chunk ({part or 'empty message'}) that belongs to no header")
-        else:
-            chunk = getattr(message, part) if part else b""
-            if part not in sizes or len(frame.parts[part]) + len(chunk) > sizes[part]:
-                announced = sizes.get(part, 0)
-                frame.error = BitstreamError(f"more than the announced {announced} bytes of {part or 'nothing'}")
-                frame.parts = {}
-                skipping = True
+    try:
+        while True:
+            message = await _next(source, stop, None) if frame is None else await _next(source, None, stall)
+            part: str = "" if message is _END else message.WhichOneof("part") or ""
+            if message is _END or part == "header":
+                if frame is not None:
+                    frame.error = BitstreamError(f"ended after {frame._missing(sizes)}")
+                    frame.parts = {}
+                    whole, frame = frame, None
+                    yield whole
+                if message is _END:
+                    return
+                try:
+                    sizes = admit(message.header)
+                except PanolinkError as error:
+                    skipping = True
+                    yield Frame(message.header, error=error)
+                    continue
+                skipping = False
+                hold = await room.take(sum(sizes.values())) if room else None
+                frame = Frame(message.header, {name: bytearray() for name in sizes}, hold=hold)
+            elif frame is None:
+                if skipping:
+                    continue
+                raise BitstreamError(f"a chunk ({part or 'empty message'}) that belongs to no header")
             else:
-                frame.parts[part] += chunk
-        if frame is not None and (frame.error or not frame._missing(sizes)):
-            yield frame
-            frame = None
+                chunk = getattr(message, part) if part else b""
+                if part not in sizes or len(frame.parts[part]) + len(chunk) > sizes[part]:
+                    announced = sizes.get(part, 0)
+                    frame.error = BitstreamError(f"more than the announced {announced} bytes of {part or 'nothing'}")
+                    frame.parts = {}
+                    skipping = True
+                else:
+                    frame.parts[part] += chunk
+            if frame is not None and (frame.error or not frame._missing(sizes)):
+                whole, frame = frame, None
+                yield whole
+                del whole
+    finally:
+        if frame is not None and frame.hold:
+            frame.hold.release()
 
 
-async def _next(source: AsyncIterator[Any], stop: asyncio.Event | None) -> Any:
-    """The next message or `_END`; `LinkError` when `stop` is set first."""
+async def _next(source: AsyncIterator[Any], stop: asyncio.Event | None, stall: float | None) -> Any:
+    """The next message or `_END`; `LinkError` when `stop` is set first, or none comes within `stall` seconds."""
     following = anext(source, _END)
-    message = await (following if stop is None else unless(stop, following, _STOPPED))
+    try:
+        async with asyncio.timeout(stall):
+            message = await (following if stop is None else unless(stop, following, _STOPPED))
+    except TimeoutError:
+        raise LinkError(f"the next piece of an item did not come within {stall:g} s") from None
     if message is _STOPPED:
         raise LinkError("the service is shutting down")
     return message

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 from panolink.errors import BitstreamError, LinkError, PanolinkError
 from panolink.rpc.chunking import Frame, frames
+from panolink.rpc.limits import STALL_SECONDS
+from panolink.rpc.room import Hold, Room
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -78,6 +80,7 @@ async def answer_each(
     in_flight: int,
     stop: asyncio.Event,
     refusal: PanolinkError | None = None,
+    room: Room | None = None,
 ) -> AsyncGenerator[Answer, None]:
     """Answer every item of a stream of messages exactly once, whatever happens to it.
 
@@ -87,7 +90,8 @@ async def answer_each(
 
     `admit` is for `frames`, `accept` for `exchange`; `failed(header, error)` makes the answer for an item
     that was refused, or that met an error in `accept` or later. An id that is already under way ends the
-    stream, for no answer to it could be told from the other's.
+    stream, for no answer to it could be told from the other's. An item's share of `room` is held until its answer is
+    known.
     """
     if refusal:
         async for frame in frames(messages, lambda _: {}):
@@ -96,8 +100,11 @@ async def answer_each(
             raise refusal
         return
     under_way: set[str] = set()
+    holds: set[Hold] = set()
 
     async def begin(frame: Frame) -> Awaitable[Answer]:
+        if frame.hold:
+            holds.add(frame.hold)
         name = item_id(frame.header)
         if name in under_way:
             raise BitstreamError(f"id {name!r} is already under way on this stream")
@@ -105,18 +112,26 @@ async def answer_each(
         try:
             if frame.error:
                 raise frame.error
-            return end(frame.header, await accept(frame))
+            return end(frame.header, frame.hold, await accept(frame))
         except Exception as error:
-            return end(frame.header, error)
+            return end(frame.header, frame.hold, error)
 
-    async def end(header: Any, pending: Awaitable[Answer] | Exception) -> Answer:
+    async def end(header: Any, hold: Hold | None, pending: Awaitable[Answer] | Exception) -> Answer:
         try:
             return failed(header, pending) if isinstance(pending, Exception) else await pending
         except Exception as error:
             return failed(header, error)
         finally:
             under_way.discard(item_id(header))
+            if hold:
+                hold.release()
+                holds.discard(hold)
 
-    async with aclosing(exchange(frames(messages, admit, stop=stop), begin, in_flight=in_flight)) as answers:
-        async for answer in answers:
-            yield answer
+    items = frames(messages, admit, stop=stop, room=room, stall=STALL_SECONDS)
+    try:
+        async with aclosing(exchange(items, begin, in_flight=in_flight)) as answers:
+            async for answer in answers:
+                yield answer
+    finally:
+        for hold in holds:  # of items whose stream broke first
+            hold.release()

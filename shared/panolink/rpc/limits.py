@@ -9,12 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from panolink.errors import LimitError, LinkError, PanolinkError
+from panolink.rpc.room import Room
 
 MAX_MESSAGE_BYTES = 1 << 20
 """No message of the protocol is larger; gRPC refuses one that is before it is parsed."""
 
 CHUNK_BYTES = 1 << 18
 """Payload of one chunk: small enough for streams to share a connection, large enough to cost little."""
+
+STALL_SECONDS = 60.0
+"""An item that has begun and of which nothing more comes for so long is given up, and its stream with it."""
 
 MAX_ID_LENGTH = 64
 MAX_SOURCE_LENGTH = 256
@@ -63,9 +67,13 @@ class Slots:
 
 
 class Streams:
-    """The streams of one kind that a service has open: how many there may be, and how they come to an end."""
+    """The streams of one kind that a service has open: how many there may be, and how they come to an end.
 
-    def __init__(self, what: str, *, limit: int) -> None:
+    `room` is what the items on them share, in bytes that their headers announce.
+    """
+
+    def __init__(self, what: str, *, limit: int, room: Room | None = None) -> None:
+        self.room = room
         self._what = what
         self._limit = limit
         self._open = 0

@@ -107,6 +107,7 @@ class LinkEndpoint(link_pb2_grpc.LinkServicer):
                 in_flight=self._in_flight,
                 stop=self._streams.draining,
                 refusal=refusal,
+                room=self._streams.room,
             )
             try:
                 async with aclosing(answers):

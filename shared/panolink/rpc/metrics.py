@@ -47,6 +47,8 @@ class ServiceMetrics:
         ProcessCollector(registry=self.registry)
         self.streams = self.gauge("streams", "Open streams.", "kind")
         self.in_flight = self.gauge("in_flight", "Panoramas or bursts under way in this service.")
+        self.bytes_under_way = self.gauge("under_way_bytes", "Bytes of images or bursts under way on all streams.")
+        self.pixels_under_way = self.gauge("under_way_pixels", "Pixels of panoramas that are unpacked.")
         self.queue_depth = self.gauge("queue_depth", "Items that wait.", "queue")
         self.queue_limit = self.gauge("queue_limit", "Items that may wait.", "queue")
         self.dropped = self.counter("dropped", "Items dropped on purpose.", "queue")

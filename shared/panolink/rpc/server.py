@@ -26,6 +26,7 @@ from panolink.rpc.credentials import INSECURE
 from panolink.rpc.interceptors import CallInterceptor
 from panolink.rpc.limits import Streams
 from panolink.rpc.metrics import ServiceMetrics
+from panolink.rpc.room import Room
 from panolink.rpc.settings import ObservingSettings, ServiceSettings, Settings, load_settings
 from panolink.rpc.status import one_line
 from panolink.rpc.version import version
@@ -76,6 +77,8 @@ class Server:
         self._health = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
         self._services = [health.SERVICE_NAME]
         self._streams: list[Streams] = []
+        self._room = Room(settings.max_bytes_under_way)
+        metrics.bytes_under_way.set_function(lambda: self._room.used)
         self._closers: list[Callable[[], Awaitable[None]]] = []
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self.add(node_pb2_grpc.add_NodeServicer_to_server, _Node(name, describe), "panolink.v1.Node")
@@ -87,7 +90,7 @@ class Server:
 
     def streams(self, kind: str) -> Streams:
         """Room for one kind of streams. Kinds drain in the order in which they are asked for here."""
-        streams = Streams(f"{self.name}: {kind}", limit=self.settings.max_streams)
+        streams = Streams(f"{self.name}: {kind}", limit=self.settings.max_streams, room=self._room)
         self.metrics.streams.labels(kind).set_function(lambda: len(streams))
         self._streams.append(streams)
         return streams

@@ -95,6 +95,8 @@ class ServiceSettings(BaseSettings):
     """Pixels of a panorama."""
     max_burst_symbols: Annotated[int, Field(ge=1, le=1 << 30)] = Limits.symbols
     """Complex symbols of a burst (8 bytes each)."""
+    max_bytes_under_way: Annotated[int, Field(ge=1024, le=1 << 40)] = 1 << 30
+    """Bytes of images or bursts under way on all streams together; one more item waits."""
     credentials: Credentials = Field(default_factory=Credentials.from_environment)
     """Certificates and token, from `PANOLINK_TLS_…` and `PANOLINK_TOKEN_FILE`: the same for all services."""
     insecure: bool = Field(default=False, validation_alias=INSECURE)
@@ -133,6 +135,8 @@ class NetworkSettings(ServiceSettings):
     """Panoramas that run through the network together; unset: 8 on a GPU, 1 on a CPU, which gains nothing by more."""
     batch_wait_seconds: Annotated[float, Field(ge=0, le=10)] = 0.005
     """How long the first of a batch waits for others."""
+    max_pixels_under_way: Annotated[int, Field(ge=2, le=1 << 40)] = 1 << 28
+    """Pixels of panoramas that are unpacked at a time; one more panorama waits."""
     queue_size: Annotated[int, Field(ge=1, le=10_000)] = 16
     """Panoramas that wait for the network over all streams; one more waits, and its sender with it."""
 

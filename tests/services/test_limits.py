@@ -1,0 +1,70 @@
+"""What a service takes on at a time, whatever is sent to it."""
+
+import asyncio
+import io
+import resource
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from panolink.rpc.client import Client
+from panolink.rpc.deliveries import Delivery
+from panolink.rpc.server import Server
+
+Start = Callable[..., Awaitable[Server]]
+
+
+async def sent(target: str, panoramas: Any, **options: Any) -> list[Delivery]:
+    async with Client(target, in_flight=8) as link:
+        return [delivery async for delivery in link.send(panoramas, **options)]
+
+
+async def most(server: Server, name: str, task: asyncio.Task[Any]) -> float:
+    """The highest value of a gauge while a task runs."""
+    highest = 0.0
+    while not task.done():
+        highest = max(highest, server.metrics.registry.get_sample_value(f"panolink_{name}") or 0.0)
+        await asyncio.sleep(0.001)
+    return highest
+
+
+async def test_pictures_that_unpack_to_gigabytes_cost_nothing(start: Start) -> None:
+    """1 bit a pixel: 17 MB here, 400 MB as RGB, and 20 KB on the wire."""
+    file = io.BytesIO()
+    Image.new("1", (16400, 8200)).save(file, "PNG")
+    assert len(file.getvalue()) < 30_000
+    transmitter = await start("transmitter", target="127.0.0.1:1")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    got = await sent(transmitter.address, [(f"bomb {n}", file.getvalue()) for n in range(8)])
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert {delivery.code for delivery in got} == {"RESOURCE_EXHAUSTED"}
+    assert all("16400×8200 pixels is more than the 134217728 allowed" in (delivery.error or "") for delivery in got)
+    assert grown < 50_000  # KB
+
+
+async def test_pixels_unpacked_at_a_time_are_limited(start: Start, panorama: np.ndarray) -> None:
+    pixels = panorama.shape[0] * panorama.shape[1]
+    limits = {"max_pixels_under_way": pixels, "max_in_flight": 8, "workers": 4}
+    receiver = await start("receiver", **limits)
+    transmitter = await start("transmitter", target=receiver.address, **limits)
+    task = asyncio.create_task(sent(transmitter.address, [(str(n), panorama) for n in range(8)]))
+    highest = await asyncio.gather(*(most(server, "under_way_pixels", task) for server in (transmitter, receiver)))
+    assert all(delivery.delivered for delivery in task.result())
+    assert highest == [pixels, pixels]
+    for server in (transmitter, receiver):
+        assert server.metrics.registry.get_sample_value("panolink_under_way_pixels") == 0
+
+
+async def test_bytes_under_way_are_limited_over_all_streams(start: Start, panorama: np.ndarray) -> None:
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address, max_bytes_under_way=80_000)
+    image = io.BytesIO()
+    Image.fromarray(panorama).save(image, "PNG")
+    assert 40_000 < len(image.getvalue()) < 80_000  # so one fits, and two do not
+    senders = [sent(transmitter.address, [(f"{n} {m}", image.getvalue()) for m in range(3)]) for n in range(3)]
+    task = asyncio.ensure_future(asyncio.gather(*senders))
+    assert await most(transmitter, "under_way_bytes", task) == len(image.getvalue())
+    assert [delivery.delivered for got in task.result() for delivery in got] == [True] * 9
+    assert transmitter.metrics.registry.get_sample_value("panolink_under_way_bytes") == 0
