@@ -26,7 +26,7 @@ from panolink.phy import (
     modulate,
     warm_up,
 )
-from panolink.phy.decoding import MinSumDecoder
+from panolink.phy.decoding import LayeredDecoder
 from panolink.phy.ldpc import ldpc_code
 from panolink.phy.modulation import demap, map_bits
 
@@ -60,7 +60,7 @@ def decoding_speed(scheme: Scheme, blocks: int = 40) -> dict[str, float]:
     _, k, n = SegmentFormat(SLICE_BYTES, scheme).blocks
     code, modulation = ldpc_code(k, n, scheme.modulation.bits), scheme.modulation
     coded = code.encode(np.random.default_rng(1).integers(0, 2, (blocks, k), np.uint8))
-    symbols, decoder = map_bits(coded.ravel(), modulation), MinSumDecoder()
+    symbols, decoder = map_bits(coded.ravel(), modulation), LayeredDecoder()
 
     def decode_all(snr_db: float) -> tuple[bool, float]:
         heard = Channel(Conditions("awgn", snr_db, seed=0)).apply(symbols)
