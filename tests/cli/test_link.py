@@ -51,6 +51,7 @@ def test_send_as_json(panolink: Run, link: dict[str, Any], small: Path, tmp_path
         first["seconds"]
     )
     assert bad["bpp"] is None and bad["vpsnr_db"] is None
+    assert "4 panoramas: 2 delivered, 0 lost, 2 not sent" in result.stderr
     assert "bad.png" in result.stderr and "not an image" in result.stderr and "no such file" in result.stderr
     plain, numbered = sorted(path.name for path in received.iterdir())
     assert plain == "small_received.png"
@@ -66,7 +67,7 @@ def test_send_a_folder_and_a_video_for_people(panolink: Run, link: dict[str, Any
     assert result.exit_code == 0, result.output
     for name in ("a.png", "clip.mp4#0001", "clip.mp4#0002"):
         assert name in result.stdout.replace("\n", "")
-    assert "mean" in result.stdout
+    assert "mean" in result.stdout and "3 panoramas: 3 delivered, 0 lost" in result.stdout
 
 
 def test_what_the_transmitter_refuses(panolink: Run, link: dict[str, Any], small: Path):

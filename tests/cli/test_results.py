@@ -2,7 +2,7 @@ import pytest
 from rich.console import Console
 
 from panolink.cli import results
-from panolink.cli.results import Result, failure_line, print_table
+from panolink.cli.results import Result, accounting, failure_line, print_table
 from panolink.names import file_stem
 from panolink.rpc.deliveries import Delivery, Segments
 
@@ -34,6 +34,16 @@ def test_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, width: int, ta
     mean = [line.split() for line in text.splitlines() if line.strip().startswith("mean")]
     assert mean[0][:6] == ["mean", "0.0993", "0.1200", "30.00", "0.8500", "2/40"]
     assert mean[-1][-1] == "500" and "10" in mean[-1]
+
+
+def test_every_panorama_is_counted_once():
+    def failed(code: str) -> Result:
+        delivery = Delivery(id="4", source="far.webp", delivered=False, error="gone", code=code)
+        return Result(id="4", source="far.webp", delivery=delivery, error="gone")
+
+    assert accounting(RESULTS[::2]) == "2 panoramas: 2 delivered, 0 lost"
+    lost = [failed("UNAVAILABLE"), failed("DATA_LOSS")]
+    assert accounting([*RESULTS, *lost, failed("INVALID_ARGUMENT")]) == "6 panoramas: 2 delivered, 2 lost, 2 not sent"
 
 
 def test_what_is_not_known_is_null():

@@ -24,7 +24,7 @@ from panolink.cli.common import (
     print_error,
     print_json,
 )
-from panolink.cli.results import Result, failure_line, judge, print_table
+from panolink.cli.results import Result, accounting, failure_line, judge, print_table
 from panolink.errors import LinkError
 from panolink.names import file_stem
 
@@ -76,7 +76,8 @@ def send(
 
     Example: [bold]panolink send holiday/ street.jpg --to 127.0.0.1:50051 --bpp 0.1 --out received/[/bold]
 
-    Exit code 1 when any of them was not delivered. Frames of a video are called clip.mp4#0001, clip.mp4#0002 …
+    The last line counts what was delivered, lost on the way, and not sent (unreadable, or refused). Exit code 1 when any
+    of them was not delivered. Frames of a video are called clip.mp4#0001, clip.mp4#0002 …
     """
     check_rate(bpp, tau)
     if out_folder:
@@ -87,6 +88,8 @@ def send(
     results = asyncio.run(_send(sources, to, options, out_folder, json))
     if not json and any(result.delivered for result in results):
         print_table(results)
+    if len(results) > 1:
+        (err if json else out).print(accounting(results), markup=False)
     raise typer.Exit(0 if all(result.delivered for result in results) else 1)
 
 

@@ -163,6 +163,19 @@ def _common_folder(results: Sequence[Result]) -> str:
     return f"{folders.pop()}/" if len(folders) == 1 and "" not in folders else ""
 
 
+LOST = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "DATA_LOSS"})
+"""Statuses of panoramas that were on their way; with any other one, nobody took the panorama."""
+
+
+def accounting(results: Sequence[Result]) -> str:
+    """How many panoramas were delivered, lost on the way, and not sent at all."""
+    delivered = sum(result.delivered for result in results)
+    lost = sum(result.delivery is not None and result.delivery.code in LOST for result in results)
+    counts = {"delivered": delivered, "lost": lost, "not sent": len(results) - delivered - lost}
+    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count or what != "not sent")
+    return f"{len(results)} panoramas: {told}"
+
+
 def failure_line(result: Result) -> str:
     """Names the panorama and the reason."""
     reason = result.error or "not delivered"
