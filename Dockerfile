@@ -82,7 +82,7 @@ ENV PANOLINK_CHANNEL_LISTEN=0.0.0.0:50052 \
 USER 10001:10001
 WORKDIR /tmp
 EXPOSE 50052 9102
-HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --start-interval=1s CMD ["panolink", "health"]
+HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --start-interval=2s CMD ["panolink", "health"]
 CMD ["python", "-m", "services.channel"]
 
 # ── transmitter and receiver ──────────────────────────────────────────────────────────────────────────────────────────
@@ -109,7 +109,7 @@ ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility \
 RUN NUMBA_CACHE_DIR=$PANOLINK_KERNEL_CACHE python -m panolink.phy
 USER 10001:10001
 WORKDIR /tmp
-HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --start-interval=1s CMD ["panolink", "health"]
+HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --start-interval=2s CMD ["panolink", "health"]
 
 FROM networks AS transmitter
 ENV PANOLINK_TRANSMITTER_LISTEN=0.0.0.0:50051 \

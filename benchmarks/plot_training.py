@@ -3,7 +3,7 @@
     python benchmarks/plot_training.py runs/base/metrics.jsonl docs/images/training-base.png
 
 Takes the logs of several runs that went on from each other, in order. Validation here is the trainer's own, at 0.1 bpp
-by ideal code lengths: it shows the trend and chooses checkpoints; the model card's figures come from rate_distortion.py.
+by ideal code lengths: it shows the trend and chooses checkpoints; figures of a model card come from rate_distortion.py.
 """
 
 from __future__ import annotations

@@ -98,6 +98,22 @@ def launch(model: str) -> Iterator[Callable[..., Service]]:
 
 
 @pytest.fixture
+def start_service(model: str) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """`start_service("receiver")` starts a process and waits for nothing."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(name: str) -> subprocess.Popen[str]:
+        settings = {"listen": "127.0.0.1:0", "metrics_listen": "off", "models": model, "device": "cpu"}
+        started.append(subprocess.Popen(command(name), cwd=ROOT, env=environment(name, **settings), text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait(10)
+
+
+@pytest.fixture
 def run_service() -> Callable[..., subprocess.CompletedProcess[str]]:
     """`run_service("channel", SNR_DB="loud")` runs a process that is to end by itself."""
 

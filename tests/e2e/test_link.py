@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 import urllib.request
 from collections.abc import Callable
 from itertools import pairwise
@@ -116,6 +117,20 @@ async def test_sigterm_drains(launch: Launch, samples: list[Path]) -> None:
     assert got[0].delivered
     assert {delivery.code for delivery in got if not delivery.delivered} == {"UNAVAILABLE"}
     assert receiver.stop(signal.SIGINT) == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux to see which signals are handled")
+def test_sigterm_ends_a_service_that_is_still_starting(start_service: Callable[[str], Any]) -> None:
+    process = start_service("receiver")
+
+    def handled() -> int:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        return int(status.partition("SigCgt:")[2].split()[0], 16)
+
+    while not handled() & 1 << (signal.SIGTERM - 1):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
 
 
 @pytest.mark.parametrize(

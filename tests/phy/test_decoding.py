@@ -3,7 +3,7 @@ import pytest
 import torch
 from sionna.phy.fec.ldpc import LDPC5GDecoder, LDPC5GEncoder
 
-from panolink.phy.decoding import BeliefPropagationDecoder, MinSumDecoder, decoder_for, parallel
+from panolink.phy.decoding import BeliefPropagationDecoder, LayeredDecoder, decoder_for, parallel
 from panolink.phy.jit import kernel
 from panolink.phy.ldpc import ldpc_code
 
@@ -23,14 +23,13 @@ def block_errors(decoded, bits) -> float:
 
 
 @pytest.mark.parametrize(("k", "n", "snr_db"), [(256, 512, 1.5), (200, 1000, -3.4), (480, 640, 4.9)])
-def test_min_sum_is_within_two_tenths_of_a_db_of_belief_propagation(k, n, snr_db):
+def test_short_blocks_are_decoded_as_well_as_by_sionna(k, n, snr_db):
     torch.set_num_threads(1)
     code, bits, llr = noisy(k, n, 200, snr_db)
     reference = LDPC5GDecoder(LDPC5GEncoder(k, n, num_bits_per_symbol=2), num_iter=20)
     theirs = block_errors(reference(torch.from_numpy(-llr)).numpy(), bits)
     assert 0.01 < theirs < 0.3  # where a difference would show
-    _, _, llr = noisy(k, n, 200, snr_db + 0.2)
-    assert block_errors(MinSumDecoder().decode([(code, row) for row in llr]), bits) <= theirs
+    assert block_errors(LayeredDecoder().decode([(code, row) for row in llr]), bits) <= theirs + 0.01
 
 
 def test_belief_propagation_behind_the_interface_is_sionnas():
@@ -41,7 +40,7 @@ def test_belief_propagation_behind_the_interface_is_sionnas():
     theirs = LDPC5GDecoder(encoder, num_iter=20)(torch.from_numpy(-llr)).numpy()
     other, other_bits, other_llr = noisy(50, 100, 2, 20.0)
     jobs = [(other, other_llr[0]), *[(code, row) for row in llr], (other, other_llr[1])]
-    ours = BeliefPropagationDecoder("cpu").decode(jobs)
+    ours = BeliefPropagationDecoder("cpu", iterations=20).decode(jobs)
     assert [row.size for row in ours] == [50, *[100] * 60, 50]
     assert np.array_equal(ours[0], other_bits[0]) and np.array_equal(ours[-1], other_bits[1])
     assert abs(block_errors(ours[1:-1], bits) - block_errors(theirs, bits)) <= 0.05
@@ -49,7 +48,7 @@ def test_belief_propagation_behind_the_interface_is_sionnas():
 
 def test_it_stops_as_soon_as_the_checks_hold():
     code, bits, llr = noisy(1000, 3000, 3, 10.0)
-    decoder = MinSumDecoder()
+    decoder = LayeredDecoder()
     for row, sent in zip(llr, bits, strict=True):
         decoded, iterations = decoder.decode_block(code, row)
         assert np.array_equal(decoded, sent)
@@ -58,7 +57,7 @@ def test_it_stops_as_soon_as_the_checks_hold():
 
 
 def test_the_device_chooses():
-    assert isinstance(decoder_for("cpu"), MinSumDecoder)
+    assert isinstance(decoder_for("cpu"), LayeredDecoder)
     assert isinstance(decoder_for("cuda:1"), BeliefPropagationDecoder)
 
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from panolink.cli.common import Json, err, out, print_json
 from panolink.cli.channel import Fading
+from panolink.cli.common import Json, err, out, print_json
 from panolink.cli.services import Ports, Services, SignalledError, environments
 
 COLOURS = {"transmitter": "cyan", "channel": "magenta", "receiver": "green"}

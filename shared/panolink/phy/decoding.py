@@ -1,4 +1,4 @@
-"""LDPC decoders behind one interface: numba's min-sum for CPUs, Sionna's belief propagation for GPUs."""
+"""LDPC decoders behind one interface: layered belief propagation in numba for CPUs, Sionna's for GPUs."""
 
 import os
 from collections import defaultdict
@@ -33,16 +33,17 @@ class Decoder(Protocol):
 
 
 def decoder_for(device: str = "cpu") -> Decoder:
-    """The decoder that suits a device: "cuda…" gets belief propagation, everything else min-sum."""
-    return _belief_propagation(device) if device.startswith("cuda") else MinSumDecoder()
+    """The decoder that suits a device: "cuda…" gets Sionna's, everything else the layered one."""
+    return _belief_propagation(device) if device.startswith("cuda") else LayeredDecoder()
 
 
-class MinSumDecoder:
-    """Layered normalised min-sum on the CPU, one code block per thread.
+class LayeredDecoder:
+    """Layered belief propagation on the CPU, one code block per thread.
 
     Messages are float32, rows of circulants are the layers, and it stops as soon as every parity check holds.
-    Layered schedules need about half the iterations of flooding ones (Hocevar 2004). What checks say is
-    weighted by 0.75 from rate 1/2 on and by less below, 0.66 at 1/5: measured to be worth 0.1 to 0.2 dB.
+    Layered schedules need about half the iterations of flooding ones (Hocevar 2004). At a block error rate of 1 %
+    it is at Sionna's belief propagation with 50 iterations; weighted min-sum, which is no faster, loses 0.1 to
+    0.2 dB.
     """
 
     def __init__(self, *, iterations: int = 32) -> None:
@@ -56,8 +57,7 @@ class MinSumDecoder:
         """One block: its information bits uint8 (k,), and the iterations used (−1: a check still fails)."""
         graph, bits = code.graph, np.empty(code.k, np.uint8)
         edges = graph.first_edge[: code.active_rows + 1], graph.columns, graph.shifts
-        weight = np.float32(min(0.75, 0.6 + 0.3 * code.k / code.n))
-        return bits, _min_sum(recover_word(code, llr), *edges, weight, self.iterations, bits)
+        return bits, _belief_propagation_in_layers(recover_word(code, llr), *edges, self.iterations, bits)
 
 
 class BeliefPropagationDecoder:
@@ -65,10 +65,10 @@ class BeliefPropagationDecoder:
 
     A decoder is fixed to one parity-check matrix and a GPU wants batches, but slices come in all lengths. So
     rate matching is undone here, and blocks of any k and n that share a base graph, a lifting size and about
-    the same number of rows form one batch.
+    the same number of rows form one batch. Flooding takes 50 iterations to decode what the layered decoder does.
     """
 
-    def __init__(self, device: str = "cuda", *, iterations: int = 20) -> None:
+    def __init__(self, device: str = "cuda", *, iterations: int = 50) -> None:
         self.device, self.iterations = device, iterations
         self._lock = Lock()  # Sionna's blocks keep state while they run
 
@@ -129,22 +129,44 @@ def recover_word(code: LdpcCode, llr: np.ndarray, *, rows: int | None = None) ->
     return word.reshape(-1, graph.z)
 
 
+_LN2, _QUARTER, _ZERO = np.float32(0.6931472), np.float32(0.25), np.float32(0)
+
+
 @kernel
-def _min_sum(
+def _box_plus(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """out = 2·atanh(tanh(a/2)·tanh(b/2)), the LLR of the sum of two bits. `out` is neither of the two.
+
+    That is sign(a·b)·(min(|a|, |b|) + c(|a| + |b|) − c(||a| − |b||)) with c(x) = ln(1 + e^−x), for which a line stands
+    here, c(x) ≈ max(ln 2 − x/4, 0): nothing but additions and minima, eight or sixteen at a time.
+    """
+    for i in range(a.size):
+        x, y = a[i], b[i]
+        low, high = min(abs(x), abs(y)), max(abs(x), abs(y))
+        size = low + max(_LN2 - _QUARTER * (high + low), _ZERO) - max(_LN2 - _QUARTER * (high - low), _ZERO)
+        size = max(size, _ZERO)
+        out[i] = size if x * y >= 0 else -size
+
+
+@kernel
+def _belief_propagation_in_layers(
     posterior: np.ndarray,
     first: np.ndarray,
     columns: np.ndarray,
     shifts: np.ndarray,
-    weight: float,
     iterations: int,
     bits: np.ndarray,
 ) -> int:
-    """Decode `posterior`, float32 (columns, z), in place; decisions go to `bits`. Iterations used, or −1."""
+    """Decode `posterior`, float32 (columns, z), in place; decisions go to `bits`. Iterations used, or −1.
+
+    A check tells each of its bits the box-plus of what all others say: of those before it, gathered on the way
+    forward, and of those behind it, gathered on the way back.
+    """
     z = posterior.shape[1]
     rows = first.size - 1
     messages = np.zeros((first[rows], z), np.float32)
     inputs = np.empty((19, z), np.float32)  # bits as the checks of a row see them; no row has more edges
-    least, second, sign = np.empty(z, np.float32), np.empty(z, np.float32), np.empty(z, np.float32)
+    before = np.empty((19, z), np.float32)  # box-plus of the inputs up to each, itself included
+    behind = np.empty((2, z), np.float32)  # box-plus of the inputs after an edge, at the edge's parity
     used = -1
     for iteration in range(iterations + 1):
         if _checks_hold(posterior, first, columns, shifts):
@@ -153,33 +175,33 @@ def _min_sum(
         if iteration == iterations:
             break
         for row in range(rows):
-            least[:] = 1e30
-            second[:] = 1e30
-            sign[:] = weight
-            for e in range(first[row], first[row + 1]):
-                seen, message = inputs[e - first[row]], messages[e]
+            start, last = first[row], first[row + 1] - 1
+            for e in range(start, last + 1):
+                seen, message = inputs[e - start], messages[e]
                 column, split = posterior[columns[e]], z - shifts[e]
-                seen[:split] = column[shifts[e] :]
-                seen[split:] = column[: shifts[e]]
-                for i in range(z):
-                    value = seen[i] - message[i]
-                    size = abs(value)
-                    seen[i] = value
-                    second[i] = min(second[i], max(least[i], size))
-                    least[i] = min(least[i], size)
-                    sign[i] = -sign[i] if value < 0 else sign[i]
-            for e in range(first[row], first[row + 1]):
-                seen, message = inputs[e - first[row]], messages[e]
+                head, tail = column[shifts[e] :], column[: shifts[e]]
+                for i in range(split):
+                    seen[i] = head[i] - message[i]
+                for i in range(z - split):
+                    seen[split + i] = tail[i] - message[split + i]
+                if e == start:
+                    before[0, :] = seen
+                elif e < last:
+                    _box_plus(before[e - start - 1], seen, before[e - start])
+            messages[last, :] = before[last - start - 1]
+            behind[(last - 1) & 1, :] = inputs[last - start]
+            for e in range(last - 1, start, -1):
+                _box_plus(before[e - start - 1], behind[e & 1], messages[e])
+                _box_plus(behind[e & 1], inputs[e - start], behind[(e - 1) & 1])
+            messages[start, :] = behind[start & 1]
+            for e in range(start, last + 1):
+                seen, message = inputs[e - start], messages[e]
                 column, split = posterior[columns[e]], z - shifts[e]
-                for i in range(z):
-                    value = seen[i]
-                    size = second[i] if abs(value) == least[i] else least[i]
-                    size *= sign[i]
-                    size = -size if value < 0 else size
-                    message[i] = size
-                    seen[i] = value + size
-                column[shifts[e] :] = seen[:split]
-                column[: shifts[e]] = seen[split:]
+                head, tail = column[shifts[e] :], column[: shifts[e]]
+                for i in range(split):
+                    head[i] = seen[i] + message[i]
+                for i in range(z - split):
+                    tail[i] = seen[split + i] + message[split + i]
     flat = posterior.reshape(-1)
     for i in range(bits.size):
         bits[i] = flat[i] < 0

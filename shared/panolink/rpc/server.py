@@ -167,6 +167,8 @@ def run(kind: type[Settings], build: Callable[[Settings], Server]) -> int:
     options = _options(f"python -m {build.__module__.rpartition('.')[0]}")
     if options.insecure:
         os.environ[INSECURE] = "1"
+    # The first process of a container has no default for signals: without this, one that starts could not be stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = load_settings(kind)
     observing = load_settings(ObservingSettings)
     logs.configure(settings.service, level=settings.log_level, form=observing.log_format)
