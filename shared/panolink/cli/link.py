@@ -76,8 +76,8 @@ def send(
 
     Example: [bold]panolink send holiday/ street.jpg --to 127.0.0.1:50051 --bpp 0.1 --out received/[/bold]
 
-    The last line counts what was delivered, lost on the way, and not sent (unreadable, or refused). Exit code 1 when any
-    of them was not delivered. Frames of a video are called clip.mp4#0001, clip.mp4#0002 …
+    The last line counts what was delivered, lost on the way, and not sent (unreadable, or refused). Exit code 1 when
+    any of them was not delivered. Frames of a video are called clip.mp4#0001, clip.mp4#0002 …
     """
     check_rate(bpp, tau)
     if out_folder:
