@@ -1,0 +1,74 @@
+"""The transmitter's own look at what came back: how often, against what, and never in the way."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from panolink.images import encode_png
+from panolink.metrics.viewport import vpsnr
+from panolink.rpc.client import Client
+from panolink.rpc.server import Server
+from services.transmitter.reporting import QualityMeter
+
+Start = Callable[..., Awaitable[Server]]
+
+
+def measured(server: Server, what: str) -> float:
+    return server.metrics.registry.get_sample_value(f"panolink_vpsnr_db_{what}") or 0.0
+
+
+async def sent(target: str, panoramas: list[Any], **options: Any) -> list[Any]:
+    async with Client(target) as link:
+        return [delivery async for delivery in link.send(panoramas, **options)]
+
+
+@pytest.mark.parametrize(("share", "due"), [(0.0, 0), (0.25, 3), (0.5, 6), (1.0, 12)])
+async def test_a_share_is_spread_evenly(share: float, due: int) -> None:
+    meter = QualityMeter(share, lambda value: None)
+    assert sum(meter.due() for _ in range(12)) == due
+
+
+async def test_what_comes_back_is_compared_with_what_was_sent(start: Start, panorama: np.ndarray) -> None:
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address, quality_share=1)
+    (delivery,) = await sent(transmitter.address, [panorama])
+    async with asyncio.timeout(20):
+        while not measured(transmitter, "count"):
+            await asyncio.sleep(0.01)
+    assert measured(transmitter, "sum") == pytest.approx(vpsnr(panorama, delivery.picture))
+
+
+async def test_nothing_is_measured_where_no_picture_comes_back_or_nobody_asked(
+    start: Start, panorama: np.ndarray
+) -> None:
+    receiver = await start("receiver")
+    for options, settings in (({"picture": False}, {"quality_share": 1}), ({}, {})):
+        transmitter = await start("transmitter", target=receiver.address, **settings)
+        (delivery,) = await sent(transmitter.address, [panorama], **options)
+        assert delivery.delivered
+        await asyncio.sleep(0.3)
+        assert measured(transmitter, "count") == 0
+
+
+async def test_one_at_a_time_and_a_fault_costs_a_measurement_only(
+    panorama: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[float] = []
+    meter = QualityMeter(1.0, seen.append)
+    png = encode_png(panorama)
+    meter.measure(panorama, png)
+    assert not meter.due()  # while the first one runs
+    meter.measure(panorama, png)
+    async with asyncio.timeout(20):
+        while not meter.due():
+            await asyncio.sleep(0.01)
+    assert len(seen) == 1
+    meter.measure(panorama, b"no picture")
+    async with asyncio.timeout(20):
+        while not meter.due():
+            await asyncio.sleep(0.01)
+    assert len(seen) == 1
+    assert "could not be measured" in caplog.text
