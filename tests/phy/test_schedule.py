@@ -5,7 +5,8 @@ import pytest
 
 from panolink.errors import SignalError
 from panolink.phy import Conditions, Phase, Scenario, SnrTrace
-from panolink.phy.schedule_files import MAX_SAMPLES, load_scenario, load_trace, parse_scenario, parse_trace
+from panolink.phy.schedule import MAX_PHASES, MAX_SAMPLES
+from panolink.phy.schedule_files import load_scenario, load_trace, parse_scenario, parse_trace
 
 FADE = """\
 # 20 dB for 5 s, then a fade to 2 dB
@@ -127,11 +128,12 @@ def test_what_is_no_text_is_no_schedule(tmp_path: Path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Scenario(()), "at least one phase"),
+        (lambda: Scenario(()), "scenario of 0 phases; allowed: 1 …"),
+        (lambda: Scenario((Phase(1),) * (MAX_PHASES + 1)), f"scenario of {MAX_PHASES + 1} phases; allowed: 1 …"),
         (lambda: Phase(0), "seconds is 0"),
         (lambda: Phase(float("nan")), "seconds is nan"),
         (lambda: Phase(1, {"symbol_rate_hz": 1.0}), "unknown setting 'symbol_rate_hz'"),
-        (lambda: SnrTrace((), ()), "0 times and 0 values"),
+        (lambda: SnrTrace((), ()), "SNR trace of 0 samples; allowed: 1 …"),
         (lambda: SnrTrace((0.0, 1.0), (1.0,)), "2 times and 1 values"),
         (lambda: SnrTrace((0.0, 1.0), (1.0, 101.0)), "sample 2: snr_db is 101.0 dB"),
         (lambda: SnrTrace((1.0, 1.0), (1.0, 1.0)), "sample 2: time 1.0 s does not come after 1.0 s"),

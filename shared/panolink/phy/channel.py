@@ -36,7 +36,7 @@ class Reception:
     @property
     def snr_db(self) -> float | None:
         """Mean Es/N0 in dB over the burst, fading and erasures not counted; None without noise."""
-        return round(-10 * log10(self.noise_variance), 9) if self.noise_variance else None
+        return 0.0 + round(-10 * log10(self.noise_variance), 9) if self.noise_variance else None  # no −0.0
 
     @property
     def erased_symbols(self) -> int:

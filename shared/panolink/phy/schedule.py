@@ -16,6 +16,9 @@ from panolink.errors import SignalError
 if TYPE_CHECKING:
     from panolink.phy.conditions import Conditions
 
+MAX_PHASES = 1000
+MAX_SAMPLES = 60_000  # what one message of the protocol can carry
+
 CHANGEABLE = (
     *("model", "snr_db", "coherence_symbols", "rician_k_db", "doppler_hz", "delay_spread_s", "subcarriers"),
     *("erasure_rate", "erasure_burst", "packet_symbols"),
@@ -69,8 +72,8 @@ class Scenario:
     repeat: bool = False
 
     def __post_init__(self) -> None:
-        if not self.phases:
-            raise SignalError("a scenario needs at least one phase")
+        if not 1 <= len(self.phases) <= MAX_PHASES:
+            raise SignalError(f"scenario of {len(self.phases)} phases; allowed: 1 … {MAX_PHASES}")
 
     @property
     def seconds(self) -> float:
@@ -136,7 +139,9 @@ class SnrTrace:
     repeat: bool = False
 
     def __post_init__(self) -> None:
-        if not self.times or len(self.times) != len(self.values):
+        if not 1 <= len(self.times) <= MAX_SAMPLES:
+            raise SignalError(f"SNR trace of {len(self.times)} samples; allowed: 1 … {MAX_SAMPLES}")
+        if len(self.times) != len(self.values):
             raise SignalError(f"an SNR trace of {len(self.times)} times and {len(self.values)} values")
         for number, (time, value) in enumerate(zip(self.times, self.values, strict=True), start=1):
             check_sample(time, value, f"sample {number}: ")

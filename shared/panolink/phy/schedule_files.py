@@ -36,10 +36,15 @@ from typing import Any
 
 from panolink.errors import SignalError
 from panolink.phy.conditions import Conditions
-from panolink.phy.schedule import CHANGEABLE, Phase, Scenario, SnrTrace, check_sample
-
-MAX_PHASES = 1000
-MAX_SAMPLES = 60_000  # what one message of the protocol can carry
+from panolink.phy.schedule import (
+    CHANGEABLE,
+    MAX_PHASES,
+    MAX_SAMPLES,
+    Phase,
+    Scenario,
+    SnrTrace,
+    check_sample,
+)
 
 _WHOLE = ("coherence_symbols", "subcarriers", "packet_symbols")
 _COLUMNS = ("time_s", "snr_db")
