@@ -55,7 +55,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     && if [ "$TORCH" = cpu ]; then set -- --no-deps; fi \
     && pip --python /opt/panolink/bin/python install -c constraints.txt "$@" sionna-no-rt \
     && find /opt/panolink -type d -name tests -prune -exec rm -r {} + \
-    && rm -r /opt/panolink/lib/python3*/site-packages/torch/include /opt/panolink/lib/python3*/site-packages/torch/test \
+    && rm -rf /opt/panolink/lib/python3*/site-packages/torch/include /opt/panolink/lib/python3*/site-packages/torch/test \
     && find /opt/panolink/lib/python3*/site-packages/torch/bin -type f ! -name torch_shm_manager -delete
 
 FROM packages AS code
