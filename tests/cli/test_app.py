@@ -9,7 +9,7 @@ import panolink as package
 from tests.cli.helpers import ENVIRONMENT, PANOLINK, one_line
 
 Run = Callable[..., Result]
-COMMANDS = ("up", "send", "watch", "channel", "demo", "encode", "decode", "info", "train")
+COMMANDS = ("up", "send", "watch", "channel", "health", "demo", "certs", "encode", "decode", "info", "train")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -24,6 +24,7 @@ from tests import certificates
 
 TOKEN = "a-token-that-is-long-enough"
 NOBODY = Credentials()
+EXPIRY = "panolink_certificate_expiry_timestamp_seconds"
 
 
 def server(credentials: Credentials = NOBODY, **settings: Any) -> Server:
@@ -153,13 +154,16 @@ async def test_tls_meets_clear_text(one: Path) -> None:
 
 async def test_a_server_shows_its_new_certificate_without_a_restart(one: Path, other: Path) -> None:
     credentials = Credentials(cert=one / "channel.crt", key=one / "channel.key")
+    certificates.make(other, "later", days=2)
     async with server(credentials) as running:
         believer = Credentials(ca=other / "ca.crt")
+        before = running.metrics.registry.get_sample_value(EXPIRY)
         await turned_away(running.address, believer)
-        for name in ("channel.crt", "channel.key"):
-            (other / name).replace(one / name)
+        for kind in ("crt", "key"):
+            (other / f"later.{kind}").replace(one / f"channel.{kind}")
         assert await named(running.address, believer) == "channel"
         await turned_away(running.address, Credentials(ca=one / "ca.crt"))
+        assert running.metrics.registry.get_sample_value(EXPIRY) > before
 
 
 async def test_a_client_shows_its_new_certificate_without_a_restart(one: Path, other: Path) -> None:

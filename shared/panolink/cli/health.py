@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from panolink.cli.common import Json, err, is_address, out, print_json
-from panolink.errors import LinkError
+from panolink.errors import AccessError, LinkError
 
 SERVICES = ("transmitter", "channel", "receiver")
 
@@ -79,6 +79,6 @@ async def _status(address: str, timeout: float) -> tuple[str, str]:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
             answer = await asked(stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout), address)
-        except LinkError as error:
+        except (LinkError, AccessError) as error:
             return "UNREACHABLE", str(error)
     return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status), ""

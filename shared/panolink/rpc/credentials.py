@@ -52,6 +52,8 @@ class Material:
     chain: bytes | None = None
     key: bytes | None = None
     token: str | None = None
+    expires: datetime.datetime | None = None
+    """When our certificate does."""
 
 
 class Credentials:
@@ -177,10 +179,9 @@ class Credentials:
         named = {name: f"{name}={file}" for name, file in self._files.items()}
         if CA in content:
             _check_authorities(named[CA], content[CA])
-        if CERT in content:
-            _check_pair(named[CERT], content[CERT], named[KEY], content[KEY])
+        expires = _check_pair(named[CERT], content[CERT], named[KEY], content[KEY]) if CERT in content else None
         token = _token(named[TOKEN_FILE], content[TOKEN_FILE]) if TOKEN_FILE in content else None
-        return Material(content.get(CA), content.get(CERT), content.get(KEY), token)
+        return Material(content.get(CA), content.get(CERT), content.get(KEY), token, expires)
 
 
 def same_token(given: str, wanted: str) -> bool:
@@ -243,7 +244,8 @@ def _check_authorities(named: str, content: bytes) -> None:
         raise SettingError(f"{named}: expired on {_day(last)}")
 
 
-def _check_pair(named: str, content: bytes, named_key: str, key_content: bytes) -> None:
+def _check_pair(named: str, content: bytes, named_key: str, key_content: bytes) -> datetime.datetime:
+    """Check that certificate and key belong together, and that the certificate is valid: until when."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -260,6 +262,7 @@ def _check_pair(named: str, content: bytes, named_key: str, key_content: bytes) 
         raise SettingError(f"{named_key}: not a private key in PEM format") from None
     if key.public_key() != certificate.public_key():
         raise SettingError(f"{named_key}: does not fit the certificate in {named}")
+    return certificate.not_valid_after_utc
 
 
 def _token(named: str, content: bytes) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
+from datetime import datetime
 
 from prometheus_client import (
     CollectorRegistry,
@@ -91,6 +93,11 @@ class ServiceMetrics:
         """Observe the durations of stages that ran in this service."""
         for stage, duration in seconds.items():
             self.stage_seconds.labels(stage).observe(duration)
+
+    def watch_certificate(self, expires: Callable[[], datetime | None]) -> None:
+        """Tell when our certificate expires; `expires` is asked whenever somebody reads."""
+        gauge = self.gauge("certificate_expiry_timestamp_seconds", "When our certificate expires, since 1970.")
+        gauge.set_function(lambda: time.timestamp() if (time := expires()) else math.nan)
 
     def serve(self, listen: str) -> str:
         """Serve the metrics over HTTP; the address in use, or `off`. `LinkError` where the port is taken."""

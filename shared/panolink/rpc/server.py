@@ -79,6 +79,8 @@ class Server:
         self._streams: list[Streams] = []
         self._room = Room(settings.max_bytes_under_way)
         metrics.bytes_under_way.set_function(lambda: self._room.used)
+        if settings.credentials.secure_server:
+            metrics.watch_certificate(lambda: settings.credentials.material.expires)
         self._closers: list[Callable[[], Awaitable[None]]] = []
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self.add(node_pb2_grpc.add_NodeServicer_to_server, _Node(name, describe), "panolink.v1.Node")
