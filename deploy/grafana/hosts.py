@@ -140,4 +140,20 @@ def hosts() -> Dashboard:
                 most=1,
             )
         )
+        .with_panel(
+            graph(
+                "Saved panoramas",
+                Query(f"panolink_saved_bytes{{{HERE}}}", "{{instance}}"),
+                text="Bytes of all files of received panoramas; the oldest make room.",
+                unit="bytes",
+                only_with="PANOLINK_RECEIVER_SAVE_FOLDER",
+            )
+        )
+        .with_panel(
+            graph(
+                "Viewers miss",
+                Query(f"sum by (job, queue) (increase(panolink_dropped_total{{{HERE}}}[5m]))", "{{job}} {{queue}}"),
+                text="Panoramas that viewers slower than the link missed in five minutes.",
+            )
+        )
     )

@@ -103,8 +103,8 @@ class Passage:
         self._metrics.erased_symbols.inc(erased)
         if passed.header.channel_state.HasField("snr_db"):
             self._metrics.snr_db.set(passed.header.channel_state.snr_db)
-        pending = await self._conversation.send(burst.header.burst_id, passed)
-        return self._receipt(pending, seconds)
+        burst_id = burst.header.burst_id
+        return self._receipt(burst_id, await self._conversation.send(burst_id, passed), seconds)
 
     async def close(self) -> None:
         """The stream has ended, and with it the one to the next hop."""
@@ -114,14 +114,14 @@ class Passage:
         passed, reception = sent_through(self._channel, burst, at=at)
         return passed, reception.erased_symbols
 
-    async def _receipt(self, pending: Awaitable[Receipt], seconds: float) -> Receipt:
-        with self._metrics.in_flight.track_inprogress():
-            receipt = await pending
-        receipt.header.seconds["channel"] += seconds
-        self._metrics.count_segments(receipt.header.segments)
-        with logs.about(**logs.ids_of(receipt.header.burst_id)):
+    async def _receipt(self, burst_id: str, pending: Awaitable[Receipt], seconds: float) -> Receipt:
+        with logs.about(**logs.ids_of(burst_id)):
+            with self._metrics.in_flight.track_inprogress():
+                receipt = await pending
             code = code_named(receipt.header.failure.code).name
             log.debug("burst passed on: %s", code, extra=logs.facts(code=code, seconds=round(seconds, 6)))
+        receipt.header.seconds["channel"] += seconds
+        self._metrics.count_segments(receipt.header.segments)
         return receipt
 
 

@@ -69,10 +69,8 @@ class Arrival:
         """Refuse a burst whose model is not held here."""
         try:
             self._models.with_fingerprint(header.model_fingerprint)
-        except PanolinkError as error:
+        except PanolinkError:
             self._metrics.panoramas.labels("FAILED_PRECONDITION").inc()
-            with logs.about(**logs.ids_of(header.burst_id)):
-                log.warning("burst refused: %s", error, extra=logs.facts(code="FAILED_PRECONDITION"))
             raise
 
     async def accept(self, burst: Burst) -> Awaitable[Receipt]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from panolink.errors import SettingError
 from panolink.names import file_stem
+from panolink.rpc import logs
 from panolink.rpc.metrics import ServiceMetrics
 from services.receiver.viewers import Shown, Viewers
 
@@ -84,7 +85,8 @@ class Store:
             part.write_bytes(shown.picture)
             part.rename(path)
         except OSError as error:
-            log.error("%s cannot be written: %s", path, error.strerror)
+            with logs.about(**logs.ids_of(shown.header.burst_id)):
+                log.error("%s cannot be written: %s", path, error.strerror)
             self._saved.labels("failed").inc()
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)

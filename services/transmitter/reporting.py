@@ -10,6 +10,7 @@ import numpy as np
 
 from panolink.rpc import logs, tracing
 from panolink.rpc.deliveries import decode_png
+from panolink.rpc.limits import MAX_SOURCE_LENGTH
 from panolink.rpc.segments import LAYER_NAMES
 from panolink.rpc.stages import in_order
 from panolink.rpc.status import code_named
@@ -28,7 +29,7 @@ def tell(delivery: transmitter_pb2.DeliveryHeader) -> None:
     tracing.annotate(code=code, segments_sent=sent, segments_lost=lost, snr_db=snr_db, **size, **cost)
     told = logs.facts(
         code=code,
-        source=delivery.source,
+        source=delivery.source[:MAX_SOURCE_LENGTH],
         model=delivery.model or None,
         snr_db=snr_db,
         segments_sent=sent,

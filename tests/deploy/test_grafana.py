@@ -68,7 +68,7 @@ def test_provisioning_fits_the_dashboards() -> None:
 
 def test_panels_that_need_more_than_a_link_are_few_and_say_so() -> None:
     needy = {panel["title"]: panel["description"] for _, panel in PANELS if "Only with" in panel["description"]}
-    assert needy.keys() == {"GPU", "VPSNR"}
+    assert needy.keys() == {"GPU", "VPSNR", "Saved panoramas"}
     assert all(text.startswith("Only with ") for text in needy.values())
     for title, need in NOT_HERE.items():
         assert needy[title].startswith(f"Only with {need}.")
@@ -109,7 +109,7 @@ def prometheus(
 ) -> Iterator[Prometheus]:
     """A Prometheus that has scraped the three services before, while and after panoramas went through them."""
     tool("prometheus")
-    receiver = launch("receiver")
+    receiver = launch("receiver", save_folder=tmp_path_factory.mktemp("received"))
     channel = launch("channel", target=receiver.address, model="rayleigh", snr_db=8, seed=3)
     transmitter = launch("transmitter", target=channel.address, quality_share=1)
     services = (transmitter, channel, receiver)

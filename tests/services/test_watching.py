@@ -121,3 +121,21 @@ async def test_a_sender_that_traces_finds_its_panoramas_in_its_own_trace(
 
 def _name_of(parent: Any, spans: dict[str, Any]) -> str | None:
     return next((name for name, span in spans.items() if parent and span.context.span_id == parent.span_id), None)
+
+
+async def test_a_burst_that_is_refused_has_one_line_where_it_was_refused(
+    start: Start,
+    panorama: np.ndarray,
+    weights: Callable[[int], Any],
+    logged: Callable[[], list[dict[str, Any]]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    receiver = await start("receiver", models=(str(weights(1)),))
+    transmitter = await start("transmitter", target=receiver.address)
+    (delivery,) = await sent(transmitter.address, [("one.png", panorama)])
+    assert delivery.code == "FAILED_PRECONDITION"
+    (line,) = [line for line in logged() if "transmitter" in line["logger"]]
+    (refused,) = [record for record in caplog.records if record.getMessage().startswith("burst refused")]
+    assert refused.facts == {"source": "one.png", "code": "FAILED_PRECONDITION"}  # type: ignore[attr-defined]
+    assert "holds" in refused.getMessage()
+    assert (line["level"], line["code"]) == ("warning", "FAILED_PRECONDITION")

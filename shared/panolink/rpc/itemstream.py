@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import grpc.aio
 
 from panolink.errors import PanolinkError
+from panolink.rpc import logs
 from panolink.rpc.connection import refusal_of
 from panolink.rpc.status import failure
 from panolink.v1 import link_pb2
@@ -146,7 +147,8 @@ class ItemStream(Generic[Item, Answer]):
         """Resolve an item's future, once; an answer to nothing that is pending is too late or a fault."""
         under_way = self._pending.pop(item_id, None)
         if under_way is None:
-            log.warning("%s: an answer for %r, which is not under way", self._peer, item_id)
+            with logs.about(**logs.ids_of(item_id)):
+                log.warning("%s: an answer for %r, which is not under way", self._peer, item_id)
         elif under_way.future.done():
             pass  # whoever waited for it has gone
         elif isinstance(answer, Unanswered):

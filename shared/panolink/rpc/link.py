@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import grpc.aio
 
 from panolink.errors import PanolinkError
+from panolink.rpc import logs
 from panolink.rpc.bursts import (
     Burst,
     Receipt,
@@ -23,10 +24,10 @@ from panolink.rpc.bursts import (
 from panolink.rpc.chunking import Frame
 from panolink.rpc.conversation import Conversation
 from panolink.rpc.exchange import answer_each
-from panolink.rpc.limits import Limits, Streams
+from panolink.rpc.limits import MAX_SOURCE_LENGTH, Limits, Streams
 from panolink.rpc.metrics import ServiceMetrics
 from panolink.rpc.replicas import Replicas
-from panolink.rpc.status import failure_of
+from panolink.rpc.status import code_of, failure_of, one_line
 from panolink.v1 import link_pb2, link_pb2_grpc
 
 log = logging.getLogger(__name__)
@@ -119,7 +120,11 @@ class LinkEndpoint(link_pb2_grpc.LinkServicer):
 
 
 def _failed(header: link_pb2.BurstHeader, error: Exception) -> Receipt:
-    """The receipt for a burst that met an error; faults of ours are logged with their trace."""
-    if not isinstance(error, PanolinkError):
-        log.error("burst %s failed", header.burst_id, exc_info=error)
+    """The receipt for a burst that met an error, and a line for the log; faults of ours with their trace."""
+    told = logs.facts(source=header.source[:MAX_SOURCE_LENGTH], code=code_of(error).name)
+    with logs.about(**logs.ids_of(header.burst_id)):
+        if isinstance(error, PanolinkError):
+            log.warning("burst refused: %s", one_line(error), extra=told)
+        else:
+            log.error("burst failed", exc_info=error, extra=told)
     return Receipt.failed(header.burst_id, failure_of(error, about=f"burst {header.burst_id}"))

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from panolink.rpc import tracing
+from panolink.rpc.limits import MAX_ID_LENGTH
 from panolink.v1 import link_pb2
 
 _ids: ContextVar[Mapping[str, str]] = ContextVar("ids", default={})  # noqa: B039 - it is never changed
@@ -37,8 +38,9 @@ def about(**ids: str) -> Iterator[None]:
 
 def ids_of(burst_id: str) -> dict[str, str]:
     """The ids of a burst's panorama. Our transmitters call the n-th panorama of a stream `STREAM-n`."""
-    stream, dash, _ = burst_id.partition("-")
-    return {"stream": stream if dash else "", "panorama": burst_id}
+    name = burst_id[:MAX_ID_LENGTH]  # refused ones have lines too, and may be called anything
+    stream, dash, _ = name.partition("-")
+    return {"stream": stream if dash else "", "panorama": name}
 
 
 @contextmanager
