@@ -1,0 +1,171 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from panolink.errors import RateError, SignalError
+from panolink.phy import Channel, Conditions, demodulate, modulate
+from panolink.phy.adaptation import (
+    SAFETY_DB,
+    TARGET,
+    Choice,
+    Controller,
+    Feedback,
+    SymbolBudget,
+    fill,
+    required_snr_db,
+)
+from panolink.phy.link_curves import LADDER, error_curve
+
+PIXELS = 1024 * 512
+BASE = [("header", 58), *[("indices", 300)] * 6]
+
+
+def slices_at(bpp: float) -> list[tuple[str, bytes]]:
+    """A stand-in for a codec: the base layer, and features for what is left of the bits, in slices as it cuts them."""
+    slices = [(layer, bytes(size)) for layer, size in BASE]
+    left = int(bpp * PIXELS / 8) - sum(size for _, size in BASE) - 180
+    if left < 40:
+        if bpp:
+            raise RateError("too little")
+        return slices
+    parts = max(1, min(96, round(left / 325)))
+    sizes = [left // parts + (i < left % parts) for i in range(parts)]
+    return [slices[0], ("mask", bytes(180)), *slices[1:], *[("features", bytes(size)) for size in sizes]]
+
+
+@pytest.mark.parametrize("fading", [False, True])
+@pytest.mark.parametrize("snr_db", [-6, 0, 3.3, 10, 17, 30])
+def test_schemes_hold_at_the_snr_less_their_safety(snr_db, fading):
+    choice = Choice(snr_db, fading)
+    for layer, runs in choice.schemes().items():
+        for scheme, safety in zip(runs, SAFETY_DB[layer], strict=True):
+            curve = error_curve(scheme, channel="rayleigh" if fading else "awgn")
+            assert curve.error_rate(snr_db - safety) <= TARGET or scheme == LADDER[0]
+    speeds = [scheme.bits_per_symbol for runs in choice.schemes().values() for scheme in runs]
+    assert speeds == sorted(speeds)  # header, mask, indices, features first and last: the more worth, the slower
+
+
+def test_better_channels_are_not_used_less():
+    for layer in SAFETY_DB:
+        speeds = [Choice(float(snr)).scheme(layer).bits_per_symbol for snr in np.arange(-10, 35, 0.5)]
+        assert speeds == sorted(speeds)
+        assert (speeds[0], speeds[-1]) == (LADDER[0].bits_per_symbol, LADDER[-1].bits_per_symbol)
+
+
+@pytest.mark.parametrize("symbols_per_pixel", [0.05, 0.1, 0.2, 0.4])
+@pytest.mark.parametrize("snr_db", [2, 8, 14, 25])
+def test_a_budget_is_kept_and_used(symbols_per_pixel, snr_db):
+    budget = SymbolBudget.per_pixel(symbols_per_pixel, pixels=PIXELS)
+    plan = fill(slices_at, budget, Choice(snr_db), pixels=PIXELS)
+    assert plan.symbols == modulate([payload for _, payload in plan.slices], plan.formats).size <= budget.symbols
+    if any(layer == "features" for layer, _ in plan.slices):
+        assert plan.symbols >= 0.97 * budget.symbols
+
+
+def test_the_base_layer_goes_less_safely_before_it_does_not_go():
+    need = fill(slices_at, SymbolBudget(10**6), Choice(5.0), pixels=PIXELS)
+    safe = sum(fmt.symbols for fmt, (layer, _) in zip(need.formats, need.slices, strict=True) if layer == "indices")
+    tight = fill(slices_at, SymbolBudget(safe // 2), Choice(5.0), pixels=PIXELS)
+    assert tight.symbols <= safe // 2 and [layer for layer, _ in tight.slices] == [layer for layer, _ in BASE]
+    with pytest.raises(RateError, match=r"budget of 1000 symbols is below .* the least is \d+"):
+        fill(slices_at, SymbolBudget(1000), Choice(5.0), pixels=PIXELS)
+
+
+def test_a_deadline_is_a_number_of_symbols():
+    assert SymbolBudget.within(0.05, symbol_rate_hz=1e6) == SymbolBudget(50_000)
+    assert SymbolBudget.per_pixel(0.1, pixels=1000) == SymbolBudget(100)
+    for make in (
+        lambda: SymbolBudget.within(0, symbol_rate_hz=1e6),
+        lambda: SymbolBudget.per_pixel(float("nan"), pixels=9),
+        lambda: SymbolBudget(0),
+    ):
+        with pytest.raises(SignalError, match="allowed"):
+            make()
+
+
+# ── the controller ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def send(choice: Choice, snr_db: float, rng: np.random.Generator, *, hidden_db: float = 0.0) -> Feedback:
+    """What a receipt would say: losses by the measured curves, at an SNR that may be worse than it is reported."""
+    segments = {}
+    for layer, count in (("header", 1), ("mask", 1), ("indices", 6), ("features", 40)):
+        runs = choice.schemes()[layer]
+        rates = [error_curve(runs[i * len(runs) // count]).error_rate(snr_db - hidden_db) for i in range(count)]
+        segments[layer] = (count, int((rng.random(count) < rates).sum()))
+    return Feedback(snr_db, segments)
+
+
+def run(snrs, *, jitter_db=0.0, hidden_db=0.0, seed=0):
+    rng = np.random.default_rng(seed)
+    controller, choices, receipts = Controller(snr_db=snrs[0]), [], []
+    for snr in snrs:
+        choices.append(controller.choice())
+        receipts.append(send(choices[-1], snr, rng, hidden_db=hidden_db))
+        measured = snr + jitter_db * rng.uniform(-1, 1)
+        controller.learn(Feedback(measured, receipts[-1].segments))
+    return choices, receipts
+
+
+@pytest.mark.parametrize("snr_db", np.arange(-4, 24, 1.7))
+def test_no_oscillation_on_a_flat_channel(snr_db):
+    """±0.4 dB of measurement noise: the choice comes down to the lowest that was measured, and never goes back up."""
+    choices, _ = run([float(snr_db)] * 200, jitter_db=0.4)
+    changes = [a.schemes() != b.schemes() for a, b in pairwise(choices[20:])]
+    assert sum(changes) <= 1
+
+
+def test_a_channel_worse_than_it_looks_is_learnt():
+    """3 dB that the reported mean does not tell of: losses end, and tries to do without the margin get rare."""
+    choices, receipts = run([12.0] * 400, hidden_db=3.0)
+    lossy = [sum(lost for _, lost in receipt.segments.values()) > 4 for receipt in receipts]
+    assert any(lossy[:5])
+    assert sum(lossy[20:200]) <= 8 and sum(lossy[200:]) <= 3
+    changes = [a.schemes() != b.schemes() for a, b in pairwise(choices)]
+    assert sum(changes[200:]) <= 8
+
+
+def test_a_fade_is_followed_at_once_and_left_when_it_ends():
+    choices, receipts = run([20.0] * 10 + [4.0] * 10 + [20.0] * 30)
+    assert sum(lost for _, lost in receipts[10].segments.values()) > 20  # the panorama that the fade surprises
+    for receipt in receipts[11:20]:
+        assert not any(lost for layer, (_, lost) in receipt.segments.items() if layer != "features")
+    assert choices[11].snr_db <= 4.0  # one panorama later
+    assert choices[21].snr_db >= 20.0 - 2 * Controller.GROWTH_DB  # and back, as fast
+    assert choices[-1].schemes() == choices[9].schemes()
+
+
+def test_without_a_reported_snr_losses_are_enough():
+    controller = Controller(snr_db=15.0)
+    for _ in range(4):
+        controller.learn(Feedback(None, {"indices": (6, 3)}))
+    assert controller.choice().snr_db <= 15 - 3 * Controller.GROWTH_DB
+    with pytest.raises(SignalError, match="hysteresis_db is -1"):
+        Controller(hysteresis_db=-1)
+
+
+def test_over_the_air_a_fade_costs_detail_but_no_picture():
+    """Real segments: 18 dB, a fade of 13 dB over two panoramas, 18 dB again. Only the first can lose indices."""
+    controller, rng = Controller(snr_db=18.0), np.random.default_rng(5)
+    budget, lost_base, rates = SymbolBudget.per_pixel(0.1, pixels=PIXELS), [], []
+    for number, snr_db in enumerate([18.0, 5.0, 5.0, 5.0, 18.0, 18.0, 18.0]):
+        plan = fill(slices_at, budget, controller.choice(), pixels=PIXELS)
+        payloads = [rng.bytes(len(payload)) for _, payload in plan.slices]
+        channel = Channel(Conditions("awgn", snr_db, seed=number))
+        received = demodulate(**vars(channel.apply(modulate(payloads, plan.formats))), formats=plan.formats)
+        counts: dict[str, tuple[int, int]] = {}
+        for (layer, _), payload in zip(plan.slices, received, strict=True):
+            sent, lost = counts.get(layer, (0, 0))
+            counts[layer] = sent + 1, lost + (payload is None)
+        lost_base.append(sum(counts[layer][1] for layer in ("header", "mask", "indices") if layer in counts))
+        rates.append(plan.bpp)
+        controller.learn(Feedback(snr_db, counts))
+    assert lost_base[0] == 0 and lost_base[2:] == [0] * 5
+    assert rates[2] < 0.7 * rates[0] and rates[5] > 0.8 * rates[0]
+
+
+def test_required_snr_grows_for_short_segments_and_fading():
+    for scheme in LADDER:
+        assert required_snr_db(scheme, payload_bytes=60) > required_snr_db(scheme)
+        assert required_snr_db(scheme, fading=True) > required_snr_db(scheme) + 0.5
