@@ -25,7 +25,7 @@ def sent_through(channel: Channel, burst: Burst, *, at: float | None = None) -> 
     """
     finite_complex(burst.csi, "csi")
     formats = formats_from_wire(burst.header.segments) if channel.conditions.erases_segments else None
-    reception = channel.apply(burst.symbols, at=at, formats=formats)
+    reception = channel.apply(burst.symbols, at=at, formats=formats, pilot_spacing=burst.header.pilot_spacing)
     return passed_on(burst, reception), reception
 
 

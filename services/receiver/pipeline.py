@@ -106,6 +106,7 @@ class Pipeline:
                 coherence_symbols=state.coherence_symbols,
                 noise_variance=state.noise_variance,
                 formats=formats_from_wire(segments),
+                pilot_spacing=burst.header.pilot_spacing,
                 device=self._device,
             )
         reception.payloads = payloads_from_segments(segments, received)

@@ -52,6 +52,7 @@ class Pipeline:
         self._room = Room(settings.max_pixels_under_way)
         metrics.pixels_under_way.set_function(lambda: self._room.used)
         self._sample_format = _SAMPLE_FORMATS[settings.sample_format]
+        self._pilot_spacing = settings.pilot_spacing
         self._workers = ThreadPoolExecutor(settings.workers, "transmitter")
         self._network = ThreadPoolExecutor(1, "network")
         self._extract: dict[str, Batcher[np.ndarray, Any]] = {
@@ -137,7 +138,8 @@ class Pipeline:
         with timed(seconds, "fec_encode"):
             slices = [(str(piece.layer), piece.payload or b"") for piece in packet.slices]
             segments, formats = segments_of(slices)
-            symbols = phy.modulate([payload for _, payload in slices if payload], formats)
+            payloads = [payload for _, payload in slices if payload]
+            symbols = phy.modulate(payloads, formats, pilot_spacing=self._pilot_spacing)
         delivery.model, delivery.model_fingerprint = codec.name, codec.fingerprint
         delivery.bits.extend(
             transmitter_pb2.LayerBits(layer=LAYERS[layer], bits=bits) for layer, bits in packet.bits.items()
@@ -160,6 +162,7 @@ class Pipeline:
                 channel_state=link_pb2.ChannelState(coherence_symbols=len(symbols)),
                 return_picture=header.return_picture,
                 traceparent=header.traceparent,
+                pilot_spacing=self._pilot_spacing,
             ),
             np.ones(1, np.complex64),  # no channel yet: h = 1, no noise
             symbols,

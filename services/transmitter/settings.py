@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
+from panolink.phy.pilots import check_spacing
 from panolink.rpc.settings import Address, MetricsAddress, NetworkSettings, Target
+
+
+def _spacing(value: int) -> int:
+    check_spacing(value)
+    return value
 
 
 class TransmitterSettings(NetworkSettings):
@@ -27,3 +33,5 @@ class TransmitterSettings(NetworkSettings):
     """How I/Q samples are stored on the wire: 8 or 4 bytes a symbol."""
     quality_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the panoramas, of those whose picture comes back, that are compared with what was sent (VPSNR)."""
+    pilot_spacing: Annotated[int, AfterValidator(_spacing)] = 0
+    """Every so many symbols one is a pilot, from which the receiver learns the channel; 0: it is told (perfect CSI)."""

@@ -65,7 +65,12 @@ class Channel:
         self._time = 0.0
 
     def apply(
-        self, symbols: np.ndarray, *, at: float | None = None, formats: Sequence[SegmentFormat] | None = None
+        self,
+        symbols: np.ndarray,
+        *,
+        at: float | None = None,
+        formats: Sequence[SegmentFormat] | None = None,
+        pilot_spacing: int = 0,
     ) -> Reception:
         """Send a burst through the channel.
 
@@ -73,7 +78,8 @@ class Channel:
         ----------
         symbols : complex64 (n,).
         at : seconds at which the burst begins, but not before the last one has ended; None: right after it.
-        formats : its segments; needed where they may be erased (`Conditions.erases_segments`).
+        formats, pilot_spacing : its segments and pilots; needed where segments may be erased
+            (`Conditions.erases_segments`).
 
         Raises
         ------
@@ -84,7 +90,7 @@ class Channel:
         n, start = symbols.size, self._time if at is None else max(at, self._time)
         base, schedule = self.conditions, self.conditions.schedule
         now = schedule.conditions(base, start) if schedule else base
-        packets = packet_numbers(now, n, formats) if now.erasure_rate else None
+        packets = packet_numbers(now, n, formats, pilot_spacing) if now.erasure_rate else None
         self._time = start + n / base.symbol_rate_hz
 
         csi, block = self._fading_for(now).gains(start, n)
@@ -112,7 +118,7 @@ class Channel:
         key = conditions.erasure_rate, conditions.erasure_burst
         if key not in self._erasures:
             self._erasures[key] = GilbertElliott(*key, self._erasure_rng)
-        lost = self._erasures[key].lost(int(packets.max(initial=-1)) + 1)[packets]
+        lost = np.append(self._erasures[key].lost(int(packets.max(initial=-1)) + 1), False)[packets]  # −1 is not
         if not lost.any():
             return reception
         # Coefficients as fine as the borders between packets ask for.

@@ -7,6 +7,7 @@ import numpy as np
 from panolink.errors import SignalError
 from panolink.phy.conditions import Conditions
 from panolink.phy.interleaving import interleaver
+from panolink.phy.pilots import check_spacing, pilot_count, pilot_mask
 from panolink.phy.schemes import SegmentFormat
 
 
@@ -39,8 +40,12 @@ class GilbertElliott:
         return np.array(states, bool)
 
 
-def packet_numbers(conditions: Conditions, n: int, formats: Sequence[SegmentFormat] | None) -> np.ndarray:
+def packet_numbers(
+    conditions: Conditions, n: int, formats: Sequence[SegmentFormat] | None, pilot_spacing: int = 0
+) -> np.ndarray:
     """The number of the packet that carries each of a burst's n symbols, int64 (n,), from 0 without gaps.
+
+    Pilots belong to no segment: where segments are packets, they have the number −1.
 
     Raises
     ------
@@ -51,8 +56,11 @@ def packet_numbers(conditions: Conditions, n: int, formats: Sequence[SegmentForm
     if formats is None:
         raise SignalError("packet_symbols is 0, which makes each segment a packet: their formats are needed")
     sizes = [fmt.symbols for fmt in formats]
-    if sum(sizes) != n:
-        raise SignalError(f"burst of {n} symbols; its {len(sizes)} segments make {sum(sizes)}")
-    numbers = np.empty(n, np.int64)
-    numbers[interleaver(n)] = np.repeat(np.arange(len(sizes)), sizes)
+    check_spacing(pilot_spacing)
+    if (expected := sum(sizes) + pilot_count(sum(sizes), pilot_spacing)) != n:
+        raise SignalError(f"burst of {n} symbols; its {len(sizes)} segments make {expected}")
+    numbers = np.full(n, -1, np.int64)
+    ordered = np.empty(sum(sizes), np.int64)
+    ordered[interleaver(ordered.size)] = np.repeat(np.arange(len(sizes)), sizes)
+    numbers[~pilot_mask(n, pilot_spacing)] = ordered
     return numbers

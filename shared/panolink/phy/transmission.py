@@ -1,7 +1,7 @@
 """From payloads to the symbols of a burst, and back.
 
 payload ─ + CRC-24 ─ code blocks ─ LDPC ─ whitening ─ mapper ─┐
-payload ─ …                                                  ─┼─ interleaver ─▶ symbols
+payload ─ …                                                  ─┼─ interleaver ─ + pilots ─▶ symbols
 payload ─ …                                                  ─┘
 """
 
@@ -11,24 +11,30 @@ from math import isfinite
 import numpy as np
 
 from panolink.errors import SignalError
-from panolink.phy.channel import finite_complex
+from panolink.phy.channel import finite_complex, spread
 from panolink.phy.crc import crc24
 from panolink.phy.decoding import Decoder, decoder_for, parallel
 from panolink.phy.interleaving import interleaver
 from panolink.phy.ldpc import LdpcCode, ldpc_code
 from panolink.phy.modulation import demap, map_bits
+from panolink.phy.pilots import check_spacing, estimated, pilot_count, with_pilots
 from panolink.phy.schemes import CRC_BITS, Scheme, SegmentFormat
 from panolink.phy.whitening import whitening
 
 _NOISE_FLOOR = 1e-6  # N0 is taken for at least −60 dB: an ideal channel says 0
 
 
-def modulate(payloads: Sequence[bytes], formats: Sequence[SegmentFormat]) -> np.ndarray:
+def modulate(payloads: Sequence[bytes], formats: Sequence[SegmentFormat], *, pilot_spacing: int = 0) -> np.ndarray:
     """The symbols of a burst that carries one segment per payload.
+
+    Parameters
+    ----------
+    pilot_spacing : every so many symbols one is a pilot, see `panolink.phy.pilots`; 0: none.
 
     Returns
     -------
-    complex64 (n,) with n the sum of the formats' `symbols`; unit mean power, interleaved over the burst.
+    complex64 (n,) with n the sum of the formats' `symbols`, and the pilots; unit mean power, interleaved over the
+    burst.
 
     Raises
     ------
@@ -43,7 +49,7 @@ def modulate(payloads: Sequence[bytes], formats: Sequence[SegmentFormat]) -> np.
     ordered = np.concatenate([np.empty(0, np.complex64), *segments])
     symbols = np.empty_like(ordered)
     symbols[interleaver(ordered.size)] = ordered
-    return symbols
+    return with_pilots(symbols, pilot_spacing)
 
 
 def demodulate(
@@ -53,6 +59,7 @@ def demodulate(
     coherence_symbols: int,
     noise_variance: float,
     formats: Sequence[SegmentFormat],
+    pilot_spacing: int = 0,
     device: str = "cpu",
     decoder: Decoder | None = None,
 ) -> list[bytes | None]:
@@ -63,6 +70,8 @@ def demodulate(
     symbols : received y = h·x + n, complex64 (n,).
     csi : h of each coherence block, complex64 (⌈n / coherence_symbols⌉,); 0 marks a block as lost.
     noise_variance : N0 ≥ 0, the variance of the complex noise (N0/2 per real dimension).
+    pilot_spacing : as the burst was modulated. With pilots the channel is estimated from them, and nothing is taken
+        from `csi` but which blocks are lost.
     device, decoder : where LDPC decoding runs, see `decoder_for`; a decoder goes before a device.
 
     Raises
@@ -70,9 +79,13 @@ def demodulate(
     SignalError : numbers that are not finite, lengths that do not fit the formats, N0 negative.
     """
     symbols, csi = finite_complex(symbols, "symbols"), finite_complex(csi, "csi")
-    expected = sum(fmt.symbols for fmt in formats)
+    check_spacing(pilot_spacing)
+    payload_symbols = sum(fmt.symbols for fmt in formats)
+    pilots = pilot_count(payload_symbols, pilot_spacing)
+    expected = payload_symbols + pilots
     if symbols.size != expected:
-        raise SignalError(f"burst of {symbols.size} symbols; its {len(formats)} segments make {expected}")
+        extra = f" and {pilots} pilots" if pilots else ""
+        raise SignalError(f"burst of {symbols.size} symbols; its {len(formats)} segments{extra} make {expected}")
     if coherence_symbols < 1:
         raise SignalError(f"coherence_symbols is {coherence_symbols}; allowed: 1 and above")
     if csi.size != -(-expected // coherence_symbols):
@@ -84,8 +97,18 @@ def demodulate(
         raise SignalError(f"noise_variance is {noise_variance}; allowed: 0 and above, finite")
 
     n0 = max(float(noise_variance), _NOISE_FLOOR)
-    places = interleaver(expected)
-    ordered, gains = symbols[places], csi[places // coherence_symbols]
+    places = interleaver(payload_symbols)
+    if pilot_spacing:
+        symbols, gains = estimated(
+            symbols,
+            spacing=pilot_spacing,
+            coherence_symbols=coherence_symbols,
+            noise_variance=n0,
+            lost=spread(csi == 0, coherence_symbols, expected),
+        )
+        ordered, gains = symbols[places], gains[places]
+    else:
+        ordered, gains = symbols[places], csi[places // coherence_symbols]
     ends = np.cumsum([fmt.symbols for fmt in formats], dtype=np.int64)
 
     def soft_bits(item: tuple[int, SegmentFormat]) -> np.ndarray:
