@@ -185,6 +185,17 @@ def test_a_bad_file_does_not_stop_the_rest(tmp_path: Path):
     assert failed == ["2.png", "4.mp4", "absent.jpg"]
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 3), (16, 32, 3), (600, 7, 3), (1, 9), (257, 256)])
+def test_our_pngs_are_pngs(shape: tuple[int, ...]):
+    noise = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    smooth = np.broadcast_to(np.arange(shape[1], dtype=np.uint8).reshape(1, -1, *(1,) * (len(shape) - 2)), shape)
+    for picture in (noise, smooth, np.zeros(shape, np.uint8)):
+        with Image.open(io.BytesIO(encode_png(picture))) as image:
+            image.load()
+            assert image.format == "PNG" and image.mode == ("RGB" if len(shape) == 3 else "L")
+            assert np.array_equal(np.asarray(image), picture)
+
+
 def test_frames_of_a_video(tmp_path: Path):
     write_video(tmp_path / "walk.mp4")
     frames = list(panoramas_in([tmp_path / "walk.mp4"]))

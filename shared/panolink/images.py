@@ -5,7 +5,9 @@ unpacks to gigabytes costs nothing.
 """
 
 import io
+import struct
 import threading
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +26,10 @@ MIN_SIDE = 16
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 IMAGE_SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
+
+_PNG_ROWS = 256  # filtered at a time
+_PNG_SUB = 1  # the filter that takes the left neighbour away
+_PNG_COLOUR = {1: 0, 3: 2}  # grey, RGB
 
 _pillow_settings = threading.Lock()
 
@@ -130,11 +136,29 @@ def save_image(array: np.ndarray, path: str | Path) -> None:
 
 
 def encode_png(array: np.ndarray) -> bytes:
-    """uint8 `(H, W, 3)` as a PNG file in memory."""
-    buffer = io.BytesIO()
-    # Level 1 is a tenth of the time of level 9 for a few percent more bytes.
-    Image.fromarray(array).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+    """uint8 `(H, W, 3)`, or grey `(H, W)`, as a PNG file in memory.
+
+    Written for speed, as a receiver does it for every panorama: half the time that Pillow takes, for five percent more
+    bytes. Pillow tries all filters on each row; here every row is the difference to the left neighbour.
+    """
+    height, width = array.shape[:2]
+    step = array.shape[2] if array.ndim == 3 else 1
+    rows = array.reshape(height, width * step)
+    deflate = zlib.compressobj(1, strategy=zlib.Z_RLE)
+    data = []
+    for start in range(0, height, _PNG_ROWS):
+        part = rows[start : start + _PNG_ROWS]
+        filtered = np.empty((len(part), 1 + width * step), np.uint8)
+        filtered[:, 0] = _PNG_SUB
+        filtered[:, 1 : 1 + step] = part[:, :step]
+        np.subtract(part[:, step:], part[:, :-step], out=filtered[:, 1 + step :])
+        data.append(deflate.compress(filtered.data))
+    data.append(deflate.flush())
+    header = struct.pack(">IIBBBBB", width, height, 8, _PNG_COLOUR[step], 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
+        for kind, content in ((b"IHDR", header), (b"IDAT", b"".join(data)), (b"IEND", b""))
+    )
 
 
 def panoramas_in(
