@@ -110,6 +110,21 @@ async def test_erased_segments_arrive_as_erasures_and_are_counted(start: Start) 
     assert erased < len(burst.symbols)
 
 
+async def test_pilots_instead_of_perfect_csi(start: Start, panorama: np.ndarray) -> None:
+    receiver = await start("receiver")
+    channel = await start("channel", target=receiver.address, model="jakes", doppler_hz=500, snr_db=20, seed=1)
+    deliveries = []
+    for spacing in (0, 8):
+        transmitter = await start("transmitter", target=channel.address, pilot_spacing=spacing)
+        async with Client(transmitter.address) as link:
+            deliveries += [delivery async for delivery in link.send([panorama])]
+    told, learnt = deliveries
+    assert told.delivered and learnt.delivered
+    assert learnt.symbols == told.symbols + -(-told.symbols // 7)  # they count
+    assert learnt.segments.lost == 0
+    np.testing.assert_array_equal(told.picture, learnt.picture)
+
+
 def spoilt(name: str, fingerprint: str) -> Burst:
     """A burst that makes no sense, in the way that its name says."""
     burst = sent(name, coherence=100)
@@ -129,6 +144,8 @@ def spoilt(name: str, fingerprint: str) -> Burst:
         csi[3] = np.nan
     elif name == "zero csi":
         csi[:] = 0
+    elif name == "pilots":
+        burst.header.pilot_spacing = 1
     return Burst(burst.header, csi, symbols)
 
 
@@ -138,6 +155,7 @@ REFUSALS = {
     "csi": (3, "csi: 1 of 10 are not finite, the first at 3"),
     "length": (3, f"burst of {SYMBOLS} symbols; its 1 segments make 104"),
     "modulation": (3, "unknown modulation number 9; allowed: 1, 2, 3"),
+    "pilots": (3, "pilot_spacing is 1; allowed: 0, or 2 … 65536"),
     "zero csi": (15, ""),  # DATA_LOSS: nothing can be known of any symbol
 }
 
