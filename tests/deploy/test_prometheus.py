@@ -45,6 +45,7 @@ def test_promtool_runs_the_unit_tests(path: Path) -> None:
         ("alerts.yml", "< 3\n", "< 30\n"),
         ("alerts.yml", 'queue!="watch"', 'queue!="none"'),
         ("alerts.yml", "< 0.95", "< 0.5"),
+        ("alerts.yml", "14 * 86400", "13 * 86400"),
         ("recording.yml", "histogram_quantile(0.95", "histogram_quantile(0.9"),
         ("recording.yml", '{le="2.5"}', '{le="0.5"}'),
         ("recording.yml", "(panolink_queue_limit > 0)", "panolink_queue_limit"),

@@ -99,6 +99,12 @@ def test_every_command_speaks_tls(
     assert json.loads(done.stdout)["snr_db"] == 15
     done = panolink(viewer, "info", *(service.address for service in link.values()), "--json")
     assert [json.loads(line)["service"] for line in done.stdout.splitlines()] == list(link)
+    # Health needs no token, for whoever restarts a service that does not answer cannot show one.
+    done = panolink(viewer | {"PANOLINK_TOKEN_FILE": ""}, "health", *(service.address for service in link.values()))
+    assert done.returncode == 0 and done.stdout.count("SERVING") == 3
+    done = panolink({}, "health", transmitter, channel, "--json")
+    assert done.returncode == 1
+    assert ["it wants TLS" in json.loads(line)["error"] for line in done.stdout.splitlines()] == [True, True]
 
 
 REFUSED = {
