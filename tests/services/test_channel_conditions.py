@@ -16,6 +16,7 @@ from panolink.rpc.deliveries import Delivery
 from panolink.rpc.segments import formats_from_wire
 from panolink.rpc.server import Server
 from panolink.v1 import link_pb2
+from services.channel.pipeline import sent_through
 from services.channel.settings import ChannelSettings
 from tests.services.test_channel import SYMBOLS, Keeper, next_hop, sent, talking
 
@@ -108,6 +109,18 @@ async def test_erased_segments_arrive_as_erasures_and_are_counted(start: Start) 
     assert erased == np.sum(arrived.csi == 0) == np.sum(arrived.symbols == 0)
     assert erased and erased % formats[0].symbols == 0  # whole segments
     assert erased < len(burst.symbols)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_one_channel_erases_is_erased_behind_the_next(order: int) -> None:
+    erasing = Conditions("ideal", erasure_rate=0.5, packet_symbols=60, seed=2)
+    burst, lost = sent(), 0
+    for conditions in (erasing, Conditions("jakes", seed=1))[::order]:
+        burst, reception = sent_through(Channel(conditions), burst)
+        lost += reception.erased_symbols
+    there = np.repeat(burst.csi != 0, burst.header.channel_state.coherence_symbols)[:SYMBOLS]
+    assert 0 < np.sum(~there) == lost < SYMBOLS
+    assert np.isfinite(burst.symbols).all()
 
 
 async def test_pilots_instead_of_perfect_csi(start: Start, panorama: np.ndarray) -> None:
