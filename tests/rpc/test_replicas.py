@@ -1,11 +1,24 @@
 import socket
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import grpc.aio
 import pytest
 
 from panolink.errors import SettingError
+from panolink.rpc.bursts import Burst, admit_burst
+from panolink.rpc.chunking import frames
 from panolink.rpc.credentials import Credentials
+from panolink.rpc.limits import Limits
+from panolink.rpc.metrics import ServiceMetrics
 from panolink.rpc.replicas import Replicas, addresses_of, in_turn
+from panolink.rpc.server import Server
+from panolink.rpc.settings import ServiceSettings
+from panolink.v1 import link_pb2, link_pb2_grpc
+from tests import certificates
+from tests.rpc.helpers import talking
 
 
 def first(item_id: str, things: list[str]) -> str:
@@ -40,3 +53,36 @@ async def test_a_token_goes_to_no_replica_in_the_clear(tmp_path) -> None:
     for target in ("dns:///receiver:50053", "127.0.0.1:50053,10.0.0.5:50053"):
         with pytest.raises(SettingError, match="in the clear"):
             Replicas(target, Credentials(token_file=tmp_path / "token"), patience=0)
+
+
+class Receives(link_pb2_grpc.LinkServicer):
+    """Answers every burst."""
+
+    async def Carry(self, request_iterator: Any, context: Any) -> Any:
+        async for frame in frames(request_iterator, lambda header: admit_burst(header, Limits())):
+            yield link_pb2.Receipt(header=link_pb2.ReceiptHeader(burst_id=frame.header.burst_id))
+
+
+async def test_a_replicas_certificate_is_for_the_name_and_not_for_its_address(
+    tmp_path: Path, burst: Callable[..., Burst]
+) -> None:
+    folder = certificates.make(tmp_path, "receiver", "client")
+    settings = ServiceSettings(
+        listen="127.0.0.1:0", metrics_listen="off", drain_seconds=1, credentials=certificates.of(folder, "receiver")
+    )
+    server = Server("receiver", settings, ServiceMetrics())
+    server.add(link_pb2_grpc.add_LinkServicer_to_server, Receives(), "panolink.v1.Link")
+
+    async def resolve(name: str) -> list[str]:
+        return [server.address]
+
+    async def asked(target: str) -> link_pb2.ReceiptHeader:
+        options = {"credentials": certificates.of(folder, "client"), "resolve": resolve}
+        async with talking(target, **options) as talk:
+            return (await (await talk.send("1", burst("1")))).header
+
+    async with server:
+        assert not (await asked("dns:///receiver:50053")).HasField("failure")
+        failure = (await asked("dns:///stranger:50053")).failure
+    assert failure.code == grpc.StatusCode.UNAVAILABLE.value[0]
+    assert "Hostname Verification Check failed" in failure.message or "other names" in failure.message

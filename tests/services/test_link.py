@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from panolink.images import encode_png
 from panolink.rpc.bursts import Burst, Receipt
 from panolink.rpc.client import Client
 from panolink.rpc.connection import open_channel
@@ -175,6 +176,54 @@ async def test_viewers_see_what_arrives(start: Start, panorama: np.ndarray) -> N
     for panorama_seen in seen:
         np.testing.assert_array_equal(panorama_seen.array, deliveries[panorama_seen.source].picture)
         assert panorama_seen.dropped == 0
+
+
+async def test_channels_and_receivers_may_be_several(start: Start, panorama: np.ndarray) -> None:
+    receivers = [await start("receiver") for _ in range(2)]
+    target = ",".join(receiver.address for receiver in receivers)
+    channels = [await start("channel", target=target, snr_db=20, seed=1) for _ in range(2)]
+    transmitter = await start("transmitter", target=",".join(channel.address for channel in channels))
+    got = await sent(transmitter.address, [(str(number), panorama) for number in range(8)], picture=False)
+    assert all(delivery.delivered for delivery in got.values())
+    assert [sample(channel.metrics, "stage_seconds_count", stage="channel") for channel in channels] == [4, 4]
+    assert sum(sample(receiver.metrics, "panoramas_total", code="OK") for receiver in receivers) == 8
+    assert sample(transmitter.metrics, "replicas", state="connected") == 2
+
+
+async def test_a_panorama_that_is_sent_again_is_received_once(start: Start, panorama: np.ndarray) -> None:
+    receiver = await start("receiver", watch_policy="block")
+    channel = await start("channel", target=receiver.address, snr_db=20)
+    image = encode_png(panorama)
+
+    async def send_once(sender: str) -> transmitter_pb2.DeliveryHeader:
+        """Through a transmitter that ends when it has answered."""
+        transmitter = await start("transmitter", target=channel.address)
+        async with open_channel(transmitter.address) as connection:
+            stub: Any = transmitter_pb2_grpc.TransmitterStub(connection)
+            header = transmitter_pb2.PanoramaHeader(panorama_id="7", sender=sender, image_bytes=len(image))
+            call = stub.Transmit()
+            await call.write(transmitter_pb2.TransmitRequest(header=header))
+            await call.write(transmitter_pb2.TransmitRequest(image=image))
+            delivery = (await call.read()).header
+            call.cancel()
+        return delivery
+
+    async with Client(receiver.address) as client:
+        watching = asyncio.create_task(_all_of(client.watch(count=2)))
+        while not sample(receiver.metrics, "streams", kind="watch"):
+            await asyncio.sleep(0.01)
+        first, again = await send_once("5f3a"), await send_once("5f3a")
+        another = await send_once("77c0")
+        seen = await asyncio.wait_for(watching, 10)
+    assert not any(delivery.HasField("failure") for delivery in (first, again, another))
+    assert list(again.segments) == list(first.segments)
+    assert [shown.burst_id for shown in seen] == ["5f3a-7", "77c0-7"]
+    assert sample(receiver.metrics, "panoramas_total", code="OK") == 2
+    assert sample(receiver.metrics, "repeats_total") == 1
+
+
+async def _all_of(items: Any) -> list[Any]:
+    return [item async for item in items]
 
 
 class Slow:
