@@ -65,12 +65,13 @@ def listening() -> list[str]:
 
 
 async def _ask(addresses: list[str], timeout: float) -> dict[str, tuple[str, str]]:
-    """Each address's status (`SERVING`, `NOT_SERVING`, `UNREACHABLE`), and why where it is known."""
-    answers = await asyncio.gather(*(_status(address, timeout) for address in addresses))
+    """Each address's status, as `status_of` tells it."""
+    answers = await asyncio.gather(*(status_of(address, timeout) for address in addresses))
     return dict(zip(addresses, answers, strict=True))
 
 
-async def _status(address: str, timeout: float) -> tuple[str, str]:
+async def status_of(address: str, timeout: float) -> tuple[str, str]:
+    """`SERVING`, `NOT_SERVING` or `UNREACHABLE`, and why where it is known."""
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     from panolink.rpc.connection import asked, open_channel
