@@ -55,9 +55,14 @@ class LayeredDecoder:
 
     def decode_block(self, code: LdpcCode, llr: np.ndarray) -> tuple[np.ndarray, int]:
         """One block: its information bits uint8 (k,), and the iterations used (−1: a check still fails)."""
+        return self.decode_word(code, recover_word(code, llr))
+
+    def decode_word(self, code: LdpcCode, word: np.ndarray) -> tuple[np.ndarray, int]:
+        """`decode_block` for the LLRs of a word, float32 (info columns + rows, z), which is overwritten."""
         graph, bits = code.graph, np.empty(code.k, np.uint8)
-        edges = graph.first_edge[: code.active_rows + 1], graph.columns, graph.shifts
-        return bits, _belief_propagation_in_layers(recover_word(code, llr), *edges, self.iterations, bits)
+        rows = word.shape[0] - graph.info_columns
+        edges = graph.first_edge[: rows + 1], graph.columns, graph.shifts
+        return bits, _belief_propagation_in_layers(word, *edges, self.iterations, bits)
 
 
 class BeliefPropagationDecoder:

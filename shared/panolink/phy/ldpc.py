@@ -24,6 +24,7 @@ from panolink.phy.jit import kernel
 BaseGraph = Literal[1, 2]
 
 _CORE_ROWS = 4
+_VERSION_STARTS: dict[BaseGraph, tuple[int, ...]] = {1: (0, 17, 33, 56), 2: (0, 13, 25, 43)}  # table 5.4.2.1-2, in z
 # Lifting sizes by set index i_LS: a·2^j ≤ 384, TS 38.212 table 5.3.2-1
 _LIFTING_SETS = [[a << j for j in range(8) if a << j <= 384] for a in (2, 3, 5, 7, 9, 11, 13, 15)]
 
@@ -119,24 +120,38 @@ class LdpcCode:
         sent_up_to = 2 * self.graph.z + self.n + self.filler
         return max(_CORE_ROWS, -(-sent_up_to // self.graph.z) - self.graph.info_columns)
 
-    def sent_positions(self) -> np.ndarray:
-        """Place in the word before rate matching of each transmitted bit. int64 (n,)."""
+    def sent_positions(self, version: int = 0) -> np.ndarray:
+        """Place in the word before rate matching of each transmitted bit. int64 (n,).
+
+        version : redundancy version 0 … 3. Each starts elsewhere in the circular buffer that the word without its first
+            two columns is, skips the fillers, and goes round (§5.4.2.1, with the buffer not limited). Only version 0
+            is within the active rows, and alone enough to decode.
+        """
         order = np.arange(self.n).reshape(self.bits_per_symbol, -1).T.ravel()  # write rows, read columns
-        positions = 2 * self.graph.z + order
+        z = self.graph.z
+        start = _VERSION_STARTS[self.base_graph][version] * z
+        sent = self.graph.width * z - 2 * z - self.filler  # the circular buffer without its fillers
+        first_filler = self.k - 2 * z
+        start -= min(max(start - first_filler, 0), self.filler)
+        positions = 2 * z + (start + order) % sent
         return positions + np.where(positions >= self.k, self.filler, 0)
 
-    def encode(self, bits: np.ndarray) -> np.ndarray:
-        """Information bits uint8 (blocks, k) → transmitted bits uint8 (blocks, n)."""
-        words = self.encode_words(bits)
-        return words[:, self.sent_positions()]
+    def encode(self, bits: np.ndarray, version: int = 0) -> np.ndarray:
+        """Information bits uint8 (blocks, k) → transmitted bits uint8 (blocks, n) of a redundancy version."""
+        words = self.encode_words(bits, rows=None if version == 0 else self.graph.rows)
+        return words[:, self.sent_positions(version)]
 
-    def encode_words(self, bits: np.ndarray) -> np.ndarray:
-        """Information bits uint8 (blocks, k) → words uint8 (blocks, width·z); inactive parities are 0."""
+    def encode_words(self, bits: np.ndarray, *, rows: int | None = None) -> np.ndarray:
+        """Information bits uint8 (blocks, k) → words uint8 (blocks, width·z).
+
+        Parities of circulant rows from `rows` on (the active ones unless given) are 0.
+        """
         graph = self.graph
+        rows = self.active_rows if rows is None else rows
         words = np.zeros((bits.shape[0], graph.width * graph.z), np.uint8)
         words[:, : self.k] = bits
         for word in words.reshape(-1, graph.width, graph.z):
-            _encode(word, graph.first_edge, graph.columns, graph.shifts, graph.info_columns, self.active_rows)
+            _encode(word, graph.first_edge, graph.columns, graph.shifts, graph.info_columns, rows)
         return words
 
 

@@ -55,7 +55,8 @@ def error_curve(scheme: Scheme, *, payload_bytes: int = 330, channel: str = "awg
     """The curve of a scheme for segments of about `payload_bytes`.
 
     Between measured sizes, and for shorter ones, both numbers are lines in 1/√bits: that is how the normal
-    approximation says that short codes pay. Beyond the largest its curve stands. Where one size was measured, it stands for all.
+    approximation says that short codes pay. Beyond the largest its curve stands. Where one size was measured, it
+    stands for all.
 
     Raises
     ------

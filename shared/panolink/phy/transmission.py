@@ -78,6 +78,32 @@ def demodulate(
     ------
     SignalError : numbers that are not finite, lengths that do not fit the formats, N0 negative.
     """
+    llrs = soft_bits(
+        symbols,
+        csi=csi,
+        coherence_symbols=coherence_symbols,
+        noise_variance=noise_variance,
+        formats=formats,
+        pilot_spacing=pilot_spacing,
+    )
+    jobs = [(code_of(fmt), block) for fmt, blocks in zip(formats, llrs, strict=True) for block in blocks]
+    decoded = iter((decoder or decoder_for(device)).decode(jobs))
+    return [check_segment(fmt, np.concatenate([next(decoded) for _ in range(fmt.blocks.count)])) for fmt in formats]
+
+
+def soft_bits(
+    symbols: np.ndarray,
+    *,
+    csi: np.ndarray,
+    coherence_symbols: int,
+    noise_variance: float,
+    formats: Sequence[SegmentFormat],
+    pilot_spacing: int = 0,
+) -> list[np.ndarray]:
+    """What `demodulate` gives to the decoder: LLRs ln P(0)/P(1), float32 (code blocks, n), of each segment.
+
+    Parameters and errors as there.
+    """
     symbols, csi = finite_complex(symbols, "symbols"), finite_complex(csi, "csi")
     check_spacing(pilot_spacing)
     payload_symbols = sum(fmt.symbols for fmt in formats)
@@ -111,16 +137,13 @@ def demodulate(
         ordered, gains = symbols[places], csi[places // coherence_symbols]
     ends = np.cumsum([fmt.symbols for fmt in formats], dtype=np.int64)
 
-    def soft_bits(item: tuple[int, SegmentFormat]) -> np.ndarray:
+    def of_segment(item: tuple[int, SegmentFormat]) -> np.ndarray:
         i, fmt = item
         mine = slice(int(ends[i]) - fmt.symbols, int(ends[i]))
         llr = demap(ordered[mine], gains[mine], n0, fmt.scheme.modulation)
         return (llr * _signs(llr.size)).reshape(fmt.blocks.count, fmt.blocks.n)
 
-    llrs = parallel(soft_bits, enumerate(formats))
-    jobs = [(_code(fmt), block) for fmt, blocks in zip(formats, llrs, strict=True) for block in blocks]
-    decoded = iter((decoder or decoder_for(device)).decode(jobs))
-    return [_check(fmt, np.concatenate([next(decoded) for _ in range(fmt.blocks.count)])) for fmt in formats]
+    return parallel(of_segment, enumerate(formats))
 
 
 def warm_up(schemes: Iterable[Scheme], *, payload_bytes: int = 330, device: str = "cpu") -> None:
@@ -138,7 +161,8 @@ def warm_up(schemes: Iterable[Scheme], *, payload_bytes: int = 330, device: str 
     )
 
 
-def _code(fmt: SegmentFormat) -> LdpcCode:
+def code_of(fmt: SegmentFormat) -> LdpcCode:
+    """The code of a segment's blocks."""
     return ldpc_code(fmt.blocks.k, fmt.blocks.n, fmt.scheme.modulation.bits)
 
 
@@ -146,16 +170,22 @@ def _signs(n: int) -> np.ndarray:
     return 1 - 2 * whitening(n).astype(np.float32)
 
 
-def _modulate_segment(payload: bytes, fmt: SegmentFormat) -> np.ndarray:
+def segment_bits(payload: bytes, fmt: SegmentFormat) -> np.ndarray:
+    """Payload and CRC, zero-padded, as information bits uint8 (code blocks, k)."""
     count, k, _ = fmt.blocks
     bits = np.zeros(count * k, np.uint8)
     data = np.frombuffer(payload + crc24(payload), np.uint8)
     bits[: 8 * fmt.payload_bytes + CRC_BITS] = np.unpackbits(data)
-    coded = _code(fmt).encode(bits.reshape(count, k)).ravel()
-    return map_bits(coded ^ whitening(coded.size), fmt.scheme.modulation)
+    return bits.reshape(count, k)
 
 
-def _check(fmt: SegmentFormat, bits: np.ndarray) -> bytes | None:
+def check_segment(fmt: SegmentFormat, bits: np.ndarray) -> bytes | None:
+    """The payload in decoded information bits uint8 (code blocks · k,), or None where the CRC fails."""
     data = np.packbits(bits[: 8 * fmt.payload_bytes + CRC_BITS]).tobytes()
     payload, crc = data[: fmt.payload_bytes], data[fmt.payload_bytes :]
     return payload if crc24(payload) == crc else None
+
+
+def _modulate_segment(payload: bytes, fmt: SegmentFormat) -> np.ndarray:
+    coded = code_of(fmt).encode(segment_bits(payload, fmt)).ravel()
+    return map_bits(coded ^ whitening(coded.size), fmt.scheme.modulation)
