@@ -63,6 +63,14 @@ def test_a_budget_is_kept_and_used(symbols_per_pixel, snr_db):
         assert plan.symbols >= 0.97 * budget.symbols
 
 
+def test_pilots_are_part_of_the_budget():
+    budget = SymbolBudget.per_pixel(0.1, pixels=PIXELS)
+    plan = fill(slices_at, budget, Choice(10.0), pixels=PIXELS, pilot_spacing=10)
+    payloads = [payload for _, payload in plan.slices]
+    assert plan.symbols == modulate(payloads, plan.formats, pilot_spacing=10).size
+    assert 0.97 * budget.symbols <= plan.symbols <= budget.symbols
+
+
 def test_the_base_layer_goes_less_safely_before_it_does_not_go():
     need = fill(slices_at, SymbolBudget(10**6), Choice(5.0), pixels=PIXELS)
     safe = sum(fmt.symbols for fmt, (layer, _) in zip(need.formats, need.slices, strict=True) if layer == "indices")

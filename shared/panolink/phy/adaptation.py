@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from panolink.errors import RateError, SignalError
 from panolink.phy.link_curves import LADDER, error_curve
+from panolink.phy.pilots import pilot_count
 from panolink.phy.schemes import Scheme, SegmentFormat, assign_formats
 
 TARGET = 0.01
@@ -114,19 +115,29 @@ class Plan(NamedTuple):
 
     bpp : rate that the codec was asked for; 0: the base layer alone.
     formats : of the slices that are not empty, in order.
+    pilot_spacing : as `modulate` is to be told.
     """
 
     bpp: float
     slices: Slices
     formats: list[SegmentFormat]
+    pilot_spacing: int = 0
 
     @property
     def symbols(self) -> int:
-        """Channel uses of the whole packet."""
-        return sum(fmt.symbols for fmt in self.formats)
+        """Channel uses of the whole packet, pilots among them."""
+        payload = sum(fmt.symbols for fmt in self.formats)
+        return payload + pilot_count(payload, self.pilot_spacing)
 
 
-def fill(pack: Callable[[float], Slices], budget: SymbolBudget, choice: Choice, *, pixels: int) -> Plan:
+def fill(
+    pack: Callable[[float], Slices],
+    budget: SymbolBudget,
+    choice: Choice,
+    *,
+    pixels: int,
+    pilot_spacing: int = 0,
+) -> Plan:
     """The richest packet that fits into a budget of symbols.
 
     The base layer comes first. If it does not fit as safely as it should be sent, it is sent less safely, decibel by
@@ -146,7 +157,7 @@ def fill(pack: Callable[[float], Slices], budget: SymbolBudget, choice: Choice, 
     most = LADDER[-1].bits_per_symbol  # beyond it no safety is left to give up
     lowered = 0.0
     schemes = choice.schemes()
-    while (plan := _planned(0.0, base, schemes)).symbols > budget.symbols:
+    while (plan := _planned(0.0, base, schemes, pilot_spacing)).symbols > budget.symbols:
         if schemes["indices"][0].bits_per_symbol >= most:
             raise RateError(
                 f"budget of {budget.symbols} symbols is below what the base layer takes here; "
@@ -166,7 +177,7 @@ def fill(pack: Callable[[float], Slices], budget: SymbolBudget, choice: Choice, 
         if guess <= low_bpp * 1.0005:
             break
         try:
-            plan = _planned(guess, pack(guess), schemes)
+            plan = _planned(guess, pack(guess), schemes, pilot_spacing)
         except RateError:  # the codec's bits are not quite those counted here: so little is no enhancement
             break
         if plan.symbols <= budget.symbols:
@@ -184,8 +195,9 @@ def fill(pack: Callable[[float], Slices], budget: SymbolBudget, choice: Choice, 
     return best
 
 
-def _planned(bpp: float, slices: Slices, schemes: Schemes) -> Plan:
-    return Plan(bpp, slices, assign_formats([(layer, len(payload)) for layer, payload in slices if payload], schemes))
+def _planned(bpp: float, slices: Slices, schemes: Schemes, pilot_spacing: int) -> Plan:
+    sizes = [(layer, len(payload)) for layer, payload in slices if payload]
+    return Plan(bpp, slices, assign_formats(sizes, schemes), pilot_spacing)
 
 
 @dataclass(frozen=True)
