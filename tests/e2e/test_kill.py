@@ -20,6 +20,8 @@ from panolink.rpc.deliveries import Delivery
 Service = Any
 Launch = Callable[..., Service]
 
+pytestmark = pytest.mark.slow
+
 COUNT = 24
 PATIENCE = 120
 """Seconds: a service takes a while to come back on a machine that is busy."""

@@ -124,6 +124,16 @@ async def test_bursts_under_way_are_sent_again_when_the_hop_goes_away(serve: Any
     assert servicer.streams == 3
 
 
+async def test_a_burst_that_is_refused_without_end_is_given_up(serve: Any, burst: MakeBurst) -> None:
+    servicer = Breaks(*[grpc.StatusCode.UNAVAILABLE] * 1000)
+    async with talking(await serve(ADD, servicer), patience=60, timeout=0.3) as talk:
+        lost = await (await talk.send("lost", burst("lost")))
+        good = await (await talk.send("good", burst("good")))
+    assert lost.header.failure.code == grpc.StatusCode.UNAVAILABLE.value[0]
+    assert "out of order" in lost.header.failure.message
+    assert not good.header.HasField("failure")
+
+
 async def test_a_burst_that_every_hop_dies_of_is_given_up(free_port: Callable[[], int], burst: MakeBurst) -> None:
     port, deaths, servers = free_port(), [], []
 
@@ -150,7 +160,7 @@ async def test_a_burst_that_every_hop_dies_of_is_given_up(free_port: Callable[[]
         lost = await (await talk.send("poison", burst("poison")))
         good = await (await talk.send("good", burst("good")))
     assert lost.header.failure.code == grpc.StatusCode.UNAVAILABLE.value[0]
-    assert "3 times with this item" in lost.header.failure.message
+    assert "3 connections broke" in lost.header.failure.message
     assert len(deaths) == 3
     assert not good.header.HasField("failure")
     await asyncio.gather(*deaths)

@@ -1,13 +1,15 @@
 """What Panolink's services and clients share on the wire.
 
     client.py         a user's way to a running link
-    conversation.py   items to a service over a stream that mends itself, one answer for each
+    conversation.py   items to a service's replicas over streams that mend themselves, one answer for each
+    itemstream.py     one such stream, until it breaks
+    replicas.py       who stands behind a target, and whose turn it is
     exchange.py       items from a stream, several under way, one answer for each
     chunking.py       large things as messages of at most 1 MiB, and back
     bursts.py         bursts and receipts as values, checked before memory is taken
     segments.py       formats of segments, between the radio's types and the wire's
     conditions.py     conditions of a radio channel, between the radio's type and the wire's
-    link.py           the serving side of Link.Carry, for the channel and the receiver
+    link.py           both sides of Link.Carry, for the transmitter, the channel and the receiver
     models.py         the models that a service holds
     batching.py       one device for several streams
     connection.py     connections: how they are secured, keep-alive, trying again

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -39,7 +40,7 @@ class Conversation(Generic[Item, Answer]):
         answers: the answers in a stream of messages, each with the id of its item.
         failed: the answer for an item that got none, from the reason.
         peer: what the replicas are, for messages: `next hop`.
-        timeout: seconds from an item's last message to its answer; later ones are ignored.
+        timeout: seconds from an item's last message to its answer, later ones are ignored; and for sending it again.
         on_break: told of each stream that breaks with items under way.
         on_resend: told of each item that is sent again.
 
@@ -83,15 +84,15 @@ class Conversation(Generic[Item, Answer]):
         await asyncio.gather(*(stream.close() for stream in streams))
 
     async def _answer(self, item_id: str, item: Item, replica: Replica | None, answer: Awaitable[Answer]) -> Answer:
-        breaks = 0
+        breaks, start = 0, time.monotonic()
         while True:
             try:
                 got = await answer
             except Unanswered as lost:
                 # One that stops in good order ends its streams, and keeps the connection for a while.
                 breaks += lost.sent and replica is not None and not replica.connected
-                if breaks >= MAX_BREAKS:
-                    message = f"{lost} (and so it did {breaks} times with this item)"
+                if breaks >= MAX_BREAKS or time.monotonic() - start > self._timeout:
+                    message = f"{lost} (sent again and again; {breaks} connections broke)"
                     return self._failed(item, failure(grpc.StatusCode.UNAVAILABLE, message))
                 log.info("%s is sent again: %s", item_id, lost)
                 self._on_resend()
