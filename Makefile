@@ -29,10 +29,11 @@ test: $(INSTALLED_DEV) ## run the tests (ARGS="-k viewport -x" to choose)
 test-deploy: $(INSTALLED_DEV) ## build the images and test them with docker compose; says why where it cannot
 	@PANOLINK_TEST_DEPLOY=1 $(BIN)/python -m pytest -m docker -rs $(ARGS)
 
-lint: $(INSTALLED_DEV) ## ruff on the code, buf on the protocol
+lint: $(INSTALLED_DEV) ## ruff on the code, buf on the protocol, hadolint on the Dockerfile
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/buf lint
+	@$(BIN)/hadolint Dockerfile
 
 format: $(INSTALLED_DEV) ## let ruff format the code and mend what it can
 	@$(BIN)/ruff check --fix .
