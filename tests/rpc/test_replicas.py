@@ -1,3 +1,4 @@
+import asyncio
 import socket
 from collections import Counter
 from collections.abc import Callable
@@ -12,8 +13,9 @@ from panolink.rpc.bursts import Burst, admit_burst
 from panolink.rpc.chunking import frames
 from panolink.rpc.credentials import Credentials
 from panolink.rpc.limits import Limits
+from panolink.rpc.link import link_conversation
 from panolink.rpc.metrics import ServiceMetrics
-from panolink.rpc.replicas import Replicas, addresses_of, in_turn
+from panolink.rpc.replicas import Replica, Replicas, addresses_of, in_turn
 from panolink.rpc.server import Server
 from panolink.rpc.settings import ServiceSettings
 from panolink.v1 import link_pb2, link_pb2_grpc
@@ -86,3 +88,27 @@ async def test_a_replicas_certificate_is_for_the_name_and_not_for_its_address(
         failure = (await asked("dns:///stranger:50053")).failure
     assert failure.code == grpc.StatusCode.UNAVAILABLE.value[0]
     assert "Hostname Verification Check failed" in failure.message or "other names" in failure.message
+
+
+async def test_a_replica_that_leaves_while_its_turn_comes_is_passed_over(
+    serve: Any, burst: Callable[..., Burst]
+) -> None:
+    add = link_pb2_grpc.add_LinkServicer_to_server
+    leaves, stays = await serve(add, Receives()), await serve(add, Receives())
+
+    class Late(Replicas):
+        """The first replica's address is taken away just after it was told."""
+
+        async def in_turn(self, item_id: str) -> list[Replica]:
+            told = await super().in_turn(item_id)
+            self._take([stays])
+            await asyncio.sleep(0.05)
+            return told
+
+    next_hop = Late(f"{leaves},{stays}", patience=0)
+    talk = link_conversation(next_hop, timeout=20, limits=Limits(), metrics=ServiceMetrics())
+    name = next(f"x-{n}" for n in range(9) if first(f"x-{n}", sorted((leaves, stays))) == leaves)
+    answer = await asyncio.wait_for(await talk.send(name, burst(name)), 20)
+    await talk.close()
+    await next_hop.close()
+    assert not answer.header.HasField("failure"), answer.header

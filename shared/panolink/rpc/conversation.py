@@ -130,10 +130,16 @@ class Conversation(Generic[Item, Answer]):
     async def _stream(self, replica: Replica) -> ItemStream[Item, Answer]:
         """The open stream to a replica, or a new one; those to replicas that have left end once they are idle."""
         for known, stream in list(self._streams.items()):
-            if known not in self._replicas and not len(stream):
-                await self._streams.pop(known).close()
+            # Others may have done the same while we waited for the end of one.
+            if known not in self._replicas and not len(stream) and self._streams.get(known) is stream:
+                del self._streams[known]
+                await stream.close()
         stream = self._streams.get(replica)
         if stream is None or stream.ended:
+            if replica not in self._replicas:  # it has left while its turn came, and its connection takes no more calls
+                raise Unanswered(
+                    failure(grpc.StatusCode.UNAVAILABLE, f"{self._peer} {replica.address} has left"), sent=False
+                )
             stream = self._streams[replica] = ItemStream(
                 self._open_call(replica.channel),
                 messages=self._messages,
