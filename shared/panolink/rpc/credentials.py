@@ -21,7 +21,7 @@ import os
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,8 +50,8 @@ class Material:
 
     authorities: bytes | None = None
     chain: bytes | None = None
-    key: bytes | None = None
-    token: str | None = None
+    key: bytes | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
     expires: datetime.datetime | None = None
     """When our certificate does."""
 
