@@ -76,7 +76,7 @@ async def measure() -> dict[str, float]:
     figures["up_seconds"] = time.monotonic() - start
     figures["first_panorama_seconds"] = await delivered() - start
     for service in SERVICES:
-        # Counted from before the helper container that kills it: coming back takes about a second less.
+        # Counted from before the container that kills it: coming back takes about a second less.
         start = time.monotonic()
         await asyncio.to_thread(crash, service)
         back = await serving(f"127.0.0.1:{getattr(PORTS, service)}")

@@ -34,8 +34,7 @@ class Viewers:
 
     Args:
         policy: `block`: publishing waits for a place in every queue. `newest`: the oldest panorama of a full
-        queue
-            makes room.
+            queue makes room.
         size: panoramas in one viewer's queue.
         on_drop: told of each panorama that a viewer misses.
     """
