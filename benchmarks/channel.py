@@ -1,0 +1,203 @@
+"""Panoramas over a noisy channel at equal symbols per pixel: this link against separate coding.
+
+    python benchmarks/channel.py FOLDER --width 1024 --json > results/channel.json
+    python benchmarks/plot_channel.py results/channel.json results/channel
+
+*fixed*: this link with schemes chosen for `--design-snr`, whatever the SNR is. *adaptive*: schemes chosen for the mean
+SNR (what a controller comes to). *analogue*: features as amplitudes beside a coded base layer, nothing adapted.
+*separate*: a picture file in the bits that 5G LDPC at {1/3, 1/2, 2/3} × {4, 16, 64}-QAM leaves it; one lost piece loses
+the picture. *capacity*: the file that an ideal code at Shannon's rate for each draw would carry.
+
+A picture that is lost, whoever sent it, counts as a plane of its own mean colour. All symbols count. Which segments are
+lost comes from the measured error curves (`segment_loss.py`); draws are common to all that is compared. Pictures are
+kept by what was sent and which segments were lost, below `--cache`: an interrupted run goes on where it stopped.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import panolink
+from benchmarks import points as rate_points
+from benchmarks.channel_results import Curves, PictureCache, report
+from benchmarks.measures import MEASURES
+from benchmarks.rate_distortion import sized
+from benchmarks.segment_loss import Air, Draw
+from benchmarks.semantic_link import Analogue, Digital, Subject
+from benchmarks.separate_coding import SCHEMES, RateQuality, arrival, capacity, room
+from panolink.errors import RateError
+from panolink.images import IMAGE_SUFFIXES, Failure, panoramas_in
+from panolink.phy.adaptation import Choice, SymbolBudget
+
+SNRS = [float(snr) for snr in np.arange(-5, 25.1, 2.5)]
+BUDGETS = [0.05, 0.1, 0.2]
+CODECS = ["jpeg", "webp", "avif-s6"]
+AIRS = [air.value for air in Air]
+MEASURED = ["vpsnr_db", "vssim"]
+# Where nothing averages the fades, the mean SNR is not to be counted on: one segment in ten is 10 dB below it.
+UNAVERAGED_MARGIN_DB = 8.0
+CAPACITY_BPP = (0.03, 0.05, 0.08, 0.12, 0.2, 0.35, 0.6, 1.0)
+
+Scores = dict[str, float]
+Sender = Digital | Analogue
+
+
+class Panorama:
+    """All that is asked of one panorama, each answer kept."""
+
+    def __init__(self, image: np.ndarray, codec: panolink.Codec, measures: list[str], cache: Path) -> None:
+        self.image, self.codec, self.measures, self._points = image, codec, measures, cache / "rate_distortion"
+        self.subject = Subject(codec, image)
+        self.pictures = PictureCache(image, measures, cache)
+        self._senders: dict[object, Sender | None] = {}
+        mean = np.broadcast_to(image.mean(axis=(0, 1)).round().astype(np.uint8), image.shape)
+        self.nothing = self.pictures.scores("mean-colour", lambda: np.ascontiguousarray(mean))
+
+    def over_link(self, make: Callable[..., Sender], budget: SymbolBudget, choice: Choice, draw: Draw, snr: float):
+        """Scores of this link, and whether the picture arrived; a base layer that does not fit is a lost picture."""
+        key = (make, budget, choice)
+        if key not in self._senders:
+            try:
+                self._senders[key] = make(self.subject, budget, choice)
+            except RateError:
+                self._senders[key] = None
+        sender = self._senders[key]
+        if sender is None or draw.lost(sender.formats, snr)[0]:
+            return self.nothing, False
+        return self.pictures.scores(sender.key(draw, snr), lambda: sender.receive(draw, snr)), True  # type: ignore[arg-type]
+
+    def file(self, codec: str, size: int) -> tuple[int, Scores] | None:
+        """Bytes and scores of the best file of at most `size` bytes; None where the codec cannot go so low."""
+        bpp = int(8 * size / self.subject.pixels * 1e4) / 1e4
+        subject = rate_points.baseline(rate_points.BASELINES[codec], [])
+        (_, point), *_ = rate_points.points(subject, self.image, {"": f"bpp={bpp:g}"}, self.measures, self._points)
+        return (round(point.bpp * self.subject.pixels / 8), point.scores) if point.reached else None
+
+    def rate_quality(self, codec: str) -> RateQuality:
+        """A codec's curve, for what capacity would carry; "panolink" is this one's."""
+        if codec == "panolink":
+            subject = rate_points.model(self.codec.name, CAPACITY_BPP)
+        else:
+            subject = rate_points.baseline(rate_points.BASELINES[codec], [])
+        settings = {setting: setting for setting in subject.settings}
+        found = [p for _, p in rate_points.points(subject, self.image, settings, self.measures, self._points)]
+        found = sorted((p for p in found if p.reached), key=lambda p: p.bpp)
+        scores = {name: tuple(p.scores[name] for p in found) for name in self.measures}
+        return RateQuality(tuple(p.bpp for p in found), scores, self.nothing)
+
+
+def choice_for(air: Air, snr_db: float) -> Choice:
+    """What a controller comes to when the mean SNR stays the same."""
+    if air is Air.SEGMENT:
+        return Choice(snr_db - UNAVERAGED_MARGIN_DB)
+    return Choice(snr_db, fading=air is Air.INTERLEAVED)
+
+
+def measure_panorama(
+    panorama: Panorama,
+    number: int,
+    *,
+    airs: list[str],
+    budgets: list[float],
+    snrs: list[float],
+    codecs: list[str],
+    draws: int,
+    design_snr: float,
+    curves: Curves,
+    advance: Callable[[], None],
+) -> None:
+    """Every air, budget, SNR and draw of one panorama, into `curves`."""
+    qualities = {codec: panorama.rate_quality(codec) for codec in [*codecs, "panolink"]}
+    for air in map(Air, airs):
+        for spp in budgets:
+            budget = SymbolBudget.per_pixel(spp, pixels=panorama.subject.pixels)
+            files = {(c, s): panorama.file(c, room(budget.symbols, s)) for c in codecs for s in SCHEMES}
+            fixed = Choice(design_snr, fading=air is not Air.AWGN)
+            for snr in snrs:
+                links = {
+                    "fixed": (Digital, fixed),
+                    "adaptive": (Digital, choice_for(air, snr)),
+                    "analogue": (Analogue, fixed),
+                }
+                for seed in range(draws):
+                    draw = Draw(air, (number, seed))
+                    add = partial(curves.add, str(air), spp, snr, number)
+                    for name, (make, choice) in links.items():
+                        add(name, *panorama.over_link(make, budget, choice, draw, snr))
+                    for (codec, scheme), file in files.items():
+                        chance = arrival(draw, file[0], scheme, snr) if file else 0.0
+                        there = file[1] if file else panorama.nothing
+                        mixed = {k: chance * there[k] + (1 - chance) * panorama.nothing[k] for k in there}
+                        add(f"{codec} {scheme}", mixed, chance)
+                    bits = capacity(draw, budget.symbols, snr) * spp
+                    for codec, quality in qualities.items():
+                        add(f"{codec} at capacity", quality.at(bits), float(bits >= quality.bpp[0]))
+                    advance()
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(help="A folder of panoramas.", exists=True, file_okay=False)],
+    width: Annotated[int | None, typer.Option(help="Scale to this width first (Lanczos).")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N images, sorted by name.")] = None,
+    model: Annotated[str, typer.Option(help="A model's name or file.")] = "base",
+    codec: Annotated[list[str], typer.Option(help=f"One of {', '.join(rate_points.BASELINES)}, or none.")] = CODECS,
+    air: Annotated[list[str], typer.Option(help=f"One of {', '.join(AIRS)}.")] = AIRS,
+    budget: Annotated[list[float], typer.Option("--spp", help="Symbols per pixel.")] = BUDGETS,
+    snr: Annotated[list[float], typer.Option(help="Mean Es/N0 in dB.")] = SNRS,
+    draws: Annotated[int, typer.Option(help="Draws of the channel for each panorama.", min=1)] = 2,
+    design_snr: Annotated[float, typer.Option(help="What fixed and analogue are made for, dB.")] = 6.0,
+    measure: Annotated[list[str], typer.Option(help=f"One of {', '.join(MEASURES)}.")] = MEASURED,
+    cache: Annotated[Path, typer.Option(help="Where results are kept.")] = Path(".cache/channel"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+) -> None:
+    """Quality over SNR at equal symbols per pixel."""
+    console = Console(stderr=True)
+    codec = [name for name in codec if name != "none"]
+    known = ((codec, rate_points.BASELINES, "codec"), (measure, MEASURES, "measure"), (air, AIRS, "air"))
+    for given, allowed, what in known:
+        if unknown := [name for name in given if name not in allowed]:
+            raise typer.BadParameter(f"unknown {what} {unknown[0]!r}; there are {', '.join(allowed)}")
+    link_codec = panolink.Codec.load(model)
+    images = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES][:limit]
+    curves = Curves(measure)
+    columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        work = len(air) * len(budget) * len(snr) * draws
+        task = progress.add_task("measuring", total=len(images) * work)
+        for number, loaded in enumerate(panoramas_in(images)):
+            if isinstance(loaded, Failure):
+                console.print(f"skipped: {loaded.error}")
+                progress.update(task, completed=(number + 1) * work)
+                continue
+            progress.update(task, description=Path(loaded.name).stem)
+            panorama = Panorama(sized(loaded, width), link_codec, measure, cache)
+            measure_panorama(
+                panorama,
+                number,
+                airs=air,
+                budgets=budget,
+                snrs=snr,
+                codecs=codec,
+                draws=draws,
+                design_snr=design_snr,
+                curves=curves,
+                advance=lambda: progress.advance(task),
+            )
+            panorama.pictures.save()
+    settings: dict[str, Any] = {"width": width, "model": f"{model}-{link_codec.fingerprint}", "draws": draws}
+    result = settings | {"design_snr_db": design_snr, "measures": measure, "curves": curves.summary()}
+    print(json.dumps(result)) if as_json else report(Console(), result)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,72 @@
+"""Draw what channel.py measured: quality over SNR, a panel for each channel and budget, as PNG and SVG.
+
+python benchmarks/channel.py FOLDER --width 1024 --json > results/channel.json
+python benchmarks/plot_channel.py results/channel.json results/channel --cliff "webp 16qam 1/2"
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.channel_results import LINKS
+from benchmarks.measures import MEASURES
+
+CLIFF = "webp 16qam 1/2"
+
+
+def style(name: str, cliff: str) -> dict[str, Any] | None:
+    """How a sender is drawn; None: not at all."""
+    if name in LINKS:
+        return {"linewidth": 2.4, "marker": "o", "markersize": 3}
+    if name == cliff:
+        return {"linewidth": 1.2, "linestyle": "--", "color": "black"}
+    if name.endswith("envelope"):
+        return {"linewidth": 1.4}
+    if name.endswith("at capacity"):
+        return {"linewidth": 1.0, "linestyle": ":"}
+    return None
+
+
+def main(
+    results: Annotated[Path, typer.Argument(help="JSON that channel.py --json printed.")],
+    picture: Annotated[Path, typer.Argument(help="Where to draw to, without suffix; a file for each measure.")],
+    cliff: Annotated[str, typer.Option(help="The one separate design that is drawn by itself.")] = CLIFF,
+) -> None:
+    """Curves over SNR with 95 % bands."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    result = json.loads(results.read_text())
+    airs = result["curves"]
+    budgets = list(next(iter(airs.values())))
+    for measure in result["measures"]:
+        size = (5 * len(budgets), 4 * len(airs))
+        figure, panels = plt.subplots(len(airs), len(budgets), figsize=size, layout="constrained", squeeze=False)
+        for row, (air, by_budget) in zip(panels, airs.items(), strict=True):
+            for panel, spp in zip(row, budgets, strict=True):
+                for name, points in by_budget[spp].items():
+                    if (look := style(name, cliff)) is None:
+                        continue
+                    snrs = [p["snr_db"] for p in points]
+                    (line,) = panel.plot(snrs, [p[measure]["mean"] for p in points], label=name, **look)
+                    if name in LINKS or name == cliff:
+                        edges = ([p[measure][edge] for p in points] for edge in ("low", "high"))
+                        panel.fill_between(snrs, *edges, color=line.get_color(), alpha=0.15, linewidth=0)
+                panel.set(title=f"{air}, {spp} symbols per pixel", xlabel="SNR, dB", ylabel=MEASURES[measure].label)
+                panel.grid(alpha=0.3)
+        panels[0][0].legend(fontsize="small")
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        for suffix in (".png", ".svg"):
+            figure.savefig(picture.with_name(f"{picture.name}-{measure}{suffix}"), dpi=150)
+        plt.close(figure)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,137 @@
+import json
+import subprocess
+import sys
+from math import log2
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import panolink
+from benchmarks.channel_results import Curves
+from benchmarks.segment_loss import Air, Draw
+from benchmarks.semantic_link import Analogue, Digital, Subject
+from benchmarks.separate_coding import PIECE_BYTES, SCHEMES, RateQuality, arrival, capacity, pieces, room
+from panolink.errors import RateError
+from panolink.images import save_image
+from panolink.metrics.viewport import vpsnr
+from panolink.phy import Modulation, Scheme
+from panolink.phy.adaptation import Choice, SymbolBudget
+
+ROOT = Path(__file__).parent.parent.parent
+AWGN = Draw(Air.AWGN, (0, 0))
+
+
+@pytest.fixture(scope="module")
+def subject(panorama) -> Subject:
+    return Subject(panolink.Codec.load("base", device="cpu"), panorama)
+
+
+BUDGET = SymbolBudget.per_pixel(0.3, pixels=256 * 128)
+
+
+# ── separate coding ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
+def test_a_file_fills_the_room_it_has(scheme):
+    for symbols in (500, 26_214, 104_858):
+        size = room(symbols, scheme)
+        assert sum(fmt.symbols for fmt in pieces(size, scheme)) <= symbols
+        assert sum(fmt.payload_bytes for fmt in pieces(size, scheme)) == size
+        assert sum(fmt.symbols for fmt in pieces(size + 30, scheme)) > symbols
+        assert max(fmt.payload_bytes for fmt in pieces(size, scheme)) <= PIECE_BYTES
+
+
+def test_a_picture_needs_all_its_pieces():
+    scheme = Scheme(Modulation.QAM16, 1 / 2)
+    one, ten = (arrival(AWGN, size, scheme, 5.75) for size in (1000, 10_000))
+    assert 0.01 < one < 0.99 and ten == pytest.approx(one**10, rel=1e-6)
+    assert arrival(AWGN, 10_000, scheme, 8) > 0.999 and arrival(AWGN, 10_000, scheme, 4) < 1e-6
+
+
+def test_capacity_is_shannons():
+    assert capacity(AWGN, 1000, 10.0) == pytest.approx(log2(11))
+    ergodic = np.mean([capacity(Draw(Air.INTERLEAVED, (0, i)), 256 * 100, 10.0) for i in range(30)])
+    assert ergodic == pytest.approx(2.90, abs=0.05)  # E log2(1 + 10·|h|²) = e^0.1·E1(0.1)/ln 2
+    curve = RateQuality((0.1, 0.4), {"vpsnr_db": (20.0, 24.0)}, {"vpsnr_db": 11.0})
+    assert [curve.at(bpp)["vpsnr_db"] for bpp in (0.05, 0.1, 0.2, 0.4, 3)] == pytest.approx([11, 20, 22, 24, 24])
+
+
+# ── this link ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("make", [Digital, Analogue])
+def test_the_budget_is_kept_and_nearly_filled(subject, make):
+    sender = make(subject, BUDGET, Choice(8.0))
+    assert 0.9 * BUDGET.symbols < sender.symbols <= BUDGET.symbols
+    with pytest.raises(RateError, match="budget of 200 symbols"):
+        make(subject, SymbolBudget(200), Choice(8.0))
+
+
+def test_digital_features_stay_as_they_are_where_analogue_ones_follow_the_snr(subject):
+    digital, analogue = (make(subject, BUDGET, Choice(8.0)) for make in (Digital, Analogue))
+
+    def quality(sender: Digital | Analogue, snr_db: float) -> float:
+        picture = sender.receive(AWGN, snr_db)
+        assert picture is not None
+        return vpsnr(subject.image, picture)
+
+    scores = {sender: [quality(sender, snr) for snr in (10, 16, 22)] for sender in (digital, analogue)}
+    assert len(set(scores[digital])) == 1
+    assert scores[analogue] == sorted(scores[analogue]) and scores[analogue][2] > scores[analogue][0] + 0.3
+    base_picture = subject.codec.decode(subject.codec.encode(subject.image, tau=0.0))
+    assert scores[analogue][0] > vpsnr(subject.image, base_picture) + 1
+
+
+def test_what_is_lost_costs_a_little_and_a_lost_header_the_picture(subject):
+    sender = Analogue(subject, BUDGET, Choice(8.0))
+    pictures = [sender.receive(Draw(Air.SEGMENT, (0, seed)), 8.0) for seed in range(12)]
+    arrived = [picture for picture in pictures if picture is not None]
+    assert arrived and all(picture.shape == subject.image.shape for picture in arrived)
+    assert sender.receive(AWGN, -20.0) is None
+    digital = Digital(subject, BUDGET, Choice(8.0))
+    assert digital.receive(AWGN, -20.0) is None
+    keys = {digital.key(Draw(Air.SEGMENT, (0, seed)), 8.0) for seed in range(12)}
+    assert len(keys) > 1 and digital.key(AWGN, 10.0) == digital.key(AWGN, 20.0)
+
+
+# ── the whole ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_bands_come_from_panoramas_and_envelopes_from_designs():
+    curves = Curves(["vpsnr_db"])
+    for number, value in enumerate((20.0, 22.0, 27.0)):
+        for snr in (0.0, 10.0):
+            curves.add("awgn", 0.1, snr, number, "adaptive", {"vpsnr_db": value}, 1.0)
+            curves.add("awgn", 0.1, snr, number, "jpeg qpsk 1/2", {"vpsnr_db": 18.0}, 1.0)
+            curves.add("awgn", 0.1, snr, number, "jpeg 64qam 2/3", {"vpsnr_db": 11.0 + 2 * snr}, snr / 10)
+    found = curves.summary()["awgn"]["0.1"]
+    point = found["adaptive"][0]["vpsnr_db"]
+    assert point["mean"] == pytest.approx(23) and point["low"] == pytest.approx(20) and point["high"] <= 27
+    assert [p["scheme"] for p in found["jpeg envelope"]] == ["qpsk 1/2", "64qam 2/3"]
+
+
+def test_one_command_measures_resumes_and_draws(tmp_path: Path, panorama: np.ndarray):
+    pytest.importorskip("matplotlib", reason="plots need matplotlib: pip install panolink[eval]")
+    save_image(panorama, tmp_path / "pictures" / "a.png")
+    command = [
+        *(sys.executable, str(ROOT / "benchmarks/channel.py"), str(tmp_path / "pictures"), "--json"),
+        *("--codec", "webp", "--spp", "0.3", "--snr", "0", "--snr", "20", "--air", "awgn", "--draws", "1"),
+        *("--measure", "vpsnr_db", "--cache", str(tmp_path / "cache")),
+    ]
+    first = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    curves = first["curves"]["awgn"]["0.3"]
+    assert {"fixed", "adaptive", "analogue", "webp envelope", "webp at capacity", "panolink at capacity"} <= set(curves)
+    assert curves["webp 64qam 2/3"][0]["arrived"] < 1e-6 < 0.99 < curves["webp 64qam 2/3"][1]["arrived"]
+    assert curves["adaptive"][1]["vpsnr_db"]["mean"] > curves["fixed"][1]["vpsnr_db"]["mean"]
+    (kept,) = (tmp_path / "cache").glob("256x128-*.json")
+    known = json.loads(kept.read_text())
+    known["mean-colour"]["vpsnr_db"] = 3.25
+    kept.write_text(json.dumps(known))
+    second = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert json.loads(second)["curves"]["awgn"]["0.3"]["webp 64qam 2/3"][0]["vpsnr_db"]["mean"] == pytest.approx(3.25)
+    (tmp_path / "channel.json").write_text(second)
+    plot = [sys.executable, str(ROOT / "benchmarks/plot_channel.py"), str(tmp_path / "channel.json")]
+    subprocess.run([*plot, str(tmp_path / "plots" / "channel")], capture_output=True, check=True)
+    assert (tmp_path / "plots" / "channel-vpsnr_db.png").stat().st_size > 10_000
