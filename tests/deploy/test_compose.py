@@ -55,7 +55,9 @@ def test_a_service_may_write_nothing_but_what_is_meant_for_it(stack: Stack) -> N
     write = "touch /opt/panolink/x /var/x /home/x 2>/dev/null; ls /opt/panolink/x /var/x /home/x 2>/dev/null; id -u"
     for service in SERVICES:
         assert stack.run(service, "sh", "-c", write).split() == ["10001"]
-        assert stack.container(service).attrs["HostConfig"]["CapDrop"] == ["ALL"]
+        given = stack.container(service).attrs["HostConfig"]
+        assert given["CapDrop"] == ["ALL"]
+        assert given["ReadonlyRootfs"]  # whatever the user may
 
 
 def test_torch_is_for_cpus_and_kernels_are_there(stack: Stack) -> None:
