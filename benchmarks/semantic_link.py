@@ -68,11 +68,13 @@ class Digital:
         self.subject = subject
         plan = fill(subject.pack, budget, choice, pixels=subject.pixels)
         self.slices, self.formats, self.symbols = list(plan.slices), plan.formats, plan.symbols
+        self._unsent = plan.unsent
 
     @cached_property
     def digest(self) -> str:
         """Of what is sent: names results in a cache."""
-        return hashlib.sha256(b"|".join(payload for _, payload in self.slices)).hexdigest()[:16]
+        sent = b"|".join(b"" if i in self._unsent else payload for i, (_, payload) in enumerate(self.slices))
+        return hashlib.sha256(sent).hexdigest()[:16]
 
     def key(self, draw: Draw, snr_db: float) -> str:
         """What a picture depends on: what was sent, and which segments of it were lost."""
@@ -82,7 +84,10 @@ class Digital:
     def receive(self, draw: Draw, snr_db: float) -> np.ndarray | None:
         """The picture uint8 (H, W, 3); None where the header was lost."""
         lost = iter(draw.lost(self.formats, snr_db))
-        payloads: Payloads = [None if payload and next(lost) else payload for _, payload in self.slices]
+        payloads: Payloads = [
+            None if i in self._unsent or (payload and next(lost)) else payload
+            for i, (_, payload) in enumerate(self.slices)
+        ]
         if payloads[0] is None:
             return None
         return self.subject.codec.decode(Packet.from_payloads(payloads))
@@ -130,6 +135,8 @@ class Analogue:
             )
             slices = [*slices_of(packet), (str(Layer.HEADER), bytes(_EXCESS_BYTES))]
             planned = fill(lambda _, s=slices: s, budget, choice, pixels=subject.pixels)
+            if planned.unsent:
+                continue  # the base layer takes more than there is
             left = budget.symbols - planned.symbols
             picked = self._pick(kept, 2 * left)
             if (error := self._expected_error(picked)) < best:

@@ -65,8 +65,8 @@ def test_capacity_is_shannons():
 def test_the_budget_is_kept_and_nearly_filled(subject, make):
     sender = make(subject, BUDGET, Choice(8.0))
     assert 0.9 * BUDGET.symbols < sender.symbols <= BUDGET.symbols
-    with pytest.raises(RateError, match="budget of 200 symbols"):
-        make(subject, SymbolBudget(200), Choice(8.0))
+    with pytest.raises(RateError, match="budget of 100 symbols"):
+        make(subject, SymbolBudget(100), Choice(8.0))
 
 
 def test_digital_features_stay_as_they_are_where_analogue_ones_follow_the_snr(subject):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from panolink.errors import RateError, SignalError
-from panolink.phy import Channel, Conditions, demodulate, modulate
+from panolink.phy import Channel, Conditions, SegmentFormat, demodulate, modulate
 from panolink.phy.adaptation import (
     SAFETY_DB,
     TARGET,
@@ -58,7 +58,8 @@ def test_better_channels_are_not_used_less():
 def test_a_budget_is_kept_and_used(symbols_per_pixel, snr_db):
     budget = SymbolBudget.per_pixel(symbols_per_pixel, pixels=PIXELS)
     plan = fill(slices_at, budget, Choice(snr_db), pixels=PIXELS)
-    assert plan.symbols == modulate([payload for _, payload in plan.slices], plan.formats).size <= budget.symbols
+    sent = [payload for i, (_, payload) in enumerate(plan.slices) if i not in plan.unsent]
+    assert plan.symbols == modulate(sent, plan.formats).size <= budget.symbols
     if any(layer == "features" for layer, _ in plan.slices):
         assert plan.symbols >= 0.97 * budget.symbols
 
@@ -74,10 +75,17 @@ def test_pilots_are_part_of_the_budget():
 def test_the_base_layer_goes_less_safely_before_it_does_not_go():
     need = fill(slices_at, SymbolBudget(10**6), Choice(5.0), pixels=PIXELS)
     safe = sum(fmt.symbols for fmt, (layer, _) in zip(need.formats, need.slices, strict=True) if layer == "indices")
-    tight = fill(slices_at, SymbolBudget(safe // 2), Choice(5.0), pixels=PIXELS)
-    assert tight.symbols <= safe // 2 and [layer for layer, _ in tight.slices] == [layer for layer, _ in BASE]
-    with pytest.raises(RateError, match=r"budget of 1000 symbols is below .* the least is \d+"):
-        fill(slices_at, SymbolBudget(1000), Choice(5.0), pixels=PIXELS)
+    tight = fill(slices_at, SymbolBudget(safe * 9 // 10), Choice(5.0), pixels=PIXELS)
+    assert tight.symbols <= safe * 9 // 10 and len(tight.formats) == len(BASE) and not tight.unsent
+    assert tight.formats[-1].scheme == Choice(5.0).scheme("indices", lowered_db=4.0)
+
+
+def test_where_the_base_layer_does_not_fit_every_other_slice_does():
+    half = SegmentFormat(58, LADDER[0]).symbols + 3 * SegmentFormat(300, LADDER[0]).symbols
+    plan = fill(slices_at, SymbolBudget(half + 300), Choice(-3.0), pixels=PIXELS)
+    assert plan.unsent == (2, 4, 6) and len(plan.formats) == 4 and plan.symbols <= half + 300
+    with pytest.raises(RateError, match="budget of 1000 symbols has no room for a header and a slice"):
+        fill(slices_at, SymbolBudget(1000), Choice(-3.0), pixels=PIXELS)
 
 
 def test_a_deadline_is_a_number_of_symbols():

@@ -114,14 +114,17 @@ class Plan(NamedTuple):
     """A packet that fits a budget.
 
     bpp : rate that the codec was asked for; 0: the base layer alone.
-    formats : of the slices that are not empty, in order.
+    slices : of the packet, all of them.
+    formats : of the slices that are sent, in order; empty ones are not.
     pilot_spacing : as `modulate` is to be told.
+    unsent : places of the slices that do not fit; the receiver is to take them as lost.
     """
 
     bpp: float
     slices: Slices
     formats: list[SegmentFormat]
     pilot_spacing: int = 0
+    unsent: tuple[int, ...] = ()
 
     @property
     def symbols(self) -> int:
@@ -140,9 +143,10 @@ def fill(
 ) -> Plan:
     """The richest packet that fits into a budget of symbols.
 
-    The base layer comes first. If it does not fit as safely as it should be sent, it is sent less safely, decibel by
-    decibel. What is left goes to features: the rate of the source is found by regula falsi, since symbols grow with
-    it almost in a line.
+    The base layer comes first. If it does not fit as safely as it should be sent, it is sent less safely; if it does
+    not fit at the SNR that is expected, some index slices are left out, evenly, and concealment fills their rows. What
+    is left goes to features: the rate of the source is found by regula falsi, since symbols grow with it almost in a
+    line.
 
     Parameters
     ----------
@@ -151,20 +155,18 @@ def fill(
 
     Raises
     ------
-    RateError : the base layer does not fit, even with the fastest scheme.
+    RateError : not even the header and one index slice fit.
     """
     base = pack(0.0)
-    most = LADDER[-1].bits_per_symbol  # beyond it no safety is left to give up
-    lowered = 0.0
     schemes = choice.schemes()
-    while (plan := _planned(0.0, base, schemes, pilot_spacing)).symbols > budget.symbols:
-        if schemes["indices"][0].bits_per_symbol >= most:
-            raise RateError(
-                f"budget of {budget.symbols} symbols is below what the base layer takes here; "
-                f"the least is {plan.symbols}"
-            )
+    plan = _planned(0.0, base, schemes, pilot_spacing)
+    lowered = 0.0
+    while plan.symbols > budget.symbols and lowered < SAFETY_DB["indices"][0]:
         lowered += 0.5
         schemes = choice.schemes(lowered_db=lowered)
+        plan = _planned(0.0, base, schemes, pilot_spacing)
+    if plan.symbols > budget.symbols:
+        return _thinned(base, budget, schemes, pilot_spacing)
 
     features = schemes["features"]
     bits_per_symbol = len(features) / sum(1 / s.bits_per_symbol for s in features)
@@ -195,9 +197,22 @@ def fill(
     return best
 
 
-def _planned(bpp: float, slices: Slices, schemes: Schemes, pilot_spacing: int) -> Plan:
-    sizes = [(layer, len(payload)) for layer, payload in slices if payload]
-    return Plan(bpp, slices, assign_formats(sizes, schemes), pilot_spacing)
+def _planned(bpp: float, slices: Slices, schemes: Schemes, pilot_spacing: int, unsent: tuple[int, ...] = ()) -> Plan:
+    sent = [piece for i, piece in enumerate(slices) if piece[1] and i not in unsent]
+    formats = assign_formats([(layer, len(payload)) for layer, payload in sent], schemes)
+    return Plan(bpp, slices, formats, pilot_spacing, unsent)
+
+
+def _thinned(base: Slices, budget: SymbolBudget, schemes: Schemes, pilot_spacing: int) -> Plan:
+    """As many index slices, evenly spread, as fit. A slice holds rows that are far apart: what is left out lies between
+    rows that are sent."""
+    places = [i for i, (layer, _) in enumerate(base) if layer == "indices"]
+    for count in range(len(places) - 1, 0, -1):
+        sent = {places[i * len(places) // count] for i in range(count)}
+        plan = _planned(0.0, base, schemes, pilot_spacing, tuple(i for i in places if i not in sent))
+        if plan.symbols <= budget.symbols:
+            return plan
+    raise RateError(f"budget of {budget.symbols} symbols has no room for a header and a slice of the base layer here")
 
 
 @dataclass(frozen=True)
