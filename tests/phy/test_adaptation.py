@@ -82,10 +82,10 @@ def test_the_base_layer_goes_less_safely_before_it_does_not_go():
 
 def test_where_the_base_layer_does_not_fit_every_other_slice_does():
     half = SegmentFormat(58, LADDER[0]).symbols + 3 * SegmentFormat(300, LADDER[0]).symbols
-    plan = fill(slices_at, SymbolBudget(half + 300), Choice(-3.0), pixels=PIXELS)
+    plan = fill(slices_at, SymbolBudget(half + 300), Choice(-6.0), pixels=PIXELS)
     assert plan.unsent == (2, 4, 6) and len(plan.formats) == 4 and plan.symbols <= half + 300
     with pytest.raises(RateError, match="budget of 1000 symbols has no room for a header and a slice"):
-        fill(slices_at, SymbolBudget(1000), Choice(-3.0), pixels=PIXELS)
+        fill(slices_at, SymbolBudget(1000), Choice(-6.0), pixels=PIXELS)
 
 
 def test_a_deadline_is_a_number_of_symbols():
@@ -184,4 +184,4 @@ def test_over_the_air_a_fade_costs_detail_but_no_picture():
 def test_required_snr_grows_for_short_segments_and_fading():
     for scheme in LADDER:
         assert required_snr_db(scheme, payload_bytes=60) > required_snr_db(scheme)
-        assert required_snr_db(scheme, fading=True) > required_snr_db(scheme) + 0.5
+        assert required_snr_db(scheme, fading=True) > required_snr_db(scheme) + 0.2

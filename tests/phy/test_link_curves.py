@@ -26,7 +26,7 @@ def test_curves_stand_behind_capacity_but_not_far(scheme):
     """Up to 3.1 dB behind Shannon's limit: 64-QAM is not Gaussian, and blocks are short."""
     limit = 10 * np.log10(2**scheme.bits_per_symbol - 1)
     assert limit + 0.4 < error_curve(scheme).snr_at(0.01) < limit + 3.1
-    assert error_curve(scheme, channel="rayleigh").median_db > error_curve(scheme).median_db + 0.5
+    assert error_curve(scheme, channel="rayleigh").median_db > error_curve(scheme).median_db + 0.2
     # Short blocks have a flatter curve.
     assert error_curve(scheme, payload_bytes=60).spread_db > error_curve(scheme, payload_bytes=1000).spread_db
 
@@ -40,5 +40,5 @@ def test_the_link_still_does_what_was_measured(scheme, channel):
 
 
 def test_what_was_not_measured_is_named():
-    with pytest.raises(SignalError, match="no error curve of qpsk 3/10 over 'awgn'; measured: qpsk 1/5, "):
+    with pytest.raises(SignalError, match="no error curve of qpsk 3/10 over 'awgn'; measured: qpsk 1/10, "):
         error_curve(Scheme(Modulation.QPSK, 0.3))

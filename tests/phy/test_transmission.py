@@ -15,6 +15,7 @@ from panolink.phy import (
     warm_up,
 )
 from panolink.phy.decoding import BeliefPropagationDecoder
+from panolink.phy.link_curves import error_curve
 
 QPSK_HALF = Scheme(Modulation.QPSK, 1 / 2)
 
@@ -25,7 +26,7 @@ def random_payloads(formats, seed=0):
 
 
 @pytest.mark.parametrize("modulation", list(Modulation))
-@pytest.mark.parametrize("rate", [1 / 5, 1 / 3, 1 / 2, 2 / 3, 3 / 4, 5 / 6, 0.92])
+@pytest.mark.parametrize("rate", [1 / 20, 1 / 10, 1 / 5, 1 / 3, 1 / 2, 2 / 3, 3 / 4, 5 / 6, 0.92])
 def test_every_scheme_brings_all_lengths_back(modulation, rate):
     scheme = Scheme(modulation, rate)
     formats = [SegmentFormat(size, scheme) for size in (1, 2, 3, 17, 330, 475, 476, 1200, 5000)]
@@ -69,6 +70,18 @@ def test_what_the_crc_passes_is_right():
     passed = [(a, b) for a, b in zip(received, payloads, strict=True) if a is not None]
     assert 10 < len(passed) < 95
     assert all(a == b for a, b in passed)
+
+
+@pytest.mark.parametrize("decoder", [None, BeliefPropagationDecoder("cpu")], ids=["layered", "flooding"])
+def test_repetition_is_worth_its_power(decoder):
+    """Rate 1/10 sends the code of rate 1/5 twice: 3 dB less are enough, where rate 1/5 loses everything."""
+    repeated, once = (error_curve(Scheme(Modulation.QPSK, rate)) for rate in (1 / 10, 1 / 5))
+    assert repeated.median_db == pytest.approx(once.median_db - 10 * np.log10(2), abs=0.15)
+    at = repeated.snr_at(0.01) + 0.3
+    for rate, lost in ((1 / 10, 0), (1 / 5, 6)):
+        formats = [SegmentFormat(330, Scheme(Modulation.QPSK, rate))] * 6
+        reception = Channel(Conditions("awgn", at, seed=0)).apply(modulate([bytes(330)] * 6, formats))
+        assert demodulate(**vars(reception), formats=formats, decoder=decoder).count(None) == lost
 
 
 def test_lost_blocks_are_erasures_and_a_lost_burst_is_no_payload():

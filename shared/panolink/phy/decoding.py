@@ -129,7 +129,10 @@ def recover_word(code: LdpcCode, llr: np.ndarray, *, rows: int | None = None) ->
     """
     graph = code.graph
     word = np.zeros((graph.info_columns + (code.active_rows if rows is None else rows)) * graph.z, np.float32)
-    word[code.sent_positions()] = llr
+    if code.repeats:
+        np.add.at(word, code.sent_positions(), llr)
+    else:
+        word[code.sent_positions()] = llr
     word[code.k : code.k + code.filler] = _FILLER_LLR
     return word.reshape(-1, graph.z)
 

@@ -86,8 +86,8 @@ def lifted_graph(number: BaseGraph, z: int) -> LiftedGraph:
 class LdpcCode:
     """A code of k information and n transmitted bits; `bits_per_symbol` sets the bit interleaver (§5.4.2.2).
 
-    12 ≤ k ≤ 8448 (base graph 1) or 3840 (2), k < n ≤ 5·k, n a multiple of `bits_per_symbol`:
-    `SegmentFormat.blocks` sees to all of this.
+    12 ≤ k ≤ 8448 (base graph 1) or 3840 (2), k < n, n a multiple of `bits_per_symbol`: `SegmentFormat.blocks` sees to
+    all of this. Beyond the bits of the mother code, n ≈ 5·k, the circular buffer is read again from its start.
     """
 
     k: int
@@ -118,7 +118,13 @@ class LdpcCode:
     def active_rows(self) -> int:
         """Rows of circulants that matter: those above hold parities of which no bit is sent."""
         sent_up_to = 2 * self.graph.z + self.n + self.filler
-        return max(_CORE_ROWS, -(-sent_up_to // self.graph.z) - self.graph.info_columns)
+        rows = -(-sent_up_to // self.graph.z) - self.graph.info_columns
+        return min(max(_CORE_ROWS, rows), self.graph.rows)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether bits of the mother code are sent more than once."""
+        return self.n > (self.graph.width - 2) * self.graph.z - self.filler
 
     def sent_positions(self, version: int = 0) -> np.ndarray:
         """Place in the word before rate matching of each transmitted bit. int64 (n,).

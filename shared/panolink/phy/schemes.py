@@ -14,7 +14,7 @@ from panolink.errors import SignalError
 
 CRC_BITS = 24
 MAX_PAYLOAD_BYTES = 65_536
-MIN_CODE_RATE, MAX_CODE_RATE = 1 / 5, 23 / 25  # mother rate of base graph 2; NR stops at 948/1024
+MIN_CODE_RATE, MAX_CODE_RATE = 1 / 20, 23 / 25  # below 1/5, base graph 2's own, bits repeat; NR stops at 948/1024
 
 _BG2_MAX_BITS, _BG1_MAX_BITS = 3824, 8448  # information bits of one code block, TS 38.212 §5.2.2
 _BG2_MAX_RATE = 0.67
@@ -44,7 +44,7 @@ class Scheme:
     Parameters
     ----------
     modulation : Modulation or its name.
-    code_rate : information bits ÷ coded bits, 1/5 … 0.92. Rounded to the nearest fraction with a denominator
+    code_rate : information bits ÷ coded bits, 1/20 … 0.92. Rounded to the nearest fraction with a denominator
         of at most 1024 (as NR's rates are), so that a rate which crossed the wire as float32 still means the
         same lengths.
 
@@ -108,7 +108,8 @@ class SegmentFormat:
         """Payload and CRC, cut into equal code blocks (the last one zero-padded) and rate-matched.
 
         Up to rate 0.67 blocks hold at most 3824 bits, so that base graph 2 serves them; above it 8448 (base
-        graph 1). `n` is rounded up to whole symbols, unless that asks for more bits than the mother code has.
+        graph 1). `n` is rounded up to whole symbols, at rate 1/5 unless that asks for more bits than the mother code
+        has; at lower rates the code's bits are sent more than once.
         """
         bits = 8 * self.payload_bytes + CRC_BITS
         limit = _BG2_MAX_BITS if self.scheme.code_rate <= _BG2_MAX_RATE else _BG1_MAX_BITS
@@ -116,7 +117,8 @@ class SegmentFormat:
         k = -(-bits // count)
         per_symbol = self.scheme.modulation.bits
         n = -(-k // (self.scheme.fraction * per_symbol)) * per_symbol
-        return CodeBlocks(count, k, n if n <= 5 * k else n - per_symbol)
+        whole = n <= 5 * k or self.scheme.fraction < Fraction(1, 5)
+        return CodeBlocks(count, k, n if whole else n - per_symbol)
 
     @property
     def symbols(self) -> int:
