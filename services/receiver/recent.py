@@ -42,11 +42,13 @@ class Recent:
         task.add_done_callback(lambda _: self._end(burst_id, task))
         return asyncio.shield(task)
 
-    async def receipt(self, burst_id: str) -> Receipt:
-        """The receipt of a burst that is known, as soon as it is made."""
+    def receipt(self, burst_id: str) -> Awaitable[Receipt]:
+        """The receipt of a burst that is known, as soon as it is made; for good, should it be forgotten before."""
         if task := self._under_way.get(burst_id):
-            return await asyncio.shield(task)
-        return self._made[burst_id]
+            return asyncio.shield(task)
+        made: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        made.set_result(self._made[burst_id])
+        return made
 
     def _end(self, burst_id: str, task: asyncio.Task[Receipt]) -> None:
         del self._under_way[burst_id]

@@ -49,6 +49,17 @@ async def test_what_is_remembered_is_bounded() -> None:
     assert (await recent.receipt("4")).picture == b""
 
 
+async def test_a_receipt_that_is_asked_for_comes_though_it_is_forgotten_meanwhile() -> None:
+    recent = Recent(receipts=1)
+    await recent.begin("1", receive("1"))
+    await asyncio.sleep(0)
+    again = recent.receipt("1")
+    await recent.begin("2", receive("2"))
+    await asyncio.sleep(0)
+    assert "1" not in recent
+    assert (await again).header.burst_id == "1"
+
+
 async def test_a_fault_is_not_remembered() -> None:
     recent = Recent()
 
