@@ -50,6 +50,12 @@ async def test_a_name_has_all_its_addresses() -> None:
         await addresses_of("no-such-host.invalid:50053")
 
 
+@pytest.mark.parametrize("name", ["", "receiver", "receiver:", "receiver:grpc", "a..b:50053", "x" * 64 + ":50053", ":1"])
+async def test_a_name_that_cannot_be_looked_up_is_an_error_at_once(name: str) -> None:
+    with pytest.raises(SettingError, match=f"^dns:///{name}: .*allowed"):
+        Replicas(f"dns:///{name}", Credentials(), patience=0)
+
+
 async def test_a_token_goes_to_no_replica_in_the_clear(tmp_path) -> None:
     (tmp_path / "token").write_text("0123456789abcdef")
     for target in ("dns:///receiver:50053", "127.0.0.1:50053,10.0.0.5:50053"):

@@ -50,6 +50,8 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         (ReceiverSettings, "PANOLINK_RECEIVER_WATCH_POLICY", "drop", "'block' or 'newest'"),
         (ReceiverSettings, "PANOLINK_RECEIVER_MAX_STREAMS", "0", "greater than or equal to 1"),
         (TransmitterSettings, "PANOLINK_TRANSMITTER_TARGET", "somewhere:99999", "port up to 65535"),
+        (TransmitterSettings, "PANOLINK_TRANSMITTER_TARGET", "dns:///receiver..example:50053", "no name of a host"),
+        (TransmitterSettings, "PANOLINK_TRANSMITTER_TARGET", "dns:///receiver", "host:port"),
         (TransmitterSettings, "PANOLINK_TRANSMITTER_MODELS", ",", "at least 1"),
     ],
 )

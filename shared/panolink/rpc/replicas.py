@@ -21,8 +21,10 @@ from typing import Any, TypeVar
 import grpc.aio
 from prometheus_client import Gauge
 
+from panolink.errors import SettingError
 from panolink.rpc.connection import open_channel
 from panolink.rpc.credentials import Credentials
+from panolink.rpc.settings import split_address
 
 Thing = TypeVar("Thing")
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
@@ -80,7 +82,7 @@ class Replicas:
     Must be made in a running event loop.
 
     Raises:
-        SettingError: credentials that do not suit the target.
+        SettingError: no address after `dns:///`, or credentials that do not suit the target.
     """
 
     def __init__(
@@ -92,12 +94,17 @@ class Replicas:
         resolve: Resolve | None = None,
     ) -> None:
         self.target = target
+        self._name = target.removeprefix(DNS) if target.startswith(DNS) else ""
+        if target.startswith(DNS):  # others are gRPC's to understand
+            try:
+                split_address(self._name)
+            except ValueError as error:
+                raise SettingError(f"{target}: {error}") from None
         self._credentials = credentials or Credentials.from_environment()
         for address in target.split(","):  # now, and not when an address joins later
             self._credentials.client(address)
         self._patience = patience
         self._resolve = resolve or addresses_of
-        self._name = target.removeprefix(DNS) if target.startswith(DNS) else ""
         self._replicas: dict[str, Replica] = {}
         self._away_since: float | None = None
         self.trouble = ""

@@ -14,7 +14,7 @@ from panolink.errors import SettingError
 from panolink.rpc.credentials import INSECURE, Credentials
 from panolink.rpc.limits import Limits
 
-_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\s\[\]/]+):(?P<port>\d{1,5})")
+_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\s\[\]/]+):(?P<port>[0-9]{1,5})")
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -22,7 +22,12 @@ def split_address(address: str) -> tuple[str, int]:
     match = _ADDRESS.fullmatch(address)
     if not match or int(match["port"]) > 65535:
         raise ValueError("allowed is host:port, such as 127.0.0.1:50051, with a port up to 65535")
-    return match["host"].strip("[]"), int(match["port"])
+    host = match["host"].strip("[]")
+    try:
+        host.encode("idna")  # as a look-up does
+    except UnicodeError:
+        raise ValueError("no name of a host: allowed are parts of 1 to 63 letters, digits and - with dots") from None
+    return host, int(match["port"])
 
 
 def _address(value: str) -> str:
