@@ -50,7 +50,9 @@ async def test_a_name_has_all_its_addresses() -> None:
         await addresses_of("no-such-host.invalid:50053")
 
 
-@pytest.mark.parametrize("name", ["", "receiver", "receiver:", "receiver:grpc", "a..b:50053", "x" * 64 + ":50053", ":1"])
+@pytest.mark.parametrize(
+    "name", ["", "receiver", "receiver:", "receiver:grpc", "a..b:50053", "x" * 64 + ":50053", ":1"]
+)
 async def test_a_name_that_cannot_be_looked_up_is_an_error_at_once(name: str) -> None:
     with pytest.raises(SettingError, match=f"^dns:///{name}: .*allowed"):
         Replicas(f"dns:///{name}", Credentials(), patience=0)
