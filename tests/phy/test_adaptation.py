@@ -80,6 +80,12 @@ def test_the_base_layer_goes_less_safely_before_it_does_not_go():
     assert tight.formats[-1].scheme == Choice(5.0).scheme("indices", lowered_db=4.0)
 
 
+def test_with_fading_some_safety_is_kept_for_fades_that_do_not_average_out():
+    plan = fill(slices_at, SymbolBudget(9000), Choice(5.0, fading=True), pixels=PIXELS)
+    (scheme,) = {fmt.scheme for fmt in plan.formats[1:]}
+    assert required_snr_db(scheme, fading=True) <= 5.0 - 1.0 and plan.symbols <= 9000
+
+
 def test_where_the_base_layer_does_not_fit_every_other_slice_does():
     half = SegmentFormat(58, LADDER[0]).symbols + 3 * SegmentFormat(300, LADDER[0]).symbols
     plan = fill(slices_at, SymbolBudget(half + 300), Choice(-6.0), pixels=PIXELS)

@@ -34,6 +34,8 @@ SAFETY_DB: dict[str, tuple[float, ...]] = {
 }
 """By how much the SNR may fall before a layer goes, for each of its runs of slices."""
 
+# A burst meets a finite number of fades: how well they average out differs from burst to burst.
+_FADING_RESERVE_DB = 1.0
 _HEADER_BYTES = 60  # short segments need more SNR: header and mask are judged at this size
 _FULL_ENOUGH = 0.985
 _ATTEMPTS = 6
@@ -160,8 +162,8 @@ def fill(
     base = pack(0.0)
     schemes = choice.schemes()
     plan = _planned(0.0, base, schemes, pilot_spacing)
-    lowered = 0.0
-    while plan.symbols > budget.symbols and lowered < SAFETY_DB["indices"][0]:
+    lowered, reserve = 0.0, _FADING_RESERVE_DB if choice.fading else 0.0
+    while plan.symbols > budget.symbols and lowered < SAFETY_DB["indices"][0] - reserve:
         lowered += 0.5
         schemes = choice.schemes(lowered_db=lowered)
         plan = _planned(0.0, base, schemes, pilot_spacing)

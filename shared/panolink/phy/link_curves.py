@@ -25,7 +25,7 @@ CHANNELS = ("awgn", "rayleigh")
 LADDER = tuple(
     Scheme(modulation, rate)
     for modulation, rates in (
-        (Modulation.QPSK, (1 / 10, 1 / 5, 1 / 4, 1 / 3, 1 / 2, 2 / 3)),
+        (Modulation.QPSK, (1 / 10, 3 / 20, 1 / 5, 1 / 4, 1 / 3, 1 / 2, 2 / 3)),
         (Modulation.QAM16, (1 / 3, 1 / 2, 2 / 3, 3 / 4)),
         (Modulation.QAM64, (1 / 3, 1 / 2, 2 / 3, 3 / 4, 5 / 6)),
     )
