@@ -1,0 +1,67 @@
+"""The compose files fit together in every combination that docs/deploy.md has: `docker compose config` takes them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from tests.deploy.stack import SERVICES, Stack
+
+MAIN = "docker-compose.yml"
+BASES = {
+    "one host": ((MAIN,), {}),
+    "receiver's host": ((MAIN, "compose.receiver-host.yaml"), {"PUBLISH": "10.0.0.7", "RECEIVER_PORT": 6000}),
+    "sender's host": ((MAIN, "compose.transmitter-host.yaml"), {"RECEIVER_HOST": "10.0.0.7"}),
+}
+ADDED = [
+    (),
+    ("compose.gpu.yaml",),
+    ("compose.tls.yaml",),
+    ("compose.gpu.yaml", "compose.tls.yaml"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compose() -> None:
+    """The command alone: no engine is asked."""
+    if not shutil.which("docker") or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode:
+        pytest.skip("no `docker compose` here (version 2.24 or newer): the compose files are not tried out")
+
+
+def config(where: str, added: tuple[str, ...]) -> dict:
+    """What a combination amounts to, by service."""
+    files, settings = BASES[where]
+    stack = Stack(None, "panolink-test-files", settings, (*files, *added))
+    stack.compose("config", "--quiet")
+    return json.loads(stack.compose("config", "--format", "json"))["services"]
+
+
+@pytest.mark.parametrize("added", ADDED, ids="+".join)
+@pytest.mark.parametrize("where", BASES)
+def test_they_fit_together(where: str, added: tuple[str, ...]) -> None:
+    services = config(where, added)
+    ours = {name: services[name] for name in SERVICES if name in services}
+    expected = {"one host": set(SERVICES), "receiver's host": {"receiver"}, "sender's host": {"transmitter"}}[where]
+    assert ours.keys() == expected
+    for name, service in ours.items():
+        variables = service["environment"]
+        secrets = {secret["target"].rpartition("/")[2] for secret in service.get("secrets", ())}
+        secured = "compose.tls.yaml" in added
+        assert bool(variables["PANOLINK_INSECURE"]) == (not secured and where != "receiver's host")
+        assert secrets >= {"tls_ca", "tls_cert", "tls_key"} if secured else not secrets
+        named = {value for key, value in variables.items() if value.startswith("/run/secrets/")}
+        assert named == {f"/run/secrets/{secret}" for secret in secrets}
+        with_gpu = "compose.gpu.yaml" in added and name != "channel"
+        assert service["image"].endswith("-gpu") == with_gpu == ("deploy" in service)
+        assert service["build"]["args"]["TORCH"] == ("cuda" if with_gpu else "cpu")
+
+
+def test_the_receivers_port_is_published_where_it_is_said() -> None:
+    ports = config("receiver's host", ())["receiver"]["ports"]
+    assert {(port["host_ip"], port["published"], port["target"]) for port in ports} == {
+        ("10.0.0.7", "6000", 50053),
+        ("10.0.0.7", "9103", 9103),
+    }
