@@ -34,7 +34,7 @@ DEFAULTS = {"workers": ("", "unset: one for each core")}
 
 INTRODUCTION = """\
 Each is for the service in its name. LISTEN, METRICS_LISTEN, TARGET and SAVE_FOLDER are set by the compose files, and
-TLS by compose.tls.yaml. Files are files inside the container.
+TLS and the token by compose.tls.yaml and compose.token.yaml. Files are files inside the container.
 """
 
 

@@ -20,7 +20,8 @@ ADDED = [
     (),
     ("compose.gpu.yaml",),
     ("compose.tls.yaml",),
-    ("compose.gpu.yaml", "compose.tls.yaml"),
+    ("compose.tls.yaml", "compose.token.yaml"),
+    ("compose.gpu.yaml", "compose.tls.yaml", "compose.token.yaml"),
 ]
 
 
@@ -49,11 +50,12 @@ def test_they_fit_together(where: str, added: tuple[str, ...]) -> None:
     for name, service in ours.items():
         variables = service["environment"]
         secrets = {secret["target"].rpartition("/")[2] for secret in service.get("secrets", ())}
-        secured = "compose.tls.yaml" in added
+        secured, token = "compose.tls.yaml" in added, "compose.token.yaml" in added
         assert bool(variables["PANOLINK_INSECURE"]) == (not secured and where != "receiver's host")
-        assert secrets >= {"tls_ca", "tls_cert", "tls_key"} if secured else not secrets
-        named = {value for key, value in variables.items() if value.startswith("/run/secrets/")}
-        assert named == {f"/run/secrets/{secret}" for secret in secrets}
+        assert secrets == ({"tls_ca", "tls_cert", "tls_key"} if secured else set()) | ({"token"} if token else set())
+        files = {"tls_ca": "TLS_CA", "tls_cert": "TLS_CERT", "tls_key": "TLS_KEY", "token": "TOKEN_FILE"}
+        for secret in secrets:
+            assert variables[f"PANOLINK_{files[secret]}"] == f"/run/secrets/{secret}"
         with_gpu = "compose.gpu.yaml" in added and name != "channel"
         assert service["image"].endswith("-gpu") == with_gpu == ("deploy" in service)
         assert service["build"]["args"]["TORCH"] == ("cuda" if with_gpu else "cpu")

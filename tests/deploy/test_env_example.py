@@ -21,7 +21,7 @@ def test_what_the_compose_files_read_is_explained() -> None:
         name: default for file in files for name, default in re.findall(r"\$\{(\w+)(?::-(.*?))?[}:]", file.read_text())
     }
     told = dict(re.findall(r"^#(\w+)=(.*)$", EXAMPLE, re.MULTILINE))
-    assert len(files) == 5
+    assert len(files) == 6
     assert read.keys() - {"ENV_FILE"} <= told.keys()
     compose = EXAMPLE.partition("scripts/env_example.py")[0]
     about_compose = {name for name in re.findall(r"^#(\w+)=", compose, re.MULTILINE) if not name.startswith("COMPOSE_")}

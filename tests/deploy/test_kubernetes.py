@@ -16,7 +16,7 @@ from services.transmitter.settings import TransmitterSettings
 from tests.deploy.kustomize import build
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
-COMPONENTS = ("channel", "tls", "monitoring", "autoscaling")
+COMPONENTS = ("channel", "tls", "token", "monitoring", "autoscaling")
 VERSIONS = ("1.30", "1.34")
 CUSTOM = {"ServiceMonitor"}
 """Kinds that the Prometheus Operator brings; Kubernetes has no schema of theirs."""
@@ -113,8 +113,8 @@ def test_the_services_take_the_settings_and_find_one_another(
             if variable.startswith(prefix):
                 assert variable.removeprefix(prefix).lower() in kind.model_fields, variable
             monkeypatch.setenv(variable, value)
-        if secured:  # there are no certificates here
-            for variable in ("PANOLINK_TLS_CA", "PANOLINK_TLS_CERT", "PANOLINK_TLS_KEY"):
+        if secured:  # there are no certificates here, and no token
+            for variable in ("PANOLINK_TLS_CA", "PANOLINK_TLS_CERT", "PANOLINK_TLS_KEY", "PANOLINK_TOKEN_FILE"):
                 monkeypatch.delenv(variable)
             monkeypatch.setenv("PANOLINK_INSECURE", "1")
         read = kind()  # pyright: ignore[reportCallIssue]
@@ -177,8 +177,19 @@ def test_probes_ask_by_grpc_or_with_tls_by_a_command_that_can(built: list[Object
             else:
                 assert probe["grpc"] == {"port": grpc_port}
         if secured:
-            (secret,) = (volume["secret"] for volume in pod(deployment)["volumes"] if "secret" in volume)
-            assert secret["secretName"] == f"{deployment['metadata']['name']}-tls"
+            secrets = {one["name"]: one["secret"] for one in pod(deployment)["volumes"] if "secret" in one}
+            assert {name: secret["secretName"] for name, secret in secrets.items()} == {
+                "tls": f"{deployment['metadata']['name']}-tls",
+                "token": "panolink-token",
+            }
+            folders = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+            files = {key: Path(value) for key, value in settings(built).items() if value.startswith("/etc/panolink/")}
+            assert {key: folders[str(file.parent)] for key, file in files.items()} == {
+                "PANOLINK_TLS_CA": "tls",
+                "PANOLINK_TLS_CERT": "tls",
+                "PANOLINK_TLS_KEY": "tls",
+                "PANOLINK_TOKEN_FILE": "token",
+            }
 
 
 def test_the_gpu_overlay_takes_a_gpu_and_an_image_for_it() -> None:
