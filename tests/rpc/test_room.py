@@ -159,6 +159,32 @@ async def test_an_item_that_comes_to_a_halt_is_given_up() -> None:
     assert room.used == 0
 
 
+async def test_an_item_of_which_little_comes_at_a_time_is_given_up_too() -> None:
+    room = Room(100)
+
+    async def trickle() -> AsyncIterator[Message]:
+        yield header(60, "a")
+        while True:
+            await asyncio.sleep(0.01)
+            yield Message(picture=b"")
+
+    with pytest.raises(LinkError, match="come too slowly"):
+        async for _ in frames(trickle(), admit, room=room, stall=1, pace=1000):
+            pass
+    assert room.used == 0
+
+
+async def test_a_large_item_has_more_time() -> None:
+    async def slow() -> AsyncIterator[Message]:
+        yield header(60, "a")
+        for _ in range(6):
+            await asyncio.sleep(0.1)
+            yield Message(picture=bytes(10))
+
+    (frame,) = [frame async for frame in frames(slow(), admit, stall=0.5, pace=1)]
+    assert len(frame.parts["picture"]) == 60
+
+
 async def test_between_items_a_stream_may_rest() -> None:
     rest = asyncio.Event()
 

@@ -53,6 +53,7 @@ async def frames(
     stop: asyncio.Event | None = None,
     room: Room | None = None,
     stall: float | None = None,
+    pace: float | None = None,
 ) -> AsyncGenerator[Frame, None]:
     """Put the items of a stream together.
 
@@ -61,16 +62,19 @@ async def frames(
     skipped, and the stream goes on. Memory is taken as chunks arrive, never in advance.
 
     `stop` ends the stream between two items with `LinkError`, and so does an item whose next message does not come
-    within `stall` seconds. An item waits before its first chunk until there is `room` for all that its header tells of.
-    A chunk that belongs to no item is a `BitstreamError`.
+    within `stall` seconds, or which is not whole after `stall` seconds and those that its announced bytes take at
+    `pace` (bytes per second): nobody holds room for good by sending little. An item waits before its first chunk, and
+    its time with it, until there is `room` for all that its header tells of. A chunk that belongs to no item is a
+    `BitstreamError`.
     """
     source = aiter(messages)
     frame: Frame | None = None
     sizes: Mapping[str, int] = {}
     skipping = False
+    whole_by: float | None = None
     try:
         while True:
-            message = await _next(source, stop, None) if frame is None else await _next(source, None, stall)
+            message = await (_first(source, stop) if frame is None else _next(source, stall, whole_by))
             part: str = "" if message is _END else message.WhichOneof("part") or ""
             if message is _END or part == "header":
                 if frame is not None:
@@ -89,6 +93,8 @@ async def frames(
                 skipping = False
                 hold = await room.take(sum(sizes.values())) if room else None
                 frame = Frame(message.header, {name: bytearray() for name in sizes}, hold=hold)
+                if stall and pace:
+                    whole_by = asyncio.get_running_loop().time() + stall + sum(sizes.values()) / pace
             elif frame is None:
                 if skipping:
                     continue
@@ -111,14 +117,21 @@ async def frames(
             frame.hold.release()
 
 
-async def _next(source: AsyncIterator[Any], stop: asyncio.Event | None, stall: float | None) -> Any:
-    """The next message or `_END`; `LinkError` when `stop` is set first, or none comes within `stall` seconds."""
+async def _first(source: AsyncIterator[Any], stop: asyncio.Event | None) -> Any:
+    """The next message between two items, or `_END`; `LinkError` when `stop` is set first."""
     following = anext(source, _END)
-    try:
-        async with asyncio.timeout(stall):
-            message = await (following if stop is None else unless(stop, following, _STOPPED))
-    except TimeoutError:
-        raise LinkError(f"the next piece of an item did not come within {stall:g} s") from None
+    message = await (following if stop is None else unless(stop, following, _STOPPED))
     if message is _STOPPED:
         raise LinkError("the service is shutting down")
     return message
+
+
+async def _next(source: AsyncIterator[Any], stall: float | None, whole_by: float | None) -> Any:
+    """The next message of an item, or `_END`; `LinkError` when none comes within `stall` seconds, or by `whole_by`."""
+    try:
+        async with asyncio.timeout_at(whole_by), asyncio.timeout(stall) as next_piece:
+            return await anext(source, _END)
+    except TimeoutError:
+        if next_piece.expired():
+            raise LinkError(f"the next piece of an item did not come within {stall:g} s") from None
+        raise LinkError("the pieces of an item come too slowly") from None

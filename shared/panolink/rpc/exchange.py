@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from panolink.errors import BitstreamError, LinkError, PanolinkError
 from panolink.rpc.chunking import Frame, frames
-from panolink.rpc.limits import STALL_SECONDS
+from panolink.rpc.limits import LEAST_BYTES_PER_SECOND, STALL_SECONDS
 from panolink.rpc.room import Hold, Room
 
 Item = TypeVar("Item")
@@ -127,7 +127,7 @@ async def answer_each(
                 hold.release()
                 holds.discard(hold)
 
-    items = frames(messages, admit, stop=stop, room=room, stall=STALL_SECONDS)
+    items = frames(messages, admit, stop=stop, room=room, stall=STALL_SECONDS, pace=LEAST_BYTES_PER_SECOND)
     try:
         async with aclosing(exchange(items, begin, in_flight=in_flight)) as answers:
             async for answer in answers:
