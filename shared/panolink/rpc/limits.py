@@ -21,7 +21,7 @@ STALL_SECONDS = 60.0
 """An item that has begun and of which nothing more comes for so long is given up, and its stream with it."""
 
 LEAST_BYTES_PER_SECOND = 8192.0
-"""An item that has begun is to be whole within `STALL_SECONDS` and what its announced bytes take at this pace, 64 kbit/s."""
+"""An item that has begun is to be whole within `STALL_SECONDS` and what its bytes take at this pace, 64 kbit/s."""
 
 MAX_ID_LENGTH = 64
 MAX_SOURCE_LENGTH = 256
