@@ -34,13 +34,11 @@ _SAMPLE_FORMATS = {
 
 @dataclass
 class Prepared:
-    """A panorama on its way into the air: the delivery as far as it is known; the picture itself where it is kept."""
+    """A panorama on its way into the air: the delivery as far as it is known."""
 
     delivery: transmitter_pb2.DeliveryHeader
     seconds: dict[str, float] = field(default_factory=dict)
     activation: bytes = b""
-    keep_picture: bool = False
-    picture: np.ndarray | None = None
 
 
 class Pipeline:
@@ -49,8 +47,9 @@ class Pipeline:
     def __init__(self, models: Models, settings: TransmitterSettings, metrics: ServiceMetrics) -> None:
         self._models = models
         self._limits = settings.limits
-        self._room = Room(settings.max_pixels_under_way)
-        metrics.pixels_under_way.set_function(lambda: self._room.used)
+        self.room = Room(settings.max_pixels_under_way)
+        """For pixels of pictures that are unpacked."""
+        metrics.pixels_under_way.set_function(lambda: self.room.used)
         self._sample_format = _SAMPLE_FORMATS[settings.sample_format]
         self._pilot_spacing = settings.pilot_spacing
         self._workers = ThreadPoolExecutor(settings.workers, "transmitter")
@@ -79,7 +78,7 @@ class Pipeline:
         """
         codec = self._models.named(header.model)
         pixels = await in_thread(self._workers, partial(self._count, header, image))
-        hold = await self._room.take(pixels)
+        hold = await self.room.take(pixels)
         try:
             return await self._code_picture(codec, header, image, burst_id, prepared)
         finally:
@@ -89,8 +88,6 @@ class Pipeline:
         self, codec: Codec, header: transmitter_pb2.PanoramaHeader, image: bytes, burst_id: str, prepared: Prepared
     ) -> Burst:
         picture = await in_thread(self._workers, partial(self._decode, header, image, prepared))
-        if prepared.keep_picture:
-            prepared.picture = picture
         batched = await self._extract[codec.name](picture)
         network = {"queue": batched.queue_seconds, "encode": batched.run_seconds}
         prepared.seconds.update(network)

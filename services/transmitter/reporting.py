@@ -6,11 +6,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-import numpy as np
-
+from panolink.images import load_panorama
 from panolink.rpc import logs, tracing
 from panolink.rpc.deliveries import decode_png
 from panolink.rpc.limits import MAX_SOURCE_LENGTH
+from panolink.rpc.room import Room
 from panolink.rpc.segments import LAYER_NAMES
 from panolink.rpc.stages import in_order
 from panolink.rpc.status import code_named
@@ -60,13 +60,16 @@ class QualityMeter:
     Args:
         share: of the panoramas, evenly spread; 0 for none.
         observe: told the VPSNR of each, in dB.
+        room: for the pixels of both pictures, while they are compared.
 
-    One is compared at a time; those that come meanwhile are left out, for a measure must not become a load.
+    One is compared at a time; those that come meanwhile are left out, for a measure must not become a load. Until then
+    a panorama is kept as the file that it came as, and unpacked once more.
     """
 
-    def __init__(self, share: float, observe: Callable[[float], None]) -> None:
+    def __init__(self, share: float, observe: Callable[[float], None], room: Room) -> None:
         self._share = share
         self._observe = observe
+        self._room = room
         self._owed = 1.0 - share  # the first is one of them
         self._running: asyncio.Task[None] | None = None
 
@@ -78,16 +81,24 @@ class QualityMeter:
         self._owed -= 1
         return True
 
-    def measure(self, sent: np.ndarray, received_png: bytes) -> None:
-        """Compare a picture, uint8 (height, width, 3), with what came back; the result comes later."""
+    def measure(self, sent: bytes, received_png: bytes, pixels: int, *, allow_any_aspect: bool = False) -> None:
+        """Compare a panorama's file, of so many pixels, with what came back; the result comes later."""
         if self._running and not self._running.done():
             return
-        self._running = asyncio.create_task(asyncio.to_thread(self._compare, sent, received_png))
+        self._running = asyncio.create_task(self._measure(sent, received_png, pixels, allow_any_aspect))
 
-    def _compare(self, sent: np.ndarray, received_png: bytes) -> None:
-        from panolink.metrics.viewport import vpsnr
-
+    async def _measure(self, sent: bytes, received_png: bytes, pixels: int, allow_any_aspect: bool) -> None:
+        hold = await self._room.take(2 * pixels)
         try:
-            self._observe(vpsnr(sent, decode_png(received_png, "RGB")))
+            self._observe(await asyncio.to_thread(_vpsnr, sent, received_png, pixels, allow_any_aspect))
         except Exception:  # a fault of ours that costs a measurement, not a panorama
             log.exception("the quality of a picture could not be measured")
+        finally:
+            hold.release()
+
+
+def _vpsnr(sent: bytes, received_png: bytes, pixels: int, allow_any_aspect: bool) -> float:
+    from panolink.metrics.viewport import vpsnr
+
+    picture = load_panorama(sent, allow_any_aspect=allow_any_aspect, max_pixels=pixels)
+    return vpsnr(picture, decode_png(received_png, "RGB"))

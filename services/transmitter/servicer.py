@@ -92,7 +92,7 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
         self._settings = settings
         self._metrics = metrics
         self._slots = Slots()
-        self._quality = QualityMeter(settings.quality_share, metrics.vpsnr_db.observe)
+        self._quality = QualityMeter(settings.quality_share, metrics.vpsnr_db.observe, pipeline.room)
 
     async def Transmit(self, request_iterator: Any, context: Any) -> AsyncIterator[transmitter_pb2.Delivery]:
         with self._streams.enter() as refusal:
@@ -226,7 +226,8 @@ class Sending:
         header: transmitter_pb2.PanoramaHeader = frame.header
         start = time.monotonic()
         prepared = Prepared(transmitter_pb2.DeliveryHeader(panorama_id=header.panorama_id, source=header.source))
-        prepared.keep_picture = header.return_picture and self._quality.due()
+        compared = header.return_picture and self._quality.due()
+        image = b""
         receipt: Receipt | None = None
         with self._metrics.in_flight.track_inprogress():
             try:
@@ -242,8 +243,9 @@ class Sending:
         for stage, seconds in prepared.seconds.items():
             prepared.delivery.seconds[stage] += seconds
         prepared.delivery.seconds["total"] = time.monotonic() - start
-        if prepared.picture is not None and receipt and receipt.picture:
-            self._quality.measure(prepared.picture, receipt.picture)
+        if compared and receipt and receipt.picture:
+            size = prepared.delivery.width * prepared.delivery.height
+            self._quality.measure(image, receipt.picture, size, allow_any_aspect=header.allow_any_aspect)
         return Outcome(prepared.delivery, prepared.activation, receipt.picture if receipt else b"")
 
     async def _carry(self, burst_id: str, burst: Burst, mine: Turn, following: Turn) -> Receipt:

@@ -10,6 +10,7 @@ import pytest
 from panolink.images import encode_png
 from panolink.metrics.viewport import vpsnr
 from panolink.rpc.client import Client
+from panolink.rpc.room import Room
 from panolink.rpc.server import Server
 from services.transmitter.reporting import QualityMeter
 
@@ -27,7 +28,7 @@ async def sent(target: str, panoramas: list[Any], **options: Any) -> list[Any]:
 
 @pytest.mark.parametrize(("share", "due"), [(0.0, 0), (0.25, 3), (0.5, 6), (1.0, 12)])
 async def test_a_share_is_spread_evenly(share: float, due: int) -> None:
-    meter = QualityMeter(share, lambda value: None)
+    meter = QualityMeter(share, lambda value: None, Room(1))
     assert sum(meter.due() for _ in range(12)) == due
 
 
@@ -57,18 +58,34 @@ async def test_one_at_a_time_and_a_fault_costs_a_measurement_only(
     panorama: np.ndarray, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: list[float] = []
-    meter = QualityMeter(1.0, seen.append)
-    png = encode_png(panorama)
-    meter.measure(panorama, png)
+    meter = QualityMeter(1.0, seen.append, Room(1 << 20))
+    png, pixels = encode_png(panorama), panorama.shape[0] * panorama.shape[1]
+    meter.measure(png, png, pixels)
     assert not meter.due()  # while the first one runs
-    meter.measure(panorama, png)
+    meter.measure(png, png, pixels)
     async with asyncio.timeout(20):
         while not meter.due():
             await asyncio.sleep(0.01)
     assert len(seen) == 1
-    meter.measure(panorama, b"no picture")
+    meter.measure(png, b"no picture", pixels)
     async with asyncio.timeout(20):
         while not meter.due():
             await asyncio.sleep(0.01)
     assert len(seen) == 1
     assert "could not be measured" in caplog.text
+
+
+async def test_both_pictures_are_unpacked_within_the_limit(panorama: np.ndarray) -> None:
+    png, pixels = encode_png(panorama), panorama.shape[0] * panorama.shape[1]
+    room, seen = Room(2 * pixels), []
+    meter = QualityMeter(1.0, lambda value: seen.append(room.used), room)
+    others = await room.take(pixels)
+    meter.measure(png, png, pixels)
+    await asyncio.sleep(0.1)
+    assert not seen  # it waits for room
+    others.release()
+    async with asyncio.timeout(20):
+        while not meter.due():
+            await asyncio.sleep(0.01)
+    assert seen == [2 * pixels]
+    assert room.used == 0
