@@ -1,8 +1,9 @@
-"""Transmitter and receiver in projects of their own, which meet at an address of this machine, under mutual TLS."""
+"""Transmitter and receiver in projects of their own, which meet at an address of this machine, under mutual TLS with a token."""
 
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,21 +20,24 @@ from tests.deploy.stack import Stack, eventually, free_ports
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3000)]
 
+SECURED = ("compose.tls.yaml", "compose.token.yaml")
 USER = 10001
 """Who has to read the keys in the containers."""
 
 
 @pytest.fixture(scope="module")
 def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `panolink certs` makes, as docs/deploy.md has it."""
+    """What `panolink certs` makes, as docs/deploy.md has it, and a token."""
     folder = tmp_path_factory.mktemp("certs")
     made = CliRunner().invoke(app, ["certs", "--out", str(folder)])
     assert made.exit_code == 0, made.output
-    for key in folder.glob("*.key"):
+    (folder / "token").write_text(secrets.token_hex(32))
+    (folder / "token").chmod(0o600)
+    for secret in (*folder.glob("*.key"), folder / "token"):
         if os.geteuid() == 0:
-            os.chown(key, USER, USER)
+            os.chown(secret, USER, USER)
         else:
-            key.chmod(0o644)
+            secret.chmod(0o644)
     return folder
 
 
@@ -46,13 +50,13 @@ def hosts(engine: Any, settings: dict[str, object], certs: Path) -> Iterator[tup
         engine,
         "panolink-test-receiving",
         common | {"PUBLISH": shared},
-        ("docker-compose.yml", "compose.receiver-host.yaml", "compose.tls.yaml"),
+        ("docker-compose.yml", "compose.receiver-host.yaml", *SECURED),
     )
     sending = Stack(
         engine,
         "panolink-test-sending",
         common | free_ports() | {"RECEIVER_HOST": shared},
-        ("docker-compose.yml", "compose.transmitter-host.yaml", "compose.tls.yaml"),
+        ("docker-compose.yml", "compose.transmitter-host.yaml", *SECURED),
     )
     watching = ("prometheus",) if settings["PROMETHEUS_TAG"] else ()
     try:
@@ -64,11 +68,15 @@ def hosts(engine: Any, settings: dict[str, object], certs: Path) -> Iterator[tup
         receiving.down()
 
 
+def client_files(certs: Path) -> dict[str, Path]:
+    return {"ca": certs / "ca.crt", "cert": certs / "client.crt", "key": certs / "client.key"}
+
+
 async def test_a_panorama_goes_from_one_to_the_other(
     hosts: tuple[Stack, Stack], certs: Path, samples: list[Path]
 ) -> None:
     sending, receiving = hosts
-    ours = Credentials(ca=certs / "ca.crt", cert=certs / "client.crt", key=certs / "client.key")
+    ours = Credentials(**client_files(certs), token_file=certs / "token")
     async with Client(f"127.0.0.1:{sending.settings['TRANSMITTER_PORT']}", credentials=ours) as client:
         (delivery,) = [delivery async for delivery in client.send([samples[0]])]
     assert delivery.delivered, delivery
@@ -77,7 +85,7 @@ async def test_a_panorama_goes_from_one_to_the_other(
 
 async def test_strangers_are_turned_away(hosts: tuple[Stack, Stack], certs: Path) -> None:
     address = f"127.0.0.1:{hosts[0].settings['TRANSMITTER_PORT']}"
-    for stranger in (Credentials(), Credentials(ca=certs / "ca.crt")):
+    for stranger in (Credentials(), Credentials(ca=certs / "ca.crt"), Credentials(**client_files(certs))):
         with pytest.raises(PanolinkError):
             async with Client(address, credentials=stranger, connect_timeout=5) as client:
                 await client.info()
