@@ -1,4 +1,4 @@
-"""Transmitter and receiver in projects of their own, which meet at an address of this machine, under mutual TLS with a token."""
+"""Transmitter and receiver in projects of their own, at an address of this machine, under mutual TLS with a token."""
 
 from __future__ import annotations
 
