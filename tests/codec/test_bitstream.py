@@ -61,10 +61,10 @@ def test_lost_slices_leave_holes(packet: Packet):
         (b"", "does not start with 'PLK'"),
         (b"\x89PNG\r\n", "does not start with 'PLK'"),
         (b"PLK", "version none"),
-        (b"PLK\x07" + bytes(20), "version 07; this release reads version 1"),
-        (b"PLK\x01" + bytes(8), "truncated"),
-        (b"PLK\x01" + bytes(30), "0×0 pixels"),
-        (b"PLK\x01" + bytes(8) + b"\xff" * 9, "more than 35 bits"),
+        (b"PLK\x07" + bytes(20), "version 07; this release reads version 2"),
+        (b"PLK\x02" + bytes(8), "truncated"),
+        (b"PLK\x02" + bytes(30), "0×0 pixels"),
+        (b"PLK\x02" + bytes(8) + b"\xff" * 9, "more than 35 bits"),
     ],
 )
 def test_not_a_packet(data: bytes, message: str):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from panolink.codec.entropy import SliceCoder
-from panolink.codec.tables import CLASSES, LARGEST, TOTAL, Tables, to_frequencies
+from panolink.codec.liveliness import Liveliness, group_slices
+from panolink.codec.tables import CLASSES, GROUP_STARTS, LARGEST, LIVELINESS, TOTAL, Tables, to_frequencies
 from panolink.errors import BitstreamError
 
 CODES, DIM = 24, 6
@@ -17,6 +18,8 @@ def tables() -> Tables:
         clusters=random.integers(0, 3, CODES).astype(np.uint8),
         pair_contexts=np.array([[1, 2, 3], [2, 1, 3], [3, 3, 2]], dtype=np.uint8),
         index_frequencies=to_frequencies(random.gamma(0.3, size=(4, CODES)) + 1e-3),
+        promises=np.arange(CLASSES, dtype=np.int32),
+        shifts=random.integers(-6, 7, (len(GROUP_STARTS), LIVELINESS)).astype(np.int8),
     )
 
 
@@ -67,15 +70,18 @@ def test_features_round_trip_with_escapes(tables: Tables):
 def test_size_is_what_the_tables_say(tables: Tables):
     """The cost of a slice is the sum of its symbols' code lengths: what an exact budget rests on."""
     random = np.random.default_rng(5)
-    classes = random.integers(1, CLASSES, (600, DIM))
-    law = tables.symbol_frequencies[classes] / TOTAL
-    columns = (law.cumsum(axis=-1) < random.random((600, DIM, 1))).sum(axis=-1)
-    columns[columns == 2 * LARGEST + 1] = LARGEST
-    symbols = columns - LARGEST
-    payload = SliceCoder(tables).encode_features(symbols.astype(np.int32), classes)
-    assert 8 * len(payload) == pytest.approx(
-        -np.log2(tables.symbol_frequencies[classes, columns] / TOTAL).sum(), abs=40
-    )
+    plain = random.integers(1, CLASSES, (600, DIM))
+    symbols, classes = np.zeros((600, DIM), dtype=np.int32), np.zeros_like(plain)
+    liveliness = Liveliness(tables, 600)
+    for group, dims in enumerate(group_slices(DIM)):  # drawn from the very laws they are coded with
+        classes[:, dims] = liveliness.classes(group, plain[:, dims])
+        law = tables.symbol_frequencies[classes[:, dims]] / TOTAL
+        columns = (law.cumsum(axis=-1) < random.random((*law.shape[:2], 1))).sum(axis=-1)
+        symbols[:, dims] = np.minimum(columns, 2 * LARGEST) - LARGEST
+        liveliness.learn(plain[:, dims], symbols[:, dims])
+    payload = SliceCoder(tables).encode_features(symbols, plain)
+    bits = -np.log2(tables.symbol_frequencies[classes, symbols + LARGEST] / TOTAL).sum()
+    assert 8 * len(payload) == pytest.approx(bits, abs=40)
 
 
 def test_nothing_to_code(tables: Tables):
@@ -95,4 +101,4 @@ def test_frequencies_are_positive_and_sum_up():
     assert table.sum(axis=1).tolist() == [1000, 1000]
     assert table.min() >= 1
     with pytest.raises(ValueError, match="sum to 65536"):
-        Tables(*[np.ones((2, 2), dtype=np.int32)] * 5)  # type: ignore[arg-type]
+        Tables(*[np.ones((2, 2), dtype=np.int32)] * 7)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from enum import StrEnum
 from panolink.errors import BitstreamError
 
 MAGIC = b"PLK"
-VERSION = 1
+VERSION = 2
 MAX_SIDE = 1 << 16
 MAX_SLICES = 1 << 16
 

@@ -141,9 +141,7 @@ class Codec:
         coder, tables = self.quantizer.coder, self.model.tables
         slices = slice_rows(rows, cols)
         classes = tables.classes(tokens.indices[tokens.kept], self._kept_steps(tokens.kept, tokens.step))
-        lengths = self.quantizer.lengths.numpy()
-        bits = float(lengths[classes, np.minimum(np.abs(tokens.symbols), lengths.shape[1] - 1)].sum())
-        parts = feature_parts(bits, slices)
+        parts = feature_parts(self.quantizer.feature_bits(tokens.symbols, classes), slices)
         members = _slice_members(tokens.kept, slices, parts)
         return Packet.build(
             fingerprint=self.fingerprint,

@@ -13,6 +13,7 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
+from panolink.codec.liveliness import Liveliness, group_slices
 from panolink.codec.tables import LARGEST, NO_CONTEXT, TOTAL, Tables
 from panolink.errors import BitstreamError
 
@@ -125,38 +126,49 @@ class SliceCoder:
     # ── features: stepped differences of the kept tokens ──────────────────────────────────────────────────────────
 
     def encode_features(self, symbols: NDArray[np.int32], classes: NDArray[np.int64]) -> bytes:
-        """Symbols and their classes of scale, both (n, dim) → bytes. Symbols of class 0 must be 0."""
+        """Symbols and their codes' classes of scale, both (n, dim) → bytes. Symbols of class 0 must be 0."""
         encoder = RangeEncoder()
-        symbols, classes = symbols.ravel(), classes.ravel()
-        escaped = np.abs(symbols) > LARGEST
-        coded = np.where(escaped, ESCAPE, symbols + LARGEST).astype(np.int32)
         raw: list[NDArray[np.int32]] = []
-        for scale, members in _groups(classes):
-            if scale == 0:
-                continue
-            encoder.encode(coded[members], self._symbol_models[scale])
-            large = symbols[members][escaped[members]]
-            if len(large):
-                raw.append((np.clip(large, -(1 << 15), (1 << 15) - 1) + (1 << 15)).astype(np.int32))
+        liveliness = Liveliness(self.tables, len(classes))
+        for group, dims in enumerate(group_slices(classes.shape[1])):
+            lively = liveliness.classes(group, classes[:, dims])
+            liveliness.learn(classes[:, dims], symbols[:, dims])
+            values = symbols[:, dims].ravel()
+            escaped = np.abs(values) > LARGEST
+            coded = np.where(escaped, ESCAPE, values + LARGEST).astype(np.int32)
+            for scale, members in _groups(lively.ravel()):
+                if scale == 0:
+                    continue
+                encoder.encode(coded[members], self._symbol_models[scale])
+                large = values[members][escaped[members]]
+                if len(large):
+                    raw.append((np.clip(large, -(1 << 15), (1 << 15) - 1) + (1 << 15)).astype(np.int32))
         if raw:
             encoder.encode(np.concatenate(raw), RAW)
         return _finish(encoder)
 
     def decode_features(self, payload: bytes, classes: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Bytes and the classes of scale (n, dim) → symbols (n, dim)."""
+        """Bytes and the codes' classes of scale (n, dim) → symbols (n, dim)."""
         decoder = _start(payload)
-        flat = np.zeros(classes.size, dtype=np.int32)
+        symbols = np.zeros(classes.shape, dtype=np.int32)
+        cells = np.arange(classes.size).reshape(classes.shape)
         escaped: list[NDArray[np.int64]] = []
-        for scale, members in _groups(classes.ravel()):
-            if scale == 0:
-                continue
-            coded = _decode(decoder, self._symbol_models[scale], len(members))
-            flat[members] = coded - LARGEST
-            escaped.append(members[coded == ESCAPE])
+        liveliness = Liveliness(self.tables, len(classes))
+        for group, dims in enumerate(group_slices(classes.shape[1])):
+            plain = classes[:, dims]
+            values = np.zeros(plain.size, dtype=np.int32)
+            for scale, members in _groups(liveliness.classes(group, plain).ravel()):
+                if scale == 0:
+                    continue
+                coded = _decode(decoder, self._symbol_models[scale], len(members))
+                values[members] = coded - LARGEST
+                escaped.append(cells[:, dims].ravel()[members[coded == ESCAPE]])
+            symbols[:, dims] = values.reshape(plain.shape)
+            liveliness.learn(plain, symbols[:, dims])
         where = np.concatenate(escaped) if escaped else np.zeros(0, dtype=np.int64)
         if len(where):
-            flat[where] = _decode(decoder, RAW, len(where)) - (1 << 15)
-        return flat.reshape(classes.shape)
+            symbols.flat[where] = _decode(decoder, RAW, len(where)) - (1 << 15)
+        return symbols
 
 
 def _decode(decoder: Any, model: Any, count: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from panolink.codec.autoencoder import Autoencoder, Profile
 from panolink.codec.tables import Tables
 from panolink.errors import ModelError
 
-FORMAT = "panolink-model-1"
+FORMAT = "panolink-model-2"
 
 
 @dataclass(frozen=True)

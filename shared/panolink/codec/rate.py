@@ -18,6 +18,7 @@ from panolink.codec.activation import activation_map, error_map
 from panolink.codec.autoencoder import look_up, nearest_code
 from panolink.codec.bitstream import Packet
 from panolink.codec.entropy import SliceCoder
+from panolink.codec.liveliness import Liveliness, choose_symbols, group_slices
 from panolink.codec.tables import LARGEST, Tables
 from panolink.codec.tokens import Tokens, steps_of_rows
 from panolink.errors import RateError
@@ -79,7 +80,7 @@ class Quantizer:
     def __init__(self, codebook: Tensor, tables: Tables) -> None:
         self.codebook, self.tables = codebook, tables
         self.coder = SliceCoder(tables)
-        self.lengths = torch.from_numpy(tables.code_lengths())
+        self.lengths = tables.code_lengths()
 
     def __call__(self, features: Tensor, *, size: tuple[int, int], budget: Budget, ranking: Ranking) -> Tokens:
         """Features (1, dim, rows, cols) of a panorama of ``size`` (height, width) → tokens.
@@ -138,10 +139,17 @@ class Quantizer:
     ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
         """Symbols (n, dim), bits (n,) and drop of squared error in squared steps (n,) of tokens at their steps (n,)."""
         value = difference * torch.exp2(torch.from_numpy(steps) / -4).float()[:, None]
-        classes = torch.from_numpy(self.tables.classes(indices, steps))
-        symbols, bits = choose_symbols(value, classes, self.lengths)
-        gain = (symbols * (2 * value - symbols)).sum(dim=1)
-        return symbols.int().numpy(), bits.sum(dim=1).numpy(), gain.numpy()
+        plain = self.tables.classes(indices, steps)
+        return choose_symbols(value.numpy(), plain, self.tables, self.lengths, PAYS)
+
+    def feature_bits(self, symbols: NDArray[np.int32], classes: NDArray[np.int64]) -> float:
+        """Bits of symbols (n, dim) whose codes promise ``classes`` (n, dim)."""
+        liveliness, bits = Liveliness(self.tables, len(classes)), 0.0
+        for group, dims in enumerate(group_slices(classes.shape[1])):
+            lively = liveliness.classes(group, classes[:, dims])
+            bits += float(self.lengths[lively, np.minimum(np.abs(symbols[:, dims]), LARGEST + 1)].sum())
+            liveliness.learn(classes[:, dims], symbols[:, dims])
+        return bits
 
     def choose_step(
         self,
@@ -211,30 +219,6 @@ def _mask_bits(kept: NDArray[np.int64] | int, tokens: int) -> NDArray[np.float64
     """Entropy of a mask that keeps ``kept`` of ``tokens``; its contexts can only save from there."""
     share = np.clip(np.asarray(kept, dtype=np.float64) / tokens, 1e-9, 1 - 1e-9)
     return -tokens * (share * np.log2(share) + (1 - share) * np.log2(1 - share))
-
-
-def choose_symbols(value: Tensor, classes: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """The symbols that cost least in squared error + PAYS · bits, and their bits; same shape as ``value`` (in steps).
-
-    ``classes``: int64 class of scale of each value; ``lengths`` (CLASSES, LARGEST + 2): bits by magnitude, the last of
-    an escape. Candidates are the nearest integer, the one below it, and zero. Class 0 is always zero.
-    """
-    magnitude = value.abs()
-    nearest = torch.floor(magnitude + 0.5).clamp_max((1 << 15) - 1)
-    offset = classes * lengths.shape[1]
-    flat = lengths.flatten()
-    best = torch.zeros_like(value)
-    best_bits = flat[offset]
-    best_cost = magnitude.square() + PAYS * best_bits
-    for candidate in (nearest - 1, nearest):
-        candidate = candidate.clamp_min(0)
-        bits = flat[offset + candidate.clamp_max(LARGEST + 1).long()]
-        cost = (magnitude - candidate).square() + PAYS * bits
-        better = (cost < best_cost) & (classes > 0)
-        best = torch.where(better, candidate, best)
-        best_bits = torch.where(better, bits, best_bits)
-        best_cost = torch.where(better, cost, best_cost)
-    return best * value.sign(), best_bits
 
 
 def pad_to_tokens(pixels: Tensor, factor: int) -> Tensor:

@@ -23,6 +23,18 @@ TOTAL = 1 << 16
 LEVEL_ZERO = 64
 """the level (quarter octaves) of a Laplace scale of one feature unit"""
 
+GROUP_STARTS = (0, 2, 4, 8, 12, 16, 24, 36)
+"""first dimensions of the groups in which a token's symbols are coded"""
+
+RATIOS, TRUSTS = 13, 3
+"""levels of how a token's symbols so far compare with what their classes promised, and of how much that says"""
+
+LIVELINESS = RATIOS * TRUSTS
+"""contexts of a group of dimensions"""
+
+UNIT = 16
+"""of promised magnitudes: they are counted in sixteenths"""
+
 NO_CONTEXT = 0
 """context of an index of which no neighbour is known yet"""
 
@@ -41,11 +53,18 @@ class Tables:
     """(clusters, clusters): context of an index between two known neighbours, symmetric, never NO_CONTEXT"""
     index_frequencies: NDArray[np.int32]
     """(contexts, K): of the indices, each row summing to TOTAL; row NO_CONTEXT is the marginal law"""
+    promises: NDArray[np.int32]
+    """(CLASSES,): mean magnitude of a class's symbols in 1/UNIT; 0 for class 0"""
+    shifts: NDArray[np.int8]
+    """(groups, LIVELINESS): quarter octaves by which a group of dimensions is livelier than its level says, given how
+    the token's earlier groups kept what their classes promised (`panolink.codec.liveliness`)"""
 
     def __post_init__(self) -> None:
         for table in (self.symbol_frequencies, self.index_frequencies):
             if not (table.sum(axis=1) == TOTAL).all() or table.min() < 1:
                 raise ValueError(f"frequency tables must be positive and sum to {TOTAL} in each row")
+        if self.shifts.shape != (len(GROUP_STARTS), LIVELINESS) or self.promises.shape != (CLASSES,):
+            raise ValueError(f"shifts must be ({len(GROUP_STARTS)}, {LIVELINESS}) and promises ({CLASSES},)")
 
     @property
     def codes(self) -> int:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from panolink.codec.activation import activation_map
 from panolink.codec.autoencoder import Autoencoder, guidance_planes, look_up, nearest_code
 from panolink.codec.concealment import conceal
-from panolink.codec.rate import PAYS, choose_symbols
+from panolink.codec.rate import PAYS
 from panolink.codec.tables import LARGEST
 from panolink.codec.tokens import steps_at
 from panolink.training.codebook import CodebookAverager, scale_classes
@@ -34,6 +34,31 @@ def smooth_bits(value: Tensor, classes: Tensor, lengths: Tensor) -> Tensor:
     flat = lengths.flatten()
     lower, upper = flat[offset], flat[offset + 1]
     return lower + (upper - lower) * (beyond - below)
+
+
+def choose_symbols(value: Tensor, classes: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """The symbols that cost least in squared error + PAYS · bits, and their bits; same shape as ``value`` (in steps).
+
+    ``classes``: int64 class of scale of each value; ``lengths`` (CLASSES, LARGEST + 2): bits by magnitude, the last of
+    an escape. Candidates are the nearest integer, the one below it, and zero. Class 0 is always zero. The codec's own
+    choice (`panolink.codec.liveliness`) follows the same rule with classes that it learns on the way.
+    """
+    magnitude = value.abs()
+    nearest = torch.floor(magnitude + 0.5).clamp_max((1 << 15) - 1)
+    offset = classes * lengths.shape[1]
+    flat = lengths.flatten()
+    best = torch.zeros_like(value)
+    best_bits = flat[offset]
+    best_cost = magnitude.square() + PAYS * best_bits
+    for candidate in (nearest - 1, nearest):
+        candidate = candidate.clamp_min(0)
+        bits = flat[offset + candidate.clamp_max(LARGEST + 1).long()]
+        cost = (magnitude - candidate).square() + PAYS * bits
+        better = (cost < best_cost) & (classes > 0)
+        best = torch.where(better, candidate, best)
+        best_bits = torch.where(better, bits, best_bits)
+        best_cost = torch.where(better, cost, best_cost)
+    return best * value.sign(), best_bits
 
 
 @dataclass
