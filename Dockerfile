@@ -106,7 +106,7 @@ COPY --from=code /opt/panolink /opt/panolink
 ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     NUMBA_CACHE_DIR=/tmp/numba \
     PANOLINK_KERNEL_CACHE=/opt/panolink/kernels
-RUN NUMBA_CACHE_DIR=$PANOLINK_KERNEL_CACHE python -m panolink.phy
+RUN export NUMBA_CACHE_DIR=$PANOLINK_KERNEL_CACHE && python -m panolink.phy && python -m panolink.codec
 USER 10001:10001
 WORKDIR /tmp
 HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --start-interval=2s CMD ["panolink", "health"]

@@ -62,9 +62,10 @@ def test_a_service_may_write_nothing_but_what_is_meant_for_it(stack: Stack) -> N
 
 def test_torch_is_for_cpus_and_kernels_are_there(stack: Stack) -> None:
     assert stack.run("receiver", "python", "-c", "import torch; print(torch.version.cuda)").strip() == "None"
-    log = stack.run("receiver", "env", "NUMBA_DEBUG_CACHE=1", "python", "-m", "panolink.phy")
-    assert "data loaded" in log
-    assert "saved" not in log
+    for package in ("panolink.phy", "panolink.codec"):
+        log = stack.run("receiver", "env", "NUMBA_DEBUG_CACHE=1", "python", "-m", package)
+        assert "data loaded" in log
+        assert "saved" not in log
 
 
 def test_a_channel_has_no_networks(stack: Stack) -> None:

@@ -4,8 +4,8 @@ import torch
 from sionna.phy.fec.ldpc import LDPC5GDecoder, LDPC5GEncoder
 
 from benchmarks.ldpc_reference import codes, our_block_error_rate
+from panolink.jit import kernel
 from panolink.phy.decoding import BeliefPropagationDecoder, LayeredDecoder, decoder_for, parallel
-from panolink.phy.jit import kernel
 from panolink.phy.ldpc import ldpc_code
 
 

@@ -95,6 +95,11 @@ class Codec:
         """Rebuild uint8 (H, W, 3); lost slices are concealed. ModelError for a packet of another model."""
         return self.reconstruct([self.unpack(packet)])[0]
 
+    def warm_up(self) -> None:
+        """Code a small picture: kernels are compiled or loaded, and the device is ready, before they are needed."""
+        noise = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
+        self.decode(self.encode(noise, tau=0.5))
+
     # ── stages ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @torch.inference_mode()

@@ -9,10 +9,10 @@ token: the cost of a token depends on no other.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from panolink.codec.tables import CLASSES, GROUP_STARTS, LARGEST, RATIOS, TRUSTS, UNIT, Tables
+from panolink.jit import kernel
 
 MOST = 15
 """a magnitude counts for no more, so that one outlier does not rule the rest"""
@@ -67,7 +67,7 @@ def choose_symbols(
     return _choose(value, plain, starts, shifts, promises, lengths, np.float32(price))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _context(found: int, promised: int) -> int:
     ratio = ((found + OFFSET) << 12) // (promised + OFFSET)
     context = 0
@@ -79,12 +79,12 @@ def _context(found: int, promised: int) -> int:
     return context
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _shifted(plain: int, shift: int) -> int:
     return min(max(plain + shift, 1), CLASSES - 1) if plain > 0 else 0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _contexts(sums):
     contexts = np.empty(len(sums), np.int64)
     for token in range(len(sums)):
@@ -92,7 +92,7 @@ def _contexts(sums):
     return contexts
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _classes(sums, shifts, plain):
     classes = np.empty(plain.shape, np.int64)
     for token in range(len(plain)):
@@ -102,7 +102,7 @@ def _classes(sums, shifts, plain):
     return classes
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _learn(sums, promises, plain, symbols):
     for token in range(len(plain)):
         found, promised = 0, 0
@@ -113,7 +113,7 @@ def _learn(sums, promises, plain, symbols):
         sums[token, 1] = (5 * sums[token, 1] >> 3) + promised
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _choose(value, plain, starts, shifts, promises, lengths, price):
     tokens, dims = value.shape
     symbols = np.zeros((tokens, dims), np.int32)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from panolink.phy.jit import kernel
+from panolink.jit import kernel
 
 _POLYNOMIAL = 0x864CFB  # gCRC24A of TS 38.212 §5.1, also that of OpenPGP (RFC 4880 §6.1)
 # NR starts from zero, and then the all-zero word carries a valid CRC: what a decoder makes of an erased

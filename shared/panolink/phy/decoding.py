@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from panolink.phy.jit import kernel
+from panolink.jit import kernel
 from panolink.phy.ldpc import BaseGraph, LdpcCode, lifted_graph
 
 _FILLER_LLR = 1e4

@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from panolink.phy.jit import kernel
+from panolink.jit import kernel
 
 BaseGraph = Literal[1, 2]
 

@@ -12,7 +12,7 @@ from math import exp, log, sqrt
 
 import numpy as np
 
-from panolink.phy.jit import kernel
+from panolink.jit import kernel
 from panolink.phy.schemes import Modulation
 
 LLR_MAX = 60.0

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from panolink.phy.jit import kernel
+from panolink.jit import kernel
 
 _START = 0x50414E4F  # any 31-bit number will do; both ends need the same
 _SKIPPED = 1600  # N_C of TS 38.211 §5.2.1

@@ -31,6 +31,7 @@ class Models:
         self._by_fingerprint = {codec.fingerprint: codec for codec in self.codecs}
         self.device = str(self.codecs[0].device)
         for codec in self.codecs:
+            codec.warm_up()
             metrics.models.labels(codec.name, codec.fingerprint, codec.profile).set(1)
         measure_device(self.device, metrics)
 

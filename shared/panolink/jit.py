@@ -1,4 +1,4 @@
-"""How the numba kernels of the PHY are compiled, and where they are kept."""
+"""How numba kernels are compiled, and where they are kept."""
 
 import os
 import shutil
