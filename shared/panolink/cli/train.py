@@ -201,6 +201,7 @@ def _export(trainer: Trainer, data: Path, minutes: float, validation: dict[str, 
         "data": f"{len(training)} panoramas of {data.name}, {len(held_out)} held out",
         "steps": trainer.step,
         "minutes": round(minutes, 1),
+        "cpu_hours": round(trainer.cpu_hours, 2),
         "config": asdict(trainer.config),
         "validation": validation,
     }
