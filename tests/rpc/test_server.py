@@ -93,7 +93,8 @@ async def test_draining_finishes_what_is_under_way_and_takes_nothing_new(burst: 
         await asyncio.sleep(0.05)
         assert await health(channel) == NOT_SERVING
         refused = await (await late.send("2", burst("2")))
-        assert "shutting down" in refused.header.failure.message
+        # It says "shutting down", unless that status is lost while the burst is being written (grpc/grpc#36066).
+        assert refused.header.failure.code == grpc.StatusCode.UNAVAILABLE.value[0]
         handler.go.set()
         assert not (await pending).header.HasField("failure")
         await asyncio.wait_for(draining, 5)
