@@ -79,7 +79,7 @@ async def status_of(address: str, timeout: float) -> tuple[str, str]:
     async with open_channel(address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
-            answer = await asked(stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout), address)
+            answer = await asked(stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout), address)  # pyright: ignore[reportAttributeAccessIssue]
         except (LinkError, AccessError) as error:
             return "UNREACHABLE", str(error)
     return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status), ""
