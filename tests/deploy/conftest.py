@@ -12,6 +12,7 @@ import pytest
 from tests.deploy.stack import SERVICES, Stack
 
 WANTED = "PANOLINK_TEST_DEPLOY"
+BASE_IMAGE = "python:3.11-slim"  # what the Dockerfile begins with
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +36,13 @@ def engine() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def settings(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """What all stacks of these tests have in common, and images, built from this tree."""
+    try:
+        engine.images.get(BASE_IMAGE)
+    except docker.errors.ImageNotFound:
+        try:
+            engine.images.pull(*BASE_IMAGE.split(":"))
+        except docker.errors.APIError as error:
+            pytest.skip(f"there is a Docker engine, but {BASE_IMAGE} is neither here nor to be had: {error}")
     common: dict[str, object] = {"IMAGE_TAG": "test", "PROMETHEUS_TAG": prometheus_tag(engine)}
     build = Stack(engine, "panolink-test-build", common)
     build.compose("build", *SERVICES)
