@@ -13,7 +13,7 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from panolink.codec.liveliness import Liveliness, group_slices
+from panolink.codec.liveliness import Liveliness, group_slices, lively_classes
 from panolink.codec.tables import LARGEST, NO_CONTEXT, TOTAL, Tables
 from panolink.errors import BitstreamError
 
@@ -129,14 +129,12 @@ class SliceCoder:
         """Symbols and their codes' classes of scale, both (n, dim) → bytes. Symbols of class 0 must be 0."""
         encoder = RangeEncoder()
         raw: list[NDArray[np.int32]] = []
-        liveliness = Liveliness(self.tables, len(classes))
-        for group, dims in enumerate(group_slices(classes.shape[1])):
-            lively = liveliness.classes(group, classes[:, dims])
-            liveliness.learn(classes[:, dims], symbols[:, dims])
+        lively = lively_classes(self.tables, classes, symbols)
+        for dims in group_slices(classes.shape[1]):
             values = symbols[:, dims].ravel()
             escaped = np.abs(values) > LARGEST
             coded = np.where(escaped, ESCAPE, values + LARGEST).astype(np.int32)
-            for scale, members in _groups(lively.ravel()):
+            for scale, members in _groups(lively[:, dims].ravel()):
                 if scale == 0:
                     continue
                 encoder.encode(coded[members], self._symbol_models[scale])

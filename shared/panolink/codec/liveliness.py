@@ -53,6 +53,15 @@ class Liveliness:
         _learn(self._sums, self._promises, plain, symbols)
 
 
+def lively_classes(tables: Tables, plain: NDArray[np.int64], symbols: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Classes of scale (n, dim) with which known symbols (n, dim) are coded, whose codes promise ``plain`` (n, dim)."""
+    liveliness, classes = Liveliness(tables, len(plain)), np.empty_like(plain)
+    for group, dims in enumerate(group_slices(plain.shape[1])):
+        classes[:, dims] = liveliness.classes(group, plain[:, dims])
+        liveliness.learn(plain[:, dims], symbols[:, dims])
+    return classes
+
+
 def choose_symbols(
     value: NDArray[np.float32], plain: NDArray[np.int64], tables: Tables, lengths: NDArray[np.float32], price: float
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:

@@ -18,7 +18,7 @@ from panolink.codec.activation import activation_map, error_map
 from panolink.codec.autoencoder import look_up, nearest_code
 from panolink.codec.bitstream import Packet
 from panolink.codec.entropy import SliceCoder
-from panolink.codec.liveliness import Liveliness, choose_symbols, group_slices
+from panolink.codec.liveliness import choose_symbols, lively_classes
 from panolink.codec.tables import LARGEST, Tables
 from panolink.codec.tokens import Tokens, steps_of_rows
 from panolink.errors import RateError
@@ -144,12 +144,8 @@ class Quantizer:
 
     def feature_bits(self, symbols: NDArray[np.int32], classes: NDArray[np.int64]) -> float:
         """Bits of symbols (n, dim) whose codes promise ``classes`` (n, dim)."""
-        liveliness, bits = Liveliness(self.tables, len(classes)), 0.0
-        for group, dims in enumerate(group_slices(classes.shape[1])):
-            lively = liveliness.classes(group, classes[:, dims])
-            bits += float(self.lengths[lively, np.minimum(np.abs(symbols[:, dims]), LARGEST + 1)].sum())
-            liveliness.learn(classes[:, dims], symbols[:, dims])
-        return bits
+        lively = lively_classes(self.tables, classes, symbols)
+        return float(self.lengths[lively, np.minimum(np.abs(symbols), LARGEST + 1)].sum())
 
     def choose_step(
         self,
