@@ -214,7 +214,7 @@ def build(settings: ReceiverSettings) -> Server:
     """The receiver service, its models loaded, ready to start."""
     metrics = ReceiverMetrics()
     models = Models(settings.models, device=settings.device, metrics=metrics)
-    phy.warm_up({scheme for schemes in phy.default_schemes().values() for scheme in schemes}, device=models.device)
+    phy.warm_up(device=models.device)
     pipeline = Pipeline(models, settings, metrics)
     viewers = Viewers(settings.watch_policy, size=settings.watch_queue, on_drop=metrics.dropped.labels("watch").inc)
     metrics.queue_depth.labels("watch").set_function(lambda: viewers.waiting)

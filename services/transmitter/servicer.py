@@ -289,7 +289,7 @@ def build(settings: TransmitterSettings) -> Server:
     """The transmitter service, its models loaded, ready to start."""
     metrics = TransmitterMetrics()
     models = Models(settings.models, device=settings.device, metrics=metrics)
-    phy.warm_up({scheme for schemes in phy.default_schemes().values() for scheme in schemes}, device=models.device)
+    phy.warm_up(device=models.device)
     pipeline = Pipeline(models, settings, metrics)
     next_hop = Replicas(settings.target, settings.credentials, patience=settings.reconnect_seconds)
     next_hop.measure(metrics.replicas)

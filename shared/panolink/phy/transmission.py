@@ -18,7 +18,7 @@ from panolink.phy.interleaving import interleaver
 from panolink.phy.ldpc import LdpcCode, ldpc_code
 from panolink.phy.modulation import demap, map_bits
 from panolink.phy.pilots import check_spacing, estimated, pilot_count, with_pilots
-from panolink.phy.schemes import CRC_BITS, Scheme, SegmentFormat
+from panolink.phy.schemes import CRC_BITS, Scheme, SegmentFormat, default_schemes
 from panolink.phy.whitening import whitening
 
 _NOISE_FLOOR = 1e-6  # N0 is taken for at least −60 dB: an ideal channel says 0
@@ -146,8 +146,11 @@ def soft_bits(
     return parallel(of_segment, enumerate(formats))
 
 
-def warm_up(schemes: Iterable[Scheme], *, payload_bytes: int = 330, device: str = "cpu") -> None:
-    """Send one segment per scheme: kernels are compiled or loaded, decoders built, before they are needed."""
+def warm_up(schemes: Iterable[Scheme] | None = None, *, payload_bytes: int = 330, device: str = "cpu") -> None:
+    """Send one segment per scheme (the default ones of all layers): kernels are compiled or loaded, decoders built,
+    before they are needed."""
+    if schemes is None:
+        schemes = {scheme for grades in default_schemes().values() for scheme in grades}
     formats = [SegmentFormat(payload_bytes, scheme) for scheme in schemes]
     symbols = modulate([bytes(payload_bytes)] * len(formats), formats)
     csi = np.ones(1, np.complex64)
