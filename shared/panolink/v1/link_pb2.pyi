@@ -77,16 +77,18 @@ class BurstHeader(_message.Message):
     def __init__(self, burst_id: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., source: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[SegmentFormat, _Mapping]]] = ..., symbols: _Optional[int] = ..., sample_format: _Optional[_Union[SampleFormat, str]] = ..., sample_scale: _Optional[float] = ..., channel_state: _Optional[_Union[ChannelState, _Mapping]] = ..., return_picture: _Optional[bool] = ..., traceparent: _Optional[str] = ..., pilot_spacing: _Optional[int] = ...) -> None: ...
 
 class SegmentFormat(_message.Message):
-    __slots__ = ("payload_bytes", "modulation", "code_rate", "layer")
+    __slots__ = ("payload_bytes", "modulation", "code_rate", "layer", "unsent")
     PAYLOAD_BYTES_FIELD_NUMBER: _ClassVar[int]
     MODULATION_FIELD_NUMBER: _ClassVar[int]
     CODE_RATE_FIELD_NUMBER: _ClassVar[int]
     LAYER_FIELD_NUMBER: _ClassVar[int]
+    UNSENT_FIELD_NUMBER: _ClassVar[int]
     payload_bytes: int
     modulation: Modulation
     code_rate: float
     layer: Layer
-    def __init__(self, payload_bytes: _Optional[int] = ..., modulation: _Optional[_Union[Modulation, str]] = ..., code_rate: _Optional[float] = ..., layer: _Optional[_Union[Layer, str]] = ...) -> None: ...
+    unsent: bool
+    def __init__(self, payload_bytes: _Optional[int] = ..., modulation: _Optional[_Union[Modulation, str]] = ..., code_rate: _Optional[float] = ..., layer: _Optional[_Union[Layer, str]] = ..., unsent: _Optional[bool] = ...) -> None: ...
 
 class ChannelState(_message.Message):
     __slots__ = ("coefficients", "coherence_symbols", "noise_variance", "snr_db")
@@ -109,7 +111,7 @@ class Receipt(_message.Message):
     def __init__(self, header: _Optional[_Union[ReceiptHeader, _Mapping]] = ..., picture: _Optional[bytes] = ...) -> None: ...
 
 class ReceiptHeader(_message.Message):
-    __slots__ = ("burst_id", "failure", "segments", "snr_db", "seconds", "guessed_tokens", "picture_bytes")
+    __slots__ = ("burst_id", "failure", "segments", "snr_db", "seconds", "guessed_tokens", "picture_bytes", "measured_snr_db", "fading")
     class SecondsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -124,6 +126,8 @@ class ReceiptHeader(_message.Message):
     SECONDS_FIELD_NUMBER: _ClassVar[int]
     GUESSED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     PICTURE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_SNR_DB_FIELD_NUMBER: _ClassVar[int]
+    FADING_FIELD_NUMBER: _ClassVar[int]
     burst_id: str
     failure: Failure
     segments: _containers.RepeatedCompositeFieldContainer[LayerSegments]
@@ -131,7 +135,9 @@ class ReceiptHeader(_message.Message):
     seconds: _containers.ScalarMap[str, float]
     guessed_tokens: int
     picture_bytes: int
-    def __init__(self, burst_id: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., segments: _Optional[_Iterable[_Union[LayerSegments, _Mapping]]] = ..., snr_db: _Optional[float] = ..., seconds: _Optional[_Mapping[str, float]] = ..., guessed_tokens: _Optional[int] = ..., picture_bytes: _Optional[int] = ...) -> None: ...
+    measured_snr_db: float
+    fading: float
+    def __init__(self, burst_id: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., segments: _Optional[_Iterable[_Union[LayerSegments, _Mapping]]] = ..., snr_db: _Optional[float] = ..., seconds: _Optional[_Mapping[str, float]] = ..., guessed_tokens: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., measured_snr_db: _Optional[float] = ..., fading: _Optional[float] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("code", "message")
@@ -142,11 +148,13 @@ class Failure(_message.Message):
     def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
 
 class LayerSegments(_message.Message):
-    __slots__ = ("layer", "sent", "lost")
+    __slots__ = ("layer", "sent", "lost", "unsent")
     LAYER_FIELD_NUMBER: _ClassVar[int]
     SENT_FIELD_NUMBER: _ClassVar[int]
     LOST_FIELD_NUMBER: _ClassVar[int]
+    UNSENT_FIELD_NUMBER: _ClassVar[int]
     layer: Layer
     sent: int
     lost: int
-    def __init__(self, layer: _Optional[_Union[Layer, str]] = ..., sent: _Optional[int] = ..., lost: _Optional[int] = ...) -> None: ...
+    unsent: int
+    def __init__(self, layer: _Optional[_Union[Layer, str]] = ..., sent: _Optional[int] = ..., lost: _Optional[int] = ..., unsent: _Optional[int] = ...) -> None: ...

@@ -16,30 +16,36 @@ class TransmitRequest(_message.Message):
     def __init__(self, header: _Optional[_Union[PanoramaHeader, _Mapping]] = ..., image: _Optional[bytes] = ...) -> None: ...
 
 class PanoramaHeader(_message.Message):
-    __slots__ = ("panorama_id", "source", "image_bytes", "bpp", "tau", "model", "return_picture", "return_activation", "allow_any_aspect", "traceparent", "sender")
+    __slots__ = ("panorama_id", "source", "image_bytes", "bpp", "tau", "symbols_per_pixel", "model", "return_picture", "return_activation", "allow_any_aspect", "traceparent", "sender", "adaptive", "deadline_seconds")
     PANORAMA_ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     IMAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     BPP_FIELD_NUMBER: _ClassVar[int]
     TAU_FIELD_NUMBER: _ClassVar[int]
+    SYMBOLS_PER_PIXEL_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     RETURN_PICTURE_FIELD_NUMBER: _ClassVar[int]
     RETURN_ACTIVATION_FIELD_NUMBER: _ClassVar[int]
     ALLOW_ANY_ASPECT_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     SENDER_FIELD_NUMBER: _ClassVar[int]
+    ADAPTIVE_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     panorama_id: str
     source: str
     image_bytes: int
     bpp: float
     tau: float
+    symbols_per_pixel: float
     model: str
     return_picture: bool
     return_activation: bool
     allow_any_aspect: bool
     traceparent: str
     sender: str
-    def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., image_bytes: _Optional[int] = ..., bpp: _Optional[float] = ..., tau: _Optional[float] = ..., model: _Optional[str] = ..., return_picture: _Optional[bool] = ..., return_activation: _Optional[bool] = ..., allow_any_aspect: _Optional[bool] = ..., traceparent: _Optional[str] = ..., sender: _Optional[str] = ...) -> None: ...
+    adaptive: bool
+    deadline_seconds: float
+    def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., image_bytes: _Optional[int] = ..., bpp: _Optional[float] = ..., tau: _Optional[float] = ..., symbols_per_pixel: _Optional[float] = ..., model: _Optional[str] = ..., return_picture: _Optional[bool] = ..., return_activation: _Optional[bool] = ..., allow_any_aspect: _Optional[bool] = ..., traceparent: _Optional[str] = ..., sender: _Optional[str] = ..., adaptive: _Optional[bool] = ..., deadline_seconds: _Optional[float] = ...) -> None: ...
 
 class Delivery(_message.Message):
     __slots__ = ("header", "activation", "picture")
@@ -52,7 +58,7 @@ class Delivery(_message.Message):
     def __init__(self, header: _Optional[_Union[DeliveryHeader, _Mapping]] = ..., activation: _Optional[bytes] = ..., picture: _Optional[bytes] = ...) -> None: ...
 
 class DeliveryHeader(_message.Message):
-    __slots__ = ("panorama_id", "source", "failure", "width", "height", "model", "model_fingerprint", "bits", "bpp", "tokens", "kept", "symbols", "symbols_per_pixel", "snr_db", "segments", "guessed_tokens", "seconds", "activation_bytes", "picture_bytes")
+    __slots__ = ("panorama_id", "source", "failure", "width", "height", "model", "model_fingerprint", "bits", "bpp", "tokens", "kept", "symbols", "symbols_per_pixel", "snr_db", "segments", "guessed_tokens", "seconds", "activation_bytes", "picture_bytes", "schemes", "adaptation", "symbol_budget")
     class SecondsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +85,9 @@ class DeliveryHeader(_message.Message):
     SECONDS_FIELD_NUMBER: _ClassVar[int]
     ACTIVATION_BYTES_FIELD_NUMBER: _ClassVar[int]
     PICTURE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SCHEMES_FIELD_NUMBER: _ClassVar[int]
+    ADAPTATION_FIELD_NUMBER: _ClassVar[int]
+    SYMBOL_BUDGET_FIELD_NUMBER: _ClassVar[int]
     panorama_id: str
     source: str
     failure: _link_pb2.Failure
@@ -98,7 +107,32 @@ class DeliveryHeader(_message.Message):
     seconds: _containers.ScalarMap[str, float]
     activation_bytes: int
     picture_bytes: int
-    def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., failure: _Optional[_Union[_link_pb2.Failure, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., bits: _Optional[_Iterable[_Union[LayerBits, _Mapping]]] = ..., bpp: _Optional[float] = ..., tokens: _Optional[int] = ..., kept: _Optional[int] = ..., symbols: _Optional[int] = ..., symbols_per_pixel: _Optional[float] = ..., snr_db: _Optional[float] = ..., segments: _Optional[_Iterable[_Union[_link_pb2.LayerSegments, _Mapping]]] = ..., guessed_tokens: _Optional[int] = ..., seconds: _Optional[_Mapping[str, float]] = ..., activation_bytes: _Optional[int] = ..., picture_bytes: _Optional[int] = ...) -> None: ...
+    schemes: _containers.RepeatedCompositeFieldContainer[LayerScheme]
+    adaptation: Adaptation
+    symbol_budget: int
+    def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., failure: _Optional[_Union[_link_pb2.Failure, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., bits: _Optional[_Iterable[_Union[LayerBits, _Mapping]]] = ..., bpp: _Optional[float] = ..., tokens: _Optional[int] = ..., kept: _Optional[int] = ..., symbols: _Optional[int] = ..., symbols_per_pixel: _Optional[float] = ..., snr_db: _Optional[float] = ..., segments: _Optional[_Iterable[_Union[_link_pb2.LayerSegments, _Mapping]]] = ..., guessed_tokens: _Optional[int] = ..., seconds: _Optional[_Mapping[str, float]] = ..., activation_bytes: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., schemes: _Optional[_Iterable[_Union[LayerScheme, _Mapping]]] = ..., adaptation: _Optional[_Union[Adaptation, _Mapping]] = ..., symbol_budget: _Optional[int] = ...) -> None: ...
+
+class LayerScheme(_message.Message):
+    __slots__ = ("layer", "modulation", "code_rate", "segments")
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    MODULATION_FIELD_NUMBER: _ClassVar[int]
+    CODE_RATE_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    layer: _link_pb2.Layer
+    modulation: _link_pb2.Modulation
+    code_rate: float
+    segments: int
+    def __init__(self, layer: _Optional[_Union[_link_pb2.Layer, str]] = ..., modulation: _Optional[_Union[_link_pb2.Modulation, str]] = ..., code_rate: _Optional[float] = ..., segments: _Optional[int] = ...) -> None: ...
+
+class Adaptation(_message.Message):
+    __slots__ = ("snr_db", "margin_db", "fading")
+    SNR_DB_FIELD_NUMBER: _ClassVar[int]
+    MARGIN_DB_FIELD_NUMBER: _ClassVar[int]
+    FADING_FIELD_NUMBER: _ClassVar[int]
+    snr_db: float
+    margin_db: float
+    fading: float
+    def __init__(self, snr_db: _Optional[float] = ..., margin_db: _Optional[float] = ..., fading: _Optional[float] = ...) -> None: ...
 
 class LayerBits(_message.Message):
     __slots__ = ("layer", "bits")
