@@ -21,6 +21,7 @@ class Modulation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MODULATION_QPSK: _ClassVar[Modulation]
     MODULATION_16QAM: _ClassVar[Modulation]
     MODULATION_64QAM: _ClassVar[Modulation]
+    MODULATION_ANALOGUE: _ClassVar[Modulation]
 
 class SampleFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -36,6 +37,7 @@ MODULATION_UNSPECIFIED: Modulation
 MODULATION_QPSK: Modulation
 MODULATION_16QAM: Modulation
 MODULATION_64QAM: Modulation
+MODULATION_ANALOGUE: Modulation
 SAMPLE_FORMAT_UNSPECIFIED: SampleFormat
 SAMPLE_FORMAT_CF32_LE: SampleFormat
 SAMPLE_FORMAT_CI16_LE: SampleFormat
@@ -51,7 +53,7 @@ class Burst(_message.Message):
     def __init__(self, header: _Optional[_Union[BurstHeader, _Mapping]] = ..., csi: _Optional[bytes] = ..., samples: _Optional[bytes] = ...) -> None: ...
 
 class BurstHeader(_message.Message):
-    __slots__ = ("burst_id", "model_fingerprint", "source", "segments", "symbols", "sample_format", "sample_scale", "channel_state", "return_picture", "traceparent", "pilot_spacing")
+    __slots__ = ("burst_id", "model_fingerprint", "source", "segments", "symbols", "sample_format", "sample_scale", "channel_state", "return_picture", "traceparent", "pilot_spacing", "harq")
     BURST_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +65,7 @@ class BurstHeader(_message.Message):
     RETURN_PICTURE_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     PILOT_SPACING_FIELD_NUMBER: _ClassVar[int]
+    HARQ_FIELD_NUMBER: _ClassVar[int]
     burst_id: str
     model_fingerprint: str
     source: str
@@ -74,21 +77,36 @@ class BurstHeader(_message.Message):
     return_picture: bool
     traceparent: str
     pilot_spacing: int
-    def __init__(self, burst_id: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., source: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[SegmentFormat, _Mapping]]] = ..., symbols: _Optional[int] = ..., sample_format: _Optional[_Union[SampleFormat, str]] = ..., sample_scale: _Optional[float] = ..., channel_state: _Optional[_Union[ChannelState, _Mapping]] = ..., return_picture: _Optional[bool] = ..., traceparent: _Optional[str] = ..., pilot_spacing: _Optional[int] = ...) -> None: ...
+    harq: Harq
+    def __init__(self, burst_id: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., source: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[SegmentFormat, _Mapping]]] = ..., symbols: _Optional[int] = ..., sample_format: _Optional[_Union[SampleFormat, str]] = ..., sample_scale: _Optional[float] = ..., channel_state: _Optional[_Union[ChannelState, _Mapping]] = ..., return_picture: _Optional[bool] = ..., traceparent: _Optional[str] = ..., pilot_spacing: _Optional[int] = ..., harq: _Optional[_Union[Harq, _Mapping]] = ...) -> None: ...
+
+class Harq(_message.Message):
+    __slots__ = ("round", "rounds_left", "wait_seconds", "numbers")
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    ROUNDS_LEFT_FIELD_NUMBER: _ClassVar[int]
+    WAIT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    NUMBERS_FIELD_NUMBER: _ClassVar[int]
+    round: int
+    rounds_left: int
+    wait_seconds: float
+    numbers: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, round: _Optional[int] = ..., rounds_left: _Optional[int] = ..., wait_seconds: _Optional[float] = ..., numbers: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class SegmentFormat(_message.Message):
-    __slots__ = ("payload_bytes", "modulation", "code_rate", "layer", "unsent")
+    __slots__ = ("payload_bytes", "modulation", "code_rate", "layer", "unsent", "values")
     PAYLOAD_BYTES_FIELD_NUMBER: _ClassVar[int]
     MODULATION_FIELD_NUMBER: _ClassVar[int]
     CODE_RATE_FIELD_NUMBER: _ClassVar[int]
     LAYER_FIELD_NUMBER: _ClassVar[int]
     UNSENT_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
     payload_bytes: int
     modulation: Modulation
     code_rate: float
     layer: Layer
     unsent: bool
-    def __init__(self, payload_bytes: _Optional[int] = ..., modulation: _Optional[_Union[Modulation, str]] = ..., code_rate: _Optional[float] = ..., layer: _Optional[_Union[Layer, str]] = ..., unsent: _Optional[bool] = ...) -> None: ...
+    values: int
+    def __init__(self, payload_bytes: _Optional[int] = ..., modulation: _Optional[_Union[Modulation, str]] = ..., code_rate: _Optional[float] = ..., layer: _Optional[_Union[Layer, str]] = ..., unsent: _Optional[bool] = ..., values: _Optional[int] = ...) -> None: ...
 
 class ChannelState(_message.Message):
     __slots__ = ("coefficients", "coherence_symbols", "noise_variance", "snr_db")
@@ -111,7 +129,7 @@ class Receipt(_message.Message):
     def __init__(self, header: _Optional[_Union[ReceiptHeader, _Mapping]] = ..., picture: _Optional[bytes] = ...) -> None: ...
 
 class ReceiptHeader(_message.Message):
-    __slots__ = ("burst_id", "failure", "segments", "snr_db", "seconds", "guessed_tokens", "picture_bytes", "measured_snr_db", "fading")
+    __slots__ = ("burst_id", "failure", "segments", "snr_db", "seconds", "guessed_tokens", "picture_bytes", "measured_snr_db", "fading", "needed", "needs_first_round", "rounds")
     class SecondsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -128,6 +146,9 @@ class ReceiptHeader(_message.Message):
     PICTURE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MEASURED_SNR_DB_FIELD_NUMBER: _ClassVar[int]
     FADING_FIELD_NUMBER: _ClassVar[int]
+    NEEDED_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_FIRST_ROUND_FIELD_NUMBER: _ClassVar[int]
+    ROUNDS_FIELD_NUMBER: _ClassVar[int]
     burst_id: str
     failure: Failure
     segments: _containers.RepeatedCompositeFieldContainer[LayerSegments]
@@ -137,7 +158,10 @@ class ReceiptHeader(_message.Message):
     picture_bytes: int
     measured_snr_db: float
     fading: float
-    def __init__(self, burst_id: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., segments: _Optional[_Iterable[_Union[LayerSegments, _Mapping]]] = ..., snr_db: _Optional[float] = ..., seconds: _Optional[_Mapping[str, float]] = ..., guessed_tokens: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., measured_snr_db: _Optional[float] = ..., fading: _Optional[float] = ...) -> None: ...
+    needed: _containers.RepeatedScalarFieldContainer[int]
+    needs_first_round: bool
+    rounds: int
+    def __init__(self, burst_id: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., segments: _Optional[_Iterable[_Union[LayerSegments, _Mapping]]] = ..., snr_db: _Optional[float] = ..., seconds: _Optional[_Mapping[str, float]] = ..., guessed_tokens: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., measured_snr_db: _Optional[float] = ..., fading: _Optional[float] = ..., needed: _Optional[_Iterable[int]] = ..., needs_first_round: _Optional[bool] = ..., rounds: _Optional[int] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("code", "message")
@@ -148,13 +172,15 @@ class Failure(_message.Message):
     def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
 
 class LayerSegments(_message.Message):
-    __slots__ = ("layer", "sent", "lost", "unsent")
+    __slots__ = ("layer", "sent", "lost", "unsent", "recovered")
     LAYER_FIELD_NUMBER: _ClassVar[int]
     SENT_FIELD_NUMBER: _ClassVar[int]
     LOST_FIELD_NUMBER: _ClassVar[int]
     UNSENT_FIELD_NUMBER: _ClassVar[int]
+    RECOVERED_FIELD_NUMBER: _ClassVar[int]
     layer: Layer
     sent: int
     lost: int
     unsent: int
-    def __init__(self, layer: _Optional[_Union[Layer, str]] = ..., sent: _Optional[int] = ..., lost: _Optional[int] = ..., unsent: _Optional[int] = ...) -> None: ...
+    recovered: int
+    def __init__(self, layer: _Optional[_Union[Layer, str]] = ..., sent: _Optional[int] = ..., lost: _Optional[int] = ..., unsent: _Optional[int] = ..., recovered: _Optional[int] = ...) -> None: ...

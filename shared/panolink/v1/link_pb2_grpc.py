@@ -54,6 +54,7 @@ class LinkServicer:
         """Carry takes bursts and answers each with exactly one receipt, in any order: delivered or failed, never both,
         never neither. A burst is its header, then its CSI, then its samples, each in chunks, with no other burst's
         messages in between; several whole bursts may be under way at once. Receipts are framed in the same way.
+        A burst may have several rounds, see `Harq`: each is sent as a burst of the same id, and answered, before the next.
         When the stream breaks before a burst's receipt, the burst may be sent again under its id, on another stream or to
         another replica; a receiver that knows the id answers with the receipt that it made, and shows nothing twice.
         Burst and Receipt are what travels, on every hop, whatever rpc may carry them: hence no CarryRequest.

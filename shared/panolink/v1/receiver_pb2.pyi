@@ -22,7 +22,7 @@ class ReceivedPanorama(_message.Message):
     def __init__(self, header: _Optional[_Union[ReceivedPanoramaHeader, _Mapping]] = ..., picture: _Optional[bytes] = ...) -> None: ...
 
 class ReceivedPanoramaHeader(_message.Message):
-    __slots__ = ("number", "burst_id", "source", "width", "height", "model_fingerprint", "snr_db", "segments", "guessed_tokens", "dropped", "picture_bytes")
+    __slots__ = ("number", "burst_id", "source", "width", "height", "model_fingerprint", "snr_db", "segments", "guessed_tokens", "dropped", "picture_bytes", "rounds")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     BURST_ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -34,6 +34,7 @@ class ReceivedPanoramaHeader(_message.Message):
     GUESSED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     DROPPED_FIELD_NUMBER: _ClassVar[int]
     PICTURE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ROUNDS_FIELD_NUMBER: _ClassVar[int]
     number: int
     burst_id: str
     source: str
@@ -45,4 +46,5 @@ class ReceivedPanoramaHeader(_message.Message):
     guessed_tokens: int
     dropped: int
     picture_bytes: int
-    def __init__(self, number: _Optional[int] = ..., burst_id: _Optional[str] = ..., source: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model_fingerprint: _Optional[str] = ..., snr_db: _Optional[float] = ..., segments: _Optional[_Iterable[_Union[_link_pb2.LayerSegments, _Mapping]]] = ..., guessed_tokens: _Optional[int] = ..., dropped: _Optional[int] = ..., picture_bytes: _Optional[int] = ...) -> None: ...
+    rounds: int
+    def __init__(self, number: _Optional[int] = ..., burst_id: _Optional[str] = ..., source: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model_fingerprint: _Optional[str] = ..., snr_db: _Optional[float] = ..., segments: _Optional[_Iterable[_Union[_link_pb2.LayerSegments, _Mapping]]] = ..., guessed_tokens: _Optional[int] = ..., dropped: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., rounds: _Optional[int] = ...) -> None: ...

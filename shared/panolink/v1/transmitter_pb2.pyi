@@ -16,7 +16,7 @@ class TransmitRequest(_message.Message):
     def __init__(self, header: _Optional[_Union[PanoramaHeader, _Mapping]] = ..., image: _Optional[bytes] = ...) -> None: ...
 
 class PanoramaHeader(_message.Message):
-    __slots__ = ("panorama_id", "source", "image_bytes", "bpp", "tau", "symbols_per_pixel", "model", "return_picture", "return_activation", "allow_any_aspect", "traceparent", "sender", "adaptive", "deadline_seconds")
+    __slots__ = ("panorama_id", "source", "image_bytes", "bpp", "tau", "symbols_per_pixel", "model", "return_picture", "return_activation", "allow_any_aspect", "traceparent", "sender", "adaptive", "deadline_seconds", "harq", "analogue")
     PANORAMA_ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     IMAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +31,8 @@ class PanoramaHeader(_message.Message):
     SENDER_FIELD_NUMBER: _ClassVar[int]
     ADAPTIVE_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    HARQ_FIELD_NUMBER: _ClassVar[int]
+    ANALOGUE_FIELD_NUMBER: _ClassVar[int]
     panorama_id: str
     source: str
     image_bytes: int
@@ -45,7 +47,9 @@ class PanoramaHeader(_message.Message):
     sender: str
     adaptive: bool
     deadline_seconds: float
-    def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., image_bytes: _Optional[int] = ..., bpp: _Optional[float] = ..., tau: _Optional[float] = ..., symbols_per_pixel: _Optional[float] = ..., model: _Optional[str] = ..., return_picture: _Optional[bool] = ..., return_activation: _Optional[bool] = ..., allow_any_aspect: _Optional[bool] = ..., traceparent: _Optional[str] = ..., sender: _Optional[str] = ..., adaptive: _Optional[bool] = ..., deadline_seconds: _Optional[float] = ...) -> None: ...
+    harq: int
+    analogue: bool
+    def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., image_bytes: _Optional[int] = ..., bpp: _Optional[float] = ..., tau: _Optional[float] = ..., symbols_per_pixel: _Optional[float] = ..., model: _Optional[str] = ..., return_picture: _Optional[bool] = ..., return_activation: _Optional[bool] = ..., allow_any_aspect: _Optional[bool] = ..., traceparent: _Optional[str] = ..., sender: _Optional[str] = ..., adaptive: _Optional[bool] = ..., deadline_seconds: _Optional[float] = ..., harq: _Optional[int] = ..., analogue: _Optional[bool] = ...) -> None: ...
 
 class Delivery(_message.Message):
     __slots__ = ("header", "activation", "picture")
@@ -58,7 +62,7 @@ class Delivery(_message.Message):
     def __init__(self, header: _Optional[_Union[DeliveryHeader, _Mapping]] = ..., activation: _Optional[bytes] = ..., picture: _Optional[bytes] = ...) -> None: ...
 
 class DeliveryHeader(_message.Message):
-    __slots__ = ("panorama_id", "source", "failure", "width", "height", "model", "model_fingerprint", "bits", "bpp", "tokens", "kept", "symbols", "symbols_per_pixel", "snr_db", "segments", "guessed_tokens", "seconds", "activation_bytes", "picture_bytes", "schemes", "adaptation", "symbol_budget")
+    __slots__ = ("panorama_id", "source", "failure", "width", "height", "model", "model_fingerprint", "bits", "bpp", "tokens", "kept", "symbols", "symbols_per_pixel", "snr_db", "segments", "guessed_tokens", "seconds", "activation_bytes", "picture_bytes", "schemes", "adaptation", "symbol_budget", "rounds", "retransmitted_symbols")
     class SecondsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -88,6 +92,8 @@ class DeliveryHeader(_message.Message):
     SCHEMES_FIELD_NUMBER: _ClassVar[int]
     ADAPTATION_FIELD_NUMBER: _ClassVar[int]
     SYMBOL_BUDGET_FIELD_NUMBER: _ClassVar[int]
+    ROUNDS_FIELD_NUMBER: _ClassVar[int]
+    RETRANSMITTED_SYMBOLS_FIELD_NUMBER: _ClassVar[int]
     panorama_id: str
     source: str
     failure: _link_pb2.Failure
@@ -110,7 +116,9 @@ class DeliveryHeader(_message.Message):
     schemes: _containers.RepeatedCompositeFieldContainer[LayerScheme]
     adaptation: Adaptation
     symbol_budget: int
-    def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., failure: _Optional[_Union[_link_pb2.Failure, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., bits: _Optional[_Iterable[_Union[LayerBits, _Mapping]]] = ..., bpp: _Optional[float] = ..., tokens: _Optional[int] = ..., kept: _Optional[int] = ..., symbols: _Optional[int] = ..., symbols_per_pixel: _Optional[float] = ..., snr_db: _Optional[float] = ..., segments: _Optional[_Iterable[_Union[_link_pb2.LayerSegments, _Mapping]]] = ..., guessed_tokens: _Optional[int] = ..., seconds: _Optional[_Mapping[str, float]] = ..., activation_bytes: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., schemes: _Optional[_Iterable[_Union[LayerScheme, _Mapping]]] = ..., adaptation: _Optional[_Union[Adaptation, _Mapping]] = ..., symbol_budget: _Optional[int] = ...) -> None: ...
+    rounds: int
+    retransmitted_symbols: int
+    def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., failure: _Optional[_Union[_link_pb2.Failure, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., bits: _Optional[_Iterable[_Union[LayerBits, _Mapping]]] = ..., bpp: _Optional[float] = ..., tokens: _Optional[int] = ..., kept: _Optional[int] = ..., symbols: _Optional[int] = ..., symbols_per_pixel: _Optional[float] = ..., snr_db: _Optional[float] = ..., segments: _Optional[_Iterable[_Union[_link_pb2.LayerSegments, _Mapping]]] = ..., guessed_tokens: _Optional[int] = ..., seconds: _Optional[_Mapping[str, float]] = ..., activation_bytes: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., schemes: _Optional[_Iterable[_Union[LayerScheme, _Mapping]]] = ..., adaptation: _Optional[_Union[Adaptation, _Mapping]] = ..., symbol_budget: _Optional[int] = ..., rounds: _Optional[int] = ..., retransmitted_symbols: _Optional[int] = ...) -> None: ...
 
 class LayerScheme(_message.Message):
     __slots__ = ("layer", "modulation", "code_rate", "segments")
