@@ -22,12 +22,11 @@ import numpy as np
 
 from panolink.errors import SignalError
 from panolink.phy.channel import Reception
-from panolink.phy.decoding import LayeredDecoder, parallel
-from panolink.phy.interleaving import interleaver
+from panolink.phy.decoding import Decoder, LayeredDecoder, parallel
 from panolink.phy.ldpc import LdpcCode
 from panolink.phy.modulation import map_bits
 from panolink.phy.schemes import SegmentFormat
-from panolink.phy.transmission import check_segment, code_of, segment_bits, soft_bits
+from panolink.phy.transmission import check_segment, code_of, decode, interleaved, segment_bits, soft_bits
 from panolink.phy.whitening import whitening
 
 CHASE = (0, 0, 0, 0)
@@ -50,8 +49,9 @@ class HarqSender:
             raise SignalError(f"{len(payloads)} payloads but {len(formats)} segment formats")
         self._payloads, self._formats, self._versions = list(payloads), list(formats), _checked(versions)
 
-    def burst(self, segments: Sequence[int], round: int) -> np.ndarray:
-        """Symbols complex64 (n,) of the named segments in a round (0: the first), interleaved over the burst.
+    def burst(self, segments: Sequence[int], round: int, *, pilot_spacing: int = 0) -> np.ndarray:
+        """Symbols complex64 (n,) of the named segments in a round (0: the first), interleaved over the burst, pilots
+        among them.
 
         Raises
         ------
@@ -65,10 +65,7 @@ class HarqSender:
             return map_bits(coded ^ whitening(coded.size), fmt.scheme.modulation)
 
         _check_segments(segments, len(self._formats))
-        ordered = np.concatenate([np.empty(0, np.complex64), *parallel(symbols, segments)])
-        sent = np.empty_like(ordered)
-        sent[interleaver(ordered.size)] = ordered
-        return sent
+        return interleaved(parallel(symbols, segments), pilot_spacing)
 
 
 @dataclass
@@ -84,45 +81,77 @@ class HarqReceiver:
 
     It keeps a float32 for each bit of the mother code, but only of segments that still fail: about 160 bytes for each
     byte of their payload.
+
+    Parameters
+    ----------
+    formats : of all segments of the burst.
+    versions : redundancy version of each round.
+    decoder : for the first round, in which all segments are to be decoded and nothing has to be added up; the one for
+        the CPU where None.
     """
 
-    def __init__(self, formats: Sequence[SegmentFormat], *, versions: Sequence[int] = CHASE_FIRST) -> None:
+    def __init__(
+        self,
+        formats: Sequence[SegmentFormat],
+        *,
+        versions: Sequence[int] = CHASE_FIRST,
+        decoder: Decoder | None = None,
+    ) -> None:
         self._formats, self._versions = list(formats), _checked(versions)
         self._heard: dict[int, _Heard] = {}
         self._decoder = LayeredDecoder()
+        self._first_decoder = decoder or self._decoder
         self.payloads: list[bytes | None] = [None] * len(self._formats)
 
-    def hear(self, reception: Reception, segments: Sequence[int], round: int) -> list[int]:
+    @property
+    def held_bytes(self) -> int:
+        """Memory that the soft bits of segments take which still fail."""
+        return sum(heard.llr.nbytes for heard in self._heard.values())
+
+    def hear(self, reception: Reception, segments: Sequence[int], round: int, *, pilot_spacing: int = 0) -> list[int]:
         """Take in a round's burst; the segments, of those in it, that still fail.
 
         Raises
         ------
         SignalError : numbers or lengths that make no sense, as in `demodulate`; nothing was taken in then.
         """
-        version = _version(self._versions, round)
+        _version(self._versions, round)
         _check_segments(segments, len(self._formats))
         formats = [self._formats[i] for i in segments]
-        llrs = soft_bits(**vars(reception), formats=formats)
-        passed = parallel(lambda pair: self._take(*pair, version), zip(segments, llrs, strict=True))
-        return [i for i, right in zip(segments, passed, strict=True) if not right]
+        return self.add(soft_bits(**vars(reception), formats=formats, pilot_spacing=pilot_spacing), segments, round)
 
-    def _take(self, i: int, llrs: np.ndarray, version: int) -> bool:
-        """Add LLRs (blocks, n) to segment i's and try to decode; True when its CRC holds."""
-        if self.payloads[i] is not None:
-            return True
-        fmt = self._formats[i]
-        code = code_of(fmt)
-        graph = code.graph
-        heard = self._heard.setdefault(i, _Heard(np.zeros((len(llrs), graph.width * graph.z), np.float32), 0))
+    def add(self, llrs: Sequence[np.ndarray], segments: Sequence[int], round: int) -> list[int]:
+        """As `hear`, of soft bits: LLRs float32 (code blocks, n) of each segment in the round."""
+        version = _version(self._versions, round)
+        _check_segments(segments, len(self._formats))
+        if round == 0:
+            payloads = decode(llrs, [self._formats[i] for i in segments], self._first_decoder)
+            for i, payload in zip(segments, payloads, strict=True):
+                self.payloads[i] = payload
+        left = [(i, llr) for i, llr in zip(segments, llrs, strict=True) if self.payloads[i] is None]
+        for i, llr in left:
+            self._add(i, llr, version)
+        if round > 0:
+            parallel(self._try, [i for i, _ in left])
+        return [i for i, _ in left if self.payloads[i] is None]
+
+    def _add(self, i: int, llrs: np.ndarray, version: int) -> None:
+        """Add LLRs (blocks, n) to those of segment i."""
+        code = code_of(self._formats[i])
+        size = len(llrs), code.graph.width * code.graph.z
+        heard = self._heard.setdefault(i, _Heard(np.zeros(size, np.float32), 0))
         places = code.sent_positions(version)
         for word, llr in zip(heard.llr, llrs, strict=True):
             np.add.at(word, places, llr)  # a version that goes all the way round has bits twice
         heard.rows = max(heard.rows, _rows(code, version))
-        blocks = [self._decode(code, word, heard.rows) for word in heard.llr]
+
+    def _try(self, i: int) -> None:
+        """Decode what was heard of segment i; forget it where that succeeds."""
+        fmt, heard = self._formats[i], self._heard[i]
+        blocks = [self._decode(code_of(fmt), word, heard.rows) for word in heard.llr]
         self.payloads[i] = check_segment(fmt, np.concatenate(blocks))
         if self.payloads[i] is not None:
             del self._heard[i]
-        return self.payloads[i] is not None
 
     def _decode(self, code: LdpcCode, word: np.ndarray, rows: int) -> np.ndarray:
         word = word[: (code.graph.info_columns + rows) * code.graph.z].copy()

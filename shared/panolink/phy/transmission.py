@@ -2,11 +2,13 @@
 
 payload ─ + CRC-24 ─ code blocks ─ LDPC ─ whitening ─ mapper ─┐
 payload ─ …                                                  ─┼─ interleaver ─ + pilots ─▶ symbols
-payload ─ …                                                  ─┘
+values sent as amplitudes (`panolink.phy.analogue`)          ─┘
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from math import isfinite
+from typing import Protocol
 
 import numpy as np
 
@@ -24,12 +26,41 @@ from panolink.phy.whitening import whitening
 _NOISE_FLOOR = 1e-6  # N0 is taken for at least −60 dB: an ideal channel says 0
 
 
-def modulate(payloads: Sequence[bytes], formats: Sequence[SegmentFormat], *, pilot_spacing: int = 0) -> np.ndarray:
+class Format(Protocol):
+    """A segment, of whatever kind, by its length."""
+
+    @property
+    def symbols(self) -> int:
+        """Channel uses."""
+        ...
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What arrived of one segment, in the order in which its symbols were made: y = h·x + n.
+
+    symbols, gains : y and h, complex64 (n,) both; h is 0 where a symbol was erased.
+    noise_variance : N0 > 0 of the complex noise, errors of a channel estimate included.
+    """
+
+    symbols: np.ndarray
+    gains: np.ndarray
+    noise_variance: float
+
+
+def modulate(
+    payloads: Sequence[bytes],
+    formats: Sequence[SegmentFormat],
+    *,
+    pilot_spacing: int = 0,
+    amplitudes: Sequence[np.ndarray] = (),
+) -> np.ndarray:
     """The symbols of a burst that carries one segment per payload.
 
     Parameters
     ----------
     pilot_spacing : every so many symbols one is a pilot, see `panolink.phy.pilots`; 0: none.
+    amplitudes : symbols of analogue segments, complex64 (n,) each: they follow those of the payloads.
 
     Returns
     -------
@@ -46,6 +77,11 @@ def modulate(payloads: Sequence[bytes], formats: Sequence[SegmentFormat], *, pil
         if len(payload) != fmt.payload_bytes:
             raise SignalError(f"payload {i} has {len(payload)} bytes, its format says {fmt.payload_bytes}")
     segments = parallel(lambda pair: _modulate_segment(*pair), zip(payloads, formats, strict=True))
+    return interleaved([*segments, *amplitudes], pilot_spacing)
+
+
+def interleaved(segments: Sequence[np.ndarray], pilot_spacing: int = 0) -> np.ndarray:
+    """The symbols of a burst from those of its segments, in order: interleaved, pilots among them; complex64 (n,)."""
     ordered = np.concatenate([np.empty(0, np.complex64), *segments])
     symbols = np.empty_like(ordered)
     symbols[interleaver(ordered.size)] = ordered
@@ -86,8 +122,13 @@ def demodulate(
         formats=formats,
         pilot_spacing=pilot_spacing,
     )
+    return decode(llrs, formats, decoder or decoder_for(device))
+
+
+def decode(llrs: Sequence[np.ndarray], formats: Sequence[SegmentFormat], decoder: Decoder) -> list[bytes | None]:
+    """The payloads in soft bits, LLRs float32 (code blocks, n) for each segment; None where a CRC failed."""
     jobs = [(code_of(fmt), block) for fmt, blocks in zip(formats, llrs, strict=True) for block in blocks]
-    decoded = iter((decoder or decoder_for(device)).decode(jobs))
+    decoded = iter(decoder.decode(jobs))
     return [check_segment(fmt, np.concatenate([next(decoded) for _ in range(fmt.blocks.count)])) for fmt in formats]
 
 
@@ -103,6 +144,36 @@ def soft_bits(
     """What `demodulate` gives to the decoder: LLRs ln P(0)/P(1), float32 (code blocks, n), of each segment.
 
     Parameters and errors as there.
+    """
+    heard = heard_segments(
+        symbols,
+        csi=csi,
+        coherence_symbols=coherence_symbols,
+        noise_variance=noise_variance,
+        formats=formats,
+        pilot_spacing=pilot_spacing,
+    )
+    return parallel(lambda pair: llrs_of(*pair), zip(heard, formats, strict=True))
+
+
+def llrs_of(heard: Heard, fmt: SegmentFormat) -> np.ndarray:
+    """Soft bits of one segment, LLRs float32 (code blocks, n)."""
+    llr = demap(heard.symbols, heard.gains, heard.noise_variance, fmt.scheme.modulation)
+    return (llr * _signs(llr.size)).reshape(fmt.blocks.count, fmt.blocks.n)
+
+
+def heard_segments(
+    symbols: np.ndarray,
+    *,
+    csi: np.ndarray,
+    coherence_symbols: int,
+    noise_variance: float,
+    formats: Sequence[Format],
+    pilot_spacing: int = 0,
+) -> list[Heard]:
+    """What arrived of each segment of a burst, pilots and interleaving undone.
+
+    Parameters and errors as in `demodulate`; formats may be of any kind.
     """
     symbols, csi = finite_complex(symbols, "symbols"), finite_complex(csi, "csi")
     check_spacing(pilot_spacing)
@@ -136,14 +207,8 @@ def soft_bits(
     else:
         ordered, gains = symbols[places], csi[places // coherence_symbols]
     ends = np.cumsum([fmt.symbols for fmt in formats], dtype=np.int64)
-
-    def of_segment(item: tuple[int, SegmentFormat]) -> np.ndarray:
-        i, fmt = item
-        mine = slice(int(ends[i]) - fmt.symbols, int(ends[i]))
-        llr = demap(ordered[mine], gains[mine], n0, fmt.scheme.modulation)
-        return (llr * _signs(llr.size)).reshape(fmt.blocks.count, fmt.blocks.n)
-
-    return parallel(of_segment, enumerate(formats))
+    places_of = (slice(int(end) - fmt.symbols, int(end)) for end, fmt in zip(ends, formats, strict=True))
+    return [Heard(ordered[mine], gains[mine], n0) for mine in places_of]
 
 
 def warm_up(schemes: Iterable[Scheme] | None = None, *, payload_bytes: int = 330, device: str = "cpu") -> None:
