@@ -8,6 +8,7 @@ compare only with figures made the same way.
 import math
 
 from torch import Tensor
+from torch.nn import functional as F
 
 WINDOW = 11
 SIGMA = 1.5
