@@ -113,10 +113,11 @@ FFMPEG_CODECS: dict[str, ImageCodec] = {
             name="vp9",
             suffix="ivf",
             encoder=("-c:v", "libvpx-vp9", "-b:v", "0", "-deadline", "good", "-cpu-used", "0", "-threads", "1"),
-            quality_option="-crf {}",
+            # Without bounds a key frame gets a finer quantiser than was asked for: ten times the bits at the coarsest.
+            quality_option="-crf {0} -qmin {0} -qmax {0}",
             pixel_format="yuv420p",
             qualities=range(63, 3, -1),
-            sweep=(63, 58, 52, 46, 40, 34, 28),
+            sweep=(63, 60, 57, 53, 49, 44, 39),
         ),
         FfmpegCodec(
             name="jxl",

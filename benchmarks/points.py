@@ -11,7 +11,7 @@ import numpy as np
 import panolink
 from benchmarks.baselines import PILLOW_CODECS, ImageCodec, bits_per_pixel, encode_at
 from benchmarks.ffmpeg_codecs import FFMPEG_CODECS
-from benchmarks.measures import measure
+from benchmarks.measures import Reference
 from panolink.errors import RateError
 
 BASELINES: dict[str, ImageCodec] = {**PILLOW_CODECS, **FFMPEG_CODECS}
@@ -35,6 +35,30 @@ class Subject:
     version: str
     settings: tuple[str, ...]
     code: Callable[[np.ndarray, str], tuple[bytes, np.ndarray, bool]]
+
+
+class CachedCodec(ImageCodec):
+    """A codec whose files are kept below ``cache``: what the search for one target tries, the next one needs too."""
+
+    def __init__(self, codec: ImageCodec, cache: Path) -> None:
+        self.codec, self.cache = codec, cache
+        self.name, self.qualities, self.sweep = codec.name, codec.qualities, codec.sweep
+
+    @property
+    def version(self) -> str:
+        return self.codec.version
+
+    def encode(self, image: np.ndarray, *, quality: int) -> bytes:
+        file = _folder_of(image, self.cache) / self.version / f"{quality}.bin"
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            partial = file.with_suffix(".partial")
+            partial.write_bytes(self.codec.encode(image, quality=quality))
+            partial.replace(file)
+        return file.read_bytes()
+
+    def decode(self, data: bytes) -> np.ndarray:
+        return self.codec.decode(data)
 
 
 def baseline(codec: ImageCodec, targets: Sequence[float]) -> Subject:
@@ -79,18 +103,24 @@ def points(
 
     A point that lacks some of ``measures`` is coded again and gains them.
     """
-    digest = hashlib.sha256(image.tobytes()).hexdigest()[:16]
-    file = cache / f"{image.shape[1]}x{image.shape[0]}-{digest}" / f"{subject.version}.json"
+    file = _folder_of(image, cache) / f"{subject.version}.json"
+    reference = Reference(image)
     known: dict[str, dict] = json.loads(file.read_text()) if file.exists() else {}
     for label, setting in settings.items():
         kept = known.get(setting, {})
         if missing := [name for name in measures if name not in kept]:
             data, decoded, reached = subject.code(image, setting)
             known[setting] = kept | {"bpp": bits_per_pixel(data, image), "reached": reached}
-            known[setting] |= measure(image, decoded, missing)
+            known[setting] |= reference.measure(decoded, missing)
             file.parent.mkdir(parents=True, exist_ok=True)
             partial = file.with_suffix(".partial")
             partial.write_text(json.dumps(known, indent=1))
             partial.replace(file)
         found = known[setting]
         yield label, Point(found["bpp"], {name: found[name] for name in measures}, found["reached"])
+
+
+def _folder_of(image: np.ndarray, cache: Path) -> Path:
+    """Where all that is known of an image is kept."""
+    digest = hashlib.sha256(image.tobytes()).hexdigest()[:16]
+    return cache / f"{image.shape[1]}x{image.shape[0]}-{digest}"

@@ -29,7 +29,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measures import DEFAULT_MEASURES, MEASURES
-from benchmarks.points import BASELINES, Point, Subject, baseline, model, points
+from benchmarks.points import BASELINES, CachedCodec, Point, Subject, baseline, model, points
 from benchmarks.summaries import ANCHOR, Measured, bd_rates, means
 from panolink.errors import ModelError
 from panolink.images import IMAGE_SUFFIXES, Failure, Panorama, panoramas_in
@@ -107,7 +107,8 @@ def main(
         if unknown := [name for name in given if name not in known]:
             raise typer.BadParameter(f"unknown {what} {unknown[0]!r}; there are {', '.join(known)}")
     try:
-        baselines, models = [baseline(BASELINES[n], bpp) for n in codec], [model(n, bpp) for n in model_names]
+        baselines = [baseline(CachedCodec(BASELINES[n], cache), bpp) for n in codec]
+        models = [model(n, bpp) for n in model_names]
         files = validation_files(folder) if validation else sorted(folder.iterdir())
     except ModelError as error:
         raise typer.BadParameter(str(error)) from None

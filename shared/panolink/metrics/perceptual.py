@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import pickle
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ class Backbone(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        features = []
+        features, x = [], x.contiguous(memory_format=torch.channels_last)
         for block, pool in zip(self.blocks, self.pools, strict=True):
             x = pool(x)
             for convolution in block:  # type: ignore[union-attr]
@@ -68,11 +69,29 @@ class Backbone(nn.Module):
         return features
 
 
-class LPIPS(nn.Module):
+class Distance(nn.Module, ABC):
+    """How far two pictures are apart by what a network sees in them.
+
+    Images (batch, 3, H, W) in [0, 1] → distances (batch,), differentiable. ``describe`` is nearly all of the work: who
+    compares many pictures with one describes that one once.
+    """
+
+    @abstractmethod
+    def describe(self, images: Tensor) -> list[Tensor]:
+        """What is compared of images, each (batch, channels, rows, cols)."""
+
+    @abstractmethod
+    def compare(self, first: list[Tensor], second: list[Tensor]) -> Tensor:
+        """Distances (batch,) of two descriptions."""
+
+    def forward(self, reference: Tensor, image: Tensor) -> Tensor:
+        return self.compare(self.describe(reference), self.describe(image))
+
+
+class LPIPS(Distance):
     """Learned perceptual image patch similarity (Zhang et al. 2018, version 0.1); 0 for identical images.
 
     ``network``: "alexnet", with which figures are reported, or "vgg16", which serves better as a loss.
-    Images (batch, 3, H, W) in [0, 1] → distances (batch,), differentiable.
     """
 
     shift: Tensor
@@ -88,20 +107,19 @@ class LPIPS(nn.Module):
         self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188])[:, None, None])
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450])[:, None, None])
 
-    def forward(self, reference: Tensor, image: Tensor) -> Tensor:
-        first, second = (self.backbone((2 * x - 1 - self.shift) / self.scale) for x in (reference, image))
-        distance = reference.new_zeros(len(reference))
+    def describe(self, images: Tensor) -> list[Tensor]:
+        return [_unit(x) for x in self.backbone((2 * images - 1 - self.shift) / self.scale)]
+
+    def compare(self, first: list[Tensor], second: list[Tensor]) -> Tensor:
+        distance = first[0].new_zeros(len(first[0]))
         for i, (x, y) in enumerate(zip(first, second, strict=True)):
-            difference = (_unit(x) - _unit(y)).square() * getattr(self, f"head{i}")
+            difference = (x - y).square() * getattr(self, f"head{i}")
             distance = distance + difference.sum(dim=1).mean(dim=(1, 2))
         return distance
 
 
-class DISTS(nn.Module):
-    """Deep image structure and texture similarity (Ding et al. 2020), as a distance: 0 for identical images.
-
-    Images (batch, 3, H, W) in [0, 1] → distances (batch,), differentiable.
-    """
+class DISTS(Distance):
+    """Deep image structure and texture similarity (Ding et al. 2020), as a distance: 0 for identical images."""
 
     alpha: Tensor
     beta: Tensor
@@ -115,9 +133,11 @@ class DISTS(nn.Module):
         self.register_buffer("alpha", weights["alpha"].flatten() / total)
         self.register_buffer("beta", weights["beta"].flatten() / total)
 
-    def forward(self, reference: Tensor, image: Tensor) -> Tensor:
-        first, second = ([x, *self.backbone(_normalise(x))] for x in (reference, image))
-        similarity, start = reference.new_zeros(len(reference)), 0
+    def describe(self, images: Tensor) -> list[Tensor]:
+        return [images, *self.backbone(_normalise(images))]
+
+    def compare(self, first: list[Tensor], second: list[Tensor]) -> Tensor:
+        similarity, start = first[0].new_zeros(len(first[0])), 0
         for x, y in zip(first, second, strict=True):
             mean_x, mean_y = x.mean(dim=(2, 3)), y.mean(dim=(2, 3))
             spread_x, spread_y = x.var(dim=(2, 3), correction=0), y.var(dim=(2, 3), correction=0)
@@ -130,19 +150,18 @@ class DISTS(nn.Module):
         return 1 - similarity
 
 
-class FeatureDistance(nn.Module):
-    """Formula (11) of the paper: root mean square difference of VGG16's activations after its third block.
-
-    Images (batch, 3, H, W) in [0, 1] → distances (batch,), differentiable.
-    """
+class FeatureDistance(Distance):
+    """Formula (11) of the paper: root mean square difference of VGG16's activations after its third block."""
 
     def __init__(self) -> None:
         super().__init__()
         self.backbone = _vgg16(_arrays("vgg16"), F.max_pool2d, blocks=3)
 
-    def forward(self, reference: Tensor, image: Tensor) -> Tensor:
-        first, second = (self.backbone(_normalise(x))[-1] for x in (reference, image))
-        return (first - second).square().mean(dim=(1, 2, 3)).sqrt()
+    def describe(self, images: Tensor) -> list[Tensor]:
+        return self.backbone(_normalise(images))[-1:]
+
+    def compare(self, first: list[Tensor], second: list[Tensor]) -> Tensor:
+        return (first[0] - second[0]).square().mean(dim=(1, 2, 3)).sqrt()
 
 
 def viewport_distance(measure: nn.Module, reference: np.ndarray | Tensor, image: np.ndarray | Tensor) -> float:
