@@ -12,6 +12,7 @@ import numpy as np
 
 from panolink import phy
 from panolink.images import encode_png
+from panolink.phy.measuring import Measurement, measured
 from panolink.rpc import tracing
 from panolink.rpc.batching import Batcher
 from panolink.rpc.bursts import Burst
@@ -34,6 +35,7 @@ class Reception:
     """What has become of a burst so far."""
 
     segments: Sequence[link_pb2.LayerSegments] = ()
+    channel: Measurement | None = None
     payloads: list[bytes | None] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     guessed: int = 0
@@ -108,6 +110,13 @@ class Pipeline:
                 formats=formats_from_wire(segments),
                 pilot_spacing=burst.header.pilot_spacing,
                 device=self._device,
+            )
+            reception.channel = measured(
+                burst.symbols,
+                csi=burst.csi,
+                coherence_symbols=state.coherence_symbols,
+                noise_variance=state.noise_variance,
+                pilot_spacing=burst.header.pilot_spacing,
             )
         reception.payloads = payloads_from_segments(segments, received)
         reception.segments = count_segments(segments, reception.payloads)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from services.channel.servicer import ChannelMetrics
-from services.receiver.servicer import ReceiverMetrics
+from services.receiver.metrics import ReceiverMetrics
 from services.transmitter.servicer import TransmitterMetrics
 from tests.deploy.watched import CONFIG, PROMETHEUS, ROOT, rules, tool
 

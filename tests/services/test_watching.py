@@ -59,7 +59,7 @@ async def test_each_panorama_has_a_line_at_each_service(
     await sent(transmitter.address, [("one.png", panorama), ("two.png", panorama), ("bad.png", b"no image")])
     lines = [line for line in logged() if "panorama" in line]
     by_logger = Counter(line["logger"].removeprefix("services.") for line in lines)
-    assert by_logger == {"transmitter.reporting": 3, "channel.servicer": 2, "receiver.servicer": 2}
+    assert by_logger == {"transmitter.reporting": 3, "channel.servicer": 2, "receiver.arrival": 2}
     assert len({line["stream"] for line in lines}) == 1
     for source in ("one.png", "two.png"):
         (told,) = [line for line in lines if line.get("source") == source and "transmitter" in line["logger"]]
