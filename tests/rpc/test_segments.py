@@ -1,7 +1,15 @@
 import pytest
 
 from panolink.errors import SignalError
-from panolink.rpc.segments import count_segments, formats_from_wire, payloads_from_segments, segments_of
+from panolink.phy import Scheme, SegmentFormat
+from panolink.rpc.segments import (
+    count_segments,
+    formats_from_wire,
+    payloads_from_segments,
+    scheme_from_wire,
+    schemes_of,
+    segments_of,
+)
 from panolink.v1 import link_pb2
 
 
@@ -25,6 +33,25 @@ def test_segments_are_counted_by_layer() -> None:
     header, features = count_segments(segments, [b"h", None, b"", b"g"])
     assert (header.layer, header.sent, header.lost) == (link_pb2.LAYER_HEADER, 1, 0)
     assert (features.layer, features.sent, features.lost) == (link_pb2.LAYER_FEATURES, 2, 1)
+
+
+def test_what_was_never_sent_is_not_lost() -> None:
+    slices = [("header", b"h"), ("indices", b"i"), ("indices", b"j"), ("indices", b"k"), ("features", b"")]
+    formats = [SegmentFormat(1, Scheme("qpsk", 1 / 5)), SegmentFormat(1, Scheme("16qam", 1 / 2))]  # type: ignore[arg-type]
+    segments, _ = segments_of(slices, [*formats, formats[1]], unsent=(2,))
+    crossed = [link_pb2.SegmentFormat.FromString(segment.SerializeToString()) for segment in segments]
+    assert formats_from_wire(crossed) == [*formats, formats[1]]
+    payloads = payloads_from_segments(crossed, [b"h", None, b"k"])
+    assert payloads == [b"h", None, None, b"k", b""]
+    _, indices = count_segments(crossed, payloads)
+    assert (indices.sent, indices.lost, indices.unsent) == (2, 1, 1)
+    told = [
+        (one.layer, str(scheme_from_wire(one.modulation, one.code_rate)), one.segments) for one in schemes_of(crossed)
+    ]
+    assert told == [(link_pb2.LAYER_HEADER, "qpsk 1/5", 1), (link_pb2.LAYER_INDICES, "16qam 1/2", 2)]
+    crossed[2].payload_bytes = 1
+    with pytest.raises(SignalError, match="never sent has 1 bytes"):
+        formats_from_wire(crossed)
 
 
 def test_an_unknown_modulation_is_refused() -> None:

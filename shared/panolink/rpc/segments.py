@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from panolink.errors import SignalError
 from panolink.phy import Modulation, Scheme, SegmentFormat, assign_formats
-from panolink.v1 import link_pb2
+from panolink.v1 import link_pb2, transmitter_pb2
 
 _MODULATIONS = {
     Modulation.QPSK: link_pb2.MODULATION_QPSK,
@@ -29,22 +29,53 @@ LAYER_NAMES = {number: name for name, number in LAYERS.items()}
 
 def segments_of(
     slices: Sequence[tuple[str, bytes]],
+    formats: Sequence[SegmentFormat] | None = None,
+    unsent: Collection[int] = (),
 ) -> tuple[list[link_pb2.SegmentFormat], list[SegmentFormat]]:
     """The segments of a packet's slices (layer, payload), for the wire and for the radio.
 
-    Every slice has its segment on the wire. An empty slice takes no symbols, so the radio knows nothing of
-    it.
+    Every slice has its segment on the wire. An empty slice, or one that is left out, takes no symbols, so the radio
+    knows nothing of it.
+
+    Args:
+        formats: of the slices that are sent; None: the default protection.
+        unsent: places of the slices that are left out.
     """
-    formats = assign_formats([(layer, len(payload)) for layer, payload in slices if payload])
+    if formats is None:
+        sent = [piece for place, piece in enumerate(slices) if place not in unsent]
+        formats = assign_formats([(layer, len(payload)) for layer, payload in sent if payload])
     following = iter(formats)
     segments = []
-    for layer, payload in slices:
+    for place, (layer, payload) in enumerate(slices):
+        if place in unsent:
+            segments.append(link_pb2.SegmentFormat(layer=LAYERS[layer], unsent=True))
+            continue
         segment = link_pb2.SegmentFormat(payload_bytes=len(payload), layer=LAYERS[layer])
         if payload:
             scheme = next(following).scheme
             segment.modulation, segment.code_rate = _MODULATIONS[scheme.modulation], scheme.code_rate
         segments.append(segment)
-    return segments, formats
+    return segments, list(formats)
+
+
+def schemes_of(segments: Iterable[link_pb2.SegmentFormat]) -> list[transmitter_pb2.LayerScheme]:
+    """How segments are sent: an entry for each scheme of each layer, in the order of the segments."""
+    counts: dict[tuple[link_pb2.Layer, link_pb2.Modulation, float], int] = {}
+    for segment in segments:
+        if segment.payload_bytes:
+            key = (segment.layer, segment.modulation, segment.code_rate)
+            counts[key] = counts.get(key, 0) + 1
+    return [
+        transmitter_pb2.LayerScheme(layer=layer, modulation=modulation, code_rate=rate, segments=count)
+        for (layer, modulation, rate), count in counts.items()
+    ]
+
+
+def scheme_from_wire(modulation: link_pb2.Modulation, code_rate: float) -> Scheme:
+    """The radio's scheme; `SignalError` for an unknown modulation, or a code rate that cannot be."""
+    if modulation not in _MODULATIONS_BACK:
+        raise SignalError(f"unknown modulation number {modulation}; allowed: 1, 2, 3")
+    return Scheme(_MODULATIONS_BACK[modulation], code_rate)
 
 
 def formats_from_wire(segments: Iterable[link_pb2.SegmentFormat]) -> list[SegmentFormat]:
@@ -53,15 +84,15 @@ def formats_from_wire(segments: Iterable[link_pb2.SegmentFormat]) -> list[Segmen
     Empty segments are left out; `payloads_from_segments` puts them back.
     """
     formats: list[SegmentFormat] = []
-    schemes: dict[tuple[int, float], Scheme] = {}
+    schemes: dict[tuple[link_pb2.Modulation, float], Scheme] = {}
     for segment in segments:
+        if segment.unsent and segment.payload_bytes:
+            raise SignalError(f"a segment that was never sent has {segment.payload_bytes} bytes; allowed: 0")
         if not segment.payload_bytes:
             continue
         key = (segment.modulation, segment.code_rate)
         if key not in schemes:
-            if segment.modulation not in _MODULATIONS_BACK:
-                raise SignalError(f"unknown modulation number {segment.modulation}; allowed: 1, 2, 3")
-            schemes[key] = Scheme(_MODULATIONS_BACK[segment.modulation], segment.code_rate)
+            schemes[key] = scheme_from_wire(*key)
         formats.append(SegmentFormat(segment.payload_bytes, schemes[key]))
     return formats
 
@@ -69,20 +100,23 @@ def formats_from_wire(segments: Iterable[link_pb2.SegmentFormat]) -> list[Segmen
 def payloads_from_segments(
     segments: Iterable[link_pb2.SegmentFormat], received: Iterable[bytes | None]
 ) -> list[bytes | None]:
-    """Payloads of all segments, from those that the radio knows of; None for a lost one."""
+    """Payloads of all segments, from those that the radio knows of; None for one that was lost, or never sent."""
     following = iter(received)
-    return [next(following) if segment.payload_bytes else b"" for segment in segments]
+    return [None if segment.unsent else next(following) if segment.payload_bytes else b"" for segment in segments]
 
 
 def count_segments(
     segments: Sequence[link_pb2.SegmentFormat], payloads: Sequence[bytes | None]
 ) -> list[link_pb2.LayerSegments]:
-    """Segments sent and lost by layer, in the order of the layers; empty ones do not count."""
+    """Segments sent, lost and never sent by layer, in the order of the layers; empty ones do not count."""
     counts: dict[int, link_pb2.LayerSegments] = {}
     for segment, payload in zip(segments, payloads, strict=True):
-        if not segment.payload_bytes:
+        if not (segment.payload_bytes or segment.unsent):
             continue
         count = counts.setdefault(segment.layer, link_pb2.LayerSegments(layer=segment.layer))
+        if segment.unsent:
+            count.unsent += 1
+            continue
         count.sent += 1
         count.lost += payload is None
     return [counts[layer] for layer in sorted(counts)]
