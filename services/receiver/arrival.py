@@ -108,6 +108,8 @@ class Arrival:
         )
         if header.channel_state.HasField("snr_db"):
             receipt.snr_db = header.channel_state.snr_db
+        if reception.channel and reception.channel.snr_db is not None:
+            receipt.measured_snr_db, receipt.fading = reception.channel
         self._measure(receipt, len(burst.symbols))
         _tell(receipt, header.source)
         return Receipt(receipt, picture if header.return_picture and failed is None else b"")

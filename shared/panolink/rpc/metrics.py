@@ -60,6 +60,7 @@ class ServiceMetrics:
         self.snr_db = self.gauge("snr_db", "Es/N0 of the last burst in dB.")
         self.segments_sent = self.counter("segments_sent", "Segments sent.", "layer")
         self.segments_lost = self.counter("segments_lost", "Segments whose CRC failed.", "layer")
+        self.segments_unsent = self.counter("segments_unsent", "Segments left out to keep a budget.", "layer")
         self.link_breaks = self.counter("link_breaks", "Streams to the next hop that broke with bursts under way.")
         self.resends = self.counter("resends", "Bursts sent again because the next hop went away.")
         self.replicas = self.gauge("replicas", "Replicas of the next hop, those known and those connected.", "state")
@@ -72,6 +73,7 @@ class ServiceMetrics:
         for layer in LAYER_NAMES.values():  # from 0 on: the first loss is an increase too
             self.segments_sent.labels(layer)
             self.segments_lost.labels(layer)
+            self.segments_unsent.labels(layer)
 
     def counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"panolink_{name}", text, labels, registry=self.registry)
@@ -83,11 +85,12 @@ class ServiceMetrics:
         return Histogram(f"panolink_{name}", text, labels, buckets=tuple(buckets), registry=self.registry)
 
     def count_segments(self, segments: Iterable[link_pb2.LayerSegments]) -> None:
-        """Count a burst's segments, sent and lost."""
+        """Count a burst's segments: sent, lost and left out."""
         for count in segments:
             layer = LAYER_NAMES.get(count.layer, "other")
             self.segments_sent.labels(layer).inc(count.sent)
             self.segments_lost.labels(layer).inc(count.lost)
+            self.segments_unsent.labels(layer).inc(count.unsent)
 
     def observe_stages(self, seconds: dict[str, float]) -> None:
         """Observe the durations of stages that ran in this service."""
