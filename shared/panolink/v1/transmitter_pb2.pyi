@@ -62,7 +62,7 @@ class Delivery(_message.Message):
     def __init__(self, header: _Optional[_Union[DeliveryHeader, _Mapping]] = ..., activation: _Optional[bytes] = ..., picture: _Optional[bytes] = ...) -> None: ...
 
 class DeliveryHeader(_message.Message):
-    __slots__ = ("panorama_id", "source", "failure", "width", "height", "model", "model_fingerprint", "bits", "bpp", "tokens", "kept", "symbols", "symbols_per_pixel", "snr_db", "segments", "guessed_tokens", "seconds", "activation_bytes", "picture_bytes", "schemes", "adaptation", "symbol_budget", "rounds", "retransmitted_symbols")
+    __slots__ = ("panorama_id", "source", "failure", "width", "height", "model", "model_fingerprint", "bits", "bpp", "tokens", "kept", "symbols", "symbols_per_pixel", "snr_db", "segments", "guessed_tokens", "seconds", "activation_bytes", "picture_bytes", "schemes", "adaptation", "symbol_budget", "rounds", "retransmitted_symbols", "measured_snr_db")
     class SecondsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -94,6 +94,7 @@ class DeliveryHeader(_message.Message):
     SYMBOL_BUDGET_FIELD_NUMBER: _ClassVar[int]
     ROUNDS_FIELD_NUMBER: _ClassVar[int]
     RETRANSMITTED_SYMBOLS_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_SNR_DB_FIELD_NUMBER: _ClassVar[int]
     panorama_id: str
     source: str
     failure: _link_pb2.Failure
@@ -118,7 +119,8 @@ class DeliveryHeader(_message.Message):
     symbol_budget: int
     rounds: int
     retransmitted_symbols: int
-    def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., failure: _Optional[_Union[_link_pb2.Failure, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., bits: _Optional[_Iterable[_Union[LayerBits, _Mapping]]] = ..., bpp: _Optional[float] = ..., tokens: _Optional[int] = ..., kept: _Optional[int] = ..., symbols: _Optional[int] = ..., symbols_per_pixel: _Optional[float] = ..., snr_db: _Optional[float] = ..., segments: _Optional[_Iterable[_Union[_link_pb2.LayerSegments, _Mapping]]] = ..., guessed_tokens: _Optional[int] = ..., seconds: _Optional[_Mapping[str, float]] = ..., activation_bytes: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., schemes: _Optional[_Iterable[_Union[LayerScheme, _Mapping]]] = ..., adaptation: _Optional[_Union[Adaptation, _Mapping]] = ..., symbol_budget: _Optional[int] = ..., rounds: _Optional[int] = ..., retransmitted_symbols: _Optional[int] = ...) -> None: ...
+    measured_snr_db: float
+    def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., failure: _Optional[_Union[_link_pb2.Failure, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., bits: _Optional[_Iterable[_Union[LayerBits, _Mapping]]] = ..., bpp: _Optional[float] = ..., tokens: _Optional[int] = ..., kept: _Optional[int] = ..., symbols: _Optional[int] = ..., symbols_per_pixel: _Optional[float] = ..., snr_db: _Optional[float] = ..., segments: _Optional[_Iterable[_Union[_link_pb2.LayerSegments, _Mapping]]] = ..., guessed_tokens: _Optional[int] = ..., seconds: _Optional[_Mapping[str, float]] = ..., activation_bytes: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., schemes: _Optional[_Iterable[_Union[LayerScheme, _Mapping]]] = ..., adaptation: _Optional[_Union[Adaptation, _Mapping]] = ..., symbol_budget: _Optional[int] = ..., rounds: _Optional[int] = ..., retransmitted_symbols: _Optional[int] = ..., measured_snr_db: _Optional[float] = ...) -> None: ...
 
 class LayerScheme(_message.Message):
     __slots__ = ("layer", "modulation", "code_rate", "segments")
