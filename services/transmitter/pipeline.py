@@ -11,6 +11,7 @@ import numpy as np
 
 from panolink import phy
 from panolink.images import count_pixels, encode_png, load_panorama
+from panolink.phy.adaptation import Choice, SymbolBudget
 from panolink.rpc import tracing
 from panolink.rpc.batching import Batcher
 from panolink.rpc.bursts import Burst
@@ -18,9 +19,11 @@ from panolink.rpc.limits import check_limit
 from panolink.rpc.metrics import ServiceMetrics
 from panolink.rpc.models import Models
 from panolink.rpc.room import Room
-from panolink.rpc.segments import LAYERS, segments_of
+from panolink.rpc.segments import LAYERS, schemes_of, segments_of
 from panolink.rpc.stages import in_thread, timed
 from panolink.v1 import link_pb2, transmitter_pb2
+from services.transmitter.adaptation import Adaptation
+from services.transmitter.coding import Coding
 from services.transmitter.settings import TransmitterSettings
 
 if TYPE_CHECKING:
@@ -34,9 +37,13 @@ _SAMPLE_FORMATS = {
 
 @dataclass
 class Prepared:
-    """A panorama on its way into the air: the delivery as far as it is known."""
+    """A panorama on its way into the air: the delivery as far as it is known.
+
+    `choice` is what it was sent with, where it is adaptive.
+    """
 
     delivery: transmitter_pb2.DeliveryHeader
+    choice: Choice | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     activation: bytes = b""
 
@@ -44,8 +51,11 @@ class Prepared:
 class Pipeline:
     """Decodes, extracts, quantizes, packs, modulates."""
 
-    def __init__(self, models: Models, settings: TransmitterSettings, metrics: ServiceMetrics) -> None:
+    def __init__(
+        self, models: Models, settings: TransmitterSettings, metrics: ServiceMetrics, adaptation: Adaptation
+    ) -> None:
         self._models = models
+        self._adaptation = adaptation
         self._limits = settings.limits
         self.room = Room(settings.max_pixels_under_way)
         """For pixels of pictures that are unpacked."""
@@ -78,24 +88,31 @@ class Pipeline:
         """
         codec = self._models.named(header.model)
         pixels = await in_thread(self._workers, partial(self._count, header, image))
+        budget = self._adaptation.budget(header, pixels=pixels)
         hold = await self.room.take(pixels)
         try:
-            return await self._code_picture(codec, header, image, burst_id, prepared)
+            return await self._code_picture(codec, header, image, burst_id, budget, prepared)
         finally:
             hold.release()
 
     async def _code_picture(
-        self, codec: Codec, header: transmitter_pb2.PanoramaHeader, image: bytes, burst_id: str, prepared: Prepared
+        self,
+        codec: Codec,
+        header: transmitter_pb2.PanoramaHeader,
+        image: bytes,
+        burst_id: str,
+        budget: SymbolBudget | None,
+        prepared: Prepared,
     ) -> Burst:
         picture = await in_thread(self._workers, partial(self._decode, header, image, prepared))
         batched = await self._extract[codec.name](picture)
         network = {"queue": batched.queue_seconds, "encode": batched.run_seconds}
         prepared.seconds.update(network)
         tracing.record(network)
-        size = (picture.shape[0], picture.shape[1])
-        return await in_thread(
-            self._workers, partial(self._code, codec, batched.result, size, header, burst_id, prepared)
-        )
+        coding = Coding(codec, batched.result, picture.shape[:2], self._pilot_spacing, prepared.seconds)
+        if header.adaptive:
+            prepared.choice = self._adaptation.choice()  # as late as can be: receipts have come in meanwhile
+        return await in_thread(self._workers, partial(self._code, coding, budget, header, burst_id, prepared))
 
     async def close(self) -> None:
         for batcher in self._extract.values():
@@ -119,23 +136,27 @@ class Pipeline:
 
     def _code(
         self,
-        codec: Codec,
-        features: Any,
-        size: tuple[int, int],
+        coding: Coding,
+        budget: SymbolBudget | None,
         header: transmitter_pb2.PanoramaHeader,
         burst_id: str,
         prepared: Prepared,
     ) -> Burst:
-        delivery, seconds = prepared.delivery, prepared.seconds
-        which = header.WhichOneof("rate")
-        with timed(seconds, "quantize"):
-            tokens = codec.quantize(features, size=size, **({which: getattr(header, which)} if which else {}))
-        with timed(seconds, "entropy_code"):
-            packet = codec.pack(tokens)
-        with timed(seconds, "fec_encode"):
-            slices = [(str(piece.layer), piece.payload or b"") for piece in packet.slices]
-            segments, formats = segments_of(slices)
-            payloads = [payload for _, payload in slices if payload]
+        delivery, codec, size = prepared.delivery, coding.codec, coding.size
+        if budget:
+            delivery.symbol_budget = budget.symbols
+        if prepared.choice:
+            told = prepared.choice
+            delivery.adaptation.snr_db, delivery.adaptation.margin_db = told.snr_db, told.margin_db
+            delivery.adaptation.fading = told.fading
+        if budget and header.WhichOneof("rate") not in ("bpp", "tau"):
+            coded = coding.within(budget, prepared.choice)
+        else:
+            coded = coding.at_rate(header, budget)
+        tokens, packet, plan = coded.tokens, coded.packet, coded.plan
+        with timed(prepared.seconds, "fec_encode"):
+            segments, formats = segments_of(plan.slices, plan.formats, plan.unsent)
+            payloads = [payload for i, (_, payload) in enumerate(plan.slices) if payload and i not in plan.unsent]
             symbols = phy.modulate(payloads, formats, pilot_spacing=self._pilot_spacing)
         delivery.model, delivery.model_fingerprint = codec.name, codec.fingerprint
         delivery.bits.extend(
@@ -145,6 +166,7 @@ class Pipeline:
         delivery.tokens, delivery.kept = tokens.kept.size, int(tokens.kept.sum())
         delivery.symbols = len(symbols)
         delivery.symbols_per_pixel = len(symbols) / (size[0] * size[1])
+        delivery.schemes.extend(schemes_of(segments))
         if header.return_activation and tokens.activation is not None:
             prepared.activation = encode_png((tokens.activation * 255).round().clip(0, 255).astype(np.uint8))
         check_limit(len(symbols), self._limits.symbols, f"{header.source}: symbols in a burst")

@@ -24,7 +24,9 @@ def tell(delivery: transmitter_pb2.DeliveryHeader) -> None:
     code = code_named(delivery.failure.code).name
     sent, lost = (sum(getattr(count, name) for count in delivery.segments) for name in ("sent", "lost"))
     snr_db = delivery.snr_db if delivery.HasField("snr_db") else None
-    cost = {"bpp": delivery.bpp, "symbols": delivery.symbols} if delivery.symbols else {}
+    cost: dict[str, float] = {"bpp": delivery.bpp, "symbols": delivery.symbols} if delivery.symbols else {}
+    if delivery.symbols and delivery.HasField("adaptation"):
+        cost |= {"tau": delivery.kept / delivery.tokens, "counted_on_db": delivery.adaptation.snr_db}
     size = {"width": delivery.width, "height": delivery.height} if delivery.width else {}
     tracing.annotate(code=code, segments_sent=sent, segments_lost=lost, snr_db=snr_db, **size, **cost)
     told = logs.facts(

@@ -20,42 +20,19 @@ from panolink.rpc.chunking import Frame, chunks
 from panolink.rpc.exchange import answer_each
 from panolink.rpc.limits import MAX_ID_LENGTH, Slots, Streams, check_limit
 from panolink.rpc.link import link_conversation
-from panolink.rpc.metrics import SECONDS, ServiceMetrics
 from panolink.rpc.models import Models
 from panolink.rpc.replicas import Replicas
-from panolink.rpc.segments import LAYER_NAMES, LAYERS
+from panolink.rpc.segments import LAYER_NAMES
 from panolink.rpc.server import Server
 from panolink.rpc.status import code_named, failure_of
 from panolink.v1 import link_pb2, node_pb2, transmitter_pb2, transmitter_pb2_grpc
+from services.transmitter.adaptation import Adaptation
+from services.transmitter.metrics import TransmitterMetrics
 from services.transmitter.pipeline import Pipeline, Prepared
 from services.transmitter.reporting import QualityMeter, tell
 from services.transmitter.settings import TransmitterSettings
 
 log = logging.getLogger(__name__)
-
-
-class TransmitterMetrics(ServiceMetrics):
-    """What only the transmitter measures."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.panoramas = self.counter("panoramas", "Panoramas answered, by gRPC status.", "code")
-        self.panoramas.labels("OK")
-        self.pixels = self.counter("pixels", "Pixels of panoramas sent.")
-        self.bits = self.counter("bits", "Bits that left the source coder.", "layer")
-        self.stream_bits = self.counter("stream_bits", "Bits that left the source coder, by stream.", "slot")
-        self.tokens = self.counter("tokens", "Tokens of panoramas sent.")
-        self.kept_tokens = self.counter("kept_tokens", "Tokens whose features were sent too.")
-        rates = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
-        self.bits_per_pixel = self.histogram("bits_per_pixel", "All bits of a panorama per pixel.", rates)
-        self.symbols_per_pixel = self.histogram("symbols_per_pixel", "Channel uses of a panorama per pixel.", rates)
-        self.end_to_end = self.histogram(
-            "end_to_end_seconds", "From a panorama's last byte to its receipt.", (*SECONDS, 60.0)
-        )
-        self.vpsnr_db = self.histogram("vpsnr_db", "VPSNR of received pictures against those sent.", range(12, 48, 2))
-        for layer in LAYERS:  # from 0 on, so that the first bits are an increase too
-            self.bits.labels(layer)
-        self.stream_bits.labels("0")
 
 
 @dataclass(frozen=True)
@@ -85,8 +62,10 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
         streams: Streams,
         settings: TransmitterSettings,
         metrics: TransmitterMetrics,
+        adaptation: Adaptation,
     ) -> None:
         self._pipeline = pipeline
+        self._adaptation = adaptation
         self._next_hop = next_hop
         self._streams = streams
         self._settings = settings
@@ -97,7 +76,13 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
     async def Transmit(self, request_iterator: Any, context: Any) -> AsyncIterator[transmitter_pb2.Delivery]:
         with self._streams.enter() as refusal:
             sending = Sending(
-                self._pipeline, self._next_hop, self._settings, self._metrics, slots=self._slots, quality=self._quality
+                self._pipeline,
+                self._next_hop,
+                self._settings,
+                self._metrics,
+                slots=self._slots,
+                quality=self._quality,
+                adaptation=self._adaptation,
             )
             outcomes = answer_each(
                 request_iterator,
@@ -145,6 +130,8 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
             metrics.stream_bits.labels(slot).inc(sum(count.bits for count in delivery.bits))
             metrics.tokens.inc(delivery.tokens)
             metrics.kept_tokens.inc(delivery.kept)
+            metrics.tau.set(delivery.kept / delivery.tokens)
+            metrics.tell_schemes(delivery.schemes)
         metrics.count_segments(delivery.segments)
         if delivery.HasField("snr_db"):
             metrics.snr_db.set(delivery.snr_db)
@@ -180,8 +167,10 @@ class Sending:
         *,
         slots: Slots,
         quality: QualityMeter,
+        adaptation: Adaptation,
     ) -> None:
         self.slot: int | None = None
+        self._adaptation = adaptation
         self._slots = slots
         self._quality = quality
         self._pipeline = pipeline
@@ -239,6 +228,8 @@ class Sending:
             else:
                 receipt = await self._carry(burst_id, burst, mine, following)
                 _add_receipt(prepared.delivery, receipt)
+                if prepared.choice:
+                    self._adaptation.learn(receipt.header, prepared.choice)
         self._metrics.observe_stages(prepared.seconds)
         for stage, seconds in prepared.seconds.items():
             prepared.delivery.seconds[stage] += seconds
@@ -271,6 +262,8 @@ def _add_receipt(delivery: transmitter_pb2.DeliveryHeader, receipt: Receipt) -> 
         delivery.failure.CopyFrom(told.failure)
     if told.HasField("snr_db"):
         delivery.snr_db = told.snr_db
+    if told.HasField("measured_snr_db"):
+        delivery.measured_snr_db = told.measured_snr_db
     delivery.segments.extend(told.segments)
     delivery.guessed_tokens = told.guessed_tokens
     for stage, seconds in told.seconds.items():
@@ -290,7 +283,8 @@ def build(settings: TransmitterSettings) -> Server:
     metrics = TransmitterMetrics()
     models = Models(settings.models, device=settings.device, metrics=metrics)
     phy.warm_up(device=models.device)
-    pipeline = Pipeline(models, settings, metrics)
+    adaptation = Adaptation(settings, metrics)
+    pipeline = Pipeline(models, settings, metrics, adaptation)
     next_hop = Replicas(settings.target, settings.credentials, patience=settings.reconnect_seconds)
     next_hop.measure(metrics.replicas)
 
@@ -301,6 +295,6 @@ def build(settings: TransmitterSettings) -> Server:
     server = Server("transmitter", settings, metrics, describe=describe)
     server.on_close(pipeline.close)
     server.on_close(next_hop.close)
-    servicer = TransmitterServicer(pipeline, next_hop, server.streams("transmit"), settings, metrics)
+    servicer = TransmitterServicer(pipeline, next_hop, server.streams("transmit"), settings, metrics, adaptation)
     server.add(transmitter_pb2_grpc.add_TransmitterServicer_to_server, servicer, "panolink.v1.Transmitter")
     return server

@@ -35,3 +35,9 @@ class TransmitterSettings(NetworkSettings):
     """Share of the panoramas, of those whose picture comes back, that are compared with what was sent (VPSNR)."""
     pilot_spacing: Annotated[int, AfterValidator(_spacing)] = 0
     """Every so many symbols one is a pilot, from which the receiver learns the channel; 0: it is told (perfect CSI)."""
+    symbols_per_pixel: Annotated[float, Field(gt=0, le=100)] = 0.1
+    """What an adaptive panorama may take, pilots included, where its sender gives neither a budget nor a deadline."""
+    symbol_rate_hz: Annotated[float, Field(gt=0, le=1e12)] = 1e6
+    """Symbols per second of the radio: what makes a budget of symbols out of a deadline."""
+    initial_snr_db: Annotated[float, Field(ge=-20, le=60)] = 0.0
+    """Es/N0 in dB that adaptive panoramas count on until receipts tell of the channel."""

@@ -1,0 +1,49 @@
+"""What only the transmitter measures."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from panolink.rpc.metrics import SECONDS, ServiceMetrics
+from panolink.rpc.segments import LAYER_NAMES, LAYERS, scheme_from_wire
+from panolink.v1 import transmitter_pb2
+
+
+class TransmitterMetrics(ServiceMetrics):
+    """What only the transmitter measures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.panoramas = self.counter("panoramas", "Panoramas answered, by gRPC status.", "code")
+        self.panoramas.labels("OK")
+        self.pixels = self.counter("pixels", "Pixels of panoramas sent.")
+        self.bits = self.counter("bits", "Bits that left the source coder.", "layer")
+        self.stream_bits = self.counter("stream_bits", "Bits that left the source coder, by stream.", "slot")
+        self.tokens = self.counter("tokens", "Tokens of panoramas sent.")
+        self.kept_tokens = self.counter("kept_tokens", "Tokens whose features were sent too.")
+        rates = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
+        self.bits_per_pixel = self.histogram("bits_per_pixel", "All bits of a panorama per pixel.", rates)
+        self.symbols_per_pixel = self.histogram("symbols_per_pixel", "Channel uses of a panorama per pixel.", rates)
+        self.end_to_end = self.histogram(
+            "end_to_end_seconds", "From a panorama's last byte to its receipt.", (*SECONDS, 60.0)
+        )
+        self.vpsnr_db = self.histogram("vpsnr_db", "VPSNR of received pictures against those sent.", range(12, 48, 2))
+        for layer in LAYERS:  # from 0 on, so that the first bits are an increase too
+            self.bits.labels(layer)
+        self.stream_bits.labels("0")
+        self.tau = self.gauge("tau_ratio", "Share of the last panorama's tokens whose features were sent too.")
+        self.bits_per_symbol = self.gauge(
+            "bits_per_symbol", "Information bits that a symbol of the last panorama carried.", "layer"
+        )
+        self.scheme_segments = self.counter("scheme_segments", "Segments sent, by scheme.", "layer", "scheme")
+
+    def tell_schemes(self, schemes: Iterable[transmitter_pb2.LayerScheme]) -> None:
+        """Count a panorama's segments by scheme, and tell the bits per symbol of each layer."""
+        segments: dict[str, int] = defaultdict(int)
+        symbols_per_bit: dict[str, float] = defaultdict(float)
+        for one in schemes:
+            layer, scheme = LAYER_NAMES[one.layer], scheme_from_wire(one.modulation, one.code_rate)
+            self.scheme_segments.labels(layer, str(scheme)).inc(one.segments)
+            segments[layer] += one.segments
+            symbols_per_bit[layer] += one.segments / scheme.bits_per_symbol
+        for layer, count in segments.items():
+            self.bits_per_symbol.labels(layer).set(count / symbols_per_bit[layer])
