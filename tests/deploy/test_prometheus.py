@@ -10,7 +10,7 @@ import yaml
 
 from services.channel.servicer import ChannelMetrics
 from services.receiver.metrics import ReceiverMetrics
-from services.transmitter.servicer import TransmitterMetrics
+from services.transmitter.metrics import TransmitterMetrics
 from tests.deploy.watched import CONFIG, PROMETHEUS, ROOT, rules, tool
 
 OPTIONAL = {
