@@ -8,7 +8,7 @@ import numpy as np
 
 from panolink.phy import Channel, Reception
 from panolink.phy.channel import finite_complex
-from panolink.rpc.bursts import Burst
+from panolink.rpc.bursts import Burst, ends_rounds
 from panolink.rpc.segments import formats_from_wire
 from panolink.v1 import link_pb2
 
@@ -24,6 +24,8 @@ def sent_through(channel: Channel, burst: Burst, *, at: float | None = None) -> 
             sent: those after it meet the same channel as without it.
     """
     finite_complex(burst.csi, "csi")
+    if ends_rounds(burst.header):  # nothing that takes time on the air
+        return burst, Reception(burst.symbols, burst.csi, 1, 0.0)
     formats = formats_from_wire(burst.header.segments) if channel.conditions.erases_segments else None
     reception = channel.apply(burst.symbols, at=at, formats=formats, pilot_spacing=burst.header.pilot_spacing)
     return passed_on(burst, reception), reception

@@ -78,6 +78,7 @@ class Passage:
         self._air = air
         self._metrics = metrics
         self._channel = Channel(air.conditions)
+        self._one_way = settings.one_way
         self._conversation = link_conversation(
             next_hop,
             timeout=settings.receipt_timeout_seconds,
@@ -112,6 +113,8 @@ class Passage:
 
     def _apply(self, burst: Burst, at: float | None) -> tuple[Burst, int]:
         passed, reception = sent_through(self._channel, burst, at=at)
+        if self._one_way and not passed.header.harq.round:
+            passed.header.ClearField("harq")  # there is no way back on which segments could be asked for
         return passed, reception.erased_symbols
 
     async def _receipt(self, burst_id: str, pending: Awaitable[Receipt], seconds: float) -> Receipt:

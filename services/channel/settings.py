@@ -81,6 +81,9 @@ class ChannelSettings(ServiceSettings):
     trace_repeat: bool = False
     """Whether the trace begins again at its end; otherwise its last value stays."""
 
+    one_way: bool = False
+    """Whether there is no way back on which lost segments could be asked for."""
+
     @model_validator(mode="after")
     def _together(self) -> Self:
         prefix = self.model_config.get("env_prefix", "")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from panolink import phy
 from panolink.images import encode_png
+from panolink.phy.decoding import decoder_for
 from panolink.phy.measuring import Measurement, measured
 from panolink.rpc import tracing
 from panolink.rpc.batching import Batcher
@@ -20,9 +20,9 @@ from panolink.rpc.limits import check_limit
 from panolink.rpc.metrics import ServiceMetrics
 from panolink.rpc.models import Models
 from panolink.rpc.room import Hold, Room
-from panolink.rpc.segments import count_segments, formats_from_wire, payloads_from_segments
 from panolink.rpc.stages import in_thread, timed
 from panolink.v1 import link_pb2
+from services.receiver.hearing import Hearing
 from services.receiver.settings import ReceiverSettings
 
 if TYPE_CHECKING:
@@ -34,9 +34,12 @@ if TYPE_CHECKING:
 class Reception:
     """What has become of a burst so far."""
 
-    segments: Sequence[link_pb2.LayerSegments] = ()
+    hearing: Hearing | None = None
+    """What was heard; None before the first round, and where that made no sense."""
     channel: Measurement | None = None
-    payloads: list[bytes | None] = field(default_factory=list)
+    """Of the first round, which is the longest."""
+    error: Exception | None = None
+    """Why the first round could not be heard."""
     seconds: dict[str, float] = field(default_factory=dict)
     guessed: int = 0
     picture: np.ndarray | None = None
@@ -44,9 +47,25 @@ class Reception:
     """The room that the picture takes; to be released when it is no longer needed."""
 
     @property
+    def segments(self) -> Sequence[link_pb2.LayerSegments]:
+        """What became of its segments."""
+        return self.hearing.counts if self.hearing else ()
+
+    @property
     def header_lost(self) -> bool:
         """Whether the one segment without which nothing can be decoded is missing."""
-        return not self.payloads or self.payloads[0] is None
+        payloads = self.hearing.payloads if self.hearing else []
+        return not payloads or payloads[0] is None
+
+    @property
+    def rounds(self) -> int:
+        """Rounds that were heard."""
+        return self.hearing.rounds if self.hearing else 0
+
+    @property
+    def needed(self) -> list[int]:
+        """Segments that a later round could bring."""
+        return self.hearing.needed if self.hearing else []
 
 
 class Pipeline:
@@ -74,11 +93,12 @@ class Pipeline:
         metrics.queue_depth.labels("decode").set_function(lambda: sum(map(len, self._reconstruct.values())))
         metrics.queue_limit.labels("decode").set(settings.queue_size * len(self._reconstruct))
 
-    async def receive(self, burst: Burst, codec: Codec, reception: Reception) -> None:
-        """Fill in `reception`, stage by stage; a `PanolinkError` leaves in it what was reached."""
+    async def hear(self, burst: Burst, reception: Reception) -> None:
+        """Demodulate a round into `reception`; a `SignalError` leaves in it what was there."""
         await in_thread(self._workers, partial(self._demodulate, burst, reception))
-        if reception.header_lost:
-            return
+
+    async def rebuild(self, codec: Codec, reception: Reception) -> None:
+        """Fill in the picture, stage by stage, from what was heard; a `PanolinkError` leaves what was reached."""
         tokens = await in_thread(self._workers, partial(self._unpack, codec, reception))
         reception.hold = await self._room.take(tokens.height * tokens.width)
         batched = await self._reconstruct[codec.fingerprint](tokens)
@@ -100,32 +120,26 @@ class Pipeline:
         self._network.shutdown(wait=False, cancel_futures=True)
 
     def _demodulate(self, burst: Burst, reception: Reception) -> None:
-        state, segments = burst.header.channel_state, burst.header.segments
+        state = burst.header.channel_state
         with timed(reception.seconds, "fec_decode"):
-            received = phy.demodulate(
-                burst.symbols,
-                csi=burst.csi,
-                coherence_symbols=state.coherence_symbols,
-                noise_variance=state.noise_variance,
-                formats=formats_from_wire(segments),
-                pilot_spacing=burst.header.pilot_spacing,
-                device=self._device,
-            )
-            reception.channel = measured(
+            hearing = reception.hearing or Hearing(burst.header, decoder_for(self._device))
+            hearing.hear(burst, keep=burst.header.harq.rounds_left > 0)
+            reception.hearing = hearing
+            reception.channel = reception.channel or measured(
                 burst.symbols,
                 csi=burst.csi,
                 coherence_symbols=state.coherence_symbols,
                 noise_variance=state.noise_variance,
                 pilot_spacing=burst.header.pilot_spacing,
             )
-        reception.payloads = payloads_from_segments(segments, received)
-        reception.segments = count_segments(segments, reception.payloads)
 
     def _unpack(self, codec: Codec, reception: Reception) -> Any:
         from panolink.codec.bitstream import Packet
 
+        hearing = reception.hearing
+        assert hearing
         with timed(reception.seconds, "entropy_decode"):
-            packet = Packet.from_payloads(reception.payloads)
+            packet = Packet.from_payloads(hearing.payloads)
             check_limit(packet.width * packet.height, self._limits.image_pixels, "pixels in a panorama")
             tokens = codec.unpack(packet)
         reception.guessed = 0 if tokens.guessed is None else int(tokens.guessed.sum())

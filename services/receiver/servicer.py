@@ -67,6 +67,7 @@ def build(settings: ReceiverSettings) -> Server:
         limit = settings.save_limit_bytes
         store = Store(settings.save_folder, limit_bytes=limit, viewers=viewers, metrics=metrics)
         server.on_close(store.close)
+    server.on_close(arrival.finish)
     link = LinkEndpoint(
         lambda: arrival,
         limits=settings.limits,

@@ -22,6 +22,10 @@ class ReceiverSettings(NetworkSettings):
     """A viewer's queue is full: the link waits, or the viewer's oldest panorama is dropped and counted."""
     watch_queue: Annotated[int, Field(ge=1, le=1000)] = 4
     """Panoramas that wait for one viewer."""
+    harq_bytes: Annotated[int, Field(ge=1 << 16, le=1 << 40)] = 256 << 20
+    """Bytes for bursts that wait for another round; the one that has waited longest is shown as it is to make room."""
+    harq_wait_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """For how long a burst may wait for another round, whatever its sender says."""
     save_folder: Path | None = None
     """Received panoramas are written there, as PNG; nowhere where it is not set."""
     save_limit_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 50)] = 10 << 30

@@ -5,6 +5,8 @@
     symbols, excess = layer.modulate(values[places])
     values, errors = layer.estimate(**vars(channel.apply(symbols)), excess=excess)
 
+That is a burst of its own. As a segment of one that has others, too, the values go through `amplitudes` and `heard`.
+
 Both ends know how large each value is likely to be, so nothing is sent but the values and one number, `excess`. Power
 is spent as the square root of what a value's variance is worth (Lee, Petersen 1976; SoftCast, Jakubczak, Katabi 2011):
 the allocation that makes the weighted squared error least among linear codes at high SNR, and it needs no knowledge of
@@ -32,6 +34,27 @@ def chosen(worth: np.ndarray, count: int) -> np.ndarray:
     if count < 0:
         raise SignalError(f"{count} values to choose; allowed: 0 and above")
     return np.sort(np.argsort(-worth.astype(np.int64), kind="stable")[:count])
+
+
+@dataclass(frozen=True)
+class AnalogueFormat:
+    """A segment of real values, two a symbol.
+
+    Raises
+    ------
+    SignalError : less than one value.
+    """
+
+    values: int
+
+    def __post_init__(self) -> None:
+        if self.values < 1:
+            raise SignalError(f"analogue segment of {self.values} values; allowed: 1 and above")
+
+    @property
+    def symbols(self) -> int:
+        """Channel uses of the segment."""
+        return -(-self.values // 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,17 +106,29 @@ class AnalogueLayer:
         ------
         SignalError : values that are not finite, or another number of them.
         """
+        ordered, excess = self.amplitudes(values)
+        symbols = np.empty_like(ordered)
+        symbols[interleaver(ordered.size)] = ordered
+        return symbols, excess
+
+    def amplitudes(self, values: np.ndarray, *, excess: float | None = None) -> tuple[np.ndarray, float]:
+        """As `modulate`, in the order of the values.
+
+        Parameters
+        ----------
+        excess : the one that the receiver will be told, where that is not exactly what the values give; the symbols'
+            power is off by as much.
+        """
         values = np.asarray(values, np.float64)
         if values.shape != self.scales.shape or not np.isfinite(values).all():
             raise SignalError(f"values of shape {values.shape}; expected {self.scales.size} finite numbers")
         amplitudes = values * np.sqrt(self.powers) / self.scales
-        excess = float(np.float32(np.square(amplitudes).sum() / max(self.symbols, 1)))
+        if excess is None:
+            excess = float(np.float32(np.square(amplitudes).sum() / max(self.symbols, 1)))
         pairs = np.zeros(2 * self.symbols, np.float32)
         if excess > 0:
             pairs[: values.size] = amplitudes / np.sqrt(excess)
-        symbols = np.empty(self.symbols, np.complex64)
-        symbols[interleaver(self.symbols)] = pairs.view(np.complex64)
-        return symbols, excess
+        return pairs.view(np.complex64), excess
 
     def estimate(
         self, symbols: np.ndarray, *, csi: np.ndarray, coherence_symbols: int, noise_variance: float, excess: float
@@ -119,8 +154,15 @@ class AnalogueLayer:
             if not (isfinite(value) and value >= 0):
                 raise SignalError(f"{name} is {value}; allowed: 0 and above, finite")
         places = interleaver(self.symbols)
-        gains = spread(csi, coherence_symbols, self.symbols)[places].astype(np.complex128)
-        heard = (gains.conj() * symbols[places]).view(np.float64)[: self.scales.size]
+        gains = spread(csi, coherence_symbols, self.symbols)[places]
+        return self.heard(symbols[places], gains, noise_variance=noise_variance, excess=excess)
+
+    def heard(
+        self, symbols: np.ndarray, gains: np.ndarray, *, noise_variance: float, excess: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `estimate`, of symbols in the order of the values: y and h, complex64 (symbols,) both, and N0 ≥ 0."""
+        gains = gains.astype(np.complex128)
+        heard = (gains.conj() * symbols).view(np.float64)[: self.scales.size]
         strength = np.repeat(np.abs(gains) ** 2, 2)[: self.scales.size] * self.powers
         total = np.maximum(strength + noise_variance / 2, np.finfo(np.float64).tiny)
         deviation = self.scales * np.sqrt(excess)

@@ -16,7 +16,7 @@ from panolink.errors import SignalError
 from panolink.phy.conditions import ChannelModel, Conditions
 from panolink.phy.erasure import GilbertElliott, packet_numbers
 from panolink.phy.fading import Fading, complex_normal, fading_of
-from panolink.phy.schemes import SegmentFormat
+from panolink.phy.schemes import Format
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Channel:
         symbols: np.ndarray,
         *,
         at: float | None = None,
-        formats: Sequence[SegmentFormat] | None = None,
+        formats: Sequence[Format] | None = None,
         pilot_spacing: int = 0,
     ) -> Reception:
         """Send a burst through the channel.

@@ -8,7 +8,7 @@ from panolink.errors import SignalError
 from panolink.phy.conditions import Conditions
 from panolink.phy.interleaving import interleaver
 from panolink.phy.pilots import check_spacing, pilot_count, pilot_mask
-from panolink.phy.schemes import SegmentFormat
+from panolink.phy.schemes import Format
 
 
 class GilbertElliott:
@@ -41,7 +41,7 @@ class GilbertElliott:
 
 
 def packet_numbers(
-    conditions: Conditions, n: int, formats: Sequence[SegmentFormat] | None, pilot_spacing: int = 0
+    conditions: Conditions, n: int, formats: Sequence[Format] | None, pilot_spacing: int = 0
 ) -> np.ndarray:
     """The number of the packet that carries each of a burst's n symbols, int64 (n,), from 0 without gaps.
 

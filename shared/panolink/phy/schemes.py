@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from functools import cached_property
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, Protocol
 
 from panolink.errors import SignalError
 
@@ -74,6 +74,15 @@ class Scheme:
 
     def __str__(self) -> str:
         return f"{self.modulation} {self.fraction}"
+
+
+class Format(Protocol):
+    """A segment, of whatever kind, by its length."""
+
+    @property
+    def symbols(self) -> int:
+        """Channel uses."""
+        ...
 
 
 class CodeBlocks(NamedTuple):

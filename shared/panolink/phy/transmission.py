@@ -8,7 +8,6 @@ values sent as amplitudes (`panolink.phy.analogue`)          ─┘
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Protocol
 
 import numpy as np
 
@@ -20,19 +19,10 @@ from panolink.phy.interleaving import interleaver
 from panolink.phy.ldpc import LdpcCode, ldpc_code
 from panolink.phy.modulation import demap, map_bits
 from panolink.phy.pilots import check_spacing, estimated, pilot_count, with_pilots
-from panolink.phy.schemes import CRC_BITS, Scheme, SegmentFormat, default_schemes
+from panolink.phy.schemes import CRC_BITS, Format, Scheme, SegmentFormat, default_schemes
 from panolink.phy.whitening import whitening
 
 _NOISE_FLOOR = 1e-6  # N0 is taken for at least −60 dB: an ideal channel says 0
-
-
-class Format(Protocol):
-    """A segment, of whatever kind, by its length."""
-
-    @property
-    def symbols(self) -> int:
-        """Channel uses."""
-        ...
 
 
 @dataclass(frozen=True)

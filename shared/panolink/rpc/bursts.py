@@ -5,6 +5,7 @@ I/Q samples are little-endian, complex64 (`cf32_le`) or pairs of int16 (`ci16_le
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from panolink.errors import BitstreamError, SignalError
 from panolink.rpc.chunking import Frame, chunks, frames
 from panolink.rpc.limits import (
     MAX_ID_LENGTH,
+    MAX_LATER_ROUNDS,
     MAX_MESSAGE_BYTES,
     MAX_SOURCE_LENGTH,
     Limits,
@@ -66,6 +68,12 @@ def admit_burst(header: link_pb2.BurstHeader, limits: Limits) -> Mapping[str, in
     check_limit(len(header.segments), limits.segments, "segments in a burst")
     largest = max((segment.payload_bytes for segment in header.segments), default=0)
     check_limit(largest, limits.segment_bytes, "bytes in a segment")
+    if header.HasField("harq"):
+        _check_round(header.harq, len(header.segments))
+    if ends_rounds(header):
+        if header.symbols or state.coefficients:
+            raise BitstreamError(f"a round without segments has {header.symbols} symbols, it must have none")
+        return {"csi": 0, "samples": 0}
     if not header.symbols or not header.segments:
         raise BitstreamError(f"burst of {header.symbols} symbols and {len(header.segments)} segments is empty")
     if header.sample_format not in _SAMPLE_BYTES:
@@ -81,6 +89,24 @@ def admit_burst(header: link_pb2.BurstHeader, limits: Limits) -> Mapping[str, in
             f"in blocks of {state.coherence_symbols}, there must be {needed or 'a block length'}"
         )
     return {"csi": 8 * state.coefficients, "samples": _SAMPLE_BYTES[header.sample_format] * header.symbols}
+
+
+def ends_rounds(header: link_pb2.BurstHeader) -> bool:
+    """Whether this is a later round that brings nothing: the receiver is to make do with what it has."""
+    return header.harq.round > 0 and not header.segments
+
+
+def _check_round(harq: link_pb2.Harq, segments: int) -> None:
+    """Raise `SignalError` for a round that cannot be."""
+    if harq.round + harq.rounds_left > MAX_LATER_ROUNDS:
+        raise SignalError(f"round {harq.round} with {harq.rounds_left} to follow, {MAX_LATER_ROUNDS} is the last one")
+    if not (math.isfinite(harq.wait_seconds) and harq.wait_seconds > 0):
+        raise SignalError(f"a receiver cannot wait {harq.wait_seconds} s for a round, it must be above 0")
+    numbers = list(harq.numbers)
+    if len(numbers) != (segments if harq.round else 0):
+        raise SignalError(f"round {harq.round} numbers {len(numbers)} of its {segments} segments")
+    if any(number >= following for number, following in itertools.pairwise(numbers)):
+        raise SignalError(f"round {harq.round}: its segments are not in ascending order")
 
 
 def burst_of(frame: Frame) -> Burst:

@@ -26,6 +26,9 @@ LEAST_BYTES_PER_SECOND = 8192.0
 MAX_ID_LENGTH = 64
 MAX_SOURCE_LENGTH = 256
 
+MAX_LATER_ROUNDS = 3
+"""Rounds of hybrid ARQ that may follow a burst's first one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:

@@ -61,6 +61,7 @@ class ServiceMetrics:
         self.segments_sent = self.counter("segments_sent", "Segments sent.", "layer")
         self.segments_lost = self.counter("segments_lost", "Segments whose CRC failed.", "layer")
         self.segments_unsent = self.counter("segments_unsent", "Segments left out to keep a budget.", "layer")
+        self.segments_recovered = self.counter("segments_recovered", "Segments that came with a later round.", "layer")
         self.link_breaks = self.counter("link_breaks", "Streams to the next hop that broke with bursts under way.")
         self.resends = self.counter("resends", "Bursts sent again because the next hop went away.")
         self.replicas = self.gauge("replicas", "Replicas of the next hop, those known and those connected.", "state")
@@ -73,6 +74,7 @@ class ServiceMetrics:
         for layer in LAYER_NAMES.values():  # from 0 on: the first loss is an increase too
             self.segments_sent.labels(layer)
             self.segments_lost.labels(layer)
+            self.segments_recovered.labels(layer)
             self.segments_unsent.labels(layer)
 
     def counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -85,12 +87,13 @@ class ServiceMetrics:
         return Histogram(f"panolink_{name}", text, labels, buckets=tuple(buckets), registry=self.registry)
 
     def count_segments(self, segments: Iterable[link_pb2.LayerSegments]) -> None:
-        """Count a burst's segments: sent, lost and left out."""
+        """Count a burst's segments by what became of them."""
         for count in segments:
             layer = LAYER_NAMES.get(count.layer, "other")
             self.segments_sent.labels(layer).inc(count.sent)
             self.segments_lost.labels(layer).inc(count.lost)
             self.segments_unsent.labels(layer).inc(count.unsent)
+            self.segments_recovered.labels(layer).inc(count.recovered)
 
     def observe_stages(self, seconds: dict[str, float]) -> None:
         """Observe the durations of stages that ran in this service."""

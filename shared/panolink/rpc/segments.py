@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 
 from panolink.errors import SignalError
 from panolink.phy import Modulation, Scheme, SegmentFormat, assign_formats
+from panolink.phy.analogue import AnalogueFormat
 from panolink.v1 import link_pb2, transmitter_pb2
 
 _MODULATIONS = {
@@ -78,16 +79,22 @@ def scheme_from_wire(modulation: link_pb2.Modulation, code_rate: float) -> Schem
     return Scheme(_MODULATIONS_BACK[modulation], code_rate)
 
 
-def formats_from_wire(segments: Iterable[link_pb2.SegmentFormat]) -> list[SegmentFormat]:
+def formats_from_wire(segments: Iterable[link_pb2.SegmentFormat]) -> list[SegmentFormat | AnalogueFormat]:
     """The radio's formats; `SignalError` for an unknown modulation, a code rate or a length that cannot be.
 
     Empty segments are left out; `payloads_from_segments` puts them back.
     """
-    formats: list[SegmentFormat] = []
+    formats: list[SegmentFormat | AnalogueFormat] = []
     schemes: dict[tuple[link_pb2.Modulation, float], Scheme] = {}
     for segment in segments:
         if segment.unsent and segment.payload_bytes:
             raise SignalError(f"a segment that was never sent has {segment.payload_bytes} bytes; allowed: 0")
+        if (segment.values > 0) != (segment.modulation == link_pb2.MODULATION_ANALOGUE) or (
+            segment.values and (segment.payload_bytes or segment.unsent)
+        ):
+            raise SignalError("analogue segments have values and no payload, all others a payload and no values")
+        if segment.values:
+            formats.append(AnalogueFormat(segment.values))
         if not segment.payload_bytes:
             continue
         key = (segment.modulation, segment.code_rate)
@@ -100,18 +107,22 @@ def formats_from_wire(segments: Iterable[link_pb2.SegmentFormat]) -> list[Segmen
 def payloads_from_segments(
     segments: Iterable[link_pb2.SegmentFormat], received: Iterable[bytes | None]
 ) -> list[bytes | None]:
-    """Payloads of all segments, from those that the radio knows of; None for one that was lost, or never sent."""
+    """Payloads of all segments, from those that have some; None for one that was lost, or never sent."""
     following = iter(received)
     return [None if segment.unsent else next(following) if segment.payload_bytes else b"" for segment in segments]
 
 
 def count_segments(
-    segments: Sequence[link_pb2.SegmentFormat], payloads: Sequence[bytes | None]
+    segments: Sequence[link_pb2.SegmentFormat], payloads: Sequence[bytes | None], recovered: Container[int] = ()
 ) -> list[link_pb2.LayerSegments]:
-    """Segments sent, lost and never sent by layer, in the order of the layers; empty ones do not count."""
+    """Segments sent, lost and never sent by layer, in the order of the layers; empty ones do not count.
+
+    An analogue segment is lost where nothing of it arrived, and its payload is None. `recovered` are the numbers of
+    segments that came with a later round.
+    """
     counts: dict[int, link_pb2.LayerSegments] = {}
-    for segment, payload in zip(segments, payloads, strict=True):
-        if not (segment.payload_bytes or segment.unsent):
+    for number, (segment, payload) in enumerate(zip(segments, payloads, strict=True)):
+        if not (segment.payload_bytes or segment.values or segment.unsent):
             continue
         count = counts.setdefault(segment.layer, link_pb2.LayerSegments(layer=segment.layer))
         if segment.unsent:
@@ -119,4 +130,5 @@ def count_segments(
             continue
         count.sent += 1
         count.lost += payload is None
+        count.recovered += number in recovered
     return [counts[layer] for layer in sorted(counts)]
