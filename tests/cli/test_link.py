@@ -20,8 +20,8 @@ from tests.cli.helpers import ENVIRONMENT, PANOLINK, alive, objects, one_line, p
 Run = Callable[..., Result]
 
 KEYS = [
-    *("id", "source", "delivered", "bpp", "symbols_per_pixel", "snr_db", "segments", "vpsnr_db", "vssim"),
-    "seconds",
+    *("id", "source", "delivered", "bpp", "symbols_per_pixel", "symbols", "symbol_budget", "tau", "schemes", "adapted"),
+    *("snr_db", "measured_snr_db", "segments", "vpsnr_db", "vssim", "seconds"),
 ]
 
 
@@ -45,7 +45,9 @@ def test_send_as_json(panolink: Run, link: dict[str, Any], small: Path, tmp_path
     assert [Path(one["source"]).name for one in told] == ["small.png", "bad.png", "absent.png", "small.png"]
     first, bad = told[0], told[1]
     assert 0 < first["bpp"] <= 0.5 and first["snr_db"] == 20
-    assert set(first["segments"]) == {"sent", "lost"}
+    assert set(first["segments"]) == {"sent", "lost", "unsent"}
+    assert first["symbol_budget"] is None and first["adapted"] is None
+    assert 0 < first["tau"] <= 1 and first["schemes"]["header"][0].startswith("qpsk 1/")
     assert first["vpsnr_db"] > 20 and first["vssim"] > 0.5
     assert {"encode", "quantize", "entropy_code", "fec_encode", "channel", "fec_decode", "total"} <= set(
         first["seconds"]
@@ -68,6 +70,39 @@ def test_send_a_folder_and_a_video_for_people(panolink: Run, link: dict[str, Any
     for name in ("a.png", "clip.mp4#0001", "clip.mp4#0002"):
         assert name in result.stdout.replace("\n", "")
     assert "mean" in result.stdout and "3 panoramas: 3 delivered, 0 lost" in result.stdout
+
+
+def test_send_adaptively(panolink: Run, link: dict[str, Any], small: Path):
+    to = link["transmitter"]["listen"]
+    sources = [small] * 6
+    result = panolink("send", *sources, "--to", to, "--adaptive", "--symbols-per-pixel", "0.3", "--json")
+    assert result.exit_code == 0, result.output
+    told = sorted(objects(result.stdout), key=lambda one: int(one["id"]))
+    for one in told:
+        assert one["symbols"] <= one["symbol_budget"] == int(0.3 * 256 * 128)
+        assert one["symbols_per_pixel"] <= 0.3
+    assert told[-1]["adapted"]["snr_db"] > told[0]["adapted"]["snr_db"]
+    assert told[-1]["tau"] > told[0]["tau"]
+    assert told[-1]["measured_snr_db"] == pytest.approx(20, abs=2)
+    result = panolink("send", small, "--to", to, "--adaptive", "--deadline", "9ms", "--no-picture")
+    assert result.exit_code == 0 and "sent for" in result.stdout and "τ" in result.stdout
+    assert any(scheme in result.stdout for scheme in ("qpsk", "16qam", "64qam"))
+    line = one_line(panolink("send", small, "--to", to, "--adaptive", "--deadline", "0.1ms"))
+    assert "small.png: budget of 100 symbols" in line and "the least is" in line
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--adaptive", "--bpp", "0.1"),
+        ("--bpp", "0.1", "--symbols-per-pixel", "0.1"),
+        ("--symbols-per-pixel", "0"),
+        ("--deadline", "soon"),
+        ("--deadline", "0ms"),
+    ],
+)
+def test_budgets_that_make_no_sense_are_usage_errors(panolink: Run, small: Path, options: tuple[str, ...]):
+    assert panolink("send", small, "--to", "127.0.0.1:1", *options).exit_code == 2
 
 
 def test_what_the_transmitter_refuses(panolink: Run, link: dict[str, Any], small: Path):

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 
 from panolink.cli import results
 from panolink.cli.results import Result, accounting, failure_line, print_table
 from panolink.names import file_stem
-from panolink.rpc.deliveries import Delivery, Segments
+from panolink.rpc.deliveries import Adapted, Delivery, Segments
 
 DELIVERY = Delivery(
     id="1",
@@ -36,6 +38,27 @@ def test_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, width: int, ta
     assert mean[-1][-1] == "500" and "10" in mean[-1]
 
 
+@pytest.mark.parametrize(("width", "tables"), [(200, 1), (80, 3)])
+def test_how_adaptive_panoramas_were_sent(monkeypatch: pytest.MonkeyPatch, width: int, tables: int):
+    console = Console(width=width, force_terminal=True, color_system=None, record=True, quiet=False)
+    monkeypatch.setattr(results, "out", console)
+    adapted = replace(
+        DELIVERY,
+        tokens=8,
+        kept=2,
+        measured_snr_db=12.34,
+        adapted=Adapted(snr_db=10.84, margin_db=1.5, fading=1.0),
+        schemes={"header": ("qpsk 1/5",), "indices": ("16qam 1/3",), "features": ("16qam 1/2", "64qam 1/2")},
+    )
+    result = Result(id="1", source="samples/city.webp", delivery=adapted, vpsnr_db=29, vssim=0.84)
+    print_table([result, replace(result, id="2")])
+    text = console.export_text()
+    assert text.count("city.webp") == 2 * tables
+    for told in ("12.3", "10.8", "0.250", "16qam 1/3", "16qam 1/2", "64qam 1/2"):
+        assert told in text
+    assert "…" not in text and max(map(len, text.splitlines())) <= width
+
+
 def test_every_panorama_is_counted_once():
     def failed(code: str) -> Result:
         delivery = Delivery(id="4", source="far.webp", delivered=False, error="gone", code=code)
@@ -48,7 +71,8 @@ def test_every_panorama_is_counted_once():
 
 def test_what_is_not_known_is_null():
     told = RESULTS[1].as_dict()
-    assert told["delivered"] is False and told["bpp"] is None and told["segments"] == {"sent": 0, "lost": 0}
+    assert told["delivered"] is False and told["bpp"] is None and told["schemes"] == {}
+    assert told["segments"] == {"sent": 0, "lost": 0, "unsent": 0}
     assert failure_line(RESULTS[1]) == "samples/bad.webp: not an image"
 
 

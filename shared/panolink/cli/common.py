@@ -50,12 +50,23 @@ To: TypeAlias = Annotated[
 ]
 
 
-def check_rate(bpp: float | None, tau: float | None) -> None:
-    """A usage error (exit 2) where both are given, or a rate of nothing."""
-    if bpp is not None and tau is not None:
-        raise typer.BadParameter("give one of them, not both", param_hint="'--bpp' / '--tau'")
-    if bpp == 0:
-        raise typer.BadParameter("has to be more than 0", param_hint="'--bpp'")
+def check_rate(bpp: float | None, tau: float | None, symbols_per_pixel: float | None = None) -> None:
+    """A usage error (exit 2) where more than one is given, or a rate of nothing."""
+    rates = {"--bpp": bpp, "--tau": tau, "--symbols-per-pixel": symbols_per_pixel}
+    given = [option for option, value in rates.items() if value is not None]
+    if len(given) > 1:
+        raise typer.BadParameter("give one of them", param_hint=" / ".join(f"'{option}'" for option in given))
+    if given and given != ["--tau"] and rates[given[0]] == 0:
+        raise typer.BadParameter("has to be more than 0", param_hint=f"'{given[0]}'")
+
+
+def seconds(text: str) -> float:
+    """A duration: `0.2`, `0.2s` or `200ms`, above 0."""
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(ms|s)?\s*", text)
+    value = float(match[1]) / (1000 if match[2] == "ms" else 1) if match else 0.0
+    if not 0 < value <= 3600:
+        raise typer.BadParameter(f"{text!r} is no duration above 0 up to an hour, such as 0.2, 0.2s or 200ms")
+    return value
 
 
 def print_json(values: Mapping[str, Any]) -> None:

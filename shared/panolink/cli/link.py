@@ -23,6 +23,7 @@ from panolink.cli.common import (
     out,
     print_error,
     print_json,
+    seconds,
 )
 from panolink.cli.results import Result, accounting, failure_line, judge, print_table
 from panolink.errors import LinkError
@@ -62,6 +63,18 @@ def send(
     to: To,
     bpp: Bpp = None,
     tau: Tau = None,
+    symbols_per_pixel: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Instead: channel uses per pixel, pilots included, not to be exceeded."),
+    ] = None,
+    deadline: Annotated[
+        float | None,
+        typer.Option(parser=seconds, metavar="SECONDS|…ms", help="How long a panorama may be on the air: 0.2, 200ms."),
+    ] = None,
+    adaptive: Annotated[
+        bool,
+        typer.Option("--adaptive", help="Let modulation, code rates and share of the features follow the channel."),
+    ] = False,
     model: Annotated[str, typer.Option(help="One of the transmitter's models; its first where empty.")] = "",
     out_folder: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="Write the received panoramas there, as PNG.")
@@ -78,13 +91,29 @@ def send(
 
     The last line counts what was delivered, lost on the way, and not sent (unreadable, or refused). Exit code 1 when
     any of them was not delivered. Frames of a video are called clip.mp4#0001, clip.mp4#0002 …
+
+    With --adaptive a panorama takes --symbols-per-pixel (0.1 unless the transmitter is set otherwise), or what fits the
+    --deadline, whatever the channel is like; without it the same budgets are filled with the usual protection.
     """
-    check_rate(bpp, tau)
+    check_rate(bpp, tau, symbols_per_pixel)
+    if adaptive and (bpp is not None or tau is not None):
+        raise typer.BadParameter(
+            "takes --symbols-per-pixel or --deadline, not --bpp or --tau", param_hint="'--adaptive'"
+        )
     if out_folder:
         if not picture:
             raise typer.BadParameter("needs the received pictures: leave out --no-picture", param_hint="'--out'")
         out_folder.mkdir(parents=True, exist_ok=True)
-    options = {"bpp": bpp, "tau": tau, "model": model, "picture": picture, "allow_any_aspect": any_aspect}
+    options = {
+        "bpp": bpp,
+        "tau": tau,
+        "symbols_per_pixel": symbols_per_pixel,
+        "deadline": deadline,
+        "adaptive": adaptive,
+        "model": model,
+        "picture": picture,
+        "allow_any_aspect": any_aspect,
+    }
     results = asyncio.run(_send(sources, to, options, out_folder, json))
     if not json and any(result.delivered for result in results):
         print_table(results)

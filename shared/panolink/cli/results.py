@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich import box
 from rich.table import Table
@@ -43,10 +43,17 @@ class Result:
             "delivered": self.delivered,
             "bpp": coded.bpp if coded else None,
             "symbols_per_pixel": coded.symbols_per_pixel if coded else None,
+            "symbols": coded.symbols if coded else None,
+            "symbol_budget": delivery.symbol_budget if delivery else None,
+            "tau": coded.tau if coded else None,
+            "schemes": {layer: list(names) for layer, names in coded.schemes.items()} if coded else {},
+            "adapted": vars(delivery.adapted) if delivery and delivery.adapted else None,
             "snr_db": delivery.snr_db if delivery else None,
+            "measured_snr_db": delivery.measured_snr_db if delivery else None,
             "segments": {
                 "sent": delivery.segments.sent if delivery else 0,
                 "lost": delivery.segments.lost if delivery else 0,
+                "unsent": delivery.segments.unsent if delivery else 0,
             },
             "vpsnr_db": self.vpsnr_db,
             "vssim": self.vssim,
@@ -65,6 +72,14 @@ def judge(number: str, source: str, delivery: Delivery, sent: np.ndarray) -> Res
     return Result(id=number, source=source, delivery=delivery, error=delivery.error, **quality)
 
 
+class Cells(Protocol):
+    """What stands in a column of the table, for one result and below for several."""
+
+    def one(self, result: Result) -> str: ...
+
+    def mean(self, results: Sequence[Result]) -> str: ...
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of the table: a number of each result, None where it is not known, and its format."""
@@ -79,6 +94,20 @@ class Column:
     def mean(self, results: Sequence[Result]) -> str:
         known = [value for value in map(self.number, results) if value is not None]
         return format(sum(known) / len(known), self.form) if known else "–"
+
+
+@dataclass(frozen=True)
+class SchemeColumn:
+    """How a layer was sent, its first segments first."""
+
+    layer: str
+
+    def one(self, result: Result) -> str:
+        schemes = result.delivery.schemes.get(self.layer, ()) if result.delivery else ()
+        return "\n".join(schemes) or "–"
+
+    def mean(self, results: Sequence[Result]) -> str:
+        return ""
 
 
 class LostColumn(Column):
@@ -111,14 +140,27 @@ def _milliseconds(*stages: str) -> Callable[[Result], float | None]:
     return total
 
 
-QUALITY: Mapping[str, Column] = {
+def _adapted(name: str) -> Callable[[Result], float | None]:
+    return lambda result: (
+        getattr(result.delivery.adapted, name) if result.delivery and result.delivery.adapted else None
+    )
+
+
+QUALITY: Mapping[str, Cells] = {
     "bpp": Column(_coded("bpp"), ".4f"),
     "symbols\n/pixel": Column(_coded("symbols_per_pixel"), ".4f"),
     "VPSNR\ndB": Column(lambda result: result.vpsnr_db, ".2f"),
     "VSSIM": Column(lambda result: result.vssim, ".4f"),
     "segments\nlost": LostColumn(),
 }
-TIMES: Mapping[str, Column] = {
+AIR: Mapping[str, Cells] = {
+    "SNR\ndB": Column(lambda result: result.delivery.measured_snr_db if result.delivery else None, ".1f"),
+    "sent for\ndB": Column(_adapted("snr_db"), ".1f"),
+    "τ": Column(_coded("tau"), ".3f"),
+    "indices": SchemeColumn("indices"),
+    "features": SchemeColumn("features"),
+}
+TIMES: Mapping[str, Cells] = {
     "encode\nms": Column(_milliseconds("encode"), ".0f"),
     "quantise\nms": Column(_milliseconds("quantize"), ".0f"),
     "entropy\ncode ms": Column(_milliseconds("entropy_code", "entropy_decode"), ".0f"),
@@ -130,19 +172,24 @@ TIMES: Mapping[str, Column] = {
 
 
 def print_table(results: Sequence[Result], *, title: str = "") -> None:
-    """A row per panorama, and the means below where there are several; two tables where one is too wide."""
+    """A row per panorama, and the means below where there are several; several tables where one is too wide.
+
+    What the air was like, and how panoramas were sent, is shown where any of them was adaptive.
+    """
     console = out if out.is_terminal else type(out)(width=140, highlight=False)
     folder = _common_folder(results)
     rows = [(result.source.removeprefix(folder), result) for result in results]
-    whole = _table(rows, {**QUALITY, **TIMES}, title)
+    adaptive = any(result.delivery and result.delivery.adapted for result in results)
+    groups = (QUALITY, AIR, TIMES) if adaptive else (QUALITY, TIMES)
+    whole = _table(rows, {header: cells for group in groups for header, cells in group.items()}, title)
     if console.measure(whole, options=console.options.update(width=1000)).maximum <= console.width:
         console.print(whole)
     else:
-        console.print(_table(rows, QUALITY, title))
-        console.print(_table(rows, TIMES, ""))
+        for number, group in enumerate(groups):
+            console.print(_table(rows, group, "" if number else title))
 
 
-def _table(rows: Sequence[tuple[str, Result]], columns: Mapping[str, Column], title: str) -> Table:
+def _table(rows: Sequence[tuple[str, Result]], columns: Mapping[str, Cells], title: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1), pad_edge=False)
     table.add_column("panorama", overflow="fold", min_width=8)
     for header in columns:

@@ -104,6 +104,9 @@ class Client:
         *,
         bpp: float | None = None,
         tau: float | None = None,
+        symbols_per_pixel: float | None = None,
+        deadline: float | None = None,
+        adaptive: bool = False,
         model: str = "",
         picture: bool = True,
         activation: bool = False,
@@ -114,16 +117,23 @@ class Client:
         Args:
             panoramas: read as they are needed, so that a long sequence takes no memory.
             bpp: bits per pixel, all layers included; or
-            tau: share of the tokens whose features are sent. Neither: the model's default.
+            tau: share of the tokens whose features are sent; or
+            symbols_per_pixel: channel uses per pixel, pilots included, not to be exceeded. Nothing of these: all that
+                fits the deadline, or the default of the model (of the transmitter, where `adaptive`).
+            deadline: seconds that a panorama may be on the air, and within which what is lost may be sent again.
+            adaptive: whether modulation, code rates and share of the features follow the channel, in such a budget.
             model: name of one of the transmitter's models; empty for its first.
             picture, activation: whether deliveries bring the received picture and the activation map.
             allow_any_aspect: whether pictures that are not 2:1 are sent.
 
         A panorama that cannot be read, sent or received is delivered as a failure, and the others go on.
         """
-        if bpp is not None and tau is not None:
-            raise ValueError("bpp and tau exclude each other")
-        rate: dict[str, Any] = {"bpp": bpp} if bpp is not None else {"tau": tau} if tau is not None else {}
+        rates = {"bpp": bpp, "tau": tau, "symbols_per_pixel": symbols_per_pixel}
+        rate: dict[str, Any] = {name: value for name, value in rates.items() if value is not None}
+        if len(rate) > 1:
+            raise ValueError(f"{' and '.join(rate)} exclude each other")
+        if deadline is not None and not deadline > 0:
+            raise ValueError(f"deadline is {deadline} s; it must be above 0")
         self._connected()
         transmitters = Replicas(self.target, self._credentials, patience=self._reconnect_timeout)
         conversation: Conversation[_Outgoing, Delivery] = Conversation(
@@ -160,6 +170,8 @@ class Client:
                 return_activation=activation,
                 allow_any_aspect=allow_any_aspect,
                 traceparent=tracing.traceparent(),
+                adaptive=adaptive,
+                deadline_seconds=deadline or 0.0,
                 **rate,
             )
             return await conversation.send(panorama_id, _Outgoing(header, image))

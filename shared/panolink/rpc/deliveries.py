@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from panolink.errors import PanolinkError
 from panolink.rpc.bursts import picture_limit
 from panolink.rpc.chunking import frames
 from panolink.rpc.limits import Limits, check_limit
-from panolink.rpc.segments import LAYER_NAMES
+from panolink.rpc.segments import LAYER_NAMES, scheme_from_wire
 from panolink.rpc.stages import in_order
 from panolink.rpc.status import code_named, failure_of
 from panolink.v1 import link_pb2, node_pb2, receiver_pb2, transmitter_pb2
@@ -21,18 +21,31 @@ from panolink.v1 import link_pb2, node_pb2, receiver_pb2, transmitter_pb2
 
 @dataclass(frozen=True)
 class Segments:
-    """Segments of a burst: how many were sent, how many were lost, and both by layer."""
+    """Segments of a burst: how many were sent, how many were lost, and both by layer.
+
+    `unsent` ones were left out by the transmitter, to keep a budget: they are among neither.
+    """
 
     sent: int = 0
     lost: int = 0
     sent_by_layer: Mapping[str, int] = field(default_factory=dict)
     lost_by_layer: Mapping[str, int] = field(default_factory=dict)
+    unsent: int = 0
 
     @classmethod
-    def from_wire(cls, counts: Iterable[link_pb2.LayerSegments]) -> Segments:
+    def from_wire(cls, counts: Collection[link_pb2.LayerSegments]) -> Segments:
         sent = {LAYER_NAMES.get(count.layer, "other"): count.sent for count in counts}
         lost = {LAYER_NAMES.get(count.layer, "other"): count.lost for count in counts}
-        return cls(sum(sent.values()), sum(lost.values()), sent, lost)
+        return cls(sum(sent.values()), sum(lost.values()), sent, lost, sum(count.unsent for count in counts))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapted:
+    """What an adaptive panorama was sent for: an SNR in dB, what had been taken off it, and the amount of fading."""
+
+    snr_db: float
+    margin_db: float
+    fading: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +53,10 @@ class Delivery:
     """What became of one panorama; if it was not delivered, `error` says why and `code` is its gRPC status.
 
     `picture` is what the receiver saw, uint8 (height, width, 3); `activation` is the activation map, uint8
-    (rows, columns), one value per token. Both are None unless asked for. `snr_db` is None where no noise was
-    added.
+    (rows, columns), one value per token. Both are None unless asked for. `snr_db` is that of the channel's conditions,
+    None where no noise was added; `measured_snr_db` is what the receiver measured. `schemes` tells how each layer was
+    sent (`qpsk 1/2`), the first segments first. `symbol_budget` is None where there was none, `adapted` where nothing
+    was adapted.
     """
 
     id: str
@@ -60,11 +75,20 @@ class Delivery:
     guessed: int = 0
     symbols: int = 0
     symbols_per_pixel: float = 0.0
+    symbol_budget: int | None = None
+    schemes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    adapted: Adapted | None = None
     snr_db: float | None = None
+    measured_snr_db: float | None = None
     segments: Segments = field(default_factory=Segments)
     seconds: Mapping[str, float] = field(default_factory=dict)
     picture: np.ndarray | None = field(default=None, repr=False)
     activation: np.ndarray | None = field(default=None, repr=False)
+
+    @property
+    def tau(self) -> float | None:
+        """Share of the tokens whose features were sent too; None where nothing was."""
+        return self.kept / self.tokens if self.tokens else None
 
     @classmethod
     def failed(cls, item_id: str, source: str, failure: link_pb2.Failure) -> Delivery:
@@ -90,7 +114,11 @@ class Delivery:
             guessed=header.guessed_tokens,
             symbols=header.symbols,
             symbols_per_pixel=header.symbols_per_pixel,
+            symbol_budget=header.symbol_budget or None,
+            schemes=_schemes(header.schemes),
+            adapted=_adapted(header.adaptation) if header.HasField("adaptation") else None,
             snr_db=header.snr_db if header.HasField("snr_db") else None,
+            measured_snr_db=header.measured_snr_db if header.HasField("measured_snr_db") else None,
             segments=Segments.from_wire(header.segments),
             seconds=in_order(header.seconds),
             picture=decode_png(picture, "RGB") if picture else None,
@@ -101,10 +129,12 @@ class Delivery:
         """All but the pictures, ready for `json.dumps`."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         del values["picture"], values["activation"]
+        values["adapted"] = vars(self.adapted) if self.adapted else None
         segments = self.segments
         values["segments"] = {
             "sent": segments.sent,
             "lost": segments.lost,
+            "unsent": segments.unsent,
             "by_layer": {
                 layer: {"sent": sent, "lost": segments.lost_by_layer[layer]}
                 for layer, sent in segments.sent_by_layer.items()
@@ -208,3 +238,15 @@ def decode_png(png: bytes, mode: str) -> np.ndarray:
 
 def _code(failure: link_pb2.Failure) -> str:
     return code_named(failure.code).name
+
+
+def _schemes(told: Iterable[transmitter_pb2.LayerScheme]) -> dict[str, tuple[str, ...]]:
+    schemes: dict[str, tuple[str, ...]] = {}
+    for one in told:
+        layer = LAYER_NAMES.get(one.layer, "other")
+        schemes[layer] = (*schemes.get(layer, ()), str(scheme_from_wire(one.modulation, one.code_rate)))
+    return schemes
+
+
+def _adapted(told: transmitter_pb2.Adaptation) -> Adapted:
+    return Adapted(snr_db=told.snr_db, margin_db=told.margin_db, fading=told.fading)
