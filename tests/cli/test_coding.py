@@ -99,6 +99,40 @@ def test_rates_and_models_that_cannot_be(panolink: Run, small: Path, tmp_path: P
     assert "absent.safetensors" in line
 
 
+def test_the_model_that_serves_the_rate(panolink: Run, small: Path, tmp_path: Path):
+    result = panolink("encode", small, tmp_path / "a.plk", "--model", "auto", "--bpp", "0.2", "--json")
+    assert result.exit_code == 0, result.output
+    (told,) = objects(result.stdout)
+    assert told["model"] == "base" and told["bpp"] <= 0.2
+    assert panolink("decode", tmp_path / "a.plk", tmp_path / "a.png").exit_code == 0
+    line = one_line(panolink("encode", small, tmp_path / "b.plk", "--model", "auto", "--bpp", "0.0001"))
+    assert "small.png" in line and "the least is" in line
+
+
+def test_the_smallest_picture(panolink: Run, tmp_path: Path):
+    Image.fromarray(np.zeros((16, 32, 3), dtype=np.uint8)).save(tmp_path / "dot.png")
+    assert "the least is" in one_line(panolink("encode", tmp_path / "dot.png", tmp_path / "a.plk", "--bpp", "0.1"))
+    assert panolink("encode", tmp_path / "dot.png", tmp_path / "a.plk").exit_code == 0
+    assert panolink("decode", tmp_path / "a.plk", tmp_path / "a.png").exit_code == 0
+    assert load_panorama(tmp_path / "a.png").shape == (16, 32, 3)
+
+
+def test_a_packet_of_another_profile(panolink: Run, small: Path, tmp_path: Path):
+    panolink("encode", small, tmp_path / "a.plk", "--model", "paper", "--tau", "0")
+    line = one_line(panolink("decode", tmp_path / "a.plk", tmp_path / "a.png", "--model", "base"))
+    assert "a.plk" in line and "this codec holds 'base'" in line
+    assert panolink("decode", tmp_path / "a.plk", tmp_path / "a.png").exit_code == 0  # found by its fingerprint
+
+
+def test_weights_that_are_none(panolink: Run, small: Path, tmp_path: Path):
+    weights = tmp_path / "broken.safetensors"
+    weights.write_bytes(b"no weights")
+    for command in (("encode", small, tmp_path / "a.plk"), ("info",)):
+        arguments = (*command, weights) if command == ("info",) else (*command, "--model", weights)
+        line = one_line(panolink(*arguments))
+        assert "broken.safetensors" in line and "not a readable weights file" in line
+
+
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "foreign", "empty"])
 def test_packets_that_cannot_be_decoded(panolink: Run, small: Path, tmp_path: Path, damage: str):
     panolink("encode", small, tmp_path / "a.plk", "--tau", "0.2")

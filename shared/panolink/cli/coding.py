@@ -20,7 +20,9 @@ def encode(
     target: Annotated[Path, typer.Argument(metavar="OUT.plk", help="The packet to write.")],
     bpp: Bpp = None,
     tau: Tau = None,
-    model: Annotated[str, typer.Option(help="Name of a shipped model, or a .safetensors file.")] = "base",
+    model: Annotated[
+        str, typer.Option(help="Name of a shipped model, a .safetensors file, or auto: the one that serves the rate.")
+    ] = "base",
     device: Device = "auto",
     any_aspect: AnyAspect = False,
     json: Json = False,
@@ -31,14 +33,14 @@ def encode(
     """
     check_rate(bpp, tau)
     from panolink.codec.codec import Codec
+    from panolink.codec.ladder import AUTO, quantize, serving
     from panolink.images import load_panorama
 
     image = load_panorama(source, allow_any_aspect=any_aspect)
-    codec = Codec.load(model, device=device)
+    codecs = [Codec.load(name, device=device) for name in (serving(bpp) if model == AUTO else [model])]
     began = time.monotonic()
     with about(source):
-        (features,) = codec.extract([image])
-        tokens = codec.quantize(features, size=image.shape[:2], bpp=bpp, tau=tau)
+        codec, tokens = quantize(image, codecs, bpp=bpp, tau=tau)
         packet = codec.pack(tokens)
     seconds = time.monotonic() - began
     data = packet.to_bytes()

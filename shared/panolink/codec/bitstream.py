@@ -23,6 +23,8 @@ from panolink.errors import BitstreamError
 MAGIC = b"PLK"
 VERSION = 2
 MAX_SIDE = 1 << 16
+MAX_PIXELS = 1 << 27
+"""16384×8192; a header of a few bytes must not be able to ask for more memory than that"""
 MAX_SLICES = 1 << 16
 
 
@@ -75,6 +77,8 @@ class Header:
             raise BitstreamError(f"packet of {width}×{height} pixels; each side must be 1 to {MAX_SIDE}")
         if not (0 < index_slices * (1 + parts) <= MAX_SLICES):
             raise BitstreamError(f"packet of {index_slices}×{1 + parts} slices; 1 to {MAX_SLICES} are allowed")
+        if width * height > MAX_PIXELS:
+            raise BitstreamError(f"packet of {width}×{height} pixels; at most {MAX_PIXELS} are allowed")
         lengths = tuple(reader.varint() for _ in range(1 + index_slices * (1 + parts)))
         end = reader.position
         if data[end : end + 4] != struct.pack("<I", zlib.crc32(data[:end])):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from panolink.codec.autoencoder import guidance_planes, look_up
-from panolink.codec.bitstream import Layer, Packet
+from panolink.codec.bitstream import MAX_PIXELS, Layer, Packet
 from panolink.codec.concealment import conceal
 from panolink.codec.model import Model, load_model
 from panolink.codec.rate import (
@@ -110,6 +110,8 @@ class Codec:
             if not pixels_of_bytes or min(image.shape[:2]) < SMALLEST_SIDE:
                 wanted = f"uint8 (H, W, 3), each side at least {SMALLEST_SIDE}"
                 raise ImageError(f"image of shape {image.shape} and type {image.dtype}; wanted {wanted}")
+            if image.shape[0] * image.shape[1] > MAX_PIXELS:
+                raise ImageError(f"image of {image.shape[1]}×{image.shape[0]} pixels; a packet holds {MAX_PIXELS}")
         features: dict[int, Tensor] = {}
         for group in _by_shape([image.shape for image in images]):
             pixels = torch.from_numpy(np.stack([images[i] for i in group])).to(self.device).permute(0, 3, 1, 2)

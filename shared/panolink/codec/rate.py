@@ -35,6 +35,8 @@ WORD_BITS = 32
 """the range coder ends a slice on a whole word"""
 LENGTH_BITS = 16
 """a slice's length in the header"""
+MASK_HEADER_BITS = 16
+"""what a header with a mask may have beyond one without: a second byte of the mask's length, and of a fine step"""
 
 
 class Ranking(StrEnum):
@@ -182,7 +184,7 @@ class Quantizer:
         slices = slice_rows(shape[0], shape[1])
         total = np.cumsum(bits[order], dtype=np.float64)
         parts = np.clip(np.round(total / (slices * FEATURE_SLICE_BITS)), 1, 16)
-        total += parts * slices * (WORD_BITS + LENGTH_BITS)
+        total += parts * slices * (WORD_BITS + LENGTH_BITS) + MASK_HEADER_BITS
         entropy = _mask_bits(np.arange(1, len(bits) + 1), len(bits))
 
         def largest(mask: NDArray[np.float64]) -> int:

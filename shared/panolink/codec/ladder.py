@@ -1,0 +1,55 @@
+"""Which of the shipped models serves a rate: what `--model auto` means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from panolink.codec.codec import DEFAULT_BPP, Codec
+from panolink.codec.tokens import Tokens
+from panolink.errors import RateError
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A model and the rate from which it is better than the next coarser one."""
+
+    model: str
+    """a shipped model's name, or a ``.safetensors`` file"""
+    from_bpp: float = 0.0
+
+
+LADDER = (Rung("base"),)
+"""From the finest to the coarsest. `paper` is kept as the paper has it, and never chosen."""
+
+
+def serving(bpp: float | None, ladder: Sequence[Rung] = LADDER) -> list[str]:
+    """Models to try at a rate (0.1 bpp where there is none), best first: where the base layer of one costs more, the
+    next coarser one follows."""
+    rate = DEFAULT_BPP if bpp is None else bpp
+    return [rung.model for rung in ladder if rate >= rung.from_bpp] or [ladder[-1].model]
+
+
+def quantize(
+    image: NDArray[np.uint8], codecs: Sequence[Codec], *, bpp: float | None = None, tau: float | None = None
+) -> tuple[Codec, Tokens]:
+    """uint8 (H, W, 3) → its tokens within the budget (see `Codec.encode`), and the first codec whose base layer fits.
+
+    RateError of the last one, which names the least possible rate, where none goes so low.
+    """
+    *finer, coarsest = codecs
+
+    def attempt(codec: Codec) -> tuple[Codec, Tokens]:
+        (features,) = codec.extract([image])
+        return codec, codec.quantize(features, size=(image.shape[0], image.shape[1]), bpp=bpp, tau=tau)
+
+    for codec in finer:
+        with suppress(RateError):
+            return attempt(codec)
+    return attempt(coarsest)
