@@ -11,7 +11,7 @@ import argparse
 
 import numpy as np
 
-from panolink.phy import Channel, Conditions, Scheme, SegmentFormat, default_schemes
+from panolink.phy import Channel, Conditions, Modulation, Scheme, SegmentFormat, default_schemes
 from panolink.phy.decoding import LayeredDecoder
 from panolink.phy.ldpc import LdpcCode, ldpc_code
 from panolink.phy.modulation import demap, map_bits
@@ -21,11 +21,13 @@ BATCH = 50
 
 
 def codes() -> list[tuple[int, Scheme]]:
-    """(payload bytes, scheme) of the segments of a packet."""
-    schemes = default_schemes()
-    return [(HEADER_BYTES, schemes["header"][0])] + [
-        (SLICE_BYTES, scheme) for layer in ("mask", "indices", "features") for scheme in schemes[layer]
-    ]
+    """(payload bytes, scheme) of the segments of a packet.
+
+    Sionna's codes end at rate 1/5; below it ours send the bits of that rate more than once.
+    """
+    slices = [scheme for layer in ("mask", "indices", "features") for scheme in default_schemes()[layer]]
+    lowest = Scheme(Modulation.QPSK, 1 / 5)
+    return [(HEADER_BYTES, lowest)] + [(SLICE_BYTES, scheme) for scheme in slices if scheme.code_rate >= 1 / 5]
 
 
 def blocks(size: int, scheme: Scheme, snr_db: float, count: int, seed: int) -> tuple[LdpcCode, np.ndarray, np.ndarray]:

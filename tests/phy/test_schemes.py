@@ -43,13 +43,20 @@ def test_code_blocks_hold_payload_and_crc_in_whole_symbols(modulation, rate):
 
 
 def test_layers_are_cut_into_grades_by_bytes():
-    slices = [("header", 30), ("indices", 300), *[("features", 100)] * 3, ("features", 300)]
+    slices = [("header", 30), ("indices", 300), *[("features", 100)] * 4, ("features", 200)]
     formats = assign_formats(slices)
     assert [fmt.payload_bytes for fmt in formats] == [size for _, size in slices]
-    first, second = default_schemes()["features"]
-    assert [fmt.scheme for fmt in formats[2:]] == [first, first, first, second]
+    first, second, third = default_schemes()["features"]
+    assert [fmt.scheme for fmt in formats[2:]] == [first, first, second, second, third]
     assert assign_formats([("features", 9)])[0].scheme == first
     assert assign_formats([]) == []
+
+
+def test_index_slices_take_their_grades_in_turn():
+    """Slice s holds the token rows r = s mod S: those that arrive at a low SNR then lie evenly over the panorama."""
+    strong, middle, weak = default_schemes()["indices"]
+    formats = assign_formats([("header", 30), *[("indices", 300)] * 5, ("features", 100)])
+    assert [fmt.scheme for fmt in formats[1:6]] == [strong, middle, weak, strong, middle]
 
 
 def test_own_schemes_and_unknown_layers():

@@ -50,15 +50,24 @@ def test_empty_burst():
 
 
 def test_quality_comes_in_grades():
-    """Interleaved Rayleigh: the base arrives at 0 dB, half of the features at 5, all at 10. No cliff."""
-    sizes = [("header", 40), ("mask", 250), *[("indices", 330)] * 8, *[("features", 330)] * 20]
+    """Interleaved Rayleigh: a third of the rows of indices arrives at −3 dB, two thirds at −1.4, the base layer at 0.5,
+    and then a third of the features after the other. No cliff."""
+    sizes = [("header", 40), ("mask", 250), *[("indices", 330)] * 9, *[("features", 330)] * 21]
     formats = assign_formats(sizes)
     payloads = random_payloads(formats)
     symbols = modulate(payloads, formats)
-    for snr_db, arrived in [(0, 10), (5, 20), (10, 30)]:
+    rows = [2, 5, 8], [3, 6, 9]
+    for snr_db, there in [
+        (-3, {0, 1, *rows[0]}),
+        (-1.4, {0, 1, *rows[0], *rows[1]}),
+        (0.5, set(range(11))),
+        (3.3, set(range(18))),
+        (6, set(range(25))),
+        (10, set(range(32))),
+    ]:
         reception = Channel(Conditions("rayleigh", snr_db, coherence_symbols=128, seed=3)).apply(symbols)
         received = demodulate(**vars(reception), formats=formats)
-        assert received == payloads[:arrived] + [None] * (30 - arrived)
+        assert received == [payload if i in there else None for i, payload in enumerate(payloads)]
 
 
 def test_what_the_crc_passes_is_right():

@@ -1,7 +1,7 @@
 """Choosing modulation, code rate and rate of the source for the channel at hand.
 
     budget = SymbolBudget.per_pixel(0.1, pixels=height * width)          # or SymbolBudget.within(deadline, symbol rate)
-    controller = Controller(fading=True)
+    controller = Controller()                                            # see `panolink.phy.controller`
     for image in images:
         choice = controller.choice()
         plan = fill(lambda bpp: slices_of(image, bpp), budget, choice, pixels=height * width)
@@ -13,10 +13,12 @@ than expected (`SAFETY_DB`). A header that is lost costs the panorama, a feature
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil, floor, inf, isfinite
+from math import ceil, floor, inf, isfinite, log
 from typing import NamedTuple, Protocol
+
+import numpy as np
 
 from panolink.errors import RateError, SignalError
 from panolink.phy.link_curves import LADDER, error_curve
@@ -35,15 +37,24 @@ SAFETY_DB: dict[str, tuple[float, ...]] = {
 """By how much the SNR may fall before a layer goes, for each of its runs of slices."""
 
 HEADER_SNR_DB = 4.5
-"""A controller's headers are sent as if the SNR were no better: they arrive from about −3 dB on, whatever comes.
+"""An adaptive link's headers are sent as if the SNR were no better: they arrive from about −3 dB on, whatever comes.
 
 That costs some 1100 symbols where the channel is good, and keeps panoramas from a fade that nobody could foresee.
 """
+
+# Bits per pixel of the panorama, and VPSNR in dB, of `base` on the samples (1024×512) when their sides are shrunk by a
+# factor before coding and the picture is enlarged again (Lanczos). The first point is the base layer alone.
+_QUALITY_DB = {
+    1: ((0.0295, 23.25), (0.035, 24.0), (0.05, 25.2), (0.1, 27.4), (0.2, 29.8), (0.4, 32.0)),
+    2: ((0.0083, 20.9), (0.012, 22.1), (0.02, 23.4), (0.05, 25.4), (0.1, 26.7), (0.2, 27.6), (0.3, 27.9)),
+    4: ((0.0026, 18.7), (0.005, 20.2), (0.01, 21.6), (0.02, 22.9), (0.05, 24.2)),
+}
 
 # A burst meets a finite number of fades: how well they average out differs from burst to burst.
 _FADING_RESERVE_DB = 1.0
 _HEADER_BYTES = 60  # short segments need more SNR: header and mask are judged at this size
 _FULL_ENOUGH = 0.985
+_INSURANCE_SHARE = 0.45  # of a budget, that a base layer may take to be safe beyond `SAFETY_DB`
 _ATTEMPTS = 6
 
 Schemes = Mapping[str, tuple[Scheme, ...]]
@@ -83,15 +94,21 @@ class Protection(Protocol):
         """How far fading within a burst is expected: 0 not at all, 1 Rayleigh."""
         ...
 
+    @property
+    def insurance_db(self) -> float:
+        """By how much more than `SAFETY_DB` the SNR may fall before indices are lost, where the budget has room for it."""
+        ...
+
     def schemes(self, *, lowered_db: float = 0.0) -> Schemes:
-        """Schemes of all layers, as `assign_formats` takes them; the base layer's may be so much less safe."""
+        """Schemes of all layers, as `assign_formats` takes them; the base layer's may be so much less safe, the
+        insurance first."""
         ...
 
 
 class Fixed:
     """The default schemes, whatever the channel does."""
 
-    fading = 0.0
+    fading = insurance_db = 0.0
 
     def schemes(self, *, lowered_db: float = 0.0) -> Schemes:
         """See `default_schemes`."""
@@ -106,19 +123,23 @@ class Choice:
     fading : how far fading is expected in each segment: 0, the SNR stays the same while one is sent; 1, Rayleigh.
     margin_db : what has been taken off, see `Controller`.
     header_snr_db : the header is sent as if the SNR were no higher than that.
+    insurance_db : as in `Protection`.
     """
 
     snr_db: float
     fading: float = 0.0
     margin_db: float = 0.0
     header_snr_db: float = inf
+    insurance_db: float = 0.0
 
     def scheme(self, layer: str, *, run: int = 0, lowered_db: float = 0.0) -> Scheme:
         """The fastest scheme for a run of a layer; the strongest there is where none would do.
 
-        lowered_db : give up so much of the layer's safety.
+        lowered_db : give up so much of the base layer's safety, the insurance first.
         """
-        safety = SAFETY_DB[layer][run] - lowered_db
+        lowered = 0.0 if layer == "features" else lowered_db
+        insured = self.insurance_db if layer == "indices" else min(self.insurance_db, lowered)
+        safety = SAFETY_DB[layer][run] + insured - lowered
         size = _HEADER_BYTES if layer in ("header", "mask") else 330
         snr_db = min(self.snr_db, self.header_snr_db) if layer == "header" else self.snr_db
         fit = [s for s in LADDER if required_snr_db(s, payload_bytes=size, fading=self.fading) + safety <= snr_db]
@@ -127,10 +148,7 @@ class Choice:
     def schemes(self, *, lowered_db: float = 0.0) -> Schemes:
         """Schemes of all layers, as `assign_formats` takes them; `lowered_db` is for the base layer."""
         return {
-            layer: tuple(
-                self.scheme(layer, run=run, lowered_db=0.0 if layer == "features" else lowered_db)
-                for run in range(len(runs))
-            )
+            layer: tuple(self.scheme(layer, run=run, lowered_db=lowered_db) for run in range(len(runs)))
             for layer, runs in SAFETY_DB.items()
         }
 
@@ -172,6 +190,29 @@ class Plan(NamedTuple):
         return payload + pilot_count(payload, self.pilot_spacing)
 
 
+def shrinkage(budget: SymbolBudget, choice: Protection, *, pixels: int) -> int:
+    """By how much to shrink each side of a panorama before it is coded: 1, 2 or 4, whichever should look best.
+
+    A smaller picture has a smaller base layer. So it reaches down to budgets that have no room for the whole one's, and
+    where that layer has to be protected well, more is left for features, at more bits per symbol. The receiver needs
+    not be told: a packet's header holds its size.
+
+    Parameters
+    ----------
+    pixels : of the panorama as it is.
+    """
+    schemes = choice.schemes()
+    base, rest = (len(s) / sum(1 / g.bits_per_symbol for g in s) for s in (schemes["indices"], schemes["features"]))
+    best, factor_of_best = -inf, max(_QUALITY_DB)
+    for factor, points in _QUALITY_DB.items():
+        rates, decibels = zip(*points, strict=True)
+        spare = budget.symbols / pixels - rates[0] / base
+        quality = float(np.interp(log(rates[0] + spare * rest), np.log(rates), decibels)) if spare >= 0 else -inf
+        if quality > best:
+            best, factor_of_best = quality, factor
+    return factor_of_best
+
+
 def fill(
     pack: Callable[[float], Slices],
     budget: SymbolBudget,
@@ -199,8 +240,8 @@ def fill(
     base = pack(0.0)
     schemes = choice.schemes()
     plan = _planned(0.0, base, schemes, pilot_spacing)
-    lowered, reserve = 0.0, _FADING_RESERVE_DB if choice.fading else 0.0
-    while plan.symbols > budget.symbols and lowered < SAFETY_DB["indices"][0] - reserve:
+    lowered, least = 0.0, choice.insurance_db + SAFETY_DB["indices"][0] - (_FADING_RESERVE_DB if choice.fading else 0.0)
+    while lowered < least and plan.symbols > budget.symbols * (_INSURANCE_SHARE if lowered < choice.insurance_db else 1):
         lowered += 0.5
         schemes = choice.schemes(lowered_db=lowered)
         plan = _planned(0.0, base, schemes, pilot_spacing)
@@ -257,127 +298,3 @@ def _thinned(base: Slices, budget: SymbolBudget, schemes: Schemes, pixels: int, 
         f"budget of {budget.symbols} symbols has no room for a header and a slice of the base layer here; "
         f"the least is {least.symbols}, {per_pixel:.5f} per pixel"
     )
-
-
-@dataclass(frozen=True)
-class Feedback:
-    """What a receipt tells of one panorama.
-
-    snr_db : mean Es/N0 in dB as the receiver measured it; None where it is not known.
-    segments : (sent, lost) by layer.
-    fading : variance of |h|² in the burst over its squared mean; None where it is not known.
-    """
-
-    snr_db: float | None
-    segments: Mapping[str, tuple[int, int]]
-    fading: float | None = None
-
-
-class Controller:
-    """Follows the channel by its receipts, one after another. Not for use by several threads at once.
-
-    The SNR to count on is what receipts report, less a margin for what they do not tell: the time that has passed
-    since, and all else that goes wrong. Small differences from one receipt to the next are averaged. A fall by more
-    than twice `hysteresis_db` is followed at once, a rise by more than once that when a second receipt confirms it. The
-    choice follows down at once, and up only by `hysteresis_db` or more.
-
-    The margin grows when the features' first run, or anything more valuable, loses more than it should, in a panorama
-    that was sent with the present margin: several may be under way when a fade begins, and it is one fade. It shrinks
-    in small steps after a row of clean receipts; the row needed doubles each time that a smaller margin turned out to
-    be too small. So on a channel that stays the same it comes to rest.
-
-    Parameters
-    ----------
-    snr_db : the SNR to begin with, and to stay with where no receipts come.
-    fading : see `Choice`; to begin with.
-    hysteresis_db : ≥ 0.
-    header_snr_db : see `Choice`.
-    """
-
-    GROWTH_DB, SHRINKAGE_DB, MOST_DB = 1.5, 0.5, 12.0
-    PATIENCE = 4  # clean receipts before the margin is made smaller for the first time
-    MOST_PATIENCE = 1024
-    TOLERATED = 0.1  # share of segments that may be lost: half the features have no safety and pay with detail
-    MEMORY = 4  # receipts over which differences are averaged
-    FADING_STEP = 0.25  # the amount of fading is measured coarsely, and counted in such steps
-
-    def __init__(
-        self,
-        *,
-        snr_db: float = 0.0,
-        fading: float = 0.0,
-        hysteresis_db: float = 1.0,
-        header_snr_db: float = inf,
-    ) -> None:
-        if not hysteresis_db >= 0:
-            raise SignalError(f"hysteresis_db is {hysteresis_db}; allowed: 0 and above")
-        self.hysteresis_db, self.margin_db = hysteresis_db, 0.0
-        self._choice = Choice(snr_db, fading, 0.0, header_snr_db)
-        self._snr_db: float | None = None
-        self._risen: float | None = None  # an SNR that is to be confirmed
-        self._fading: float | None = None
-        self._clean, self._patience = 0, self.PATIENCE
-        self._shrunk = False
-
-    def choice(self) -> Choice:
-        """For the next panorama."""
-        return self._choice
-
-    def learn(self, feedback: Feedback, sent_with: Choice | None = None) -> Choice:
-        """Take a receipt into account, and choose anew.
-
-        sent_with : the choice that the panorama was sent with; None: the present one.
-        """
-        grown = self._learn_margin(feedback.segments, self._choice if sent_with is None else sent_with)
-        if feedback.snr_db is not None and isfinite(feedback.snr_db):
-            counted_on = self._followed(feedback.snr_db) - self.margin_db
-        else:
-            counted_on = self._choice.snr_db - (self.GROWTH_DB if grown else 0.0)
-        choice = replace(self._choice, margin_db=self.margin_db, fading=self._fading_of(feedback.fading))
-        # Between here and the hysteresis above it the choice stands.
-        if counted_on < choice.snr_db or counted_on >= choice.snr_db + self.hysteresis_db:
-            choice = replace(choice, snr_db=counted_on)
-        self._choice = choice
-        return choice
-
-    def _followed(self, snr_db: float) -> float:
-        """The SNR after one more measurement of it."""
-        mean = self._snr_db
-        if mean is None or snr_db < mean - 2 * self.hysteresis_db:
-            mean, self._risen = snr_db, None
-        elif snr_db <= mean + self.hysteresis_db:
-            mean, self._risen = mean + (snr_db - mean) / self.MEMORY, None
-        elif self._risen is not None:
-            mean, self._risen = min(self._risen, snr_db), None
-        else:
-            self._risen = snr_db
-        self._snr_db = mean
-        return mean
-
-    def _fading_of(self, measured: float | None) -> float:
-        """The amount of fading to count on after one more measurement of it."""
-        if measured is None or not isfinite(measured):
-            return self._choice.fading
-        now = min(max(measured, 0.0), 1.0)
-        self._fading = now if self._fading is None else self._fading + (now - self._fading) / self.MEMORY
-        if abs(self._fading - self._choice.fading) < self.FADING_STEP:
-            return self._choice.fading
-        return round(self._fading / self.FADING_STEP) * self.FADING_STEP
-
-    def _learn_margin(self, segments: Mapping[str, tuple[int, int]], sent_with: Choice) -> bool:
-        """Whether the margin has grown."""
-        sent, lost = (sum(counts[i] for counts in segments.values()) for i in (0, 1))
-        base_lost = any(counts[1] for layer, counts in segments.items() if layer != "features")
-        if sent_with.margin_db != self.margin_db:
-            return False  # what it met says nothing of the present margin
-        if base_lost or lost > self.TOLERATED * max(sent, 1):
-            if self._shrunk:
-                self._patience = min(2 * self._patience, self.MOST_PATIENCE)
-            self.margin_db = min(self.margin_db + self.GROWTH_DB, self.MOST_DB)
-            self._clean, self._shrunk = 0, False
-            return True
-        self._clean += 1
-        if self._clean >= self._patience and self.margin_db > 0:
-            self.margin_db = max(self.margin_db - self.SHRINKAGE_DB, 0.0)
-            self._clean, self._shrunk = 0, True
-        return False

@@ -136,18 +136,19 @@ class SegmentFormat:
 
 
 def default_schemes() -> dict[str, tuple[Scheme, ...]]:
-    """Protection by layer name; of several schemes the first, strongest one is for the layer's first slices.
+    """Protection by layer name; of several schemes the first, strongest one is for the layer's first slices, of indices
+    for every so many (see `assign_formats`).
 
-    Measured on interleaved Rayleigh fading with segments of 330 bytes, all of 80 arrive from: header and
-    mask −3 dB, indices −1 dB, first half of the features 4 dB, second half 9 dB. Detail comes with the
-    channel, and the picture never waits for it.
+    In AWGN the header arrives from −7 dB on, a third of the rows of indices from −5.5 dB, two thirds from −3 dB, all
+    from −1.5 dB, and the thirds of the features from 1, 3 and 6 dB; on interleaved Rayleigh fading up to 2 dB later.
+    So quality falls by about 1 dB for each dB of SNR, and no panorama is lost at once.
     """
-    guarded = (Scheme(Modulation.QPSK, 1 / 5),)
+    qpsk, qam16 = Modulation.QPSK, Modulation.QAM16
     return {
-        "header": guarded,
-        "mask": guarded,
-        "indices": (Scheme(Modulation.QPSK, 1 / 4),),
-        "features": (Scheme(Modulation.QPSK, 1 / 2), Scheme(Modulation.QAM16, 1 / 2)),
+        "header": (Scheme(qpsk, 1 / 10),),
+        "mask": (Scheme(qpsk, 1 / 5),),
+        "indices": (Scheme(qpsk, 3 / 20), Scheme(qpsk, 1 / 4), Scheme(qpsk, 1 / 3)),
+        "features": (Scheme(qpsk, 1 / 2), Scheme(qam16, 1 / 3), Scheme(qam16, 1 / 2)),
     }
 
 
@@ -160,7 +161,8 @@ def assign_formats(
     ----------
     slices : (layer name, payload bytes) in packet order.
     schemes : layer name → schemes, strongest first; a layer with g schemes is cut into g runs of about as
-        many bytes.
+        many bytes. Only index slices take the schemes in turn: what arrives at a low SNR are then rows that lie evenly
+        over the panorama, and concealment fills those between them.
         None: `default_schemes()`.
 
     Raises
@@ -173,10 +175,13 @@ def assign_formats(
         if not schemes.get(layer):
             raise SignalError(f"no scheme for layer {layer!r}; there are schemes for {', '.join(schemes)}")
         totals[layer] = totals.get(layer, 0) + size
-    formats, before = [], dict.fromkeys(totals, 0)
+    formats, before, indices = [], dict.fromkeys(totals, 0), 0
     for layer, size in slices:
         grades = schemes[layer]
-        grade = len(grades) * before[layer] // max(totals[layer], 1)
+        if layer == "indices":
+            grade, indices = indices % len(grades), indices + 1
+        else:
+            grade = len(grades) * before[layer] // max(totals[layer], 1)
         formats.append(SegmentFormat(size, grades[grade]))
         before[layer] += size
     return formats
