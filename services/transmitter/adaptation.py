@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from panolink.errors import RateError
-from panolink.phy.adaptation import HEADER_SNR_DB, Choice, Controller, Feedback, SymbolBudget
+from panolink.phy.adaptation import HEADER_SNR_DB, Choice, SymbolBudget
+from panolink.phy.controller import Controller, Feedback
 from panolink.rpc.metrics import ServiceMetrics
 from panolink.rpc.segments import LAYER_NAMES
 from panolink.v1 import link_pb2, transmitter_pb2

@@ -50,11 +50,13 @@ _QUALITY_DB = {
     4: ((0.0026, 18.7), (0.005, 20.2), (0.01, 21.6), (0.02, 22.9), (0.05, 24.2)),
 }
 
+INSURANCE_SHARE = 0.45
+"""Share of a budget that the base layer may take to be safer than `SAFETY_DB` asks for."""
+
 # A burst meets a finite number of fades: how well they average out differs from burst to burst.
 _FADING_RESERVE_DB = 1.0
 _HEADER_BYTES = 60  # short segments need more SNR: header and mask are judged at this size
 _FULL_ENOUGH = 0.985
-_INSURANCE_SHARE = 0.45  # of a budget, that a base layer may take to be safe beyond `SAFETY_DB`
 _ATTEMPTS = 6
 
 Schemes = Mapping[str, tuple[Scheme, ...]]
@@ -96,7 +98,7 @@ class Protection(Protocol):
 
     @property
     def insurance_db(self) -> float:
-        """By how much more than `SAFETY_DB` the SNR may fall before indices are lost, where the budget has room for it."""
+        """How much further than by `SAFETY_DB` the SNR may fall before indices go, where the budget has room for it."""
         ...
 
     def schemes(self, *, lowered_db: float = 0.0) -> Schemes:
@@ -223,9 +225,10 @@ def fill(
 ) -> Plan:
     """The richest packet that fits into a budget of symbols.
 
-    The base layer comes first. If it does not fit as safely as it should be sent, it is sent less safely; if it does
-    not fit at the SNR that is expected, some index slices are left out, evenly, and concealment fills their rows. What
-    is left goes to features: the rate of the source is found by regula falsi, since symbols grow with it almost in a
+    The base layer comes first. Its insurance is given up as far as it would take more than `INSURANCE_SHARE` of the
+    budget. If the base layer does not fit as safely as it should be sent, it is sent less safely; if it does not fit at
+    the SNR that is expected, some index slices are left out, evenly, and concealment fills their rows. What is left
+    goes to features: the rate of the source is found by regula falsi, since symbols grow with it almost in a
     line.
 
     Parameters
@@ -240,8 +243,9 @@ def fill(
     base = pack(0.0)
     schemes = choice.schemes()
     plan = _planned(0.0, base, schemes, pilot_spacing)
-    lowered, least = 0.0, choice.insurance_db + SAFETY_DB["indices"][0] - (_FADING_RESERVE_DB if choice.fading else 0.0)
-    while lowered < least and plan.symbols > budget.symbols * (_INSURANCE_SHARE if lowered < choice.insurance_db else 1):
+    lowered, insured = 0.0, choice.insurance_db
+    most = insured + SAFETY_DB["indices"][0] - (_FADING_RESERVE_DB if choice.fading else 0.0)
+    while lowered < most and plan.symbols > budget.symbols * (INSURANCE_SHARE if lowered < insured else 1):
         lowered += 0.5
         schemes = choice.schemes(lowered_db=lowered)
         plan = _planned(0.0, base, schemes, pilot_spacing)

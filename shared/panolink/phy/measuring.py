@@ -28,8 +28,8 @@ def measured(
 ) -> Measurement:
     """Measure the channel that a burst met; parameters as those of `demodulate`, which has checked them.
 
-    With pilots the coefficients are what the receiver estimates, and not what it is told; errors of the estimate count as
-    noise, as they do for the decoder.
+    With pilots the coefficients are what the receiver estimates, and not what it is told; errors of the estimate count
+    as noise, as they do for the decoder.
     """
     n0 = max(float(noise_variance), NOISE_FLOOR)
     if pilot_spacing:
