@@ -14,6 +14,37 @@ import typer
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measures import MEASURES
+from benchmarks.points import BASELINES
+
+
+def draw(means: dict[str, dict[str, dict[str, float]]], picture: Path, *, max_bpp: float = 0.6) -> None:
+    """A panel for each measure that all codecs have, from means by codec and setting; ``picture`` is without suffix."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    # Text stays text, and names that would be drawn at random do not change from run to run.
+    plt.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "panolink"}
+    measured = [name for name in MEASURES if all(name in p for curve in means.values() for p in curve.values())]
+    figure, panels = plt.subplots(1, len(measured), figsize=(5 * len(measured), 4), layout="constrained", squeeze=False)
+    for panel, measure in zip(panels[0], measured, strict=True):
+        for name, settings in means.items():
+            swept = [p for setting, p in settings.items() if setting.startswith("q=")]
+            curve = sorted((p["bpp"], p[measure]) for p in swept or settings.values() if p["bpp"] <= max_bpp)
+            if curve:
+                look = {"linewidth": 1.2, "markersize": 3} if name in BASELINES else {"linewidth": 2.6, "markersize": 5}
+                panel.plot(*zip(*curve, strict=True), marker="o", label=name, **look)
+        better = "higher" if MEASURES[measure].higher_is_better else "lower"
+        panel.set(xlabel="bits per pixel", ylabel=f"{MEASURES[measure].label} ({better} is better)", xlim=(0, max_bpp))
+        panel.grid(alpha=0.3)
+    panels[0][0].legend(fontsize="small")
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    for suffix in (".png", ".svg"):
+        figure.savefig(
+            picture.with_name(picture.name + suffix), dpi=90, metadata={"Date": None} if suffix == ".svg" else {}
+        )
+    plt.close(figure)
 
 
 def main(
@@ -22,28 +53,7 @@ def main(
     max_bpp: Annotated[float, typer.Option(help="Leave out higher rates.")] = 0.6,
 ) -> None:
     """Rate-distortion curves as a picture."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    means: dict[str, dict[str, dict[str, float]]] = json.loads(results.read_text())["means"]
-    measured = [name for name in MEASURES if all(name in p for curve in means.values() for p in curve.values())]
-    figure, panels = plt.subplots(1, len(measured), figsize=(5 * len(measured), 4), layout="constrained", squeeze=False)
-    for panel, measure in zip(panels[0], measured, strict=True):
-        for name, settings in means.items():
-            swept = [p for setting, p in settings.items() if setting.startswith("q=")]
-            curve = sorted((p["bpp"], p[measure]) for p in swept or settings.values() if p["bpp"] <= max_bpp)
-            if curve:
-                # Panolink's models have no fixed qualities; they are what the picture is about.
-                panel.plot(*zip(*curve, strict=True), marker="o", linewidth=1.2 if swept else 2.4, label=name)
-        better = "higher" if MEASURES[measure].higher_is_better else "lower"
-        panel.set(xlabel="bits per pixel", ylabel=f"{MEASURES[measure].label} ({better} is better)")
-        panel.grid(alpha=0.3)
-    panels[0][0].legend()
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    for suffix in (".png", ".svg"):
-        figure.savefig(picture.with_name(picture.name + suffix), dpi=150)
+    draw(json.loads(results.read_text())["means"], picture, max_bpp=max_bpp)
 
 
 if __name__ == "__main__":

@@ -61,8 +61,8 @@ class CachedCodec(ImageCodec):
         return self.codec.decode(data)
 
 
-def baseline(codec: ImageCodec, targets: Sequence[float]) -> Subject:
-    """A codec at the qualities of its sweep, and at each target in bits per pixel."""
+def baseline(codec: ImageCodec, targets: Sequence[float], *, sweep: bool = True) -> Subject:
+    """A codec at each target in bits per pixel, and at the qualities of its sweep."""
 
     def code(image: np.ndarray, setting: str) -> tuple[bytes, np.ndarray, bool]:
         kind, value = setting.split("=")
@@ -76,24 +76,36 @@ def baseline(codec: ImageCodec, targets: Sequence[float]) -> Subject:
                 data, reached = codec.encode(image, quality=codec.qualities[0]), False
         return data, codec.decode(data), reached
 
-    settings = [f"q={q}" for q in codec.sweep] + [f"bpp={bpp:g}" for bpp in targets]
+    settings = [f"q={q}" for q in codec.sweep if sweep] + [f"bpp={bpp:g}" for bpp in targets]
     return Subject(codec.name, codec.version, tuple(settings), code)
 
 
-def model(name: str, targets: Sequence[float]) -> Subject:
-    """A model of Panolink at each target; its curve is drawn through these."""
+STEPS = (18, 15, 12, 9, 6, 3, 0, -3)
+"""A model's fixed qualities: steps in quarter octaves, every token kept that pays."""
+
+
+def model(name: str, targets: Sequence[float], *, sweep: bool = True) -> Subject:
+    """A model of Panolink at each target in bits per pixel, and at fixed steps.
+
+    BD-rates need these: means over images of one quality and of one rate are two different curves, of which the latter
+    lies higher.
+    """
     codec = panolink.Codec.load(name)
 
     def code(image: np.ndarray, setting: str) -> tuple[bytes, np.ndarray, bool]:
-        target, reached = float(setting.removeprefix("bpp=")), True
-        try:
-            packet = codec.encode(image, bpp=target)
-        except RateError:
-            packet, reached = codec.encode(image, tau=0.0), False
+        kind, value = setting.split("=")
+        reached = True
+        if kind == "q":
+            packet = codec.encode(image, step=int(value))
+        else:
+            try:
+                packet = codec.encode(image, bpp=float(value))
+            except RateError:
+                packet, reached = codec.encode(image, tau=0.0), False
         return packet.to_bytes(), codec.decode(packet), reached
 
-    settings = tuple(f"bpp={bpp:g}" for bpp in targets)
-    return Subject(name, f"{Path(name).stem}-{codec.fingerprint}", settings, code)
+    settings = [f"q={step}" for step in STEPS if sweep] + [f"bpp={bpp:g}" for bpp in targets]
+    return Subject(name, f"{Path(name).stem}-{codec.fingerprint}", tuple(settings), code)
 
 
 def points(

@@ -15,7 +15,7 @@ Results are kept per image and codec below `--cache`, so that an interrupted run
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -86,42 +86,30 @@ def _scores(point: dict[str, float], measures: list[str]) -> list[str]:
     return [f"{point[name]:.{MEASURES[name].digits}f}" for name in measures]
 
 
-def main(
-    folder: Annotated[Path, typer.Argument(help="A folder of panoramas.", exists=True, file_okay=False)],
-    width: Annotated[int | None, typer.Option(help="Scale to this width first (Lanczos).")] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first N images, sorted by name.")] = None,
-    validation: Annotated[
-        bool, typer.Option("--validation", help="Only what training on FOLDER holds out to choose checkpoints.")
-    ] = False,
-    codec: Annotated[list[str], typer.Option(help=f"One of {', '.join(BASELINES)}, or none.")] = CODECS,
-    model_names: Annotated[list[str], typer.Option("--model", help="A model's name or file.")] = MODELS,
-    bpp: Annotated[list[float], typer.Option(help="Targets in bits per pixel.")] = TARGETS,
-    measure: Annotated[list[str], typer.Option(help=f"One of {', '.join(MEASURES)}.")] = DEFAULT,
-    cache: Annotated[Path, typer.Option(help="Where results are kept.")] = Path(".cache/rate_distortion"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
-) -> None:
-    """Rate and quality of codecs over a folder of panoramas."""
-    console = Console(stderr=True)
-    codec = [name for name in codec if name != "none"]
-    for given, known, what in ((codec, BASELINES, "codec"), (measure, MEASURES, "measure")):
-        if unknown := [name for name in given if name not in known]:
-            raise typer.BadParameter(f"unknown {what} {unknown[0]!r}; there are {', '.join(known)}")
-    try:
-        baselines = [baseline(CachedCodec(BASELINES[n], cache), bpp) for n in codec]
-        models = [model(n, bpp) for n in model_names]
-        files = validation_files(folder) if validation else sorted(folder.iterdir())
-    except ModelError as error:
-        raise typer.BadParameter(str(error)) from None
-    images = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES][:limit]
-    points_of: Measured = {s.name: {} for s in baselines + models}
+def compare(
+    images: Sequence[Path],
+    width: int | None,
+    baselines: Sequence[Subject],
+    models: Sequence[Subject],
+    bpp: Sequence[float],
+    measures: Sequence[str],
+    cache: Path,
+    console: Console,
+    rivals: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """What the three answers rest on: ``means`` by codec and setting, ``same_size`` by model and what it is compared
+    with (``rivals``, or all baselines), ``bd_rate`` by codec and measure. Files that cannot be read are told on
+    ``console`` and left out."""
+    asked = [(b.name, f"bpp={t:g}") for b in baselines for t in bpp if rivals is None or b.name in rivals]
+    points_of: Measured = {s.name: {} for s in (*baselines, *models)}
     same_size: Measured = {s.name: {} for s in models}
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
-        work = sum(len(s.settings) for s in baselines + models) + len(models) * len(baselines) * len(bpp)
+        work = sum(len(s.settings) for s in (*baselines, *models)) + len(models) * len(asked)
         task = progress.add_task("measuring", total=len(images) * work)
 
         def store(subject: Subject, image: np.ndarray, settings: dict[str, str], into: Measured) -> None:
-            found: Iterator[tuple[str, Point]] = points(subject, image, settings, measure, cache)
+            found: Iterator[tuple[str, Point]] = points(subject, image, settings, measures, cache)
             for label, point in found:
                 into[subject.name].setdefault(label, []).append(point)
                 progress.advance(task)
@@ -133,14 +121,49 @@ def main(
                 continue
             image = sized(panorama, width)
             progress.update(task, description=Path(panorama.name).stem)
-            for subject in baselines + models:
+            for subject in (*baselines, *models):
                 store(subject, image, {setting: setting for setting in subject.settings}, points_of)
-            rivals = [(b.name, f"bpp={target:g}") for b in baselines for target in bpp]
-            sizes = {f"{name} {asked}": points_of[name][asked][-1].bpp for name, asked in rivals}
+            sizes = {f"{name} {target}": points_of[name][target][-1].bpp for name, target in asked}
             for subject in models:
                 store(subject, image, {rival: f"bpp={size:g}" for rival, size in sizes.items()}, same_size)
-    result: dict[str, Any] = {"width": width, "means": means(points_of), "same_size": means(same_size)}
-    result["bd_rate"] = bd_rates(points_of)
+    found = {"width": width, "measures": list(measures), "targets": list(bpp), "means": means(points_of)}
+    return {**found, "same_size": means(same_size), "bd_rate": bd_rates(points_of)}
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(help="A folder of panoramas.", exists=True, file_okay=False)],
+    width: Annotated[int | None, typer.Option(help="Scale to this width first (Lanczos).")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N images, sorted by name.")] = None,
+    validation: Annotated[
+        bool, typer.Option("--validation", help="Only what training on FOLDER holds out to choose checkpoints.")
+    ] = False,
+    codec: Annotated[list[str], typer.Option(help=f"One of {', '.join(BASELINES)}, or none.")] = CODECS,
+    model_names: Annotated[list[str], typer.Option("--model", help="A model's name or file.")] = MODELS,
+    bpp: Annotated[list[float], typer.Option(help="Targets in bits per pixel.")] = TARGETS,
+    measure: Annotated[list[str], typer.Option(help=f"One of {', '.join(MEASURES)}.")] = DEFAULT,
+    rival: Annotated[
+        list[str] | None, typer.Option(help="Codecs to whose sizes models code; all where left out, or none.")
+    ] = None,
+    sweep: Annotated[
+        bool, typer.Option(help="Fixed qualities, too, on which BD-rates rest; without, on targets that all reached.")
+    ] = True,
+    cache: Annotated[Path, typer.Option(help="Where results are kept.")] = Path(".cache/rate_distortion"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+) -> None:
+    """Rate and quality of codecs over a folder of panoramas."""
+    console = Console(stderr=True)
+    codec = [name for name in codec if name != "none"]
+    for given, known, what in ((codec, BASELINES, "codec"), (measure, MEASURES, "measure")):
+        if unknown := [name for name in given if name not in known]:
+            raise typer.BadParameter(f"unknown {what} {unknown[0]!r}; there are {', '.join(known)}")
+    try:
+        baselines = [baseline(CachedCodec(BASELINES[n], cache), bpp, sweep=sweep) for n in codec]
+        models = [model(n, bpp, sweep=sweep) for n in model_names]
+        files = validation_files(folder) if validation else sorted(folder.iterdir())
+    except ModelError as error:
+        raise typer.BadParameter(str(error)) from None
+    images = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES][:limit]
+    result = compare(images, width, baselines, models, bpp, measure, cache, console, rival)
     if as_json:
         print(json.dumps(result))
     else:
