@@ -5,22 +5,20 @@ from __future__ import annotations
 from panolink.errors import RateError
 from panolink.phy.adaptation import HEADER_SNR_DB, Choice, SymbolBudget
 from panolink.phy.controller import Controller, Feedback
-from panolink.rpc.metrics import ServiceMetrics
 from panolink.rpc.segments import LAYER_NAMES
 from panolink.v1 import link_pb2, transmitter_pb2
+from services.transmitter.metrics import TransmitterMetrics
 from services.transmitter.settings import TransmitterSettings
 
 
 class Adaptation:
     """One controller for the channel behind the target, taught by the receipts of all streams."""
 
-    def __init__(self, settings: TransmitterSettings, metrics: ServiceMetrics) -> None:
+    def __init__(self, settings: TransmitterSettings, metrics: TransmitterMetrics) -> None:
         self._symbols_per_pixel = settings.symbols_per_pixel
         self._symbol_rate_hz = settings.symbol_rate_hz
         self._controller = Controller(snr_db=settings.initial_snr_db, header_snr_db=HEADER_SNR_DB)
-        self._snr_db = metrics.gauge("adaptation_snr_db", "Es/N0 in dB that the next adaptive panorama counts on.")
-        self._margin_db = metrics.gauge("adaptation_margin_db", "What is taken off the measured SNR, in dB.")
-        self._fading = metrics.gauge("adaptation_fading_ratio", "Fading expected within a burst: 0 none, 1 Rayleigh.")
+        self._metrics = metrics
         self._tell()
 
     def choice(self) -> Choice:
@@ -66,7 +64,8 @@ class Adaptation:
         self._tell()
 
     def _tell(self) -> None:
-        choice = self.choice()
-        self._snr_db.set(choice.snr_db)
-        self._margin_db.set(self._controller.margin_db)
-        self._fading.set(choice.fading)
+        choice, metrics = self.choice(), self._metrics
+        metrics.counted_on_db.set(choice.snr_db)
+        metrics.margin_db.set(choice.margin_db)
+        metrics.insurance_db.set(choice.insurance_db)
+        metrics.fading.set(choice.fading)

@@ -35,6 +35,12 @@ class TransmitterMetrics(ServiceMetrics):
             "bits_per_symbol", "Information bits that a symbol of the last panorama carried.", "layer"
         )
         self.scheme_segments = self.counter("scheme_segments", "Segments sent, by scheme.", "layer", "scheme")
+        self.counted_on_db = self.gauge("adaptation_snr_db", "Es/N0 in dB that the next adaptive panorama counts on.")
+        self.margin_db = self.gauge("adaptation_margin_db", "What is taken off the measured SNR, in dB.")
+        self.insurance_db = self.gauge(
+            "adaptation_insurance_db", "How much further than usual the SNR may fall before indices are lost, in dB."
+        )
+        self.fading = self.gauge("adaptation_fading_ratio", "Fading expected within a burst: 0 none, 1 Rayleigh.")
 
     def tell_schemes(self, schemes: Iterable[transmitter_pb2.LayerScheme]) -> None:
         """Count a panorama's segments by scheme, and tell the bits per symbol of each layer."""

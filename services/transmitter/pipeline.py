@@ -148,7 +148,7 @@ class Pipeline:
         if prepared.choice:
             told = prepared.choice
             delivery.adaptation.snr_db, delivery.adaptation.margin_db = told.snr_db, told.margin_db
-            delivery.adaptation.fading = told.fading
+            delivery.adaptation.fading, delivery.adaptation.insurance_db = told.fading, told.insurance_db
         if budget and header.WhichOneof("rate") not in ("bpp", "tau"):
             coded = coding.within(budget, prepared.choice)
         else:

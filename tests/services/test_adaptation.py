@@ -14,10 +14,10 @@ from panolink.errors import RateError, SignalError
 from panolink.phy.adaptation import Fixed
 from panolink.rpc.client import Client
 from panolink.rpc.deliveries import Delivery
-from panolink.rpc.metrics import ServiceMetrics
 from panolink.rpc.server import Server
 from panolink.v1 import link_pb2, transmitter_pb2
 from services.transmitter.adaptation import Adaptation
+from services.transmitter.metrics import TransmitterMetrics
 from services.transmitter.settings import TransmitterSettings
 
 Start = Callable[..., Awaitable[Server]]
@@ -168,7 +168,7 @@ def header(**fields: Any) -> transmitter_pb2.PanoramaHeader:
 
 @pytest.fixture
 def adaptation() -> Adaptation:
-    return Adaptation(TransmitterSettings(metrics_listen="off"), ServiceMetrics())
+    return Adaptation(TransmitterSettings(metrics_listen="off"), TransmitterMetrics())
 
 
 def test_without_receipts_the_choice_stays_where_it_began(adaptation: Adaptation) -> None:

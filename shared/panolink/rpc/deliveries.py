@@ -41,11 +41,13 @@ class Segments:
 
 @dataclass(frozen=True, kw_only=True)
 class Adapted:
-    """What an adaptive panorama was sent for: an SNR in dB, what had been taken off it, and the amount of fading."""
+    """What an adaptive panorama was sent for: an SNR in dB, what had been taken off it, the amount of fading, and how
+    much further than usual the SNR might have fallen before indices were lost."""
 
     snr_db: float
     margin_db: float
     fading: float
+    insurance_db: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,4 +251,4 @@ def _schemes(told: Iterable[transmitter_pb2.LayerScheme]) -> dict[str, tuple[str
 
 
 def _adapted(told: transmitter_pb2.Adaptation) -> Adapted:
-    return Adapted(snr_db=told.snr_db, margin_db=told.margin_db, fading=told.fading)
+    return Adapted(snr_db=told.snr_db, margin_db=told.margin_db, fading=told.fading, insurance_db=told.insurance_db)

@@ -135,14 +135,16 @@ class LayerScheme(_message.Message):
     def __init__(self, layer: _Optional[_Union[_link_pb2.Layer, str]] = ..., modulation: _Optional[_Union[_link_pb2.Modulation, str]] = ..., code_rate: _Optional[float] = ..., segments: _Optional[int] = ...) -> None: ...
 
 class Adaptation(_message.Message):
-    __slots__ = ("snr_db", "margin_db", "fading")
+    __slots__ = ("snr_db", "margin_db", "fading", "insurance_db")
     SNR_DB_FIELD_NUMBER: _ClassVar[int]
     MARGIN_DB_FIELD_NUMBER: _ClassVar[int]
     FADING_FIELD_NUMBER: _ClassVar[int]
+    INSURANCE_DB_FIELD_NUMBER: _ClassVar[int]
     snr_db: float
     margin_db: float
     fading: float
-    def __init__(self, snr_db: _Optional[float] = ..., margin_db: _Optional[float] = ..., fading: _Optional[float] = ...) -> None: ...
+    insurance_db: float
+    def __init__(self, snr_db: _Optional[float] = ..., margin_db: _Optional[float] = ..., fading: _Optional[float] = ..., insurance_db: _Optional[float] = ...) -> None: ...
 
 class LayerBits(_message.Message):
     __slots__ = ("layer", "bits")
