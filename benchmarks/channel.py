@@ -3,8 +3,8 @@
     python benchmarks/channel.py FOLDER --width 1024 --json > results/channel.json
     python benchmarks/plot_channel.py results/channel.json results/channel
 
-*fixed*: this link with schemes chosen for `--design-snr`, whatever the SNR is. *adaptive*: schemes chosen for the mean
-SNR (what a controller comes to). *analogue*: features as amplitudes beside a coded base layer, nothing adapted.
+*fixed*: this link with its default schemes, whatever the SNR is. *adaptive*: schemes chosen for the mean SNR (what a
+controller comes to). *analogue*: features as amplitudes beside a coded base layer, nothing adapted.
 *separate*: a picture file in the bits that 5G LDPC at {1/3, 1/2, 2/3} × {4, 16, 64}-QAM leaves it; one lost piece loses
 the picture. *capacity*: the file that an ideal code at Shannon's rate for each draw would carry.
 
@@ -33,11 +33,11 @@ from benchmarks.channel_results import Curves, PictureCache, report
 from benchmarks.measures import MEASURES
 from benchmarks.rate_distortion import sized
 from benchmarks.segment_loss import Air, Draw
-from benchmarks.semantic_link import Analogue, Digital, Subject
-from benchmarks.separate_coding import SCHEMES, RateQuality, arrival, capacity, room
+from benchmarks.semantic_link import Analogue, Digital, Subject, arrives
+from benchmarks.separate_coding import SCHEMES, Files, RateQuality, arrival, capacity, room
 from panolink.errors import RateError
 from panolink.images import IMAGE_SUFFIXES, Failure, panoramas_in
-from panolink.phy.adaptation import Choice, SymbolBudget
+from panolink.phy.adaptation import SAFETY_DB, Choice, Fixed, Protection, SymbolBudget, shrinkage
 
 SNRS = [float(snr) for snr in np.arange(-5, 25.1, 2.5)]
 BUDGETS = [0.05, 0.1, 0.2]
@@ -46,6 +46,8 @@ AIRS = [air.value for air in Air]
 MEASURED = ["vpsnr_db", "vssim"]
 # Where nothing averages the fades, the mean SNR is not to be counted on: one segment in ten is 10 dB below it.
 UNAVERAGED_MARGIN_DB = 8.0
+UNAVERAGED_HEADER_DB = -5.0  # the header: as strong as can be
+UNDER_ANALOGUE = Choice(-0.8)  # its base layer arrives from −5 dB on: what follows the SNR are the amplitudes
 CAPACITY_BPP = (0.03, 0.05, 0.08, 0.12, 0.2, 0.35, 0.6, 1.0)
 
 Scores = dict[str, float]
@@ -57,31 +59,36 @@ class Panorama:
 
     def __init__(self, image: np.ndarray, codec: panolink.Codec, measures: list[str], cache: Path) -> None:
         self.image, self.codec, self.measures, self._points = image, codec, measures, cache / "rate_distortion"
-        self.subject = Subject(codec, image)
+        self.pixels = image.shape[0] * image.shape[1]
         self.pictures = PictureCache(image, measures, cache)
+        self.files = Files(image, measures, cache)
+        self._subjects: dict[int, Subject] = {}
         self._senders: dict[object, Sender | None] = {}
         mean = np.broadcast_to(image.mean(axis=(0, 1)).round().astype(np.uint8), image.shape)
         self.nothing = self.pictures.scores("mean-colour", lambda: np.ascontiguousarray(mean))
 
-    def over_link(self, make: Callable[..., Sender], budget: SymbolBudget, choice: Choice, draw: Draw, snr: float):
-        """Scores of this link, and whether the picture arrived; a base layer that does not fit is a lost picture."""
-        key = (make, budget, choice)
+    def over_link(
+        self, make: Callable[..., Sender], budget: SymbolBudget, protection: Protection, draw: Draw, snr_db: float
+    ) -> tuple[Scores, bool]:
+        """Scores of this link, and whether a picture arrived; a base layer that does not fit is a lost picture."""
+        sender = self._sender(make, budget, protection)
+        if sender is None or not arrives(sender.layers, draw.lost(sender.formats, snr_db)):
+            return self.nothing, False
+        return self.pictures.scores(sender.key(draw, snr_db), lambda: sender.receive(draw, snr_db)), True
+
+    def _sender(self, make: Callable[..., Sender], budget: SymbolBudget, protection: Protection) -> Sender | None:
+        # All that `fill` can ask for: neighbouring SNRs often come to the same.
+        asked = [protection.schemes(lowered_db=lowered) for lowered in np.arange(0, SAFETY_DB["indices"][0] + 0.5, 0.5)]
+        key = (make, budget, bool(protection.fading), str(asked))
         if key not in self._senders:
+            shrink = shrinkage(budget, protection, pixels=self.pixels)
+            if shrink not in self._subjects:
+                self._subjects[shrink] = Subject(self.codec, self.image, shrink)
             try:
-                self._senders[key] = make(self.subject, budget, choice)
+                self._senders[key] = make(self._subjects[shrink], budget, protection)
             except RateError:
                 self._senders[key] = None
-        sender = self._senders[key]
-        if sender is None or draw.lost(sender.formats, snr)[0]:
-            return self.nothing, False
-        return self.pictures.scores(sender.key(draw, snr), lambda: sender.receive(draw, snr)), True  # type: ignore[arg-type]
-
-    def file(self, codec: str, size: int) -> tuple[int, Scores] | None:
-        """Bytes and scores of the best file of at most `size` bytes; None where the codec cannot go so low."""
-        bpp = int(8 * size / self.subject.pixels * 1e4) / 1e4
-        subject = rate_points.baseline(rate_points.BASELINES[codec], [])
-        (_, point), *_ = rate_points.points(subject, self.image, {"": f"bpp={bpp:g}"}, self.measures, self._points)
-        return (round(point.bpp * self.subject.pixels / 8), point.scores) if point.reached else None
+        return self._senders[key]
 
     def rate_quality(self, codec: str) -> RateQuality:
         """A codec's curve, for what capacity would carry; "panolink" is this one's."""
@@ -99,8 +106,8 @@ class Panorama:
 def choice_for(air: Air, snr_db: float) -> Choice:
     """What a controller comes to when the mean SNR stays the same."""
     if air is Air.SEGMENT:
-        return Choice(snr_db - UNAVERAGED_MARGIN_DB)
-    return Choice(snr_db, fading=air is Air.INTERLEAVED)
+        return Choice(snr_db - UNAVERAGED_MARGIN_DB, header_snr_db=UNAVERAGED_HEADER_DB)
+    return Choice(snr_db, fading=float(air is Air.INTERLEAVED))
 
 
 def measure_panorama(
@@ -112,7 +119,6 @@ def measure_panorama(
     snrs: list[float],
     codecs: list[str],
     draws: int,
-    design_snr: float,
     curves: Curves,
     advance: Callable[[], None],
 ) -> None:
@@ -120,16 +126,15 @@ def measure_panorama(
     qualities = {codec: panorama.rate_quality(codec) for codec in [*codecs, "panolink"]}
     for air in map(Air, airs):
         for spp in budgets:
-            budget = SymbolBudget.per_pixel(spp, pixels=panorama.subject.pixels)
-            files = {(c, s): panorama.file(c, room(budget.symbols, s)) for c in codecs for s in SCHEMES}
-            fixed = Choice(design_snr, fading=air is not Air.AWGN)
+            budget = SymbolBudget.per_pixel(spp, pixels=panorama.pixels)
+            files = {(c, s): panorama.files.best(c, room(budget.symbols, s)) for c in codecs for s in SCHEMES}
             for snr in snrs:
                 links = {
-                    "fixed": (Digital, fixed),
+                    "fixed": (Digital, Fixed()),
                     "adaptive": (Digital, choice_for(air, snr)),
-                    "analogue": (Analogue, fixed),
+                    "analogue": (Analogue, UNDER_ANALOGUE),
                 }
-                for seed in range(draws):
+                for seed in range(1 if air is Air.AWGN else draws):  # nothing fades there
                     draw = Draw(air, (number, seed))
                     add = partial(curves.add, str(air), spp, snr, number)
                     for name, (make, choice) in links.items():
@@ -142,20 +147,20 @@ def measure_panorama(
                     bits = capacity(draw, budget.symbols, snr) * spp
                     for codec, quality in qualities.items():
                         add(f"{codec} at capacity", quality.at(bits), float(bits >= quality.bpp[0]))
-                    advance()
+                advance()
 
 
 def main(
     folder: Annotated[Path, typer.Argument(help="A folder of panoramas.", exists=True, file_okay=False)],
     width: Annotated[int | None, typer.Option(help="Scale to this width first (Lanczos).")] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first N images, sorted by name.")] = None,
+    every: Annotated[int, typer.Option(help="Only each so-many-th image, sorted by name, from the first on.")] = 1,
+    limit: Annotated[int | None, typer.Option(help="Only the first N of these.")] = None,
     model: Annotated[str, typer.Option(help="A model's name or file.")] = "base",
     codec: Annotated[list[str], typer.Option(help=f"One of {', '.join(rate_points.BASELINES)}, or none.")] = CODECS,
     air: Annotated[list[str], typer.Option(help=f"One of {', '.join(AIRS)}.")] = AIRS,
     budget: Annotated[list[float], typer.Option("--spp", help="Symbols per pixel.")] = BUDGETS,
     snr: Annotated[list[float], typer.Option(help="Mean Es/N0 in dB.")] = SNRS,
-    draws: Annotated[int, typer.Option(help="Draws of the channel for each panorama.", min=1)] = 2,
-    design_snr: Annotated[float, typer.Option(help="What fixed and analogue are made for, dB.")] = 6.0,
+    draws: Annotated[int, typer.Option(help="Draws of a fading channel for each panorama.", min=1)] = 2,
     measure: Annotated[list[str], typer.Option(help=f"One of {', '.join(MEASURES)}.")] = MEASURED,
     cache: Annotated[Path, typer.Option(help="Where results are kept.")] = Path(".cache/channel"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
@@ -168,34 +173,35 @@ def main(
         if unknown := [name for name in given if name not in allowed]:
             raise typer.BadParameter(f"unknown {what} {unknown[0]!r}; there are {', '.join(allowed)}")
     link_codec = panolink.Codec.load(model)
-    images = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES][:limit]
-    curves = Curves(measure)
+    images = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES][::every][:limit]
+    curves, measured = Curves(measure), list[str]()
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
-        work = len(air) * len(budget) * len(snr) * draws
+        work = len(air) * len(budget) * len(snr)
         task = progress.add_task("measuring", total=len(images) * work)
-        for number, loaded in enumerate(panoramas_in(images)):
+        for done, loaded in enumerate(panoramas_in(images)):
             if isinstance(loaded, Failure):
                 console.print(f"skipped: {loaded.error}")
-                progress.update(task, completed=(number + 1) * work)
+                progress.update(task, completed=(done + 1) * work)
                 continue
             progress.update(task, description=Path(loaded.name).stem)
             panorama = Panorama(sized(loaded, width), link_codec, measure, cache)
             measure_panorama(
                 panorama,
-                number,
+                done * every,
                 airs=air,
                 budgets=budget,
                 snrs=snr,
                 codecs=codec,
                 draws=draws,
-                design_snr=design_snr,
                 curves=curves,
                 advance=lambda: progress.advance(task),
             )
             panorama.pictures.save()
+            measured.append(Path(loaded.name).name)
     settings: dict[str, Any] = {"width": width, "model": f"{model}-{link_codec.fingerprint}", "draws": draws}
-    result = settings | {"design_snr_db": design_snr, "measures": measure, "curves": curves.summary()}
+    settings["panoramas"] = measured
+    result = settings | {"measures": measure, "curves": curves.summary()}
     print(json.dumps(result)) if as_json else report(Console(), result)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.measures import MEASURES, measure
+from benchmarks.measures import MEASURES, Reference
 
 RESAMPLINGS = 1000
 LINKS = ("fixed", "adaptive", "analogue")
@@ -24,15 +24,17 @@ class PictureCache:
     def __init__(self, image: np.ndarray, measures: list[str], folder: Path) -> None:
         digest = hashlib.sha256(image.tobytes()).hexdigest()[:16]
         self._file = folder / f"{image.shape[1]}x{image.shape[0]}-{digest}.json"
-        self._image, self._measures = image, measures
+        self._reference, self._measures = Reference(image), measures
         self._known: dict[str, dict[str, float]] = json.loads(self._file.read_text()) if self._file.exists() else {}
         self._unsaved = 0
 
-    def scores(self, key: str, picture: Callable[[], np.ndarray]) -> dict[str, float]:
-        """Scores of a picture, made only where some are not known."""
+    def scores(self, key: str, picture: Callable[[], np.ndarray | None]) -> dict[str, float]:
+        """Scores of a picture, which is made only where some are not known."""
         known = self._known.setdefault(key, {})
         if missing := [name for name in self._measures if name not in known]:
-            known |= measure(self._image, picture(), missing)
+            made = picture()
+            assert made is not None
+            known |= self._reference.measure(made, missing)
             self._unsaved += 1
             if self._unsaved >= _SAVE_EVERY:
                 self.save()

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 
 import panolink
 from benchmarks.segment_loss import COHERENCE_SYMBOLS, Draw
@@ -18,7 +19,7 @@ from panolink.codec.rate import COARSEST_STEP, FINEST_STEP, slice_rows
 from panolink.codec.tables import LEVEL_ZERO
 from panolink.codec.tokens import steps_of_rows
 from panolink.errors import RateError
-from panolink.phy.adaptation import Choice, SymbolBudget, fill
+from panolink.phy.adaptation import Protection, SymbolBudget, fill
 from panolink.phy.analogue import AnalogueLayer, chosen
 from panolink.phy.channel import Reception
 
@@ -32,25 +33,42 @@ def slices_of(packet: Packet) -> list[tuple[str, bytes]]:
     return [(str(piece.layer), piece.payload or b"") for piece in packet.slices]
 
 
+def _resized(image: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    if image.shape[:2] == size:
+        return image
+    return np.array(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.LANCZOS))
+
+
+def arrives(layers: Sequence[str], lost: np.ndarray) -> bool:
+    """Whether there is a picture: the header, and at least one slice of the indices. `layers` of what is sent."""
+    return not lost[0] and any(layer == Layer.INDICES and not gone for layer, gone in zip(layers, lost, strict=True))
+
+
 @dataclass
 class Subject:
-    """A panorama and what the codec makes of it."""
+    """A panorama and what the codec makes of it, its sides shrunk by a factor."""
 
     codec: panolink.Codec
     image: np.ndarray
+    shrink: int = 1
     _packets: dict[float, list[tuple[str, bytes]]] = field(default_factory=dict)
 
     @property
     def size(self) -> tuple[int, int]:
-        return self.image.shape[0], self.image.shape[1]
+        """(height, width) as coded."""
+        return self.image.shape[0] // self.shrink, self.image.shape[1] // self.shrink
 
-    @cached_property
+    @property
     def pixels(self) -> int:
         return self.size[0] * self.size[1]
 
     @cached_property
     def features(self) -> torch.Tensor:
-        return self.codec.extract([self.image])[0]
+        return self.codec.extract([_resized(self.image, self.size)])[0]
+
+    def enlarged(self, picture: np.ndarray) -> np.ndarray:
+        """A received picture at the size of the original, as a viewer shows it."""
+        return _resized(picture, self.image.shape[:2])
 
     def pack(self, bpp: float) -> list[tuple[str, bytes]]:
         """As `adaptation.fill` wants it: 0 is the base layer alone."""
@@ -64,11 +82,12 @@ class Subject:
 class Digital:
     """All layers coded, at the rate that fills the budget."""
 
-    def __init__(self, subject: Subject, budget: SymbolBudget, choice: Choice) -> None:
+    def __init__(self, subject: Subject, budget: SymbolBudget, choice: Protection) -> None:
         self.subject = subject
         plan = fill(subject.pack, budget, choice, pixels=subject.pixels)
         self.slices, self.formats, self.symbols = list(plan.slices), plan.formats, plan.symbols
         self._unsent = plan.unsent
+        self.layers = [name for i, (name, payload) in enumerate(self.slices) if payload and i not in self._unsent]
 
     @cached_property
     def digest(self) -> str:
@@ -82,15 +101,16 @@ class Digital:
         return f"{self.digest}-{np.packbits(lost).tobytes().hex() if lost.any() else 'all'}"
 
     def receive(self, draw: Draw, snr_db: float) -> np.ndarray | None:
-        """The picture uint8 (H, W, 3); None where the header was lost."""
-        lost = iter(draw.lost(self.formats, snr_db))
+        """The picture uint8 (H, W, 3); None where there is none (see `arrives`)."""
+        gone = draw.lost(self.formats, snr_db)
+        if not arrives(self.layers, gone):
+            return None
+        lost = iter(gone)
         payloads: Payloads = [
             None if i in self._unsent or (payload and next(lost)) else payload
             for i, (_, payload) in enumerate(self.slices)
         ]
-        if payloads[0] is None:
-            return None
-        return self.subject.codec.decode(Packet.from_payloads(payloads))
+        return self.subject.enlarged(self.subject.codec.decode(Packet.from_payloads(payloads)))
 
 
 class _Choice(NamedTuple):
@@ -107,7 +127,7 @@ class Analogue:
     own values along and no others. Tokens are kept by the codec's ranking; how many, is tried out.
     """
 
-    def __init__(self, subject: Subject, budget: SymbolBudget, choice: Choice) -> None:
+    def __init__(self, subject: Subject, budget: SymbolBudget, choice: Protection) -> None:
         self.subject, codec = subject, subject.codec
         tables, coder = codec.model.tables, codec.quantizer.coder
         base = codec.quantize(subject.features, size=subject.size, tau=0.0)
@@ -144,6 +164,7 @@ class Analogue:
                 self.slices, self.formats = slices, planned.formats
         if not np.isfinite(best):
             raise RateError(f"budget of {budget.symbols} symbols leaves none for analogue features")
+        self.layers = [name for name, payload in self.slices if payload]
         self.layer = AnalogueLayer(_sent(self.scales, self._picked), _sent(self.worth, self._picked))
         self.sent, self.excess = self.layer.modulate(_sent(self.difference, self._picked))
         self.symbols = sum(fmt.symbols for fmt in self.formats) + self.layer.symbols
@@ -158,9 +179,9 @@ class Analogue:
         return f"{self.digest}-{draw.air}-{snr_db:g}-{'-'.join(map(str, draw.seed))}"
 
     def receive(self, draw: Draw, snr_db: float) -> np.ndarray | None:
-        """The picture uint8 (H, W, 3); None where the header was lost."""
+        """The picture uint8 (H, W, 3); None where there is none (see `arrives`)."""
         lost = draw.lost(self.formats, snr_db)
-        if lost[0]:
+        if not arrives(self.layers, lost):
             return None
         n0 = 10 ** (-snr_db / 10)
         n = self.layer.symbols
@@ -170,11 +191,10 @@ class Analogue:
         heard = np.repeat(csi, COHERENCE_SYMBOLS)[:n] * self.sent + noise
         reception = Reception(heard, csi, COHERENCE_SYMBOLS, n0)
         values, errors = self.layer.estimate(**vars(reception), excess=self.excess)
-        layers = [layer for layer, payload in self.slices if payload]
         guessed = np.zeros(self.indices.shape, bool)
-        for s, place in enumerate(i for i, layer in enumerate(layers) if layer == Layer.INDICES):
+        for s, place in enumerate(i for i, layer in enumerate(self.layers) if layer == Layer.INDICES):
             guessed[s :: self._slices] = lost[place]
-        side_lost = any(lost[i] for i, layer in enumerate(layers) if layer == Layer.MASK) or lost[-1]
+        side_lost = any(lost[i] for i, layer in enumerate(self.layers) if layer == Layer.MASK) or lost[-1]
         return self._picture(values, errors, guessed, enhanced=not side_lost)
 
     @torch.inference_mode()
@@ -198,7 +218,8 @@ class Analogue:
         guidance = guidance_planes(torch.from_numpy(kept)[None], steps, lost.cpu()).to(codec.device)
         height, width = self.subject.size
         pixels = codec.network.decoder(conceal(planes, lost), guidance)[0, :, :height, :width]
-        return np.ascontiguousarray(pixels.clamp(0, 255).round().byte().permute(1, 2, 0).cpu().numpy())
+        picture = pixels.clamp(0, 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        return self.subject.enlarged(np.ascontiguousarray(picture))
 
     def _pick(self, kept: np.ndarray, count: int) -> _Choice:
         """The worthiest values of the kept tokens, each index slice with as many as its share of these tokens."""

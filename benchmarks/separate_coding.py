@@ -1,11 +1,15 @@
 """Separate coding, as the literature does it: a picture file and a good code. One piece lost loses the picture."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
+from pathlib import Path
 
 import numpy as np
 
+from benchmarks import points as rate_points
 from benchmarks.segment_loss import COHERENCE_SYMBOLS, Air, Draw
 from panolink.phy import Modulation, Scheme, SegmentFormat
 
@@ -68,3 +72,38 @@ class RateQuality:
         if bpp < self.bpp[0]:
             return self.nothing
         return {name: float(np.interp(np.log(bpp), np.log(self.bpp), values)) for name, values in self.scores.items()}
+
+
+class Files:
+    """What codecs make of one picture; sizes and scores are kept below `cache`."""
+
+    def __init__(self, image: np.ndarray, measures: list[str], cache: Path) -> None:
+        self._image, self._measures, self._cache = image, measures, cache
+        self._digest = hashlib.sha256(image.tobytes()).hexdigest()[:16]
+
+    def best(self, codec: str, size: int) -> tuple[int, dict[str, float]] | None:
+        """Bytes and scores of the best file of at most `size` bytes; None where the codec cannot go so low."""
+        coder = rate_points.BASELINES[codec]
+        file = self._cache / "file_sizes" / self._digest / f"{coder.version}.json"
+        known: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+        probed = len(known)
+
+        def bytes_at(place: int) -> int:
+            quality = coder.qualities[place]
+            if str(quality) not in known:
+                known[str(quality)] = len(coder.encode(self._image, quality=quality))
+            return known[str(quality)]
+
+        low, high = -1, len(coder.qualities) - 1  # the best that fits is not below `low` and not above `high`
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if bytes_at(middle) <= size else (low, middle - 1)
+        if len(known) > probed:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(known))
+        return None if low < 0 else (bytes_at(low), self._scores(codec, coder.qualities[low]))
+
+    def _scores(self, codec: str, quality: int) -> dict[str, float]:
+        subject, setting = rate_points.baseline(rate_points.BASELINES[codec], []), f"q={quality}"
+        found = rate_points.points(subject, self._image, {"": setting}, self._measures, self._cache / "rate_distortion")
+        return next(point.scores for _, point in found)

@@ -10,8 +10,8 @@ import pytest
 import panolink
 from benchmarks.channel_results import Curves
 from benchmarks.segment_loss import Air, Draw
-from benchmarks.semantic_link import Analogue, Digital, Subject
-from benchmarks.separate_coding import PIECE_BYTES, SCHEMES, RateQuality, arrival, capacity, pieces, room
+from benchmarks.semantic_link import Analogue, Digital, Subject, arrives
+from benchmarks.separate_coding import PIECE_BYTES, SCHEMES, Files, RateQuality, arrival, capacity, pieces, room
 from panolink.errors import RateError
 from panolink.images import save_image
 from panolink.metrics.viewport import vpsnr
@@ -41,6 +41,17 @@ def test_a_file_fills_the_room_it_has(scheme):
         assert sum(fmt.payload_bytes for fmt in pieces(size, scheme)) == size
         assert sum(fmt.symbols for fmt in pieces(size + 30, scheme)) > symbols
         assert max(fmt.payload_bytes for fmt in pieces(size, scheme)) <= PIECE_BYTES
+
+
+def test_the_best_file_that_fits_is_kept(panorama, tmp_path):
+    files = Files(panorama, ["vpsnr_db"], tmp_path)
+    size, scores = files.best("webp", 3000) or (0, {})
+    finer = min(s for s in (files.best("webp", limit) or (0, {}) for limit in (3200, 3500, 4000)) if s[0] > size)
+    assert 2000 < size <= 3000 < finer[0] and scores["vpsnr_db"] < finer[1]["vpsnr_db"]
+    assert files.best("jpeg", 100) is None  # no quality is so low
+    (known,) = tmp_path.glob("file_sizes/*/webp-*.json")
+    known.write_text(json.dumps(json.loads(known.read_text()) | {"0": 99}))
+    assert (Files(panorama, ["vpsnr_db"], tmp_path).best("webp", 150) or (0,))[0] == 99
 
 
 def test_a_picture_needs_all_its_pieces():
@@ -94,6 +105,23 @@ def test_what_is_lost_costs_a_little_and_a_lost_header_the_picture(subject):
     assert digital.receive(AWGN, -20.0) is None
     keys = {digital.key(Draw(Air.SEGMENT, (0, seed)), 8.0) for seed in range(12)}
     assert len(keys) > 1 and digital.key(AWGN, 10.0) == digital.key(AWGN, 20.0)
+
+
+def test_a_smaller_picture_goes_where_the_whole_one_does_not_and_is_shown_at_its_size(subject):
+    small = Subject(subject.codec, subject.image, shrink=2)
+    budget = SymbolBudget(1500)
+    with pytest.raises(RateError):
+        Digital(subject, budget, Choice(0.0))
+    picture = Digital(small, budget, Choice(0.0)).receive(AWGN, 0.0)
+    assert picture is not None and picture.shape == subject.image.shape
+    assert vpsnr(subject.image, picture) > vpsnr(subject.image, np.full_like(subject.image, 127)) + 2
+
+
+def test_there_is_a_picture_with_a_header_and_some_indices():
+    layers = ["header", "mask", "indices", "indices", "features"]
+    assert arrives(layers, np.array([0, 1, 1, 0, 1], bool))
+    assert not arrives(layers, np.array([0, 0, 1, 1, 0], bool))
+    assert not arrives(layers, np.array([1, 0, 0, 0, 0], bool))
 
 
 # ── the whole ────────────────────────────────────────────────────────────────────────────────────────────────────────
