@@ -67,7 +67,7 @@ async def test_a_deep_fade_costs_detail_and_no_panorama(
     before = max(i for i in range(first) if snrs[i] > 19.9)  # one may lie across the border
     during, after = last, len(got) - 1
     assert taus[before] > 2 * taus[during] and taus[after] > 2 * taus[during]
-    assert got[before].schemes["indices"] != got[during].schemes["indices"] != got[after].schemes["indices"]
+    assert got[before].schemes["features"] != got[during].schemes["features"] != got[after].schemes["features"]
     assert quality[before] > quality[during] and quality[after] > quality[during]
     # What the fade surprises may lose all but its header; the second one after its beginning loses no index any more.
     for delivery in got[first + 1 : last + 1]:
@@ -75,7 +75,7 @@ async def test_a_deep_fade_costs_detail_and_no_panorama(
     told = await read_metrics(transmitter)
     assert told["panolink_tau_ratio"] == pytest.approx(taus[-1])
     assert told["panolink_adaptation_snr_db"] > 15
-    assert 0 < max(margins) <= 3.0
+    assert max(margins) <= 3.0
     assert told['panolink_panoramas_total{code="OK"}'] == len(got)
     for layer in ("header", "mask", "indices", "features"):
         assert sum(value for name, value in told.items() if f'scheme_segments_total{{layer="{layer}"' in name) > 0

@@ -84,7 +84,7 @@ def test_an_insurance_is_given_up_before_features_have_no_room():
 
 
 def test_a_fade_is_forgotten():
-    choices, _ = run([20.0] * 4 + [4.0] * 4 + [20.0] * 400)
+    choices, _ = run([20.0] * 4 + [4.0] * 4 + [20.0] * 600)
     assert choices[9].insurance_db > 10 and choices[-1].insurance_db == 0
     assert choices[-1].schemes() == choices[3].schemes()
 

@@ -65,7 +65,9 @@ async def test_a_fade_is_followed_down_and_up_and_costs_no_panorama(
     before, during, after = (deliveries[-1] for deliveries in got.values())
     assert before.tau and during.tau is not None and after.tau
     assert during.tau < 0.5 * before.tau and after.tau > 0.8 * before.tau
-    assert before.schemes["indices"] == after.schemes["indices"] != during.schemes["indices"]
+    assert before.schemes["features"] == after.schemes["features"] != during.schemes["features"]
+    assert before.adapted and after.adapted
+    assert before.adapted.insurance_db == 0 < after.adapted.insurance_db  # against another fade like this one
     assert during.segments.lost == 0
     assert during.adapted and during.adapted.snr_db < 2.5
     assert sample(transmitter, "tau_ratio") == pytest.approx(after.tau)

@@ -54,7 +54,7 @@ class Controller:
     MOST_PATIENCE = 1024
     TOLERATED = 0.1  # share of segments that may be lost: half the features have no safety and pay with detail
     MEMORY = 4  # receipts over which differences are averaged
-    FORGOTTEN_DB, MOST_INSURANCE_DB = 0.1, 30.0
+    FORGOTTEN_DB, MOST_INSURANCE_DB = 0.03, 30.0
     FADING_STEP = 0.25  # the amount of fading is measured coarsely, and counted in such steps
 
     def __init__(
