@@ -118,7 +118,12 @@ def bits_per_pixel(data: bytes, image: np.ndarray) -> float:
 
 
 def encode_at(codec: ImageCodec, image: np.ndarray, *, bpp: float) -> bytes:
-    """Encode at the highest quality that costs at most `bpp`, found by bisection.
+    """Encode at the highest quality that costs at most `bpp`; RateError as for `quality_at`."""
+    return quality_at(codec, image, bpp=bpp)[1]
+
+
+def quality_at(codec: ImageCodec, image: np.ndarray, *, bpp: float) -> tuple[int, bytes]:
+    """The highest quality that costs at most `bpp`, found by bisection, and the image encoded at it.
 
     Raises:
         RateError: even the lowest quality costs more; the message names what it costs.
@@ -135,4 +140,4 @@ def encode_at(codec: ImageCodec, image: np.ndarray, *, bpp: float) -> bytes:
             low, best = middle, data
         else:
             high = middle - 1
-    return best
+    return codec.qualities[low], best
