@@ -30,6 +30,13 @@ class TransmitterMetrics(ServiceMetrics):
         for layer in LAYERS:  # from 0 on, so that the first bits are an increase too
             self.bits.labels(layer)
         self.stream_bits.labels("0")
+        self.harq_rounds = self.counter("harq_rounds", "Later rounds of bursts that were sent.")
+        self.retransmitted_symbols = self.counter("retransmitted_symbols", "Symbols that were sent in later rounds.")
+        self.harq_given_up = self.counter(
+            "harq_given_up", "Bursts of which segments were asked for and not sent again, by reason.", "reason"
+        )
+        for reason in ("deadline", "budget"):
+            self.harq_given_up.labels(reason)
         self.tau = self.gauge("tau_ratio", "Share of the last panorama's tokens whose features were sent too.")
         self.bits_per_symbol = self.gauge(
             "bits_per_symbol", "Information bits that a symbol of the last panorama carried.", "layer"

@@ -24,6 +24,7 @@ from panolink.rpc.stages import in_thread, timed
 from panolink.v1 import link_pb2, transmitter_pb2
 from services.transmitter.adaptation import Adaptation
 from services.transmitter.coding import Coding
+from services.transmitter.rounds import Repeater
 from services.transmitter.settings import TransmitterSettings
 
 if TYPE_CHECKING:
@@ -39,11 +40,13 @@ _SAMPLE_FORMATS = {
 class Prepared:
     """A panorama on its way into the air: the delivery as far as it is known.
 
-    `choice` is what it was sent with, where it is adaptive.
+    `choice` is what it was sent with, where it is adaptive; `rounds` may follow the first one, which `repeater` makes.
     """
 
     delivery: transmitter_pb2.DeliveryHeader
+    rounds: int = 0
     choice: Choice | None = None
+    repeater: Repeater | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     activation: bytes = b""
 
@@ -60,6 +63,7 @@ class Pipeline:
         self.room = Room(settings.max_pixels_under_way)
         """For pixels of pictures that are unpacked."""
         metrics.pixels_under_way.set_function(lambda: self.room.used)
+        self._harq_reserve = settings.harq_reserve
         self._sample_format = _SAMPLE_FORMATS[settings.sample_format]
         self._pilot_spacing = settings.pilot_spacing
         self._workers = ThreadPoolExecutor(settings.workers, "transmitter")
@@ -150,7 +154,8 @@ class Pipeline:
             delivery.adaptation.snr_db, delivery.adaptation.margin_db = told.snr_db, told.margin_db
             delivery.adaptation.fading, delivery.adaptation.insurance_db = told.fading, told.insurance_db
         if budget and header.WhichOneof("rate") not in ("bpp", "tau"):
-            coded = coding.within(budget, prepared.choice)
+            share = 1 - self._harq_reserve if prepared.rounds else 1
+            coded = coding.within(SymbolBudget(max(1, int(share * budget.symbols))), prepared.choice)
         else:
             coded = coding.at_rate(header, budget)
         tokens, packet, plan = coded.tokens, coded.packet, coded.plan
@@ -164,14 +169,14 @@ class Pipeline:
         )
         delivery.bpp = packet.bpp
         delivery.tokens, delivery.kept = tokens.kept.size, int(tokens.kept.sum())
-        delivery.symbols = len(symbols)
+        delivery.symbols, delivery.rounds = len(symbols), 1
         delivery.symbols_per_pixel = len(symbols) / (size[0] * size[1])
         delivery.schemes.extend(schemes_of(segments))
         if header.return_activation and tokens.activation is not None:
             prepared.activation = encode_png((tokens.activation * 255).round().clip(0, 255).astype(np.uint8))
         check_limit(len(symbols), self._limits.symbols, f"{header.source}: symbols in a burst")
         check_limit(len(segments), self._limits.segments, f"{header.source}: segments in a burst")
-        return Burst(
+        burst = Burst(
             link_pb2.BurstHeader(
                 burst_id=burst_id,
                 model_fingerprint=codec.fingerprint,
@@ -186,3 +191,6 @@ class Pipeline:
             np.ones(1, np.complex64),  # no channel yet: h = 1, no noise
             symbols,
         )
+        if prepared.rounds:
+            prepared.repeater = Repeater(burst, payloads, formats)
+        return burst

@@ -27,6 +27,8 @@ def tell(delivery: transmitter_pb2.DeliveryHeader) -> None:
     cost: dict[str, float] = {"bpp": delivery.bpp, "symbols": delivery.symbols} if delivery.symbols else {}
     if delivery.symbols and delivery.HasField("adaptation"):
         cost |= {"tau": delivery.kept / delivery.tokens, "counted_on_db": delivery.adaptation.snr_db}
+    if delivery.rounds > 1:
+        cost |= {"rounds": delivery.rounds, "retransmitted_symbols": delivery.retransmitted_symbols}
     size = {"width": delivery.width, "height": delivery.height} if delivery.width else {}
     tracing.annotate(code=code, segments_sent=sent, segments_lost=lost, snr_db=snr_db, **size, **cost)
     told = logs.facts(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
@@ -18,7 +19,7 @@ from panolink.rpc import logs, tracing
 from panolink.rpc.bursts import Burst, Receipt, check_names
 from panolink.rpc.chunking import Frame, chunks
 from panolink.rpc.exchange import answer_each
-from panolink.rpc.limits import MAX_ID_LENGTH, Slots, Streams, check_limit
+from panolink.rpc.limits import MAX_ID_LENGTH, MAX_LATER_ROUNDS, Slots, Streams, check_limit
 from panolink.rpc.link import link_conversation
 from panolink.rpc.models import Models
 from panolink.rpc.replicas import Replicas
@@ -30,6 +31,7 @@ from services.transmitter.adaptation import Adaptation
 from services.transmitter.metrics import TransmitterMetrics
 from services.transmitter.pipeline import Pipeline, Prepared
 from services.transmitter.reporting import QualityMeter, tell
+from services.transmitter.rounds import Follower
 from services.transmitter.settings import TransmitterSettings
 
 log = logging.getLogger(__name__)
@@ -107,6 +109,7 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
     def _admit(self, header: transmitter_pb2.PanoramaHeader) -> Mapping[str, int]:
         check_names(_name(header), header.source, "panorama")
         check_limit(header.image_bytes, self._settings.max_image_bytes, "bytes in an image file")
+        check_limit(header.harq, MAX_LATER_ROUNDS, "rounds of hybrid ARQ")
         return {"image": header.image_bytes}
 
     def _failed(self, header: transmitter_pb2.PanoramaHeader, error: Exception) -> Outcome:
@@ -175,6 +178,7 @@ class Sending:
         self._quality = quality
         self._pipeline = pipeline
         self._metrics = metrics
+        self._settings = settings
         self._name = secrets.token_hex(8)
         self._numbers = itertools.count(1)
         self._turn = _turn()
@@ -214,7 +218,10 @@ class Sending:
     async def _prepare_and_carry(self, frame: Frame, burst_id: str, mine: Turn, following: Turn) -> Outcome:
         header: transmitter_pb2.PanoramaHeader = frame.header
         start = time.monotonic()
-        prepared = Prepared(transmitter_pb2.DeliveryHeader(panorama_id=header.panorama_id, source=header.source))
+        prepared = Prepared(
+            transmitter_pb2.DeliveryHeader(panorama_id=header.panorama_id, source=header.source),
+            rounds=header.harq if header.HasField("harq") else self._settings.harq,
+        )
         compared = header.return_picture and self._quality.due()
         image = b""
         receipt: Receipt | None = None
@@ -226,7 +233,8 @@ class Sending:
                 mine.add_done_callback(lambda _: _begin(following))
                 prepared.delivery.failure.CopyFrom(_failure(header, error))
             else:
-                receipt = await self._carry(burst_id, burst, mine, following)
+                until = start + header.deadline_seconds if header.deadline_seconds else math.inf
+                receipt = await self._carry(burst, prepared, until, mine, following)
                 _add_receipt(prepared.delivery, receipt)
                 if prepared.choice:
                     self._adaptation.learn(receipt.header, prepared.choice)
@@ -239,15 +247,27 @@ class Sending:
             self._quality.measure(image, receipt.picture, size, allow_any_aspect=header.allow_any_aspect)
         return Outcome(prepared.delivery, prepared.activation, receipt.picture if receipt else b"")
 
-    async def _carry(self, burst_id: str, burst: Burst, mine: Turn, following: Turn) -> Receipt:
+    async def _carry(self, burst: Burst, prepared: Prepared, until: float, mine: Turn, following: Turn) -> Receipt:
+        """Send a burst when it is its turn, and what of it is asked for again as soon as it is."""
+        follower: Follower | None = None
         with tracing.span("carry", kind="client"):
             burst.header.traceparent = tracing.traceparent() or burst.header.traceparent
             try:
                 await asyncio.shield(mine)
-                pending = await self._conversation.send(burst_id, burst)
+                if prepared.repeater:
+                    patience = self._settings.receipt_timeout_seconds
+                    follower = Follower(
+                        prepared.repeater, prepared.delivery, prepared.rounds, until, patience, self._metrics
+                    )
+                    follower.announce()
+                pending = await self._conversation.send(burst.header.burst_id, burst)
             finally:
                 _begin(following)
-            return await pending
+            receipt = await pending
+            return await follower.follow(receipt, self._send) if follower else receipt
+
+    async def _send(self, burst: Burst) -> Receipt:
+        return await (await self._conversation.send(burst.header.burst_id, burst))
 
 
 def _name(header: transmitter_pb2.PanoramaHeader) -> str:

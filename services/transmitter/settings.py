@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
 from panolink.phy.pilots import check_spacing
+from panolink.rpc.limits import MAX_LATER_ROUNDS
 from panolink.rpc.settings import Address, MetricsAddress, NetworkSettings, Target
 
 
@@ -39,5 +40,9 @@ class TransmitterSettings(NetworkSettings):
     """What an adaptive panorama may take, pilots included, where its sender gives neither a budget nor a deadline."""
     symbol_rate_hz: Annotated[float, Field(gt=0, le=1e12)] = 1e6
     """Symbols per second of the radio: what makes a budget of symbols out of a deadline."""
+    harq: Annotated[int, Field(ge=0, le=MAX_LATER_ROUNDS)] = 0
+    """Rounds in which lost segments may be sent again, unless a panorama's sender says otherwise; 0: never."""
+    harq_reserve: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    """Share of a symbol budget that is kept back for these rounds."""
     initial_snr_db: Annotated[float, Field(ge=-20, le=60)] = 0.0
     """Es/N0 in dB that adaptive panoramas count on until receipts tell of the channel."""

@@ -20,7 +20,8 @@ from tests.cli.helpers import ENVIRONMENT, PANOLINK, alive, objects, one_line, p
 Run = Callable[..., Result]
 
 KEYS = [
-    *("id", "source", "delivered", "bpp", "symbols_per_pixel", "symbols", "symbol_budget", "tau", "schemes", "adapted"),
+    *("id", "source", "delivered", "bpp", "symbols_per_pixel", "symbols", "rounds", "retransmitted_symbols"),
+    *("symbol_budget", "tau", "schemes", "adapted"),
     *("snr_db", "measured_snr_db", "segments", "vpsnr_db", "vssim", "seconds"),
 ]
 
@@ -45,7 +46,7 @@ def test_send_as_json(panolink: Run, link: dict[str, Any], small: Path, tmp_path
     assert [Path(one["source"]).name for one in told] == ["small.png", "bad.png", "absent.png", "small.png"]
     first, bad = told[0], told[1]
     assert 0 < first["bpp"] <= 0.5 and first["snr_db"] == 20
-    assert set(first["segments"]) == {"sent", "lost", "unsent"}
+    assert set(first["segments"]) == {"sent", "lost", "unsent", "recovered"}
     assert first["symbol_budget"] is None and first["adapted"] is None
     assert 0 < first["tau"] <= 1 and first["schemes"]["header"][0].startswith("qpsk 1/")
     assert first["vpsnr_db"] > 20 and first["vssim"] > 0.5

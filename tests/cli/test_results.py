@@ -72,7 +72,7 @@ def test_every_panorama_is_counted_once():
 def test_what_is_not_known_is_null():
     told = RESULTS[1].as_dict()
     assert told["delivered"] is False and told["bpp"] is None and told["schemes"] == {}
-    assert told["segments"] == {"sent": 0, "lost": 0, "unsent": 0}
+    assert told["segments"] == {"sent": 0, "lost": 0, "unsent": 0, "recovered": 0}
     assert failure_line(RESULTS[1]) == "samples/bad.webp: not an image"
 
 

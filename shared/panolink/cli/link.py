@@ -75,6 +75,10 @@ def send(
         bool,
         typer.Option("--adaptive", help="Let modulation, code rates and share of the features follow the channel."),
     ] = False,
+    harq: Annotated[
+        int | None,
+        typer.Option(min=0, max=3, help="Rounds in which lost segments are sent again; the transmitter's where unset."),
+    ] = None,
     model: Annotated[str, typer.Option(help="One of the transmitter's models; its first where empty.")] = "",
     out_folder: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="Write the received panoramas there, as PNG.")
@@ -93,7 +97,8 @@ def send(
     any of them was not delivered. Frames of a video are called clip.mp4#0001, clip.mp4#0002 …
 
     With --adaptive a panorama takes --symbols-per-pixel (0.1 unless the transmitter is set otherwise), or what fits the
-    --deadline, whatever the channel is like; without it the same budgets are filled with the usual protection.
+    --deadline, whatever the channel is like; without it the same budgets are filled with the usual protection. What is
+    sent again with --harq counts in the budget.
     """
     check_rate(bpp, tau, symbols_per_pixel)
     if adaptive and (bpp is not None or tau is not None):
@@ -110,6 +115,7 @@ def send(
         "symbols_per_pixel": symbols_per_pixel,
         "deadline": deadline,
         "adaptive": adaptive,
+        "harq": harq,
         "model": model,
         "picture": picture,
         "allow_any_aspect": any_aspect,
@@ -236,6 +242,7 @@ def _shown(panorama: Any, path: Path) -> dict[str, Any]:
         "segments": {"sent": panorama.segments.sent, "lost": panorama.segments.lost},
         "guessed": panorama.guessed,
         "dropped": panorama.dropped,
+        "rounds": panorama.rounds,
     }
 
 

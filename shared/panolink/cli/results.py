@@ -44,6 +44,8 @@ class Result:
             "bpp": coded.bpp if coded else None,
             "symbols_per_pixel": coded.symbols_per_pixel if coded else None,
             "symbols": coded.symbols if coded else None,
+            "rounds": coded.rounds if coded else None,
+            "retransmitted_symbols": coded.retransmitted_symbols if coded else None,
             "symbol_budget": delivery.symbol_budget if delivery else None,
             "tau": coded.tau if coded else None,
             "schemes": {layer: list(names) for layer, names in coded.schemes.items()} if coded else {},
@@ -54,6 +56,7 @@ class Result:
                 "sent": delivery.segments.sent if delivery else 0,
                 "lost": delivery.segments.lost if delivery else 0,
                 "unsent": delivery.segments.unsent if delivery else 0,
+                "recovered": delivery.segments.recovered if delivery else 0,
             },
             "vpsnr_db": self.vpsnr_db,
             "vssim": self.vssim,
@@ -153,6 +156,13 @@ QUALITY: Mapping[str, Cells] = {
     "VSSIM": Column(lambda result: result.vssim, ".4f"),
     "segments\nlost": LostColumn(),
 }
+ROUNDS: Mapping[str, Cells] = {
+    "rounds": Column(_coded("rounds"), ".4g"),
+    "sent again\nsymbols": Column(_coded("retransmitted_symbols"), ".0f"),
+    "recovered\nsegments": Column(
+        lambda result: result.delivery.segments.recovered if result.delivery else None, ".4g"
+    ),
+}
 AIR: Mapping[str, Cells] = {
     "SNR\ndB": Column(lambda result: result.delivery.measured_snr_db if result.delivery else None, ".1f"),
     "sent for\ndB": Column(_adapted("snr_db"), ".1f"),
@@ -174,13 +184,15 @@ TIMES: Mapping[str, Cells] = {
 def print_table(results: Sequence[Result], *, title: str = "") -> None:
     """A row per panorama, and the means below where there are several; several tables where one is too wide.
 
-    What the air was like, and how panoramas were sent, is shown where any of them was adaptive.
+    What the air was like, and how panoramas were sent, is shown where any of them was adaptive; rounds, where any had
+    more than one.
     """
     console = out if out.is_terminal else type(out)(width=140, highlight=False)
     folder = _common_folder(results)
     rows = [(result.source.removeprefix(folder), result) for result in results]
     adaptive = any(result.delivery and result.delivery.adapted for result in results)
-    groups = (QUALITY, AIR, TIMES) if adaptive else (QUALITY, TIMES)
+    repeated = any(result.delivery and result.delivery.rounds > 1 for result in results)
+    groups = (QUALITY, *((ROUNDS,) if repeated else ()), *((AIR,) if adaptive else ()), TIMES)
     whole = _table(rows, {header: cells for group in groups for header, cells in group.items()}, title)
     if console.measure(whole, options=console.options.update(width=1000)).maximum <= console.width:
         console.print(whole)

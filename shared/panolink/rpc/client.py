@@ -29,7 +29,7 @@ from panolink.rpc.conversation import Conversation
 from panolink.rpc.credentials import Credentials
 from panolink.rpc.deliveries import Delivery, ReceivedPanorama, ServiceInfo, deliveries
 from panolink.rpc.exchange import exchange
-from panolink.rpc.limits import MAX_SOURCE_LENGTH, Limits, check_limit
+from panolink.rpc.limits import MAX_LATER_ROUNDS, MAX_SOURCE_LENGTH, Limits, check_limit
 from panolink.rpc.replicas import Replicas
 from panolink.rpc.status import failure_of
 from panolink.v1 import (
@@ -107,6 +107,7 @@ class Client:
         symbols_per_pixel: float | None = None,
         deadline: float | None = None,
         adaptive: bool = False,
+        harq: int | None = None,
         model: str = "",
         picture: bool = True,
         activation: bool = False,
@@ -122,6 +123,7 @@ class Client:
                 fits the deadline, or the default of the model (of the transmitter, where `adaptive`).
             deadline: seconds that a panorama may be on the air, and within which what is lost may be sent again.
             adaptive: whether modulation, code rates and share of the features follow the channel, in such a budget.
+            harq: rounds in which lost segments may be sent again, 0 to 3; the transmitter's setting where None.
             model: name of one of the transmitter's models; empty for its first.
             picture, activation: whether deliveries bring the received picture and the activation map.
             allow_any_aspect: whether pictures that are not 2:1 are sent.
@@ -134,6 +136,8 @@ class Client:
             raise ValueError(f"{' and '.join(rate)} exclude each other")
         if deadline is not None and not deadline > 0:
             raise ValueError(f"deadline is {deadline} s; it must be above 0")
+        if harq is not None and not 0 <= harq <= MAX_LATER_ROUNDS:
+            raise ValueError(f"harq is {harq} rounds; it must be from 0 to {MAX_LATER_ROUNDS}")
         self._connected()
         transmitters = Replicas(self.target, self._credentials, patience=self._reconnect_timeout)
         conversation: Conversation[_Outgoing, Delivery] = Conversation(
@@ -172,6 +176,7 @@ class Client:
                 traceparent=tracing.traceparent(),
                 adaptive=adaptive,
                 deadline_seconds=deadline or 0.0,
+                harq=harq,
                 **rate,
             )
             return await conversation.send(panorama_id, _Outgoing(header, image))

@@ -23,7 +23,8 @@ from panolink.v1 import link_pb2, node_pb2, receiver_pb2, transmitter_pb2
 class Segments:
     """Segments of a burst: how many were sent, how many were lost, and both by layer.
 
-    `unsent` ones were left out by the transmitter, to keep a budget: they are among neither.
+    `unsent` ones were left out by the transmitter, to keep a budget: they are among neither. `recovered` ones failed at
+    first and came with a later round: they are not among the lost.
     """
 
     sent: int = 0
@@ -31,12 +32,14 @@ class Segments:
     sent_by_layer: Mapping[str, int] = field(default_factory=dict)
     lost_by_layer: Mapping[str, int] = field(default_factory=dict)
     unsent: int = 0
+    recovered: int = 0
 
     @classmethod
     def from_wire(cls, counts: Collection[link_pb2.LayerSegments]) -> Segments:
         sent = {LAYER_NAMES.get(count.layer, "other"): count.sent for count in counts}
         lost = {LAYER_NAMES.get(count.layer, "other"): count.lost for count in counts}
-        return cls(sum(sent.values()), sum(lost.values()), sent, lost, sum(count.unsent for count in counts))
+        unsent, recovered = (sum(getattr(count, name) for count in counts) for name in ("unsent", "recovered"))
+        return cls(sum(sent.values()), sum(lost.values()), sent, lost, unsent, recovered)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +61,7 @@ class Delivery:
     (rows, columns), one value per token. Both are None unless asked for. `snr_db` is that of the channel's conditions,
     None where no noise was added; `measured_snr_db` is what the receiver measured. `schemes` tells how each layer was
     sent (`qpsk 1/2`), the first segments first. `symbol_budget` is None where there was none, `adapted` where nothing
-    was adapted.
+    was adapted. `rounds` counts the first one too; `symbols` those of all rounds, `retransmitted_symbols` of the later.
     """
 
     id: str
@@ -77,6 +80,8 @@ class Delivery:
     guessed: int = 0
     symbols: int = 0
     symbols_per_pixel: float = 0.0
+    rounds: int = 0
+    retransmitted_symbols: int = 0
     symbol_budget: int | None = None
     schemes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     adapted: Adapted | None = None
@@ -116,6 +121,8 @@ class Delivery:
             guessed=header.guessed_tokens,
             symbols=header.symbols,
             symbols_per_pixel=header.symbols_per_pixel,
+            rounds=header.rounds,
+            retransmitted_symbols=header.retransmitted_symbols,
             symbol_budget=header.symbol_budget or None,
             schemes=_schemes(header.schemes),
             adapted=_adapted(header.adaptation) if header.HasField("adaptation") else None,
@@ -137,6 +144,7 @@ class Delivery:
             "sent": segments.sent,
             "lost": segments.lost,
             "unsent": segments.unsent,
+            "recovered": segments.recovered,
             "by_layer": {
                 layer: {"sent": sent, "lost": segments.lost_by_layer[layer]}
                 for layer, sent in segments.sent_by_layer.items()
@@ -159,6 +167,7 @@ class ReceivedPanorama:
     segments: Segments
     guessed: int
     dropped: int
+    rounds: int
     png: bytes = field(repr=False)
 
     @classmethod
@@ -174,6 +183,7 @@ class ReceivedPanorama:
             segments=Segments.from_wire(header.segments),
             guessed=header.guessed_tokens,
             dropped=header.dropped,
+            rounds=header.rounds,
             png=png,
         )
 
