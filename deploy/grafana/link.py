@@ -161,6 +161,44 @@ def link() -> Dashboard:
                 span=8,
             )
         )
+        .with_row(Row("Adaptation"))
+        .with_panel(
+            graph(
+                "What is counted on",
+                Query(f"panolink_snr_db{{{RECEIVER}}}", "{{instance}} SNR"),
+                Query(f"panolink_adaptation_snr_db{{{TRANSMITTER}}}", "{{instance}} counts on"),
+                Query(f"panolink_adaptation_margin_db{{{TRANSMITTER}}}", "{{instance}} margin"),
+                Query(f"panolink_adaptation_insurance_db{{{TRANSMITTER}}}", "{{instance}} insurance"),
+                text="Of adaptive panoramas: the SNR that they are sent for, what has been taken off, and by how much"
+                " more than usual it may fall before indices are lost.",
+                unit="dB",
+                least=None,
+                span=8,
+            )
+        )
+        .with_panel(
+            graph(
+                "Bits of a symbol",
+                Query(f"panolink_bits_per_symbol{{{TRANSMITTER}}}", "{{instance}} {{layer}}"),
+                text="Information bits that a symbol of each layer carried: modulation and code rate in one number.",
+                span=8,
+            )
+        )
+        .with_panel(
+            graph(
+                "Features sent, slices left out",
+                Query(f"panolink_tau_ratio{{{TRANSMITTER}}}", "{{instance}} τ"),
+                Query(
+                    f"sum by (instance) (rate(panolink_segments_unsent_total{{{RECEIVER}}}[$__rate_interval]))"
+                    f" / (sum by (instance) (rate(panolink_segments_sent_total{{{RECEIVER}}}[$__rate_interval])) > 0)",
+                    "{{instance}} left out per segment sent",
+                ),
+                text="Share of the last panorama's tokens whose features were sent too, and slices that a budget had no"
+                " room for.",
+                unit="percentunit",
+                span=8,
+            )
+        )
         .with_row(Row("Quality"))
         .with_panel(
             graph(
