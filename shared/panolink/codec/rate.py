@@ -24,8 +24,17 @@ from panolink.codec.tokens import Tokens, steps_of_rows
 from panolink.errors import RateError
 from panolink.sphere.latitude import latitude_weights
 
-PAYS = 0.09
+PAYS = 0.1
 """squared steps per bit below which a bit is better spent elsewhere: best of 0.05 to 0.2 on validation panoramas"""
+
+PRICE_BY_BITS = 1.5
+"""at one step, bits fall about as price^(−1/1.5)"""
+
+DEFAULT_STEP = 8
+"""quarter octaves, where neither a rate nor a step is asked for"""
+
+DEAREST = 3.0
+"""a price is at most so many times PAYS, and at least PAYS divided by it"""
 
 FINEST_STEP, COARSEST_STEP = -8, 28
 INDEX_SLICE_TOKENS = 320
@@ -104,10 +113,10 @@ class Quantizer:
                 least = math.ceil(10000 * base / pixels) / 10000
                 raise RateError(f"bpp {budget.bpp:g} is below what the base layer costs here; the least is {least:g}")
         row_steps = np.repeat(steps_of_rows(rows), cols)
-        step = budget.step
-        if step is None:
-            step = 8 if budget.bpp is None else self.choose_step(indices.ravel(), difference, row_steps, room)
-        symbols, bits, gain = self.price(indices.ravel(), difference, row_steps + step)
+        step, price = DEFAULT_STEP if budget.step is None else budget.step, PAYS
+        if budget.bpp is not None:
+            step, price = self.choose_step(indices.ravel(), difference, row_steps, room, only=budget.step)
+        symbols, bits, gain = self.price(indices.ravel(), difference, row_steps + step, price)
 
         weight = np.repeat(latitude_weights(rows).numpy(), cols)
         if ranking is Ranking.RATE:
@@ -121,9 +130,11 @@ class Quantizer:
         if budget.tau is not None:
             count = round(budget.tau * len(order))
         elif budget.bpp is not None:
+            if ranking is Ranking.RATE and price > PAYS / DEAREST:  # else there is room for everything
+                order = order[: int((gain > price / 2 * bits).sum())]
             count = self.cut(order, bits, indices.shape, room)
         else:
-            count = int((gain > PAYS * bits).sum())
+            count = int((gain > price * bits).sum())
         kept = np.zeros(rows * cols, dtype=bool)
         kept[order[:count]] = True
         return Tokens(
@@ -137,12 +148,15 @@ class Quantizer:
         )
 
     def price(
-        self, indices: NDArray[np.int64], difference: Tensor, steps: NDArray[np.int64]
+        self, indices: NDArray[np.int64], difference: Tensor, steps: NDArray[np.int64], price: float = PAYS
     ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
-        """Symbols (n, dim), bits (n,) and drop of squared error in squared steps (n,) of tokens at their steps (n,)."""
+        """Symbols (n, dim), bits (n,) and drop of squared error in squared steps (n,) of tokens at their steps (n,).
+
+        ``price``: squared steps that a bit has to save.
+        """
         value = difference * torch.exp2(torch.from_numpy(steps) / -4).float()[:, None]
         plain = self.tables.classes(indices, steps)
-        return choose_symbols(value.numpy(), plain, self.tables, self.lengths, PAYS)
+        return choose_symbols(value.numpy(), plain, self.tables, self.lengths, price)
 
     def feature_bits(self, symbols: NDArray[np.int32], classes: NDArray[np.int64]) -> float:
         """Bits of symbols (n, dim) whose codes promise ``classes`` (n, dim)."""
@@ -155,25 +169,43 @@ class Quantizer:
         difference: Tensor,
         row_steps: NDArray[np.int64],
         room: float,
-    ) -> int:
-        """The coarsest step at which all that pays still fills ``room`` bits, from a pilot of evenly spread tokens."""
+        *,
+        only: int | None = None,
+    ) -> tuple[int, float]:
+        """The step, and the price of a bit near PAYS, at which all that pays fills ``room`` bits.
+
+        Steps are a quarter octave apart, which is a sixth of the bits; the price fills what lies between. Cutting
+        off the tokens that are worth least instead would cost up to half a decibel. ``only``: the step, where it is
+        given.
+        """
         stride = max(1, len(indices) // PILOT_TOKENS) | 1
-        pilot = slice(None, None, stride)
-        steps = np.arange(COARSEST_STEP, FINEST_STEP - 1, -2)
-        spent = []
-        for step in steps:
-            _, bits, gain = self.price(indices[pilot], difference[pilot], row_steps[pilot] + step)
-            keep = gain > PAYS * bits
-            spent.append(stride * (bits[keep].sum() + _mask_bits(int(keep.sum()), len(keep))))
-            if spent[-1] > room:
-                break
-        if spent[-1] <= room:
-            return FINEST_STEP
-        if len(spent) == 1:
-            return COARSEST_STEP
-        low, high, target = math.log(spent[-2] + 1), math.log(spent[-1] + 1), math.log(room + 1)
-        finer = 2 * (target - low) / max(high - low, 1e-9)
-        return int(steps[len(spent) - 2] - math.ceil(finer))
+        pilot, everything = slice(None, None, stride), slice(None)
+
+        def spent(step: int, price: float, part: slice) -> float:
+            _, bits, gain = self.price(indices[part], difference[part], row_steps[part] + step, price)
+            keep = gain > price * bits
+            return (part.step or 1) * max(1.0, float(bits[keep].sum() + _mask_bits(int(keep.sum()), len(keep))))
+
+        room = max(1.0, room - (WORD_BITS + LENGTH_BITS) * (1 + room / FEATURE_SLICE_BITS))
+        step = only
+        if step is None:
+            step, previous = COARSEST_STEP, 1.0
+            while (bits := spent(step, PAYS, pilot)) < room and step > FINEST_STEP:
+                step, previous = step - 2, bits
+            if bits > room and step < COARSEST_STEP:
+                step += round(2 * math.log(bits / room) / math.log(bits / previous))
+
+        def cheaper(price: float, bits: float) -> float:
+            return min(max(price * (bits / room) ** power, PAYS / DEAREST), PAYS * DEAREST)
+
+        price, power = PAYS, PRICE_BY_BITS
+        bits = spent(step, price, pilot)
+        for part in (pilot, everything, everything):
+            before, price = price, cheaper(price, bits)
+            previous, bits = bits, spent(step, price, part)
+            if part is pilot and bits not in (0, previous):  # two points of one part: a secant
+                power = min(max(math.log(price / before) / math.log(previous / bits), 0.5), 3.0)
+        return step, cheaper(price, bits)
 
     def cut(self, order: NDArray[np.int64], bits: NDArray[np.float32], shape: tuple[int, ...], room: float) -> int:
         """How many of the ranked tokens (``order``, best first) fit into ``room`` bits with their mask and slices.
@@ -185,7 +217,7 @@ class Quantizer:
         total = np.cumsum(bits[order], dtype=np.float64)
         parts = np.clip(np.round(total / (slices * FEATURE_SLICE_BITS)), 1, 16)
         total += parts * slices * (WORD_BITS + LENGTH_BITS) + MASK_HEADER_BITS
-        entropy = _mask_bits(np.arange(1, len(bits) + 1), len(bits))
+        entropy = _mask_bits(np.arange(1, len(order) + 1), len(bits))
 
         def largest(mask: NDArray[np.float64]) -> int:
             fits = np.flatnonzero(total + mask <= room)
