@@ -119,6 +119,7 @@ def measure_panorama(
     snrs: list[float],
     codecs: list[str],
     draws: int,
+    analogue_every: int,
     curves: Curves,
     advance: Callable[[], None],
 ) -> None:
@@ -128,12 +129,10 @@ def measure_panorama(
         for spp in budgets:
             budget = SymbolBudget.per_pixel(spp, pixels=panorama.pixels)
             files = {(c, s): panorama.files.best(c, room(budget.symbols, s)) for c in codecs for s in SCHEMES}
-            for snr in snrs:
-                links = {
-                    "fixed": (Digital, Fixed()),
-                    "adaptive": (Digital, choice_for(air, snr)),
-                    "analogue": (Analogue, UNDER_ANALOGUE),
-                }
+            for place, snr in enumerate(snrs):
+                links = {"fixed": (Digital, Fixed()), "adaptive": (Digital, choice_for(air, snr))}
+                if place % analogue_every == 0:
+                    links["analogue"] = (Analogue, UNDER_ANALOGUE)
                 for seed in range(1 if air is Air.AWGN else draws):  # nothing fades there
                     draw = Draw(air, (number, seed))
                     add = partial(curves.add, str(air), spp, snr, number)
@@ -161,6 +160,9 @@ def main(
     budget: Annotated[list[float], typer.Option("--spp", help="Symbols per pixel.")] = BUDGETS,
     snr: Annotated[list[float], typer.Option(help="Mean Es/N0 in dB.")] = SNRS,
     draws: Annotated[int, typer.Option(help="Draws of a fading channel for each panorama.", min=1)] = 2,
+    analogue_every: Annotated[
+        int, typer.Option(help="Analogue at each so-many-th SNR: none of its pictures recurs.")
+    ] = 1,
     measure: Annotated[list[str], typer.Option(help=f"One of {', '.join(MEASURES)}.")] = MEASURED,
     cache: Annotated[Path, typer.Option(help="Where results are kept.")] = Path(".cache/channel"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
@@ -194,6 +196,7 @@ def main(
                 snrs=snr,
                 codecs=codec,
                 draws=draws,
+                analogue_every=analogue_every,
                 curves=curves,
                 advance=lambda: progress.advance(task),
             )

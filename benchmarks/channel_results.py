@@ -109,11 +109,13 @@ def report(console: Console, result: dict[str, Any]) -> None:
             for spp, senders in budgets.items():
                 shown = [n for n in senders if n in LINKS or n.endswith(("envelope", "at capacity"))]
                 table = Table("SNR dB", *shown, title=f"{MEASURES[measure_name].label}, {air}, {spp} symbols per pixel")
-                for row in zip(*(senders[name] for name in shown), strict=True):
-                    cells = (
-                        f"{p[measure_name]['mean']:.{MEASURES[measure_name].digits}f} ({100 * p['arrived']:.0f} %)"
-                        for p in row
-                    )
-                    table.add_row(f"{row[0]['snr_db']:g}", *cells)
+                points = {name: {p["snr_db"]: p for p in senders[name]} for name in shown}
+                for snr_db in sorted({snr_db for found in points.values() for snr_db in found}):
+                    cells = []
+                    for found in points.values():
+                        p = found.get(snr_db)
+                        value = f"{p[measure_name]['mean']:.{MEASURES[measure_name].digits}f}" if p else ""
+                        cells.append(f"{value} ({100 * p['arrived']:.0f} %)" if p else "")
+                    table.add_row(f"{snr_db:g}", *cells)
                 console.print(table)
     console.print("in brackets: share of the pictures that arrived")
