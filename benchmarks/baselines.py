@@ -8,6 +8,7 @@ data = encode_at(codec, image, bpp=0.1)     # the best quality that fits
 
 import io
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from typing import Any
 
 import numpy as np
@@ -123,21 +124,24 @@ def encode_at(codec: ImageCodec, image: np.ndarray, *, bpp: float) -> bytes:
 
 
 def quality_at(codec: ImageCodec, image: np.ndarray, *, bpp: float) -> tuple[int, bytes]:
-    """The highest quality that costs at most `bpp`, found by bisection, and the image encoded at it.
+    """The highest quality that costs at most `bpp`, and the image encoded at it.
+
+    Found by bisection, first of the sweep, whose files are wanted anyway, then between two of its qualities.
 
     Raises:
         RateError: even the lowest quality costs more; the message names what it costs.
     """
-    low, high = 0, len(codec.qualities) - 1
-    best = codec.encode(image, quality=codec.qualities[low])
-    if (least := bits_per_pixel(best, image)) > bpp:
+    files: dict[int, bytes] = {}
+
+    def size(index: int) -> float:
+        files[index] = codec.encode(image, quality=codec.qualities[index])
+        return bits_per_pixel(files[index], image)
+
+    if (least := size(0)) > bpp:
         raise RateError(f"{codec.name} cannot go below {least:.4f} bpp on this image; {bpp:g} was asked for")
     # Sizes grow with quality but for a few bytes here and there, which moves the result by one step at most.
-    while low < high:
-        middle = (low + high + 1) // 2
-        data = codec.encode(image, quality=codec.qualities[middle])
-        if bits_per_pixel(data, image) <= bpp:
-            low, best = middle, data
-        else:
-            high = middle - 1
-    return codec.qualities[low], best
+    swept = sorted({codec.qualities.index(quality) for quality in codec.sweep} - {0})
+    fitting = bisect_right(swept, bpp, key=size)
+    low, high = [0, *swept, len(codec.qualities)][fitting : fitting + 2]
+    best = low + bisect_right(range(low + 1, high), bpp, key=size)
+    return codec.qualities[best], files[best]

@@ -141,6 +141,7 @@ def _markdown(head: list[str], rows: list[list[str]]) -> str:
 def main(
     folder: Annotated[Path, typer.Argument(help="The test panoramas.", exists=True, file_okay=False)],
     model_names: Annotated[list[str], typer.Option("--model", help="A model's name or file, or none.")] = MODELS,
+    codec: Annotated[list[str] | None, typer.Option(help="Only these of a run's codecs; all where left out.")] = None,
     bpp: Annotated[list[float], typer.Option(help="Targets in bits per pixel.")] = TARGETS,
     run: Annotated[list[str] | None, typer.Option(help=f"Only some of {', '.join(RUNS)}.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N images, sorted by name.")] = None,
@@ -153,6 +154,8 @@ def main(
     console = Console(stderr=True)
     if unknown := [name for name in run or () if name not in RUNS]:
         raise typer.BadParameter(f"unknown run {unknown[0]!r}; there are {', '.join(RUNS)}")
+    if unknown := [name for name in codec or () if name not in BASELINES]:
+        raise typer.BadParameter(f"unknown codec {unknown[0]!r}; there are {', '.join(BASELINES)}")
     files = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES][:limit]
     found = {}
     for name in run or RUNS:
@@ -162,7 +165,8 @@ def main(
             models = [model(m, targets, sweep=what.sweep) for m in model_names if m != "none"]
         except ModelError as error:
             raise typer.BadParameter(str(error)) from None
-        baselines = [baseline(CachedCodec(BASELINES[c], cache), targets, sweep=what.sweep) for c in what.codecs]
+        chosen = [BASELINES[name] for name in what.codecs if not codec or name in codec]
+        baselines = [baseline(CachedCodec(one, cache), targets, sweep=what.sweep) for one in chosen]
         console.print(f"{name}: {len(files)} images at {what.width} pixels")
         arguments = (files, what.width, baselines, models, targets, what.measures, cache, console, what.rivals)
         found[name] = compare(*arguments)
