@@ -17,7 +17,9 @@ class Adaptation:
     def __init__(self, settings: TransmitterSettings, metrics: TransmitterMetrics) -> None:
         self._symbols_per_pixel = settings.symbols_per_pixel
         self._symbol_rate_hz = settings.symbol_rate_hz
-        self._controller = Controller(snr_db=settings.initial_snr_db, header_snr_db=HEADER_SNR_DB)
+        self._controller = Controller(
+            snr_db=settings.initial_snr_db, header_snr_db=HEADER_SNR_DB, fall_db=settings.sudden_fade_db
+        )
         self._metrics = metrics
         self._tell()
 

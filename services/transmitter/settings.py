@@ -46,3 +46,5 @@ class TransmitterSettings(NetworkSettings):
     """Share of a symbol budget that is kept back for these rounds."""
     initial_snr_db: Annotated[float, Field(ge=-20, le=60)] = 0.0
     """Es/N0 in dB that adaptive panoramas count on until receipts tell of the channel."""
+    sudden_fade_db: Annotated[float, Field(ge=0, le=60)] = 18.0
+    """Fall of the SNR, in dB, that adaptive panoramas' indices are prepared for until experience says otherwise."""

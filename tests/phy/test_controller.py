@@ -83,9 +83,18 @@ def test_an_insurance_is_given_up_before_features_have_no_room():
     assert bare.formats == fill(slices_at, SymbolBudget(4000), Choice(20.0), pixels=PIXELS).formats
 
 
+def test_a_fade_may_be_expected_before_it_was_seen():
+    """And nobody pays for indices where headers do not arrive."""
+    controller = Controller(snr_db=20.0, fall_db=18.0)
+    assert controller.choice().insurance_db == 15.0  # beyond the 4 dB that indices stand anyway, and one in reserve
+    for snr_db in (8.0, 2.0, -6.0):
+        choice = controller.learn(Feedback(snr_db, {"indices": (6, 0)}))
+        assert choice.snr_db == snr_db and snr_db - 4.0 - choice.insurance_db == min(snr_db - 4.0, -3.0)
+
+
 def test_a_fade_is_forgotten():
     choices, _ = run([20.0] * 4 + [4.0] * 4 + [20.0] * 600)
-    assert choices[9].insurance_db > 10 and choices[-1].insurance_db == 0
+    assert choices[12].insurance_db > 10 and choices[-1].insurance_db == 0
     assert choices[-1].schemes() == choices[3].schemes()
 
 
@@ -94,8 +103,9 @@ def test_without_a_reported_snr_losses_are_enough():
     for _ in range(4):
         controller.learn(Feedback(None, {"indices": (6, 3)}))
     assert controller.choice().snr_db <= 15 - 3 * Controller.GROWTH_DB
-    with pytest.raises(SignalError, match="hysteresis_db is -1"):
-        Controller(hysteresis_db=-1)
+    for name in ("hysteresis_db", "fall_db"):
+        with pytest.raises(SignalError, match=f"{name} is -1"):
+            Controller(**{name: -1.0})
 
 
 def test_over_the_air_a_fade_costs_detail_but_no_picture():

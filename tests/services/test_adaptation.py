@@ -60,6 +60,7 @@ async def test_a_fade_is_followed_down_and_up_and_costs_no_panorama(
             assert sample(transmitter, "adaptation_snr_db") <= snr_db, turn
     for delivery in chain(*got.values()):
         assert delivery.delivered, delivery
+        assert delivery.segments.lost_by_layer["indices"] == 0
         assert delivery.symbols <= (delivery.symbol_budget or 0) == int(0.05 * PIXELS)
         assert delivery.symbols_per_pixel <= 0.05
     before, during, after = (deliveries[-1] for deliveries in got.values())
@@ -67,7 +68,7 @@ async def test_a_fade_is_followed_down_and_up_and_costs_no_panorama(
     assert during.tau < 0.5 * before.tau and after.tau > 0.8 * before.tau
     assert before.schemes["features"] == after.schemes["features"] != during.schemes["features"]
     assert before.adapted and after.adapted
-    assert before.adapted.insurance_db == 0 < after.adapted.insurance_db  # against another fade like this one
+    assert sample(transmitter, "adaptation_insurance_db") > 10  # a fade is expected from the start, and again
     assert during.segments.lost == 0
     assert during.adapted and during.adapted.snr_db < 2.5
     assert sample(transmitter, "tau_ratio") == pytest.approx(after.tau)

@@ -36,8 +36,8 @@ SAFETY_DB: dict[str, tuple[float, ...]] = {
 }
 """By how much the SNR may fall before a layer goes, for each of its runs of slices."""
 
-HEADER_SNR_DB = 4.5
-"""An adaptive link's headers are sent as if the SNR were no better: they arrive from about −3 dB on, whatever comes.
+HEADER_SNR_DB, HEADER_ARRIVES_DB = 4.5, -3.0
+"""An adaptive link's headers are sent as if the SNR were no better than the one: they arrive from the other on.
 
 That costs some 1100 symbols where the channel is good, and keeps panoramas from a fade that nobody could foresee.
 """

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from math import inf, isfinite
 
 from panolink.errors import SignalError
-from panolink.phy.adaptation import SAFETY_DB, Choice
+from panolink.phy.adaptation import HEADER_ARRIVES_DB, SAFETY_DB, Choice
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Controller:
     fading : see `Choice`; to begin with.
     hysteresis_db : ≥ 0.
     header_snr_db : see `Choice`.
+    fall_db : ≥ 0; a fall of the SNR to be prepared for as if it had been seen.
     """
 
     GROWTH_DB, SHRINKAGE_DB, MOST_DB = 1.5, 0.5, 12.0
@@ -54,7 +55,7 @@ class Controller:
     MOST_PATIENCE = 1024
     TOLERATED = 0.1  # share of segments that may be lost: half the features have no safety and pay with detail
     MEMORY = 4  # receipts over which differences are averaged
-    FORGOTTEN_DB, MOST_INSURANCE_DB = 0.03, 30.0
+    FORGOTTEN_DB = 0.03
     FADING_STEP = 0.25  # the amount of fading is measured coarsely, and counted in such steps
 
     def __init__(
@@ -64,15 +65,17 @@ class Controller:
         fading: float = 0.0,
         hysteresis_db: float = 1.0,
         header_snr_db: float = inf,
+        fall_db: float = 0.0,
     ) -> None:
-        if not hysteresis_db >= 0:
-            raise SignalError(f"hysteresis_db is {hysteresis_db}; allowed: 0 and above")
+        for name, value in (("hysteresis_db", hysteresis_db), ("fall_db", fall_db)):
+            if not value >= 0:
+                raise SignalError(f"{name} is {value}; allowed: 0 and above")
         self.hysteresis_db, self.margin_db = hysteresis_db, 0.0
-        self._choice = Choice(snr_db, fading, 0.0, header_snr_db)
+        self._fall_db = fall_db
+        self._choice = Choice(snr_db, fading, 0.0, header_snr_db, self._insurance_at(snr_db))
         self._snr_db: float | None = None
         self._risen: float | None = None  # an SNR that is to be confirmed
         self._fading: float | None = None
-        self._fall_db = 0.0
         self._clean, self._patience = 0, self.PATIENCE
         self._shrunk = False
 
@@ -89,23 +92,23 @@ class Controller:
         measured = feedback.snr_db if feedback.snr_db is not None and isfinite(feedback.snr_db) else None
         fall_db = 0.0 if measured is None else sent_with.snr_db + sent_with.margin_db - measured
         self._fall_db = max(self._fall_db - self.FORGOTTEN_DB, fall_db, 0.0)
-        withstood = SAFETY_DB["indices"][0]
-        grown = fall_db <= withstood and self._learn_margin(feedback.segments, sent_with)
+        grown = fall_db <= SAFETY_DB["indices"][0] and self._learn_margin(feedback.segments, sent_with)
         if measured is None:
             counted_on = self._choice.snr_db - (self.GROWTH_DB if grown else 0.0)
         else:
             counted_on = self._followed(measured) - self.margin_db
-        choice = replace(
-            self._choice,
-            margin_db=self.margin_db,
-            fading=self._fading_of(feedback.fading),
-            insurance_db=min(max(self._fall_db + self.hysteresis_db - withstood, 0.0), self.MOST_INSURANCE_DB),
-        )
+        choice = replace(self._choice, margin_db=self.margin_db, fading=self._fading_of(feedback.fading))
         # Between here and the hysteresis above it the choice stands.
         if counted_on < choice.snr_db or counted_on >= choice.snr_db + self.hysteresis_db:
             choice = replace(choice, snr_db=counted_on)
-        self._choice = choice
-        return choice
+        self._choice = replace(choice, insurance_db=self._insurance_at(choice.snr_db))
+        return self._choice
+
+    def _insurance_at(self, snr_db: float) -> float:
+        """What indices are insured against: the fall that is remembered, but not below where headers are lost too."""
+        withstood = SAFETY_DB["indices"][0]
+        wanted = self._fall_db + self.hysteresis_db - withstood
+        return max(0.0, min(wanted, snr_db - withstood - HEADER_ARRIVES_DB))
 
     def _followed(self, snr_db: float) -> float:
         """The SNR after one more measurement of it."""
