@@ -53,7 +53,7 @@ class ReceiverServicer(receiver_pb2_grpc.ReceiverServicer):
 def build(settings: ReceiverSettings) -> Server:
     """The receiver service, its models loaded, ready to start."""
     metrics = ReceiverMetrics()
-    models = Models(settings.models, device=settings.device, metrics=metrics)
+    models = Models(settings.models, decoder=settings.decoder, device=settings.device, metrics=metrics)
     phy.warm_up(device=models.device)
     pipeline = Pipeline(models, settings, metrics)
     viewers = Viewers(settings.watch_policy, size=settings.watch_queue, on_drop=metrics.dropped.labels("watch").inc)

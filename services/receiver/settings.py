@@ -18,6 +18,9 @@ class ReceiverSettings(NetworkSettings):
 
     listen: Address = "127.0.0.1:50053"
     metrics_listen: MetricsAddress = "127.0.0.1:9103"
+    decoder: str = "fidelity"
+    """How pictures are made of tokens: `fidelity` (least squared error), `perceptual` (sharper looks), or a file of a
+    decoder. Every model that is held has to have one."""
     watch_policy: Literal["block", "newest"] = "newest"
     """A viewer's queue is full: the link waits, or the viewer's oldest panorama is dropped and counted."""
     watch_queue: Annotated[int, Field(ge=1, le=1000)] = 4

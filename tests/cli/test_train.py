@@ -50,6 +50,24 @@ def test_train_stop_and_go_on(panolink: Run, data: Path, tiny: Path, small: Path
     assert panolink("decode", tmp_path / "a.plk", tmp_path / "a.png", "--model", model).exit_code == 0
 
 
+@pytest.mark.slow
+def test_train_a_decoder(panolink: Run, data: Path, small: Path, tmp_path: Path):
+    config, run = tmp_path / "looks.toml", tmp_path / "runs" / "looks"
+    config.write_text(
+        'profile = "base"\ndecoder_only = true\nperceptual_weight = 12.0\nbatch = 2\ncrop = 64\nvalidation_images = 1\n'
+    )
+    command = ("train", "--data", data, "--config", config, "--out", run, "--steps", "1", "--json")
+    assert "--start" in one_line(panolink(*command))
+    (told,) = objects(panolink(*command, "--start", "base").stdout)
+    assert 0 < told["validation"]["lpips_at_0.1"] < 1
+
+    packet, weights = tmp_path / "a.plk", run / "weights.safetensors"
+    assert panolink("encode", small, packet, "--tau", "0.5").exit_code == 0
+    assert panolink("decode", packet, tmp_path / "a.png", "--decoder", weights).exit_code == 0
+    assert panolink("decode", packet, tmp_path / "b.png").exit_code == 0
+    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
+
+
 def test_what_cannot_be_trained(panolink: Run, data: Path, tiny: Path, tmp_path: Path):
     common = ("train", "--out", tmp_path / "run", "--data")
     assert "no such folder" in one_line(panolink(*common, tmp_path / "absent"))

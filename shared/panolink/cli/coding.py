@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from panolink.cli.common import AnyAspect, Bpp, Device, Json, Tau, about, check_rate, out, print_json
+from panolink.cli.common import AnyAspect, Bpp, DecoderName, Device, Json, Tau, about, check_rate, out, print_json
 from panolink.errors import ModelError
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def decode(
     model: Annotated[
         str, typer.Option(help="Name of a shipped model, or a .safetensors file; found by fingerprint where empty.")
     ] = "",
+    decoder: DecoderName = "fidelity",
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -87,7 +88,7 @@ def decode(
 
     with about(source):
         packet = Packet.from_bytes(source.read_bytes())
-        codec = _codec_for(packet.fingerprint, model, device)
+        codec = _codec_for(packet.fingerprint, model, decoder, device)
         began = time.monotonic()
         image = codec.decode(packet)
     seconds = time.monotonic() - began
@@ -113,17 +114,18 @@ def decode(
     )
 
 
-def _codec_for(fingerprint: str, model: str, device: str) -> Codec:
-    """The model that is named, or else the shipped one that made a packet."""
+def _codec_for(fingerprint: str, model: str, decoder: str, device: str) -> Codec:
+    """The model that is named, or else the shipped one that made a packet, with that decoder."""
     from panolink.codec.codec import Codec
-    from panolink.codec.model import load_model, shipped_models
+    from panolink.codec.model import load_decoder, load_model, shipped_models
 
     if model:
-        return Codec.load(model, device=device)
+        return Codec.load(model, decoder=decoder, device=device)
     seen = []
     for name in shipped_models():
         found = load_model(name)
         if found.fingerprint == fingerprint:
+            load_decoder(found, decoder)
             return Codec(found, device=device)
         seen.append(f"{name} ({found.fingerprint})")
     raise ModelError(

@@ -42,6 +42,9 @@ Bpp: TypeAlias = Annotated[
 Tau: TypeAlias = Annotated[
     float | None, typer.Option(min=0.0, max=1.0, help="Instead: share of the tokens whose features are sent too.")
 ]
+DecoderName: TypeAlias = Annotated[
+    str, typer.Option("--decoder", help="fidelity (least squared error), perceptual (sharper looks), or a file of one.")
+]
 Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
 AnyAspect: TypeAlias = Annotated[bool, typer.Option("--any-aspect", help="Take pictures that are not 2:1, too.")]
 Address: TypeAlias = Annotated[str, typer.Argument(metavar="HOST:PORT", callback=_address)]

@@ -71,18 +71,26 @@ class Ports:
                     raise LinkError(f"port {port} on {host}: {reason}; choose another one with {option}") from None
 
 
-def environments(host: str, ports: Ports, *, shared: Mapping[str, object], channel: Mapping[str, object]) -> dict:
+def environments(
+    host: str,
+    ports: Ports,
+    *,
+    shared: Mapping[str, object],
+    channel: Mapping[str, object],
+    receiver: Mapping[str, object] | None = None,
+) -> dict:
     """Each service's settings as environment variables.
 
     Args:
         shared: settings of transmitter and receiver (`models`, `device`), None for the default.
         channel: settings of the channel (`model`, `snr_db`, `seed`).
+        receiver: settings of the receiver alone (`decoder`).
     """
     reachable = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
     settings: dict[str, dict[str, object]] = {
         "transmitter": {"target": f"{reachable}:{ports.channel}", **shared},
         "channel": {"target": f"{reachable}:{ports.receiver}", **channel},
-        "receiver": {**shared},
+        "receiver": {**shared, **(receiver or {})},
     }
     for index, name in enumerate(NAMES):
         metrics = f"{host}:{ports.metrics + index}" if ports.metrics else "off"

@@ -29,7 +29,7 @@ STARTING_WEIGHTS = "start.safetensors"
 
 def train(
     data: Annotated[Path, typer.Option(metavar="FOLDER", help="Panoramas to learn from.")],
-    config: Annotated[str, typer.Option(help="base, paper, or a .toml file.")] = "base",
+    config: Annotated[str, typer.Option(help="base, perceptual, paper, or a .toml file.")] = "base",
     target: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="Where the run goes (runs/<config> by default).")
     ] = None,
@@ -65,6 +65,8 @@ def train(
     settings = TrainingConfig.load(config)
     given = {"minutes": minutes, "steps": steps, "batch": batch}
     settings = replace(settings, **{name: value for name, value in given.items() if value is not None})
+    if settings.decoder_only and not start:
+        raise ModelError(f"configuration {config!r} trains a decoder for a finished model: name it with --start")
     if not data.is_dir():
         raise ImageError(f"{data}: no such folder")
     folder = target or Path("runs") / Path(config).stem
@@ -72,7 +74,7 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
         cache = cache or folder.parent / "cache"
         beginning = of_first(_prepare(settings, data, cache, folder, start) if rank == 0 else None)
-        summary = _train(settings, data, cache, folder, beginning, rank)
+        summary = _train(settings, data, cache, folder, beginning, rank, start)
     if rank == 0 and json:
         print_json(summary)
     elif rank == 0:
@@ -120,7 +122,7 @@ def _prepare(config: TrainingConfig, data: Path, cache: Path, folder: Path, star
 
 
 def _train(
-    config: TrainingConfig, data: Path, cache: Path, folder: Path, beginning: Path | None, rank: int
+    config: TrainingConfig, data: Path, cache: Path, folder: Path, beginning: Path | None, rank: int, start: str
 ) -> dict[str, Any]:
     """Train and, in the first process, export; what the run came to."""
     from panolink.training.data import PanoramaCache
@@ -137,7 +139,7 @@ def _train(
     validation = trainer.run()
     minutes = trainer.spent_minutes + (time.monotonic() - began) / 60
     close()
-    return _export(trainer, data, minutes, validation)
+    return _export(trainer, data, minutes, validation, start)
 
 
 def _beginning(start: str, config: TrainingConfig, folder: Path) -> Path | None:
@@ -192,9 +194,10 @@ def _tensorboard(trainer: Trainer) -> Callable[[], object]:
     return writer.close
 
 
-def _export(trainer: Trainer, data: Path, minutes: float, validation: dict[str, float]) -> dict[str, Any]:
-    """Write the best averaged weights as a model, and `metrics.json`; its content."""
-    from panolink.training.export import export_model
+def _export(trainer: Trainer, data: Path, minutes: float, validation: dict[str, float], start: str) -> dict[str, Any]:
+    """Write the best averaged weights as a model, or as a decoder of ``start``, and `metrics.json`; its content."""
+    from panolink.codec.model import load_model
+    from panolink.training.export import export_decoder, export_model
 
     training, held_out = trainer.cache.split()
     card = {
@@ -206,7 +209,11 @@ def _export(trainer: Trainer, data: Path, minutes: float, validation: dict[str, 
         "validation": validation,
     }
     target = trainer.folder / "weights.safetensors"
-    some = training[:: max(1, len(training) // TABLE_PANORAMAS)]
-    export_model(trainer.folder / "best.safetensors", trainer.model.profile, trainer.cache, some, target, card)
+    best = trainer.folder / "best.safetensors"
+    if trainer.config.decoder_only:
+        export_decoder(best, load_model(start), target, card)
+    else:
+        some = training[:: max(1, len(training) // TABLE_PANORAMAS)]
+        export_model(best, trainer.model.profile, trainer.cache, some, target, card)
     (trainer.folder / "metrics.json").write_text(dumps(card, indent=2) + "\n")
     return {"model": str(target), **card}

@@ -29,6 +29,9 @@ def up(
     model: Annotated[
         str | None, typer.Option(help="Models to hold, with commas in between: names, or .safetensors files.")
     ] = None,
+    decoder: Annotated[
+        str | None, typer.Option(help="How the receiver makes pictures: fidelity (the default), or perceptual.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = None,
     fading: Annotated[Fading | None, typer.Option(help="Kind of channel to begin with (rayleigh by default).")] = None,
     snr: Annotated[float | None, typer.Option(help="Mean Es/N0 in dB to begin with (10 by default).")] = None,
@@ -58,6 +61,7 @@ def up(
         ports,
         shared={"models": model, "device": device},
         channel={"model": fading, "snr_db": snr, "seed": seed},
+        receiver={"decoder": decoder},
     )
     asyncio.run(_run(settings, json))
 

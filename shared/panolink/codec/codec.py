@@ -19,7 +19,7 @@ from torch import Tensor
 from panolink.codec.autoencoder import guidance_planes, look_up
 from panolink.codec.bitstream import MAX_PIXELS, Layer, Packet
 from panolink.codec.concealment import conceal
-from panolink.codec.model import Model, load_model
+from panolink.codec.model import Decoder, Model, load_decoder, load_model
 from panolink.codec.rate import (
     COARSEST_STEP,
     FINEST_STEP,
@@ -57,9 +57,20 @@ class Codec:
         self._half = _has_bfloat16(self.device.type)
 
     @classmethod
-    def load(cls, name: str | Path = "base", *, device: str | torch.device = "auto") -> Codec:
-        """A shipped model by name, or a ``.safetensors`` file by path; ModelError where there is none."""
-        return cls(load_model(name), device=device)
+    def load(
+        cls,
+        name: str | Path = "base",
+        *,
+        decoder: Decoder | str | Path = Decoder.FIDELITY,
+        device: str | torch.device = "auto",
+    ) -> Codec:
+        """A shipped model by name, or a ``.safetensors`` file by path; ModelError where there is none.
+
+        ``decoder``: which of the model's decoders makes the pictures, or a file of one.
+        """
+        model = load_model(name)
+        load_decoder(model, decoder)
+        return cls(model, device=device)
 
     @property
     def name(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 
@@ -18,6 +19,18 @@ from panolink.codec.tables import Tables
 from panolink.errors import ModelError
 
 FORMAT = "panolink-model-2"
+DECODER_FORMAT = "panolink-decoder-1"
+DECODER_SUFFIX = "-p"
+"""of the file of a model's perceptual decoder"""
+
+
+class Decoder(StrEnum):
+    """Which of a model's decoders turns tokens into pictures; the bitstream is the same."""
+
+    FIDELITY = "fidelity"
+    """least squared error"""
+    PERCEPTUAL = "perceptual"
+    """trained for looks as well: sharper, with texture that need not be the original's"""
 
 
 @dataclass(frozen=True)
@@ -69,8 +82,54 @@ def load_model(name: str | Path) -> Model:
     return Model(path.stem, network.eval(), tables, fingerprint, json.loads(metadata.get("card", "{}")))
 
 
+def save_decoder(path: Path, *, network: Autoencoder, fingerprint: str, card: dict) -> None:
+    """Write the decoder of ``network`` as a second one for the model of that fingerprint."""
+    tensors = {name: _stored(value) for name, value in network.decoder.state_dict().items()}
+    save_file(tensors, path, metadata={"format": DECODER_FORMAT, "model": fingerprint, "card": json.dumps(card)})
+
+
+def load_decoder(model: Model, decoder: Decoder | str | Path) -> None:
+    """Have ``model`` decode with another of its decoders: the shipped one of that kind, or a ``.safetensors`` file.
+
+    ModelError where there is none, or where it belongs to another model.
+    """
+    if decoder == Decoder.FIDELITY:
+        return
+    path = Path(decoder)
+    if decoder == Decoder.PERCEPTUAL:
+        path = Path(str(resources.files("panolink") / "weights" / f"{model.name}{DECODER_SUFFIX}.safetensors"))
+        if not path.is_file():
+            raise ModelError(
+                f"model {model.name!r} has no perceptual decoder; there is {', '.join(_perceptual()) or 'none'}"
+            )
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (safe_open is no dict)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: not a readable file of a decoder ({error})") from None
+    if metadata.get("format") != DECODER_FORMAT:
+        raise ModelError(f"{path}: not a decoder of format {DECODER_FORMAT}")
+    if metadata.get("model") != model.fingerprint:
+        raise ModelError(
+            f"{path}: a decoder for model {metadata.get('model')}, not for {model.name!r} with {model.fingerprint}"
+        )
+    try:
+        model.network.decoder.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ModelError(f"{path}: weights do not fit their model ({str(error).splitlines()[0]})") from None
+
+
 def shipped_models() -> list[str]:
     """Names of the models that come with the package."""
+    return [name for name in _shipped() if not name.endswith(DECODER_SUFFIX)]
+
+
+def _perceptual() -> list[str]:
+    return [f"one for {name.removesuffix(DECODER_SUFFIX)}" for name in _shipped() if name.endswith(DECODER_SUFFIX)]
+
+
+def _shipped() -> list[str]:
     folder = resources.files("panolink") / "weights"
     names = [Path(entry.name) for entry in folder.iterdir()] if folder.is_dir() else []
     return sorted(name.stem for name in names if name.suffix == ".safetensors")

@@ -19,14 +19,17 @@ class Models:
 
     Args:
         names: shipped models, or paths of `.safetensors` files.
+        decoder: `fidelity`, `perceptual`, or a file of a decoder, see `panolink.codec.model`.
         device: `auto`, `cpu`, `cuda`, `cuda:1` …
         metrics: told of the models and of the device's memory.
     """
 
-    def __init__(self, names: Iterable[str], *, device: str, metrics: ServiceMetrics) -> None:
+    def __init__(
+        self, names: Iterable[str], *, device: str, metrics: ServiceMetrics, decoder: str = "fidelity"
+    ) -> None:
         from panolink.codec.codec import Codec
 
-        self.codecs: list[Codec] = [Codec.load(name, device=device) for name in names]
+        self.codecs: list[Codec] = [Codec.load(name, decoder=decoder, device=device) for name in names]
         self._by_name = {codec.name: codec for codec in self.codecs}
         self._by_fingerprint = {codec.fingerprint: codec for codec in self.codecs}
         self.device = str(self.codecs[0].device)

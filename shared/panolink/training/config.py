@@ -36,6 +36,10 @@ class TrainingConfig:
     """quantisation steps drawn in training, quarter octaves"""
     lost_share: float = 0.15
     """share of tokens lost in those batches that train concealment (one in eight)"""
+    decoder_only: bool = False
+    """train another decoder for the encoder and codebook of a model that is finished (``start``)"""
+    perceptual_weight: float = 0.0
+    """weight of LPIPS (VGG16) against the relative squared error"""
     adversarial_from: float = 1.0
     """progress at which the second, adversarial part begins; 1 = never"""
     adversarial_weight: float = 0.0
@@ -48,14 +52,16 @@ class TrainingConfig:
 
     @classmethod
     def load(cls, name: str | Path) -> TrainingConfig:
-        """A shipped configuration by name (``base``, ``paper``) or a TOML file by path."""
+        """A shipped configuration by name (``base``, ``perceptual``, ``paper``) or a TOML file by path."""
         path = Path(name)
         if path.suffix == ".toml":
             text = path.read_text()
         else:
             shipped = resources.files("panolink.training") / "configs" / f"{name}.toml"
             if not shipped.is_file():
-                raise ModelError(f"no training configuration {str(name)!r}; give base, paper or a .toml file")
+                raise ModelError(
+                    f"no training configuration {str(name)!r}; give base, perceptual, paper or a .toml file"
+                )
             text = shipped.read_text()
         values = tomllib.loads(text)
         known = {field.name for field in fields(cls)}

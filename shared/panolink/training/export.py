@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from panolink.codec.autoencoder import Autoencoder, Profile
-from panolink.codec.model import save_model
+from panolink.codec.model import Model, save_decoder, save_model
 from panolink.training.data import PanoramaCache
 from panolink.training.tables import fit_tables
 from panolink.training.validation import shrink
@@ -32,6 +32,15 @@ def export_model(
     tables = fit_tables(network, _resized(cache, indices))
     target.parent.mkdir(parents=True, exist_ok=True)
     save_model(target, network=network, tables=tables, card=card)
+
+
+def export_decoder(weights: Path, model: Model, target: Path, card: dict) -> None:
+    """Write ``target`` (.safetensors): the decoder of a run's averaged weights, as a second one of ``model``."""
+    state = {k: v for k, v in load_file(weights).items() if not k.startswith("averager.")}
+    network = Autoencoder(model.profile)
+    network.load_state_dict(state)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_decoder(target, network=network, fingerprint=model.fingerprint, card=card)
 
 
 def _resized(cache: PanoramaCache, indices: Sequence[int]) -> Iterator[NDArray[np.uint8]]:

@@ -89,11 +89,13 @@ def code_batch(
     lost_share: float = 0.0,
     wrap: bool = False,
     ranking: str = "rate",
+    learn: bool = True,
 ) -> Coded:
     """Quantise features as the codec does, differentiably.
 
     ``latitude`` (batch, rows) radians of token rows; ``step`` (batch,) int, quarter octaves; ``share`` (batch,) of
-    tokens kept, in [0, 1], or negative: keep what pays at the rate–distortion weight times −share.
+    tokens kept, in [0, 1], or negative: keep what pays at the rate–distortion weight times −share;
+    ``learn``: count the symbols for the averager's law while the model is in training.
     """
     codebook = model.codebook
     detached = features.detach()
@@ -111,7 +113,7 @@ def code_batch(
         cost = costs.sum(dim=1)
         gain = (symbols * (2 * value - symbols)).sum(dim=1)
         worth = gain / cost.clamp_min(1e-3)
-        if model.training:  # validation, which one process does alone, only looks
+        if learn and model.training:  # validation, which one process does alone, only looks
             magnitude = symbols.abs().permute(0, 2, 3, 1)[worth > PAYS]
             averager.count_symbols(classes.permute(0, 2, 3, 1)[worth > PAYS], magnitude)
     bits = smooth_bits(value, classes, lengths).sum(dim=1)

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from panolink.codec.model import Model
-from panolink.codec.tables import LEVEL_ZERO, NO_CONTEXT, TOTAL
+from panolink.codec.tables import LARGEST, LEVEL_ZERO, NO_CONTEXT, TOTAL
 from panolink.training.codebook import CodebookAverager
 
 
 def starting_state(model: Model, *, tokens: int) -> dict[str, Tensor]:
-    """What `Trainer` takes as `start`: a model's weights, and its tables turned back into running sums.
+    """What `Trainer` takes as `start`: a model's weights, and its tables turned back into running sums and laws.
 
     Tables hold a code's share of all tokens and the scales of its differences; ``tokens`` of one batch make counts
     and sums of them, so that the codebook stays where it is and moves from there.
@@ -25,5 +25,10 @@ def starting_state(model: Model, *, tokens: int) -> dict[str, Tensor]:
     averager.weight.copy_(count)
     averager.total.copy_(codebook * count[:, None])
     averager.spread.copy_(torch.exp2((levels - LEVEL_ZERO) / 4) * count[:, None])
+    frequencies = torch.from_numpy(model.tables.symbol_frequencies).float() / TOTAL
+    averager.law.zero_()
+    averager.law[:, : LARGEST + 1] = frequencies[:, LARGEST:-1]
+    averager.law[:, 1 : LARGEST + 1] += frequencies[:, :LARGEST].flip(1)
+    averager.law[:, -1] = frequencies[:, -1]
     state = {**model.network.state_dict(), **{f"averager.{k}": v for k, v in averager.state_dict().items()}}
     return {name: value.clone().contiguous() for name, value in state.items()}

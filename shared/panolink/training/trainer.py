@@ -21,12 +21,14 @@ from torch import Tensor
 
 from panolink.codec.autoencoder import PROFILES, Autoencoder, nearest_code
 from panolink.codec.networks import PIXEL_STEP, BaseDecoder, BaseEncoder, start_as_transform
+from panolink.metrics.perceptual import lpips
 from panolink.sphere.padding import set_wrap
 from panolink.training.codebook import CodebookAverager, as_tokens, k_means, principal_components
 from panolink.training.config import TrainingConfig
 from panolink.training.data import CropStream, PanoramaCache
 from panolink.training.losses import (
     BITS_PRICE,
+    Coded,
     PatchDiscriminator,
     code_batch,
     discriminator_loss,
@@ -34,6 +36,7 @@ from panolink.training.losses import (
     sphere_distortion,
 )
 from panolink.training.muon import ConvolutionMuon
+from panolink.training.processes import average_gradients, cpu_hours, of_first
 from panolink.training.validation import shrink, validate
 
 REPLACE_EVERY = 250
@@ -57,8 +60,12 @@ class Trainer:
         set_wrap(self.model, False)
         self.averager = CodebookAverager(*self.model.codebook.shape).to(self.device)
         self.discriminator = PatchDiscriminator().to(self.device)
-        kernels = [p for p in self.model.parameters() if p.ndim == 4 and p.shape[-1] == 3]
-        others = [p for p in self.model.parameters() if not (p.ndim == 4 and p.shape[-1] == 3)]
+        self.perceive = lpips("vgg16").to(self.device) if config.perceptual_weight else None
+        if config.decoder_only:
+            self.model.encoder.requires_grad_(False)
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        kernels = [p for p in trained if p.ndim == 4 and p.shape[-1] == 3]
+        others = [p for p in trained if not (p.ndim == 4 and p.shape[-1] == 3)]
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             "muon": ConvolutionMuon(kernels, lr=config.kernel_learning_rate),
             "adam": torch.optim.Adam(others, lr=config.learning_rate, betas=(0.9, 0.99), fused=True),
@@ -151,7 +158,7 @@ class Trainer:
         pixels = pixels.to(device).float().contiguous(memory_format=torch.channels_last)
         latitude, weight = latitude.to(device), weight.to(device)
         batch = len(pixels)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with torch.autocast(device.type, dtype=torch.bfloat16), torch.set_grad_enabled(not config.decoder_only):
             features = self.model.encoder(pixels)
         step = torch.randint(*config.steps_range, (batch,), device=device)
         coded = code_batch(
@@ -163,6 +170,7 @@ class Trainer:
             share=self.shares(batch),
             lost_share=config.lost_share if torch.rand(()) < 0.125 else 0.0,
             ranking=self.model.profile.ranking,
+            learn=not config.decoder_only,
         )
         with torch.autocast(device.type, dtype=torch.bfloat16):
             image = self.model.decoder(coded.received, coded.guidance)
@@ -176,6 +184,11 @@ class Trainer:
         # The benchmark's mean is over decibels: an image counts by its relative error, softened.
         loss = (weight * cost * (distortion.detach() + 10) ** -0.7).mean()
         report = {"loss": loss, "mse": distortion.mean(), "bpp": bpp.mean(), "commitment": commitment.mean()}
+        if self.perceive is not None:
+            with torch.autocast(device.type, dtype=torch.bfloat16):
+                perceived = self.perceive(pixels / 255, image / 255)
+            loss = loss + config.perceptual_weight * (weight * perceived).mean()
+            report["lpips"] = perceived.mean()
         if adversarial:
             fake = image / 127.5 - 1
             loss = loss + config.adversarial_weight * generator_loss(self.discriminator(fake))
@@ -192,14 +205,20 @@ class Trainer:
             average_gradients(self.discriminator)
             self.adversary.step()
             report["adversary"] = adversary
+        self.step += 1
+        if not config.decoder_only:
+            report |= self.learn_codebook(features, coded)
+        self.average_weights()
+        return {name: float(value.detach()) for name, value in report.items()}
+
+    def learn_codebook(self, features: Tensor, coded: Coded) -> dict[str, Tensor]:
+        """Move the codebook towards a batch's features; what became of dead codes, when it is their turn."""
         tokens = as_tokens(features)
         worth = coded.pays.flatten().float().clamp_min(0.1)
         self.averager.update(tokens, coded.indices.flatten(), self.model.codebook, worth)
-        self.step += 1
-        if self.step % REPLACE_EVERY == 0:
-            report["dead"] = torch.tensor(float(self.averager.replace_dead(tokens, self.model.codebook)))
-        self.average_weights()
-        return {name: float(value.detach()) for name, value in report.items()}
+        if self.step % REPLACE_EVERY:
+            return {}
+        return {"dead": torch.tensor(float(self.averager.replace_dead(tokens, self.model.codebook)))}
 
     @torch.no_grad()
     def average_weights(self) -> None:
@@ -280,11 +299,13 @@ class Trainer:
         averager = CodebookAverager(*model.codebook.shape).to(self.device)
         load_state(self.averaged, model, averager)
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        result = validate(model, averager, self.validation, device=self.device)
+        perceive = lpips() if self.perceive is not None else None
+        result = validate(model, averager, self.validation, device=self.device, perceive=perceive)
         spent = {"minutes": self.spent_minutes + minutes, "cpu_hours": self.cpu_hours}
         self.log({"step": self.step, **spent, "validation": result})
-        if result["vpsnr_at_0.1"] > self.best:
-            self.best = result["vpsnr_at_0.1"]
+        score = -result["lpips_at_0.1"] if self.perceive is not None else result["vpsnr_at_0.1"]
+        if score > self.best:
+            self.best = score
             save_file({k: v.contiguous() for k, v in self.averaged.items()}, self.folder / "best.safetensors")
         return result
 
@@ -336,12 +357,6 @@ class Trainer:
         self.spent_cpu_hours = counters.get("cpu_hours", 0.0)
 
 
-def cpu_hours() -> float:
-    """Processor time of this process, all threads."""
-    times = os.times()
-    return (times.user + times.system) / 3600
-
-
 def below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors whose names begin with ``prefix``, without it."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
@@ -357,24 +372,3 @@ def ignore_terminate(worker: int) -> None:
     """SIGTERM or Ctrl-C to the group asks the trainer to save and stop; its loader must live until then."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-
-
-def of_first(value: float, device: torch.device) -> float:
-    """The first process's value, for all: clocks differ, and all must take the same steps and stop together."""
-    if not dist.is_initialized():
-        return value
-    shared = torch.tensor([value], device=device)
-    dist.broadcast(shared, 0)
-    return float(shared)
-
-
-def average_gradients(module: torch.nn.Module) -> None:
-    """Mean of the gradients over all processes; nothing to do for one."""
-    if not dist.is_initialized():
-        return
-    gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
-    dist.all_reduce(flat)
-    flat /= dist.get_world_size()
-    for gradient, averaged in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(averaged.view_as(gradient))

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from panolink.codec.autoencoder import Autoencoder
+from panolink.metrics.perceptual import LPIPS, viewport_distance
 from panolink.metrics.viewport import vpsnr
 from panolink.sphere.latitude import latitudes
 from panolink.sphere.padding import set_wrap
@@ -28,9 +29,16 @@ def shrink(panorama: np.ndarray, width: int) -> np.ndarray:
 
 @torch.no_grad()
 def validate(
-    model: Autoencoder, averager: CodebookAverager, panoramas: Sequence[np.ndarray], *, device: torch.device
+    model: Autoencoder,
+    averager: CodebookAverager,
+    panoramas: Sequence[np.ndarray],
+    *,
+    device: torch.device,
+    perceive: LPIPS | None = None,
 ) -> dict[str, float]:
     """Mean bpp and VPSNR over panoramas (width divisible by 16) at each operating point, and VPSNR at 0.1 bpp.
+
+    With ``perceive`` the same of LPIPS, under names of their own.
 
     Bits are ideal code lengths: the empirical entropy of the indices, the Laplace law for differences, the entropy
     of the mask. The bitstream's true figures come from the benchmark; these only choose checkpoints.
@@ -38,7 +46,7 @@ def validate(
     model.eval()
     set_wrap(model, True)
     codes = model.codebook.shape[0]
-    results: dict[tuple[int, float], list[tuple[float, float]]] = {}
+    results: dict[tuple[int, float], list[tuple[float, float, float]]] = {}
     histogram = torch.ones(codes)
     for panorama in panoramas:
         pixels = torch.tensor(panorama).permute(2, 0, 1)[None].float().to(device)
@@ -61,18 +69,20 @@ def validate(
             with torch.autocast(device.type, dtype=torch.bfloat16):
                 image = model.decoder(coded.received, coded.guidance)
             picture = image[0].clamp(0, 255).round().byte().permute(1, 2, 0).cpu().numpy()
+            seen = viewport_distance(perceive, panorama, picture) if perceive is not None else 0.0
             tau = float(coded.kept.float().mean())
             mask = 0.0 if tau in (0.0, 1.0) else -tau * np.log2(tau) - (1 - tau) * np.log2(1 - tau)
             bpp = (float(coded.bits.sum()) + mask * coded.kept.numel()) / pixels[0, 0].numel()
-            results.setdefault((step, share), []).append((bpp, float(vpsnr(panorama, picture))))
+            results.setdefault((step, share), []).append((bpp, float(vpsnr(panorama, picture)), seen))
     set_wrap(model, False)
     model.train()
     law = histogram / histogram.sum()
     index_bpp = float(-(law * law.log2()).sum()) / model.profile.factor**2
-    curve = [(index_bpp + np.mean([b for b, _ in r]), float(np.mean([q for _, q in r]))) for r in results.values()]
-    report = {f"bpp{i}": float(b) for i, (b, _) in enumerate(curve)} | {
-        f"vpsnr{i}": q for i, (_, q) in enumerate(curve)
-    }
-    ordered = sorted(curve)
-    report["vpsnr_at_0.1"] = float(np.interp(np.log(0.1), [np.log(b) for b, _ in ordered], [q for _, q in ordered]))
+    means = np.array([np.mean(points, axis=0) for points in results.values()]) + np.array([index_bpp, 0, 0])
+    names = ("vpsnr",) if perceive is None else ("vpsnr", "lpips")
+    report = {f"bpp{i}": float(point[0]) for i, point in enumerate(means)}
+    ordered = means[means[:, 0].argsort()]
+    for column, name in enumerate(names, 1):
+        report |= {f"{name}{i}": float(point[column]) for i, point in enumerate(means)}
+        report[f"{name}_at_0.1"] = float(np.interp(np.log(0.1), np.log(ordered[:, 0]), ordered[:, column]))
     return report
