@@ -1,5 +1,6 @@
 """Measured points of rate and quality, kept per image and codec so that an interrupted benchmark goes on."""
 
+import ast
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,7 @@ import panolink
 from benchmarks.baselines import PILLOW_CODECS, ImageCodec, bits_per_pixel, encode_at
 from benchmarks.ffmpeg_codecs import FFMPEG_CODECS
 from benchmarks.measures import Reference
+from panolink import codec as codec_package
 from panolink.errors import RateError
 
 BASELINES: dict[str, ImageCodec] = {**PILLOW_CODECS, **FFMPEG_CODECS}
@@ -105,7 +107,19 @@ def model(name: str, targets: Sequence[float], *, sweep: bool = True) -> Subject
         return packet.to_bytes(), codec.decode(packet), reached
 
     settings = [f"q={step}" for step in STEPS if sweep] + [f"bpp={bpp:g}" for bpp in targets]
-    return Subject(name, f"{Path(name).stem}-{codec.fingerprint}", tuple(settings), code)
+    return Subject(name, f"{Path(name).stem}-{codec.fingerprint}-{_revision(codec)}", tuple(settings), code)
+
+
+def _revision(codec: panolink.Codec) -> str:
+    """Of what a model's figures depend on and its fingerprint does not tell: the encoder, the decoder that is loaded,
+    and the codec's code but for comments and layout."""
+    digest = hashlib.sha256()
+    for name, value in sorted(codec.network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.cpu().numpy().tobytes())
+    for source in sorted(Path(codec_package.__path__[0]).glob("*.py")):
+        digest.update(ast.dump(ast.parse(source.read_text())).encode())
+    return digest.hexdigest()[:8]
 
 
 def points(

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+import panolink
 from benchmarks.baselines import ImageCodec, bits_per_pixel, encode_at
-from benchmarks.points import BASELINES
+from benchmarks.points import BASELINES, model
+from panolink.codec.model import save_model
 from panolink.errors import RateError
 from panolink.images import save_image
 from panolink.metrics.viewport import vpsnr
@@ -66,3 +69,15 @@ def test_a_model_is_compared_at_the_size_of_the_others(tmp_path: Path, panorama:
     result = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     webp = result["means"]["webp"]["bpp=0.6"]["bpp"]
     assert 0.9 * webp < result["same_size"]["base"]["webp bpp=0.6"]["bpp"] <= webp
+
+
+def test_figures_of_a_model_are_kept_for_its_encoder_and_decoder(tmp_path: Path):
+    """The fingerprint leaves the encoder out, and bits can be chosen better without it changing."""
+    codec = panolink.Codec.load("base", device="cpu")
+    shipped = model("base", ()).version
+    assert codec.fingerprint in shipped and model("base", ()).version == shipped
+    with torch.no_grad():
+        next(codec.network.encoder.parameters()).mul_(1.01)
+    save_model(tmp_path / "base.safetensors", network=codec.network, tables=codec.model.tables, card={})
+    trained_on = model(str(tmp_path / "base.safetensors"), ())
+    assert codec.fingerprint in trained_on.version and trained_on.version != shipped
