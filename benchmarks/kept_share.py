@@ -18,6 +18,7 @@ from rich.progress import track
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.plot_rate_distortion import save
 from benchmarks.rate_distortion import sized
 from panolink import Codec
 from panolink.codec.rate import Ranking
@@ -66,12 +67,13 @@ def draw(lines: Curves, picture: Path) -> None:
             over_tau.plot(taus, decibels, label=name, **look)
     over_tau.set(xlabel="τ, share of tokens kept", ylabel="VPSNR, dB")
     over_bpp.set(xlabel="bits per pixel", xscale="log")
+    over_bpp.set_xticks([0.03, 0.05, 0.1, 0.2, 0.4, 0.8], labels=["0.03", "0.05", "0.1", "0.2", "0.4", "0.8"])
+    over_bpp.minorticks_off()
     over_bpp.legend(fontsize="small")
     for panel in (over_tau, over_bpp):
         panel.grid(alpha=0.3)
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    for suffix in (".png", ".svg"):
-        figure.savefig(picture.with_name(picture.name + suffix), dpi=110)
+    save(figure, picture)
+    plt.close(figure)
 
 
 def main(

@@ -4,10 +4,12 @@ python benchmarks/rate_distortion.py FOLDER --width 1024 --model base --json > r
 python benchmarks/plot_rate_distortion.py results/curves.json results/curves
 """
 
+from __future__ import annotations
+
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +17,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measures import MEASURES
 from benchmarks.points import BASELINES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def save(figure: Figure, picture: Path) -> None:
+    """As PNG and as SVG, where text stays text and nothing changes from one run to the next."""
+    from matplotlib import rc_context
+
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(picture.with_name(picture.name + ".png"), dpi=90)
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "panolink"}):
+        figure.savefig(picture.with_name(picture.name + ".svg"), metadata={"Date": None})
 
 
 def draw(means: dict[str, dict[str, dict[str, float]]], picture: Path, *, max_bpp: float = 0.6) -> None:
@@ -24,8 +39,6 @@ def draw(means: dict[str, dict[str, dict[str, float]]], picture: Path, *, max_bp
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    # Text stays text, and names that would be drawn at random do not change from run to run.
-    plt.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "panolink"}
     measured = [name for name in MEASURES if all(name in p for curve in means.values() for p in curve.values())]
     figure, panels = plt.subplots(1, len(measured), figsize=(5 * len(measured), 4), layout="constrained", squeeze=False)
     for panel, measure in zip(panels[0], measured, strict=True):
@@ -39,11 +52,7 @@ def draw(means: dict[str, dict[str, dict[str, float]]], picture: Path, *, max_bp
         panel.set(xlabel="bits per pixel", ylabel=f"{MEASURES[measure].label} ({better} is better)", xlim=(0, max_bpp))
         panel.grid(alpha=0.3)
     panels[0][0].legend(fontsize="small")
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    for suffix in (".png", ".svg"):
-        figure.savefig(
-            picture.with_name(picture.name + suffix), dpi=90, metadata={"Date": None} if suffix == ".svg" else {}
-        )
+    save(figure, picture)
     plt.close(figure)
 
 
