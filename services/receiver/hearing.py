@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from panolink.errors import SignalError
 from panolink.phy.decoding import Decoder, parallel
@@ -14,6 +15,20 @@ from panolink.rpc.segments import count_segments, formats_from_wire, payloads_fr
 from panolink.v1 import link_pb2
 
 _OVERHEAD_BYTES = 4096  # of a burst of which next to nothing is kept
+
+
+class Amplitudes(NamedTuple):
+    """Features that were sent without a code, and the coded segments before them.
+
+    base : payloads of header, mask and indices; None where lost.
+    heard, values : what arrived of each analogue segment, None where it was empty; and how many values it has.
+    excesses : payload of the coded segment that says how to read them; None where it was lost.
+    """
+
+    base: list[bytes | None]
+    heard: list[Heard | None]
+    values: list[int]
+    excesses: bytes | None
 
 
 class Hearing:
@@ -93,6 +108,26 @@ class Hearing:
         for number, heard in self.analogue.items():
             payloads[number] = b"" if heard.gains.any() else None
         return payloads
+
+    @property
+    def amplitudes(self) -> Amplitudes | None:
+        """The features, where they are analogue; None where they are coded.
+
+        Raises:
+            SignalError: analogue segments of another layer, or without the one that says how to read them.
+        """
+        if not self.analogue:
+            return None
+        features = [i for i, segment in enumerate(self._segments) if segment.layer == link_pb2.LAYER_FEATURES]
+        if not self.analogue.keys() <= set(features[1:]) or not self._segments[features[0]].payload_bytes:
+            raise SignalError("analogue segments must be features, behind a coded segment of features")
+        payloads = self.payloads
+        return Amplitudes(
+            base=[payloads[i] for i in range(len(payloads)) if i not in set(features)],
+            heard=[self.analogue.get(i) for i in features[1:]],
+            values=[self._segments[i].values for i in features[1:]],
+            excesses=payloads[features[0]],
+        )
 
     @property
     def counts(self) -> Sequence[link_pb2.LayerSegments]:

@@ -134,13 +134,18 @@ class Pipeline:
             )
 
     def _unpack(self, codec: Codec, reception: Reception) -> Any:
+        from panolink.codec.analogue import received
         from panolink.codec.bitstream import Packet
 
         hearing = reception.hearing
         assert hearing
         with timed(reception.seconds, "entropy_decode"):
-            packet = Packet.from_payloads(hearing.payloads)
+            amplitudes = hearing.amplitudes
+            packet = Packet.from_payloads(amplitudes.base if amplitudes else hearing.payloads)
             check_limit(packet.width * packet.height, self._limits.image_pixels, "pixels in a panorama")
-            tokens = codec.unpack(packet)
+            if amplitudes:
+                tokens = received(codec, packet, amplitudes.heard, amplitudes.values, amplitudes.excesses)
+            else:
+                tokens = codec.unpack(packet)
         reception.guessed = 0 if tokens.guessed is None else int(tokens.guessed.sum())
         return tokens

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from panolink.errors import RateError
 from panolink.phy.adaptation import Fixed, Plan, Protection, SymbolBudget, fill
@@ -19,11 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Coded:
-    """A panorama's tokens, their packet, and how its slices are sent."""
+    """A panorama's tokens, their packet, and how its slices are sent.
+
+    Where features are amplitudes, these are the symbols of each index slice's, and how many `values` they are; the
+    plan's last slice then is not the packet's, but says how to read them.
+    """
 
     tokens: Tokens
     packet: Packet
     plan: Plan
+    amplitudes: Sequence[np.ndarray] = ()
+    values: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,7 @@ class Coding:
         """
         which = header.WhichOneof("rate")
         tokens, packet = self._packed(**({which: getattr(header, which)} if which else {}))
-        slices = _slices(packet)
+        slices = slices_of(packet)
         formats = assign_formats([(layer, len(payload)) for layer, payload in slices if payload])
         plan = Plan(packet.bpp, slices, formats, self.pilot_spacing)
         if budget and plan.symbols > budget.symbols:
@@ -67,7 +76,7 @@ class Coding:
 
         def pack(bpp: float) -> list[tuple[str, bytes]]:
             made[bpp] = self._packed(**({"bpp": bpp} if bpp else {"tau": 0.0}))
-            return _slices(made[bpp][1])
+            return slices_of(made[bpp][1])
 
         plan = fill(
             pack,
@@ -85,5 +94,6 @@ class Coding:
             return tokens, self.codec.pack(tokens)
 
 
-def _slices(packet: Packet) -> list[tuple[str, bytes]]:
+def slices_of(packet: Packet) -> list[tuple[str, bytes]]:
+    """Layers and payloads of a packet, as the radio takes them."""
     return [(str(piece.layer), piece.payload or b"") for piece in packet.slices]

@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from panolink.rpc.metrics import SECONDS, ServiceMetrics
-from panolink.rpc.segments import LAYER_NAMES, LAYERS, scheme_from_wire
-from panolink.v1 import transmitter_pb2
+from panolink.rpc.segments import LAYER_NAMES, LAYERS, scheme_from_wire, scheme_name
+from panolink.v1 import link_pb2, transmitter_pb2
 
 
 class TransmitterMetrics(ServiceMetrics):
@@ -54,8 +54,11 @@ class TransmitterMetrics(ServiceMetrics):
         segments: dict[str, int] = defaultdict(int)
         symbols_per_bit: dict[str, float] = defaultdict(float)
         for one in schemes:
-            layer, scheme = LAYER_NAMES[one.layer], scheme_from_wire(one.modulation, one.code_rate)
-            self.scheme_segments.labels(layer, str(scheme)).inc(one.segments)
+            layer = LAYER_NAMES[one.layer]
+            self.scheme_segments.labels(layer, scheme_name(one)).inc(one.segments)
+            if one.modulation == link_pb2.MODULATION_ANALOGUE:
+                continue
+            scheme = scheme_from_wire(one.modulation, one.code_rate)
             segments[layer] += one.segments
             symbols_per_bit[layer] += one.segments / scheme.bits_per_symbol
         for layer, count in segments.items():

@@ -11,7 +11,7 @@ import numpy as np
 
 from panolink import phy
 from panolink.images import count_pixels, encode_png, load_panorama
-from panolink.phy.adaptation import Choice, SymbolBudget
+from panolink.phy.adaptation import Choice, Fixed, SymbolBudget
 from panolink.rpc import tracing
 from panolink.rpc.batching import Batcher
 from panolink.rpc.bursts import Burst
@@ -23,7 +23,8 @@ from panolink.rpc.segments import LAYERS, schemes_of, segments_of
 from panolink.rpc.stages import in_thread, timed
 from panolink.v1 import link_pb2, transmitter_pb2
 from services.transmitter.adaptation import Adaptation
-from services.transmitter.coding import Coding
+from services.transmitter.analogue import analogue_segments, coded_as_amplitudes
+from services.transmitter.coding import Coded, Coding
 from services.transmitter.rounds import Repeater
 from services.transmitter.settings import TransmitterSettings
 
@@ -40,12 +41,14 @@ _SAMPLE_FORMATS = {
 class Prepared:
     """A panorama on its way into the air: the delivery as far as it is known.
 
-    `choice` is what it was sent with, where it is adaptive; `rounds` may follow the first one, which `repeater` makes.
+    `choice` is what it was sent with, where it is adaptive; `rounds` may follow the first one, which `repeater` makes;
+    `analogue` features are amplitudes.
     """
 
     delivery: transmitter_pb2.DeliveryHeader
     rounds: int = 0
     choice: Choice | None = None
+    analogue: bool = False
     repeater: Repeater | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     activation: bytes = b""
@@ -138,6 +141,30 @@ class Pipeline:
         prepared.delivery.height, prepared.delivery.width = picture.shape[:2]
         return picture
 
+    def _coded(
+        self,
+        coding: Coding,
+        budget: SymbolBudget | None,
+        header: transmitter_pb2.PanoramaHeader,
+        prepared: Prepared,
+    ) -> Coded:
+        """What is sent of a panorama, and how."""
+        at_rate = budget is None or header.WhichOneof("rate") in ("bpp", "tau")
+        if budget and not at_rate and prepared.rounds:
+            budget = SymbolBudget(max(1, int((1 - self._harq_reserve) * budget.symbols)))
+        coded = coding.at_rate(header, budget) if at_rate else None
+        if prepared.analogue:
+            # As many symbols as coded features would have had, where nothing else is said.
+            room = SymbolBudget(coded.plan.symbols) if coded else budget
+            assert room
+            tau = header.tau if header.HasField("tau") else None
+            if amplitudes := coded_as_amplitudes(coding, room, prepared.choice or Fixed(), tau=tau):
+                return amplitudes
+        if coded is None:
+            assert budget
+            coded = coding.within(budget, prepared.choice)
+        return coded
+
     def _code(
         self,
         coding: Coding,
@@ -153,21 +180,22 @@ class Pipeline:
             told = prepared.choice
             delivery.adaptation.snr_db, delivery.adaptation.margin_db = told.snr_db, told.margin_db
             delivery.adaptation.fading, delivery.adaptation.insurance_db = told.fading, told.insurance_db
-        if budget and header.WhichOneof("rate") not in ("bpp", "tau"):
-            share = 1 - self._harq_reserve if prepared.rounds else 1
-            coded = coding.within(SymbolBudget(max(1, int(share * budget.symbols))), prepared.choice)
-        else:
-            coded = coding.at_rate(header, budget)
+        coded = self._coded(coding, budget, header, prepared)
         tokens, packet, plan = coded.tokens, coded.packet, coded.plan
+        bits = dict(packet.bits)
         with timed(prepared.seconds, "fec_encode"):
             segments, formats = segments_of(plan.slices, plan.formats, plan.unsent)
+            if coded.values:  # the last one says how to read them
+                segments[-1].layer = link_pb2.LAYER_FEATURES
+                segments += analogue_segments(coded.values)
+                bits["features"] = 8 * segments[-1 - len(coded.values)].payload_bytes
             payloads = [payload for i, (_, payload) in enumerate(plan.slices) if payload and i not in plan.unsent]
-            symbols = phy.modulate(payloads, formats, pilot_spacing=self._pilot_spacing)
+            symbols = phy.modulate(payloads, formats, pilot_spacing=self._pilot_spacing, amplitudes=coded.amplitudes)
         delivery.model, delivery.model_fingerprint = codec.name, codec.fingerprint
         delivery.bits.extend(
-            transmitter_pb2.LayerBits(layer=LAYERS[layer], bits=bits) for layer, bits in packet.bits.items()
+            transmitter_pb2.LayerBits(layer=LAYERS[layer], bits=count) for layer, count in bits.items()
         )
-        delivery.bpp = packet.bpp
+        delivery.bpp = sum(bits.values()) / (size[0] * size[1])
         delivery.tokens, delivery.kept = tokens.kept.size, int(tokens.kept.sum())
         delivery.symbols, delivery.rounds = len(symbols), 1
         delivery.symbols_per_pixel = len(symbols) / (size[0] * size[1])

@@ -221,6 +221,7 @@ class Sending:
         prepared = Prepared(
             transmitter_pb2.DeliveryHeader(panorama_id=header.panorama_id, source=header.source),
             rounds=header.harq if header.HasField("harq") else self._settings.harq,
+            analogue=header.analogue if header.HasField("analogue") else self._settings.analogue,
         )
         compared = header.return_picture and self._quality.due()
         image = b""

@@ -44,6 +44,8 @@ class TransmitterSettings(NetworkSettings):
     """Rounds in which lost segments may be sent again, unless a panorama's sender says otherwise; 0: never."""
     harq_reserve: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     """Share of a symbol budget that is kept back for these rounds."""
+    analogue: bool = False
+    """Whether features are sent as amplitudes, without a code, unless a panorama's sender says otherwise."""
     initial_snr_db: Annotated[float, Field(ge=-20, le=60)] = 0.0
     """Es/N0 in dB that adaptive panoramas count on until receipts tell of the channel."""
     sudden_fade_db: Annotated[float, Field(ge=0, le=60)] = 18.0

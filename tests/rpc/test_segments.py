@@ -7,6 +7,7 @@ from panolink.rpc.segments import (
     formats_from_wire,
     payloads_from_segments,
     scheme_from_wire,
+    scheme_name,
     schemes_of,
     segments_of,
 )
@@ -57,3 +58,18 @@ def test_what_was_never_sent_is_not_lost() -> None:
 def test_an_unknown_modulation_is_refused() -> None:
     with pytest.raises(SignalError, match="unknown modulation number 99"):
         formats_from_wire([link_pb2.SegmentFormat(payload_bytes=1, modulation=99, code_rate=0.5)])  # type: ignore[arg-type]
+
+
+ANALOGUE = {"layer": link_pb2.LAYER_FEATURES, "modulation": link_pb2.MODULATION_ANALOGUE}
+
+
+def test_analogue_segments_have_values_and_no_payload() -> None:
+    segments, formats = segments_of([("header", b"h"), ("features", b"e")])
+    segments += [link_pb2.SegmentFormat(**ANALOGUE, values=5), link_pb2.SegmentFormat(layer=link_pb2.LAYER_FEATURES)]
+    assert [form.symbols for form in formats_from_wire(segments)] == [*(form.symbols for form in formats), 3]
+    _, features = count_segments(segments, [b"h", b"e", None, b""], recovered={1})
+    assert (features.sent, features.lost, features.recovered) == (2, 1, 1)
+    assert [scheme_name(one) for one in schemes_of(segments)][-1] == "analogue"
+    for wrong in ({"payload_bytes": 1, "values": 1}, {"values": 0}, {"values": 1, "unsent": True}):
+        with pytest.raises(SignalError, match="analogue segments have values and no payload"):
+            formats_from_wire([link_pb2.SegmentFormat(**ANALOGUE, **wrong)])  # type: ignore[arg-type]

@@ -79,6 +79,12 @@ def send(
         int | None,
         typer.Option(min=0, max=3, help="Rounds in which lost segments are sent again; the transmitter's where unset."),
     ] = None,
+    analogue: Annotated[
+        bool | None,
+        typer.Option(
+            "--analogue/--digital", help="Send features as amplitudes, without a code; the transmitter's where unset."
+        ),
+    ] = None,
     model: Annotated[str, typer.Option(help="One of the transmitter's models; its first where empty.")] = "",
     out_folder: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="Write the received panoramas there, as PNG.")
@@ -116,6 +122,7 @@ def send(
         "deadline": deadline,
         "adaptive": adaptive,
         "harq": harq,
+        "analogue": analogue,
         "model": model,
         "picture": picture,
         "allow_any_aspect": any_aspect,

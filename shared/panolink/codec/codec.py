@@ -241,9 +241,12 @@ class Codec:
         rows, cols = tokens.indices.shape
         steps = torch.from_numpy(tokens.step + steps_of_rows(rows))[None, :, None].expand(1, rows, cols)
         kept = torch.from_numpy(tokens.kept)[None]
-        width = torch.exp2(steps[kept].float() / 4)[:, None]
+        if tokens.differences is None:
+            differences = torch.from_numpy(tokens.symbols) * torch.exp2(steps[kept].float() / 4)[:, None]
+        else:
+            differences = torch.from_numpy(tokens.differences)
         features = features.permute(0, 2, 3, 1).clone()
-        features[kept.to(features.device)] += (torch.from_numpy(tokens.symbols) * width).to(features.device)
+        features[kept.to(features.device)] += differences.to(features.device)
         features = features.permute(0, 3, 1, 2)
         guessed = torch.zeros_like(kept) if tokens.guessed is None else torch.from_numpy(tokens.guessed)[None]
         features = conceal(features, guessed.to(features.device))

@@ -26,6 +26,8 @@ class Tokens:
     """(number kept, dim): (feature − codebook vector) in steps, in row-major order of ``kept``"""
     activation: NDArray[np.float32] | None = None
     """(rows, cols) in [0, 1], the map that ranked the tokens; known to the transmitter only"""
+    differences: NDArray[np.float32] | None = None
+    """(number kept, dim): the differences themselves, where they came as amplitudes; ``symbols`` says nothing then"""
     guessed: NDArray[np.bool_] | None = None
     """(rows, cols): the index was lost on the way; None where nothing was"""
 

@@ -108,6 +108,7 @@ class Client:
         deadline: float | None = None,
         adaptive: bool = False,
         harq: int | None = None,
+        analogue: bool | None = None,
         model: str = "",
         picture: bool = True,
         activation: bool = False,
@@ -124,6 +125,7 @@ class Client:
             deadline: seconds that a panorama may be on the air, and within which what is lost may be sent again.
             adaptive: whether modulation, code rates and share of the features follow the channel, in such a budget.
             harq: rounds in which lost segments may be sent again, 0 to 3; the transmitter's setting where None.
+            analogue: whether features are sent as amplitudes, without a code; the transmitter's setting where None.
             model: name of one of the transmitter's models; empty for its first.
             picture, activation: whether deliveries bring the received picture and the activation map.
             allow_any_aspect: whether pictures that are not 2:1 are sent.
@@ -177,6 +179,7 @@ class Client:
                 adaptive=adaptive,
                 deadline_seconds=deadline or 0.0,
                 harq=harq,
+                analogue=analogue,
                 **rate,
             )
             return await conversation.send(panorama_id, _Outgoing(header, image))

@@ -13,7 +13,7 @@ from panolink.errors import PanolinkError
 from panolink.rpc.bursts import picture_limit
 from panolink.rpc.chunking import frames
 from panolink.rpc.limits import Limits, check_limit
-from panolink.rpc.segments import LAYER_NAMES, scheme_from_wire
+from panolink.rpc.segments import LAYER_NAMES, scheme_name
 from panolink.rpc.stages import in_order
 from panolink.rpc.status import code_named, failure_of
 from panolink.v1 import link_pb2, node_pb2, receiver_pb2, transmitter_pb2
@@ -256,7 +256,7 @@ def _schemes(told: Iterable[transmitter_pb2.LayerScheme]) -> dict[str, tuple[str
     schemes: dict[str, tuple[str, ...]] = {}
     for one in told:
         layer = LAYER_NAMES.get(one.layer, "other")
-        schemes[layer] = (*schemes.get(layer, ()), str(scheme_from_wire(one.modulation, one.code_rate)))
+        schemes[layer] = (*schemes.get(layer, ()), scheme_name(one))
     return schemes
 
 

@@ -63,13 +63,20 @@ def schemes_of(segments: Iterable[link_pb2.SegmentFormat]) -> list[transmitter_p
     """How segments are sent: an entry for each scheme of each layer, in the order of the segments."""
     counts: dict[tuple[link_pb2.Layer, link_pb2.Modulation, float], int] = {}
     for segment in segments:
-        if segment.payload_bytes:
+        if segment.payload_bytes or segment.values:
             key = (segment.layer, segment.modulation, segment.code_rate)
             counts[key] = counts.get(key, 0) + 1
     return [
         transmitter_pb2.LayerScheme(layer=layer, modulation=modulation, code_rate=rate, segments=count)
         for (layer, modulation, rate), count in counts.items()
     ]
+
+
+def scheme_name(scheme: transmitter_pb2.LayerScheme) -> str:
+    """`qpsk 1/2`, or `analogue`; `SignalError` as `scheme_from_wire`."""
+    if scheme.modulation == link_pb2.MODULATION_ANALOGUE:
+        return "analogue"
+    return str(scheme_from_wire(scheme.modulation, scheme.code_rate))
 
 
 def scheme_from_wire(modulation: link_pb2.Modulation, code_rate: float) -> Scheme:

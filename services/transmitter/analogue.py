@@ -1,0 +1,74 @@
+"""Features as amplitudes: how many tokens they are sent of, and the segments that carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from panolink.codec.analogue import Known, differences_of, pack_base
+from panolink.phy.adaptation import Choice, Plan, Protection, SymbolBudget, fill
+from panolink.rpc.stages import timed
+from panolink.v1 import link_pb2
+from services.transmitter.coding import Coded, Coding, slices_of
+
+_SHARES = (0.25, 0.5, 1.0)
+_USUAL_SNR_DB = 10.0  # for which the share of the tokens is chosen where nobody tells of the channel
+
+
+def coded_as_amplitudes(
+    coding: Coding, budget: SymbolBudget, protection: Protection, *, tau: float | None = None
+) -> Coded | None:
+    """Mask and indices coded; of the features what the rest of a budget carries, as amplitudes. None where it has none.
+
+    `tau` is the share of the tokens whose features are sent; None: the one of a few that promises the least error.
+    """
+    codec = coding.codec
+    with timed(coding.seconds, "quantize"):
+        base = codec.quantize(coding.features, size=coding.size, tau=0.0)
+        differences = differences_of(codec, coding.features, base.indices)
+    noise = 10 ** (-(protection.snr_db if isinstance(protection, Choice) else _USUAL_SNR_DB) / 10)
+    best: tuple[float, Coded, Known, list[int]] | None = None
+    for share in _SHARES if tau is None else (tau,):
+        with timed(coding.seconds, "quantize"):
+            kept = codec.quantize(coding.features, size=coding.size, tau=share).kept
+        tokens = replace(base, kept=kept, symbols=np.zeros((int(kept.sum()), differences.shape[2]), np.int32))
+        known = Known.of(codec, base.indices, kept)
+        with timed(coding.seconds, "entropy_code"):
+            packet = pack_base(codec, tokens)
+        # The excesses are as precious as the mask: either without the other says little.
+        slices = [*slices_of(packet), ("mask", bytes(known.slices))]
+        pixels = coding.size[0] * coding.size[1]
+        plan = fill(lambda _, s=slices: s, budget, protection, pixels=pixels, pilot_spacing=coding.pilot_spacing)
+        counts = known.counts(2 * _left(plan, budget))
+        if plan.unsent or not any(counts):
+            continue
+        error = known.expected_error(differences, counts, noise)
+        if best is None or error < best[0]:
+            best = error, Coded(tokens, packet, plan), known, counts
+    if best is None:
+        return None
+    _, coded, known, counts = best
+    amplitudes, excesses = known.modulate(differences, counts)
+    plan = coded.plan._replace(slices=[*coded.plan.slices[:-1], ("mask", excesses)])
+    return replace(coded, plan=plan, amplitudes=amplitudes, values=counts)
+
+
+def analogue_segments(values: Sequence[int]) -> list[link_pb2.SegmentFormat]:
+    """The segments of so many values each; an empty one for none."""
+    return [
+        link_pb2.SegmentFormat(
+            layer=link_pb2.LAYER_FEATURES,
+            modulation=link_pb2.MODULATION_ANALOGUE if count else link_pb2.MODULATION_UNSPECIFIED,
+            values=count,
+        )
+        for count in values
+    ]
+
+
+def _left(plan: Plan, budget: SymbolBudget) -> int:
+    """Symbols that a plan leaves of a budget, pilots taken off."""
+    spacing = plan.pilot_spacing
+    pilots = -(-budget.symbols // spacing) if spacing else 0
+    return budget.symbols - pilots - sum(fmt.symbols for fmt in plan.formats)

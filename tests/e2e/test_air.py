@@ -1,0 +1,67 @@
+"""Hybrid ARQ and amplitudes with the shipped model, over three real processes."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from panolink.metrics.viewport import vpsnr
+from panolink.rpc.client import Client
+from panolink.rpc.deliveries import Delivery
+
+Launch = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def panorama(samples: list[Path]) -> np.ndarray:
+    with Image.open(samples[0]) as image:
+        return np.array(image.convert("RGB").resize((1024, 512), Image.Resampling.LANCZOS))
+
+
+@pytest.fixture(scope="module")
+def link(launch: Launch) -> tuple[Any, Any]:
+    """A transmitter and a channel with seeded noise, and a receiver behind them."""
+    receiver = launch("receiver")
+    channel = launch("channel", target=receiver.address, model="awgn", seed=5)
+    return launch("transmitter", target=channel.address), channel
+
+
+async def sent(link: tuple[Any, Any], panorama: np.ndarray, snr_db: float, **options: Any) -> tuple[float, Delivery]:
+    """VPSNR in dB and the delivery."""
+    transmitter, channel = link
+    async with Client(channel.address) as control:
+        await control.set_conditions(snr_db=snr_db)
+    async with Client(transmitter.address) as client:
+        (delivery,) = [delivery async for delivery in client.send([panorama], **options)]
+    assert delivery.delivered and delivery.picture is not None, delivery
+    return vpsnr(panorama, delivery.picture), delivery
+
+
+async def test_rounds_bring_the_picture_back(link: tuple[Any, Any], panorama: np.ndarray) -> None:
+    clean, whole = await sent(link, panorama, 25, bpp=0.1)
+    assert whole.segments.lost == 0
+    once, lossy = await sent(link, panorama, -3, bpp=0.1)
+    again, mended = await sent(link, panorama, -3, bpp=0.1, harq=3)
+    assert lossy.segments.lost > lossy.segments.sent / 3
+    assert mended.segments.lost < lossy.segments.lost / 3
+    assert mended.symbols == lossy.symbols + mended.retransmitted_symbols > lossy.symbols
+    assert again > once + 1
+    assert again > (once + clean) / 2, (once, again, clean)
+
+
+async def test_amplitudes_follow_the_snr(link: tuple[Any, Any], panorama: np.ndarray) -> None:
+    base, _ = await sent(link, panorama, 25, tau=0.0)
+    quality = []
+    for snr_db in (1, 6, 11, 16, 21):
+        vpsnr_db, delivery = await sent(link, panorama, snr_db, symbols_per_pixel=0.15, analogue=True)
+        assert delivery.segments.lost == 0
+        assert delivery.symbol_budget and 0.97 * delivery.symbol_budget < delivery.symbols <= delivery.symbol_budget
+        quality.append(vpsnr_db)
+    assert all(better > worse for worse, better in pairwise(quality)), quality
+    assert all(better - worse < 5 for worse, better in pairwise(quality)), quality  # at most a decibel for a decibel
+    assert quality[-1] > quality[0] + 2
+    assert quality[-1] > base + 2, (base, quality)
