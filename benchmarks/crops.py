@@ -114,7 +114,9 @@ def main(
     panoramas: Annotated[list[str], typer.Argument(help="Panoramas, each with @X,Y behind it if that is the crop.")],
     picture: Annotated[Path, typer.Argument(help="The page to write: .webp, .png, .jpg.")],
     codec: Annotated[list[str], typer.Option(help=f"One of {', '.join(BASELINES)}, or none.")] = CODECS,
-    model_names: Annotated[list[str], typer.Option("--model", help="A model's name or file, or none.")] = MODELS,
+    model_names: Annotated[
+        list[str], typer.Option("--model", help="A model's name or file, or NAME:DECODER, or none.")
+    ] = MODELS,
     bpp: Annotated[float, typer.Option(min=0.001, help="Target in bits per pixel.")] = 0.1,
     width: Annotated[int | None, typer.Option(help="Scale panoramas to this width first (Lanczos).")] = None,
     crop: Annotated[tuple[int, int], typer.Option(help="Width and height of a crop.")] = (144, 108),

@@ -14,6 +14,7 @@ from benchmarks.baselines import PILLOW_CODECS, ImageCodec, bits_per_pixel, enco
 from benchmarks.ffmpeg_codecs import FFMPEG_CODECS
 from benchmarks.measures import Reference
 from panolink import codec as codec_package
+from panolink.codec.model import Decoder
 from panolink.errors import RateError
 
 BASELINES: dict[str, ImageCodec] = {**PILLOW_CODECS, **FFMPEG_CODECS}
@@ -89,10 +90,12 @@ STEPS = (18, 15, 12, 9, 6, 3, 0, -3)
 def model(name: str, targets: Sequence[float], *, sweep: bool = True) -> Subject:
     """A model of Panolink at each target in bits per pixel, and at fixed steps.
 
+    ``name``: a shipped model's or a file, and behind a colon another of its decoders ("base:perceptual").
     BD-rates need these: means over images of one quality and of one rate are two different curves, of which the latter
     lies higher.
     """
-    codec = panolink.Codec.load(name)
+    weights, _, decoder = name.partition(":")
+    codec = panolink.Codec.load(weights, decoder=decoder or Decoder.FIDELITY)
 
     def code(image: np.ndarray, setting: str) -> tuple[bytes, np.ndarray, bool]:
         kind, value = setting.split("=")
@@ -107,7 +110,7 @@ def model(name: str, targets: Sequence[float], *, sweep: bool = True) -> Subject
         return packet.to_bytes(), codec.decode(packet), reached
 
     settings = [f"q={step}" for step in STEPS if sweep] + [f"bpp={bpp:g}" for bpp in targets]
-    return Subject(name, f"{Path(name).stem}-{codec.fingerprint}-{_revision(codec)}", tuple(settings), code)
+    return Subject(name, f"{codec.name}-{codec.fingerprint}-{_revision(codec)}", tuple(settings), code)
 
 
 def _revision(codec: panolink.Codec) -> str:

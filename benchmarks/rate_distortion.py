@@ -138,7 +138,9 @@ def main(
         bool, typer.Option("--validation", help="Only what training on FOLDER holds out to choose checkpoints.")
     ] = False,
     codec: Annotated[list[str], typer.Option(help=f"One of {', '.join(BASELINES)}, or none.")] = CODECS,
-    model_names: Annotated[list[str], typer.Option("--model", help="A model's name or file.")] = MODELS,
+    model_names: Annotated[
+        list[str], typer.Option("--model", help="A model's name or file, or NAME:DECODER.")
+    ] = MODELS,
     bpp: Annotated[list[float], typer.Option(help="Targets in bits per pixel.")] = TARGETS,
     measure: Annotated[list[str], typer.Option(help=f"One of {', '.join(MEASURES)}.")] = DEFAULT,
     rival: Annotated[

@@ -140,7 +140,9 @@ def _markdown(head: list[str], rows: list[list[str]]) -> str:
 
 def main(
     folder: Annotated[Path, typer.Argument(help="The test panoramas.", exists=True, file_okay=False)],
-    model_names: Annotated[list[str], typer.Option("--model", help="A model's name or file, or none.")] = MODELS,
+    model_names: Annotated[
+        list[str], typer.Option("--model", help="A model's name or file, or NAME:DECODER, or none.")
+    ] = MODELS,
     codec: Annotated[list[str] | None, typer.Option(help="Only these of a run's codecs; all where left out.")] = None,
     bpp: Annotated[list[float], typer.Option(help="Targets in bits per pixel.")] = TARGETS,
     run: Annotated[list[str] | None, typer.Option(help=f"Only some of {', '.join(RUNS)}.")] = None,

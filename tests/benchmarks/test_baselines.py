@@ -10,7 +10,7 @@ import torch
 import panolink
 from benchmarks.baselines import ImageCodec, bits_per_pixel, encode_at
 from benchmarks.points import BASELINES, model
-from panolink.codec.model import save_model
+from panolink.codec.model import save_decoder, save_model
 from panolink.errors import RateError
 from panolink.images import save_image
 from panolink.metrics.viewport import vpsnr
@@ -81,3 +81,8 @@ def test_figures_of_a_model_are_kept_for_its_encoder_and_decoder(tmp_path: Path)
     save_model(tmp_path / "base.safetensors", network=codec.network, tables=codec.model.tables, card={})
     trained_on = model(str(tmp_path / "base.safetensors"), ())
     assert codec.fingerprint in trained_on.version and trained_on.version != shipped
+    with torch.no_grad():
+        next(codec.network.decoder.parameters()).mul_(1.01)
+    save_decoder(tmp_path / "other.safetensors", network=codec.network, fingerprint=codec.fingerprint, card={})
+    decoded_otherwise = model(f"base:{tmp_path}/other.safetensors", ())
+    assert codec.fingerprint in decoded_otherwise.version and decoded_otherwise.version != shipped
