@@ -155,6 +155,23 @@ def link() -> Dashboard:
         )
         .with_panel(
             graph(
+                "Hybrid ARQ",
+                Query(f"sum(rate(panolink_harq_rounds_total{{{RECEIVER}}}[$__rate_interval]))", "later rounds"),
+                Query(
+                    f"sum(rate(panolink_segments_recovered_total{{{RECEIVER}}}[$__rate_interval]))",
+                    "segments recovered",
+                ),
+                Query(
+                    f"sum by (reason) (rate(panolink_harq_given_up_total{{{RECEIVER}}}[$__rate_interval]))",
+                    "bursts given up: {{reason}}",
+                ),
+                text="Rounds in which lost segments were sent again, what they brought, and bursts shown without some.",
+                unit="cps",
+                span=8,
+            )
+        )
+        .with_panel(
+            graph(
                 "Replicas of the next hop",
                 Query(f"panolink_replicas{{{HERE}}}", "{{job}} {{state}}"),
                 text="How many next hops each service knows, and how many of them it is connected to.",
