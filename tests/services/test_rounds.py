@@ -282,6 +282,52 @@ async def test_a_sender_that_may_send_no_more_says_so(start: Start, panorama: np
     assert sample(receiver, "harq_given_up_total", reason="asked") == 1
 
 
+async def test_a_receiver_that_was_restarted_gets_all_again(start: Start, panorama: np.ndarray) -> None:
+    receiver, restarted = await start("receiver"), await start("receiver")
+    air = Air(receiver, panorama)
+    size = len(air.repeater.first.symbols)
+    delivery = transmitter_pb2.DeliveryHeader(symbols=size, rounds=1, width=1024, height=512)
+    follower = Follower(air.repeater, delivery, 3, math.inf, 60.0, TransmitterMetrics())
+    follower.announce()
+    (asked,) = await air.answers(sent_through(air.channel, air.repeater.first)[0])
+    air.receiver = restarted
+    sent_symbols: list[int] = []
+
+    async def send(burst: Burst) -> Receipt:
+        sent_symbols.append(len(burst.symbols))
+        return (await air.answers(sent_through(air.channel, burst)[0]))[0]
+
+    final = await follower.follow(asked, send)
+    assert final.picture
+    assert sum(count.recovered for count in final.header.segments)
+    assert sent_symbols[1] == size and 0 < sent_symbols[2] < size  # nothing of the first receiver's is counted on
+    assert delivery.symbols == size + sum(sent_symbols) == size + delivery.retransmitted_symbols
+    assert delivery.rounds == 1 + len(sent_symbols)
+    assert sample(restarted, "panoramas_total", code="OK") == 1
+    assert sample(restarted, "harq_unknown_total") == 1
+
+
+async def test_a_link_that_forgets_again_and_again_is_given_up(start: Start, panorama: np.ndarray) -> None:
+    """First rounds meet one receiver, all others another, as behind a balancer that knows nothing of bursts."""
+    one, other = await start("receiver"), await start("receiver")
+    air = Air(one, panorama)
+    delivery = transmitter_pb2.DeliveryHeader(symbols=1, rounds=1, width=1024, height=512)
+    follower = Follower(air.repeater, delivery, 3, math.inf, 60.0, TransmitterMetrics())
+    follower.announce()
+    first = sent_through(air.channel, air.repeater.first)[0]
+    (asked,) = await air.answers(first)
+
+    async def send(burst: Burst) -> Receipt:
+        air.receiver = other if burst.header.harq.round else one
+        return (await air.answers(burst))[0]
+
+    async with asyncio.timeout(20):
+        final = await follower.follow(asked, send)
+    assert final.header.failure.code == 14
+    assert "lost the first rounds" in final.header.failure.message
+    assert sample(other, "harq_unknown_total") == 3
+
+
 async def test_a_round_sent_again_is_counted_once(start: Start, panorama: np.ndarray) -> None:
     receiver = await start("receiver")
     looking = await watched(receiver, 1)
