@@ -123,6 +123,7 @@ class Passage:
                 receipt = await pending
             code = code_named(receipt.header.failure.code).name
             log.debug("burst passed on: %s", code, extra=logs.facts(code=code, seconds=round(seconds, 6)))
+        receipt.header.one_way |= self._one_way
         receipt.header.seconds["channel"] += seconds
         self._metrics.count_segments(receipt.header.segments)
         return receipt

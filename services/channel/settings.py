@@ -82,7 +82,7 @@ class ChannelSettings(ServiceSettings):
     """Whether the trace begins again at its end; otherwise its last value stays."""
 
     one_way: bool = False
-    """Whether there is no way back on which lost segments could be asked for."""
+    """Whether there is no way back: no lost segment can be asked for, and no transmitter learns from receipts."""
 
     @model_validator(mode="after")
     def _together(self) -> Self:

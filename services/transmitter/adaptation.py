@@ -47,8 +47,11 @@ class Adaptation:
         return min(budgets, key=lambda budget: budget.symbols, default=None)
 
     def learn(self, receipt: link_pb2.ReceiptHeader, sent_with: Choice) -> None:
-        """Take in what became of a panorama that was sent with a choice. One that never arrived teaches nothing."""
-        if not receipt.segments:
+        """Take in what became of a panorama that was sent with a choice.
+
+        One that never arrived teaches nothing, and nothing does where the link has no way back.
+        """
+        if receipt.one_way or not receipt.segments:
             return
         known = receipt.HasField("measured_snr_db")
         self._controller.learn(

@@ -162,6 +162,16 @@ async def test_without_a_channel_nothing_is_held_back(start: Start, panorama: np
     assert last.schemes["indices"] == ("64qam 5/6",)
 
 
+async def test_on_a_one_way_link_the_choice_stays_safe(start: Start, panorama: np.ndarray) -> None:
+    receiver = await start("receiver")
+    channel = await start("channel", target=receiver.address, model="awgn", snr_db=20, seed=1, one_way=True)
+    transmitter = await start("transmitter", target=channel.address)
+    got = await sent(transmitter.address, panorama, 4, adaptive=True, symbols_per_pixel=0.05)
+    assert all(delivery.delivered and delivery.schemes == got[0].schemes for delivery in got)
+    assert got[0].schemes["features"][0].startswith("qpsk") and got[-1].measured_snr_db == pytest.approx(20, abs=0.1)
+    assert sample(transmitter, "adaptation_snr_db") == 0.0
+
+
 # ── what a transmitter decides ───────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -129,7 +129,7 @@ class Receipt(_message.Message):
     def __init__(self, header: _Optional[_Union[ReceiptHeader, _Mapping]] = ..., picture: _Optional[bytes] = ...) -> None: ...
 
 class ReceiptHeader(_message.Message):
-    __slots__ = ("burst_id", "failure", "segments", "snr_db", "seconds", "guessed_tokens", "picture_bytes", "measured_snr_db", "fading", "needed", "needs_first_round", "rounds")
+    __slots__ = ("burst_id", "failure", "segments", "snr_db", "seconds", "guessed_tokens", "picture_bytes", "measured_snr_db", "fading", "needed", "needs_first_round", "rounds", "one_way")
     class SecondsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -149,6 +149,7 @@ class ReceiptHeader(_message.Message):
     NEEDED_FIELD_NUMBER: _ClassVar[int]
     NEEDS_FIRST_ROUND_FIELD_NUMBER: _ClassVar[int]
     ROUNDS_FIELD_NUMBER: _ClassVar[int]
+    ONE_WAY_FIELD_NUMBER: _ClassVar[int]
     burst_id: str
     failure: Failure
     segments: _containers.RepeatedCompositeFieldContainer[LayerSegments]
@@ -161,7 +162,8 @@ class ReceiptHeader(_message.Message):
     needed: _containers.RepeatedScalarFieldContainer[int]
     needs_first_round: bool
     rounds: int
-    def __init__(self, burst_id: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., segments: _Optional[_Iterable[_Union[LayerSegments, _Mapping]]] = ..., snr_db: _Optional[float] = ..., seconds: _Optional[_Mapping[str, float]] = ..., guessed_tokens: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., measured_snr_db: _Optional[float] = ..., fading: _Optional[float] = ..., needed: _Optional[_Iterable[int]] = ..., needs_first_round: _Optional[bool] = ..., rounds: _Optional[int] = ...) -> None: ...
+    one_way: bool
+    def __init__(self, burst_id: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., segments: _Optional[_Iterable[_Union[LayerSegments, _Mapping]]] = ..., snr_db: _Optional[float] = ..., seconds: _Optional[_Mapping[str, float]] = ..., guessed_tokens: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., measured_snr_db: _Optional[float] = ..., fading: _Optional[float] = ..., needed: _Optional[_Iterable[int]] = ..., needs_first_round: _Optional[bool] = ..., rounds: _Optional[int] = ..., one_way: _Optional[bool] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("code", "message")
