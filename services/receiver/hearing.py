@@ -53,6 +53,7 @@ class Hearing:
         self._harq: HarqReceiver | None = None
         self._coded_payloads: list[bytes | None] = [None] * len(self._coded)
         self._failed_at_first: frozenset[int] = frozenset()
+        self._erased_at_first: frozenset[int] = frozenset()
         self._size = header.ByteSize() + _OVERHEAD_BYTES
         self.rounds = 0
         """Rounds that were heard."""
@@ -93,6 +94,7 @@ class Hearing:
             self._coded_payloads = self._harq.payloads
         if not again:
             self._failed_at_first = frozenset(self.needed)
+            self._erased_at_first = frozenset(number for number, what in arrived.items() if not what.gains.any())
         self.rounds += 1
 
     @property
@@ -133,7 +135,7 @@ class Hearing:
     def counts(self) -> Sequence[link_pb2.LayerSegments]:
         """Segments by layer and by what became of them."""
         recovered = self._failed_at_first.difference(self.needed)
-        return count_segments(self._segments, self.payloads, recovered)
+        return count_segments(self._segments, self.payloads, recovered, self._erased_at_first)
 
     @property
     def held_bytes(self) -> int:

@@ -57,8 +57,8 @@ class Adaptation:
         self._controller.learn(
             Feedback(
                 receipt.measured_snr_db if known else None,
-                {  # what a later round made good was lost by this choice all the same
-                    LAYER_NAMES[count.layer]: (count.sent, count.lost + count.recovered)
+                {  # what a later round made good was lost by this choice all the same; no choice saves erased packets
+                    LAYER_NAMES[count.layer]: (count.sent - count.erased, count.lost + count.recovered - count.erased)
                     for count in receipt.segments
                     if count.layer in LAYER_NAMES
                 },

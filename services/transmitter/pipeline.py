@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panolink import phy
+from panolink.errors import RateError
 from panolink.images import count_pixels, encode_png, load_panorama
 from panolink.phy.adaptation import Choice, Fixed, SymbolBudget
 from panolink.rpc import tracing
@@ -150,6 +151,7 @@ class Pipeline:
     ) -> Coded:
         """What is sent of a panorama, and how."""
         at_rate = budget is None or header.WhichOneof("rate") in ("bpp", "tau")
+        whole = budget
         if budget and not at_rate and prepared.rounds:
             budget = SymbolBudget(max(1, int((1 - self._harq_reserve) * budget.symbols)))
         coded = coding.at_rate(header, budget) if at_rate else None
@@ -160,10 +162,15 @@ class Pipeline:
             tau = header.tau if header.HasField("tau") else None
             if amplitudes := coded_as_amplitudes(coding, room, prepared.choice or Fixed(), tau=tau):
                 return amplitudes
-        if coded is None:
-            assert budget
-            coded = coding.within(budget, prepared.choice)
-        return coded
+        if coded:
+            return coded
+        assert budget and whole
+        try:
+            return coding.within(budget, prepared.choice)
+        except RateError:
+            if budget == whole:
+                raise
+            return coding.within(whole, prepared.choice)  # a picture first, and then rounds
 
     def _code(
         self,

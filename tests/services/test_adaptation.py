@@ -154,6 +154,27 @@ async def test_a_budget_that_is_too_small_is_told_the_least(
     assert not refused.delivered
 
 
+async def test_rounds_have_what_a_picture_leaves_of_a_budget(
+    link: tuple[Server, Server, Server], panorama: np.ndarray
+) -> None:
+    """What is held back for later rounds is no reason to refuse a panorama."""
+    target = link[0].address
+    (refused,) = await sent(target, panorama, symbols_per_pixel=0.005, harq=2)
+    least = float(re.search(r"the least is \d+, (0\.\d+) per pixel", refused.error or "")[1])  # type: ignore[index]
+    (delivery,) = await sent(target, panorama, symbols_per_pixel=least, harq=2)
+    assert delivery.delivered and delivery.symbols_per_pixel <= least
+
+
+async def test_erased_packets_cost_no_margin(start: Start, panorama: np.ndarray) -> None:
+    receiver = await start("receiver")
+    air = {"model": "awgn", "snr_db": 15, "erasure_rate": 0.2, "seed": 2}
+    channel = await start("channel", target=receiver.address, **air)
+    transmitter = await start("transmitter", target=channel.address)
+    got = await sent(transmitter.address, panorama, 12, adaptive=True, symbols_per_pixel=0.05)
+    assert sum(delivery.segments.lost for delivery in got)
+    assert sample(transmitter, "adaptation_margin_db") == 0
+
+
 async def test_without_a_channel_nothing_is_held_back(start: Start, panorama: np.ndarray) -> None:
     receiver = await start("receiver")
     transmitter = await start("transmitter", target=receiver.address)
@@ -203,6 +224,12 @@ def test_what_a_later_round_made_good_was_lost_all_the_same(adaptation: Adaptati
     made_good = link_pb2.LayerSegments(layer=link_pb2.LAYER_INDICES, sent=6, recovered=2)
     adaptation.learn(link_pb2.ReceiptHeader(segments=[made_good], measured_snr_db=10.0), adaptation.choice())
     assert adaptation.choice().margin_db == 1.5
+
+
+def test_no_choice_saves_packets_that_were_erased(adaptation: Adaptation) -> None:
+    erased = link_pb2.LayerSegments(layer=link_pb2.LAYER_INDICES, sent=6, lost=3, recovered=1, erased=4)
+    adaptation.learn(link_pb2.ReceiptHeader(segments=[erased], measured_snr_db=15.0), adaptation.choice())
+    assert adaptation.choice().margin_db == 0 and adaptation.choice().snr_db == 15.0
 
 
 @pytest.mark.parametrize(

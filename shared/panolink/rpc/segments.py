@@ -120,12 +120,15 @@ def payloads_from_segments(
 
 
 def count_segments(
-    segments: Sequence[link_pb2.SegmentFormat], payloads: Sequence[bytes | None], recovered: Container[int] = ()
+    segments: Sequence[link_pb2.SegmentFormat],
+    payloads: Sequence[bytes | None],
+    recovered: Container[int] = (),
+    erased: Container[int] = (),
 ) -> list[link_pb2.LayerSegments]:
     """Segments sent, lost and never sent by layer, in the order of the layers; empty ones do not count.
 
     An analogue segment is lost where nothing of it arrived, and its payload is None. `recovered` are the numbers of
-    segments that came with a later round.
+    segments that came with a later round, `erased` of those of which nothing arrived in the first one.
     """
     counts: dict[int, link_pb2.LayerSegments] = {}
     for number, (segment, payload) in enumerate(zip(segments, payloads, strict=True)):
@@ -138,4 +141,5 @@ def count_segments(
         count.sent += 1
         count.lost += payload is None
         count.recovered += number in recovered
+        count.erased += number in erased
     return [counts[layer] for layer in sorted(counts)]

@@ -174,15 +174,17 @@ class Failure(_message.Message):
     def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
 
 class LayerSegments(_message.Message):
-    __slots__ = ("layer", "sent", "lost", "unsent", "recovered")
+    __slots__ = ("layer", "sent", "lost", "unsent", "recovered", "erased")
     LAYER_FIELD_NUMBER: _ClassVar[int]
     SENT_FIELD_NUMBER: _ClassVar[int]
     LOST_FIELD_NUMBER: _ClassVar[int]
     UNSENT_FIELD_NUMBER: _ClassVar[int]
     RECOVERED_FIELD_NUMBER: _ClassVar[int]
+    ERASED_FIELD_NUMBER: _ClassVar[int]
     layer: Layer
     sent: int
     lost: int
     unsent: int
     recovered: int
-    def __init__(self, layer: _Optional[_Union[Layer, str]] = ..., sent: _Optional[int] = ..., lost: _Optional[int] = ..., unsent: _Optional[int] = ..., recovered: _Optional[int] = ...) -> None: ...
+    erased: int
+    def __init__(self, layer: _Optional[_Union[Layer, str]] = ..., sent: _Optional[int] = ..., lost: _Optional[int] = ..., unsent: _Optional[int] = ..., recovered: _Optional[int] = ..., erased: _Optional[int] = ...) -> None: ...
