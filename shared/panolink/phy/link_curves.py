@@ -26,8 +26,8 @@ LADDER = tuple(
     Scheme(modulation, rate)
     for modulation, rates in (
         (Modulation.QPSK, (1 / 10, 3 / 20, 1 / 5, 1 / 4, 1 / 3, 1 / 2, 2 / 3)),
-        (Modulation.QAM16, (1 / 3, 1 / 2, 2 / 3, 3 / 4)),
-        (Modulation.QAM64, (1 / 3, 1 / 2, 2 / 3, 3 / 4, 5 / 6)),
+        (Modulation.QAM16, (1 / 3, 5 / 12, 1 / 2, 7 / 12, 2 / 3, 3 / 4)),
+        (Modulation.QAM64, (1 / 3, 1 / 2, 7 / 12, 2 / 3, 3 / 4, 5 / 6)),
     )
     for rate in rates
 )
