@@ -78,17 +78,26 @@ async def send_and(
     return {delivery.source: delivery for delivery in got}
 
 
+@pytest.mark.parametrize("snr_db", [20, -4], ids=["one round", "several rounds"])
 @pytest.mark.parametrize("victim", ["transmitter", "channel", "receiver"])
-async def test_a_service_that_is_killed_and_restarted_costs_nothing(launch: Launch, small: bytes, victim: str) -> None:
+async def test_a_service_that_is_killed_and_restarted_costs_nothing(
+    launch: Launch, small: bytes, victim: str, snr_db: float
+) -> None:
+    """At -4 dB every panorama needs rounds of hybrid ARQ, and most of the time some are between two."""
+
     def place(name: str, target: Service | None, **settings: Any) -> Service:
         if target:
             settings |= {"target": target.address, "reconnect_seconds": PATIENCE}
         else:
             settings |= {"watch_policy": "block"}
+        if name == "channel":
+            settings |= {"model": "awgn", "snr_db": snr_db}
+        if name == "transmitter" and snr_db < 0:
+            settings |= {"harq": 3}
         return launch(name, **settings)
 
     receiver = place("receiver", None)
-    channel = place("channel", receiver, snr_db=20)
+    channel = place("channel", receiver)
     transmitter = place("transmitter", channel)
     services = {"transmitter": (transmitter, channel), "channel": (channel, receiver), "receiver": (receiver, None)}
 
@@ -100,6 +109,7 @@ async def test_a_service_that_is_killed_and_restarted_costs_nothing(launch: Laun
     async with viewer(receiver) as shown:
         got = await send_and(kill_and_restart, transmitter.address, small)
         assert all(delivery.delivered for delivery in got.values()), got
+        assert any(delivery.rounds > 1 for delivery in got.values()) == (snr_db < 0), got
         if victim == "receiver":
             assert max(Counter(shown).values()) == 1
         else:
