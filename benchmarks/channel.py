@@ -4,7 +4,8 @@
     python benchmarks/plot_channel.py results/channel.json results/channel
 
 *fixed*: this link with its default schemes, whatever the SNR is. *adaptive*: schemes chosen for the mean SNR (what a
-controller comes to). *analogue*: features as amplitudes beside a coded base layer, nothing adapted.
+controller comes to). *analogue*: features as amplitudes beside a coded base layer, nothing adapted; at the first draw
+only, since its noise is averaged over thousands of symbols as it is, and none of its pictures recurs.
 *separate*: a picture file in the bits that 5G LDPC at {1/3, 1/2, 2/3} × {4, 16, 64}-QAM leaves it; one lost piece loses
 the picture. *capacity*: the file that an ideal code at Shannon's rate for each draw would carry.
 
@@ -48,7 +49,6 @@ MEASURED = ["vpsnr_db", "vssim"]
 UNAVERAGED_MARGIN_DB = 8.0
 UNAVERAGED_HEADER_DB = -5.0  # the header: as strong as can be
 UNDER_ANALOGUE = Choice(-0.8)  # its base layer arrives from −5 dB on: what follows the SNR are the amplitudes
-CAPACITY_BPP = (0.03, 0.05, 0.08, 0.12, 0.2, 0.35, 0.6, 1.0)
 
 Scores = dict[str, float]
 Sender = Digital | Analogue
@@ -91,11 +91,8 @@ class Panorama:
         return self._senders[key]
 
     def rate_quality(self, codec: str) -> RateQuality:
-        """A codec's curve, for what capacity would carry; "panolink" is this one's."""
-        if codec == "panolink":
-            subject = rate_points.model(self.codec.name, CAPACITY_BPP)
-        else:
-            subject = rate_points.baseline(rate_points.BASELINES[codec], [])
+        """A codec's curve, for what capacity would carry."""
+        subject = rate_points.baseline(rate_points.BASELINES[codec], [])
         settings = {setting: setting for setting in subject.settings}
         found = [p for _, p in rate_points.points(subject, self.image, settings, self.measures, self._points)]
         found = sorted((p for p in found if p.reached), key=lambda p: p.bpp)
@@ -124,20 +121,20 @@ def measure_panorama(
     advance: Callable[[], None],
 ) -> None:
     """Every air, budget, SNR and draw of one panorama, into `curves`."""
-    qualities = {codec: panorama.rate_quality(codec) for codec in [*codecs, "panolink"]}
+    qualities = {codec: panorama.rate_quality(codec) for codec in codecs}
     for air in map(Air, airs):
         for spp in budgets:
             budget = SymbolBudget.per_pixel(spp, pixels=panorama.pixels)
             files = {(c, s): panorama.files.best(c, room(budget.symbols, s)) for c in codecs for s in SCHEMES}
             for place, snr in enumerate(snrs):
                 links = {"fixed": (Digital, Fixed()), "adaptive": (Digital, choice_for(air, snr))}
-                if place % analogue_every == 0:
-                    links["analogue"] = (Analogue, UNDER_ANALOGUE)
                 for seed in range(1 if air is Air.AWGN else draws):  # nothing fades there
                     draw = Draw(air, (number, seed))
                     add = partial(curves.add, str(air), spp, snr, number)
-                    for name, (make, choice) in links.items():
-                        add(name, *panorama.over_link(make, budget, choice, draw, snr))
+                    for name, (make, protection) in links.items():
+                        add(name, *panorama.over_link(make, budget, protection, draw, snr))
+                    if analogue_every and seed == 0 and place % analogue_every == 0:
+                        add("analogue", *panorama.over_link(Analogue, budget, UNDER_ANALOGUE, draw, snr))
                     for (codec, scheme), file in files.items():
                         chance = arrival(draw, file[0], scheme, snr) if file else 0.0
                         there = file[1] if file else panorama.nothing

@@ -1,10 +1,9 @@
 """Draw what channel.py measured: quality over SNR, a panel for each channel and budget, as PNG and SVG.
 
 python benchmarks/channel.py FOLDER --width 1024 --json > results/channel.json
-python benchmarks/plot_channel.py results/channel.json results/channel --cliff "webp 16qam 1/2"
+python benchmarks/plot_channel.py docs/images/channel results/channel.json --cliff "webp 16qam 1/2"
 """
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ import typer
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.channel_results import LINKS
+from benchmarks.channel_tables import merged
 from benchmarks.measures import MEASURES
 
 CLIFF = "webp 16qam 1/2"
@@ -33,8 +33,8 @@ def style(name: str, cliff: str) -> dict[str, Any] | None:
 
 
 def main(
-    results: Annotated[Path, typer.Argument(help="JSON that channel.py --json printed.")],
     picture: Annotated[Path, typer.Argument(help="Where to draw to, without suffix; a file for each measure.")],
+    results: Annotated[list[Path], typer.Argument(help="JSON that channel.py --json printed, of one run or several.")],
     cliff: Annotated[str, typer.Option(help="The one separate design that is drawn by itself.")] = CLIFF,
 ) -> None:
     """Curves over SNR with 95 % bands."""
@@ -43,14 +43,17 @@ def main(
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    result = json.loads(results.read_text())
+    result = merged(results)
     airs = result["curves"]
-    budgets = list(next(iter(airs.values())))
+    budgets = sorted({spp for by_budget in airs.values() for spp in by_budget}, key=float)
     for measure in result["measures"]:
-        size = (5 * len(budgets), 4 * len(airs))
+        size = (4.6 * len(budgets), 3.6 * len(airs))
         figure, panels = plt.subplots(len(airs), len(budgets), figsize=size, layout="constrained", squeeze=False)
         for row, (air, by_budget) in zip(panels, airs.items(), strict=True):
             for panel, spp in zip(row, budgets, strict=True):
+                if spp not in by_budget:
+                    panel.set_axis_off()
+                    continue
                 for name, points in by_budget[spp].items():
                     if (look := style(name, cliff)) is None:
                         continue
@@ -64,7 +67,7 @@ def main(
         panels[0][0].legend(fontsize="small")
         picture.parent.mkdir(parents=True, exist_ok=True)
         for suffix in (".png", ".svg"):
-            figure.savefig(picture.with_name(f"{picture.name}-{measure}{suffix}"), dpi=150)
+            figure.savefig(picture.with_name(f"{picture.name}-{measure}{suffix}"), dpi=80)
         plt.close(figure)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import panolink
 from benchmarks.channel_results import Curves
+from benchmarks.channel_tables import cliff, half_lost_snr, merged, steepest, table
 from benchmarks.segment_loss import Air, Draw
 from benchmarks.semantic_link import Analogue, Digital, Subject, arrives
 from benchmarks.separate_coding import PIECE_BYTES, SCHEMES, Files, RateQuality, arrival, capacity, pieces, room
@@ -150,7 +151,7 @@ def test_one_command_measures_resumes_and_draws(tmp_path: Path, panorama: np.nda
     ]
     first = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     curves = first["curves"]["awgn"]["0.3"]
-    assert {"fixed", "adaptive", "analogue", "webp envelope", "webp at capacity", "panolink at capacity"} <= set(curves)
+    assert {"fixed", "adaptive", "analogue", "webp envelope", "webp at capacity"} <= set(curves)
     assert curves["webp 64qam 2/3"][0]["arrived"] < 1e-6 < 0.99 < curves["webp 64qam 2/3"][1]["arrived"]
     assert curves["adaptive"][1]["vpsnr_db"]["mean"] > curves["fixed"][1]["vpsnr_db"]["mean"]
     (kept,) = (tmp_path / "cache").glob("256x128-*.json")
@@ -160,6 +161,36 @@ def test_one_command_measures_resumes_and_draws(tmp_path: Path, panorama: np.nda
     second = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert json.loads(second)["curves"]["awgn"]["0.3"]["webp 64qam 2/3"][0]["vpsnr_db"]["mean"] == pytest.approx(3.25)
     (tmp_path / "channel.json").write_text(second)
-    plot = [sys.executable, str(ROOT / "benchmarks/plot_channel.py"), str(tmp_path / "channel.json")]
-    subprocess.run([*plot, str(tmp_path / "plots" / "channel")], capture_output=True, check=True)
+    plot = [sys.executable, str(ROOT / "benchmarks/plot_channel.py"), str(tmp_path / "plots" / "channel")]
+    subprocess.run([*plot, str(tmp_path / "channel.json")], capture_output=True, check=True)
     assert (tmp_path / "plots" / "channel-vpsnr_db.png").stat().st_size > 10_000
+
+
+def point(snr_db: float, vpsnr_db: float, arrived: float = 1.0) -> dict:
+    return {"snr_db": snr_db, "vpsnr_db": {"mean": vpsnr_db}, "arrived": arrived}
+
+
+def test_tables_tell_where_a_design_has_lost_half_and_how_steep_curves_are(tmp_path):
+    cliffed = [point(0, 12, 0.0), point(5, 13, 0.1), point(10, 26, 0.9), point(15, 28)]
+    link = [point(0, 20), point(5, 22), point(10, 26), point(15, 27)]
+    never = [point(snr, 28) for snr in (0, 5, 10, 15)]
+    assert half_lost_snr(cliffed) == pytest.approx(7.5)
+    assert half_lost_snr(never) is None and half_lost_snr([point(0, 9, 0.0), point(5, 9, 0.4)]) is None
+    assert steepest(link, "vpsnr_db") == pytest.approx(0.8)
+    senders = {
+        "fixed": link,
+        "adaptive": never,
+        "analogue": link[::3],
+        "webp 16qam 1/2": cliffed,
+        "webp envelope": cliffed,
+    }
+    (line,) = cliff(senders, "vpsnr_db")
+    assert line == "| webp 16qam 1/2 | 7.5 | 19.50 | 24.00 (100 %) | 28.00 (100 %) |"
+    rows = table(senders, "vpsnr_db", 1)
+    assert rows[0] == "| SNR dB | fixed | adaptive | analogue | webp envelope |"
+    assert rows[2] == "| 0 | 20.0 | 28.0 | 20.0 | 12.0 (0 %) |" and rows[3] == "| 5 | 22.0 | 28.0 |  | 13.0 (10 %) |"
+    parts = []
+    for spp, name in (("0.1", "a"), ("0.2", "b"), ("0.1", "c")):
+        parts.append(tmp_path / f"{name}.json")
+        parts[-1].write_text(json.dumps({"measures": ["vpsnr_db"], "curves": {"awgn": {spp: {"fixed": name}}}}))
+    assert merged(parts)["curves"] == {"awgn": {"0.1": {"fixed": "c"}, "0.2": {"fixed": "b"}}}
