@@ -92,6 +92,18 @@ def test_send_adaptively(panolink: Run, link: dict[str, Any], small: Path):
     assert "small.png: budget of 100 symbols" in line and "the least is" in line
 
 
+def test_send_without_a_code_and_in_rounds(panolink: Run, link: dict[str, Any], small: Path):
+    to = link["transmitter"]["listen"]
+    asked = ("--symbols-per-pixel", "0.3", "--harq", "2", "--no-picture", "--json")
+    (analogue,) = objects(panolink("send", small, "--to", to, "--analogue", *asked).stdout)
+    (coded,) = objects(panolink("send", small, "--to", to, "--digital", *asked).stdout)
+    assert analogue["delivered"] and coded["delivered"]
+    assert "analogue" in analogue["schemes"]["features"] and "analogue" not in coded["schemes"]["features"]
+    assert analogue["symbols"] <= analogue["symbol_budget"]
+    assert (analogue["rounds"], analogue["retransmitted_symbols"]) == (1, 0)
+    assert panolink("send", small, "--to", to, "--harq", "4").exit_code == 2
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -59,6 +59,23 @@ def test_how_adaptive_panoramas_were_sent(monkeypatch: pytest.MonkeyPatch, width
     assert "…" not in text and max(map(len, text.splitlines())) <= width
 
 
+@pytest.mark.parametrize("width", [200, 80])
+def test_rounds_are_shown_where_there_were_several(monkeypatch: pytest.MonkeyPatch, width: int):
+    def printed(rounds: int) -> str:
+        console = Console(width=width, force_terminal=True, color_system=None, record=True, quiet=False)
+        monkeypatch.setattr(results, "out", console)
+        segments = Segments(20, 1, recovered=13 if rounds > 1 else 0)
+        delivery = replace(DELIVERY, rounds=rounds, retransmitted_symbols=4711 * (rounds > 1), segments=segments)
+        print_table([Result(id="1", source="a.webp", delivery=delivery)])
+        text = console.export_text()
+        assert "…" not in text and max(map(len, text.splitlines())) <= width
+        return text
+
+    several = printed(3)
+    assert all(told in several for told in ("rounds", "4711", "recovered", "13"))
+    assert "rounds" not in printed(1)
+
+
 def test_every_panorama_is_counted_once():
     def failed(code: str) -> Result:
         delivery = Delivery(id="4", source="far.webp", delivered=False, error="gone", code=code)
