@@ -246,3 +246,19 @@ def test_no_choice_saves_packets_that_were_erased(adaptation: Adaptation) -> Non
 def test_budgets_that_make_no_sense(adaptation: Adaptation, fields: Any, error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=re.escape(said)):
         adaptation.budget(header(**fields), pixels=PIXELS)
+
+
+async def test_a_smaller_picture_is_sent_where_the_whole_one_has_no_room(start: Start, panorama: np.ndarray) -> None:
+    receiver = await start("receiver")
+    usual = await start("transmitter", target=receiver.address)
+    shrinking = await start("transmitter", target=receiver.address, shrink=True)
+    (base,) = await sent(usual.address, panorama, tau=0.0)
+    budget = 0.7 * base.symbols_per_pixel
+    (refused,) = await sent(usual.address, panorama, symbols_per_pixel=budget)
+    assert refused.code == "INVALID_ARGUMENT"
+    async with Client(shrinking.address) as client:
+        (small,) = [delivery async for delivery in client.send([panorama], symbols_per_pixel=budget)]
+        (whole,) = [delivery async for delivery in client.send([panorama], bpp=1.0)]
+    assert small.delivered and not small.guessed and small.picture is not None and whole.picture is not None
+    assert small.picture.shape == (64, 128, 3) and whole.picture.shape == panorama.shape
+    assert 0.8 * budget <= small.symbols_per_pixel <= budget
