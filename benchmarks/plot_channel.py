@@ -17,27 +17,18 @@ from benchmarks.channel_tables import merged
 from benchmarks.measures import MEASURES
 
 CLIFF = "webp 16qam 1/2"
-COLORS = {
-    "fixed": "tab:green",
-    "adaptive": "tab:blue",
-    "analogue": "tab:purple",
-    "jpeg": "tab:red",
-    "webp": "tab:orange",
-    "avif": "tab:brown",
-}
 
 
 def style(name: str, cliff: str) -> dict[str, Any] | None:
     """How a sender is drawn; None: not at all."""
-    color = next((c for start, c in COLORS.items() if name.startswith(start)), "gray")
     if name in LINKS:
-        return {"linewidth": 2.4, "marker": "o", "markersize": 3, "color": color}
+        return {"linewidth": 2.4, "marker": "o", "markersize": 3}
     if name == cliff:
         return {"linewidth": 1.2, "linestyle": "--", "color": "black"}
     if name.endswith("envelope"):
-        return {"linewidth": 1.4, "color": color}
+        return {"linewidth": 1.4}
     if name.endswith("at capacity"):
-        return {"linewidth": 1.0, "linestyle": ":", "color": color}
+        return {"linewidth": 1.0, "linestyle": ":"}
     return None
 
 
@@ -73,11 +64,10 @@ def main(
                         panel.fill_between(snrs, *edges, color=line.get_color(), alpha=0.15, linewidth=0)
                 panel.set(title=f"{air}, {spp} symbols per pixel", xlabel="SNR, dB", ylabel=MEASURES[measure].label)
                 panel.grid(alpha=0.3)
-        handles, labels = panels[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize="small")
+        panels[0][0].legend(fontsize="small")
         picture.parent.mkdir(parents=True, exist_ok=True)
         for suffix in (".png", ".svg"):
-            figure.savefig(picture.with_name(f"{picture.name}-{measure}{suffix}"), dpi=72)
+            figure.savefig(picture.with_name(f"{picture.name}-{measure}{suffix}"), dpi=80)
         plt.close(figure)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from panolink.codec.reduction import SMALLEST_SIDE, WHOLE, reduced_size
 from panolink.errors import RateError
-from panolink.phy.adaptation import Fixed, Plan, Protection, SymbolBudget, fill
+from panolink.phy.adaptation import Fixed, Plan, Protection, SymbolBudget, fill, shrinkage
 from panolink.phy.schemes import assign_formats
 from panolink.rpc.stages import timed
 from panolink.v1 import transmitter_pb2
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from panolink.codec.bitstream import Packet
     from panolink.codec.codec import Codec
     from panolink.codec.tokens import Tokens
+
+
+SPARSE = 0.8
+"""share of a budget below which a panorama of reduced size leaves room for a larger one"""
 
 
 @dataclass(frozen=True)
@@ -37,16 +43,27 @@ class Coded:
 
 @dataclass(frozen=True)
 class Coding:
-    """Codes the features of one panorama of a size (height, width).
+    """Codes one panorama.
 
-    `seconds` takes the durations of the stages: with a budget, of all attempts together.
+    `known` holds its features by the reduction of its sides, at first those of full resolution; `seconds` takes the
+    durations of the stages: with a budget, of all attempts together.
     """
 
     codec: Codec
-    features: Any
-    size: tuple[int, int]
+    picture: np.ndarray
+    known: dict[Fraction, Any]
     pilot_spacing: int
     seconds: dict[str, float]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.picture.shape[0], self.picture.shape[1]
+
+    @property
+    def features(self) -> Any:
+        """Those of full resolution."""
+        return self.known[WHOLE]
 
     def at_rate(self, header: transmitter_pb2.PanoramaHeader, budget: SymbolBudget | None) -> Coded:
         """At the rate that the header asks for, protected as is usual.
@@ -55,7 +72,13 @@ class Coding:
             RateError: more symbols than the budget has.
         """
         which = header.WhichOneof("rate")
-        tokens, packet = self._packed(**({which: getattr(header, which)} if which else {}))
+        if which == "tau":
+            tokens, packet = self._packed(WHOLE, tau=header.tau)
+        else:
+            with timed(self.seconds, "quantize"):
+                tokens = self.codec.tokens_at(self.picture, header.bpp if which else None, features=self.known)
+            with timed(self.seconds, "entropy_code"):
+                packet = self.codec.pack(tokens)
         slices = slices_of(packet)
         formats = assign_formats([(layer, len(payload)) for layer, payload in slices if payload])
         plan = Plan(packet.bpp, slices, formats, self.pilot_spacing)
@@ -72,24 +95,44 @@ class Coding:
         Raises:
             RateError: no room for a header and a slice of the base layer.
         """
+        protection = protection or Fixed()
+        reduction = Fraction(shrinkage(budget, protection, pixels=self.size[0] * self.size[1]))
+        while min(reduced_size(self.size, reduction)) < SMALLEST_SIDE and reduction > WHOLE:
+            reduction /= 2
+        coded = self._filled(budget, protection, reduction)
+        # The panorama may be a plain one, all of which is sent with room to spare: then it need not be so small.
+        while reduction > WHOLE and coded.plan.symbols < SPARSE * budget.symbols:
+            reduction /= 2
+            try:
+                finer = self._filled(budget, protection, reduction)
+            except RateError:
+                break
+            if finer.plan.unsent:
+                break
+            coded = finer
+        return coded
+
+    def _filled(self, budget: SymbolBudget, protection: Protection, reduction: Fraction) -> Coded:
         made: dict[float, tuple[Tokens, Packet]] = {}
 
         def pack(bpp: float) -> list[tuple[str, bytes]]:
-            made[bpp] = self._packed(**({"bpp": bpp} if bpp else {"tau": 0.0}))
+            made[bpp] = self._packed(reduction, bpp=bpp or None, tau=None if bpp else 0.0)
             return slices_of(made[bpp][1])
 
-        plan = fill(
-            pack,
-            budget,
-            protection or Fixed(),
-            pixels=self.size[0] * self.size[1],
-            pilot_spacing=self.pilot_spacing,
-        )
+        pixels = self.size[0] * self.size[1]
+        plan = fill(pack, budget, protection, pixels=pixels, pilot_spacing=self.pilot_spacing)
         return Coded(*made[plan.bpp], plan)
 
-    def _packed(self, **rate: float) -> tuple[Tokens, Packet]:
+    def _packed(
+        self, reduction: Fraction, *, bpp: float | None = None, tau: float | None = None
+    ) -> tuple[Tokens, Packet]:
+        if reduction not in self.known:
+            from panolink.codec.resampling import reduce
+
+            with timed(self.seconds, "encode"):
+                (self.known[reduction],) = self.codec.extract([reduce(self.picture, reduction)])
         with timed(self.seconds, "quantize"):
-            tokens = self.codec.quantize(self.features, size=self.size, **rate)  # type: ignore[arg-type]
+            tokens = self.codec.quantize(self.known[reduction], size=self.size, bpp=bpp, tau=tau, reduction=reduction)
         with timed(self.seconds, "entropy_code"):
             return tokens, self.codec.pack(tokens)
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panolink import phy
+from panolink.codec.reduction import WHOLE
 from panolink.errors import RateError
-from panolink.images import MIN_SIDE, count_pixels, encode_png, load_panorama, resized
-from panolink.phy.adaptation import Choice, Fixed, Protection, SymbolBudget, shrinkage
+from panolink.images import count_pixels, encode_png, load_panorama
+from panolink.phy.adaptation import Choice, Fixed, SymbolBudget
 from panolink.rpc import tracing
 from panolink.rpc.batching import Batcher
 from panolink.rpc.bursts import Burst
@@ -67,7 +68,6 @@ class Pipeline:
         self.room = Room(settings.max_pixels_under_way)
         """For pixels of pictures that are unpacked."""
         metrics.pixels_under_way.set_function(lambda: self.room.used)
-        self._shrink = settings.shrink
         self._harq_reserve = settings.harq_reserve
         self._sample_format = _SAMPLE_FORMATS[settings.sample_format]
         self._pilot_spacing = settings.pilot_spacing
@@ -114,14 +114,11 @@ class Pipeline:
         prepared: Prepared,
     ) -> Burst:
         picture = await in_thread(self._workers, partial(self._decode, header, image, prepared))
-        if self._shrink and budget and header.WhichOneof("rate") not in ("bpp", "tau"):
-            protection = self._adaptation.choice() if header.adaptive else Fixed()
-            picture = await in_thread(self._workers, partial(_shrunk, picture, budget, protection))
         batched = await self._extract[codec.name](picture)
         network = {"queue": batched.queue_seconds, "encode": batched.run_seconds}
         prepared.seconds.update(network)
         tracing.record(network)
-        coding = Coding(codec, batched.result, picture.shape[:2], self._pilot_spacing, prepared.seconds)
+        coding = Coding(codec, picture, {WHOLE: batched.result}, self._pilot_spacing, prepared.seconds)
         if header.adaptive:
             prepared.choice = self._adaptation.choice()  # as late as can be: receipts have come in meanwhile
         return await in_thread(self._workers, partial(self._code, coding, budget, header, burst_id, prepared))
@@ -184,7 +181,7 @@ class Pipeline:
         burst_id: str,
         prepared: Prepared,
     ) -> Burst:
-        delivery, codec = prepared.delivery, coding.codec
+        delivery, codec, size = prepared.delivery, coding.codec, coding.size
         if budget:
             delivery.symbol_budget = budget.symbols
         if prepared.choice:
@@ -206,11 +203,10 @@ class Pipeline:
         delivery.bits.extend(
             transmitter_pb2.LayerBits(layer=LAYERS[layer], bits=count) for layer, count in bits.items()
         )
-        pixels = delivery.height * delivery.width  # of the panorama as it came
-        delivery.bpp = sum(bits.values()) / pixels
+        delivery.bpp = sum(bits.values()) / (size[0] * size[1])
         delivery.tokens, delivery.kept = tokens.kept.size, int(tokens.kept.sum())
         delivery.symbols, delivery.rounds = len(symbols), 1
-        delivery.symbols_per_pixel = len(symbols) / pixels
+        delivery.symbols_per_pixel = len(symbols) / (size[0] * size[1])
         delivery.schemes.extend(schemes_of(segments))
         if header.return_activation and tokens.activation is not None:
             prepared.activation = encode_png((tokens.activation * 255).round().clip(0, 255).astype(np.uint8))
@@ -234,10 +230,3 @@ class Pipeline:
         if prepared.rounds:
             prepared.repeater = Repeater(burst, payloads, formats)
         return burst
-
-
-def _shrunk(picture: np.ndarray, budget: SymbolBudget, protection: Protection) -> np.ndarray:
-    """The picture as it is to be coded: smaller, where a budget has no room for the whole one."""
-    height, width = picture.shape[:2]
-    factor = shrinkage(budget, protection, pixels=height * width)
-    return resized(picture, (max(height // factor, MIN_SIDE), max(width // factor, MIN_SIDE)))

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from panolink.images import load_panorama, resized
+from panolink.images import load_panorama
 from panolink.rpc import logs, tracing
 from panolink.rpc.deliveries import decode_png
 from panolink.rpc.limits import MAX_SOURCE_LENGTH
@@ -105,5 +105,4 @@ def _vpsnr(sent: bytes, received_png: bytes, pixels: int, allow_any_aspect: bool
     from panolink.metrics.viewport import vpsnr
 
     picture = load_panorama(sent, allow_any_aspect=allow_any_aspect, max_pixels=pixels)
-    height, width = picture.shape[:2]
-    return vpsnr(picture, resized(decode_png(received_png, "RGB"), (height, width)))
+    return vpsnr(picture, decode_png(received_png, "RGB"))

@@ -40,8 +40,6 @@ class TransmitterSettings(NetworkSettings):
     """What an adaptive panorama may take, pilots included, where its sender gives neither a budget nor a deadline."""
     symbol_rate_hz: Annotated[float, Field(gt=0, le=1e12)] = 1e6
     """Symbols per second of the radio: what makes a budget of symbols out of a deadline."""
-    shrink: bool = False
-    """Whether a panorama with a budget of symbols is sent at half or a quarter of its sides where that looks better."""
     harq: Annotated[int, Field(ge=0, le=MAX_LATER_ROUNDS)] = 0
     """Rounds in which lost segments may be sent again, unless a panorama's sender says otherwise; 0: never."""
     harq_reserve: Annotated[float, Field(ge=0, le=0.5)] = 0.1

@@ -3,6 +3,7 @@ import pytest
 
 from panolink.codec.bitstream import Header, Layer, Packet
 from panolink.codec.codec import Codec
+from panolink.codec.reduction import WHOLE
 from panolink.errors import BitstreamError, PanolinkError
 
 
@@ -61,10 +62,10 @@ def test_lost_slices_leave_holes(packet: Packet):
         (b"", "does not start with 'PLK'"),
         (b"\x89PNG\r\n", "does not start with 'PLK'"),
         (b"PLK", "version none"),
-        (b"PLK\x07" + bytes(20), "version 07; this release reads version 2"),
-        (b"PLK\x02" + bytes(8), "truncated"),
-        (b"PLK\x02" + bytes(30), "0×0 pixels"),
-        (b"PLK\x02" + bytes(8) + b"\xff" * 9, "more than 35 bits"),
+        (b"PLK\x07" + bytes(20), "version 07; this release reads version 3"),
+        (b"PLK\x03" + bytes(8), "truncated"),
+        (b"PLK\x03" + bytes(30), "0×0 pixels"),
+        (b"PLK\x03" + bytes(8) + b"\xff" * 9, "more than 35 bits"),
     ],
 )
 def test_not_a_packet(data: bytes, message: str):
@@ -92,7 +93,7 @@ def test_any_flipped_bit_is_noticed(packet: Packet):
 
 def test_a_huge_header_takes_no_memory():
     """Lengths are checked against limits before anything is allocated."""
-    header = Header("00" * 8, 65536, 65536, 0, 65535, 4095, ())
+    header = Header("00" * 8, 65536, 65536, WHOLE, 0, 65535, 4095, ())
     with pytest.raises(BitstreamError, match="slices; 1 to 65536"):
         Packet.from_bytes(header.to_bytes())
 

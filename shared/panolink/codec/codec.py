@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +31,12 @@ from panolink.codec.rate import (
     pad_to_tokens,
     slice_rows,
 )
+from panolink.codec.reduction import FINE_ENOUGH, SMALLEST_SIDE, WHOLE, candidates, reduced_size
+from panolink.codec.resampling import enlarge, reduce
 from panolink.codec.tokens import Tokens, steps_of_rows
 from panolink.errors import BitstreamError, ImageError, ModelError, RateError
 
 DEFAULT_BPP = 0.1
-SMALLEST_SIDE = 16
 
 
 class Codec:
@@ -92,15 +94,48 @@ class Codec:
         tau: float | None = None,
         step: int | None = None,
         ranking: Ranking | str | None = None,
+        reduction: Fraction | None = None,
     ) -> Packet:
         """Encode uint8 (H, W, 3) within ``bpp`` bits per pixel, all of them counted, or keep the share ``tau``.
 
         With neither, 0.1 bpp or the base layer, whichever is more. RateError where the base layer alone costs more
-        than ``bpp``; where everything costs less, everything is sent.
+        than ``bpp``; where everything costs less, everything is sent. Sides are reduced by ``reduction``; where it is
+        None, and nothing but ``bpp`` is given, as much as pays at that rate, see `tokens_at`.
         """
-        (features,) = self.extract([image])
-        height, width = image.shape[:2]
-        return self.pack(self.quantize(features, size=(height, width), bpp=bpp, tau=tau, step=step, ranking=ranking))
+        if reduction is None and tau is step is ranking is None:
+            return self.pack(self.tokens_at(image, bpp))
+        reduction = reduction or WHOLE
+        (features,) = self.extract([reduce(image, reduction)])
+        size = (image.shape[0], image.shape[1])
+        return self.pack(
+            self.quantize(features, size=size, bpp=bpp, tau=tau, step=step, ranking=ranking, reduction=reduction)
+        )
+
+    def tokens_at(
+        self, image: NDArray[np.uint8], bpp: float | None = None, *, features: dict[Fraction, Tensor] | None = None
+    ) -> Tokens:
+        """Tokens of uint8 (H, W, 3) within ``bpp`` (`DEFAULT_BPP`), at the finest resolution with a step that is fine
+        enough.
+
+        ``features``: those that are known by reduction, to which others are added. RateError where ``bpp`` is too
+        little for any resolution; without ``bpp`` the base layer of the coarsest is given then.
+        """
+        features, size = {} if features is None else features, (image.shape[0], image.shape[1])
+        reductions = candidates(DEFAULT_BPP if bpp is None else bpp, size)
+        for reduction in reductions:
+            if reduction not in features:
+                (features[reduction],) = self.extract([reduce(image, reduction)])
+            try:
+                tokens = self.quantize(
+                    features[reduction], size=size, bpp=DEFAULT_BPP if bpp is None else bpp, reduction=reduction
+                )
+            except RateError:
+                if reduction is reductions[-1] and bpp is not None:
+                    raise
+                continue
+            if tokens.step <= FINE_ENOUGH or reduction is reductions[-1]:
+                return tokens
+        return self.quantize(features[reductions[-1]], size=size, tau=0, reduction=reductions[-1])
 
     def decode(self, packet: Packet) -> NDArray[np.uint8]:
         """Rebuild uint8 (H, W, 3); lost slices are concealed. ModelError for a packet of another model."""
@@ -142,16 +177,20 @@ class Codec:
         tau: float | None = None,
         step: int | None = None,
         ranking: Ranking | str | None = None,
+        reduction: Fraction = WHOLE,
     ) -> Tokens:
-        """Features of a panorama of ``size`` (height, width) → tokens within the budget (see ``encode``)."""
+        """Features of a panorama of ``size`` (height, width), reduced by so much → tokens within the budget (see
+        ``encode``)."""
         budget = Budget(bpp=bpp, tau=tau, step=step)
         order = Ranking(ranking or self.model.profile.ranking)
         if bpp is None and tau is None and step is None:
             try:
-                return self.quantizer(features, size=size, budget=Budget(bpp=DEFAULT_BPP), ranking=order)
+                return self.quantizer(
+                    features, size=size, budget=Budget(bpp=DEFAULT_BPP), ranking=order, reduction=reduction
+                )
             except RateError:
                 budget = Budget(tau=0)
-        return self.quantizer(features, size=size, budget=budget, ranking=order)
+        return self.quantizer(features, size=size, budget=budget, ranking=order, reduction=reduction)
 
     def pack(self, tokens: Tokens) -> Packet:
         """Entropy-code tokens into slices."""
@@ -164,6 +203,7 @@ class Codec:
         return Packet.build(
             fingerprint=self.fingerprint,
             size=(tokens.height, tokens.width),
+            reduction=tokens.reduction,
             step=tokens.step,
             mask=coder.encode_mask(tokens.kept) if parts else b"",
             indices=[coder.encode_indices(tokens.indices[s::slices]) for s in range(slices)],
@@ -177,7 +217,7 @@ class Codec:
                 f"packet was made by model {packet.fingerprint}, this codec holds {self.name!r} with {self.fingerprint}"
             )
         header, factor = packet.header, self.model.profile.factor
-        rows, cols = -(-header.height // factor), -(-header.width // factor)
+        rows, cols = (-(-side // factor) for side in reduced_size((header.height, header.width), header.reduction))
         slices, parts = header.index_slices, header.parts
         if slices > rows or not FINEST_STEP <= header.step <= COARSEST_STEP:
             raise BitstreamError(
@@ -213,6 +253,7 @@ class Codec:
             width=header.width,
             height=header.height,
             step=header.step,
+            reduction=header.reduction,
             indices=indices,
             kept=kept,
             symbols=symbols[received],
@@ -223,14 +264,16 @@ class Codec:
     def reconstruct(self, tokens: Sequence[Tokens]) -> list[NDArray[np.uint8]]:
         """Images uint8 (H, W, 3) from tokens; panoramas of one size run as one batch."""
         images: dict[int, NDArray[np.uint8]] = {}
-        for group in _by_shape([(t.height, t.width) for t in tokens]):
+        for group in _by_shape([(t.height, t.width, *t.reduction.as_integer_ratio()) for t in tokens]):
             inputs = [self._dequantize(tokens[i]) for i in group]
             features, guidance = (torch.cat(parts).to(self.device) for parts in zip(*inputs, strict=True))
             features = features.contiguous(memory_format=torch.channels_last)
             with self._autocast():
                 pixels = self.network.decoder(features, guidance)
-            height, width = tokens[group[0]].height, tokens[group[0]].width
-            batch = pixels[..., :height, :width].clamp(0, 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+            first = tokens[group[0]]
+            coded = reduced_size((first.height, first.width), first.reduction)
+            pixels = enlarge(pixels[..., : coded[0], : coded[1]], first.reduction, (first.height, first.width))
+            batch = pixels.clamp(0, 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
             images |= zip(group, batch, strict=True)
         return [np.ascontiguousarray(images[i]) for i in range(len(tokens))]
 

@@ -46,8 +46,10 @@ def quantize(
     *finer, coarsest = codecs
 
     def attempt(codec: Codec) -> tuple[Codec, Tokens]:
+        if tau is None:
+            return codec, codec.tokens_at(image, bpp)
         (features,) = codec.extract([image])
-        return codec, codec.quantize(features, size=(image.shape[0], image.shape[1]), bpp=bpp, tau=tau)
+        return codec, codec.quantize(features, size=(image.shape[0], image.shape[1]), tau=tau)
 
     for codec in finer:
         with suppress(RateError):

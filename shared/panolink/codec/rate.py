@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from panolink.codec.autoencoder import look_up, nearest_code
 from panolink.codec.bitstream import Packet
 from panolink.codec.entropy import SliceCoder
 from panolink.codec.liveliness import choose_symbols, lively_classes
+from panolink.codec.reduction import WHOLE
 from panolink.codec.tables import LARGEST, Tables
 from panolink.codec.tokens import Tokens, steps_of_rows
 from panolink.errors import RateError
@@ -37,7 +39,7 @@ DEAREST = 3.0
 """a price is at most so many times PAYS, and at least PAYS divided by it"""
 
 FINEST_STEP, COARSEST_STEP = -8, 28
-INDEX_SLICE_TOKENS = 320
+INDEX_SLICE_TOKENS, SMALLEST_SLICE_TOKENS = 320, 120
 FEATURE_SLICE_BITS = 2600
 PILOT_TOKENS = 768
 WORD_BITS = 32
@@ -76,8 +78,13 @@ class Budget:
 
 
 def slice_rows(rows: int, cols: int) -> int:
-    """Number of index slices of a grid: about INDEX_SLICE_TOKENS tokens each, at most one per row."""
-    return max(1, min(rows, round(rows * cols / INDEX_SLICE_TOKENS)))
+    """Number of index slices of a grid, at most one per row.
+
+    They hold about INDEX_SLICE_TOKENS tokens each; small grids have smaller ones, so that one that is lost is no more
+    than a sixth of the picture, as far as SMALLEST_SLICE_TOKENS allows.
+    """
+    tokens = rows * cols
+    return max(1, min(rows, max(round(tokens / INDEX_SLICE_TOKENS), min(6, tokens // SMALLEST_SLICE_TOKENS))))
 
 
 def feature_parts(bits: float, index_slices: int) -> int:
@@ -93,8 +100,16 @@ class Quantizer:
         self.coder = SliceCoder(tables)
         self.lengths = tables.code_lengths()
 
-    def __call__(self, features: Tensor, *, size: tuple[int, int], budget: Budget, ranking: Ranking) -> Tokens:
-        """Features (1, dim, rows, cols) of a panorama of ``size`` (height, width) → tokens.
+    def __call__(
+        self,
+        features: Tensor,
+        *,
+        size: tuple[int, int],
+        budget: Budget,
+        ranking: Ranking,
+        reduction: Fraction = WHOLE,
+    ) -> Tokens:
+        """Features (1, dim, rows, cols) of a panorama of ``size`` (height, width), reduced by so much → tokens.
 
         RateError where the budget is below what the base layer costs.
         """
@@ -141,6 +156,7 @@ class Quantizer:
             width=size[1],
             height=size[0],
             step=step,
+            reduction=reduction,
             indices=indices,
             kept=kept.reshape(rows, cols),
             symbols=symbols[kept],

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
+from panolink.codec.reduction import WHOLE
 from panolink.sphere.latitude import latitudes
 
 
@@ -28,6 +30,8 @@ class Tokens:
     """(rows, cols) in [0, 1], the map that ranked the tokens; known to the transmitter only"""
     differences: NDArray[np.float32] | None = None
     """(number kept, dim): the differences themselves, where they came as amplitudes; ``symbols`` says nothing then"""
+    reduction: Fraction = WHOLE
+    """by how much the sides of the panorama were reduced; ``width`` and ``height`` are those of the panorama"""
     guessed: NDArray[np.bool_] | None = None
     """(rows, cols): the index was lost on the way; None where nothing was"""
 

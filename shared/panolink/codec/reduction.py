@@ -1,0 +1,32 @@
+"""Reduced resolution: below some rate a smaller picture, enlarged again, looks better than a coarser one.
+
+A packet says by how much the sides were reduced, and the receiver enlarges.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+WHOLE = Fraction(1)
+
+FROM_BPP = {WHOLE: 0.03, Fraction(3, 2): 0.015, Fraction(2): 0.008, Fraction(3): 0.004, Fraction(4): 0.0}
+"""factors by which sides may be reduced, and bits per pixel below which it was never the best for a panorama"""
+
+FINE_ENOUGH = 8
+"""quarter octaves: where a rate asks for a coarser step than that, the next smaller picture has the smaller error (on
+validation panoramas within 0.05 dB of trying them all)"""
+
+SMALLEST_SIDE = 16
+"""pixels, of what is coded"""
+
+
+def candidates(bpp: float, size: tuple[int, int]) -> list[Fraction]:
+    """Reductions that may be the best for a panorama of ``size`` (height, width) at a rate, the finest first."""
+    possible = [r for r in FROM_BPP if min(reduced_size(size, r)) >= SMALLEST_SIDE] or [WHOLE]
+    return [r for r in possible if bpp >= FROM_BPP[r]] or possible[-1:]
+
+
+def reduced_size(size: tuple[int, int], reduction: Fraction) -> tuple[int, int]:
+    """(height, width) of a panorama whose sides are reduced: whole periods of the resampling."""
+    up, down = reduction.as_integer_ratio()
+    return -(-size[0] // up) * down, -(-size[1] // up) * down
