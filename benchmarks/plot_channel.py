@@ -17,18 +17,27 @@ from benchmarks.channel_tables import merged
 from benchmarks.measures import MEASURES
 
 CLIFF = "webp 16qam 1/2"
+COLORS = {
+    "fixed": "tab:green",
+    "adaptive": "tab:blue",
+    "analogue": "tab:purple",
+    "jpeg": "tab:red",
+    "webp": "tab:orange",
+    "avif": "tab:brown",
+}
 
 
 def style(name: str, cliff: str) -> dict[str, Any] | None:
     """How a sender is drawn; None: not at all."""
+    color = next((c for start, c in COLORS.items() if name.startswith(start)), "gray")
     if name in LINKS:
-        return {"linewidth": 2.4, "marker": "o", "markersize": 3}
+        return {"linewidth": 2.4, "marker": "o", "markersize": 3, "color": color}
     if name == cliff:
         return {"linewidth": 1.2, "linestyle": "--", "color": "black"}
     if name.endswith("envelope"):
-        return {"linewidth": 1.4}
+        return {"linewidth": 1.4, "color": color}
     if name.endswith("at capacity"):
-        return {"linewidth": 1.0, "linestyle": ":"}
+        return {"linewidth": 1.0, "linestyle": ":", "color": color}
     return None
 
 
@@ -64,10 +73,11 @@ def main(
                         panel.fill_between(snrs, *edges, color=line.get_color(), alpha=0.15, linewidth=0)
                 panel.set(title=f"{air}, {spp} symbols per pixel", xlabel="SNR, dB", ylabel=MEASURES[measure].label)
                 panel.grid(alpha=0.3)
-        panels[0][0].legend(fontsize="small")
+        handles, labels = panels[0][0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize="small")
         picture.parent.mkdir(parents=True, exist_ok=True)
         for suffix in (".png", ".svg"):
-            figure.savefig(picture.with_name(f"{picture.name}-{measure}{suffix}"), dpi=80)
+            figure.savefig(picture.with_name(f"{picture.name}-{measure}{suffix}"), dpi=72)
         plt.close(figure)
 
 

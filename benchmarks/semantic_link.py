@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 
 import panolink
 from benchmarks.segment_loss import COHERENCE_SYMBOLS, Draw
@@ -19,6 +18,7 @@ from panolink.codec.rate import COARSEST_STEP, FINEST_STEP, slice_rows
 from panolink.codec.tables import LEVEL_ZERO
 from panolink.codec.tokens import steps_of_rows
 from panolink.errors import RateError
+from panolink.images import resized
 from panolink.phy.adaptation import Protection, SymbolBudget, fill
 from panolink.phy.analogue import AnalogueLayer, chosen
 from panolink.phy.channel import Reception
@@ -31,12 +31,6 @@ _DESIGN_N0 = 0.1  # the SNR for which the share of analogue tokens is chosen: 10
 
 def slices_of(packet: Packet) -> list[tuple[str, bytes]]:
     return [(str(piece.layer), piece.payload or b"") for piece in packet.slices]
-
-
-def _resized(image: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    if image.shape[:2] == size:
-        return image
-    return np.array(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.LANCZOS))
 
 
 def arrives(layers: Sequence[str], lost: np.ndarray) -> bool:
@@ -64,11 +58,12 @@ class Subject:
 
     @cached_property
     def features(self) -> torch.Tensor:
-        return self.codec.extract([_resized(self.image, self.size)])[0]
+        return self.codec.extract([resized(self.image, self.size)])[0]
 
     def enlarged(self, picture: np.ndarray) -> np.ndarray:
         """A received picture at the size of the original, as a viewer shows it."""
-        return _resized(picture, self.image.shape[:2])
+        height, width = self.image.shape[:2]
+        return resized(picture, (height, width))
 
     def pack(self, bpp: float) -> list[tuple[str, bytes]]:
         """As `adaptation.fill` wants it: 0 is the base layer alone."""

@@ -112,6 +112,13 @@ def _opened(source: str | Path | bytes, name: str, max_pixels: int) -> Iterator[
         raise ImageError(f"{name}: truncated or damaged image ({_one_line(error)})") from error
 
 
+def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """uint8 `(H, W, 3)` at a size (height, width), by Lanczos; the image itself where it has that size."""
+    if image.shape[:2] == size:
+        return image
+    return np.array(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.LANCZOS))
+
+
 def save_image(array: np.ndarray, path: str | Path) -> None:
     """Write uint8 `(H, W, 3)` in the format of the path's extension; WebP lossless, JPEG at quality 95.
 

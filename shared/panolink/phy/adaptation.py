@@ -203,7 +203,7 @@ def shrinkage(budget: SymbolBudget, choice: Protection, *, pixels: int) -> int:
     ----------
     pixels : of the panorama as it is.
     """
-    schemes = choice.schemes()
+    schemes = choice.schemes(lowered_db=choice.insurance_db)  # which takes only what is left over
     base, rest = (len(s) / sum(1 / g.bits_per_symbol for g in s) for s in (schemes["indices"], schemes["features"]))
     best, factor_of_best = -inf, max(_QUALITY_DB)
     for factor, points in _QUALITY_DB.items():
