@@ -42,7 +42,7 @@ def style(name: str, cliff: str) -> dict[str, Any] | None:
 
 
 def main(
-    picture: Annotated[Path, typer.Argument(help="Where to draw to, without suffix; a file for each measure.")],
+    picture: Annotated[Path, typer.Argument(help="Where to draw to, without suffix; a file a channel and measure.")],
     results: Annotated[list[Path], typer.Argument(help="JSON that channel.py --json printed, of one run or several.")],
     cliff: Annotated[str, typer.Option(help="The one separate design that is drawn by itself.")] = CLIFF,
 ) -> None:
@@ -54,15 +54,12 @@ def main(
 
     result = merged(results)
     airs = result["curves"]
-    budgets = sorted({spp for by_budget in airs.values() for spp in by_budget}, key=float)
+    picture.parent.mkdir(parents=True, exist_ok=True)
     for measure in result["measures"]:
-        size = (4.6 * len(budgets), 3.6 * len(airs))
-        figure, panels = plt.subplots(len(airs), len(budgets), figsize=size, layout="constrained", squeeze=False)
-        for row, (air, by_budget) in zip(panels, airs.items(), strict=True):
-            for panel, spp in zip(row, budgets, strict=True):
-                if spp not in by_budget:
-                    panel.set_axis_off()
-                    continue
+        for air, by_budget in airs.items():
+            size = (4.6 * len(by_budget), 4.2)
+            figure, panels = plt.subplots(1, len(by_budget), figsize=size, layout="constrained", squeeze=False)
+            for panel, spp in zip(panels[0], sorted(by_budget, key=float), strict=True):
                 for name, points in by_budget[spp].items():
                     if (look := style(name, cliff)) is None:
                         continue
@@ -73,12 +70,12 @@ def main(
                         panel.fill_between(snrs, *edges, color=line.get_color(), alpha=0.15, linewidth=0)
                 panel.set(title=f"{air}, {spp} symbols per pixel", xlabel="SNR, dB", ylabel=MEASURES[measure].label)
                 panel.grid(alpha=0.3)
-        handles, labels = panels[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize="small")
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        for suffix in (".png", ".svg"):
-            figure.savefig(picture.with_name(f"{picture.name}-{measure}{suffix}"), dpi=72)
-        plt.close(figure)
+            figure.legend(
+                *panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize="small"
+            )
+            for suffix in (".png", ".svg"):
+                figure.savefig(picture.with_name(f"{picture.name}-{air}-{measure}{suffix}"), dpi=72)
+            plt.close(figure)
 
 
 if __name__ == "__main__":

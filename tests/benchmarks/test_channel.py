@@ -163,7 +163,7 @@ def test_one_command_measures_resumes_and_draws(tmp_path: Path, panorama: np.nda
     (tmp_path / "channel.json").write_text(second)
     plot = [sys.executable, str(ROOT / "benchmarks/plot_channel.py"), str(tmp_path / "plots" / "channel")]
     subprocess.run([*plot, str(tmp_path / "channel.json")], capture_output=True, check=True)
-    assert (tmp_path / "plots" / "channel-vpsnr_db.png").stat().st_size > 10_000
+    assert (tmp_path / "plots" / "channel-awgn-vpsnr_db.png").stat().st_size > 10_000
 
 
 def point(snr_db: float, vpsnr_db: float, arrived: float = 1.0) -> dict:
