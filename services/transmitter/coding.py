@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from panolink.codec.reduction import SMALLEST_SIDE, WHOLE, reduced_size
+from panolink.codec.reduction import SMALLEST_SIDE, WHOLE
 from panolink.errors import RateError
 from panolink.phy.adaptation import Fixed, Plan, Protection, SymbolBudget, fill, shrinkage
 from panolink.phy.schemes import assign_formats
@@ -97,7 +97,7 @@ class Coding:
         """
         protection = protection or Fixed()
         reduction = Fraction(shrinkage(budget, protection, pixels=self.size[0] * self.size[1]))
-        while min(reduced_size(self.size, reduction)) < SMALLEST_SIDE and reduction > WHOLE:
+        while min(self.size) / reduction < SMALLEST_SIDE and reduction > WHOLE:
             reduction /= 2
         coded = self._filled(budget, protection, reduction)
         # The panorama may be a plain one, all of which is sent with room to spare: then it need not be so small.

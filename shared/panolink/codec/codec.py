@@ -271,8 +271,11 @@ class Codec:
             with self._autocast():
                 pixels = self.network.decoder(features, guidance)
             first = tokens[group[0]]
-            coded = reduced_size((first.height, first.width), first.reduction)
-            pixels = enlarge(pixels[..., : coded[0], : coded[1]], first.reduction, (first.height, first.width))
+            height, width = first.height, first.width
+            if first.reduction == WHOLE:
+                pixels = pixels[..., :height, :width]
+            else:
+                pixels = enlarge(pixels, (height, width))
             batch = pixels.clamp(0, 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
             images |= zip(group, batch, strict=True)
         return [np.ascontiguousarray(images[i]) for i in range(len(tokens))]

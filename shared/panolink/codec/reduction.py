@@ -17,16 +17,22 @@ FINE_ENOUGH = 8
 validation panoramas within 0.05 dB of trying them all)"""
 
 SMALLEST_SIDE = 16
-"""pixels, of what is coded"""
+"""pixels, of what is coded: one token"""
 
 
 def candidates(bpp: float, size: tuple[int, int]) -> list[Fraction]:
     """Reductions that may be the best for a panorama of ``size`` (height, width) at a rate, the finest first."""
-    possible = [r for r in FROM_BPP if min(reduced_size(size, r)) >= SMALLEST_SIDE] or [WHOLE]
+    possible = [r for r in FROM_BPP if r == WHOLE or min(size) / r >= SMALLEST_SIDE]
     return [r for r in possible if bpp >= FROM_BPP[r]] or possible[-1:]
 
 
 def reduced_size(size: tuple[int, int], reduction: Fraction) -> tuple[int, int]:
-    """(height, width) of a panorama whose sides are reduced: whole periods of the resampling."""
-    up, down = reduction.as_integer_ratio()
-    return -(-size[0] // up) * down, -(-size[1] // up) * down
+    """(height, width) of a panorama whose sides are reduced: whole tokens, so that the last column meets the first."""
+    if reduction == WHOLE:
+        return size
+    return whole_tokens(size[0] / reduction), whole_tokens(size[1] / reduction)
+
+
+def whole_tokens(side: Fraction) -> int:
+    """The multiple of a token's side that is nearest, at least one."""
+    return max(1, round(side / SMALLEST_SIDE)) * SMALLEST_SIDE

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import functools
+import math
 from fractions import Fraction
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from panolink.codec.reduction import WHOLE, reduced_size
-from panolink.sphere.padding import pad_sphere
 
 LOBES = 3
 """of the kernel"""
@@ -23,34 +21,42 @@ def reduce(image: NDArray[np.uint8], reduction: Fraction) -> NDArray[np.uint8]:
     """uint8 (H, W, 3) → uint8 of ``reduced_size``."""
     if reduction == WHOLE:
         return image
-    up, down = reduction.as_integer_ratio()
+    source = image.shape[1]
     height, width = reduced_size(image.shape[:2], reduction)  # type: ignore[arg-type]
-    margin = LOBES * down
-    columns = np.arange(-LOBES * up, (width + margin) // down * up) % image.shape[1]
-    rows = np.minimum(np.arange(height // down * up), image.shape[0] - 1)
-    padded = Image.fromarray(np.ascontiguousarray(image[rows][:, columns]))
-    small = np.asarray(padded.resize((width + 2 * margin, height), Image.Resampling.LANCZOS))
-    return np.ascontiguousarray(small[:, margin : margin + width])
+    margin = LOBES * source / width
+    columns = np.arange(-math.ceil(margin), source + math.ceil(margin)) % source
+    padded = Image.fromarray(np.ascontiguousarray(image[:, columns]))
+    left = math.ceil(margin) - margin
+    box = (left, 0, left + source + 2 * margin, image.shape[0])
+    small = padded.resize((width + 2 * LOBES, height), Image.Resampling.LANCZOS, box=box)
+    return np.ascontiguousarray(np.asarray(small)[:, LOBES : LOBES + width])
 
 
-def enlarge(pixels: Tensor, reduction: Fraction, size: tuple[int, int]) -> Tensor:
-    """(batch, 3, h, w) of ``reduced_size`` → (batch, 3, H, W) of ``size`` (H, W)."""
-    if reduction == WHOLE:
-        return pixels[..., : size[0], : size[1]]
-    up, down = reduction.as_integer_ratio()
-    batch, colours, height, width = pixels.shape
-    padded = pad_sphere(pixels.float().reshape(batch * colours, 1, height, width), LOBES)
-    phases = F.conv2d(padded, _kernels(reduction).to(pixels.device), stride=down)
-    large = F.pixel_shuffle(phases, up)
-    return large.view(batch, colours, *large.shape[-2:])[..., : size[0], : size[1]]
+def enlarge(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    """(batch, 3, h, w) → (batch, 3, H, W) of ``size`` (H, W), float32."""
+    height, width = pixels.shape[-2:]
+    pixels = pixels.float()
+    if size[1] != width:
+        places, weights = _taps(width, size[1])
+        pixels = _weighted(pixels, -1, places % width, weights)
+    if size[0] != height:
+        places, weights = _taps(height, size[0])
+        pixels = _weighted(pixels, -2, places.clamp(0, height - 1), weights)
+    return pixels
 
 
-@functools.cache
-def _kernels(reduction: Fraction) -> Tensor:
-    """(up², 1, taps, taps): of each phase of a period of enlarged pixels."""
-    up, down = reduction.as_integer_ratio()
-    places = (torch.arange(up, dtype=torch.float64) + 0.5) * down / up - 0.5
-    distance = torch.arange(-LOBES, LOBES + down, dtype=torch.float64) - places[:, None]
-    taps = torch.where(distance.abs() < LOBES, torch.sinc(distance) * torch.sinc(distance / LOBES), 0.0)
-    taps = taps / taps.sum(dim=1, keepdim=True)
-    return torch.einsum("ya,xb->yxab", taps, taps).reshape(up**2, 1, *taps.shape[1:] * 2).float()
+def _taps(source: int, target: int) -> tuple[Tensor, Tensor]:
+    """Places (taps, target) of source samples, and their weights, for each enlarged sample."""
+    centres = (torch.arange(target, dtype=torch.float64) + 0.5) * source / target - 0.5
+    places = centres.floor().long() + torch.arange(1 - LOBES, LOBES + 1)[:, None]
+    distance = centres - places
+    weights = torch.sinc(distance) * torch.sinc(distance / LOBES)
+    return places, (weights / weights.sum(dim=0)).float()
+
+
+def _weighted(pixels: Tensor, dim: int, places: Tensor, weights: Tensor) -> Tensor:
+    shape = (-1, 1) if dim == -2 else (-1,)
+    total = torch.zeros((), device=pixels.device)
+    for place, weight in zip(places.to(pixels.device), weights.to(pixels.device), strict=True):
+        total = total + pixels.index_select(dim, place) * weight.view(shape)
+    return total
