@@ -5,7 +5,8 @@
 A panorama is turned about its axis by whole tokens, coded, decoded and turned back, many times over, so that the edge
 of the picture runs through another part of it each time. `ratio`: what is in a picture makes errors differ a
 hundredfold from place to place, so each strip beside the edge is compared with *the same strip* in the turns in which
-the edge was far away. A codec that knows that a panorama has no edge gives 1. `plain_ratio`: the columns at the edge
+the edge was far away. A codec that knows that a panorama has no edge gives 1. Tokens have edges of their
+own, so the picture is turned by whole ones, and ``--reduction`` is fixed. `plain_ratio`: the columns at the edge
 against the same columns of all other tokens in the same picture, over all turns. Prints JSON.
 """
 
@@ -13,6 +14,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
@@ -98,6 +100,7 @@ def main(
     limit: Annotated[int | None, typer.Option(help="Only the first N images, sorted by name.")] = None,
     turns: Annotated[int, typer.Option(min=2, help="How often each panorama is turned.")] = 64,
     strip: Annotated[int, typer.Option(min=1, max=8, help="Columns on each side of the edge.")] = 4,
+    reduction: Annotated[int, typer.Option(min=1, help="Factor by which sides are reduced before coding.")] = 1,
 ) -> None:
     """Error at the ±180° meridian against the error elsewhere."""
     console = Console(stderr=True)
@@ -115,9 +118,9 @@ def main(
         for target, found in seams.items():
 
             def code(turned: np.ndarray, target: float = target) -> np.ndarray:
-                return codec.decode(codec.encode(turned, bpp=target))
+                return codec.decode(codec.encode(turned, bpp=target, reduction=Fraction(reduction)))
 
-            factor = codec.model.profile.factor
+            factor = reduction * codec.model.profile.factor
             found.append(measure(code, image, factor=factor, turns=turns, strip=strip))
     if not all(seams.values()):
         raise typer.BadParameter(f"{folder}: no panorama in it")

@@ -272,10 +272,7 @@ class Codec:
                 pixels = self.network.decoder(features, guidance)
             first = tokens[group[0]]
             height, width = first.height, first.width
-            if first.reduction == WHOLE:
-                pixels = pixels[..., :height, :width]
-            else:
-                pixels = enlarge(pixels, (height, width))
+            pixels = pixels[..., :height, :width] if first.reduction == WHOLE else enlarge(pixels, (height, width))
             batch = pixels.clamp(0, 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
             images |= zip(group, batch, strict=True)
         return [np.ascontiguousarray(images[i]) for i in range(len(tokens))]
