@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -83,12 +84,12 @@ def baseline(codec: ImageCodec, targets: Sequence[float], *, sweep: bool = True)
     return Subject(codec.name, codec.version, tuple(settings), code)
 
 
-STEPS = (18, 15, 12, 9, 6, 3, 0, -3)
-"""A model's fixed qualities: steps in quarter octaves, every token kept that pays."""
+QUALITIES = ("3@8", "2@8", "3/2@8", "1@8", "1@5", "1@2", "1@-1", "1@-4")
+"""A model's fixed qualities: by how much sides are reduced, and the step in quarter octaves; all is sent that pays."""
 
 
 def model(name: str, targets: Sequence[float], *, sweep: bool = True) -> Subject:
-    """A model of Panolink at each target in bits per pixel, and at fixed steps.
+    """A model of Panolink at each target in bits per pixel, and at fixed qualities.
 
     ``name``: a shipped model's or a file, and behind a colon another of its decoders ("base:perceptual").
     BD-rates need these: means over images of one quality and of one rate are two different curves, of which the latter
@@ -101,7 +102,8 @@ def model(name: str, targets: Sequence[float], *, sweep: bool = True) -> Subject
         kind, value = setting.split("=")
         reached = True
         if kind == "q":
-            packet = codec.encode(image, step=int(value))
+            reduction, step = value.split("@")
+            packet = codec.encode(image, step=int(step), reduction=Fraction(reduction))
         else:
             try:
                 packet = codec.encode(image, bpp=float(value))
@@ -109,7 +111,7 @@ def model(name: str, targets: Sequence[float], *, sweep: bool = True) -> Subject
                 packet, reached = codec.encode(image, tau=0.0), False
         return packet.to_bytes(), codec.decode(packet), reached
 
-    settings = [f"q={step}" for step in STEPS if sweep] + [f"bpp={bpp:g}" for bpp in targets]
+    settings = [f"q={quality}" for quality in QUALITIES if sweep] + [f"bpp={bpp:g}" for bpp in targets]
     return Subject(name, f"{codec.name}-{codec.fingerprint}-{_revision(codec)}", tuple(settings), code)
 
 
