@@ -47,3 +47,10 @@ def test_what_is_no_decoder(tiny_path: Path, tmp_path: Path):
 
 def test_decoders_are_no_models():
     assert not [name for name in shipped_models() if name.endswith("-p")]
+
+
+def test_the_shipped_perceptual_decoder(panorama: np.ndarray):
+    fidelity, perceptual = (Codec.load("base", decoder=kind, device="cpu") for kind in ("fidelity", "perceptual"))
+    packet = fidelity.encode(panorama, bpp=0.2)
+    first, second = fidelity.decode(packet), perceptual.decode(packet)
+    assert 0.5 < np.abs(first.astype(int) - second).mean() < 8
