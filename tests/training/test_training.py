@@ -14,7 +14,7 @@ from panolink.training.config import TrainingConfig
 from panolink.training.data import PanoramaCache, random_crop
 from panolink.training.export import export_model
 from panolink.training.laws import DEAD_ZONE
-from panolink.training.losses import PatchDiscriminator, smooth_bits
+from panolink.training.losses import PatchDiscriminator, lost_tokens, smooth_bits
 from panolink.training.muon import orthogonalise
 from panolink.training.trainer import Trainer
 
@@ -165,3 +165,13 @@ def test_configuration_errors(tmp_path: Path):
     wrong.write_text("learnin_rate = 1\n")
     with pytest.raises(ModelError, match="unknown setting 'learnin_rate'; known are adversarial_from"):
         TrainingConfig.load(wrong)
+
+
+def test_single_tokens_and_whole_rows_are_lost():
+    torch.manual_seed(0)
+    lost = lost_tokens(torch.Size([200, 16, 16]), 0.2, device=torch.device("cpu"))
+    assert lost.float().mean() == pytest.approx(0.2, abs=0.02)
+    rows = lost.any(dim=2) == lost.all(dim=2)
+    whole = rows.all(dim=1)
+    assert 60 < whole.sum() < 140
+    assert not lost_tokens(torch.Size([4, 8, 8]), 0.0, device=torch.device("cpu")).any()

@@ -35,7 +35,7 @@ class TrainingConfig:
     steps_range: tuple[int, int] = (0, 16)
     """quantisation steps drawn in training, quarter octaves"""
     lost_share: float = 0.15
-    """share of tokens lost in those batches that train concealment (one in eight)"""
+    """share of tokens, or of their rows, lost in those batches that train concealment (one in eight)"""
     decoder_only: bool = False
     """train another decoder for the encoder and codebook of a model that is finished (``start``)"""
     perceptual_weight: float = 0.0

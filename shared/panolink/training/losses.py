@@ -61,6 +61,15 @@ def choose_symbols(value: Tensor, classes: Tensor, lengths: Tensor) -> tuple[Ten
     return best * value.sign(), best_bits
 
 
+def lost_tokens(shape: torch.Size, share: float, *, device: torch.device) -> Tensor:
+    """Which tokens (batch, rows, cols) are lost, bool. In half of the images whole rows are, as the air loses index
+    slices, in the others single tokens; ``share`` of them on average."""
+    rows = torch.rand(*shape[:2], 1, device=device).expand(shape)
+    single = torch.rand(shape, device=device)
+    by_row = torch.rand(shape[0], 1, 1, device=device) < 0.5
+    return torch.where(by_row, rows, single) < share
+
+
 @dataclass
 class Coded:
     """A batch as the link would carry it: ``received`` and ``codes`` (batch, dim, rows, cols), the rest without dim."""
@@ -127,7 +136,7 @@ def code_batch(
         by_share = rank < (share.clamp_min(0) * count)[:, None, None]
         by_worth = worth > (PAYS * -share)[:, None, None]
         kept = torch.where((share < 0)[:, None, None], by_worth, by_share)
-        lost = torch.rand_like(order) < lost_share
+        lost = lost_tokens(order.shape, lost_share, device=order.device)
         kept = kept & ~lost
         hard = codes + torch.where(kept[:, None], symbols * width, torch.zeros_like(codes))
         hard = conceal(hard, lost, wrap=wrap)
