@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.baselines import AVIF, bits_per_pixel, quality_at
 from panolink import Codec, load_panorama
+from panolink.errors import RateError
 
 Timed = Callable[[Callable[[], Any]], tuple[float, Any]]
 
@@ -144,7 +145,10 @@ def main(
             }
             print(json.dumps({"width": pixels, "batch": count, **found}), flush=True)
         if with_avif:
-            found = avif(image, bpp, runs, torch.get_num_threads())
+            try:
+                found = avif(image, bpp, runs, torch.get_num_threads())
+            except RateError as error:
+                found = {"error": str(error)}
             print(json.dumps({"width": pixels, "codec": "avif-s4", **found}), flush=True)
 
 

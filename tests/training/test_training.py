@@ -159,7 +159,7 @@ def test_discriminator_judges_patches():
 
 
 def test_configuration_errors(tmp_path: Path):
-    with pytest.raises(ModelError, match=r"give base, paper or a .toml file"):
+    with pytest.raises(ModelError, match=r"give base, perceptual, paper or a .toml file"):
         TrainingConfig.load("best")
     wrong = tmp_path / "wrong.toml"
     wrong.write_text("learnin_rate = 1\n")
