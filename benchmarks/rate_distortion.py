@@ -21,7 +21,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from PIL import Image
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
@@ -32,7 +31,7 @@ from benchmarks.measures import DEFAULT_MEASURES, MEASURES
 from benchmarks.points import BASELINES, CachedCodec, Point, Subject, baseline, model, points
 from benchmarks.summaries import ANCHOR, Measured, bd_rates, means
 from panolink.errors import ModelError
-from panolink.images import IMAGE_SUFFIXES, Failure, Panorama, panoramas_in
+from panolink.images import IMAGE_SUFFIXES, Failure, Panorama, panoramas_in, resized
 from panolink.training.data import validation_files
 
 CODECS = ["jpeg", "webp", "avif-s6"]
@@ -45,7 +44,7 @@ def sized(panorama: Panorama, width: int | None) -> np.ndarray:
     image = panorama.array
     if width is None or width == image.shape[1]:
         return image
-    return np.array(Image.fromarray(image).resize((width, width // 2), Image.Resampling.LANCZOS))
+    return resized(image, (width // 2, width))
 
 
 def report(console: Console, result: dict[str, Any], measures: list[str]) -> None:

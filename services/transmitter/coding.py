@@ -77,8 +77,7 @@ class Coding:
         else:
             with timed(self.seconds, "quantize"):
                 tokens = self.codec.tokens_at(self.picture, header.bpp if which else None, features=self.known)
-            with timed(self.seconds, "entropy_code"):
-                packet = self.codec.pack(tokens)
+            packet = self._pack(tokens)
         slices = slices_of(packet)
         formats = assign_formats([(layer, len(payload)) for layer, payload in slices if payload])
         plan = Plan(packet.bpp, slices, formats, self.pilot_spacing)
@@ -133,8 +132,11 @@ class Coding:
                 (self.known[reduction],) = self.codec.extract([reduce(self.picture, reduction)])
         with timed(self.seconds, "quantize"):
             tokens = self.codec.quantize(self.known[reduction], size=self.size, bpp=bpp, tau=tau, reduction=reduction)
+        return tokens, self._pack(tokens)
+
+    def _pack(self, tokens: Tokens) -> Packet:
         with timed(self.seconds, "entropy_code"):
-            return tokens, self.codec.pack(tokens)
+            return self.codec.pack(tokens)
 
 
 def slices_of(packet: Packet) -> list[tuple[str, bytes]]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image
 
 from panolink.codec.autoencoder import Autoencoder
+from panolink.images import resized
 from panolink.metrics.perceptual import LPIPS, viewport_distance
 from panolink.metrics.viewport import vpsnr
 from panolink.sphere.latitude import latitudes
@@ -24,7 +24,7 @@ def shrink(panorama: np.ndarray, width: int) -> np.ndarray:
     """Lanczos to ``width`` × width/2, both multiples of 16."""
     if panorama.shape[1] == width:
         return np.ascontiguousarray(panorama)
-    return np.asarray(Image.fromarray(panorama).resize((width, width // 2), Image.Resampling.LANCZOS))
+    return resized(panorama, (width // 2, width))
 
 
 @torch.no_grad()
