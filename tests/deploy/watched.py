@@ -64,12 +64,13 @@ class Prometheus:
         """The series of an expression now."""
         return self.get("query", query=expression)["result"]
 
-    def wait_for(self, expression: str, *, seconds: float = 60) -> None:
-        """Until an expression has data."""
+    def wait_for(self, expression: str, *, seconds: float = 60) -> list[dict[str, Any]]:
+        """The series of an expression, as soon as it has any."""
         until = time.monotonic() + seconds
-        while not self.query(expression):
+        while not (series := self.query(expression)):
             assert time.monotonic() < until, f"no data for {expression} within {seconds:g} s"
             time.sleep(0.25)
+        return series
 
 
 @contextmanager
