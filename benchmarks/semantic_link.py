@@ -14,7 +14,7 @@ from benchmarks.segment_loss import COHERENCE_SYMBOLS, Draw
 from panolink.codec.autoencoder import guidance_planes, look_up
 from panolink.codec.bitstream import Layer, Packet
 from panolink.codec.concealment import conceal
-from panolink.codec.rate import COARSEST_STEP, FINEST_STEP, slice_rows
+from panolink.codec.rate import COARSEST_STEP, FINEST_STEP
 from panolink.codec.tables import LEVEL_ZERO
 from panolink.codec.tokens import steps_of_rows
 from panolink.errors import RateError
@@ -69,7 +69,7 @@ class Subject:
         """As `adaptation.fill` wants it: 0 is the base layer alone."""
         if bpp not in self._packets:
             tau = None if bpp else 0.0
-            tokens = self.codec.quantize(self.features, size=self.size, bpp=bpp or None, tau=tau)
+            tokens = self.codec.quantize(self.features, size=self.size, bpp=bpp or None, tau=tau, robust=True)
             self._packets[bpp] = slices_of(self.codec.pack(tokens))
         return self._packets[bpp]
 
@@ -125,9 +125,9 @@ class Analogue:
     def __init__(self, subject: Subject, budget: SymbolBudget, choice: Protection) -> None:
         self.subject, codec = subject, subject.codec
         tables, coder = codec.model.tables, codec.quantizer.coder
-        base = codec.quantize(subject.features, size=subject.size, tau=0.0)
-        rows, cols = base.indices.shape
-        self.indices, self._slices = base.indices, slice_rows(rows, cols)
+        base = codec.quantize(subject.features, size=subject.size, tau=0.0, robust=True)
+        rows = len(base.indices)
+        self.indices, self._slices = base.indices, base.slices
         levels = tables.levels[base.indices].astype(np.int64)  # (rows, cols, dim)
         self.scales = np.sqrt(2) * np.exp2((levels - LEVEL_ZERO) / 4)  # of a Laplace law, scale b: √2·b
         # A step of two quarter octaves for each halving of a token's solid angle: √weight, see codec/tokens.py.
@@ -136,10 +136,10 @@ class Analogue:
         self.codes = codes[0].permute(1, 2, 0).float().cpu().numpy()
         self.difference = subject.features[0].permute(1, 2, 0).float().cpu().numpy() - self.codes
 
-        indices = [coder.encode_indices(base.indices[s :: self._slices]) for s in range(self._slices)]
+        indices = coder.encode_indices(base.indices, self._slices)
         best = np.inf
         for share in _SHARES:
-            kept = codec.quantize(subject.features, size=subject.size, tau=share).kept
+            kept = codec.quantize(subject.features, size=subject.size, tau=share, robust=True).kept
             packet = Packet.build(
                 fingerprint=codec.fingerprint,
                 size=subject.size,

@@ -7,7 +7,7 @@
 # less than 16 MiB, metrics.json, speed.jsonl and golden.txt; a later call with the same folder goes on from those weights.
 # PYTHON=… chooses the interpreter. A failed part does not stop the others; the exit status tells.
 set -uo pipefail
-data=${1:?DATA_FOLDER} out=${2:?OUT_FOLDER} minutes=${3:-8} config=${4:-base}
+data=${1:?DATA_FOLDER} out=${2:?OUT_FOLDER} minutes=${3:-5} config=${4:-base}
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
 export PYTHONPATH="$PWD/shared:$PWD" PYTHONUNBUFFERED=1
@@ -17,7 +17,9 @@ status=0
 # The run's own folder stays behind: its checkpoint is large, and the weights go on without it.
 run=$(mktemp -d)
 start=()
-if [ -f "$out/weights.safetensors" ]; then
+if [ "$config" = perceptual ]; then
+    start=(--start base) # a second decoder is one of a finished model, and each call begins with that model's own
+elif [ -f "$out/weights.safetensors" ]; then
     cp "$out/weights.safetensors" "$run/before.safetensors"
     start=(--start "$run/before.safetensors")
 elif [ -f "shared/panolink/weights/$config.safetensors" ]; then

@@ -26,15 +26,15 @@ def coded_as_amplitudes(
     """
     codec = coding.codec
     with timed(coding.seconds, "quantize"):
-        base = codec.quantize(coding.features, size=coding.size, tau=0.0)
+        base = codec.quantize(coding.features, size=coding.size, tau=0.0, robust=True)
         differences = differences_of(codec, coding.features, base.indices)
     noise = 10 ** (-(protection.snr_db if isinstance(protection, Choice) else _USUAL_SNR_DB) / 10)
     best: tuple[float, Coded, Known, list[int]] | None = None
     for share in _SHARES if tau is None else (tau,):
         with timed(coding.seconds, "quantize"):
-            kept = codec.quantize(coding.features, size=coding.size, tau=share).kept
+            kept = codec.quantize(coding.features, size=coding.size, tau=share, robust=True).kept
         tokens = replace(base, kept=kept, symbols=np.zeros((int(kept.sum()), differences.shape[2]), np.int32))
-        known = Known.of(codec, base.indices, kept)
+        known = Known.of(codec, base.indices, kept, base.slices)
         with timed(coding.seconds, "entropy_code"):
             packet = pack_base(codec, tokens)
         # The excesses are as precious as the mask: either without the other says little.

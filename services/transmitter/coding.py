@@ -76,7 +76,9 @@ class Coding:
             tokens, packet = self._packed(WHOLE, tau=header.tau)
         else:
             with timed(self.seconds, "quantize"):
-                tokens = self.codec.tokens_at(self.picture, header.bpp if which else None, features=self.known)
+                tokens = self.codec.tokens_at(
+                    self.picture, header.bpp if which else None, features=self.known, robust=True
+                )
             packet = self._pack(tokens)
         slices = slices_of(packet)
         formats = assign_formats([(layer, len(payload)) for layer, payload in slices if payload])
@@ -131,7 +133,9 @@ class Coding:
             with timed(self.seconds, "encode"):
                 (self.known[reduction],) = self.codec.extract([reduce(self.picture, reduction)])
         with timed(self.seconds, "quantize"):
-            tokens = self.codec.quantize(self.known[reduction], size=self.size, bpp=bpp, tau=tau, reduction=reduction)
+            tokens = self.codec.quantize(
+                self.known[reduction], size=self.size, bpp=bpp, tau=tau, reduction=reduction, robust=True
+            )
         return tokens, self._pack(tokens)
 
     def _pack(self, tokens: Tokens) -> Packet:

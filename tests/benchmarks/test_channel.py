@@ -110,7 +110,7 @@ def test_what_is_lost_costs_a_little_and_a_lost_header_the_picture(subject):
 
 def test_a_smaller_picture_goes_where_the_whole_one_does_not_and_is_shown_at_its_size(subject):
     small = Subject(subject.codec, subject.image, shrink=2)
-    budget = SymbolBudget(1500)
+    budget = SymbolBudget(1000)
     with pytest.raises(RateError):
         Digital(subject, budget, Choice(0.0))
     picture = Digital(small, budget, Choice(0.0)).receive(AWGN, 0.0)

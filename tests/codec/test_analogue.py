@@ -28,10 +28,10 @@ class Sender:
     def __post_init__(self) -> None:
         (features,) = self.codec.extract([self.image])
         size = (self.image.shape[0], self.image.shape[1])
-        base = self.codec.quantize(features, size=size, tau=0.0)
+        base = self.codec.quantize(features, size=size, tau=0.0, robust=True)
         self.tokens = replace(base, kept=np.ones_like(base.kept))
         self.differences = differences_of(self.codec, features, base.indices)
-        self.known = Known.of(self.codec, base.indices, self.tokens.kept)
+        self.known = Known.of(self.codec, base.indices, self.tokens.kept, base.slices)
         self.counts = self.known.counts(self.values)
         self.symbols, self.excesses = self.known.modulate(self.differences, self.counts)
         self.packet = pack_base(self.codec, self.tokens)

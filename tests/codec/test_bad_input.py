@@ -47,7 +47,7 @@ def test_pictures_without_sense_stay_within_the_budget(base: Codec, kind: str, s
         decoded = base.decode(Packet.from_bytes(data))
         assert decoded.shape == image.shape
         errors.append(((decoded.astype(float) - image) ** 2).mean())
-    assert errors[-1] <= 1.01 * min(errors) + 1  # some surfaces of one colour come out better at lower resolution
+    assert errors[-1] <= 1.05 * min(errors) + 1  # some such pictures come out better at lower resolution
     if kind not in ("noise", "checks"):
         assert errors[-1] < 4, "a surface of one colour comes back when bits are no object"
 
@@ -140,7 +140,7 @@ def test_weights_with_one_number_changed_are_another_model(base: Codec, panorama
         ({"profile": "{}"}, "weights do not fit their profile"),
         ({"profile": "nonsense"}, "weights do not fit their profile"),
         ({"codebook": None}, "weights do not fit their profile"),
-        ({"tables.clusters": None}, "weights do not fit their profile"),
+        ({"tables.contexts.bands": None}, "weights do not fit their profile"),
     ],
 )
 def test_weights_that_are_damaged(tmp_path: Path, changes: dict[str, object], message: str):

@@ -14,12 +14,14 @@ def squared_error(image: np.ndarray, reference: np.ndarray) -> float:
     return float(((image.astype(float) - reference) ** 2).mean())
 
 
-@pytest.mark.parametrize("size", [(16, 32), (17, 33), (100, 200), (128, 256), (45, 301)])
+@pytest.mark.parametrize("size", [(16, 32), (17, 33), (100, 200), (128, 256), (45, 301), (256, 512)])
 @pytest.mark.parametrize("tau", [0.0, 0.4, 1.0])
-def test_tokens_survive_the_bitstream(tiny: Codec, size: tuple[int, int], tau: float):
+@pytest.mark.parametrize("robust", [False, True], ids=["whole", "robust"])
+def test_tokens_survive_the_bitstream(tiny: Codec, size: tuple[int, int], tau: float, robust: bool):
     image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
     (features,) = tiny.extract([image])
-    tokens = tiny.quantize(features, size=size, tau=tau)
+    tokens = tiny.quantize(features, size=size, tau=tau, robust=robust)
+    assert (tokens.slices > 1) == (robust and size[0] > 16)
     again = tiny.unpack(Packet.from_bytes(tiny.pack(tokens).to_bytes()))
     assert np.array_equal(again.indices, tokens.indices)
     assert np.array_equal(again.kept, tokens.kept)
@@ -56,7 +58,7 @@ def lose(packet: Packet, layer: Layer, every: int = 2) -> Packet:
 
 def test_lost_features_fall_back_to_codes(tiny: Codec, panorama: np.ndarray):
     image = np.tile(panorama, (2, 2, 1))
-    packet = tiny.encode(image, tau=1)
+    packet = tiny.encode(image, tau=1, robust=True)
     holed = lose(packet, Layer.FEATURES)
     tokens = tiny.unpack(holed)
     assert tokens.guessed is None
@@ -67,7 +69,7 @@ def test_lost_features_fall_back_to_codes(tiny: Codec, panorama: np.ndarray):
 
 def test_lost_indices_are_concealed_and_marked(tiny: Codec, panorama: np.ndarray):
     image = np.tile(panorama, (4, 4, 1))
-    packet = tiny.encode(image, tau=0.5)
+    packet = tiny.encode(image, tau=0.5, robust=True)
     assert packet.header.index_slices >= 4
     holed = lose(packet, Layer.INDICES, every=4)
     tokens = tiny.unpack(holed)

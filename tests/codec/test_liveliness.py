@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from panolink.codec.liveliness import Liveliness, choose_symbols, group_slices
+from panolink.codec.expectation import LARGEST_ODDS
+from panolink.codec.liveliness import SIGN_BITS, Liveliness, choose_symbols, group_slices
 from panolink.codec.model import load_model
 from panolink.codec.rate import PAYS
 from panolink.codec.tables import CLASSES, GROUP_STARTS, LIVELINESS, UNIT, Tables
@@ -50,7 +53,7 @@ def test_livelier_tokens_get_larger_classes(tables: Tables):
 
 def test_classes_stay_in_range_and_zero_stays_zero(tables: Tables):
     _, plain = draw(50, 128)
-    wild = Tables(**{**tables.to_arrays(), "shifts": np.full((len(GROUP_STARTS), LIVELINESS), 127, dtype=np.int8)})
+    wild = replace(tables, shifts=np.full((len(GROUP_STARTS), LIVELINESS), 127, dtype=np.int8))
     lively = Liveliness(wild, 50).classes(0, plain)
     assert (lively[plain == 0] == 0).all()
     assert (lively[plain > 0] == CLASSES - 1).all()
@@ -66,10 +69,10 @@ def test_sums_are_integers_that_no_size_overflows(tables: Tables):
 
 
 def test_choice_without_shifts_is_the_one_that_training_makes(tables: Tables):
-    still = Tables(**{**tables.to_arrays(), "shifts": np.zeros((len(GROUP_STARTS), LIVELINESS), dtype=np.int8)})
+    still = replace(tables, shifts=np.zeros((len(GROUP_STARTS), LIVELINESS), dtype=np.int8))
     value, plain = draw(300, 40)
     lengths = still.code_lengths()
-    symbols, bits, gain = choose_symbols(value, plain, still, lengths, PAYS)
+    symbols, bits, gain = choose_symbols(value, plain, np.zeros(plain.shape, np.int16), still, lengths, PAYS)
     expected, costs = choose_plainly(torch.from_numpy(value), torch.from_numpy(plain), torch.from_numpy(lengths))
     assert (symbols == expected.numpy()).mean() > 0.9999  # ties fall either way
     assert bits == pytest.approx(costs.sum(dim=1).numpy(), rel=1e-3)
@@ -79,11 +82,12 @@ def test_choice_without_shifts_is_the_one_that_training_makes(tables: Tables):
 def test_choice_prices_what_the_coder_writes(tables: Tables):
     """Bits of the choice are code lengths of the classes that the decoder will find from the symbols alone."""
     value, plain = draw(64, 128, strength=2)
-    lengths = tables.code_lengths()
-    symbols, bits, _ = choose_symbols(value, plain, tables, lengths, PAYS)
+    lengths, odds = tables.code_lengths(), np.random.default_rng(1).integers(-15, 16, plain.shape).astype(np.int16)
+    symbols, bits, _ = choose_symbols(value, plain, odds, tables, lengths, PAYS)
     liveliness, found = Liveliness(tables, 64), np.zeros(64)
     for group, dims in enumerate(group_slices(128)):
         lively = liveliness.classes(group, plain[:, dims])
         found += lengths[lively, np.minimum(np.abs(symbols[:, dims]), 48)].sum(axis=1)
         liveliness.learn(plain[:, dims], symbols[:, dims])
+    found += np.where(symbols, SIGN_BITS[odds * np.sign(symbols) + LARGEST_ODDS] - 1, 0).sum(axis=1)
     assert bits == pytest.approx(found, rel=1e-4)

@@ -19,6 +19,14 @@ def test_budget_is_met_within_two_percent_from_below(base: Codec, samples, bpp: 
         assert 0.98 * bpp <= len(packet.to_bytes()) * 8 / (1024 * 512) <= bpp, path.name
 
 
+def test_budgets_of_larger_pictures_are_met_from_below(base: Codec, samples):
+    """The range coder's own losses grow with the number of symbols."""
+    image = np.tile(load_panorama(samples[0]), (2, 2, 1))
+    for robust in (False, True):
+        packet = base.encode(image, bpp=0.5, robust=robust)
+        assert 0.98 * 0.5 <= len(packet.to_bytes()) * 8 / (2048 * 1024) <= 0.5
+
+
 def test_more_bits_never_look_worse(base: Codec, samples):
     image = load_panorama(samples[0])[::2, ::2].copy()
     error = []

@@ -61,7 +61,7 @@ def test_any_size(reduction: Fraction, size: tuple[int, int], tiny: Codec):
 
 def test_smaller_pictures_for_smaller_rates(samples: list[Path]):
     codec, image = Codec.load("base", device="cpu"), load_panorama(samples[0])
-    packets = {bpp: codec.encode(image, bpp=bpp) for bpp in (0.4, 0.05, 0.015)}
+    packets = {bpp: codec.encode(image, bpp=bpp) for bpp in (0.4, 0.02, 0.007)}
     assert all(0.96 * bpp < packet.bpp <= bpp for bpp, packet in packets.items())
     whole, smaller, smallest = (packet.header.reduction for packet in packets.values())
     assert WHOLE == whole < smaller < smallest
@@ -72,9 +72,9 @@ def test_smaller_pictures_have_the_smaller_error(samples: list[Path]):
     gains = []
     for path in samples:
         image = load_panorama(path)
-        chosen, whole = (codec.encode(image, bpp=0.045, reduction=reduction) for reduction in (None, WHOLE))
+        chosen, whole = (codec.encode(image, bpp=0.03, reduction=reduction) for reduction in (None, WHOLE))
         gains.append(vpsnr(image, codec.decode(chosen)) - vpsnr(image, codec.decode(whole)))
-    assert np.mean(gains) > 0.2
+    assert np.mean(gains) > 0
 
 
 def test_rates_below_the_base_layer_of_full_resolution(samples: list[Path]):

@@ -175,7 +175,7 @@ class Air:
         from panolink.rpc.segments import segments_of
 
         codec = Codec.load(receiver.settings.models[0], device="cpu")  # type: ignore[attr-defined]
-        packet = codec.encode(panorama, tau=0.5)
+        packet = codec.encode(panorama, tau=0.5, robust=True)
         slices = [(str(piece.layer), piece.payload or b"") for piece in packet.slices]
         schemes = {layer: (Scheme(Modulation.QPSK, rate),) for layer, rate in PROTECTED.items()}
         formats = assign_formats([(layer, len(payload)) for layer, payload in slices if payload], schemes)

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from panolink.training.config import TrainingConfig
     from panolink.training.trainer import Trainer
 
-TABLE_PANORAMAS = 96
-"""Panoramas on which the entropy tables of the exported model are fitted."""
+TABLE_PANORAMAS = 500
+"""At most so many panoramas serve to fit the exported model's tables, which takes minutes: the network that tells the
+law of an index from its neighbours needs to have seen some hundreds."""
 
 STARTING_WEIGHTS = "start.safetensors"
 

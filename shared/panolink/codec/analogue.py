@@ -1,6 +1,6 @@
 """Features as amplitudes: which values are sent, what both ends know of them, and what is made of those that arrive.
 
-    known = Known.of(codec, indices, kept)
+    known = Known.of(codec, indices, kept, slices)
     counts = known.counts(2 * symbols_to_spend)
     symbols, excesses = known.modulate(differences, counts)            # symbols of each index slice
     tokens = received(codec, packet, heard, counts, excesses)
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from panolink.codec.autoencoder import look_up
 from panolink.codec.bitstream import Layer, Packet
-from panolink.codec.rate import COARSEST_STEP, FINEST_STEP, slice_rows
+from panolink.codec.rate import COARSEST_STEP, FINEST_STEP
 from panolink.codec.tables import LEVEL_ZERO
 from panolink.codec.tokens import Tokens, steps_of_rows
 from panolink.errors import BitstreamError
@@ -62,25 +62,22 @@ class Known:
     scales : their standard deviations, float64 (rows, cols, dim).
     worth : √(weight · variance) in quarter octaves, int64 (rows, cols, dim).
     kept : tokens of which values may be sent, (rows, cols).
+    slices : of the indices.
     """
 
     scales: NDArray[np.float64]
     worth: NDArray[np.int64]
     kept: NDArray[np.bool_]
+    slices: int
 
     @classmethod
-    def of(cls, codec: Codec, indices: NDArray[np.int64], kept: NDArray[np.bool_]) -> Known:
+    def of(cls, codec: Codec, indices: NDArray[np.int64], kept: NDArray[np.bool_], slices: int) -> Known:
         """From indices and mask, (rows, cols) both. Where an index is wrong, so is all of its token and nothing else of
         other slices."""
         levels = codec.model.tables.levels[indices].astype(np.int64)
         scales = np.sqrt(2) * np.exp2((levels - LEVEL_ZERO) / 4)  # of a Laplace law of scale b: √2·b
         # A step of two quarter octaves for each halving of a token's solid angle (see `steps_at`): √weight.
-        return cls(scales, levels - steps_of_rows(indices.shape[0])[:, None, None], kept)
-
-    @property
-    def slices(self) -> int:
-        """Index slices."""
-        return slice_rows(*self.kept.shape)
+        return cls(scales, levels - steps_of_rows(indices.shape[0])[:, None, None], kept, slices)
 
     def counts(self, values: int) -> list[int]:
         """How many of so many values each slice sends: in proportion to its kept tokens, an even number or all."""
@@ -142,13 +139,13 @@ def differences_of(codec: Codec, features: Tensor, indices: NDArray[np.int64]) -
 
 def pack_base(codec: Codec, tokens: Tokens) -> Packet:
     """Header, mask and indices of tokens: what is coded where features are amplitudes."""
-    coder, slices = codec.quantizer.coder, slice_rows(*tokens.indices.shape)
+    coder = codec.quantizer.coder
     return Packet.build(
         fingerprint=codec.fingerprint,
         size=(tokens.height, tokens.width),
         step=0,
         mask=coder.encode_mask(tokens.kept),
-        indices=[coder.encode_indices(tokens.indices[s::slices]) for s in range(slices)],
+        indices=coder.encode_indices(tokens.indices, tokens.slices),
         features=[],
     )
 
@@ -173,9 +170,7 @@ def received(
     if mask is None:
         return base
     kept = codec.quantizer.coder.decode_mask(mask, rows, cols)
-    known = Known.of(codec, base.indices, kept)
-    if slices != known.slices:
-        raise BitstreamError(f"packet header names {slices} slices of {rows} token rows; it must be {known.slices}")
+    known = Known.of(codec, base.indices, kept, slices)
     differences = np.zeros((rows, cols, known.scales.shape[2]), np.float32)
     arrived, errors, sent_values = np.zeros((rows, cols), np.bool_), 0.0, 0
     for s, (what, count) in enumerate(zip(heard, counts, strict=True)):

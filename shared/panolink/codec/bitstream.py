@@ -3,7 +3,8 @@
     header   magic "PLK", version, fingerprint (8 bytes), width, height, reduction, step, index slices S, parts P,
              length of the mask, lengths of the S index and S·P feature slices (varints), CRC-32 of all this
     mask     which tokens are kept (absent when none is)
-    indices  slice s holds the token rows r ≡ s (mod S): a lost slice leaves no two neighbouring rows empty
+    indices  slice s holds the token rows r ≡ s (mod S): a lost slice leaves no two neighbouring rows empty; files have
+             one slice of all rows
     features part p of slice s holds a run of its kept tokens: lost with its index slice, never with another
     trailer  CRC-32 of the whole, in files only
 
@@ -23,7 +24,7 @@ from panolink.codec.reduction import FROM_BPP, WHOLE
 from panolink.errors import BitstreamError
 
 MAGIC = b"PLK"
-VERSION = 3
+VERSION = 4
 MAX_SIDE = 1 << 16
 MAX_PIXELS = 1 << 27
 """16384×8192; a header of a few bytes must not be able to ask for more memory than that"""

@@ -20,6 +20,7 @@ from torch import Tensor
 from panolink.codec.autoencoder import guidance_planes, look_up
 from panolink.codec.bitstream import MAX_PIXELS, Layer, Packet
 from panolink.codec.concealment import conceal
+from panolink.codec.enhancement import decode_features, encode_features
 from panolink.codec.model import Decoder, Model, load_decoder, load_model
 from panolink.codec.rate import (
     COARSEST_STEP,
@@ -27,9 +28,7 @@ from panolink.codec.rate import (
     Budget,
     Quantizer,
     Ranking,
-    feature_parts,
     pad_to_tokens,
-    slice_rows,
 )
 from panolink.codec.reduction import FINE_ENOUGH, SMALLEST_SIDE, WHOLE, candidates, reduced_size
 from panolink.codec.resampling import enlarge, reduce
@@ -95,24 +94,32 @@ class Codec:
         step: int | None = None,
         ranking: Ranking | str | None = None,
         reduction: Fraction | None = None,
+        robust: bool = False,
     ) -> Packet:
         """Encode uint8 (H, W, 3) within ``bpp`` bits per pixel, all of them counted, or keep the share ``tau``.
 
         With neither, 0.1 bpp or the base layer, whichever is more. RateError where the base layer alone costs more
         than ``bpp``; where everything costs less, everything is sent. Sides are reduced by ``reduction``; where it is
-        None, and nothing but ``bpp`` is given, as much as pays at that rate, see `tokens_at`.
+        None, and nothing but ``bpp`` is given, as much as pays at that rate, see `tokens_at`. ``robust``: in slices
+        that decode alone, for a link that loses some of them.
         """
         if reduction is None and tau is step is ranking is None:
-            return self.pack(self.tokens_at(image, bpp))
+            return self.pack(self.tokens_at(image, bpp, robust=robust))
         reduction = reduction or WHOLE
         (features,) = self.extract([reduce(image, reduction)])
         size = (image.shape[0], image.shape[1])
-        return self.pack(
-            self.quantize(features, size=size, bpp=bpp, tau=tau, step=step, ranking=ranking, reduction=reduction)
+        tokens = self.quantize(
+            features, size=size, bpp=bpp, tau=tau, step=step, ranking=ranking, reduction=reduction, robust=robust
         )
+        return self.pack(tokens)
 
     def tokens_at(
-        self, image: NDArray[np.uint8], bpp: float | None = None, *, features: dict[Fraction, Tensor] | None = None
+        self,
+        image: NDArray[np.uint8],
+        bpp: float | None = None,
+        *,
+        features: dict[Fraction, Tensor] | None = None,
+        robust: bool = False,
     ) -> Tokens:
         """Tokens of uint8 (H, W, 3) within ``bpp`` (`DEFAULT_BPP`), at the finest resolution with a step that is fine
         enough.
@@ -127,7 +134,11 @@ class Codec:
                 (features[reduction],) = self.extract([reduce(image, reduction)])
             try:
                 tokens = self.quantize(
-                    features[reduction], size=size, bpp=DEFAULT_BPP if bpp is None else bpp, reduction=reduction
+                    features[reduction],
+                    size=size,
+                    bpp=DEFAULT_BPP if bpp is None else bpp,
+                    reduction=reduction,
+                    robust=robust,
                 )
             except RateError:
                 if reduction is reductions[-1] and bpp is not None:
@@ -135,7 +146,7 @@ class Codec:
                 continue
             if tokens.step <= FINE_ENOUGH or reduction is reductions[-1]:
                 return tokens
-        return self.quantize(features[reductions[-1]], size=size, tau=0, reduction=reductions[-1])
+        return self.quantize(features[reductions[-1]], size=size, tau=0, reduction=reductions[-1], robust=robust)
 
     def decode(self, packet: Packet) -> NDArray[np.uint8]:
         """Rebuild uint8 (H, W, 3); lost slices are concealed. ModelError for a packet of another model."""
@@ -178,36 +189,34 @@ class Codec:
         step: int | None = None,
         ranking: Ranking | str | None = None,
         reduction: Fraction = WHOLE,
+        robust: bool = False,
     ) -> Tokens:
         """Features of a panorama of ``size`` (height, width), reduced by so much → tokens within the budget (see
         ``encode``)."""
-        budget = Budget(bpp=bpp, tau=tau, step=step)
         order = Ranking(ranking or self.model.profile.ranking)
-        if bpp is None and tau is None and step is None:
-            try:
-                return self.quantizer(
-                    features, size=size, budget=Budget(bpp=DEFAULT_BPP), ranking=order, reduction=reduction
-                )
-            except RateError:
-                budget = Budget(tau=0)
-        return self.quantizer(features, size=size, budget=budget, ranking=order, reduction=reduction)
+
+        def within(budget: Budget) -> Tokens:
+            return self.quantizer(features, size=size, budget=budget, ranking=order, reduction=reduction, robust=robust)
+
+        if bpp is not None or tau is not None or step is not None:
+            return within(Budget(bpp=bpp, tau=tau, step=step))
+        try:
+            return within(Budget(bpp=DEFAULT_BPP))
+        except RateError:
+            return within(Budget(tau=0))
 
     def pack(self, tokens: Tokens) -> Packet:
         """Entropy-code tokens into slices."""
-        rows, cols = tokens.indices.shape
-        coder, tables = self.quantizer.coder, self.model.tables
-        slices = slice_rows(rows, cols)
-        classes = tables.classes(tokens.indices[tokens.kept], self._kept_steps(tokens.kept, tokens.step))
-        parts = feature_parts(self.quantizer.feature_bits(tokens.symbols, classes), slices)
-        members = _slice_members(tokens.kept, slices, parts)
+        coder = self.quantizer.coder
+        features = encode_features(coder, tokens)
         return Packet.build(
             fingerprint=self.fingerprint,
             size=(tokens.height, tokens.width),
             reduction=tokens.reduction,
             step=tokens.step,
-            mask=coder.encode_mask(tokens.kept) if parts else b"",
-            indices=[coder.encode_indices(tokens.indices[s::slices]) for s in range(slices)],
-            features=[coder.encode_features(tokens.symbols[m], classes[m]) for m in members],
+            mask=coder.encode_mask(tokens.kept) if features else b"",
+            indices=coder.encode_indices(tokens.indices, tokens.slices),
+            features=features,
         )
 
     def unpack(self, packet: Packet) -> Tokens:
@@ -218,12 +227,11 @@ class Codec:
             )
         header, factor = packet.header, self.model.profile.factor
         rows, cols = (-(-side // factor) for side in reduced_size((header.height, header.width), header.reduction))
-        slices, parts = header.index_slices, header.parts
+        slices, coder = header.index_slices, self.quantizer.coder
         if slices > rows or not FINEST_STEP <= header.step <= COARSEST_STEP:
             raise BitstreamError(
                 f"packet header names {slices} slices of {rows} token rows at step {header.step}: corrupt"
             )
-        coder, tables = self.quantizer.coder, self.model.tables
         payloads: dict[Layer, list[bytes | None]] = {layer: [] for layer in Layer}
         for piece in packet.slices:
             payloads[piece.layer].append(piece.payload)
@@ -234,19 +242,18 @@ class Codec:
             if payload is None:
                 guessed[start::slices] = True
             else:
-                indices[start::slices] = coder.decode_indices(payload, len(range(start, rows, slices)), cols)
+                indices[start::slices] = coder.decode_indices(payload, (rows, cols), start, slices)
         mask = payloads[Layer.MASK][0] if payloads[Layer.MASK] else None
         sent = np.zeros((rows, cols), dtype=bool) if mask is None else coder.decode_mask(mask, rows, cols)
-        classes = tables.classes(indices[sent], self._kept_steps(sent, header.step))
-        symbols = np.zeros(classes.shape, dtype=np.int32)
-        received = np.zeros(len(classes), dtype=bool)
-        if mask is not None:
-            usable = ~guessed[sent]
-            members = _slice_members(sent, slices, parts)
-            for run, payload in zip(members, payloads[Layer.FEATURES], strict=True):
-                if payload is not None and len(run) and usable[run[0]]:
-                    symbols[run] = coder.decode_features(payload, classes[run])
-                    received[run] = True
+        symbols, received = decode_features(
+            coder,
+            payloads[Layer.FEATURES],
+            indices=indices,
+            sent=sent,
+            usable=~guessed,
+            step=header.step,
+            slices=slices,
+        )
         kept = sent.copy()
         kept[sent] = received
         return Tokens(
@@ -254,6 +261,7 @@ class Codec:
             height=header.height,
             step=header.step,
             reduction=header.reduction,
+            slices=slices,
             indices=indices,
             kept=kept,
             symbols=symbols[received],
@@ -295,19 +303,8 @@ class Codec:
         features = conceal(features, guessed.to(features.device))
         return features, guidance_planes(kept, steps, guessed).to(features.device)
 
-    def _kept_steps(self, kept: NDArray[np.bool_], step: int) -> NDArray[np.int64]:
-        rows, cols = kept.shape
-        return np.broadcast_to(steps_of_rows(rows)[:, None] + step, (rows, cols))[kept]
-
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._half)
-
-
-def _slice_members(kept: NDArray[np.bool_], slices: int, parts: int) -> list[NDArray[np.int64]]:
-    """Positions among the kept tokens of each feature slice: part by part, and in it one run for each index slice."""
-    rows = np.nonzero(kept)[0]
-    runs = [np.array_split(np.flatnonzero(rows % slices == s), max(parts, 1)) for s in range(slices)]
-    return [runs[s][p] for p in range(parts) for s in range(slices)]
 
 
 def _by_shape(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from panolink.codec.expectation import LARGEST_ODDS, sign_frequencies
 from panolink.codec.tables import CLASSES, GROUP_STARTS, LARGEST, RATIOS, TRUSTS, UNIT, Tables
 from panolink.jit import kernel
 
@@ -25,6 +26,15 @@ TRUST_BOUNDS = np.array([UNIT, 4 * UNIT])
 
 OFFSET = 7 * UNIT // 10
 """added to both sums: where nothing was promised yet, nothing was found wanting"""
+
+
+def _sign_bits() -> NDArray[np.float32]:
+    bits = -np.log2(sign_frequencies() / 256)
+    return np.concatenate([bits[:0:-1, 0], bits[:, 1]]).astype(np.float32)
+
+
+SIGN_BITS = _sign_bits()
+"""(2 · LARGEST_ODDS + 1,): bits of a plus by its log odds from −LARGEST_ODDS, of a minus by those of a plus, negated"""
 
 
 def group_slices(dim: int) -> list[slice]:
@@ -63,17 +73,24 @@ def lively_classes(tables: Tables, plain: NDArray[np.int64], symbols: NDArray[np
 
 
 def choose_symbols(
-    value: NDArray[np.float32], plain: NDArray[np.int64], tables: Tables, lengths: NDArray[np.float32], price: float
+    value: NDArray[np.float32],
+    plain: NDArray[np.int64],
+    odds: NDArray[np.int16],
+    tables: Tables,
+    lengths: NDArray[np.float32],
+    price: float,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
     """The symbols that cost least in squared error + price · bits, group by group.
 
-    ``value`` (n, dim): differences in steps; ``plain`` (n, dim): classes that the codes promise; ``lengths`` as in
-    ``Tables.code_lengths``. Candidates are the nearest integer, the one below it, and zero; class 0 is always zero.
-    Returns symbols (n, dim), and of each token its bits (n,) and the drop of squared error in squared steps (n,).
+    ``value`` (n, dim): differences in steps; ``plain`` (n, dim): classes that are expected; ``odds`` (n, dim): of their
+    signs; ``lengths`` as in ``Tables.code_lengths``. Candidates are the nearest integer, the one below it, and zero;
+    class 0 is always zero. Returns symbols (n, dim), and of each token its bits (n,) and the drop of squared error in
+    squared steps (n,).
     """
     starts = np.array([part.start for part in group_slices(plain.shape[1])] + [plain.shape[1]])
     shifts, promises = tables.shifts.astype(np.int64), tables.promises.astype(np.int64)
-    return _choose(value, plain, starts, shifts, promises, lengths, np.float32(price))
+    odds = np.ascontiguousarray(odds)  # one kernel, whatever part of a picture it is
+    return _choose(value, plain, odds, starts, shifts, promises, lengths, SIGN_BITS, np.float32(price))
 
 
 @kernel
@@ -123,7 +140,7 @@ def _learn(sums, promises, plain, symbols):
 
 
 @kernel
-def _choose(value, plain, starts, shifts, promises, lengths, price):
+def _choose(value, plain, odds, starts, shifts, promises, lengths, sign_bits, price):
     tokens, dims = value.shape
     symbols = np.zeros((tokens, dims), np.int32)
     bits = np.zeros(tokens, np.float32)
@@ -138,11 +155,13 @@ def _choose(value, plain, starts, shifts, promises, lengths, price):
                 if scale == 0:
                     continue
                 magnitude = abs(value[token, dim])
+                agreement = odds[token, dim] if value[token, dim] > 0 else -odds[token, dim]
+                sign = sign_bits[agreement + LARGEST_ODDS] - np.float32(1)
                 best, best_bits = 0, lengths[scale, 0]
                 best_cost = magnitude * magnitude + price * best_bits
                 nearest = int(min(magnitude + np.float32(0.5), np.float32((1 << 15) - 1)))
                 for candidate in range(max(nearest - 1, 1), nearest + 1):
-                    cost_bits = lengths[scale, min(candidate, LARGEST + 1)]
+                    cost_bits = lengths[scale, min(candidate, LARGEST + 1)] + sign
                     error = magnitude - candidate
                     cost = error * error + price * cost_bits
                     if cost < best_cost:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
@@ -18,7 +18,7 @@ from panolink.codec.autoencoder import Autoencoder, Profile
 from panolink.codec.tables import Tables
 from panolink.errors import ModelError
 
-FORMAT = "panolink-model-2"
+FORMAT = "panolink-model-3"
 DECODER_FORMAT = "panolink-decoder-1"
 DECODER_SUFFIX = "-p"
 """of the file of a model's perceptual decoder"""
@@ -71,13 +71,15 @@ def load_model(name: str | Path) -> Model:
         raise ModelError(f"{path}: not a Panolink model of format {FORMAT}")
     try:
         profile = Profile.from_json(metadata["profile"])
-        tables = Tables(**{field.name: tensors.pop(f"tables.{field.name}").numpy() for field in fields(Tables)})
+        prefix = "tables."
+        arrays = {name: tensors.pop(name).numpy() for name in list(tensors) if name.startswith(prefix)}
+        tables = Tables.from_arrays({name.removeprefix(prefix): array for name, array in arrays.items()})
         network = Autoencoder(profile)
         fingerprint = _fingerprint(metadata["profile"], tensors, tables)
         network.load_state_dict(
             {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
         )
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path}: weights do not fit their profile ({str(error).splitlines()[0]})") from None
     return Model(path.stem, network.eval(), tables, fingerprint, json.loads(metadata.get("card", "{}")))
 

@@ -19,10 +19,10 @@ from panolink.codec.activation import activation_map, error_map
 from panolink.codec.autoencoder import look_up, nearest_code
 from panolink.codec.bitstream import Packet
 from panolink.codec.entropy import SliceCoder
-from panolink.codec.liveliness import choose_symbols, lively_classes
+from panolink.codec.pricing import Priced, Pricing
 from panolink.codec.reduction import WHOLE
-from panolink.codec.tables import LARGEST, Tables
-from panolink.codec.tokens import Tokens, steps_of_rows
+from panolink.codec.tables import Tables
+from panolink.codec.tokens import Tokens
 from panolink.errors import RateError
 from panolink.sphere.latitude import latitude_weights
 
@@ -32,6 +32,9 @@ PAYS = 0.1
 PRICE_BY_BITS = 1.5
 """at one step, bits fall about as price^(−1/1.5)"""
 
+BITS_BY_STEP = 7 / 6
+"""a step that is a quarter octave finer takes about so many times the bits"""
+
 DEFAULT_STEP = 8
 """quarter octaves, where neither a rate nor a step is asked for"""
 
@@ -40,14 +43,15 @@ DEAREST = 3.0
 
 FINEST_STEP, COARSEST_STEP = -8, 28
 INDEX_SLICE_TOKENS, SMALLEST_SLICE_TOKENS = 320, 120
-FEATURE_SLICE_BITS = 2600
+FEATURE_SLICE_BITS, MOST_PARTS = 2600, 16
 PILOT_TOKENS = 768
 WORD_BITS = 32
 """the range coder ends a slice on a whole word"""
 LENGTH_BITS = 16
 """a slice's length in the header"""
-MASK_HEADER_BITS = 16
-"""what a header with a mask may have beyond one without: a second byte of the mask's length, and of a fine step"""
+MASK_HEADER_BITS = 32
+"""what a header with a mask may have beyond one without: a second and third byte of the mask's length, a third and
+fourth of a file's feature slice's"""
 
 
 class Ranking(StrEnum):
@@ -78,7 +82,7 @@ class Budget:
 
 
 def slice_rows(rows: int, cols: int) -> int:
-    """Number of index slices of a grid, at most one per row.
+    """Number of index slices of a grid that goes over the air, at most one per row.
 
     They hold about INDEX_SLICE_TOKENS tokens each; small grids have smaller ones, so that one that is lost is no more
     than a sixth of the picture, as far as SMALLEST_SLICE_TOKENS allows.
@@ -88,8 +92,14 @@ def slice_rows(rows: int, cols: int) -> int:
 
 
 def feature_parts(bits: float, index_slices: int) -> int:
-    """Feature slices per index slice, so that each holds about FEATURE_SLICE_BITS bits; none where nothing is kept."""
-    return 0 if bits <= 0 else max(1, min(16, round(bits / (index_slices * FEATURE_SLICE_BITS))))
+    """Feature slices per index slice; none where nothing is kept.
+
+    One where there is a single index slice: nothing survives its loss. Else so many that each holds about
+    FEATURE_SLICE_BITS bits.
+    """
+    if bits <= 0 or index_slices == 1:
+        return int(bits > 0)
+    return max(1, min(MOST_PARTS, round(bits / (index_slices * FEATURE_SLICE_BITS))))
 
 
 class Quantizer:
@@ -98,7 +108,6 @@ class Quantizer:
     def __init__(self, codebook: Tensor, tables: Tables) -> None:
         self.codebook, self.tables = codebook, tables
         self.coder = SliceCoder(tables)
-        self.lengths = tables.code_lengths()
 
     def __call__(
         self,
@@ -108,8 +117,11 @@ class Quantizer:
         budget: Budget,
         ranking: Ranking,
         reduction: Fraction = WHOLE,
+        robust: bool = False,
     ) -> Tokens:
         """Features (1, dim, rows, cols) of a panorama of ``size`` (height, width), reduced by so much → tokens.
+
+        ``robust``: in many slices, any of which may be lost; it costs a tenth of the bits at 0.1 bpp.
 
         RateError where the budget is below what the base layer costs.
         """
@@ -119,119 +131,117 @@ class Quantizer:
         difference = (features - codes)[0].permute(1, 2, 0).reshape(-1, dim).float().cpu()
         indices = found[0].cpu().numpy()
         pixels = size[0] * size[1]
+        slices = max(slice_rows(rows, cols), min(2, rows)) if robust else 1
 
         room = math.inf
         if budget.bpp is not None:
-            base = self.base_bits(indices, size)
+            base = self.base_bits(indices, size, slices)
             room = budget.bpp * pixels - base
             if room < 0:
                 least = math.ceil(10000 * base / pixels) / 10000
                 raise RateError(f"bpp {budget.bpp:g} is below what the base layer costs here; the least is {least:g}")
-        row_steps = np.repeat(steps_of_rows(rows), cols)
+        pricing = Pricing(self.tables, self.coder.lengths, indices, difference, whole=slices == 1)
         step, price = DEFAULT_STEP if budget.step is None else budget.step, PAYS
         if budget.bpp is not None:
-            step, price = self.choose_step(indices.ravel(), difference, row_steps, room, only=budget.step)
-        symbols, bits, gain = self.price(indices.ravel(), difference, row_steps + step, price)
+            step, price = self.choose_step(pricing, self.usable(room, slices), only=budget.step)
+        priced = pricing.at(step, price)
 
         weight = np.repeat(latitude_weights(rows).numpy(), cols)
         if ranking is Ranking.RATE:
-            worth = gain / np.maximum(bits, 0.5)
-            activation = np.maximum(gain * np.exp2((row_steps - row_steps.min()) / 2) * weight, 0)
+            worth = priced.gain / np.maximum(priced.bits, 0.5)
+            scale = np.exp2((pricing.row_steps - pricing.row_steps.min()) / 2) * weight
+            activation = np.maximum(priced.gain * scale, 0)
         elif ranking is Ranking.ERROR:
             activation = worth = error_map(features, codes)[0].flatten().cpu().numpy() * weight
         else:
             activation = worth = activation_map(features, codes)[0].flatten().cpu().numpy() * weight
         order = np.argsort(-worth, kind="stable")
         if budget.tau is not None:
-            count = round(budget.tau * len(order))
-        elif budget.bpp is not None:
-            if ranking is Ranking.RATE and price > PAYS / DEAREST:  # else there is room for everything
-                order = order[: int((gain > price / 2 * bits).sum())]
-            count = self.cut(order, bits, indices.shape, room)
-        else:
-            count = int((gain > price * bits).sum())
-        kept = np.zeros(rows * cols, dtype=bool)
-        kept[order[:count]] = True
+            order = order[: round(budget.tau * len(order))]
+        elif budget.bpp is None:
+            order = order[priced.pays(price)[order]]
+        elif ranking is Ranking.RATE and price > PAYS / DEAREST:  # else there is room for everything
+            order = order[priced.pays(price / 2)[order]]
+
+        def keep(order: NDArray[np.int64]) -> NDArray[np.bool_]:
+            if budget.bpp is not None:
+                order = order[: self.cut(order, priced.bits, indices.shape, room, slices)]
+            kept = np.zeros(indices.size, dtype=bool)
+            kept[order] = True
+            return kept
+
+        kept = keep(order)
+        if not pricing.first.all():  # the second half is to know what is left of the first one
+            first = kept & pricing.first
+            priced = pricing.at(step, price, first)
+            kept = keep(np.concatenate([np.flatnonzero(first), order[~pricing.first[order]]]))
         return Tokens(
             width=size[1],
             height=size[0],
             step=step,
             reduction=reduction,
+            slices=slices,
             indices=indices,
             kept=kept.reshape(rows, cols),
-            symbols=symbols[kept],
+            symbols=priced.symbols[kept],
             activation=(activation / max(float(activation.max()), 1e-30)).reshape(rows, cols).astype(np.float32),
         )
 
-    def price(
-        self, indices: NDArray[np.int64], difference: Tensor, steps: NDArray[np.int64], price: float = PAYS
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
-        """Symbols (n, dim), bits (n,) and drop of squared error in squared steps (n,) of tokens at their steps (n,).
-
-        ``price``: squared steps that a bit has to save.
-        """
-        value = difference * torch.exp2(torch.from_numpy(steps) / -4).float()[:, None]
-        plain = self.tables.classes(indices, steps)
-        return choose_symbols(value.numpy(), plain, self.tables, self.lengths, price)
-
-    def feature_bits(self, symbols: NDArray[np.int32], classes: NDArray[np.int64]) -> float:
-        """Bits of symbols (n, dim) whose codes promise ``classes`` (n, dim)."""
-        lively = lively_classes(self.tables, classes, symbols)
-        return float(self.lengths[lively, np.minimum(np.abs(symbols), LARGEST + 1)].sum())
-
-    def choose_step(
-        self,
-        indices: NDArray[np.int64],
-        difference: Tensor,
-        row_steps: NDArray[np.int64],
-        room: float,
-        *,
-        only: int | None = None,
-    ) -> tuple[int, float]:
+    def choose_step(self, pricing: Pricing, room: float, *, only: int | None = None) -> tuple[int, float]:
         """The step, and the price of a bit near PAYS, at which all that pays fills ``room`` bits.
 
         Steps are a quarter octave apart, which is a sixth of the bits; the price fills what lies between. Cutting
         off the tokens that are worth least instead would cost up to half a decibel. ``only``: the step, where it is
         given.
         """
-        stride = max(1, len(indices) // PILOT_TOKENS) | 1
-        pilot, everything = slice(None, None, stride), slice(None)
+        stride = max(1, pricing.indices.size // PILOT_TOKENS) | 1
 
-        def spent(step: int, price: float, part: slice) -> float:
-            _, bits, gain = self.price(indices[part], difference[part], row_steps[part] + step, price)
-            keep = gain > price * bits
-            return (part.step or 1) * max(1.0, float(bits[keep].sum() + _mask_bits(int(keep.sum()), len(keep))))
+        def total(priced: Priced, price: float) -> float:
+            keep = priced.pays(price)
+            return max(1.0, float(priced.bits[keep].sum() + _mask_bits(int(keep.sum()), len(keep))))
 
-        room = max(1.0, room - (WORD_BITS + LENGTH_BITS) * (1 + room / FEATURE_SLICE_BITS))
+        def spent(step: int, price: float = PAYS) -> float:
+            return total(pricing.at(step, price), price)
+
         step = only
-        if step is None:
-            step, previous = COARSEST_STEP, 1.0
-            while (bits := spent(step, PAYS, pilot)) < room and step > FINEST_STEP:
+        if step is None:  # by a pilot, which knows codes only and so takes a few per cent more
+            step, previous, pilot = COARSEST_STEP, 1.0, slice(None, None, stride)
+            while (bits := stride * total(pricing.by_codes(step, PAYS, pilot), PAYS)) < room and step > FINEST_STEP:
                 step, previous = step - 2, bits
             if bits > room and step < COARSEST_STEP:
                 step += round(2 * math.log(bits / room) / math.log(bits / previous))
+        bits = spent(step)
+        if only is None and (off := round(math.log(bits / room) / math.log(BITS_BY_STEP))):
+            step = min(max(step + off, FINEST_STEP), COARSEST_STEP)
+            bits = spent(step)
 
         def cheaper(price: float, bits: float) -> float:
             return min(max(price * (bits / room) ** power, PAYS / DEAREST), PAYS * DEAREST)
 
         price, power = PAYS, PRICE_BY_BITS
-        bits = spent(step, price, pilot)
-        for part in (pilot, everything, everything):
+        for _ in range(2):
             before, price = price, cheaper(price, bits)
-            previous, bits = bits, spent(step, price, part)
-            if part is pilot and bits not in (0, previous):  # two points of one part: a secant
-                power = min(max(math.log(price / before) / math.log(previous / bits), 0.5), 3.0)
+            previous, bits = bits, spent(step, price)
+            if bits not in (0, previous):  # the next step is a secant's
+                power = min(max(math.log(price / before) / math.log(previous / bits), 0.5), 6.0)
         return step, cheaper(price, bits)
 
-    def cut(self, order: NDArray[np.int64], bits: NDArray[np.float32], shape: tuple[int, ...], room: float) -> int:
+    @staticmethod
+    def usable(room: float, slices: int) -> float:
+        """What of ``room`` bits is left for symbols and mask, once slices are rounded up to words."""
+        parts = feature_parts(room, slices) * slices
+        return max(1.0, room - (WORD_BITS + LENGTH_BITS) * (1 + parts))
+
+    def cut(
+        self, order: NDArray[np.int64], bits: NDArray[np.float32], shape: tuple[int, ...], room: float, slices: int
+    ) -> int:
         """How many of the ranked tokens (``order``, best first) fit into ``room`` bits with their mask and slices.
 
         The mask's contexts save bits that its entropy does not know: a first cut measures how many, a second one
         spends them. What remains unused is the rounding of slices to whole words.
         """
-        slices = slice_rows(shape[0], shape[1])
         total = np.cumsum(bits[order], dtype=np.float64)
-        parts = np.clip(np.round(total / (slices * FEATURE_SLICE_BITS)), 1, 16)
+        parts = np.clip(np.round(total / (slices * FEATURE_SLICE_BITS)), 1, MOST_PARTS if slices > 1 else 1)
         total += parts * slices * (WORD_BITS + LENGTH_BITS) + MASK_HEADER_BITS
         entropy = _mask_bits(np.arange(1, len(order) + 1), len(bits))
 
@@ -253,11 +263,11 @@ class Quantizer:
             count -= max(1, count // 500)
         return max(count, 0)
 
-    def base_bits(self, indices: NDArray[np.int64], size: tuple[int, int]) -> int:
+    def base_bits(self, indices: NDArray[np.int64], size: tuple[int, int], slices: int) -> int:
         """Bits of everything but mask and features: header, trailer and index slices, to the bit."""
-        slices = slice_rows(*indices.shape)
-        payloads = [self.coder.encode_indices(indices[start::slices]) for start in range(slices)]
-        packet = Packet.build(fingerprint="00" * 8, size=size, step=0, mask=b"", indices=payloads, features=[])
+        payloads = self.coder.encode_indices(indices, slices)
+        fine = -1  # takes two bytes, as coarse steps do not
+        packet = Packet.build(fingerprint="00" * 8, size=size, step=fine, mask=b"", indices=payloads, features=[])
         return sum(packet.bits.values())
 
 

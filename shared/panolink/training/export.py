@@ -16,7 +16,7 @@ from panolink.training.data import PanoramaCache
 from panolink.training.tables import fit_tables
 from panolink.training.validation import shrink
 
-WIDTHS = (1024, 1536, 768)
+WIDTHS = (1024, 1536, 768, 512)
 """widths at which the tables are fitted, in turn"""
 
 

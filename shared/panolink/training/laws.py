@@ -19,9 +19,3 @@ def laplace_law() -> NDArray[np.float64]:
     scale = np.exp2((np.arange(CLASSES) - 16) / 4)[:, None]
     beyond = np.exp(-(np.arange(LARGEST + 1) + DEAD_ZONE) / scale)  # P(magnitude > k), k = 0 … LARGEST
     return np.concatenate([1 - beyond[:, :1], beyond[:, :-1] - beyond[:, 1:], beyond[:, -1:]], axis=1) + 1e-9
-
-
-def both_signs(law: NDArray[np.float64]) -> NDArray[np.float64]:
-    """From magnitudes (CLASSES, LARGEST + 2) to the symbols −LARGEST…LARGEST and the escape."""
-    half = law[:, 1:-1] / 2
-    return np.concatenate([half[:, ::-1], law[:, :1], half, law[:, -1:]], axis=1)

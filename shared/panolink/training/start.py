@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from panolink.codec.model import Model
-from panolink.codec.tables import LARGEST, LEVEL_ZERO, NO_CONTEXT, TOTAL
+from panolink.codec.tables import LEVEL_ZERO, TOTAL
 from panolink.training.codebook import CodebookAverager
 
 
@@ -20,15 +20,11 @@ def starting_state(model: Model, *, tokens: int) -> dict[str, Tensor]:
     codebook = model.network.codebook
     averager = CodebookAverager(*codebook.shape)
     levels = torch.from_numpy(model.tables.levels.astype(np.float32))
-    count = torch.from_numpy(model.tables.index_frequencies[NO_CONTEXT] / TOTAL).float() * tokens
+    count = torch.from_numpy(model.tables.code_frequencies / TOTAL).float() * tokens
     averager.count.copy_(count)
     averager.weight.copy_(count)
     averager.total.copy_(codebook * count[:, None])
     averager.spread.copy_(torch.exp2((levels - LEVEL_ZERO) / 4) * count[:, None])
-    frequencies = torch.from_numpy(model.tables.symbol_frequencies).float() / TOTAL
-    averager.law.zero_()
-    averager.law[:, : LARGEST + 1] = frequencies[:, LARGEST:-1]
-    averager.law[:, 1 : LARGEST + 1] += frequencies[:, :LARGEST].flip(1)
-    averager.law[:, -1] = frequencies[:, -1]
+    averager.law.copy_(torch.from_numpy(model.tables.symbol_frequencies).float() / TOTAL)
     state = {**model.network.state_dict(), **{f"averager.{k}": v for k, v in averager.state_dict().items()}}
     return {name: value.clone().contiguous() for name, value in state.items()}

@@ -11,41 +11,73 @@ from numpy.typing import NDArray
 
 from panolink.codec.autoencoder import Autoencoder, look_up, nearest_code
 from panolink.codec.liveliness import Liveliness, group_slices
-from panolink.codec.rate import PAYS, Quantizer
+from panolink.codec.pricing import Priced, Pricing, expected
+from panolink.codec.rate import PAYS
 from panolink.codec.tables import (
     CLASSES,
     GROUP_STARTS,
     LARGEST,
     LEVEL_ZERO,
     LIVELINESS,
-    TOTAL,
     UNIT,
     Tables,
     to_frequencies,
 )
-from panolink.codec.tokens import steps_of_rows
 from panolink.sphere.padding import set_wrap
-from panolink.training.codebook import k_means
-from panolink.training.laws import both_signs, laplace_law
+from panolink.training.contexts import fit_contexts
+from panolink.training.laws import laplace_law
+from panolink.training.surroundings import fit_surroundings, silent_surroundings
 
 STEPS = (2, 5, 8, 11, 14)
 """steps at which the symbols' frequencies are counted"""
 
-CLUSTERS, CONTEXTS = 48, 96
-
 ROUNDS = 2
 """of counting: the symbols chosen depend on what the tables make cheap"""
+
+TURNS = 4
+"""panoramas in a row that count symbols at the same steps: as many as come in different sizes"""
 
 LARGEST_SHIFT, LEAST_SYMBOLS = 10, 2000
 
 
-@torch.no_grad()
 def fit_tables(network: Autoencoder, panoramas: Iterable[NDArray[np.uint8]], *, device: str = "cpu") -> Tables:
     """Tables for a trained network; panoramas uint8 (H, W, 3) with sides that divide by the factor.
 
     Scales are those of tokens worth sending; frequencies are counted at several steps; laws of rare classes and
     contexts lean on a Laplace law and on the marginal law.
     """
+    grids, differences = _quantized(network, panoramas, device)
+    codebook = network.codebook.detach().cpu()
+    levels = _levels(len(codebook), grids, differences, None)
+    tables = Tables(
+        levels=levels,
+        symbol_frequencies=to_frequencies(laplace_law()),
+        code_frequencies=to_frequencies(_code_counts(len(codebook), grids)[None])[0],
+        promises=_promises(laplace_law()),
+        shifts=np.zeros((len(GROUP_STARTS), LIVELINESS), dtype=np.int8),
+        contexts=fit_contexts(codebook, grids),
+        surroundings=silent_surroundings(codebook, levels),
+    )
+    pays = [_priced(tables, *pair, 8).pays(PAYS) for pair in zip(grids, differences, strict=True)]
+    tables = replace(tables, levels=_levels(len(codebook), grids, differences, pays))
+    tables = _with_laws(tables, grids, differences)
+    tables = replace(tables, surroundings=fit_surroundings(codebook, tables, grids, differences))
+    return _with_laws(tables, grids, differences)
+
+
+def _with_laws(tables: Tables, grids: list[NDArray[np.int64]], differences: list[NDArray[np.float16]]) -> Tables:
+    """The tables with laws of symbols and shifts of liveliness fitted."""
+    for _ in range(ROUNDS):
+        shifts, law = _fit_shifts(_count_symbols(tables, grids, differences))
+        tables = replace(tables, symbol_frequencies=to_frequencies(law), shifts=shifts)
+    return tables
+
+
+@torch.no_grad()
+def _quantized(
+    network: Autoencoder, panoramas: Iterable[NDArray[np.uint8]], device: str
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float16]]]:
+    """Of each panorama the indices (rows, cols), and the features less their codes (tokens, dim)."""
     set_wrap(network, True)
     network = network.eval().to(device)
     grids, differences = [], []
@@ -57,38 +89,20 @@ def fit_tables(network: Autoencoder, panoramas: Iterable[NDArray[np.uint8]], *, 
         grids.append(found[0].cpu().numpy())
         difference = (features - look_up(found, network.codebook))[0].permute(1, 2, 0)
         differences.append(difference.flatten(0, 1).half().cpu().numpy())
-
-    tables = Tables(
-        levels=_levels(network.profile.codes, grids, differences, None),
-        symbol_frequencies=to_frequencies(both_signs(laplace_law())),
-        clusters=np.zeros(network.profile.codes, dtype=np.uint8),
-        pair_contexts=np.ones((1, 1), dtype=np.uint8),
-        index_frequencies=to_frequencies(np.ones((2, network.profile.codes))),
-        promises=_promises(laplace_law()),
-        shifts=np.zeros((len(GROUP_STARTS), LIVELINESS), dtype=np.int8),
-    )
-    quantizer = Quantizer(network.codebook, tables)
-    pays = [_pays(quantizer, grid, difference, 8)[1] for grid, difference in zip(grids, differences, strict=True)]
-    tables = replace(tables, levels=_levels(network.profile.codes, grids, differences, pays))
-    for _ in range(ROUNDS):
-        counts = _count_symbols(network.codebook, tables, grids, differences)
-        shifts, law = _fit_shifts(counts)
-        tables = replace(tables, symbol_frequencies=to_frequencies(both_signs(law)), shifts=shifts)
-    clusters, pair_contexts, index_frequencies = _index_laws(network.codebook.cpu(), grids)
-    return replace(tables, clusters=clusters, pair_contexts=pair_contexts, index_frequencies=index_frequencies)
+    return grids, differences
 
 
 def _count_symbols(
-    codebook: torch.Tensor, tables: Tables, grids: list[NDArray[np.int64]], differences: list[NDArray[np.float16]]
+    tables: Tables, grids: list[NDArray[np.int64]], differences: list[NDArray[np.float16]]
 ) -> NDArray[np.int64]:
-    """(groups, LIVELINESS, CLASSES, LARGEST + 2): how often each magnitude is sent, by its code's class."""
+    """(groups, LIVELINESS, CLASSES, LARGEST + 2): how often each magnitude is sent, by its expected class."""
     counts = np.zeros((len(GROUP_STARTS), LIVELINESS, CLASSES, LARGEST + 2), dtype=np.int64)
-    quantizer = Quantizer(codebook, tables)
-    for grid, difference in zip(grids, differences, strict=True):
-        for step in STEPS:
-            symbols, keep = _pays(quantizer, grid, difference, step)
-            steps = np.repeat(steps_of_rows(len(grid)), grid.shape[1])[keep] + step
-            plain, magnitudes = tables.classes(grid.ravel()[keep], steps), np.abs(symbols[keep])
+    for number, (grid, difference) in enumerate(zip(grids, differences, strict=True)):
+        for step in STEPS[number // TURNS % 2 :: 2]:
+            priced = _priced(tables, grid, difference, step)
+            kept = np.flatnonzero(priced.pays(PAYS))
+            plain, _ = expected(tables, grid, kept, step, whole=True)
+            magnitudes = np.abs(priced.symbols[kept])
             liveliness = Liveliness(tables, len(plain))
             for group, dims in enumerate(group_slices(plain.shape[1])):
                 cells = (liveliness.contexts()[:, None] * CLASSES + plain[:, dims]) * counts.shape[3]
@@ -128,13 +142,10 @@ def _promises(law: NDArray[np.float64]) -> NDArray[np.int32]:
     return np.rint(UNIT * means).astype(np.int32)
 
 
-def _pays(
-    quantizer: Quantizer, grid: NDArray[np.int64], difference: NDArray[np.float16], step: int
-) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """Symbols of all tokens at a step, and which of them are worth their bits."""
-    steps = np.repeat(steps_of_rows(len(grid)), grid.shape[1]) + step
-    symbols, bits, gain = quantizer.price(grid.ravel(), torch.from_numpy(difference).float(), steps)
-    return symbols, gain > PAYS * bits
+def _priced(tables: Tables, grid: NDArray[np.int64], difference: NDArray[np.float16], step: int) -> Priced:
+    """All tokens at a step, knowing the codes around them."""
+    values = torch.from_numpy(difference).float()
+    return Pricing(tables, tables.code_lengths(), grid, values, whole=True).by_codes(step, PAYS)
 
 
 def _levels(
@@ -155,26 +166,6 @@ def _levels(
     return np.clip(np.rint(4 * np.log2(np.maximum(scale, 1e-6))) + LEVEL_ZERO, 0, 255).astype(np.uint8)
 
 
-def _index_laws(
-    codebook: torch.Tensor, grids: list[NDArray[np.int64]]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int32]]:
-    """Clusters of codes, contexts of neighbour pairs and the indices' frequencies in each context."""
-    codes = len(codebook)
-    marginal = np.bincount(np.concatenate([grid.ravel() for grid in grids]), minlength=codes) + 0.5
-    centres = k_means(codebook, min(CLUSTERS, codes), rounds=20)
-    clusters = torch.cdist(codebook, centres).argmin(dim=1).numpy().astype(np.uint8)
-    between = (centres[:, None] + centres[None]).flatten(0, 1) / 2
-    pair_centres = k_means(between, min(CONTEXTS - 1, len(between)), rounds=20)
-    pairs = torch.cdist(between, pair_centres).argmin(dim=1).view(len(centres), -1).numpy().astype(np.uint8) + 1
-    counts = np.zeros((1 + len(pair_centres), codes))
-    for grid in grids:
-        group = clusters[grid]
-        for reach in (1, 2):
-            contexts = pairs[np.roll(group, reach, axis=1), np.roll(group, -reach, axis=1)]
-            counts += np.bincount((contexts.astype(np.int64) * codes + grid).ravel(), minlength=counts.size).reshape(
-                counts.shape
-            )
-    law = marginal / marginal.sum()
-    counts += 300 * law
-    counts[0] = marginal
-    return clusters, pairs.astype(np.uint8), to_frequencies(counts, TOTAL)
+def _code_counts(codes: int, grids: list[NDArray[np.int64]]) -> NDArray[np.floating]:
+    """(K,): how often each code occurs, never quite never."""
+    return np.bincount(np.concatenate([grid.ravel() for grid in grids]), minlength=codes) + 0.5
