@@ -2,7 +2,7 @@
 
     python benchmarks/training_speed.py PANORAMAS --start base
 
-One JSON object of the step (median of warm ones, multiply–adds counted as two operations, the peak measured in the same
+One JSON object of the step (mean of warm ones, multiply–adds counted as two operations, the peak measured in the same
 run as a large bfloat16 product of matrices), then the operations that take most of it.
 """
 
@@ -22,23 +22,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from safetensors.torch import save_file
-
-from benchmarks.codec_speed import peak_flops, timer
-from panolink.codec.model import load_model
+from benchmarks.codec_speed import peak_flops
 from panolink.training.config import TrainingConfig
 from panolink.training.data import PanoramaCache
-from panolink.training.start import starting_state
+from panolink.training.start import beginning
 from panolink.training.trainer import Trainer
-
-
-def trainer_of(config: TrainingConfig, data: Path, cache: Path, folder: Path, start: str) -> Trainer:
-    """A trainer that begins with a finished model, or with nothing."""
-    if not start:
-        return Trainer(config, PanoramaCache(data, cache), folder)
-    tokens = config.batch * (config.crop // 16) ** 2
-    save_file(starting_state(load_model(start), tokens=tokens), folder / "start.safetensors")
-    return Trainer(config, PanoramaCache(data, cache), folder, start=folder / "start.safetensors")
 
 
 def main(
@@ -54,7 +42,8 @@ def main(
     settings = TrainingConfig.load(config)
     settings = replace(settings, batch=batch or settings.batch)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = trainer_of(settings, data, cache, Path(folder), start)
+        run = Path(folder)
+        trainer = Trainer(settings, PanoramaCache(data, cache), run, start=beginning(start, settings, run))
         batches = iter(trainer.loader)
 
         def step() -> None:
@@ -72,7 +61,7 @@ def main(
             waited += time.perf_counter() - asked
             trainer.train_step(*crops, adversarial=settings.adversarial_from < 1)
         spent = time.perf_counter() - began
-        seconds, _ = timer(trainer.device, steps)(step)
+        seconds = spent / steps
         found: dict[str, Any] = {
             "device": str(trainer.device),
             "batch": settings.batch,

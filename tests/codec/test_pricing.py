@@ -36,14 +36,14 @@ def test_the_first_half_knows_codes_only(pricing: Pricing):
     alone, told = pricing.by_codes(0, PAYS), pricing.at(0, PAYS)
     assert np.array_equal(told.bits[pricing.first], alone.bits[pricing.first])
     assert not np.array_equal(told.bits[~pricing.first], alone.bits[~pricing.first])
-    untold = pricing.at(0, PAYS, np.zeros(pricing.first.size, dtype=bool))
+    untold = pricing.told(pricing.by_codes(0, PAYS), 0, PAYS, np.zeros(pricing.first.size, dtype=bool))
     assert np.array_equal(untold.bits, alone.bits)
 
 
 @pytest.mark.parametrize("step", [-4, 2, 8])
 def test_priced_bits_are_written(tiny: Codec, pricing: Pricing, step: int):
     kept = torch.rand(pricing.first.size, generator=torch.Generator().manual_seed(1)).numpy() < 0.7
-    priced = pricing.at(step, PAYS, kept)
+    priced = pricing.told(pricing.by_codes(step, PAYS), step, PAYS, kept)
     rows, cols = pricing.indices.shape
     tokens = Tokens(
         width=16 * cols,

@@ -25,8 +25,6 @@ TABLE_PANORAMAS = 500
 """At most so many panoramas serve to fit the exported model's tables, which takes minutes: the network that tells the
 law of an index from its neighbours needs to have seen some hundreds."""
 
-STARTING_WEIGHTS = "start.safetensors"
-
 
 def train(
     data: Annotated[Path, typer.Option(metavar="FOLDER", help="Panoramas to learn from.")],
@@ -115,11 +113,12 @@ def _processes() -> Iterator[tuple[int, Callable[[Any], Any]]]:
 def _prepare(config: TrainingConfig, data: Path, cache: Path, folder: Path, start: str) -> Path | None:
     """What one process does for all: decode the panoramas, and find the weights to begin with."""
     from panolink.training.data import PanoramaCache
+    from panolink.training.start import beginning
 
     panoramas = PanoramaCache(data, cache)
     if not all(panoramas.split()):
         raise ImageError(f"{data}: {len(panoramas)} panoramas are too few to train and to validate on")
-    return _beginning(start, config, folder)
+    return beginning(start, config, folder)
 
 
 def _train(
@@ -141,34 +140,6 @@ def _train(
     minutes = trainer.spent_minutes + (time.monotonic() - began) / 60
     close()
     return _export(trainer, data, minutes, validation, start)
-
-
-def _beginning(start: str, config: TrainingConfig, folder: Path) -> Path | None:
-    """The file of weights to begin with. A finished model is turned into one, in the run's folder."""
-    from safetensors import SafetensorError, safe_open
-
-    if not start:
-        return None
-    if Path(start).suffix == ".safetensors":
-        try:
-            with safe_open(start, framework="pt") as file:
-                if any(name.startswith("averager.") for name in file.keys()):  # noqa: SIM118 (safe_open is no dict)
-                    return Path(start)
-        except (OSError, SafetensorError) as error:
-            raise ModelError(f"{start}: not a readable weights file ({error})") from None
-    from safetensors.torch import save_file
-
-    from panolink.codec.model import load_model
-    from panolink.training.start import starting_state
-
-    model = load_model(start)
-    if model.profile.name != config.profile:
-        raise ModelError(
-            f"{start}: a model of profile {model.profile.name!r}, the configuration is for {config.profile!r}"
-        )
-    tokens = config.batch * (config.crop // model.profile.factor) ** 2
-    save_file(starting_state(model, tokens=tokens), folder / STARTING_WEIGHTS)
-    return folder / STARTING_WEIGHTS
 
 
 def _tensorboard(trainer: Trainer) -> Callable[[], object]:

@@ -30,10 +30,10 @@ def encode_features(coder: SliceCoder, tokens: Tokens) -> list[bytes]:
         members = slice_members(tokens.kept, tokens.slices, parts)
         return [coder.encode_features([(symbols[m], classes[m], odds[m])]) for m in members]
     first, second = halves(tokens.kept)
-    batches = [(symbols[first], *expected(coder.tables, tokens.indices, kept[first], tokens.step, whole=True))]
+    early = expected(coder.tables, tokens.indices, kept[first], tokens.step, whole=True)
     known = known_differences(coder.tables, tokens.kept.shape, kept[first], symbols[first], tokens.step)
     later = expected(coder.tables, tokens.indices, kept[second], tokens.step, whole=True, differences=known)
-    return [coder.encode_features([*batches, (symbols[second], *later)])]
+    return [coder.encode_features([(symbols[first], *early), (symbols[second], *later)])]
 
 
 def decode_features(

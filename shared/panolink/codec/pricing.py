@@ -63,13 +63,17 @@ class Pricing:
         """Tokens of ``part``, knowing the codes around them."""
         return self._priced(step, price, part, self._by_codes.of(part))
 
-    def at(self, step: int, price: float, kept: NDArray[np.bool_] | None = None) -> Priced:
-        """All tokens; those of the second half know the differences of the first one's ``kept`` (n,), by default of all
-        of them that pay."""
+    def at(self, step: int, price: float) -> Priced:
+        """All tokens; those of the second half know the differences of those of the first one that pay."""
         priced = self.by_codes(step, price)
+        return self.told(priced, step, price, priced.pays(price))
+
+    def told(self, priced: Priced, step: int, price: float, kept: NDArray[np.bool_]) -> Priced:
+        """``priced``, its second half priced anew, in place, which knows the differences of the first one's ``kept``
+        (n,)."""
         if self.first.all():
             return priced
-        early = np.flatnonzero(self.first & (priced.pays(price) if kept is None else kept))
+        early = np.flatnonzero(self.first & kept)
         second = np.flatnonzero(~self.first)
         known = known_differences(self.tables, self.indices.shape, early, priced.symbols[early], step)
         found = self.tables.surroundings(self.indices, second, whole=True, differences=known)

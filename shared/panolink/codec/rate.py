@@ -173,7 +173,7 @@ class Quantizer:
         kept = keep(order)
         if not pricing.first.all():  # the second half is to know what is left of the first one
             first = kept & pricing.first
-            priced = pricing.at(step, price, first)
+            priced = pricing.told(priced, step, price, first)
             kept = keep(np.concatenate([np.flatnonzero(first), order[~pricing.first[order]]]))
         return Tokens(
             width=size[1],

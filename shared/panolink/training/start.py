@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
-from panolink.codec.model import Model
+from panolink.codec.model import Model, load_model
 from panolink.codec.tables import LEVEL_ZERO, TOTAL
+from panolink.errors import ModelError
 from panolink.training.codebook import CodebookAverager
+from panolink.training.config import TrainingConfig
+
+STARTING_WEIGHTS = "start.safetensors"
+
+
+def beginning(start: str, config: TrainingConfig, folder: Path) -> Path | None:
+    """The file of weights to begin with. A finished model is turned into one, in the run's folder."""
+    if not start:
+        return None
+    if Path(start).suffix == ".safetensors":
+        try:
+            with safe_open(start, framework="pt") as file:
+                if any(name.startswith("averager.") for name in file.keys()):  # noqa: SIM118 (safe_open is no dict)
+                    return Path(start)
+        except (OSError, SafetensorError) as error:
+            raise ModelError(f"{start}: not a readable weights file ({error})") from None
+    model = load_model(start)
+    if model.profile.name != config.profile:
+        raise ModelError(
+            f"{start}: a model of profile {model.profile.name!r}, the configuration is for {config.profile!r}"
+        )
+    tokens = config.batch * (config.crop // model.profile.factor) ** 2
+    save_file(starting_state(model, tokens=tokens), folder / STARTING_WEIGHTS)
+    return folder / STARTING_WEIGHTS
 
 
 def starting_state(model: Model, *, tokens: int) -> dict[str, Tensor]:
