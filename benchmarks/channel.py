@@ -34,11 +34,11 @@ from benchmarks.channel_results import Curves, PictureCache, report
 from benchmarks.measures import MEASURES
 from benchmarks.rate_distortion import sized
 from benchmarks.segment_loss import Air, Draw
-from benchmarks.semantic_link import Analogue, Digital, Subject, arrives
+from benchmarks.semantic_link import Analogue, Digital, arrives, coding_of
 from benchmarks.separate_coding import SCHEMES, Files, RateQuality, arrival, capacity, room
 from panolink.errors import RateError
 from panolink.images import IMAGE_SUFFIXES, Failure, panoramas_in
-from panolink.phy.adaptation import SAFETY_DB, Choice, Fixed, Protection, SymbolBudget, shrinkage
+from panolink.phy.adaptation import SAFETY_DB, Choice, Fixed, Protection, Schemes, SymbolBudget
 
 SNRS = [float(snr) for snr in np.arange(-5, 25.1, 2.5)]
 BUDGETS = [0.05, 0.1, 0.2]
@@ -48,21 +48,30 @@ MEASURED = ["vpsnr_db", "vssim"]
 # Where nothing averages the fades, the mean SNR is not to be counted on: one segment in ten is 10 dB below it.
 UNAVERAGED_MARGIN_DB = 8.0
 UNAVERAGED_HEADER_DB = -5.0  # the header: as strong as can be
-UNDER_ANALOGUE = Choice(-0.8)  # its base layer arrives from −5 dB on: what follows the SNR are the amplitudes
 
 Scores = dict[str, float]
 Sender = Digital | Analogue
+
+
+class UnderAnalogue:
+    """A base layer that arrives from −5 dB on, whatever the channel does: what follows the SNR are the amplitudes."""
+
+    fading = insurance_db = 0.0
+
+    def schemes(self, *, lowered_db: float = 0.0) -> Schemes:
+        """See `Protection`."""
+        return Choice(-0.8).schemes(lowered_db=lowered_db)
 
 
 class Panorama:
     """All that is asked of one panorama, each answer kept."""
 
     def __init__(self, image: np.ndarray, codec: panolink.Codec, measures: list[str], cache: Path) -> None:
-        self.image, self.codec, self.measures, self._points = image, codec, measures, cache / "rate_distortion"
+        self.image, self.measures, self._points = image, measures, cache / "rate_distortion"
+        self.coding = coding_of(codec, image)
         self.pixels = image.shape[0] * image.shape[1]
         self.pictures = PictureCache(image, measures, cache)
         self.files = Files(image, measures, cache)
-        self._subjects: dict[int, Subject] = {}
         self._senders: dict[object, Sender | None] = {}
         mean = np.broadcast_to(image.mean(axis=(0, 1)).round().astype(np.uint8), image.shape)
         self.nothing = self.pictures.scores("mean-colour", lambda: np.ascontiguousarray(mean))
@@ -81,11 +90,8 @@ class Panorama:
         asked = [protection.schemes(lowered_db=lowered) for lowered in np.arange(0, SAFETY_DB["indices"][0] + 0.5, 0.5)]
         key = (make, budget, bool(protection.fading), str(asked))
         if key not in self._senders:
-            shrink = shrinkage(budget, protection, pixels=self.pixels)
-            if shrink not in self._subjects:
-                self._subjects[shrink] = Subject(self.codec, self.image, shrink)
             try:
-                self._senders[key] = make(self._subjects[shrink], budget, protection)
+                self._senders[key] = make(self.coding, budget, protection)
             except RateError:
                 self._senders[key] = None
         return self._senders[key]
@@ -134,7 +140,7 @@ def measure_panorama(
                     for name, (make, protection) in links.items():
                         add(name, *panorama.over_link(make, budget, protection, draw, snr))
                     if analogue_every and seed == 0 and place % analogue_every == 0:
-                        add("analogue", *panorama.over_link(Analogue, budget, UNDER_ANALOGUE, draw, snr))
+                        add("analogue", *panorama.over_link(Analogue, budget, UnderAnalogue(), draw, snr))
                     for (codec, scheme), file in files.items():
                         chance = arrival(draw, file[0], scheme, snr) if file else 0.0
                         there = file[1] if file else panorama.nothing

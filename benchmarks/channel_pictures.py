@@ -16,14 +16,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import panolink
 from benchmarks.baselines import PILLOW_CODECS, encode_at
-from benchmarks.channel import UNDER_ANALOGUE, choice_for
+from benchmarks.channel import UnderAnalogue, choice_for
 from benchmarks.segment_loss import Air, Draw
-from benchmarks.semantic_link import Analogue, Digital, Subject
+from benchmarks.semantic_link import Analogue, Digital, coding_of
 from benchmarks.separate_coding import arrival, room
 from panolink.images import load_panorama
 from panolink.metrics.viewport import vpsnr
 from panolink.phy import Scheme
-from panolink.phy.adaptation import Fixed, SymbolBudget, shrinkage
+from panolink.phy.adaptation import Fixed, SymbolBudget
 
 SNRS = (-5.0, 0.0, 5.0, 10.0, 20.0)
 CELL = (320, 160)
@@ -44,11 +44,11 @@ def pictures(
     links = {
         "fixed": (Digital, Fixed()),
         "adaptive": (Digital, choice_for(air, snr_db)),
-        "analogue": (Analogue, UNDER_ANALOGUE),
+        "analogue": (Analogue, UnderAnalogue()),
     }
+    coding = coding_of(codec, image)
     for name, (make, protection) in links.items():
-        subject = Subject(codec, image, shrinkage(budget, protection, pixels=pixels))
-        out[name] = make(subject, budget, protection).receive(draw, snr_db)
+        out[name] = make(coding, budget, protection).receive(draw, snr_db)
     return out
 
 

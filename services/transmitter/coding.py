@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from panolink.codec.reduction import SMALLEST_SIDE, WHOLE
+from panolink.codec.reduction import FINE_ENOUGH, WHOLE, candidates
 from panolink.errors import RateError
-from panolink.phy.adaptation import Fixed, Plan, Protection, SymbolBudget, fill, shrinkage
+from panolink.phy.adaptation import Fixed, Plan, Protection, SymbolBudget, fill
 from panolink.phy.schemes import assign_formats
 from panolink.rpc.stages import timed
 from panolink.v1 import transmitter_pb2
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 
 
 SPARSE = 0.8
-"""share of a budget below which a panorama of reduced size leaves room for a larger one"""
+"""share of a budget below which nothing of a panorama is missing: a plain one takes no more"""
+
+
+class _TooCoarseError(Exception):
+    """A budget leaves a step that is too coarse for this resolution."""
 
 
 @dataclass(frozen=True)
@@ -91,33 +96,33 @@ class Coding:
         return Coded(tokens, packet, plan)
 
     def within(self, budget: SymbolBudget, protection: Protection | None = None) -> Coded:
-        """As much as a budget has room for. `protection`: None for the usual one.
+        """As much as a budget has room for, at the finest resolution that it leaves a fine enough step for (as
+        `Codec.tokens_at` chooses at a rate). `protection`: None for the usual one.
 
         Raises:
             RateError: no room for a header and a slice of the base layer.
         """
         protection = protection or Fixed()
-        reduction = Fraction(shrinkage(budget, protection, pixels=self.size[0] * self.size[1]))
-        while min(self.size) / reduction < SMALLEST_SIDE and reduction > WHOLE:
-            reduction /= 2
-        coded = self._filled(budget, protection, reduction)
-        # The panorama may be a plain one, all of which is sent with room to spare: then it need not be so small.
-        while reduction > WHOLE and coded.plan.symbols < SPARSE * budget.symbols:
-            reduction /= 2
+        *finer, coarsest = candidates(math.inf, self.size)
+        for reduction in finer:
             try:
-                finer = self._filled(budget, protection, reduction)
-            except RateError:
-                break
-            if finer.plan.unsent:
-                break
-            coded = finer
-        return coded
+                coded = self._filled(budget, protection, reduction, coarsest_step=FINE_ENOUGH)
+            except (RateError, _TooCoarseError):
+                continue
+            complete = coded.tokens.kept.any() or coded.plan.symbols < SPARSE * budget.symbols
+            if complete and not coded.plan.unsent:
+                return coded
+        return self._filled(budget, protection, coarsest)
 
-    def _filled(self, budget: SymbolBudget, protection: Protection, reduction: Fraction) -> Coded:
+    def _filled(
+        self, budget: SymbolBudget, protection: Protection, reduction: Fraction, *, coarsest_step: float = math.inf
+    ) -> Coded:
         made: dict[float, tuple[Tokens, Packet]] = {}
 
         def pack(bpp: float) -> list[tuple[str, bytes]]:
             made[bpp] = self._packed(reduction, bpp=bpp or None, tau=None if bpp else 0.0)
+            if bpp and made[bpp][0].step > coarsest_step:
+                raise _TooCoarseError
             return slices_of(made[bpp][1])
 
         pixels = self.size[0] * self.size[1]

@@ -11,21 +11,22 @@ import panolink
 from benchmarks.channel_results import Curves
 from benchmarks.channel_tables import cliff, half_lost_snr, merged, steepest, table
 from benchmarks.segment_loss import Air, Draw
-from benchmarks.semantic_link import Analogue, Digital, Subject, arrives
+from benchmarks.semantic_link import Analogue, Digital, arrives, coding_of
 from benchmarks.separate_coding import PIECE_BYTES, SCHEMES, Files, RateQuality, arrival, capacity, pieces, room
 from panolink.errors import RateError
 from panolink.images import save_image
 from panolink.metrics.viewport import vpsnr
 from panolink.phy import Modulation, Scheme
 from panolink.phy.adaptation import Choice, SymbolBudget
+from services.transmitter.coding import Coding
 
 ROOT = Path(__file__).parent.parent.parent
 AWGN = Draw(Air.AWGN, (0, 0))
 
 
 @pytest.fixture(scope="module")
-def subject(panorama) -> Subject:
-    return Subject(panolink.Codec.load("base", device="cpu"), panorama)
+def coding(panorama) -> Coding:
+    return coding_of(panolink.Codec.load("base", device="cpu"), panorama)
 
 
 BUDGET = SymbolBudget.per_pixel(0.3, pixels=256 * 128)
@@ -74,48 +75,47 @@ def test_capacity_is_shannons():
 
 
 @pytest.mark.parametrize("make", [Digital, Analogue])
-def test_the_budget_is_kept_and_nearly_filled(subject, make):
-    sender = make(subject, BUDGET, Choice(8.0))
+def test_the_budget_is_kept_and_nearly_filled(coding, make):
+    sender = make(coding, BUDGET, Choice(8.0))
     assert 0.9 * BUDGET.symbols < sender.symbols <= BUDGET.symbols
     with pytest.raises(RateError, match="budget of 100 symbols"):
-        make(subject, SymbolBudget(100), Choice(8.0))
+        make(coding, SymbolBudget(100), Choice(8.0))
 
 
-def test_digital_features_stay_as_they_are_where_analogue_ones_follow_the_snr(subject):
-    digital, analogue = (make(subject, BUDGET, Choice(8.0)) for make in (Digital, Analogue))
+def test_digital_features_stay_as_they_are_where_analogue_ones_follow_the_snr(coding):
+    digital, analogue = (make(coding, BUDGET, Choice(8.0)) for make in (Digital, Analogue))
 
     def quality(sender: Digital | Analogue, snr_db: float) -> float:
         picture = sender.receive(AWGN, snr_db)
         assert picture is not None
-        return vpsnr(subject.image, picture)
+        return vpsnr(coding.picture, picture)
 
     scores = {sender: [quality(sender, snr) for snr in (10, 16, 22)] for sender in (digital, analogue)}
     assert len(set(scores[digital])) == 1
     assert scores[analogue] == sorted(scores[analogue]) and scores[analogue][2] > scores[analogue][0] + 0.3
-    base_picture = subject.codec.decode(subject.codec.encode(subject.image, tau=0.0))
-    assert scores[analogue][0] > vpsnr(subject.image, base_picture) + 1
+    base_picture = coding.codec.decode(coding.codec.encode(coding.picture, tau=0.0))
+    assert scores[analogue][0] > vpsnr(coding.picture, base_picture) + 1
 
 
-def test_what_is_lost_costs_a_little_and_a_lost_header_the_picture(subject):
-    sender = Analogue(subject, BUDGET, Choice(8.0))
+def test_what_is_lost_costs_a_little_and_a_lost_header_the_picture(coding):
+    sender = Analogue(coding, BUDGET, Choice(8.0))
     pictures = [sender.receive(Draw(Air.SEGMENT, (0, seed)), 8.0) for seed in range(12)]
     arrived = [picture for picture in pictures if picture is not None]
-    assert arrived and all(picture.shape == subject.image.shape for picture in arrived)
+    assert arrived and all(picture.shape == coding.picture.shape for picture in arrived)
     assert sender.receive(AWGN, -20.0) is None
-    digital = Digital(subject, BUDGET, Choice(8.0))
+    digital = Digital(coding, BUDGET, Choice(8.0))
     assert digital.receive(AWGN, -20.0) is None
     keys = {digital.key(Draw(Air.SEGMENT, (0, seed)), 8.0) for seed in range(12)}
     assert len(keys) > 1 and digital.key(AWGN, 10.0) == digital.key(AWGN, 20.0)
 
 
-def test_a_smaller_picture_goes_where_the_whole_one_does_not_and_is_shown_at_its_size(subject):
-    small = Subject(subject.codec, subject.image, shrink=2)
+def test_a_smaller_picture_goes_where_the_whole_one_does_not_and_is_shown_at_its_size(coding):
+    assert coding.within(BUDGET, Choice(8.0)).tokens.reduction == 1
     budget = SymbolBudget(1000)
-    with pytest.raises(RateError):
-        Digital(subject, budget, Choice(0.0))
-    picture = Digital(small, budget, Choice(0.0)).receive(AWGN, 0.0)
-    assert picture is not None and picture.shape == subject.image.shape
-    assert vpsnr(subject.image, picture) > vpsnr(subject.image, np.full_like(subject.image, 127)) + 2
+    assert coding.within(budget, Choice(0.0)).tokens.reduction > 1
+    picture = Digital(coding, budget, Choice(0.0)).receive(AWGN, 0.0)
+    assert picture is not None and picture.shape == coding.picture.shape
+    assert vpsnr(coding.picture, picture) > vpsnr(coding.picture, np.full_like(coding.picture, 127)) + 2
 
 
 def test_there_is_a_picture_with_a_header_and_some_indices():

@@ -12,7 +12,6 @@ from panolink.phy.adaptation import (
     SymbolBudget,
     fill,
     required_snr_db,
-    shrinkage,
 )
 from panolink.phy.link_curves import LADDER, error_curve
 
@@ -102,19 +101,6 @@ def test_the_default_schemes_fill_a_budget_too():
     plan = fill(slices_at, budget, Fixed(), pixels=PIXELS)
     assert 0.97 * budget.symbols <= plan.symbols <= budget.symbols
     assert plan.formats == assign_formats([(layer, len(payload)) for layer, payload in plan.slices])
-
-
-def test_where_there_is_no_room_for_the_whole_picture_a_smaller_one_is_sent():
-    def factors(spp: float, *snrs: float) -> list[int]:
-        budget = SymbolBudget.per_pixel(spp, pixels=PIXELS)
-        return [shrinkage(budget, Choice(snr), pixels=PIXELS) for snr in snrs]
-
-    assert factors(0.05, -5, 2, 20) == [4, 2, 1]
-    assert factors(0.2, -5, 4, 20) == [2, 1, 1]
-    assert factors(0.001, -5) == [4]  # nothing fits well: as small as can be
-    for snr_db in range(-6, 26):
-        by_budget = [factors(spp, snr_db)[0] for spp in (0.01, 0.03, 0.1, 0.3, 1.0)]
-        assert by_budget == sorted(by_budget, reverse=True)
 
 
 def test_a_deadline_is_a_number_of_symbols():

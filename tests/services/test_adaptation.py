@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from panolink.codec.reduction import WHOLE
 from panolink.errors import RateError, SignalError
 from panolink.phy.adaptation import Fixed
 from panolink.rpc.client import Client
@@ -131,7 +132,7 @@ async def test_what_does_not_fit_is_left_out_and_said(
 ) -> None:
     transmitter, _, receiver = link
     # A panorama of reduced size would fit whole.
-    monkeypatch.setattr("services.transmitter.coding.shrinkage", lambda *_, **__: 1)
+    monkeypatch.setattr("services.transmitter.coding.candidates", lambda *_: [WHOLE])
     (whole,) = await sent(transmitter.address, panorama, tau=0.0)
     (delivery,) = await sent(transmitter.address, panorama, symbols_per_pixel=0.8 * whole.symbols_per_pixel)
     assert delivery.delivered and delivery.guessed

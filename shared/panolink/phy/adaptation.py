@@ -15,10 +15,8 @@ than expected (`SAFETY_DB`). A header that is lost costs the panorama, a feature
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil, floor, inf, isfinite, log
+from math import ceil, floor, inf, isfinite
 from typing import NamedTuple, Protocol
-
-import numpy as np
 
 from panolink.errors import RateError, SignalError
 from panolink.phy.link_curves import LADDER, error_curve
@@ -41,14 +39,6 @@ HEADER_SNR_DB, HEADER_ARRIVES_DB = 4.5, -3.0
 
 That costs some 1100 symbols where the channel is good, and keeps panoramas from a fade that nobody could foresee.
 """
-
-# Bits per pixel of the panorama, and VPSNR in dB, of `base` on the samples (1024×512) when their sides are shrunk by a
-# factor before coding and the picture is enlarged again (Lanczos). The first point is the base layer alone.
-_QUALITY_DB = {
-    1: ((0.0295, 23.25), (0.035, 24.0), (0.05, 25.2), (0.1, 27.4), (0.2, 29.8), (0.4, 32.0)),
-    2: ((0.0083, 20.9), (0.012, 22.1), (0.02, 23.4), (0.05, 25.4), (0.1, 26.7), (0.2, 27.6), (0.3, 27.9)),
-    4: ((0.0026, 18.7), (0.005, 20.2), (0.01, 21.6), (0.02, 22.9), (0.05, 24.2)),
-}
 
 INSURANCE_SHARE = 0.45
 """Share of a budget that the base layer may take to be safer than `SAFETY_DB` asks for."""
@@ -190,29 +180,6 @@ class Plan(NamedTuple):
         """Channel uses of the whole packet, pilots among them."""
         payload = sum(fmt.symbols for fmt in self.formats)
         return payload + pilot_count(payload, self.pilot_spacing)
-
-
-def shrinkage(budget: SymbolBudget, choice: Protection, *, pixels: int) -> int:
-    """By how much to shrink each side of a panorama before it is coded: 1, 2 or 4, whichever should look best.
-
-    A smaller picture has a smaller base layer. So it reaches down to budgets that have no room for the whole one's, and
-    where that layer has to be protected well, more is left for features, at more bits per symbol. The receiver needs
-    not be told: a packet's header holds its size.
-
-    Parameters
-    ----------
-    pixels : of the panorama as it is.
-    """
-    schemes = choice.schemes(lowered_db=choice.insurance_db)  # which takes only what is left over
-    base, rest = (len(s) / sum(1 / g.bits_per_symbol for g in s) for s in (schemes["indices"], schemes["features"]))
-    best, factor_of_best = -inf, max(_QUALITY_DB)
-    for factor, points in _QUALITY_DB.items():
-        rates, decibels = zip(*points, strict=True)
-        spare = budget.symbols / pixels - rates[0] / base
-        quality = float(np.interp(log(rates[0] + spare * rest), np.log(rates), decibels)) if spare >= 0 else -inf
-        if quality > best:
-            best, factor_of_best = quality, factor
-    return factor_of_best
 
 
 def fill(
