@@ -1,10 +1,14 @@
-"""Tables of what `channel.py` measured, in Markdown, and how far the goals of the link are met.
+"""The tables of docs/channel.md, from what `channel.py` measured.
 
-python benchmarks/channel_tables.py results/*.json
+    python benchmarks/channel_tables.py results/channel.json
+
+writes them between the markers of the page (see `pages.py`): `<!-- table AIR SPP MEASURE -->` over SNR, and `cliffs
+MEASURE` and `steepness MEASURE`, which tell how far the goals of the link are met.
 """
 
 import json
 import sys
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +19,12 @@ import typer
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.channel_results import LINKS
+from benchmarks.measures import MEASURES
+from benchmarks.pages import filled, markdown
+
+PAGE = Path("docs/channel.md")
+SHOWN_DB = 5.0
+"""SNRs that divide by this one have a row"""
 
 Points = list[dict[str, Any]]
 Senders = dict[str, Points]
@@ -61,60 +71,74 @@ def steepest(points: Points, measure: str) -> float:
     return max((b[measure]["mean"] - a[measure]["mean"]) / (b["snr_db"] - a["snr_db"]) for a, b in pairwise(points))
 
 
-def table(senders: Senders, measure: str, digits: int) -> list[str]:
-    """Rows of one air and budget: links, envelopes and capacity over SNR, with the share that arrived."""
+def table(senders: Senders, measure: str) -> str:
+    """One air and budget: links and envelopes over SNR, with the share that arrived where that is not all."""
     shown = [n for n in LINKS if n in senders] + sorted(n for n in senders if n.endswith("envelope"))
     points = {name: {p["snr_db"]: p for p in senders[name]} for name in shown}
-    lines = ["| SNR dB | " + " | ".join(shown) + " |", "|---" * (len(shown) + 1) + "|"]
-    for snr_db in sorted({snr_db for found in points.values() for snr_db in found}):
+    rows = []
+    for snr_db in sorted({snr_db for found in points.values() for snr_db in found if snr_db % SHOWN_DB == 0}):
         cells = []
         for found in points.values():
             p = found.get(snr_db)
             lost = f" ({100 * p['arrived']:.0f} %)" if p and p["arrived"] < 0.995 else ""
-            cells.append(f"{p[measure]['mean']:.{digits}f}{lost}" if p else "")
-        lines.append(f"| {snr_db:g} | " + " | ".join(cells) + " |")
-    return lines
+            cells.append(f"{p[measure]['mean']:.{MEASURES[measure].digits}f}{lost}" if p else "")
+        rows.append([f"{snr_db:g}", *cells])
+    return markdown([f"{MEASURES[measure].label} at SNR dB", *shown], rows)
 
 
-def cliff(senders: Senders, measure: str) -> list[str]:
-    """At the SNR where the best fixed design has lost half of its pictures: it, and this link."""
-    found = {name: points for name, points in designs(senders).items() if half_lost_snr(points) is not None}
-    lines = []
-    for codec in sorted({name.split()[0] for name in found}):
-        own = {name: points for name, points in found.items() if name.startswith(codec + " ")}
-        best = max(own, key=lambda name: np.mean([p[measure]["mean"] for p in own[name]]))
-        snr_db = half_lost_snr(own[best])
-        assert snr_db is not None
-        cells = [best, f"{snr_db:.1f}", f"{at(own[best], snr_db, measure):.2f}"]
-        for link in ("fixed", "adaptive"):
-            arrived = 100 * at(senders[link], snr_db, "arrived")
-            cells.append(f"{at(senders[link], snr_db, measure):.2f} ({arrived:.0f} %)")
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+def cliffs(airs: dict[str, dict[str, Senders]], measure: str) -> str:
+    """At the SNR where the best fixed design of a codec has lost half of its pictures: it, and this link."""
+    rows = []
+    for air, spp, senders in _each(airs):
+        found = {name: points for name, points in designs(senders).items() if half_lost_snr(points) is not None}
+        for codec in sorted({name.split()[0] for name in found}):
+            own = {name: points for name, points in found.items() if name.startswith(codec + " ")}
+            best = max(own, key=lambda name: np.mean([p[measure]["mean"] for p in own[name]]))
+            snr_db = half_lost_snr(own[best])
+            assert snr_db is not None
+            cells = [air, spp, best, f"{snr_db:.1f}", f"{at(own[best], snr_db, measure):.2f}"]
+            for link in ("fixed", "adaptive"):
+                arrived = 100 * at(senders[link], snr_db, "arrived")
+                lost = f" ({arrived:.0f} %)" if arrived < 99.5 else ""
+                cells.append(f"{at(senders[link], snr_db, measure):.2f}{lost}")
+            rows.append(cells)
+    label = MEASURES[measure].label
+    return markdown(["channel", "symbols per pixel", "design", "SNR dB", f"its {label}", "fixed", "adaptive"], rows)
+
+
+def steepness(airs: dict[str, dict[str, Senders]], measure: str) -> str:
+    """The largest rises of this link's curves, per dB of SNR."""
+    rows = [
+        [air, spp, *(f"{steepest(senders[name], measure):.2f}" if name in senders else "" for name in LINKS)]
+        for air, spp, senders in _each(airs)
+    ]
+    return markdown(["channel", "symbols per pixel", *LINKS], rows)
+
+
+def _each(airs: dict[str, dict[str, Senders]]) -> Iterator[tuple[str, str, Senders]]:
+    for air, budgets in airs.items():
+        for spp, senders in budgets.items():
+            yield air, spp, senders
 
 
 def main(
     results: Annotated[list[Path], typer.Argument(help="JSON that channel.py --json printed.")],
-    measure: Annotated[str, typer.Option(help="Of those that were measured.")] = "vpsnr_db",
-    digits: Annotated[int, typer.Option(help="After the point.")] = 2,
+    page: Annotated[Path, typer.Option(help="Where the tables stand.")] = PAGE,
 ) -> None:
-    """Tables in Markdown."""
+    """Write the tables of what was measured; others stay as they are."""
     result = merged(results)
-    for air, budgets in result["curves"].items():
-        for spp, senders in budgets.items():
-            print(f"\n**{air}, {spp} symbols per pixel**\n")
-            print("\n".join(table(senders, measure, digits)))
-    print("\n**Where the best design of a codec has lost half of its pictures**\n")
-    print("| air | symbols per pixel | design | SNR dB | it | fixed | adaptive |\n|---|---|---|---|---|---|---|")
-    for air, budgets in result["curves"].items():
-        for spp, senders in budgets.items():
-            print("\n".join(f"| {air} | {spp} {line}" for line in cliff(senders, measure)))
-    print("\n**Steepest rise, dB per dB of SNR**\n")
-    print("| air | symbols per pixel | " + " | ".join(LINKS) + " |\n|---|---|" + "---|" * len(LINKS))
-    for air, budgets in result["curves"].items():
-        for spp, senders in budgets.items():
-            cells = (f"{steepest(senders[name], measure):.2f}" if name in senders else "" for name in LINKS)
-            print(f"| {air} | {spp} | " + " | ".join(cells) + " |")
+    airs = result["curves"]
+
+    def written(words: list[str]) -> str | None:
+        *what, measure = words
+        if measure not in result["measures"]:
+            return None
+        if what in (["cliffs"], ["steepness"]):
+            return (cliffs if what == ["cliffs"] else steepness)(airs, measure)
+        air, spp = what
+        return table(airs[air][spp], measure) if spp in airs.get(air, {}) else None
+
+    page.write_text(filled(page.read_text(), written))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ are made; tables of the others stay as they are.
 """
 
 import json
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +24,9 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import pages
 from benchmarks.measures import MEASURES
+from benchmarks.pages import markdown
 from benchmarks.plot_rate_distortion import draw
 from benchmarks.points import BASELINES, CachedCodec, baseline, model
 from benchmarks.rate_distortion import compare
@@ -84,7 +85,7 @@ def targets_table(result: dict[str, Any], measure: str) -> str:
     better = "higher" if kind.higher_is_better else "lower"
     heads = [f"{target:g} bpp" for target in result["targets"]]
     rows = [[name, *(entry(settings[t]) for t in targets)] for name, settings in result["means"].items()]
-    return _markdown([f"{kind.label} ({better} is better)", *heads], rows)
+    return markdown([f"{kind.label} ({better} is better)", *heads], rows)
 
 
 def same_size_table(result: dict[str, Any]) -> str:
@@ -98,7 +99,7 @@ def same_size_table(result: dict[str, Any]) -> str:
             its = result["means"][other][setting]
             both = [f"{its[m]:.{MEASURES[m].digits}f} / {ours[m]:.{MEASURES[m].digits}f}" for m in measures]
             rows.append([name, f"{other}, asked for {setting.removeprefix('bpp=')}", f"{ours['bpp']:.3f}", *both])
-    return _markdown(["model", "at the size of", "bpp", *labels], rows)
+    return markdown(["model", "at the size of", "bpp", *labels], rows)
 
 
 def bd_rate_table(result: dict[str, Any]) -> str:
@@ -111,7 +112,7 @@ def bd_rate_table(result: dict[str, Any]) -> str:
 
     measures = [name for name in result["measures"] if any(name in by for by in result["bd_rate"].values())]
     rows = [[name, *(entry(by[m]) for m in measures)] for name, by in result["bd_rate"].items() if name != ANCHOR]
-    return _markdown([f"against {ANCHOR}", *(f"by {MEASURES[m].label}" for m in measures)], rows)
+    return markdown([f"against {ANCHOR}", *(f"by {MEASURES[m].label}" for m in measures)], rows)
 
 
 KINDS: dict[str, Callable[..., str]] = {
@@ -124,18 +125,11 @@ KINDS: dict[str, Callable[..., str]] = {
 def filled(page: str, results: dict[str, dict[str, Any]]) -> str:
     """A page with its tables written anew; those of runs that are not in ``results`` stay."""
 
-    def table(marker: re.Match[str]) -> str:
-        name, kind, *rest = marker["what"].split()
-        if name not in results:
-            return marker[0]
-        return f"<!-- table {marker['what']} -->\n{KINDS[kind](results[name], *rest)}\n<!-- end -->"
+    def table(words: list[str]) -> str | None:
+        name, kind, *rest = words
+        return KINDS[kind](results[name], *rest) if name in results else None
 
-    return re.sub(r"<!-- table (?P<what>[^>]*?) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
-
-
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return pages.filled(page, table)
 
 
 def main(

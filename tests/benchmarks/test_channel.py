@@ -9,7 +9,7 @@ import pytest
 
 import panolink
 from benchmarks.channel_results import Curves
-from benchmarks.channel_tables import cliff, half_lost_snr, merged, steepest, table
+from benchmarks.channel_tables import cliffs, half_lost_snr, merged, steepest, steepness, table
 from benchmarks.segment_loss import Air, Draw
 from benchmarks.semantic_link import Analogue, Digital, arrives, coding_of
 from benchmarks.separate_coding import PIECE_BYTES, SCHEMES, Files, RateQuality, arrival, capacity, pieces, room
@@ -164,6 +164,13 @@ def test_one_command_measures_resumes_and_draws(tmp_path: Path, panorama: np.nda
     plot = [sys.executable, str(ROOT / "benchmarks/plot_channel.py"), str(tmp_path / "plots" / "channel")]
     subprocess.run([*plot, str(tmp_path / "channel.json")], capture_output=True, check=True)
     assert (tmp_path / "plots" / "channel-awgn-vpsnr_db.png").stat().st_size > 10_000
+    page = tmp_path / "page.md"
+    page.write_text(
+        "<!-- table awgn 0.3 vpsnr_db -->\n<!-- end -->\n<!-- table awgn 0.1 vpsnr_db -->\nold\n<!-- end -->\n"
+    )
+    tables = [sys.executable, str(ROOT / "benchmarks/channel_tables.py"), "--page", str(page)]
+    subprocess.run([*tables, str(tmp_path / "channel.json")], capture_output=True, check=True)
+    assert "| 20 | " in page.read_text() and page.read_text().count("old") == 1
 
 
 def point(snr_db: float, vpsnr_db: float, arrived: float = 1.0) -> dict:
@@ -184,11 +191,15 @@ def test_tables_tell_where_a_design_has_lost_half_and_how_steep_curves_are(tmp_p
         "webp 16qam 1/2": cliffed,
         "webp envelope": cliffed,
     }
-    (line,) = cliff(senders, "vpsnr_db")
-    assert line == "| webp 16qam 1/2 | 7.5 | 19.50 | 24.00 (100 %) | 28.00 (100 %) |"
-    rows = table(senders, "vpsnr_db", 1)
-    assert rows[0] == "| SNR dB | fixed | adaptive | analogue | webp envelope |"
-    assert rows[2] == "| 0 | 20.0 | 28.0 | 20.0 | 12.0 (0 %) |" and rows[3] == "| 5 | 22.0 | 28.0 |  | 13.0 (10 %) |"
+    airs = {"awgn": {"0.1": senders}}
+    assert cliffs(airs, "vpsnr_db").splitlines()[2:] == [
+        "| awgn | 0.1 | webp 16qam 1/2 | 7.5 | 19.50 | 24.00 | 28.00 |"
+    ]
+    assert steepness(airs, "vpsnr_db").splitlines()[2:] == ["| awgn | 0.1 | 0.80 | 0.00 | 0.47 |"]
+    rows = table(senders, "vpsnr_db").splitlines()
+    assert rows[0] == "| VPSNR dB at SNR dB | fixed | adaptive | analogue | webp envelope |"
+    assert rows[2] == "| 0 | 20.00 | 28.00 | 20.00 | 12.00 (0 %) |"
+    assert rows[3] == "| 5 | 22.00 | 28.00 |  | 13.00 (10 %) |"
     parts = []
     for spp, name in (("0.1", "a"), ("0.2", "b"), ("0.1", "c")):
         parts.append(tmp_path / f"{name}.json")
