@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from panolink.codec.reduction import FINE_ENOUGH, WHOLE, candidates
+from panolink.codec.reduction import WHOLE, candidates
 from panolink.errors import RateError
 from panolink.phy.adaptation import Fixed, Plan, Protection, SymbolBudget, fill
 from panolink.phy.schemes import assign_formats
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from panolink.codec.codec import Codec
     from panolink.codec.tokens import Tokens
 
+
+FINE_ENOUGH = 6
+"""quarter octaves: where a budget leaves a coarser step than that, the next smaller picture looks better. Sooner than
+for a file (`panolink.codec.reduction`): a base layer that is protected well is dear, and a smaller picture's smaller.
+Best of 4 to 12 on 11 validation panoramas at 0.03 to 0.2 symbols per pixel, by 0.3 dB over the file's"""
 
 SPARSE = 0.8
 """share of a budget below which nothing of a panorama is missing: a plain one takes no more"""
@@ -96,8 +101,8 @@ class Coding:
         return Coded(tokens, packet, plan)
 
     def within(self, budget: SymbolBudget, protection: Protection | None = None) -> Coded:
-        """As much as a budget has room for, at the finest resolution that it leaves a fine enough step for (as
-        `Codec.tokens_at` chooses at a rate). `protection`: None for the usual one.
+        """As much as a budget has room for, at the finest resolution that it leaves a step for that is `FINE_ENOUGH`.
+        `protection`: None for the usual one.
 
         Raises:
             RateError: no room for a header and a slice of the base layer.
