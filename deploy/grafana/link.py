@@ -205,13 +205,14 @@ def link() -> Dashboard:
             graph(
                 "Features sent, slices left out",
                 Query(f"panolink_tau_ratio{{{TRANSMITTER}}}", "{{instance}} τ"),
+                Query(f"panolink_resolution_ratio{{{TRANSMITTER}}}", "{{instance}} tokens of full resolution's"),
                 Query(
                     f"sum by (instance) (rate(panolink_segments_unsent_total{{{RECEIVER}}}[$__rate_interval]))"
                     f" / (sum by (instance) (rate(panolink_segments_sent_total{{{RECEIVER}}}[$__rate_interval])) > 0)",
                     "{{instance}} left out per segment sent",
                 ),
-                text="Share of the last panorama's tokens whose features were sent too, and slices that a budget had no"
-                " room for.",
+                text="Share of the last panorama's tokens whose features were sent too; the tokens it was coded in, over"
+                " those of full resolution; and slices that a budget had no room for.",
                 unit="percentunit",
                 span=8,
             )

@@ -38,6 +38,9 @@ class TransmitterMetrics(ServiceMetrics):
         for reason in ("deadline", "budget"):
             self.harq_given_up.labels(reason)
         self.tau = self.gauge("tau_ratio", "Share of the last panorama's tokens whose features were sent too.")
+        self.resolution = self.gauge(
+            "resolution_ratio", "Tokens of the last panorama as it was coded, over those of full resolution."
+        )
         self.bits_per_symbol = self.gauge(
             "bits_per_symbol", "Information bits that a symbol of the last panorama carried.", "layer"
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from panolink import phy
+from panolink.codec.reduction import SMALLEST_SIDE
 from panolink.errors import PanolinkError
 from panolink.rpc import logs, tracing
 from panolink.rpc.bursts import Burst, Receipt, check_names
@@ -134,6 +135,8 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
             metrics.tokens.inc(delivery.tokens)
             metrics.kept_tokens.inc(delivery.kept)
             metrics.tau.set(delivery.kept / delivery.tokens)
+            whole = math.ceil(delivery.width / SMALLEST_SIDE) * math.ceil(delivery.height / SMALLEST_SIDE)
+            metrics.resolution.set(delivery.tokens / whole)
             metrics.tell_schemes(delivery.schemes)
         metrics.count_segments(delivery.segments)
         if delivery.HasField("snr_db"):
