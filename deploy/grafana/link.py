@@ -211,8 +211,8 @@ def link() -> Dashboard:
                     f" / (sum by (instance) (rate(panolink_segments_sent_total{{{RECEIVER}}}[$__rate_interval])) > 0)",
                     "{{instance}} left out per segment sent",
                 ),
-                text="Share of the last panorama's tokens whose features were sent too; the tokens it was coded in, over"
-                " those of full resolution; and slices that a budget had no room for.",
+                text="Share of the last panorama's tokens whose features were sent too; the tokens it was coded in,"
+                " over those of full resolution; and slices that a budget had no room for.",
                 unit="percentunit",
                 span=8,
             )
