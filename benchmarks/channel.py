@@ -87,8 +87,10 @@ class Panorama:
 
     def _sender(self, make: Callable[..., Sender], budget: SymbolBudget, protection: Protection) -> Sender | None:
         # All that `fill` can ask for: neighbouring SNRs often come to the same.
-        asked = [protection.schemes(lowered_db=lowered) for lowered in np.arange(0, SAFETY_DB["indices"][0] + 0.5, 0.5)]
-        key = (make, budget, bool(protection.fading), str(asked))
+        most = SAFETY_DB["indices"][0] + protection.insurance_db
+        asked = [protection.schemes(lowered_db=lowered) for lowered in np.arange(0, most + 0.5, 0.5)]
+        expected_db = getattr(protection, "snr_db", None) if make is Analogue else None  # amplitudes are chosen for it
+        key = (make, budget, bool(protection.fading), protection.insurance_db, expected_db, str(asked))
         if key not in self._senders:
             try:
                 self._senders[key] = make(self.coding, budget, protection)

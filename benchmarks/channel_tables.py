@@ -31,14 +31,15 @@ Senders = dict[str, Points]
 
 
 def merged(results: list[Path]) -> dict[str, Any]:
-    """Several results as one: what is in two of them is taken from the later one."""
+    """Several results as one: what is in two of them is taken from the later one. They have the measures of all."""
     whole: dict[str, Any] = {}
     for path in results:
         part = json.loads(path.read_text())
         curves = whole.get("curves", {})
         for air, budgets in part["curves"].items():
             curves.setdefault(air, {}).update(budgets)
-        whole |= part | {"curves": curves}
+        measures = [name for name in part["measures"] if name in whole.get("measures", part["measures"])]
+        whole |= part | {"curves": curves, "measures": measures}
     return whole
 
 
@@ -125,7 +126,7 @@ def main(
     results: Annotated[list[Path], typer.Argument(help="JSON that channel.py --json printed.")],
     page: Annotated[Path, typer.Option(help="Where the tables stand.")] = PAGE,
 ) -> None:
-    """Write the tables of what was measured; others stay as they are."""
+    """Write the tables of what was measured; those over SNR of other channels and measures stay as they are."""
     result = merged(results)
     airs = result["curves"]
 

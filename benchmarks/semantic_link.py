@@ -71,7 +71,8 @@ class Analogue:
 
     def key(self, draw: Draw, snr_db: float) -> str:
         """Noise is part of the picture here: no two draws give the same."""
-        return f"{self.digest}-{draw.air}-{snr_db:g}-{'-'.join(map(str, draw.seed))}"
+        lost = np.packbits(draw.lost(self.formats, snr_db)).tobytes().hex()
+        return f"{self.digest}-{draw.air}-{snr_db:g}-{'-'.join(map(str, draw.seed))}-{lost}"
 
     def receive(self, draw: Draw, snr_db: float) -> np.ndarray | None:
         """The picture uint8 (H, W, 3); None where there is none (see `arrives`)."""

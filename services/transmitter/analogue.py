@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from panolink.codec.analogue import Known, differences_of, pack_base
+from panolink.errors import RateError
 from panolink.phy.adaptation import Choice, Plan, Protection, SymbolBudget, fill
 from panolink.rpc.stages import timed
 from panolink.v1 import link_pb2
@@ -40,7 +41,10 @@ def coded_as_amplitudes(
         # The excesses are as precious as the mask: either without the other says little.
         slices = [*slices_of(packet), ("mask", bytes(known.slices))]
         pixels = coding.size[0] * coding.size[1]
-        plan = fill(lambda _, s=slices: s, budget, protection, pixels=pixels, pilot_spacing=coding.pilot_spacing)
+        try:
+            plan = fill(lambda _, s=slices: s, budget, protection, pixels=pixels, pilot_spacing=coding.pilot_spacing)
+        except RateError:
+            continue
         counts = known.counts(2 * _left(plan, budget))
         if plan.unsent or not any(counts):
             continue

@@ -83,13 +83,13 @@ class Coding:
         """
         which = header.WhichOneof("rate")
         if which == "tau":
-            tokens, packet = self._packed(WHOLE, tau=header.tau)
+            tokens = self._quantized(WHOLE, tau=header.tau)
         else:
             with timed(self.seconds, "quantize"):
                 tokens = self.codec.tokens_at(
                     self.picture, header.bpp if which else None, features=self.known, robust=True
                 )
-            packet = self._pack(tokens)
+        packet = self._pack(tokens)
         slices = slices_of(packet)
         formats = assign_formats([(layer, len(payload)) for layer, payload in slices if payload])
         plan = Plan(packet.bpp, slices, formats, self.pilot_spacing)
@@ -125,28 +125,26 @@ class Coding:
         made: dict[float, tuple[Tokens, Packet]] = {}
 
         def pack(bpp: float) -> list[tuple[str, bytes]]:
-            made[bpp] = self._packed(reduction, bpp=bpp or None, tau=None if bpp else 0.0)
-            if bpp and made[bpp][0].step > coarsest_step:
+            tokens = self._quantized(reduction, bpp=bpp or None, tau=None if bpp else 0.0)
+            if bpp and tokens.step > coarsest_step:
                 raise _TooCoarseError
+            made[bpp] = tokens, self._pack(tokens)
             return slices_of(made[bpp][1])
 
         pixels = self.size[0] * self.size[1]
         plan = fill(pack, budget, protection, pixels=pixels, pilot_spacing=self.pilot_spacing)
         return Coded(*made[plan.bpp], plan)
 
-    def _packed(
-        self, reduction: Fraction, *, bpp: float | None = None, tau: float | None = None
-    ) -> tuple[Tokens, Packet]:
+    def _quantized(self, reduction: Fraction, *, bpp: float | None = None, tau: float | None = None) -> Tokens:
         if reduction not in self.known:
             from panolink.codec.resampling import reduce
 
             with timed(self.seconds, "encode"):
                 (self.known[reduction],) = self.codec.extract([reduce(self.picture, reduction)])
         with timed(self.seconds, "quantize"):
-            tokens = self.codec.quantize(
+            return self.codec.quantize(
                 self.known[reduction], size=self.size, bpp=bpp, tau=tau, reduction=reduction, robust=True
             )
-        return tokens, self._pack(tokens)
 
     def _pack(self, tokens: Tokens) -> Packet:
         with timed(self.seconds, "entropy_code"):
