@@ -34,11 +34,12 @@ from benchmarks.channel_results import Curves, PictureCache, report
 from benchmarks.measures import MEASURES
 from benchmarks.rate_distortion import sized
 from benchmarks.segment_loss import Air, Draw
-from benchmarks.semantic_link import Analogue, Digital, arrives, coding_of
+from benchmarks.semantic_link import Analogue, Digital, arrives
 from benchmarks.separate_coding import SCHEMES, Files, RateQuality, arrival, capacity, room
 from panolink.errors import RateError
 from panolink.images import IMAGE_SUFFIXES, Failure, panoramas_in
 from panolink.phy.adaptation import SAFETY_DB, Choice, Fixed, Protection, Schemes, SymbolBudget
+from services.transmitter.coding import Coding
 
 SNRS = [float(snr) for snr in np.arange(-5, 25.1, 2.5)]
 BUDGETS = [0.05, 0.1, 0.2]
@@ -68,7 +69,7 @@ class Panorama:
 
     def __init__(self, image: np.ndarray, codec: panolink.Codec, measures: list[str], cache: Path) -> None:
         self.image, self.measures, self._points = image, measures, cache / "rate_distortion"
-        self.coding = coding_of(codec, image)
+        self.coding = Coding(codec, image)
         self.pixels = image.shape[0] * image.shape[1]
         self.pictures = PictureCache(image, measures, cache)
         self.files = Files(image, measures, cache)

@@ -18,12 +18,13 @@ import panolink
 from benchmarks.baselines import PILLOW_CODECS, encode_at
 from benchmarks.channel import UnderAnalogue, choice_for
 from benchmarks.segment_loss import Air, Draw
-from benchmarks.semantic_link import Analogue, Digital, coding_of
+from benchmarks.semantic_link import Analogue, Digital
 from benchmarks.separate_coding import arrival, room
 from panolink.images import load_panorama
 from panolink.metrics.viewport import vpsnr
 from panolink.phy import Scheme
 from panolink.phy.adaptation import Fixed, SymbolBudget
+from services.transmitter.coding import Coding
 
 SNRS = (-5.0, 0.0, 5.0, 10.0, 20.0)
 CELL = (320, 160)
@@ -46,7 +47,7 @@ def pictures(
         "adaptive": (Digital, choice_for(air, snr_db)),
         "analogue": (Analogue, UnderAnalogue()),
     }
-    coding = coding_of(codec, image)
+    coding = Coding(codec, image)
     for name, (make, protection) in links.items():
         out[name] = make(coding, budget, protection).receive(draw, snr_db)
     return out

@@ -8,11 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-import panolink
 from benchmarks.segment_loss import COHERENCE_SYMBOLS, Air, Draw
 from panolink.codec.analogue import received
 from panolink.codec.bitstream import Layer, Packet
-from panolink.codec.reduction import WHOLE
 from panolink.errors import RateError
 from panolink.phy.adaptation import Plan, Protection, SymbolBudget
 from panolink.phy.channel import spread
@@ -20,12 +18,6 @@ from panolink.phy.interleaving import interleaver
 from panolink.phy.transmission import Heard
 from services.transmitter.analogue import coded_as_amplitudes
 from services.transmitter.coding import Coding
-
-
-def coding_of(codec: panolink.Codec, image: np.ndarray) -> Coding:
-    """What the transmitter makes packets of a panorama with; no pilots, since channel state is perfect here."""
-    (features,) = codec.extract([image])
-    return Coding(codec, image, {WHOLE: features}, pilot_spacing=0, seconds={})
 
 
 def arrives(layers: Sequence[str], lost: np.ndarray) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from panolink.codec.analogue import Known, differences_of, pack_base
+from panolink.codec.reduction import WHOLE
 from panolink.errors import RateError
 from panolink.phy.adaptation import Choice, Plan, Protection, SymbolBudget, fill
 from panolink.rpc.stages import timed
@@ -25,15 +26,13 @@ def coded_as_amplitudes(
 
     `tau` is the share of the tokens whose features are sent; None: the one of a few that promises the least error.
     """
-    codec = coding.codec
+    codec, base = coding.codec, coding.quantized(WHOLE, tau=0.0)
     with timed(coding.seconds, "quantize"):
-        base = codec.quantize(coding.features, size=coding.size, tau=0.0, robust=True)
-        differences = differences_of(codec, coding.features, base.indices)
+        differences = differences_of(codec, coding.known[WHOLE], base.indices)
     noise = 10 ** (-(protection.snr_db if isinstance(protection, Choice) else _USUAL_SNR_DB) / 10)
     best: tuple[float, Coded, Known, list[int]] | None = None
     for share in _SHARES if tau is None else (tau,):
-        with timed(coding.seconds, "quantize"):
-            kept = codec.quantize(coding.features, size=coding.size, tau=share, robust=True).kept
+        kept = coding.quantized(WHOLE, tau=share).kept
         tokens = replace(base, kept=kept, symbols=np.zeros((int(kept.sum()), differences.shape[2]), np.int32))
         known = Known.of(codec, base.indices, kept, base.slices)
         with timed(coding.seconds, "entropy_code"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -55,25 +55,20 @@ class Coded:
 class Coding:
     """Codes one panorama.
 
-    `known` holds its features by the reduction of its sides, at first those of full resolution; `seconds` takes the
+    `known` holds its features by the reduction of its sides, those that are missing are added; `seconds` takes the
     durations of the stages: with a budget, of all attempts together.
     """
 
     codec: Codec
     picture: np.ndarray
-    known: dict[Fraction, Any]
-    pilot_spacing: int
-    seconds: dict[str, float]
+    known: dict[Fraction, Any] = field(default_factory=dict)
+    pilot_spacing: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width."""
         return self.picture.shape[0], self.picture.shape[1]
-
-    @property
-    def features(self) -> Any:
-        """Those of full resolution."""
-        return self.known[WHOLE]
 
     def at_rate(self, header: transmitter_pb2.PanoramaHeader, budget: SymbolBudget | None) -> Coded:
         """At the rate that the header asks for, protected as is usual.
@@ -83,7 +78,7 @@ class Coding:
         """
         which = header.WhichOneof("rate")
         if which == "tau":
-            tokens = self._quantized(WHOLE, tau=header.tau)
+            tokens = self.quantized(WHOLE, tau=header.tau)
         else:
             with timed(self.seconds, "quantize"):
                 tokens = self.codec.tokens_at(
@@ -125,7 +120,7 @@ class Coding:
         made: dict[float, tuple[Tokens, Packet]] = {}
 
         def pack(bpp: float) -> list[tuple[str, bytes]]:
-            tokens = self._quantized(reduction, bpp=bpp or None, tau=None if bpp else 0.0)
+            tokens = self.quantized(reduction, bpp=bpp or None, tau=None if bpp else 0.0)
             if bpp and tokens.step > coarsest_step:
                 raise _TooCoarseError
             made[bpp] = tokens, self._pack(tokens)
@@ -135,7 +130,8 @@ class Coding:
         plan = fill(pack, budget, protection, pixels=pixels, pilot_spacing=self.pilot_spacing)
         return Coded(*made[plan.bpp], plan)
 
-    def _quantized(self, reduction: Fraction, *, bpp: float | None = None, tau: float | None = None) -> Tokens:
+    def quantized(self, reduction: Fraction, *, bpp: float | None = None, tau: float | None = None) -> Tokens:
+        """The tokens of the panorama with its sides reduced, in slices that decode alone."""
         if reduction not in self.known:
             from panolink.codec.resampling import reduce
 

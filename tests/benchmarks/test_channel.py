@@ -11,7 +11,7 @@ import panolink
 from benchmarks.channel_results import Curves
 from benchmarks.channel_tables import cliffs, half_lost_snr, merged, steepest, steepness, table
 from benchmarks.segment_loss import Air, Draw
-from benchmarks.semantic_link import Analogue, Digital, arrives, coding_of
+from benchmarks.semantic_link import Analogue, Digital, arrives
 from benchmarks.separate_coding import PIECE_BYTES, SCHEMES, Files, RateQuality, arrival, capacity, pieces, room
 from panolink.errors import RateError
 from panolink.images import save_image
@@ -26,7 +26,7 @@ AWGN = Draw(Air.AWGN, (0, 0))
 
 @pytest.fixture(scope="module")
 def coding(panorama) -> Coding:
-    return coding_of(panolink.Codec.load("base", device="cpu"), panorama)
+    return Coding(panolink.Codec.load("base", device="cpu"), panorama)
 
 
 BUDGET = SymbolBudget.per_pixel(0.3, pixels=256 * 128)

@@ -19,15 +19,10 @@ def codec() -> Codec:
     return Codec.load("base", device="cpu")
 
 
-def coding_of(codec: Codec, picture: np.ndarray) -> Coding:
-    (features,) = codec.extract([picture])
-    return Coding(codec, picture, {WHOLE: features}, pilot_spacing=0, seconds={})
-
-
 @pytest.fixture(scope="module")
 def coding(codec: Codec) -> Coding:
     sample = load_panorama(Path(__file__).parent.parent.parent / "samples/city.webp")
-    return coding_of(codec, resized(sample, SIZE))
+    return Coding(codec, resized(sample, SIZE))
 
 
 @pytest.mark.parametrize(
@@ -48,5 +43,5 @@ def test_the_resolution_is_the_finest_whose_step_is_fine_enough(coding: Coding, 
 
 def test_a_plain_panorama_stays_whole(codec: Codec):
     """All of it is sent with room to spare: a smaller one would be no better."""
-    coded = coding_of(codec, np.full((*SIZE, 3), 130, np.uint8)).within(SymbolBudget.per_pixel(0.2, pixels=PIXELS))
+    coded = Coding(codec, np.full((*SIZE, 3), 130, np.uint8)).within(SymbolBudget.per_pixel(0.2, pixels=PIXELS))
     assert coded.tokens.reduction == WHOLE and not coded.plan.unsent
