@@ -6,17 +6,21 @@ import numpy as np
 import pytest
 import torch
 
-from panolink.codec.autoencoder import PROFILES
+from panolink.codec.autoencoder import PROFILES, Autoencoder
 from panolink.codec.codec import Codec
+from panolink.codec.model import load_model
+from panolink.codec.networks import ResidualBlock
 from panolink.errors import ImageError, ModelError
+from panolink.training.centring import centre_units
 from panolink.training.codebook import CodebookAverager, k_means, scale_classes
 from panolink.training.config import TrainingConfig
 from panolink.training.data import PanoramaCache, random_crop
 from panolink.training.export import export_model
 from panolink.training.laws import DEAD_ZONE
 from panolink.training.losses import PatchDiscriminator, lost_tokens, smooth_bits
-from panolink.training.muon import orthogonalise
+from panolink.training.muon import ConvolutionMuon, orthogonalise
 from panolink.training.trainer import Trainer
+from panolink.training.validation import idle_units
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 QUICK = {"batch": 2, "crop": 64, "validation_images": 1, "warm_up": 1}
@@ -152,6 +156,51 @@ def test_orthogonalise_sets_singular_values_to_about_one():
     for shape in ((8, 20), (20, 8)):
         values = torch.linalg.svdvals(orthogonalise(torch.randn(*shape)))
         assert values.min() > 0.5 and values.max() < 1.4
+
+
+def test_muon_keeps_kernels_from_growing():
+    """Its steps are as long however small the gradient is: without decay, kernels that matter little grow for ever."""
+    torch.manual_seed(0)
+    kernel = torch.nn.Parameter(torch.zeros(8, 8, 3, 3))
+    optimizer, sizes = ConvolutionMuon([kernel], lr=0.05), []
+    for _ in range(600):
+        kernel.grad = 1e-3 * torch.randn_like(kernel)
+        optimizer.step()
+        sizes.append(float(kernel.detach().norm()))
+    assert sizes[-1] < 1.2 * max(sizes[:300])
+
+
+def test_units_that_nothing_lifts_above_zero_are_told(cache: PanoramaCache, small_profiles):
+    model = Autoencoder(PROFILES["base"])
+    assert idle_units(model, cache.panorama(0), device=torch.device("cpu")) < 0.5
+    blocks = [module for module in model.modules() if isinstance(module, ResidualBlock)]
+    for block in blocks:
+        torch.nn.init.constant_(block.first.bias, -1e6)  # type: ignore[arg-type]
+    assert idle_units(model, cache.panorama(0), device=torch.device("cpu")) == 1
+
+
+def test_hidden_units_are_centred_and_stay_where_they_are_outside_training(cache: PanoramaCache, small_profiles):
+    torch.manual_seed(0)
+    model = Autoencoder(PROFILES["base"]).train()
+    block = next(module for module in model.modules() if isinstance(module, ResidualBlock))
+    torch.nn.init.constant_(block.first.bias, -5.0)  # type: ignore[arg-type]
+    torch.nn.init.normal_(block.second.weight, std=0.1)
+    centre_units(model)
+    x = torch.randn(4, block.first.in_channels, 8, 8) + 1
+    before = block.eval()(x)
+    after = block.train()(x)
+    assert (before - after).abs().max() > 0.1  # centred at once
+    for _ in range(400):
+        block(x)
+    torch.testing.assert_close(block.eval()(x), after, atol=1e-2, rtol=1e-2)  # and the bias has come to hold it
+    block.requires_grad_(False)
+    held = block.first.bias.clone()  # type: ignore[union-attr]
+    block.train()(x)
+    assert torch.equal(block.first.bias, held)  # type: ignore[arg-type]
+
+
+def test_the_shipped_networks_use_what_they_have(panorama: np.ndarray):
+    assert idle_units(load_model("base").network.eval(), panorama, device=torch.device("cpu")) < 0.1
 
 
 def test_discriminator_judges_patches():

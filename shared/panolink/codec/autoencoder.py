@@ -41,9 +41,9 @@ PROFILES = {
     "base": Profile(
         name="base",
         family="base",
-        dim=128,
+        dim=192,
         encoder_channels=(64, 128, 160),
-        encoder_blocks=(1, 2, 2),
+        encoder_blocks=(1, 2, 1),
         decoder_channels=(208, 128, 64),
         decoder_blocks=(3, 3, 2),
     ),

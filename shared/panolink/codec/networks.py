@@ -19,8 +19,12 @@ PIXEL_STEP = 40.0
 """Pixel units (of 255) per feature unit: an orthonormal transform with step 40 codes a panorama at about 0.2 bpp."""
 
 
+LEAK = 0.1
+"""Slope of the activations below zero. With none, all of a residual block's units can die and never come back."""
+
+
 class ResidualBlock(nn.Module):
-    """x + conv(relu(conv(x))); the second convolution starts at zero, so that a new block changes nothing."""
+    """x + conv(leaky relu(conv(x))); the second convolution starts at zero, so that a new block changes nothing."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -29,7 +33,7 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(F.relu(self.first(x)))
+        return x + self.second(F.leaky_relu(self.first(x), LEAK))
 
 
 class BaseEncoder(nn.Module):
@@ -58,7 +62,7 @@ class BaseEncoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         pixels = pixels - 127.5
-        correction = self.head(F.relu(self.trunk(pixels / 64)))
+        correction = self.head(F.leaky_relu(self.trunk(pixels / 64), LEAK))
         with torch.autocast(pixels.device.type, enabled=False):
             return self.transform(pixels.float() / PIXEL_STEP) + correction.float()
 
@@ -78,7 +82,7 @@ class BaseDecoder(nn.Module):
         following = [*channels[1:], 3]
         for width, depth, factor, after in zip(channels, blocks, (2, 2, 4), following, strict=True):
             layers += [ResidualBlock(width) for _ in range(depth)]
-            layers += [nn.ReLU(), SphereConv2d(width, after * factor**2), nn.PixelShuffle(factor)]
+            layers += [nn.LeakyReLU(LEAK), SphereConv2d(width, after * factor**2), nn.PixelShuffle(factor)]
         self.trunk = nn.Sequential(*layers)
         last = layers[-2]
         assert isinstance(last, SphereConv2d)

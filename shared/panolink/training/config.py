@@ -23,7 +23,7 @@ class TrainingConfig:
     scales: tuple[float, float] = (0.6, 1.0)
     learning_rate: float = 1e-3
     """of Adam, for everything but the 3×3 kernels"""
-    kernel_learning_rate: float = 2.5e-3
+    kernel_learning_rate: float = 2e-3
     """of Muon, for the 3×3 kernels"""
     warm_up: int = 200
     distortion: str = "mse"

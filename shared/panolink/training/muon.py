@@ -26,8 +26,10 @@ def orthogonalise(matrix: Tensor, rounds: int = 5) -> Tensor:
 class ConvolutionMuon(torch.optim.Optimizer):
     """Muon over convolution kernels (out, in, k, k); its steps have 0.2 of the root mean square of Adam's."""
 
-    def __init__(self, parameters: Iterable[Tensor], *, lr: float, momentum: float = 0.95) -> None:
-        super().__init__(parameters, {"lr": lr, "momentum": momentum})
+    def __init__(
+        self, parameters: Iterable[Tensor], *, lr: float, momentum: float = 0.95, weight_decay: float = 0.3
+    ) -> None:
+        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -40,4 +42,5 @@ class ConvolutionMuon(torch.optim.Optimizer):
                 average.lerp_(parameter.grad, 1 - group["momentum"])
                 ahead = parameter.grad.lerp(average, group["momentum"])
                 update = orthogonalise(ahead.flatten(1))
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 parameter.add_(update.view_as(parameter), alpha=-0.2 * group["lr"] * max(update.shape) ** 0.5)

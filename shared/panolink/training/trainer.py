@@ -23,6 +23,7 @@ from panolink.codec.autoencoder import PROFILES, Autoencoder, nearest_code
 from panolink.codec.networks import PIXEL_STEP, BaseDecoder, BaseEncoder, start_as_transform
 from panolink.metrics.perceptual import lpips
 from panolink.sphere.padding import set_wrap
+from panolink.training.centring import centre_units
 from panolink.training.codebook import CodebookAverager, as_tokens, k_means, principal_components
 from panolink.training.config import TrainingConfig
 from panolink.training.data import CropStream, PanoramaCache
@@ -58,6 +59,7 @@ class Trainer:
         self.model = Autoencoder(PROFILES[config.profile]).to(self.device)
         self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         set_wrap(self.model, False)
+        centre_units(self.model)
         self.averager = CodebookAverager(*self.model.codebook.shape).to(self.device)
         self.discriminator = PatchDiscriminator().to(self.device)
         self.perceive = lpips("vgg16").to(self.device) if config.perceptual_weight else None

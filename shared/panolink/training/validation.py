@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from panolink.codec.autoencoder import Autoencoder
+from panolink.codec.autoencoder import Autoencoder, guidance_planes
+from panolink.codec.networks import ResidualBlock
 from panolink.images import resized
 from panolink.metrics.perceptual import LPIPS, viewport_distance
 from panolink.metrics.viewport import vpsnr
@@ -38,7 +39,7 @@ def validate(
 ) -> dict[str, float]:
     """Mean bpp and VPSNR over panoramas (width divisible by 16) at each operating point, and VPSNR at 0.1 bpp.
 
-    With ``perceive`` the same of LPIPS, under names of their own.
+    With ``perceive`` the same of LPIPS, under names of their own; and the share of `idle_units`.
 
     Bits are ideal code lengths: the empirical entropy of the indices, the Laplace law for differences, the entropy
     of the mask. The bitstream's true figures come from the benchmark; these only choose checkpoints.
@@ -74,15 +75,41 @@ def validate(
             mask = 0.0 if tau in (0.0, 1.0) else -tau * np.log2(tau) - (1 - tau) * np.log2(1 - tau)
             bpp = (float(coded.bits.sum()) + mask * coded.kept.numel()) / pixels[0, 0].numel()
             results.setdefault((step, share), []).append((bpp, float(vpsnr(panorama, picture)), seen))
+    idle = idle_units(model, panoramas[0], device=device)
     set_wrap(model, False)
     model.train()
     law = histogram / histogram.sum()
     index_bpp = float(-(law * law.log2()).sum()) / model.profile.factor**2
     means = np.array([np.mean(points, axis=0) for points in results.values()]) + np.array([index_bpp, 0, 0])
     names = ("vpsnr",) if perceive is None else ("vpsnr", "lpips")
-    report = {f"bpp{i}": float(point[0]) for i, point in enumerate(means)}
+    report = {"idle": idle} | {f"bpp{i}": float(point[0]) for i, point in enumerate(means)}
     ordered = means[means[:, 0].argsort()]
     for column, name in enumerate(names, 1):
         report |= {f"{name}{i}": float(point[column]) for i, point in enumerate(means)}
         report[f"{name}_at_0.1"] = float(np.interp(np.log(0.1), np.log(ordered[:, 0]), ordered[:, column]))
     return report
+
+
+@torch.no_grad()
+def idle_units(model: Autoencoder, panorama: np.ndarray, *, device: torch.device) -> float:
+    """Share of the residual blocks' units that are above zero nowhere on a panorama: they do next to nothing.
+
+    0 for a model without such blocks. Networks can learn little and look finished while most of their units are idle.
+    """
+    idle: list[torch.Tensor] = []
+    blocks = [block for block in model.modules() if isinstance(block, ResidualBlock)]
+    hooks = [
+        block.first.register_forward_hook(lambda _, __, output: idle.append(output.amax(dim=(0, 2, 3)) <= 0))
+        for block in blocks
+    ]
+    try:
+        pixels = torch.tensor(panorama).permute(2, 0, 1)[None].float().to(device)
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            features = model.encoder(pixels.contiguous(memory_format=torch.channels_last))
+            shape = (1, *features.shape[2:])
+            kept, step, guessed = (torch.full(shape, value, device=device) for value in (1, 0, 0))
+            model.decoder(features, guidance_planes(kept, step, guessed))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return float(torch.cat(idle).float().mean()) if idle else 0.0
