@@ -1,3 +1,4 @@
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from panolink.codec.codec import Codec
 from panolink.codec.model import load_model
 from panolink.codec.networks import ResidualBlock
 from panolink.errors import ImageError, ModelError
+from panolink.sphere.padding import set_wrap
 from panolink.training.centring import centre_units
 from panolink.training.codebook import CodebookAverager, k_means, scale_classes
 from panolink.training.config import TrainingConfig
@@ -19,7 +21,7 @@ from panolink.training.export import export_model
 from panolink.training.laws import DEAD_ZONE
 from panolink.training.losses import PatchDiscriminator, lost_tokens, smooth_bits
 from panolink.training.muon import ConvolutionMuon, orthogonalise
-from panolink.training.trainer import Trainer
+from panolink.training.trainer import Trainer, compile_networks
 from panolink.training.validation import idle_units
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
@@ -197,6 +199,27 @@ def test_hidden_units_are_centred_and_stay_where_they_are_outside_training(cache
     held = block.first.bias.clone()  # type: ignore[union-attr]
     block.train()(x)
     assert torch.equal(block.first.bias, held)  # type: ignore[arg-type]
+
+
+def test_compiled_networks_learn_what_plain_ones_learn(small_profiles):
+    """`aot_eager` traces networks and their gradients as compilers do, hooks included, and needs none to run them."""
+    torch.manual_seed(0)
+    plain = Autoencoder(PROFILES["base"])
+    for parameter in plain.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    compiled = copy.deepcopy(plain)
+    compile_networks(compiled, None, backend="aot_eager")
+    pixels, guidance = 255 * torch.rand(2, 3, 32, 32), torch.zeros(2, 3, 2, 2)
+    for model in (plain, compiled):
+        set_wrap(model, False)
+        centre_units(model)
+        for _ in range(2):
+            model.zero_grad()
+            model.decoder(model.encoder(pixels), guidance).sub(pixels).square().mean().backward()
+    assert plain.state_dict().keys() == compiled.state_dict().keys()
+    for one, other in zip(plain.parameters(), compiled.parameters(), strict=True):
+        torch.testing.assert_close(one, other)  # biases moved alike
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-3)
 
 
 def test_the_shipped_networks_use_what_they_have(panorama: np.ndarray):
