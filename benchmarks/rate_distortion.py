@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measures import DEFAULT_MEASURES, MEASURES
 from benchmarks.points import BASELINES, CachedCodec, Point, Subject, baseline, model, points
-from benchmarks.summaries import ANCHOR, Measured, bd_rates, means
+from benchmarks.summaries import ANCHOR, Measured, bd_rates, head_to_head, means
 from panolink.errors import ModelError
 from panolink.images import IMAGE_SUFFIXES, Failure, Panorama, panoramas_in, resized
 from panolink.training.data import validation_files
@@ -73,6 +73,10 @@ def report(console: Console, result: dict[str, Any], measures: list[str]) -> Non
     table = Table("codec", *(f"by {label}" for label in labels), title=f"BD-rate against {ANCHOR}, %")
     for name, by_measure in result["bd_rate"].items():
         table.add_row(name, *(_interval(percent) for percent in by_measure.values()))
+    for name, against in result["head_to_head"].items():
+        for other, by_measure in against.items():
+            if other != ANCHOR:
+                table.add_row(f"{name} against {other}", *(_interval(percent) for percent in by_measure.values()))
     if table.row_count:
         console.print(table)
 
@@ -97,8 +101,8 @@ def compare(
     rivals: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """What the three answers rest on: ``means`` by codec and setting, ``same_size`` by model and what it is compared
-    with (``rivals``, or all baselines), ``bd_rate`` by codec and measure. Files that cannot be read are told on
-    ``console`` and left out."""
+    with (``rivals``, or all baselines), ``bd_rate`` by codec and measure, ``head_to_head`` by model, baseline and
+    measure. Files that cannot be read are told on ``console`` and left out."""
     asked = [(b.name, f"bpp={t:g}") for b in baselines for t in bpp if rivals is None or b.name in rivals]
     points_of: Measured = {s.name: {} for s in (*baselines, *models)}
     same_size: Measured = {s.name: {} for s in models}
@@ -126,7 +130,8 @@ def compare(
             for subject in models:
                 store(subject, image, {rival: f"bpp={size:g}" for rival, size in sizes.items()}, same_size)
     found = {"width": width, "measures": list(measures), "targets": list(bpp), "means": means(points_of)}
-    return {**found, "same_size": means(same_size), "bd_rate": bd_rates(points_of)}
+    rates = {"bd_rate": bd_rates(points_of), "head_to_head": head_to_head(points_of, [s.name for s in models])}
+    return {**found, "same_size": means(same_size), **rates}
 
 
 def main(

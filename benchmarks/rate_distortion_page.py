@@ -8,8 +8,8 @@ found as JSON below `--results`, draws the curves into docs/images, and puts the
     <!-- table NAME KIND [MEASURE] -->        written here, up to
     <!-- end -->
 
-NAME is one of RUNS; KIND is `targets` (a measure at each target), `same-size` or `bd-rate`. With `--run` only some runs
-are made; tables of the others stay as they are.
+NAME is one of RUNS; KIND is `targets` (a measure at each target), `same-size`, `bd-rate` or `head-to-head`. With
+`--run` only some runs are made; tables of the others stay as they are.
 """
 
 import json
@@ -104,21 +104,35 @@ def same_size_table(result: dict[str, Any]) -> str:
 
 def bd_rate_table(result: dict[str, Any]) -> str:
     """BD-rates against the anchor, with 95 % intervals over images."""
+    rows = {name: by for name, by in result["bd_rate"].items() if name != ANCHOR}
+    return _rates(f"against {ANCHOR}", rows, result["measures"])
 
-    def entry(percent: dict[str, float] | None) -> str:
-        if percent is None:
+
+def head_to_head_table(result: dict[str, Any]) -> str:
+    """BD-rates of the models against every other codec."""
+    pairs = result["head_to_head"].items()
+    rows = {f"{name} against {other}": by for name, against in pairs for other, by in against.items()}
+    return _rates("", rows, result["measures"])
+
+
+def _rates(head: str, rows: dict[str, dict[str, dict[str, float] | None]], measures: list[str]) -> str:
+    def entry(measure: str, rate: dict[str, float] | None) -> str:
+        if rate is None:
             return "curves do not meet"
-        return "{percent:+.1f} % ({low:+.1f} … {high:+.1f})".format(**percent).replace("-", "−")
+        percent = "{percent:+.1f} % ({low:+.1f} … {high:+.1f})".format(**rate).replace("-", "−")
+        digits = min(MEASURES[measure].digits, 2)
+        return f"{percent}, {rate['worst']:.{digits}f} to {rate['best']:.{digits}f}"
 
-    measures = [name for name in result["measures"] if any(name in by for by in result["bd_rate"].values())]
-    rows = [[name, *(entry(by[m]) for m in measures)] for name, by in result["bd_rate"].items() if name != ANCHOR]
-    return markdown([f"against {ANCHOR}", *(f"by {MEASURES[m].label}" for m in measures)], rows)
+    seen = [name for name in measures if any(name in by for by in rows.values())]
+    cells = [[name, *(entry(m, by[m]) for m in seen)] for name, by in rows.items()]
+    return markdown([head, *(f"by {MEASURES[m].label}" for m in seen)], cells)
 
 
 KINDS: dict[str, Callable[..., str]] = {
     "targets": targets_table,
     "same-size": same_size_table,
     "bd-rate": bd_rate_table,
+    "head-to-head": head_to_head_table,
 }
 
 

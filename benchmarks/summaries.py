@@ -1,7 +1,7 @@
 """From points per image to what is reported: means, curves, BD-rates and how sure they are."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -38,21 +38,39 @@ def curve_settings(settings: dict[str, list[Point]]) -> list[str]:
     return swept or [setting for setting, images in settings.items() if all(p.reached for p in images)]
 
 
-def bd_rates(measured: Measured, *, seed: int = 0) -> dict[str, dict[str, dict[str, float] | None]]:
-    """BD-rate of mean curves against the anchor's in percent, by codec and measure, with a 95 % interval by resampling
-    the images; None where curves do not meet."""
-    if ANCHOR not in measured:
-        return {}
+def bd_rates(
+    measured: Measured, anchor: str = ANCHOR, tested: Collection[str] | None = None, *, seed: int = 0
+) -> dict[str, dict[str, dict[str, float] | None]]:
+    """BD-rate of mean curves against the anchor's in percent, by codec (``tested``, or all) and measure.
+
+    With a 95 % interval by resampling the images, and the range of quality that both reach; None where they reach none.
+    """
     curves = {
-        name: _curves(settings, chosen) for name, settings in measured.items() if (chosen := curve_settings(settings))
+        name: _curves(settings, chosen)
+        for name, settings in measured.items()
+        if (tested is None or name in tested or name == anchor) and (chosen := curve_settings(settings))
     }
-    count = len(next(iter(curves[ANCHOR].values()))[0])
+    if anchor not in curves:
+        return {}
+    count = len(next(iter(curves[anchor].values()))[0])
     draws = np.random.default_rng(seed).integers(count, size=(RESAMPLINGS, count))
     return {
-        name: {measure: _interval(curves[ANCHOR], curve, measure, draws) for measure in curve if measure != "bpp"}
+        name: {measure: _interval(curves[anchor], curve, measure, draws) for measure in curve if measure != "bpp"}
         for name, curve in curves.items()
-        if len(curve["bpp"]) > 1
+        if len(curve["bpp"]) > 1 and (tested is None or name in tested)
     }
+
+
+def head_to_head(
+    measured: Measured, models: Collection[str]
+) -> dict[str, dict[str, dict[str, dict[str, float] | None]]]:
+    """``bd_rates`` of each model against each other codec, by model, codec and measure.
+
+    Those against one anchor are over what each codec reaches in common with it, which need not be the same for two.
+    """
+    others = [name for name in measured if name not in models]
+    against = {other: bd_rates(measured, other, models) for other in others}
+    return {model: {other: by[model] for other, by in against.items() if model in by} for model in models}
 
 
 def _curves(settings: dict[str, list[Point]], chosen: list[str]) -> dict[str, np.ndarray]:
@@ -68,21 +86,25 @@ def _interval(
 ) -> dict[str, float] | None:
     sign = 1 if MEASURES[measure].higher_is_better else -1
 
-    def of_images(chosen: np.ndarray) -> float:
-        sides = [
-            (c["bpp"][:, chosen].mean(axis=1), sign * c[measure][:, chosen].mean(axis=1)) for c in (anchor, tested)
+    def curves(chosen: np.ndarray) -> list[tuple[list[float], list[float]]]:
+        return [
+            _rising(c["bpp"][:, chosen].mean(axis=1), sign * c[measure][:, chosen].mean(axis=1))
+            for c in (anchor, tested)
         ]
-        sides = [_rising(*side) for side in sides]
+
+    def rate(sides: list[tuple[list[float], list[float]]]) -> float:
         if min(len(rates) for rates, _ in sides) < 2:
             return math.nan
         return bd_rate(*(column for side in sides for column in side))
 
-    percent = of_images(np.arange(anchor["bpp"].shape[1]))
+    of_all = curves(np.arange(anchor["bpp"].shape[1]))
+    percent = rate(of_all)
     if math.isnan(percent):
         return None
-    resampled = np.array([of_images(draw) for draw in draws])
+    resampled = np.array([rate(curves(draw)) for draw in draws])
     low, high = np.nanpercentile(resampled, [2.5, 97.5])
-    return {"percent": percent, "low": float(low), "high": float(high)}
+    worst, best = max(quality[0] for _, quality in of_all), min(quality[-1] for _, quality in of_all)
+    return {"percent": percent, "low": float(low), "high": float(high), "worst": sign * worst, "best": sign * best}
 
 
 def _rising(rates: np.ndarray, quality: np.ndarray) -> tuple[list[float], list[float]]:

@@ -51,6 +51,8 @@ def main(
 
         peak = peak_flops(trainer.device)
         step()
+        for _ in range(trainer.loader.num_workers * (trainer.loader.prefetch_factor or 0)):
+            next(batches)  # what was cut while the first step took its time
         with FlopCounterMode(display=False) as counter:
             step()
         flops = float(counter.get_total_flops())

@@ -52,6 +52,18 @@ def test_bd_rates_are_against_jpeg(result: dict[str, Any]):
     assert all(cell.startswith("−") for cell in cells["webp"]), "WebP saves bits against JPEG"
 
 
+def test_head_to_head_is_over_what_both_reach(result: dict[str, Any]):
+    cells = table(filled("<!-- table small head-to-head -->\n<!-- end -->", {"small": result}))
+    assert {"base against jpeg", "base against webp"} < set(cells)
+    rate = result["head_to_head"]["base"]["webp"]["vpsnr_db"]
+    least = {
+        name: min(p["vpsnr_db"] for setting, p in result["means"][name].items() if setting.startswith("q="))
+        for name in ("base", "webp")
+    }
+    assert rate["worst"] == pytest.approx(max(least.values()))
+    assert result["head_to_head"]["base"]["jpeg"] == result["bd_rate"]["base"]
+
+
 def test_tables_of_other_runs_stay(result: dict[str, Any]):
     page = "<!-- table large bd-rate -->\nkept\n<!-- end -->"
     assert filled(page, {"small": result}) == page

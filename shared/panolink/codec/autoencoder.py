@@ -26,6 +26,8 @@ class Profile:
     encoder_blocks: tuple[int, ...] = ()
     decoder_channels: tuple[int, ...] = ()
     decoder_blocks: tuple[int, ...] = ()
+    leak: float = 0.0
+    """slope of the family ``base``'s activations below zero"""
     ranking: str = "rate"
     """how tokens are ranked unless the caller says otherwise"""
 
@@ -46,6 +48,7 @@ PROFILES = {
         encoder_blocks=(1, 2, 1),
         decoder_channels=(208, 128, 64),
         decoder_blocks=(3, 3, 2),
+        leak=0.1,
     ),
     "paper": Profile(name="paper", family="paper", dim=64, encoder_channels=(16, 32, 64, 128), ranking="paper"),
 }
@@ -64,11 +67,13 @@ class Autoencoder(nn.Module):
                 dim=profile.dim,
                 channels=profile.encoder_channels,  # type: ignore[arg-type]
                 blocks=profile.encoder_blocks,  # type: ignore[arg-type]
+                leak=profile.leak,
             )
             self.decoder: nn.Module = BaseDecoder(
                 dim=profile.dim,
                 channels=profile.decoder_channels,  # type: ignore[arg-type]
                 blocks=profile.decoder_blocks,  # type: ignore[arg-type]
+                leak=profile.leak,
             )
         elif profile.family == "paper":
             self.encoder = PaperEncoder(dim=profile.dim, channels=profile.encoder_channels)

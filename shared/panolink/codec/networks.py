@@ -19,21 +19,21 @@ PIXEL_STEP = 40.0
 """Pixel units (of 255) per feature unit: an orthonormal transform with step 40 codes a panorama at about 0.2 bpp."""
 
 
-LEAK = 0.1
-"""Slope of the activations below zero. With none, all of a residual block's units can die and never come back."""
-
-
 class ResidualBlock(nn.Module):
-    """x + conv(leaky relu(conv(x))); the second convolution starts at zero, so that a new block changes nothing."""
+    """x + conv(leaky relu(conv(x))); the second convolution starts at zero, so that a new block changes nothing.
 
-    def __init__(self, channels: int) -> None:
+    ``leak`` is the slope below zero: with none, all units of a block can die and never come back.
+    """
+
+    def __init__(self, channels: int, *, leak: float) -> None:
         super().__init__()
+        self.leak = leak
         self.first = SphereConv2d(channels, channels)
         self.second = SphereConv2d(channels, channels)
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(F.leaky_relu(self.first(x), LEAK))
+        return x + self.second(F.leaky_relu(self.first(x), self.leak))
 
 
 class BaseEncoder(nn.Module):
@@ -46,14 +46,15 @@ class BaseEncoder(nn.Module):
     linear transform cannot do.
     """
 
-    def __init__(self, *, dim: int, channels: tuple[int, int, int], blocks: tuple[int, int, int]) -> None:
+    def __init__(self, *, dim: int, channels: tuple[int, int, int], blocks: tuple[int, int, int], leak: float) -> None:
         super().__init__()
+        self.leak = leak
         self.transform = nn.Conv2d(3, dim, 16, stride=16)
         layers: list[nn.Module] = []
         previous = 3
         for width, depth, factor in zip(channels, blocks, (4, 2, 2), strict=True):
             layers += [nn.PixelUnshuffle(factor), SphereConv2d(previous * factor**2, width)]
-            layers += [ResidualBlock(width) for _ in range(depth)]
+            layers += [ResidualBlock(width, leak=leak) for _ in range(depth)]
             previous = width
         self.trunk = nn.Sequential(*layers)
         self.head = SphereConv2d(previous, dim)
@@ -62,7 +63,7 @@ class BaseEncoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         pixels = pixels - 127.5
-        correction = self.head(F.leaky_relu(self.trunk(pixels / 64), LEAK))
+        correction = self.head(F.leaky_relu(self.trunk(pixels / 64), self.leak))
         with torch.autocast(pixels.device.type, enabled=False):
             return self.transform(pixels.float() / PIXEL_STEP) + correction.float()
 
@@ -73,7 +74,7 @@ class BaseDecoder(nn.Module):
     ``guidance`` (batch, 3, rows, cols) tells the trunk how far each token can be trusted.
     """
 
-    def __init__(self, *, dim: int, channels: tuple[int, int, int], blocks: tuple[int, int, int]) -> None:
+    def __init__(self, *, dim: int, channels: tuple[int, int, int], blocks: tuple[int, int, int], leak: float) -> None:
         super().__init__()
         self.transform = nn.ConvTranspose2d(dim, 3, 16, stride=16)
         self.register_buffer("scale", torch.ones(dim))
@@ -81,8 +82,8 @@ class BaseDecoder(nn.Module):
         layers: list[nn.Module] = []
         following = [*channels[1:], 3]
         for width, depth, factor, after in zip(channels, blocks, (2, 2, 4), following, strict=True):
-            layers += [ResidualBlock(width) for _ in range(depth)]
-            layers += [nn.LeakyReLU(LEAK), SphereConv2d(width, after * factor**2), nn.PixelShuffle(factor)]
+            layers += [ResidualBlock(width, leak=leak) for _ in range(depth)]
+            layers += [nn.LeakyReLU(leak), SphereConv2d(width, after * factor**2), nn.PixelShuffle(factor)]
         self.trunk = nn.Sequential(*layers)
         last = layers[-2]
         assert isinstance(last, SphereConv2d)

@@ -25,6 +25,8 @@ class TrainingConfig:
     """of Adam, for everything but the 3×3 kernels"""
     kernel_learning_rate: float = 2e-3
     """of Muon, for the 3×3 kernels"""
+    kernel_decay: float = 0.3
+    """by which kernels shrink at each of Muon's steps, relative to its learning rate"""
     warm_up: int = 200
     distortion: str = "mse"
     """"mse", or "l1" as in the paper"""

@@ -26,9 +26,7 @@ def orthogonalise(matrix: Tensor, rounds: int = 5) -> Tensor:
 class ConvolutionMuon(torch.optim.Optimizer):
     """Muon over convolution kernels (out, in, k, k); its steps have 0.2 of the root mean square of Adam's."""
 
-    def __init__(
-        self, parameters: Iterable[Tensor], *, lr: float, momentum: float = 0.95, weight_decay: float = 0.3
-    ) -> None:
+    def __init__(self, parameters: Iterable[Tensor], *, lr: float, momentum: float = 0.95, weight_decay: float) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from panolink.codec.autoencoder import PROFILES
 from panolink.codec.model import Model, load_model
 from panolink.codec.tables import LEVEL_ZERO, TOTAL
 from panolink.errors import ModelError
@@ -35,6 +37,11 @@ def beginning(start: str, config: TrainingConfig, folder: Path) -> Path | None:
         raise ModelError(
             f"{start}: a model of profile {model.profile.name!r}, the configuration is for {config.profile!r}"
         )
+    wanted = PROFILES[config.profile]
+    for name in (field.name for field in fields(wanted) if field.name != "ranking"):
+        its, ours = getattr(model.profile, name), getattr(wanted, name)
+        if its != ours:
+            raise ModelError(f"{start}: its {name} is {its}; profile {config.profile!r} has {ours} by now")
     tokens = config.batch * (config.crop // model.profile.factor) ** 2
     save_file(starting_state(model, tokens=tokens), folder / STARTING_WEIGHTS)
     return folder / STARTING_WEIGHTS

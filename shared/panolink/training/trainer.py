@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from panolink.codec.autoencoder import PROFILES, Autoencoder, nearest_code
 from panolink.codec.networks import PIXEL_STEP, BaseDecoder, BaseEncoder, start_as_transform
+from panolink.errors import ModelError
 from panolink.metrics.perceptual import lpips
 from panolink.sphere.padding import set_wrap
 from panolink.training.centring import centre_units
@@ -71,7 +72,7 @@ class Trainer:
         kernels = [p for p in trained if p.ndim == 4 and p.shape[-1] == 3]
         others = [p for p in trained if not (p.ndim == 4 and p.shape[-1] == 3)]
         self.optimizers: dict[str, torch.optim.Optimizer] = {
-            "muon": ConvolutionMuon(kernels, lr=config.kernel_learning_rate),
+            "muon": ConvolutionMuon(kernels, lr=config.kernel_learning_rate, weight_decay=config.kernel_decay),
             "adam": torch.optim.Adam(others, lr=config.learning_rate, betas=(0.9, 0.99), fused=True),
         }
         self.adversary = torch.optim.Adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.9), fused=True)
@@ -91,7 +92,7 @@ class Trainer:
         self.loader = torch.utils.data.DataLoader(
             stream,
             batch_size=None,
-            num_workers=loading_processes(os.cpu_count() or 1) if cuda else 1,
+            num_workers=loading_processes() if cuda else 1,
             prefetch_factor=4,
             pin_memory=cuda,
             worker_init_fn=ignore_terminate,
@@ -372,9 +373,13 @@ def below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_state(state: dict[str, Tensor], model: Autoencoder, averager: CodebookAverager) -> None:
-    """Put what ``Trainer.state`` gave into a model and its averager."""
-    model.load_state_dict({name: value for name, value in state.items() if not name.startswith("averager.")})
-    averager.load_state_dict(below("averager.", state))
+    """Put what ``Trainer.state`` gave into a model and its averager; ModelError where it is of another size."""
+    try:
+        model.load_state_dict({name: value for name, value in state.items() if not name.startswith("averager.")})
+        averager.load_state_dict(below("averager.", state))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip()
+        raise ModelError(f"weights that do not fit today's profile {model.profile.name!r}: {reason}") from None
 
 
 def compile_networks(model: Autoencoder, *others: nn.Module | None, backend: str = "inductor") -> None:
@@ -384,9 +389,10 @@ def compile_networks(model: Autoencoder, *others: nn.Module | None, backend: str
             network.compile(backend=backend, dynamic=False)
 
 
-def loading_processes(cores: int) -> int:
-    """Processes that cut crops, some 270 a second each, for a GPU that takes thousands; two cores stay for the rest."""
-    return max(1, min(cores - 2, 16))
+def loading_processes() -> int:
+    """Processes that cut crops, some 270 a second each, for a GPU that takes thousands."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) - 2, 16))
 
 
 def ignore_terminate(worker: int) -> None:

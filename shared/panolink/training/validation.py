@@ -39,7 +39,7 @@ def validate(
 ) -> dict[str, float]:
     """Mean bpp and VPSNR over panoramas (width divisible by 16) at each operating point, and VPSNR at 0.1 bpp.
 
-    With ``perceive`` the same of LPIPS, under names of their own; and the share of `idle_units`.
+    With ``perceive`` the same of LPIPS, under names of their own. ``idle`` is the share of `idle_units`.
 
     Bits are ideal code lengths: the empirical entropy of the indices, the Laplace law for differences, the entropy
     of the mask. The bitstream's true figures come from the benchmark; these only choose checkpoints.
@@ -92,7 +92,7 @@ def validate(
 
 @torch.no_grad()
 def idle_units(model: Autoencoder, panorama: np.ndarray, *, device: torch.device) -> float:
-    """Share of the residual blocks' units that are above zero nowhere on a panorama: they do next to nothing.
+    """Share of the residual blocks' units that are above zero nowhere on a panorama: they bend nothing.
 
     0 for a model without such blocks. Networks can learn little and look finished while most of their units are idle.
     """
