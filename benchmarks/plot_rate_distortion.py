@@ -46,7 +46,8 @@ def draw(means: dict[str, dict[str, dict[str, float]]], picture: Path, *, max_bp
             swept = [p for setting, p in settings.items() if setting.startswith("q=")]
             curve = sorted((p["bpp"], p[measure]) for p in swept or settings.values() if p["bpp"] <= max_bpp)
             if curve:
-                look = {"linewidth": 1.2, "markersize": 3} if name in BASELINES else {"linewidth": 2.6, "markersize": 5}
+                ours = {"linewidth": 2.4, "markersize": 5, "color": "dimgray" if ":" in name else "black", "zorder": 3}
+                look = {"linewidth": 1.2, "markersize": 3} if name in BASELINES else ours
                 panel.plot(*zip(*curve, strict=True), marker="o", label=name, **look)
         better = "higher" if MEASURES[measure].higher_is_better else "lower"
         panel.set(xlabel="bits per pixel", ylabel=f"{MEASURES[measure].label} ({better} is better)", xlim=(0, max_bpp))

@@ -40,7 +40,7 @@ HEADER_SNR_DB, HEADER_ARRIVES_DB = 4.5, -3.0
 That costs some 1100 symbols where the channel is good, and keeps panoramas from a fade that nobody could foresee.
 """
 
-INSURANCE_SHARE = 0.3
+INSURANCE_SHARE = 0.35
 """Share of a budget that the base layer may take to be safer than `SAFETY_DB` asks for."""
 
 # A burst meets a finite number of fades: how well they average out differs from burst to burst.
