@@ -22,7 +22,14 @@ def without(packet: Packet, lost: set[int]) -> Packet:
     return replace(packet, slices=tuple(slices))
 
 
-@pytest.mark.parametrize(("bpp", "most_db"), [(None, 2.0), (0.1, 3.4)], ids=["base layer", "0.1 bpp"])
+GOAL_MISSED = pytest.mark.xfail(strict=True, reason="3.2 dB since base ef90315b2b9c0b3c; docs/channel.md tells why")
+
+
+@pytest.mark.parametrize(
+    ("bpp", "most_db"),
+    [(None, 2.0), pytest.param(0.1, 3.0, marks=GOAL_MISSED), (0.1, 3.4)],
+    ids=["base layer", "0.1 bpp, the goal", "0.1 bpp, no worse"],
+)
 def test_a_fifth_of_the_index_slices_erased(samples: list[Path], bpp: float | None, most_db: float):
     """Six of some thirty slices of five panoramas: one each, and two of one. At 0.1 bpp their features go with them."""
     codec = panolink.Codec.load("base", device="cpu")
