@@ -1,6 +1,5 @@
 """LDPC decoders behind one interface: layered belief propagation in numba for CPUs, Sionna's for GPUs."""
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from panolink.cores import usable_cores
 from panolink.jit import kernel
 from panolink.phy.ldpc import BaseGraph, LdpcCode, lifted_graph
 
@@ -237,8 +237,7 @@ def _checks_hold(posterior: np.ndarray, first: np.ndarray, columns: np.ndarray, 
 @lru_cache(maxsize=1)
 def _pool() -> ThreadPoolExecutor:
     """Threads for kernels, which run without the GIL (numba's `parallel=True` dies with two callers)."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return ThreadPoolExecutor(cores, thread_name_prefix="phy")
+    return ThreadPoolExecutor(usable_cores(), thread_name_prefix="phy")
 
 
 def parallel(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:

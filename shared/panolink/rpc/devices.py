@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from panolink.cores import usable_cores
+
 if TYPE_CHECKING:
     from panolink.rpc.metrics import ServiceMetrics
 
@@ -20,10 +22,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 def usable_cpus() -> float:
     """Processors that this process may use: those it may run on, or its container's share where that is less."""
-    try:
-        cpus = float(len(os.sched_getaffinity(0)))
-    except AttributeError:  # no Linux
-        cpus = float(os.cpu_count() or 1)
+    cpus = float(usable_cores())
     quota, _, period = _cgroup("cpu.max").partition(" ")
     return min(cpus, int(quota) / int(period)) if quota.isdigit() and period.isdigit() else cpus
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from panolink.codec.autoencoder import PROFILES, Autoencoder, nearest_code
 from panolink.codec.networks import PIXEL_STEP, BaseDecoder, BaseEncoder, start_as_transform
+from panolink.cores import usable_cores
 from panolink.errors import ModelError
 from panolink.metrics.perceptual import lpips
 from panolink.sphere.padding import set_wrap
@@ -391,8 +392,7 @@ def compile_networks(model: Autoencoder, *others: nn.Module | None, backend: str
 
 def loading_processes() -> int:
     """Processes that cut crops, some 270 a second each, for a GPU that takes thousands."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) - 2, 16))
+    return max(1, min(usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) - 2, 16))
 
 
 def ignore_terminate(worker: int) -> None:
