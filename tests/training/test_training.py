@@ -17,11 +17,12 @@ from panolink.training.centring import centre_units
 from panolink.training.codebook import CodebookAverager, k_means, scale_classes
 from panolink.training.config import TrainingConfig
 from panolink.training.data import PanoramaCache, random_crop
-from panolink.training.export import export_model
+from panolink.training.export import COPIES, export_model, views
 from panolink.training.laws import DEAD_ZONE
 from panolink.training.losses import PatchDiscriminator, lost_tokens, smooth_bits
 from panolink.training.muon import ConvolutionMuon, orthogonalise
 from panolink.training.start import beginning
+from panolink.training.tables import fit_tables
 from panolink.training.trainer import Trainer, compile_networks
 from panolink.training.validation import idle_units
 
@@ -68,6 +69,32 @@ def test_train_resume_export_and_use(name: str, cache: PanoramaCache, small_prof
     image = cache.panorama(0)
     assert codec.model.card == {"steps": 6}
     assert codec.decode(codec.encode(image, tau=0.5)).shape == image.shape
+
+
+def test_copies_are_panoramas_turned_and_mirrored(cache: PanoramaCache):
+    found = list(views(cache, [0, 1, 2]))
+    assert len(found) == 3 * COPIES
+    mirrored = 0
+    for number, view in enumerate(found):
+        panorama = cache.panorama(number % 3)  # narrower than any of the widths, so that it is not resized
+        if number < 3:
+            np.testing.assert_array_equal(view, panorama)
+            continue
+        turns = [np.roll(panorama, turn, axis=1) for turn in range(panorama.shape[1])]
+        plain, mirror = (any(np.array_equal(turn[:, ::way], view) for turn in turns) for way in (1, -1))
+        assert plain or mirror
+        mirrored += mirror
+    assert 3 <= mirrored <= 3 * (COPIES - 1) - 3
+
+
+def test_laws_are_counted_on_the_first_panoramas_alone(cache: PanoramaCache, small_profiles):
+    torch.manual_seed(0)
+    network = Autoencoder(PROFILES["base"])
+    first, second = cache.panorama(0), cache.panorama(1)
+    alone, both = fit_tables(network, [first]), fit_tables(network, [first, second], counted=1)
+    np.testing.assert_array_equal(both.code_frequencies, alone.code_frequencies)
+    np.testing.assert_array_equal(both.levels, alone.levels)
+    assert (both.contexts.embedding != alone.contexts.embedding).any(), "networks see both"
 
 
 def test_training_lowers_the_distortion(cache: PanoramaCache, small_profiles, tmp_path: Path):

@@ -17,7 +17,7 @@ from panolink.training.integers import SUM_BITS, TrainedIntegers, codes_as_vecto
 
 EMBEDDING, HIDDEN = 24, 128
 EPOCHS, BATCH, LEAST_STEPS = 3, 4096, 150
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 4e-3
 
 Examples = tuple[Tensor, Tensor, Tensor]
 """of one pass: neighbours (n, slots), bands (n,), indices (n,)"""
@@ -47,7 +47,7 @@ class _Contexts(nn.Module):
 
 
 def fit_contexts(codebook: Tensor, grids: Sequence[NDArray[np.int64]], *, seed: int = 0) -> IndexContexts:
-    """The network trained on grids of indices (rows, cols) of panoramas, and made of integers; minutes of one core."""
+    """The network trained on grids of indices (rows, cols) of panoramas, and made of integers."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = _Contexts(codebook.cpu())

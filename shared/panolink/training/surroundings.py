@@ -21,11 +21,11 @@ from panolink.codec.rate import PAYS
 from panolink.codec.tables import CLASSES, LARGEST, LEVEL_ZERO, Tables
 from panolink.training.integers import SUM_BITS, TrainedIntegers, codes_as_vectors, learning_rate, rounded, stored
 
-EMBEDDING, HIDDEN, TOLD = 24, 128, 48
+EMBEDDING, HIDDEN, TOLD = 24, 224, 48
 """sizes of the network, and the dimensions of which it is told neighbours' differences"""
 
-EPOCHS, BATCH, LEAST_STEPS = 3, 1024, 100
-LEARNING_RATE = 1e-3
+EPOCHS, BATCH, LEAST_STEPS = 4, 1024, 100
+LEARNING_RATE = 2.5e-3
 
 FINE, COARSE = 0, 12
 """steps at which symbols are drawn, quarter octaves"""

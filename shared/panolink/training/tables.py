@@ -40,13 +40,17 @@ TURNS = 4
 LARGEST_SHIFT, LEAST_SYMBOLS = 10, 2000
 
 
-def fit_tables(network: Autoencoder, panoramas: Iterable[NDArray[np.uint8]], *, device: str = "cpu") -> Tables:
+def fit_tables(
+    network: Autoencoder, panoramas: Iterable[NDArray[np.uint8]], *, counted: int | None = None, device: str = "cpu"
+) -> Tables:
     """Tables for a trained network; panoramas uint8 (H, W, 3) with sides that divide by the factor.
 
     Scales are those of tokens worth sending; frequencies are counted at several steps; laws of rare classes and
-    contexts lean on a Laplace law and on the marginal law.
+    contexts lean on a Laplace law and on the marginal law. Networks are trained on all panoramas, the rest is counted
+    on the first ``counted`` (None: all).
     """
-    grids, differences = _quantized(network, panoramas, device)
+    all_grids, all_differences = _quantized(network, panoramas, device)
+    grids, differences = all_grids[:counted], all_differences[:counted]
     codebook = network.codebook.detach().cpu()
     levels = _levels(len(codebook), grids, differences, None)
     tables = Tables(
@@ -55,13 +59,13 @@ def fit_tables(network: Autoencoder, panoramas: Iterable[NDArray[np.uint8]], *, 
         code_frequencies=to_frequencies(_code_counts(len(codebook), grids)[None])[0],
         promises=_promises(laplace_law()),
         shifts=np.zeros((len(GROUP_STARTS), LIVELINESS), dtype=np.int8),
-        contexts=fit_contexts(codebook, grids),
+        contexts=fit_contexts(codebook, all_grids),
         surroundings=silent_surroundings(codebook, levels),
     )
     pays = [_priced(tables, *pair, 8).pays(PAYS) for pair in zip(grids, differences, strict=True)]
     tables = replace(tables, levels=_levels(len(codebook), grids, differences, pays))
     tables = _with_laws(tables, grids, differences)
-    tables = replace(tables, surroundings=fit_surroundings(codebook, tables, grids, differences))
+    tables = replace(tables, surroundings=fit_surroundings(codebook, tables, all_grids, all_differences))
     return _with_laws(tables, grids, differences)
 
 
@@ -86,9 +90,10 @@ def _quantized(
         with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
             features = network.encoder(pixels.contiguous(memory_format=torch.channels_last)).float()
         found = nearest_code(features, network.codebook)
-        grids.append(found[0].cpu().numpy())
+        # Copies, because what stays of torch's aligned memory leaves holes between: seven times its size was seen.
+        grids.append(found[0].cpu().numpy().copy())
         difference = (features - look_up(found, network.codebook))[0].permute(1, 2, 0)
-        differences.append(difference.flatten(0, 1).half().cpu().numpy())
+        differences.append(difference.flatten(0, 1).half().cpu().numpy().copy())
     return grids, differences
 
 
