@@ -7,6 +7,7 @@ ten bits where the codec has them.
 
 import functools
 import re
+import struct
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -19,6 +20,12 @@ from panolink.errors import ModelError
 
 TO_YUV = "scale=in_range=full:out_range=full:out_color_matrix=bt709:flags=lanczos+accurate_rnd+full_chroma_int"
 TO_RGB = "scale=in_range=full:out_range=full:in_color_matrix=bt709:flags=lanczos+accurate_rnd+full_chroma_int"
+
+IVF = struct.Struct("<4sHH4sHHIIII")
+"""signature, version, own size, codec, width, height, rate, scale, frames, unused"""
+
+IVF_FRAME = struct.Struct("<IQ")
+"""size, time"""
 
 
 @functools.cache
@@ -72,6 +79,26 @@ class FfmpegCodec(ImageCodec):
             return _read_ppm(target.read_bytes())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Vp9(FfmpegCodec):
+    """VP9, which ffmpeg writes and reads in an IVF container only: it is taken off before bytes are counted."""
+
+    @property
+    def version(self) -> str:
+        return f"{super().version}-bare"
+
+    def encode(self, image: np.ndarray, *, quality: int) -> bytes:
+        data = super().encode(image, quality=quality)
+        start = IVF.size + IVF_FRAME.size
+        if IVF_FRAME.unpack_from(data, IVF.size)[0] != len(data) - start:
+            raise RuntimeError("ffmpeg wrote more than one frame of VP9")
+        return data[start:]
+
+    def decode(self, data: bytes) -> np.ndarray:
+        header = IVF.pack(b"DKIF", 0, IVF.size, b"VP90", 0, 0, 1, 1, 1, 0)
+        return super().decode(header + IVF_FRAME.pack(len(data), 0) + data)
+
+
 def _run(*arguments: str, given: bytes | None = None) -> bytes:
     command = [ffmpeg(), "-nostdin", "-hide_banner", "-loglevel", "error", "-y", *arguments]
     done = subprocess.run(command, input=given, capture_output=True, check=False)
@@ -109,7 +136,7 @@ FFMPEG_CODECS: dict[str, ImageCodec] = {
             qualities=range(63, 9, -1),
             sweep=(54, 49, 45, 41, 37, 33, 29),
         ),
-        FfmpegCodec(
+        Vp9(
             name="vp9",
             suffix="ivf",
             encoder=("-c:v", "libvpx-vp9", "-b:v", "0", "-deadline", "good", "-cpu-used", "0", "-threads", "1"),

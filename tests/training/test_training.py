@@ -13,6 +13,7 @@ from panolink.codec.model import load_model
 from panolink.codec.networks import ResidualBlock
 from panolink.errors import ImageError, ModelError
 from panolink.sphere.padding import set_wrap
+from panolink.training import export
 from panolink.training.centring import centre_units
 from panolink.training.codebook import CodebookAverager, k_means, scale_classes
 from panolink.training.config import TrainingConfig
@@ -87,6 +88,12 @@ def test_copies_are_panoramas_turned_and_mirrored(cache: PanoramaCache):
     assert 3 <= mirrored <= 3 * (COPIES - 1) - 3
 
 
+def test_copies_come_at_other_widths(cache: PanoramaCache, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(export, "WIDTHS", (128, 64, 96, 32))
+    widths = [view.shape[1] for view in views(cache, [0, 1], 4)]
+    assert widths == [128, 64, 64, 96, 96, 32, 32, 128]
+
+
 def test_laws_are_counted_on_the_first_panoramas_alone(cache: PanoramaCache, small_profiles):
     torch.manual_seed(0)
     network = Autoencoder(PROFILES["base"])
@@ -95,6 +102,7 @@ def test_laws_are_counted_on_the_first_panoramas_alone(cache: PanoramaCache, sma
     np.testing.assert_array_equal(both.code_frequencies, alone.code_frequencies)
     np.testing.assert_array_equal(both.levels, alone.levels)
     assert (both.contexts.embedding != alone.contexts.embedding).any(), "networks see both"
+    assert (both.surroundings.embedding != alone.surroundings.embedding).any()
 
 
 def test_training_lowers_the_distortion(cache: PanoramaCache, small_profiles, tmp_path: Path):

@@ -25,16 +25,23 @@ of `base` cost 6 % more bits on panoramas held out, a token's symbols 2.5 % more
 
 
 def export_model(
-    weights: Path, profile: Profile, cache: PanoramaCache, indices: Sequence[int], target: Path, card: dict
+    weights: Path,
+    profile: Profile,
+    cache: PanoramaCache,
+    indices: Sequence[int],
+    target: Path,
+    card: dict,
+    *,
+    copies: int = COPIES,
 ) -> None:
-    """Write ``target`` (.safetensors) from a run's averaged weights; tables are fitted on the given panoramas, some
-    6 MiB of memory each."""
+    """Write ``target`` (.safetensors) from a run's averaged weights; tables are fitted on the given panoramas, which
+    takes up to 20 MiB of memory for each."""
     state = {k: v for k, v in load_file(weights).items() if not k.startswith("averager.")}
     network = Autoencoder(profile)
     # Half precision is what ships, so the tables have to be those of the rounded weights.
     network.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in state.items()})
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    tables = fit_tables(network, views(cache, indices), counted=len(indices))
+    tables = fit_tables(network, views(cache, indices, copies), counted=len(indices))
     target.parent.mkdir(parents=True, exist_ok=True)
     save_model(target, network=network, tables=tables, card=card)
 
@@ -48,10 +55,10 @@ def export_decoder(weights: Path, model: Model, target: Path, card: dict) -> Non
     save_decoder(target, network=network, fingerprint=model.fingerprint, card=card)
 
 
-def views(cache: PanoramaCache, indices: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-    """What tables are fitted on, uint8 (H, W, 3): all panoramas as they are, then their further copies."""
+def views(cache: PanoramaCache, indices: Sequence[int], copies: int = COPIES) -> Iterator[NDArray[np.uint8]]:
+    """What tables are fitted on, uint8 (H, W, 3): all panoramas unturned, then again until there are ``copies``."""
     random = np.random.default_rng(0)
-    for copy in range(COPIES):
+    for copy in range(copies):
         for number, index in enumerate(indices):
             panorama = cache.panorama(index)
             width = min(WIDTHS[(number + copy) % len(WIDTHS)], panorama.shape[1] // 32 * 32)
