@@ -1,4 +1,5 @@
 import copy
+import inspect
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from panolink.cli.train import train
 from panolink.codec.autoencoder import PROFILES, Autoencoder
 from panolink.codec.codec import Codec
 from panolink.codec.model import load_model
@@ -75,6 +77,7 @@ def test_train_resume_export_and_use(name: str, cache: PanoramaCache, small_prof
 def test_copies_are_panoramas_turned_and_mirrored(cache: PanoramaCache):
     found = list(views(cache, [0, 1, 2]))
     assert len(found) == 3 * COPIES
+    assert inspect.signature(train).parameters["copies"].default == COPIES
     mirrored = 0
     for number, view in enumerate(found):
         panorama = cache.panorama(number % 3)  # narrower than any of the widths, so that it is not resized
