@@ -50,13 +50,13 @@ def train(
         Path | None, typer.Option(help="Decoded panoramas are kept there (OUT/../cache by default).")
     ] = None,
     copies: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=1,
             help="How often the entropy coder sees each panorama afterwards: 8 takes 20 minutes of two cores for 500 "
             "of them, 1 takes four.",
         ),
-    ] = 8,
+    ] = None,
     json: Json = False,
 ) -> None:
     """Train a model. A run that was stopped goes on when started again with the same --out.
@@ -70,7 +70,7 @@ def train(
     from panolink.training.config import TrainingConfig
 
     settings = TrainingConfig.load(config)
-    given = {"minutes": minutes, "steps": steps, "batch": batch}
+    given = {"minutes": minutes, "steps": steps, "batch": batch, "copies": copies}
     settings = replace(settings, **{name: value for name, value in given.items() if value is not None})
     if settings.decoder_only and not start:
         raise ModelError(f"configuration {config!r} trains a decoder for a finished model: name it with --start")
@@ -81,7 +81,7 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
         cache = cache or folder.parent / "cache"
         beginning = of_first(_prepare(settings, data, cache, folder, start) if rank == 0 else None)
-        summary = _train(settings, data, cache, folder, beginning, rank, start, copies)
+        summary = _train(settings, data, cache, folder, beginning, rank, start)
     if rank == 0 and json:
         print_json(summary)
     elif rank == 0:
@@ -130,14 +130,7 @@ def _prepare(config: TrainingConfig, data: Path, cache: Path, folder: Path, star
 
 
 def _train(
-    config: TrainingConfig,
-    data: Path,
-    cache: Path,
-    folder: Path,
-    beginning: Path | None,
-    rank: int,
-    start: str,
-    copies: int,
+    config: TrainingConfig, data: Path, cache: Path, folder: Path, beginning: Path | None, rank: int, start: str
 ) -> dict[str, Any]:
     """Train and, in the first process, export; what the run came to."""
     from panolink.training.data import PanoramaCache
@@ -154,7 +147,7 @@ def _train(
     validation = trainer.run()
     minutes = trainer.spent_minutes + (time.monotonic() - began) / 60
     close()
-    return _export(trainer, data, minutes, validation, start, copies)
+    return _export(trainer, data, minutes, validation, start)
 
 
 def _tensorboard(trainer: Trainer) -> Callable[[], object]:
@@ -181,9 +174,7 @@ def _tensorboard(trainer: Trainer) -> Callable[[], object]:
     return writer.close
 
 
-def _export(
-    trainer: Trainer, data: Path, minutes: float, validation: dict[str, float], start: str, copies: int
-) -> dict[str, Any]:
+def _export(trainer: Trainer, data: Path, minutes: float, validation: dict[str, float], start: str) -> dict[str, Any]:
     """Write the best averaged weights as a model, or as a decoder of ``start``, and `metrics.json`; its content."""
     from panolink.codec.model import load_model
     from panolink.training.export import export_decoder, export_model
@@ -203,6 +194,7 @@ def _export(
         export_decoder(best, load_model(start), target, card)
     else:
         some = training[:: -(-len(training) // TABLE_PANORAMAS)]
+        copies = trainer.config.copies
         err.print(f"fitting the entropy coder on {len(some)} panoramas, {copies} times each")
         export_model(best, trainer.model.profile, trainer.cache, some, target, card, copies=copies)
     (trainer.folder / "metrics.json").write_text(dumps(card, indent=2) + "\n")

@@ -50,6 +50,9 @@ class TrainingConfig:
     """between validations, or a quarter of a shorter run"""
     checkpoint_minutes: float = 10.0
     validation_images: int = 12
+    copies: int = 8
+    """How often the networks of the entropy coder see each panorama, after training: at another width, turned, often
+    mirrored. With one copy an index of `base` cost 6 % more bits on panoramas held out, a token's symbols 3 % more."""
     seed: int = 0
 
     @classmethod

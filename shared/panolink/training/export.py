@@ -19,10 +19,6 @@ from panolink.training.validation import shrink
 WIDTHS = (1024, 1536, 768, 512)
 """widths at which the tables are fitted, in turn"""
 
-COPIES = 8
-"""How often the tables' networks see each panorama: at another width, turned, often mirrored. With one copy an index
-of `base` cost 6 % more bits on panoramas held out, a token's symbols 2.5 % more."""
-
 
 def export_model(
     weights: Path,
@@ -32,7 +28,7 @@ def export_model(
     target: Path,
     card: dict,
     *,
-    copies: int = COPIES,
+    copies: int,
 ) -> None:
     """Write ``target`` (.safetensors) from a run's averaged weights; tables are fitted on the given panoramas, which
     takes up to 20 MiB of memory for each."""
@@ -55,7 +51,7 @@ def export_decoder(weights: Path, model: Model, target: Path, card: dict) -> Non
     save_decoder(target, network=network, fingerprint=model.fingerprint, card=card)
 
 
-def views(cache: PanoramaCache, indices: Sequence[int], copies: int = COPIES) -> Iterator[NDArray[np.uint8]]:
+def views(cache: PanoramaCache, indices: Sequence[int], copies: int) -> Iterator[NDArray[np.uint8]]:
     """What tables are fitted on, uint8 (H, W, 3): all panoramas unturned, then again until there are ``copies``."""
     random = np.random.default_rng(0)
     for copy in range(copies):
