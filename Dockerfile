@@ -76,14 +76,14 @@ FROM base AS channel
 COPY --from=packages /opt/panolink /opt/panolink
 COPY --from=code /opt/panolink /opt/panolink
 # Fails here, not in production, should the channel need a package that it does without.
-RUN python -c "import services.channel.servicer, services.channel.settings, panolink.cli.app"
+RUN python -c "import panolink.services.channel.servicer, panolink.services.channel.settings, panolink.cli.app"
 ENV PANOLINK_CHANNEL_LISTEN=0.0.0.0:50052 \
     PANOLINK_CHANNEL_METRICS_LISTEN=0.0.0.0:9102
 USER 10001:10001
 WORKDIR /tmp
 EXPOSE 50052 9102
 HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --start-interval=2s CMD ["panolink", "health"]
-CMD ["python", "-m", "services.channel"]
+CMD ["python", "-m", "panolink.services.channel"]
 
 # ── transmitter and receiver ──────────────────────────────────────────────────────────────────────────────────────────
 # Kernels are compiled for a kind of processor, not for the one that happens to build: x86-64-v3 is any with AVX2.
@@ -115,10 +115,10 @@ FROM networks AS transmitter
 ENV PANOLINK_TRANSMITTER_LISTEN=0.0.0.0:50051 \
     PANOLINK_TRANSMITTER_METRICS_LISTEN=0.0.0.0:9101
 EXPOSE 50051 9101
-CMD ["python", "-m", "services.transmitter"]
+CMD ["python", "-m", "panolink.services.transmitter"]
 
 FROM networks AS receiver
 ENV PANOLINK_RECEIVER_LISTEN=0.0.0.0:50053 \
     PANOLINK_RECEIVER_METRICS_LISTEN=0.0.0.0:9103
 EXPOSE 50053 9103
-CMD ["python", "-m", "services.receiver"]
+CMD ["python", "-m", "panolink.services.receiver"]

@@ -38,8 +38,9 @@ from benchmarks.semantic_link import Analogue, Digital, arrives
 from benchmarks.separate_coding import SCHEMES, Files, RateQuality, arrival, capacity, room
 from panolink.errors import RateError
 from panolink.images import IMAGE_SUFFIXES, Failure, panoramas_in
-from panolink.phy.adaptation import SAFETY_DB, Choice, Fixed, Protection, Schemes, SymbolBudget
-from services.transmitter.coding import Coding
+from panolink.link.rate_allocation import SymbolBudget
+from panolink.link.transmitter import Coding
+from panolink.link.unequal_protection import SAFETY_DB, Choice, Fixed, Protection, Schemes
 
 SNRS = [float(snr) for snr in np.arange(-5, 25.1, 2.5)]
 BUDGETS = [0.05, 0.1, 0.2]

@@ -21,10 +21,11 @@ from benchmarks.segment_loss import Air, Draw
 from benchmarks.semantic_link import Analogue, Digital
 from benchmarks.separate_coding import arrival, room
 from panolink.images import load_panorama
+from panolink.link.rate_allocation import SymbolBudget
+from panolink.link.transmitter import Coding
+from panolink.link.unequal_protection import Fixed
 from panolink.metrics.viewport import vpsnr
 from panolink.phy import Scheme
-from panolink.phy.adaptation import Fixed, SymbolBudget
-from services.transmitter.coding import Coding
 
 SNRS = (-5.0, 0.0, 5.0, 10.0, 20.0)
 CELL = (320, 160)

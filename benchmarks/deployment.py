@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 
 from panolink.cli.health import status_of
-from panolink.cli.services import Ports
+from panolink.cli.process_group import Ports
+from panolink.client import Client
 from panolink.errors import PanolinkError
-from panolink.rpc.client import Client
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "samples" / "forest.webp"

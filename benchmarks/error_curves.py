@@ -4,7 +4,7 @@
 
 For each scheme, channel and size of segment: real segments are sent at SNRs 0.2 dB apart through the part of the
 curve from 90 % to 1 % loss, and a Gaussian tail is fitted to what was lost (maximum likelihood). Writes
-`shared/panolink/phy/link_curves.json` after each curve and leaves out what is there: an interrupted run goes on. Three
+`shared/panolink/phy/bler_curves.json` after each curve and leaves out what is there: an interrupted run goes on. Three
 minutes on one core.
 """
 
@@ -21,9 +21,10 @@ from scipy.special import log_ndtr
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from panolink.phy import Channel, Conditions, Scheme, SegmentFormat, demodulate, modulate
-from panolink.phy.link_curves import LADDER, SIZES
+from panolink.phy.bler_curves import SIZES
+from panolink.phy.mcs import LADDER
 
-RESULT = Path(__file__).resolve().parent.parent / "shared/panolink/phy/link_curves.json"
+RESULT = Path(__file__).resolve().parent.parent / "shared/panolink/phy/bler_curves.json"
 PILOT_BLOCKS = 16
 SPACING_DB = {"awgn": 0.2, "rayleigh": 0.3}
 HEADER, SLICE, PIECE = SIZES

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.plot_rate_distortion import save
 from benchmarks.rate_distortion import sized
 from panolink import Codec
-from panolink.codec.rate import Ranking
+from panolink.codec.quantization.am_vq import Ranking
 from panolink.errors import ModelError
 from panolink.images import IMAGE_SUFFIXES, Failure, panoramas_in
 from panolink.metrics.viewport import vpsnr

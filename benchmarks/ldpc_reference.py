@@ -3,18 +3,19 @@
     python benchmarks/ldpc_reference.py [--blocks 400] [--iterations 50]
 
 For each code: the lowest SNR (AWGN) at which our decoder loses 1 % of the blocks, and what Sionna's loses 0.1 dB below.
-Where that is 1 % or more, ours is within 0.1 dB. Sionna's takes minutes on a CPU; `tests/phy/test_decoding.py` holds
-the figures and measures ours again.
+Where that is 1 % or more, ours is within 0.1 dB. Sionna's takes minutes on a CPU; `tests/phy/fec/test_ldpc_decoder.py`
+holds the figures and measures ours again.
 """
 
 import argparse
 
 import numpy as np
 
-from panolink.phy import Channel, Conditions, Modulation, Scheme, SegmentFormat, default_schemes
-from panolink.phy.decoding import LayeredDecoder
-from panolink.phy.ldpc import LdpcCode, ldpc_code
-from panolink.phy.modulation import demap, map_bits
+from panolink.link.unequal_protection import default_schemes
+from panolink.phy import Channel, Conditions, Modulation, Scheme, SegmentFormat
+from panolink.phy.fec.ldpc import LdpcCode, ldpc_code
+from panolink.phy.fec.ldpc_decoder import LayeredDecoder
+from panolink.phy.modem.mapping import demap, map_bits
 
 HEADER_BYTES, SLICE_BYTES = 40, 330
 BATCH = 50

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from panolink.metrics import perceptual
-from panolink.metrics.pixels import as_batch, psnr
-from panolink.metrics.spherical import ws_psnr
+from panolink.metrics.image_pairs import as_batch, psnr
 from panolink.metrics.ssim import ssim
+from panolink.metrics.ws_psnr import ws_psnr
 from panolink.sphere.viewports import viewports
 
 

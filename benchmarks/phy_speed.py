@@ -15,21 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from panolink.phy import (
-    Channel,
-    ChannelModel,
-    Conditions,
-    Scheme,
-    SegmentFormat,
-    assign_formats,
-    default_schemes,
-    demodulate,
-    modulate,
-    warm_up,
-)
-from panolink.phy.decoding import LayeredDecoder
-from panolink.phy.ldpc import ldpc_code
-from panolink.phy.modulation import demap, map_bits
+from panolink.link.unequal_protection import assign_formats, default_schemes
+from panolink.phy import Channel, ChannelModel, Conditions, Scheme, SegmentFormat, demodulate, modulate, warm_up
+from panolink.phy.fec.ldpc import ldpc_code
+from panolink.phy.fec.ldpc_decoder import LayeredDecoder
+from panolink.phy.modem.mapping import demap, map_bits
 
 PIXELS, BPP, SLICE_BYTES = 2048 * 1024, 0.1, 330
 

@@ -13,8 +13,8 @@ from functools import lru_cache
 import numpy as np
 
 from panolink.phy import Modulation, SegmentFormat
-from panolink.phy.link_curves import error_curve
-from panolink.phy.modulation import constellation, demap
+from panolink.phy.bler_curves import error_curve
+from panolink.phy.modem.mapping import constellation, demap
 
 COHERENCE_SYMBOLS = 256
 _SNR_GRID_DB = np.arange(-40.0, 50.0, 0.5)

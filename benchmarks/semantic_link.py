@@ -9,15 +9,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.segment_loss import COHERENCE_SYMBOLS, Air, Draw
-from panolink.codec.analogue import received
 from panolink.codec.bitstream import Layer, Packet
 from panolink.errors import RateError
-from panolink.phy.adaptation import Plan, Protection, SymbolBudget
-from panolink.phy.channel import spread
-from panolink.phy.interleaving import interleaver
-from panolink.phy.transmission import Heard
-from services.transmitter.analogue import coded_as_amplitudes
-from services.transmitter.coding import Coding
+from panolink.link.analog_features import received
+from panolink.link.rate_allocation import Plan, SymbolBudget
+from panolink.link.transmitter import Coding
+from panolink.link.unequal_protection import Protection
+from panolink.phy.channel.model import spread
+from panolink.phy.channel_decoder import Heard
+from panolink.phy.modem.interleaving import interleaver
+from panolink.services.transmitter.analogue import coded_as_amplitudes
 
 
 def arrives(layers: Sequence[str], lost: np.ndarray) -> bool:

@@ -28,9 +28,9 @@ import typer
 from PIL import Image
 
 from panolink import load_panorama
-from panolink.cli.services import Ports, Services, environments
-from panolink.rpc.client import Client
-from panolink.rpc.deliveries import Delivery
+from panolink.cli.process_group import Ports, Services, environments
+from panolink.client import Client
+from panolink.rpc.wire.deliveries import Delivery
 
 GROUPS = {
     "codec": ("encode", "quantize", "entropy_code", "entropy_decode", "decode"),

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.measures import MEASURES
 from benchmarks.points import Point
-from panolink.metrics.bdrate import bd_rate
+from panolink.metrics.bd_rate import bd_rate
 
 ANCHOR = "jpeg"
 RESAMPLINGS = 1000

@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.codec_speed import peak_flops
 from panolink.training.config import TrainingConfig
 from panolink.training.data import PanoramaCache
-from panolink.training.start import beginning
 from panolink.training.trainer import Trainer
+from panolink.training.warm_start import beginning
 
 
 def main(

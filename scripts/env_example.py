@@ -17,10 +17,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from panolink.rpc.settings import ObservingSettings
-from services.channel.settings import ChannelSettings
-from services.receiver.settings import ReceiverSettings
-from services.transmitter.settings import TransmitterSettings
+from panolink.rpc.server.settings import ObservingSettings
+from panolink.services.channel.settings import ChannelSettings
+from panolink.services.receiver.settings import ReceiverSettings
+from panolink.services.transmitter.settings import TransmitterSettings
 
 FILE = Path(__file__).parents[1] / ".env.example"
 MARKER = "scripts/env_example.py"

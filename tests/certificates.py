@@ -3,8 +3,8 @@
 import datetime
 from pathlib import Path
 
-from panolink.rpc.certificates import Subject, make_certificates
-from panolink.rpc.credentials import Credentials
+from panolink.rpc.security.certificate_authority import Subject, make_certificates
+from panolink.rpc.security.credentials import Credentials
 
 
 def make(folder: Path, *names: str, days: int = 1) -> Path:

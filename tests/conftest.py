@@ -9,6 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+pytest_plugins = ["tests.tiny_model"]
+
 SAMPLES = Path(__file__).parent.parent / "samples"
 
 # Tensors are tiny here: more threads only wait for each other.

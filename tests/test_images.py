@@ -12,15 +12,7 @@ import pytest
 from PIL import Image
 
 from panolink.errors import ImageError, LimitError
-from panolink.images import (
-    Failure,
-    Panorama,
-    count_pixels,
-    encode_png,
-    load_panorama,
-    panoramas_in,
-    save_image,
-)
+from panolink.images import Failure, Panorama, count_pixels, encode_png, load_panorama, panoramas_in, save_image
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (16, 32, 3), dtype=np.uint8)
 

@@ -9,17 +9,17 @@ from collections.abc import Awaitable
 from typing import Any
 
 from panolink.phy import Channel, Clock, Conditions
-from panolink.rpc import logs, tracing
-from panolink.rpc.bursts import Burst, Receipt
-from panolink.rpc.conditions import conditions_from_wire, whole_conditions_to_wire
-from panolink.rpc.link import LinkEndpoint, link_conversation
-from panolink.rpc.metrics import ServiceMetrics
-from panolink.rpc.replicas import Replicas
-from panolink.rpc.server import Server
-from panolink.rpc.status import code_named
+from panolink.rpc.observability import logs, tracing
+from panolink.rpc.observability.metrics import ServiceMetrics
+from panolink.rpc.server.server import Server
+from panolink.rpc.transport.carry import LinkEndpoint, link_conversation
+from panolink.rpc.transport.load_balancer import Replicas
+from panolink.rpc.wire.bursts import Burst, Receipt
+from panolink.rpc.wire.conditions import conditions_from_wire, whole_conditions_to_wire
+from panolink.rpc.wire.status import code_named
+from panolink.services.channel.settings import ChannelSettings
+from panolink.services.channel.simulator import sent_through
 from panolink.v1 import channel_pb2, channel_pb2_grpc, link_pb2, link_pb2_grpc, node_pb2
-from services.channel.pipeline import sent_through
-from services.channel.settings import ChannelSettings
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from panolink.phy import Conditions, doppler_of_speed
-from panolink.phy.schedule_files import load_scenario, load_trace
-from panolink.rpc.settings import Address, MetricsAddress, ServiceSettings, Target
+from panolink.phy.channel.scenario_files import load_scenario, load_trace
+from panolink.rpc.server.settings import Address, MetricsAddress, ServiceSettings, Target
 
 
 def _scenario_file(path: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from panolink.rpc.metrics import ServiceMetrics
+from panolink.rpc.observability.metrics import ServiceMetrics
 
 
 class ReceiverMetrics(ServiceMetrics):

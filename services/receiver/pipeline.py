@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panolink.images import encode_png
-from panolink.phy.decoding import decoder_for
-from panolink.phy.measuring import Measurement, measured
-from panolink.rpc import tracing
-from panolink.rpc.batching import Batcher
-from panolink.rpc.bursts import Burst
-from panolink.rpc.limits import check_limit
-from panolink.rpc.metrics import ServiceMetrics
-from panolink.rpc.models import Models
-from panolink.rpc.room import Hold, Room
-from panolink.rpc.stages import in_thread, timed
+from panolink.link.receiver import Hearing
+from panolink.phy.fec.ldpc_decoder import decoder_for
+from panolink.phy.snr_estimation import Measurement, measured
+from panolink.rpc.flow_control.limits import check_limit
+from panolink.rpc.flow_control.memory_budget import Hold, Room
+from panolink.rpc.observability import tracing
+from panolink.rpc.observability.metrics import ServiceMetrics
+from panolink.rpc.observability.stage_timing import in_thread, timed
+from panolink.rpc.server.batching import Batcher
+from panolink.rpc.server.model_registry import Models
+from panolink.rpc.wire.bursts import Burst
+from panolink.services.receiver.settings import ReceiverSettings
 from panolink.v1 import link_pb2
-from services.receiver.hearing import Hearing
-from services.receiver.settings import ReceiverSettings
 
 if TYPE_CHECKING:
     from panolink.codec.codec import Codec
@@ -134,8 +134,8 @@ class Pipeline:
             )
 
     def _unpack(self, codec: Codec, reception: Reception) -> Any:
-        from panolink.codec.analogue import received
         from panolink.codec.bitstream import Packet
+        from panolink.link.analog_features import received
 
         hearing = reception.hearing
         assert hearing

@@ -7,19 +7,19 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from panolink import phy
-from panolink.rpc.chunking import chunks
-from panolink.rpc.limits import Streams
-from panolink.rpc.link import LinkEndpoint
-from panolink.rpc.models import Models
-from panolink.rpc.server import Server
-from panolink.rpc.waiting import unless
+from panolink.rpc.flow_control.aio import unless
+from panolink.rpc.flow_control.limits import Streams
+from panolink.rpc.server.model_registry import Models
+from panolink.rpc.server.server import Server
+from panolink.rpc.transport.carry import LinkEndpoint
+from panolink.rpc.wire.framing import chunks
+from panolink.services.receiver.archive import Store
+from panolink.services.receiver.burst_handler import Arrival
+from panolink.services.receiver.metrics import ReceiverMetrics
+from panolink.services.receiver.pipeline import Pipeline
+from panolink.services.receiver.settings import ReceiverSettings
+from panolink.services.receiver.watchers import Viewers
 from panolink.v1 import link_pb2_grpc, receiver_pb2, receiver_pb2_grpc
-from services.receiver.arrival import Arrival
-from services.receiver.metrics import ReceiverMetrics
-from services.receiver.pipeline import Pipeline
-from services.receiver.settings import ReceiverSettings
-from services.receiver.store import Store
-from services.receiver.viewers import Viewers
 
 
 class ReceiverServicer(receiver_pb2_grpc.ReceiverServicer):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from panolink.rpc.settings import Address, MetricsAddress, NetworkSettings
+from panolink.rpc.server.settings import Address, MetricsAddress, NetworkSettings
 
 
 class ReceiverSettings(NetworkSettings):

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from panolink.codec.analogue import Known, differences_of, pack_base
-from panolink.codec.reduction import WHOLE
+from panolink.codec.resolution import WHOLE
 from panolink.errors import RateError
-from panolink.phy.adaptation import Choice, Plan, Protection, SymbolBudget, fill
-from panolink.rpc.stages import timed
+from panolink.link.analog_features import Known, differences_of, pack_base
+from panolink.link.rate_allocation import Plan, SymbolBudget, fill
+from panolink.link.transmitter import Coded, Coding, slices_of
+from panolink.link.unequal_protection import Choice, Protection
+from panolink.rpc.observability.stage_timing import timed
 from panolink.v1 import link_pb2
-from services.transmitter.coding import Coded, Coding, slices_of
 
 _SHARES = (0.25, 0.5, 1.0)
 _USUAL_SNR_DB = 10.0  # for which the share of the tokens is chosen where nobody tells of the channel

@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-from panolink.rpc.metrics import SECONDS, ServiceMetrics
-from panolink.rpc.segments import LAYER_NAMES, LAYERS, scheme_from_wire, scheme_name
+from panolink.rpc.observability.metrics import SECONDS, ServiceMetrics
+from panolink.rpc.wire.segments import LAYER_NAMES, LAYERS, scheme_from_wire, scheme_name
 from panolink.v1 import link_pb2, transmitter_pb2
 
 

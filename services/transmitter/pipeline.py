@@ -10,25 +10,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panolink import phy
-from panolink.codec.reduction import WHOLE
+from panolink.codec.resolution import WHOLE
 from panolink.errors import RateError
 from panolink.images import count_pixels, encode_png, load_panorama
-from panolink.phy.adaptation import Choice, Fixed, SymbolBudget
-from panolink.rpc import tracing
-from panolink.rpc.batching import Batcher
-from panolink.rpc.bursts import Burst
-from panolink.rpc.limits import check_limit
-from panolink.rpc.metrics import ServiceMetrics
-from panolink.rpc.models import Models
-from panolink.rpc.room import Room
-from panolink.rpc.segments import LAYERS, schemes_of, segments_of
-from panolink.rpc.stages import in_thread, timed
+from panolink.link.rate_allocation import SymbolBudget
+from panolink.link.transmitter import Coded, Coding
+from panolink.link.unequal_protection import Choice, Fixed
+from panolink.rpc.flow_control.limits import check_limit
+from panolink.rpc.flow_control.memory_budget import Room
+from panolink.rpc.observability import tracing
+from panolink.rpc.observability.metrics import ServiceMetrics
+from panolink.rpc.observability.stage_timing import in_thread, timed
+from panolink.rpc.server.batching import Batcher
+from panolink.rpc.server.model_registry import Models
+from panolink.rpc.wire.bursts import Burst
+from panolink.rpc.wire.segments import LAYERS, schemes_of, segments_of
+from panolink.services.transmitter.analogue import analogue_segments, coded_as_amplitudes
+from panolink.services.transmitter.channel_feedback import Adaptation
+from panolink.services.transmitter.harq_sender import Repeater
+from panolink.services.transmitter.settings import TransmitterSettings
 from panolink.v1 import link_pb2, transmitter_pb2
-from services.transmitter.adaptation import Adaptation
-from services.transmitter.analogue import analogue_segments, coded_as_amplitudes
-from services.transmitter.coding import Coded, Coding
-from services.transmitter.rounds import Repeater
-from services.transmitter.settings import TransmitterSettings
 
 if TYPE_CHECKING:
     from panolink.codec.codec import Codec

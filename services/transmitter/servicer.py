@@ -14,26 +14,26 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from panolink import phy
-from panolink.codec.reduction import SMALLEST_SIDE
+from panolink.codec.resolution import SMALLEST_SIDE
 from panolink.errors import PanolinkError
-from panolink.rpc import logs, tracing
-from panolink.rpc.bursts import Burst, Receipt, check_names
-from panolink.rpc.chunking import Frame, chunks
-from panolink.rpc.exchange import answer_each
-from panolink.rpc.limits import MAX_ID_LENGTH, MAX_LATER_ROUNDS, Slots, Streams, check_limit
-from panolink.rpc.link import link_conversation
-from panolink.rpc.models import Models
-from panolink.rpc.replicas import Replicas
-from panolink.rpc.segments import LAYER_NAMES
-from panolink.rpc.server import Server
-from panolink.rpc.status import code_named, failure_of
+from panolink.rpc.flow_control.limits import MAX_ID_LENGTH, MAX_LATER_ROUNDS, Slots, Streams, check_limit
+from panolink.rpc.observability import logs, tracing
+from panolink.rpc.server.model_registry import Models
+from panolink.rpc.server.server import Server
+from panolink.rpc.transport.carry import link_conversation
+from panolink.rpc.transport.load_balancer import Replicas
+from panolink.rpc.transport.stream_handler import answer_each
+from panolink.rpc.wire.bursts import Burst, Receipt, check_names
+from panolink.rpc.wire.framing import Frame, chunks
+from panolink.rpc.wire.segments import LAYER_NAMES
+from panolink.rpc.wire.status import code_named, failure_of
+from panolink.services.transmitter.channel_feedback import Adaptation
+from panolink.services.transmitter.delivery_log import QualityMeter, tell
+from panolink.services.transmitter.harq_sender import Follower
+from panolink.services.transmitter.metrics import TransmitterMetrics
+from panolink.services.transmitter.pipeline import Pipeline, Prepared
+from panolink.services.transmitter.settings import TransmitterSettings
 from panolink.v1 import link_pb2, node_pb2, transmitter_pb2, transmitter_pb2_grpc
-from services.transmitter.adaptation import Adaptation
-from services.transmitter.metrics import TransmitterMetrics
-from services.transmitter.pipeline import Pipeline, Prepared
-from services.transmitter.reporting import QualityMeter, tell
-from services.transmitter.rounds import Follower
-from services.transmitter.settings import TransmitterSettings
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
-from panolink.phy.pilots import check_spacing
-from panolink.rpc.limits import MAX_LATER_ROUNDS
-from panolink.rpc.settings import Address, MetricsAddress, NetworkSettings, Target
+from panolink.phy.modem.channel_estimation import check_spacing
+from panolink.rpc.flow_control.limits import MAX_LATER_ROUNDS
+from panolink.rpc.server.settings import Address, MetricsAddress, NetworkSettings, Target
 
 
 def _spacing(value: int) -> int:

@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from panolink.client import Client, Delivery
     from panolink.codec.bitstream import Packet
     from panolink.codec.codec import Codec
     from panolink.errors import (
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
         SignalError,
     )
     from panolink.images import load_panorama
-    from panolink.rpc.client import Client, Delivery
-    from panolink.rpc.credentials import Credentials
+    from panolink.rpc.security.credentials import Credentials
 
 __all__ = [
     "AccessError",
@@ -71,8 +71,8 @@ _HOMES = {
         "SignalError",
     ),
     "panolink.images": ("load_panorama",),
-    "panolink.rpc.client": ("Client", "Delivery"),
-    "panolink.rpc.credentials": ("Credentials",),
+    "panolink.client": ("Client", "Delivery"),
+    "panolink.rpc.security.credentials": ("Credentials",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

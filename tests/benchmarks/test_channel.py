@@ -15,10 +15,11 @@ from benchmarks.semantic_link import Analogue, Digital, arrives
 from benchmarks.separate_coding import PIECE_BYTES, SCHEMES, Files, RateQuality, arrival, capacity, pieces, room
 from panolink.errors import RateError
 from panolink.images import save_image
+from panolink.link.rate_allocation import SymbolBudget
+from panolink.link.transmitter import Coding
+from panolink.link.unequal_protection import Choice
 from panolink.metrics.viewport import vpsnr
 from panolink.phy import Modulation, Scheme
-from panolink.phy.adaptation import Choice, SymbolBudget
-from services.transmitter.coding import Coding
 
 ROOT = Path(__file__).parent.parent.parent
 AWGN = Draw(Air.AWGN, (0, 0))

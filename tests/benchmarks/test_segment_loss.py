@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.segment_loss import COHERENCE_SYMBOLS, Air, Draw, effective_snr_db
 from panolink.phy import Channel, Conditions, Modulation, Scheme, SegmentFormat, demodulate, modulate
-from panolink.phy.link_curves import error_curve
+from panolink.phy.bler_curves import error_curve
 
 
 @pytest.mark.parametrize("modulation", list(Modulation))

@@ -11,7 +11,7 @@ from typing import Any
 
 from typer.testing import Result
 
-from panolink.cli.services import Ports
+from panolink.cli.process_group import Ports
 
 PANOLINK = (sys.executable, "-m", "panolink.cli")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}

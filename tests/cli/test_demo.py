@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from panolink.cli.contact_sheet import Shown, coloured, contact_sheet, side_by_side
 from panolink.cli.demo import _samples
-from panolink.cli.pictures import Shown, coloured, contact_sheet, side_by_side
 from panolink.images import load_panorama
 from tests.cli.helpers import ENVIRONMENT, PANOLINK, objects
 

@@ -18,7 +18,7 @@ Panolink = Callable[..., Result]
 def channel() -> Iterator[str]:
     """Where a channel listens."""
     settings = {"PANOLINK_CHANNEL_LISTEN": "127.0.0.1:0", "PANOLINK_CHANNEL_METRICS_LISTEN": "off"}
-    command = [sys.executable, "-m", "services.channel"]
+    command = [sys.executable, "-m", "panolink.services.channel"]
     service = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT | settings)
     try:
         assert service.stdout
@@ -58,6 +58,6 @@ def test_nobody_to_ask(panolink: Panolink, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_it_imports_no_networks() -> None:
     """Container engines run it every few seconds."""
-    code = "import sys; from panolink.cli.app import app; from panolink.rpc import connection; print(*sys.modules)"
+    code = "import sys; from panolink.cli.app import app; from panolink.rpc.transport import connection; print(*sys.modules)"
     imported = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "numba", "scipy", "numpy"} & set(imported)

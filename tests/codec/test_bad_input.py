@@ -12,7 +12,7 @@ import panolink
 from panolink.codec.bitstream import Header, Packet
 from panolink.codec.codec import Codec
 from panolink.codec.model import shipped_models
-from panolink.codec.reduction import WHOLE
+from panolink.codec.resolution import WHOLE
 from panolink.errors import BitstreamError, ImageError, ModelError, RateError
 
 WEIGHTS = Path(panolink.__file__).parent / "weights"

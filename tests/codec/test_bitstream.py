@@ -3,7 +3,7 @@ import pytest
 
 from panolink.codec.bitstream import Header, Layer, Packet
 from panolink.codec.codec import Codec
-from panolink.codec.reduction import WHOLE
+from panolink.codec.resolution import WHOLE
 from panolink.errors import BitstreamError, PanolinkError
 
 

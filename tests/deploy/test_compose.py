@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from panolink.client import Client
 from panolink.images import load_panorama
 from panolink.metrics.viewport import vpsnr
-from panolink.rpc.client import Client
-from panolink.rpc.deliveries import Delivery
+from panolink.rpc.wire.deliveries import Delivery
 from tests.deploy.stack import SERVICES, Stack, eventually, free_ports
 
 # Images may have to be built first.

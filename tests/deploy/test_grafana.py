@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from panolink.rpc.client import Client
+from panolink.client import Client
 from tests.deploy.watched import ROOT, Prometheus, rules, running, tool
 from tests.e2e.conftest import launch, model  # noqa: F401 - fixtures
 

@@ -9,10 +9,10 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from panolink.rpc.settings import ServiceSettings
-from services.channel.settings import ChannelSettings
-from services.receiver.settings import ReceiverSettings
-from services.transmitter.settings import TransmitterSettings
+from panolink.rpc.server.settings import ServiceSettings
+from panolink.services.channel.settings import ChannelSettings
+from panolink.services.receiver.settings import ReceiverSettings
+from panolink.services.transmitter.settings import TransmitterSettings
 from tests.deploy.kustomize import build
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from services.channel.servicer import ChannelMetrics
-from services.receiver.metrics import ReceiverMetrics
-from services.transmitter.metrics import TransmitterMetrics
+from panolink.services.channel.servicer import ChannelMetrics
+from panolink.services.receiver.metrics import ReceiverMetrics
+from panolink.services.transmitter.metrics import TransmitterMetrics
 from tests.deploy.watched import CONFIG, PROMETHEUS, ROOT, rules, tool
 
 OPTIONAL = {

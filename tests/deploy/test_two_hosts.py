@@ -13,9 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from panolink.cli.app import app
+from panolink.client import Client
 from panolink.errors import PanolinkError
-from panolink.rpc.client import Client
-from panolink.rpc.credentials import Credentials
+from panolink.rpc.security.credentials import Credentials
 from tests.deploy.stack import Stack, eventually, free_ports
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3000)]

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from panolink.client import Client
 from panolink.metrics.viewport import vpsnr
 from panolink.phy import Phase, Scenario
-from panolink.rpc.client import Client
-from panolink.rpc.deliveries import Delivery
+from panolink.rpc.wire.deliveries import Delivery
 
 Launch = Callable[..., Any]
 BUDGET = 0.1  # symbols per pixel

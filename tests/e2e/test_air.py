@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from panolink.client import Client
 from panolink.metrics.viewport import vpsnr
-from panolink.rpc.client import Client
-from panolink.rpc.deliveries import Delivery
+from panolink.rpc.wire.deliveries import Delivery
 
 Launch = Callable[..., Any]
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from panolink.client import Client
 from panolink.errors import LinkError
-from panolink.rpc.client import Client
-from panolink.rpc.deliveries import Delivery
+from panolink.rpc.wire.deliveries import Delivery
 
 Service = Any
 Launch = Callable[..., Service]

@@ -14,11 +14,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from panolink.client import Client
 from panolink.images import load_panorama
 from panolink.metrics.viewport import vpsnr
-from panolink.rpc.client import Client
-from panolink.rpc.connection import open_channel
-from panolink.rpc.deliveries import Delivery
+from panolink.rpc.transport.connection import open_channel
+from panolink.rpc.wire.deliveries import Delivery
 
 Service = Any
 Launch = Callable[..., Service]

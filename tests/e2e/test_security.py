@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from panolink.client import Client
 from panolink.images import load_panorama
 from panolink.metrics.viewport import vpsnr
-from panolink.rpc.client import Client
-from panolink.rpc.credentials import Credentials
+from panolink.rpc.security.credentials import Credentials
 from tests import certificates
 
 Service = Any

@@ -10,7 +10,7 @@ from typing import Any
 import grpc.aio
 import pytest
 
-from panolink.rpc.client import Client
+from panolink.client import Client
 
 Launch = Callable[..., Any]
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from panolink.errors import ImageError
-from panolink.metrics.spherical import ws_psnr
 from panolink.metrics.ssim import ssim
 from panolink.metrics.viewport import viewport_scores, vpsnr, vssim
+from panolink.metrics.ws_psnr import ws_psnr
 
 
 def noise_image(seed: int = 0, height: int = 64, width: int = 128) -> np.ndarray:

@@ -3,9 +3,9 @@ import pytest
 
 from panolink.errors import SignalError
 from panolink.phy import Channel, Conditions, Modulation, Scheme, SegmentFormat, demodulate, modulate
+from panolink.phy.bler_curves import error_curve
+from panolink.phy.fec.ldpc import ldpc_code
 from panolink.phy.harq import CHASE, CHASE_FIRST, INCREMENTAL, HarqReceiver, HarqSender
-from panolink.phy.ldpc import ldpc_code
-from panolink.phy.link_curves import error_curve
 
 SIZE = 330
 QPSK_TWO_THIRDS = Scheme(Modulation.QPSK, 2 / 3)

@@ -7,7 +7,7 @@ import grpc.aio
 import numpy as np
 import pytest
 
-from panolink.rpc.bursts import Burst
+from panolink.rpc.wire.bursts import Burst
 from panolink.v1 import link_pb2
 
 Serve = Callable[..., Awaitable[str]]

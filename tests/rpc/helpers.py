@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from panolink.rpc.bursts import Burst, Receipt
-from panolink.rpc.conversation import Conversation
-from panolink.rpc.limits import Limits
-from panolink.rpc.link import link_conversation
-from panolink.rpc.metrics import ServiceMetrics
-from panolink.rpc.replicas import Replicas
+from panolink.rpc.flow_control.limits import Limits
+from panolink.rpc.observability.metrics import ServiceMetrics
+from panolink.rpc.transport.carry import link_conversation
+from panolink.rpc.transport.load_balancer import Replicas
+from panolink.rpc.transport.retrying_client import Conversation
+from panolink.rpc.wire.bursts import Burst, Receipt
 
 
 @asynccontextmanager

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from panolink.codec.autoencoder import Autoencoder, Profile
 from panolink.codec.model import save_model
-from panolink.rpc.server import Server
-from panolink.training.tables import fit_tables
-from services.channel import servicer as channel
-from services.channel.settings import ChannelSettings
-from services.receiver import servicer as receiver
-from services.receiver.settings import ReceiverSettings
-from services.transmitter import servicer as transmitter
-from services.transmitter.settings import TransmitterSettings
+from panolink.codec.networks.autoencoder import Autoencoder, Profile
+from panolink.rpc.server.server import Server
+from panolink.services.channel import servicer as channel
+from panolink.services.channel.settings import ChannelSettings
+from panolink.services.receiver import servicer as receiver
+from panolink.services.receiver.settings import ReceiverSettings
+from panolink.services.transmitter import servicer as transmitter
+from panolink.services.transmitter.settings import TransmitterSettings
+from panolink.training.fit_tables import fit_tables
 
 Start = Callable[..., Awaitable[Server]]
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from panolink.codec.reduction import WHOLE
+from panolink.client import Client
+from panolink.codec.resolution import WHOLE
 from panolink.errors import RateError, SignalError
-from panolink.phy.adaptation import Fixed
-from panolink.rpc.client import Client
-from panolink.rpc.deliveries import Delivery
-from panolink.rpc.server import Server
+from panolink.link.unequal_protection import Fixed
+from panolink.rpc.server.server import Server
+from panolink.rpc.wire.deliveries import Delivery
+from panolink.services.transmitter.channel_feedback import Adaptation
+from panolink.services.transmitter.metrics import TransmitterMetrics
+from panolink.services.transmitter.settings import TransmitterSettings
 from panolink.v1 import link_pb2, transmitter_pb2
-from services.transmitter.adaptation import Adaptation
-from services.transmitter.metrics import TransmitterMetrics
-from services.transmitter.settings import TransmitterSettings
 
 Start = Callable[..., Awaitable[Server]]
 PIXELS = 512 * 256
@@ -133,7 +133,7 @@ async def test_what_does_not_fit_is_left_out_and_said(
 ) -> None:
     transmitter, _, receiver = link
     # A panorama of reduced size would fit whole.
-    monkeypatch.setattr("services.transmitter.coding.candidates", lambda *_: [WHOLE])
+    monkeypatch.setattr("panolink.link.transmitter.candidates", lambda *_: [WHOLE])
     (whole,) = await sent(transmitter.address, panorama, tau=0.0)
     (delivery,) = await sent(transmitter.address, panorama, symbols_per_pixel=0.8 * whole.symbols_per_pixel)
     assert delivery.delivered and delivery.guessed

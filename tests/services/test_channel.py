@@ -6,17 +6,17 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 import pytest
 
+from panolink.client import Client
 from panolink.errors import LinkError
 from panolink.phy import Channel, Conditions
-from panolink.rpc.bursts import Burst, Receipt
-from panolink.rpc.client import Client
-from panolink.rpc.limits import Limits
-from panolink.rpc.link import LinkEndpoint
-from panolink.rpc.metrics import ServiceMetrics
-from panolink.rpc.server import Server
-from panolink.rpc.settings import ServiceSettings
+from panolink.rpc.flow_control.limits import Limits
+from panolink.rpc.observability.metrics import ServiceMetrics
+from panolink.rpc.server.server import Server
+from panolink.rpc.server.settings import ServiceSettings
+from panolink.rpc.transport.carry import LinkEndpoint
+from panolink.rpc.wire.bursts import Burst, Receipt
+from panolink.services.channel.simulator import passed_on
 from panolink.v1 import link_pb2, link_pb2_grpc
-from services.channel.pipeline import passed_on
 from tests.rpc.helpers import talking
 
 SYMBOLS = 1000
@@ -167,7 +167,7 @@ async def test_a_next_hop_that_goes_away_fails_bursts_and_comes_back(
 
 
 def test_the_channel_needs_no_torch() -> None:
-    code = "import sys, services.channel.servicer; sys.exit('torch' in sys.modules or 'numba' in sys.modules)"
+    code = "import sys, panolink.services.channel.servicer; sys.exit('torch' in sys.modules or 'numba' in sys.modules)"
     paths = [path for path in sys.path if path]
     result = subprocess.run([sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}; {code}"], timeout=60)
     assert result.returncode == 0

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from panolink.client import Client
 from panolink.errors import LinkError
 from panolink.phy import Channel, Conditions, Phase, Scenario, SnrTrace
-from panolink.rpc.bursts import Burst
-from panolink.rpc.client import Client
-from panolink.rpc.deliveries import Delivery
-from panolink.rpc.segments import formats_from_wire
-from panolink.rpc.server import Server
+from panolink.rpc.server.server import Server
+from panolink.rpc.wire.bursts import Burst
+from panolink.rpc.wire.deliveries import Delivery
+from panolink.rpc.wire.segments import formats_from_wire
+from panolink.services.channel.settings import ChannelSettings
+from panolink.services.channel.simulator import sent_through
 from panolink.v1 import link_pb2
-from services.channel.pipeline import sent_through
-from services.channel.settings import ChannelSettings
 from tests.services.test_channel import SYMBOLS, Keeper, next_hop, sent, talking
 
 Start = Callable[..., Awaitable[Server]]
@@ -231,7 +231,7 @@ async def test_a_burst_that_is_refused_leaves_its_streams_channel_as_it_was(star
 def test_bad_settings_are_told_with_their_place(
     values: dict[str, str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    from panolink.rpc.settings import load_settings
+    from panolink.rpc.server.settings import load_settings
 
     monkeypatch.chdir(tmp_path)
     Path("bad.toml").write_text("[[phase]]\nseconds = 1\n\n[[phase]]\nseconds = 1\nsnr_db = 3\nsecond = 2\n")

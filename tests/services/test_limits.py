@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from panolink.rpc.client import Client
-from panolink.rpc.deliveries import Delivery
-from panolink.rpc.server import Server
+from panolink.client import Client
+from panolink.rpc.server.server import Server
+from panolink.rpc.wire.deliveries import Delivery
 
 Start = Callable[..., Awaitable[Server]]
 

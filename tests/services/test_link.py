@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from panolink.client import Client
 from panolink.images import encode_png
-from panolink.rpc.bursts import Burst, Receipt
-from panolink.rpc.client import Client
-from panolink.rpc.connection import open_channel
-from panolink.rpc.deliveries import Delivery
-from panolink.rpc.limits import Limits, Streams
-from panolink.rpc.link import LinkEndpoint
-from panolink.rpc.server import Server
+from panolink.rpc.flow_control.limits import Limits, Streams
+from panolink.rpc.server.server import Server
+from panolink.rpc.transport.carry import LinkEndpoint
+from panolink.rpc.transport.connection import open_channel
+from panolink.rpc.wire.bursts import Burst, Receipt
+from panolink.rpc.wire.deliveries import Delivery
 from panolink.v1 import link_pb2, link_pb2_grpc, transmitter_pb2, transmitter_pb2_grpc
 
 Start = Callable[..., Awaitable[Server]]

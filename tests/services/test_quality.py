@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from panolink.client import Client
 from panolink.images import encode_png
 from panolink.metrics.viewport import vpsnr
-from panolink.rpc.client import Client
-from panolink.rpc.room import Room
-from panolink.rpc.server import Server
-from services.transmitter.reporting import QualityMeter
+from panolink.rpc.flow_control.memory_budget import Room
+from panolink.rpc.server.server import Server
+from panolink.services.transmitter.delivery_log import QualityMeter
 
 Start = Callable[..., Awaitable[Server]]
 

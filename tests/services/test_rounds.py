@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from panolink.phy import Channel, Conditions, Modulation, Scheme, assign_formats, modulate
+from panolink.client import Client
+from panolink.link.unequal_protection import assign_formats
+from panolink.phy import Channel, Conditions, Modulation, Scheme, modulate
 from panolink.phy.harq import CHASE_FIRST
-from panolink.rpc.bursts import Burst, Receipt, burst_messages, receipts
-from panolink.rpc.client import Client
-from panolink.rpc.connection import open_channel
-from panolink.rpc.deliveries import Delivery
-from panolink.rpc.limits import MAX_LATER_ROUNDS, Limits
-from panolink.rpc.server import Server
+from panolink.rpc.flow_control.limits import MAX_LATER_ROUNDS, Limits
+from panolink.rpc.server.server import Server
+from panolink.rpc.transport.connection import open_channel
+from panolink.rpc.wire.bursts import Burst, Receipt, burst_messages, receipts
+from panolink.rpc.wire.deliveries import Delivery
+from panolink.services.channel.simulator import sent_through
+from panolink.services.transmitter.harq_sender import Follower, Repeater
+from panolink.services.transmitter.metrics import TransmitterMetrics
 from panolink.v1 import link_pb2, link_pb2_grpc, transmitter_pb2
-from services.channel.pipeline import sent_through
-from services.transmitter.metrics import TransmitterMetrics
-from services.transmitter.rounds import Follower, Repeater
 
 Start = Callable[..., Awaitable[Server]]
 
@@ -172,7 +173,7 @@ class Air:
 
     def __init__(self, receiver: Server, panorama: np.ndarray, burst_id: str = "air-1") -> None:
         from panolink.codec.codec import Codec
-        from panolink.rpc.segments import segments_of
+        from panolink.rpc.wire.segments import segments_of
 
         codec = Codec.load(receiver.settings.models[0], device="cpu")  # type: ignore[attr-defined]
         packet = codec.encode(panorama, tau=0.5, robust=True)
@@ -395,8 +396,8 @@ async def test_memory_is_bounded_and_the_longest_wait_ends_first(start: Start, p
 
 
 async def test_a_receiver_that_stops_shows_what_waits(start: Start, panorama: np.ndarray, tmp_path: Any) -> None:
-    from services.receiver.servicer import build
-    from services.receiver.settings import ReceiverSettings
+    from panolink.services.receiver.servicer import build
+    from panolink.services.receiver.settings import ReceiverSettings
 
     model = (await start("receiver")).settings.models[0]  # type: ignore[attr-defined]
     settings = {"listen": "127.0.0.1:0", "metrics_listen": "off", "models": (model,), "device": "cpu", "workers": 1}

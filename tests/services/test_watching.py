@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from panolink.rpc import tracing
-from panolink.rpc.client import Client
-from panolink.rpc.logs import JsonFormatter
-from panolink.rpc.server import Server
+from panolink.client import Client
+from panolink.rpc.observability import tracing
+from panolink.rpc.observability.logs import JsonFormatter
+from panolink.rpc.server.server import Server
 
 Start = Callable[..., Awaitable[Server]]
 
@@ -24,7 +24,7 @@ def logged() -> Iterator[Callable[[], list[dict[str, Any]]]]:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter("all three"))
-    services = logging.getLogger("services")
+    services = logging.getLogger("panolink.services")
     services.addHandler(handler)
     services.setLevel(logging.DEBUG)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
@@ -58,8 +58,8 @@ async def test_each_panorama_has_a_line_at_each_service(
     transmitter = await start("transmitter", target=channel.address)
     await sent(transmitter.address, [("one.png", panorama), ("two.png", panorama), ("bad.png", b"no image")])
     lines = [line for line in logged() if "panorama" in line]
-    by_logger = Counter(line["logger"].removeprefix("services.") for line in lines)
-    assert by_logger == {"transmitter.reporting": 3, "channel.servicer": 2, "receiver.arrival": 2}
+    by_logger = Counter(line["logger"].removeprefix("panolink.services.") for line in lines)
+    assert by_logger == {"transmitter.delivery_log": 3, "channel.servicer": 2, "receiver.burst_handler": 2}
     assert len({line["stream"] for line in lines}) == 1
     for source in ("one.png", "two.png"):
         (told,) = [line for line in lines if line.get("source") == source and "transmitter" in line["logger"]]
@@ -68,7 +68,7 @@ async def test_each_panorama_has_a_line_at_each_service(
         assert told["bits"]["indices"] > 0
         assert told["seconds"]["total"] >= told["seconds"]["decode"] > 0
         same = [line for line in lines if line["panorama"] == told["panorama"]]
-        assert {line["logger"].split(".")[1] for line in same} == {"transmitter", "channel", "receiver"}
+        assert {line["logger"].split(".")[2] for line in same} == {"transmitter", "channel", "receiver"}
     (bad,) = [line for line in lines if line.get("source") == "bad.png"]
     assert (bad["level"], bad["code"], bad["panorama_id"]) == ("warning", "INVALID_ARGUMENT", "3")
     assert "not an image" in bad["message"]

@@ -7,25 +7,26 @@ import numpy as np
 import pytest
 import torch
 
-from panolink.codec.autoencoder import PROFILES, Autoencoder
 from panolink.codec.codec import Codec
 from panolink.codec.model import load_model
-from panolink.codec.networks import ResidualBlock
+from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
+from panolink.codec.networks.blocks import ResidualBlock
 from panolink.errors import ImageError, ModelError
 from panolink.sphere.padding import set_wrap
 from panolink.training import export
-from panolink.training.centring import centre_units
-from panolink.training.codebook import CodebookAverager, k_means, scale_classes
+from panolink.training.codebook_ema import CodebookAverager, k_means, scale_classes
 from panolink.training.config import TrainingConfig
 from panolink.training.data import PanoramaCache, random_crop
+from panolink.training.discriminator import PatchDiscriminator
 from panolink.training.export import export_model, views
-from panolink.training.laws import DEAD_ZONE
-from panolink.training.losses import PatchDiscriminator, lost_tokens, smooth_bits
+from panolink.training.fit_tables import fit_tables
+from panolink.training.laplace_prior import DEAD_ZONE
+from panolink.training.mean_only_batchnorm import centre_units
 from panolink.training.muon import ConvolutionMuon, orthogonalise
-from panolink.training.start import beginning
-from panolink.training.tables import fit_tables
+from panolink.training.soft_quantization import lost_tokens, smooth_bits
 from panolink.training.trainer import Trainer, compile_networks
 from panolink.training.validation import idle_units
+from panolink.training.warm_start import beginning
 
 COPIES = 8
 """of each panorama, for the models that ship"""

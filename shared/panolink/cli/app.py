@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from panolink.cli import certs, channel, coding, demo, health, info, link, train, up
-from panolink.cli.common import print_error, wants_traceback
+from panolink.cli import certs, channel, coding, demo, health, info, train, up
+from panolink.cli import transfer as link
+from panolink.cli.options import print_error, wants_traceback
 from panolink.errors import PanolinkError, SettingError
 
 

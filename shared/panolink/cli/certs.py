@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from panolink.cli.common import Json, out, print_json
+from panolink.cli.options import Json, out, print_json
 
 DEFAULT_NAMES = ["transmitter", "channel", "receiver", "client"]
 
@@ -33,7 +33,7 @@ def certs(
     An authority that is in the folder already signs the new certificates. Nothing is overwritten. Every certificate
     is for its NAME and for localhost too. Keys belong to hosts: give each its own, and ca.key to nobody.
     """
-    from panolink.rpc.certificates import Subject, make_certificates
+    from panolink.rpc.security.certificate_authority import Subject, make_certificates
 
     subjects = [Subject.parse(name) for name in names or DEFAULT_NAMES]
     made = make_certificates(folder, subjects, days=days, ca_days=ca_days)

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from panolink.cli.common import Address, Json, print_json, print_pairs
-from panolink.cli.link import connected
+from panolink.cli.options import Address, Json, print_json, print_pairs
+from panolink.cli.transfer import connected
 
 
 class Fading(StrEnum):
@@ -84,7 +84,7 @@ def channel(
         raise typer.BadParameter("needs --trace FILE", param_hint="'--repeat-trace'")
 
     from panolink.phy import doppler_of_speed
-    from panolink.phy.schedule_files import load_scenario, load_trace
+    from panolink.phy.channel.scenario_files import load_scenario, load_trace
 
     wanted = {
         "model": model and str(model),

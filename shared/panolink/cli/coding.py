@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from panolink.cli.common import AnyAspect, Bpp, DecoderName, Device, Json, Tau, about, check_rate, out, print_json
+from panolink.cli.options import AnyAspect, Bpp, DecoderName, Device, Json, Tau, about, check_rate, out, print_json
 from panolink.errors import ModelError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def encode(
     """
     check_rate(bpp, tau)
     from panolink.codec.codec import Codec
-    from panolink.codec.ladder import AUTO, quantize, serving
+    from panolink.codec.model_selection import AUTO, quantize, serving
     from panolink.images import load_panorama
 
     image = load_panorama(source, allow_any_aspect=any_aspect)

@@ -10,15 +10,15 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from panolink.cli.channel import Fading
-from panolink.cli.common import Bpp, Json, Tau, check_rate, err, out, print_error, print_json
-from panolink.cli.link import connected, deliveries
-from panolink.cli.results import Result, failure_line, print_table
-from panolink.cli.services import Ports, Services, SignalledError, environments
+from panolink.cli.options import Bpp, Json, Tau, check_rate, err, out, print_error, print_json
+from panolink.cli.process_group import Ports, Services, SignalledError, environments
+from panolink.cli.report import Result, failure_line, print_table
+from panolink.cli.transfer import connected, deliveries
 from panolink.errors import ImageError, PanolinkError
-from panolink.names import file_stem
+from panolink.filenames import file_stem
 
 if TYPE_CHECKING:
-    from panolink.rpc.client import Delivery
+    from panolink.client import Delivery
 
 
 def demo(
@@ -83,7 +83,7 @@ async def _send(
     json: bool,
 ) -> list[Result]:
     """Send all, write the pictures of those that arrive; results in the order of the sources."""
-    from panolink.cli.pictures import Shown, contact_sheet, side_by_side
+    from panolink.cli.contact_sheet import Shown, contact_sheet, side_by_side
     from panolink.images import save_image
 
     options = {**rate, "model": "", "picture": True, "activation": True, "allow_any_aspect": False}

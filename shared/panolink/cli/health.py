@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from panolink.cli.common import Json, err, is_address, out, print_json
+from panolink.cli.options import Json, err, is_address, out, print_json
 from panolink.errors import AccessError, LinkError
 
 SERVICES = ("transmitter", "channel", "receiver")
@@ -74,7 +74,7 @@ async def status_of(address: str, timeout: float) -> tuple[str, str]:
     """`SERVING`, `NOT_SERVING` or `UNREACHABLE`, and why where it is known."""
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    from panolink.rpc.connection import asked, open_channel
+    from panolink.rpc.transport.connection import asked, open_channel
 
     async with open_channel(address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from panolink.cli.common import Json, about, is_address, print_error, print_json, print_pairs, wants_traceback
+from panolink.cli.options import Json, about, is_address, print_error, print_json, print_pairs, wants_traceback
 from panolink.errors import PanolinkError, SettingError
 
 
@@ -100,7 +100,7 @@ def _model(name: str) -> dict[str, Any]:
 
 
 async def _service(target: str) -> dict[str, Any]:
-    from panolink.cli.link import connected
+    from panolink.cli.transfer import connected
 
     async with connected(target) as link:
         found = await link.info()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from panolink.cli.common import Json, err, out, print_json
+from panolink.cli.options import Json, err, out, print_json
 from panolink.errors import ImageError, ModelError
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _processes() -> Iterator[tuple[int, Callable[[Any], Any]]]:
 def _prepare(config: TrainingConfig, data: Path, cache: Path, folder: Path, start: str) -> Path | None:
     """What one process does for all: decode the panoramas, and find the weights to begin with."""
     from panolink.training.data import PanoramaCache
-    from panolink.training.start import beginning
+    from panolink.training.warm_start import beginning
 
     panoramas = PanoramaCache(data, cache)
     if not all(panoramas.split()):

@@ -10,8 +10,8 @@ import typer
 from rich.text import Text
 
 from panolink.cli.channel import Fading
-from panolink.cli.common import Json, err, out, print_json
-from panolink.cli.services import Ports, Services, SignalledError, environments
+from panolink.cli.options import Json, err, out, print_json
+from panolink.cli.process_group import Ports, Services, SignalledError, environments
 
 COLOURS = {"transmitter": "cyan", "channel": "magenta", "receiver": "green"}
 
@@ -50,7 +50,7 @@ def up(
 
     Whatever has no option here is set by environment variables, such as PANOLINK_RECEIVER_WATCH_POLICY=block.
     """
-    from panolink.rpc.credentials import INSECURE, Credentials
+    from panolink.rpc.security.credentials import INSECURE, Credentials
 
     Credentials.from_environment().check_server("--host", f"{host}:{transmitter_port}", insecure=insecure)
     os.environ[INSECURE] = str(int(insecure))

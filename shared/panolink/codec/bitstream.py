@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
-from panolink.codec.reduction import FROM_BPP, WHOLE
+from panolink.codec.resolution import FROM_BPP, WHOLE
 from panolink.errors import BitstreamError
 
 MAGIC = b"PLK"

@@ -17,23 +17,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from panolink.codec.autoencoder import guidance_planes, look_up
 from panolink.codec.bitstream import MAX_PIXELS, Layer, Packet
 from panolink.codec.concealment import conceal
-from panolink.codec.enhancement import decode_features, encode_features
+from panolink.codec.entropy.feature_coding import decode_features, encode_features
 from panolink.codec.model import Decoder, Model, load_decoder, load_model
-from panolink.codec.rate import (
-    COARSEST_STEP,
-    FINEST_STEP,
-    Budget,
-    Quantizer,
-    Ranking,
-    pad_to_tokens,
-)
-from panolink.codec.reduction import FINE_ENOUGH, SMALLEST_SIDE, WHOLE, candidates, reduced_size
-from panolink.codec.resampling import enlarge, reduce
+from panolink.codec.networks.decoder import guidance_planes
+from panolink.codec.quantization.am_vq import Quantizer, Ranking
+from panolink.codec.quantization.vector_quantizer import look_up
+from panolink.codec.rate_control.controller import COARSEST_STEP, FINEST_STEP, Budget
+from panolink.codec.resolution import FINE_ENOUGH, SMALLEST_SIDE, WHOLE, candidates, enlarge, reduce, reduced_size
 from panolink.codec.tokens import Tokens, steps_of_rows
 from panolink.errors import BitstreamError, ImageError, ModelError, RateError
+from panolink.sphere.padding import pad_to_tokens
 
 DEFAULT_BPP = 0.1
 

@@ -14,8 +14,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from panolink.codec.autoencoder import Autoencoder, Profile
-from panolink.codec.tables import Tables
+from panolink.codec.entropy.tables import Tables
+from panolink.codec.networks.autoencoder import Autoencoder, Profile
 from panolink.errors import ModelError
 
 FORMAT = "panolink-model-3"

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from panolink.codec.reduction import WHOLE
+from panolink.codec.resolution import WHOLE
 from panolink.sphere.latitude import latitudes
 
 

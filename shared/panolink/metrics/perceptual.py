@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from panolink.errors import ModelError
-from panolink.metrics.pixels import as_batch
+from panolink.metrics.image_pairs import as_batch
 from panolink.sphere.viewports import viewports
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

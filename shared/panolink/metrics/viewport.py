@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from panolink.metrics.pixels import as_batch, psnr
+from panolink.metrics.image_pairs import as_batch, psnr
 from panolink.metrics.ssim import ssim
 from panolink.sphere.viewports import viewports
 
 
 @dataclass(frozen=True)
 class ViewportScores:
-    """VPSNR in dB (at most 100, see `panolink.metrics.pixels.psnr`) and VSSIM in [−1, 1]."""
+    """VPSNR in dB (at most 100, see `panolink.metrics.image_pairs.psnr`) and VSSIM in [−1, 1]."""
 
     vpsnr_db: float
     vssim: float

@@ -1,23 +1,24 @@
 """The physical layer: payloads to radio symbols and back, and a channel to try them on.
 
-    formats = assign_formats([("header", 40), ("indices", 330), ("features", 330)])
+    formats = [SegmentFormat(len(payload), Scheme("qpsk", 1 / 3)) for payload in payloads]
     symbols = modulate(payloads, formats)
     reception = Channel(Conditions("rayleigh", snr_db=10)).apply(symbols)
     payloads = demodulate(**vars(reception), formats=formats)        # None where a CRC failed
 
-It knows bytes, symbols and layer names; nothing of images. The channel and the schemes need numpy only; what
+It knows bytes and symbols; nothing of images or of a packet's layers. The channel and the schemes need numpy only; what
 needs numba is loaded with `modulate`, `demodulate` and `warm_up`, and torch only by the decoder for GPUs.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from panolink.phy.channel import Channel, Reception
-from panolink.phy.conditions import ChannelModel, Clock, Conditions, doppler_of_speed
-from panolink.phy.schedule import Phase, Scenario, SnrTrace
-from panolink.phy.schemes import Modulation, Scheme, SegmentFormat, assign_formats, default_schemes
+from panolink.phy.channel.conditions import ChannelModel, Clock, Conditions, doppler_of_speed
+from panolink.phy.channel.model import Channel, Reception
+from panolink.phy.channel.scenario import Phase, Scenario, SnrTrace
+from panolink.phy.mcs import Modulation, Scheme, SegmentFormat
 
 if TYPE_CHECKING:
-    from panolink.phy.transmission import demodulate, modulate, warm_up
+    from panolink.phy.channel_decoder import demodulate, warm_up
+    from panolink.phy.channel_encoder import modulate
 
 __all__ = [
     "Channel",
@@ -31,8 +32,6 @@ __all__ = [
     "Scheme",
     "SegmentFormat",
     "SnrTrace",
-    "assign_formats",
-    "default_schemes",
     "demodulate",
     "doppler_of_speed",
     "modulate",
@@ -42,7 +41,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from panolink.phy import transmission
+        from panolink.phy import channel_decoder, channel_encoder
 
-        return getattr(transmission, name)
+        return getattr(channel_encoder if name == "modulate" else channel_decoder, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,13 +21,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from panolink.errors import SignalError
-from panolink.phy.channel import Reception
-from panolink.phy.decoding import Decoder, LayeredDecoder, parallel
-from panolink.phy.ldpc import LdpcCode
-from panolink.phy.modulation import map_bits
-from panolink.phy.schemes import SegmentFormat
-from panolink.phy.transmission import check_segment, code_of, decode, interleaved, segment_bits, soft_bits
-from panolink.phy.whitening import whitening
+from panolink.phy.channel.model import Reception
+from panolink.phy.channel_decoder import check_segment, decode, soft_bits
+from panolink.phy.channel_encoder import code_of, interleaved, segment_bits
+from panolink.phy.fec.ldpc import LdpcCode
+from panolink.phy.fec.ldpc_decoder import Decoder, LayeredDecoder, parallel
+from panolink.phy.fec.scrambling import whitening
+from panolink.phy.mcs import SegmentFormat
+from panolink.phy.modem.mapping import map_bits
 
 CHASE = (0, 0, 0, 0)
 CHASE_FIRST = (0, 0, 2, 3)

@@ -44,3 +44,14 @@ def set_wrap(module: nn.Module, wrap: bool) -> None:
     for child in module.modules():
         if isinstance(child, SphereConv2d):
             child.wrap = wrap
+
+
+def pad_to_tokens(pixels: Tensor, factor: int) -> Tensor:
+    """Pad (batch, 3, H, W) to multiples of ``factor``: columns go on around the sphere, the last row repeats."""
+    height, width = pixels.shape[-2:]
+    if extra := -width % factor:
+        repeats = -(-extra // width)
+        pixels = torch.cat([pixels, pixels.repeat(1, 1, 1, repeats)[..., :extra]], dim=-1)
+    if extra := -height % factor:
+        pixels = torch.cat([pixels, pixels[..., -1:, :].expand(-1, -1, extra, -1)], dim=-2)
+    return pixels

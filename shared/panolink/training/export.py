@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from panolink.codec.autoencoder import Autoencoder, Profile
 from panolink.codec.model import Model, save_decoder, save_model
+from panolink.codec.networks.autoencoder import Autoencoder, Profile
 from panolink.training.data import PanoramaCache
-from panolink.training.tables import fit_tables
+from panolink.training.fit_tables import fit_tables
 from panolink.training.validation import shrink
 
 WIDTHS = (1024, 1536, 768, 512)

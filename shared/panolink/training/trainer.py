@@ -19,27 +19,24 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from panolink.codec.autoencoder import PROFILES, Autoencoder, nearest_code
-from panolink.codec.networks import PIXEL_STEP, BaseDecoder, BaseEncoder, start_as_transform
-from panolink.cores import usable_cores
+from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
+from panolink.codec.networks.blocks import PIXEL_STEP
+from panolink.codec.networks.decoder import BaseDecoder, start_as_transform
+from panolink.codec.networks.encoder import BaseEncoder
+from panolink.codec.quantization.vector_quantizer import nearest_code
+from panolink.cpu import usable_cores
 from panolink.errors import ModelError
 from panolink.metrics.perceptual import lpips
 from panolink.sphere.padding import set_wrap
-from panolink.training.centring import centre_units
-from panolink.training.codebook import CodebookAverager, as_tokens, k_means, principal_components
+from panolink.training.codebook_ema import CodebookAverager, as_tokens, k_means, principal_components
 from panolink.training.config import TrainingConfig
 from panolink.training.data import CropStream, PanoramaCache
-from panolink.training.losses import (
-    BITS_PRICE,
-    Coded,
-    PatchDiscriminator,
-    code_batch,
-    discriminator_loss,
-    generator_loss,
-    sphere_distortion,
-)
+from panolink.training.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
+from panolink.training.distributed import average_gradients, cpu_hours, of_first
+from panolink.training.losses import sphere_distortion
+from panolink.training.mean_only_batchnorm import centre_units
 from panolink.training.muon import ConvolutionMuon
-from panolink.training.processes import average_gradients, cpu_hours, of_first
+from panolink.training.soft_quantization import BITS_PRICE, Coded, code_batch
 from panolink.training.validation import shrink, validate
 
 REPLACE_EVERY = 250

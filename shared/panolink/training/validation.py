@@ -7,15 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from panolink.codec.autoencoder import Autoencoder, guidance_planes
-from panolink.codec.networks import ResidualBlock
+from panolink.codec.networks.autoencoder import Autoencoder
+from panolink.codec.networks.blocks import ResidualBlock
+from panolink.codec.networks.decoder import guidance_planes
 from panolink.images import resized
 from panolink.metrics.perceptual import LPIPS, viewport_distance
 from panolink.metrics.viewport import vpsnr
 from panolink.sphere.latitude import latitudes
 from panolink.sphere.padding import set_wrap
-from panolink.training.codebook import CodebookAverager
-from panolink.training.losses import code_batch
+from panolink.training.codebook_ema import CodebookAverager
+from panolink.training.soft_quantization import code_batch
 
 OPERATING_POINTS = ((16, -1.0), (12, -1.0), (8, -1.0), (4, -1.0), (0, -1.0))
 """(step in quarter octaves, share; negative: what pays), from coarse to fine, before them the base layer alone"""

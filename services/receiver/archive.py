@@ -1,0 +1,110 @@
+"""Received panoramas as files: a viewer whose window is a folder, of bounded size."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from datetime import UTC, datetime
+from pathlib import Path
+
+from panolink.errors import SettingError
+from panolink.filenames import file_stem
+from panolink.rpc.observability import logs
+from panolink.rpc.observability.metrics import ServiceMetrics
+from panolink.services.receiver.watchers import Shown, Viewers
+
+log = logging.getLogger(__name__)
+
+
+class Store:
+    """Writes what the receiver shows into a folder, and deletes the oldest where that becomes too large.
+
+    Args:
+        folder: where the files go: `20261122T203347.123456Z_forest.png`, the time and what the sender called it.
+        limit_bytes: of all these files together; those of earlier runs count.
+        viewers: where it watches. The policy for a full queue, and the count of what it drops, are theirs.
+        metrics: told of files written, deleted and failed, and of the bytes in use.
+
+    A file that cannot be written (the disk is full) is counted and logged, and the panorama counts as received all
+    the same. Each file is there whole or not at all.
+
+    Raises:
+        SettingError: the folder cannot be made or written.
+    """
+
+    def __init__(self, folder: Path, *, limit_bytes: int, viewers: Viewers, metrics: ServiceMetrics) -> None:
+        self._folder = folder
+        self._limit = limit_bytes
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for part in folder.glob(".*.part"):  # of a run that was killed
+                part.unlink()
+            (folder / ".part").touch()
+            (folder / ".part").unlink()
+            self._files = deque((path, path.stat().st_size) for path in sorted(folder.glob("*Z_*.png")))
+        except OSError as error:
+            reason = f"this folder cannot be used ({error.strerror})"
+            raise SettingError(f"PANOLINK_RECEIVER_SAVE_FOLDER={folder}: {reason}") from None
+        self._bytes = sum(size for _, size in self._files)
+        self._saved = metrics.counter("saved", "Files of received panoramas, by what became of them.", "outcome")
+        for outcome in ("written", "failed", "deleted"):
+            self._saved.labels(outcome)
+        metrics.gauge("saved_bytes", "Bytes of all files of received panoramas.").set_function(lambda: self._bytes)
+        self._task = asyncio.create_task(self._keep(viewers))
+
+    async def close(self) -> None:
+        """Write what still waits, and stop. Call it when nothing is received any more."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _keep(self, viewers: Viewers) -> None:
+        with viewers.join() as viewer:
+            try:
+                while True:
+                    await self._save(await viewer.queue.get())
+            except asyncio.CancelledError:
+                while not viewer.queue.empty():
+                    await self._save(viewer.queue.get_nowait())
+
+    async def _save(self, shown: Shown) -> None:
+        writing = asyncio.create_task(asyncio.to_thread(self._write, shown))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await writing
+            raise
+
+    def _write(self, shown: Shown) -> None:
+        now = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}Z"
+        path = self._folder / f"{now}_{file_stem(shown.header.source)}.png"
+        part = self._folder / f".{now}.part"
+        try:
+            part.write_bytes(shown.picture)
+            part.rename(path)
+        except OSError as error:
+            with logs.about(**logs.ids_of(shown.header.burst_id)):
+                log.error("%s cannot be written: %s", path, error.strerror)
+            self._saved.labels("failed").inc()
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            return
+        self._files.append((path, len(shown.picture)))
+        self._bytes += len(shown.picture)
+        self._saved.labels("written").inc()
+        self._trim()
+
+    def _trim(self) -> None:
+        while self._bytes > self._limit and len(self._files) > 1:
+            path, size = self._files.popleft()
+            self._bytes -= size
+            try:
+                path.unlink()
+            except FileNotFoundError:  # somebody has taken it away
+                continue
+            except OSError as error:
+                log.error("%s cannot be deleted: %s", path, error.strerror)
+                continue
+            self._saved.labels("deleted").inc()

@@ -1,0 +1,278 @@
+"""Bursts that arrive: received once each, shown, answered."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Awaitable, Sequence
+
+import grpc
+
+from panolink.errors import BitstreamError, PanolinkError
+from panolink.rpc.observability import logs, tracing
+from panolink.rpc.observability.stage_timing import in_order
+from panolink.rpc.server.model_registry import Models
+from panolink.rpc.wire.bursts import Burst, Receipt, ends_rounds
+from panolink.rpc.wire.status import code_named, failure, failure_of
+from panolink.services.receiver.harq_buffer import Rounds, Waiting
+from panolink.services.receiver.metrics import ReceiverMetrics
+from panolink.services.receiver.pipeline import Pipeline, Reception
+from panolink.services.receiver.receipt_cache import Recent
+from panolink.services.receiver.settings import ReceiverSettings
+from panolink.services.receiver.watchers import Shown, Viewers
+from panolink.v1 import link_pb2, receiver_pb2
+
+log = logging.getLogger(__name__)
+
+
+class Arrival:
+    """The end of every stream of bursts: a `BurstHandler`, the same for all."""
+
+    def __init__(
+        self,
+        models: Models,
+        pipeline: Pipeline,
+        viewers: Viewers,
+        settings: ReceiverSettings,
+        metrics: ReceiverMetrics,
+    ) -> None:
+        self._models = models
+        self._pipeline = pipeline
+        self._viewers = viewers
+        self._metrics = metrics
+        self._places = asyncio.Semaphore(settings.queue_size)
+        metrics.queue_limit.labels("burst").set(settings.queue_size)
+        self._taken = metrics.queue_depth.labels("burst")
+        self._numbers = itertools.count(1)
+        self._recent = Recent()
+        self._rounds = Rounds(
+            limit_bytes=settings.harq_bytes, longest_wait=settings.harq_wait_seconds, give_up=self._give_up
+        )
+        metrics.harq_waiting.set_function(lambda: len(self._rounds))
+        metrics.harq_held_bytes.set_function(lambda: self._rounds.bytes)
+
+    def check(self, header: link_pb2.BurstHeader) -> None:
+        """Refuse a burst whose model is not held here."""
+        try:
+            self._models.with_fingerprint(header.model_fingerprint)
+        except PanolinkError:
+            self._metrics.panoramas.labels("FAILED_PRECONDITION").inc()
+            raise
+
+    async def accept(self, burst: Burst) -> Awaitable[Receipt]:
+        """Take a burst or a round as soon as there is a place for it; one sent again has its receipt already."""
+        await self._places.acquire()
+        try:
+            answer = self._known(burst.header)
+        except BaseException:
+            self._places.release()
+            raise
+        if answer is not None:
+            self._places.release()
+            return answer
+        self._taken.inc()
+        header = burst.header
+        if not header.HasField("harq"):
+            return self._recent.begin(header.burst_id, self._receive(burst))
+        waiting = self._rounds.get(header.burst_id) or self._rounds.open(header)
+        return waiting.begin(header.harq.round, self._receive_round(burst, waiting))
+
+    async def close(self) -> None:
+        """Nothing is kept for a stream."""
+
+    async def finish(self) -> None:
+        """Make do with what there is of bursts that wait for another round. Call it when all streams have ended."""
+        await asyncio.gather(*(self._finish(waiting, "closing") for waiting in self._rounds))
+
+    def _known(self, header: link_pb2.BurstHeader) -> Awaitable[Receipt] | None:
+        """The answer to a burst or round that need not be decoded; None where it has to be."""
+        if header.burst_id in self._recent:
+            self._metrics.repeats.inc()
+            return self._recent.receipt(header.burst_id)
+        number, waiting = header.harq.round, self._rounds.get(header.burst_id)
+        if waiting is None and number:
+            self._metrics.harq_unknown.inc()
+            return _first_round_needed(header)
+        if waiting is None:
+            return None
+        if ends_rounds(header) or not header.HasField("harq"):
+            return self._finish(waiting, "asked")
+        if answer := waiting.answer(number):
+            self._metrics.repeats.inc()
+            return answer
+        if waiting.busy or number < waiting.last:
+            raise BitstreamError(
+                f"round {number} of a burst came while its round {waiting.last} was decoded, or after it"
+            )
+        return None
+
+    async def _receive(self, burst: Burst) -> Receipt:
+        reception = Reception()
+        try:
+            with logs.hop("receive", burst.header):
+                await self._hear(burst, reception)
+                return await self._reconstruct(burst.header, reception)
+        finally:
+            self._places.release()
+            self._taken.dec()
+
+    async def _receive_round(self, burst: Burst, waiting: Waiting) -> Receipt:
+        """Hear a round; ask for another one, or make do with what there is now."""
+        header, reception, why = burst.header, waiting.reception, "rounds"
+        try:
+            with logs.hop("hear", header):
+                trouble = await self._hear(burst, reception)
+                if trouble and header.harq.round:
+                    log.warning("round %d is of no use: %s", header.harq.round, trouble)
+                    why = "refused"
+                elif header.harq.round:
+                    self._metrics.harq_rounds.inc()
+                needed = [] if trouble else reception.needed
+                if needed and header.harq.rounds_left and self._rounds.wait(waiting, header.harq.wait_seconds):
+                    return Receipt(_receipt(header, reception, needed=needed))
+            self._give_up(waiting, why)
+            return await self._recent.receipt(header.burst_id)
+        finally:
+            self._places.release()
+            self._taken.dec()
+
+    async def _finish(self, waiting: Waiting, why: str) -> Receipt:
+        """The receipt of a burst of which no other round comes."""
+        if waiting.busy and (answer := waiting.answer(waiting.last)):
+            await answer
+        self._give_up(waiting, why)
+        return await self._recent.receipt(waiting.header.burst_id)
+
+    def _give_up(self, waiting: Waiting, why: str) -> None:
+        """Wait no longer: a burst is made of what there is."""
+        header = waiting.header
+        if header.burst_id in self._recent:
+            return
+        self._rounds.end(waiting)
+        if waiting.reception.needed:
+            self._metrics.harq_given_up.labels(why).inc()
+        self._recent.begin(header.burst_id, self._conclude(waiting))
+
+    async def _conclude(self, waiting: Waiting) -> Receipt:
+        with logs.hop("receive", waiting.header):
+            return await self._reconstruct(waiting.header, waiting.reception)
+
+    async def _hear(self, burst: Burst, reception: Reception) -> Exception | None:
+        """Take in a burst or a round; the error that it met. One in a first round is the burst's own."""
+        self._metrics.symbols.inc(len(burst.symbols))
+        try:
+            with self._metrics.in_flight.track_inprogress():
+                await self._pipeline.hear(burst, reception)
+        except Exception as error:
+            if reception.hearing is None:
+                reception.error = error
+            elif not isinstance(error, PanolinkError):
+                log.exception("burst %s: round %d failed", burst.header.burst_id, burst.header.harq.round)
+            return error
+        return None
+
+    async def _reconstruct(self, header: link_pb2.BurstHeader, reception: Reception) -> Receipt:
+        failed: link_pb2.Failure | None = None
+        picture = b""
+        try:
+            with self._metrics.in_flight.track_inprogress():
+                if reception.error:
+                    raise reception.error
+                codec = self._models.with_fingerprint(header.model_fingerprint)
+                if reception.header_lost:
+                    message = f"burst {header.burst_id}: its header segment was lost on the way"
+                    failed = failure(grpc.StatusCode.DATA_LOSS, message)
+                else:
+                    await self._pipeline.rebuild(codec, reception)
+                if not failed and (header.return_picture or len(self._viewers)):
+                    picture = await self._pipeline.as_png(reception)
+                    with tracing.span("publish"):
+                        await self._viewers.publish(self._shown(header, reception, picture))
+        except Exception as error:
+            if not isinstance(error, PanolinkError):
+                log.exception("burst %s failed", header.burst_id, extra=logs.facts(source=header.source))
+            failed = failure_of(error, about=f"burst {header.burst_id}")
+        finally:
+            if reception.hold:
+                reception.hold.release()
+        receipt = _receipt(header, reception, failed=failed)
+        self._measure(receipt)
+        _tell(receipt, header.source)
+        return Receipt(receipt, picture if header.return_picture and failed is None else b"")
+
+    def _shown(self, header: link_pb2.BurstHeader, reception: Reception, picture: bytes) -> Shown:
+        assert reception.picture is not None
+        height, width = reception.picture.shape[:2]
+        shown = receiver_pb2.ReceivedPanoramaHeader(
+            number=next(self._numbers),
+            burst_id=header.burst_id,
+            source=header.source,
+            width=width,
+            height=height,
+            model_fingerprint=header.model_fingerprint,
+            segments=reception.segments,
+            guessed_tokens=reception.guessed,
+            picture_bytes=len(picture),
+            rounds=reception.rounds,
+        )
+        if header.channel_state.HasField("snr_db"):
+            shown.snr_db = header.channel_state.snr_db
+        return Shown(shown, picture)
+
+    def _measure(self, receipt: link_pb2.ReceiptHeader) -> None:
+        metrics = self._metrics
+        metrics.panoramas.labels(code_named(receipt.failure.code).name).inc()
+        metrics.guessed_tokens.inc(receipt.guessed_tokens)
+        metrics.count_segments(receipt.segments)
+        metrics.observe_stages(dict(receipt.seconds))
+        if receipt.HasField("snr_db"):
+            metrics.snr_db.set(receipt.snr_db)
+
+
+def _receipt(
+    header: link_pb2.BurstHeader,
+    reception: Reception,
+    *,
+    failed: link_pb2.Failure | None = None,
+    needed: Sequence[int] = (),
+) -> link_pb2.ReceiptHeader:
+    """A burst's receipt; or, with the segments that are `needed`, the answer to a round."""
+    receipt = link_pb2.ReceiptHeader(burst_id=header.burst_id, failure=failed, rounds=reception.rounds, needed=needed)
+    if header.channel_state.HasField("snr_db"):
+        receipt.snr_db = header.channel_state.snr_db
+    if (channel := reception.channel) and channel.snr_db is not None:
+        receipt.measured_snr_db, receipt.fading = channel.snr_db, channel.fading
+    if not needed:
+        receipt.segments.extend(reception.segments)
+        receipt.seconds.update(reception.seconds)
+        receipt.guessed_tokens = reception.guessed
+    return receipt
+
+
+async def _first_round_needed(header: link_pb2.BurstHeader) -> Receipt:
+    """The answer to a later round of a burst that is not known."""
+    return Receipt(link_pb2.ReceiptHeader(burst_id=header.burst_id, needs_first_round=True))
+
+
+def _tell(receipt: link_pb2.ReceiptHeader, source: str) -> None:
+    """One line on what became of a burst, and the same for its trace."""
+    code = code_named(receipt.failure.code).name
+    sent, lost = (sum(getattr(count, name) for count in receipt.segments) for name in ("sent", "lost"))
+    snr_db = receipt.snr_db if receipt.HasField("snr_db") else None
+    tracing.annotate(code=code, segments_sent=sent, segments_lost=lost, guessed=receipt.guessed_tokens, snr_db=snr_db)
+    told = logs.facts(
+        code=code,
+        source=source,
+        snr_db=snr_db,
+        segments_sent=sent,
+        segments_lost=lost,
+        guessed=receipt.guessed_tokens,
+        rounds=receipt.rounds if receipt.rounds > 1 else None,
+        seconds={stage: round(seconds, 6) for stage, seconds in in_order(receipt.seconds).items()},
+    )
+    if receipt.HasField("failure"):
+        tracing.fail(receipt.failure.message)
+        log.warning("not received: %s", receipt.failure.message, extra=told)
+    else:
+        log.info("received %r: %d of %d segments lost", source, lost, sent, extra=told)

@@ -1,0 +1,171 @@
+"""Hybrid ARQ at its sender: what a receiver asks for is sent again, as long as it is worth it and may be."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import grpc
+import numpy as np
+
+from panolink.phy.harq import HarqSender
+from panolink.phy.mcs import SegmentFormat
+from panolink.phy.modem.channel_estimation import pilot_count
+from panolink.rpc.observability import logs
+from panolink.rpc.wire.bursts import Burst, Receipt
+from panolink.rpc.wire.status import failure
+from panolink.services.transmitter.metrics import TransmitterMetrics
+from panolink.v1 import link_pb2, transmitter_pb2
+
+log = logging.getLogger(__name__)
+
+_GRACE_SECONDS = 2.0  # for a round that is under way when it becomes too late for others
+_MOST_BEGINNINGS = 3  # a receiver that forgets a burst so often has another trouble than the air
+
+Send = Callable[[Burst], Awaitable[Receipt]]
+
+
+class Repeater:
+    """Makes the later rounds of a burst.
+
+    Args:
+        first: its first round; segments without a payload of their own, analogue ones say, are never sent again.
+        payloads, formats: of the segments that have a payload, in order.
+    """
+
+    def __init__(self, first: Burst, payloads: Sequence[bytes], formats: Sequence[SegmentFormat]) -> None:
+        self.first = first
+        numbers = [number for number, segment in enumerate(first.header.segments) if segment.payload_bytes]
+        self._formats = dict(zip(numbers, formats, strict=True))
+        self._places = {number: place for place, number in enumerate(numbers)}
+        self._sender = HarqSender(payloads, formats)
+
+    def affordable(self, needed: Sequence[int], symbols: float) -> list[int]:
+        """Those of the needed segments that fit so many symbols, pilots included, the most important ones first;
+        ascending."""
+        chosen: list[int] = []
+        taken = 0
+        for number in sorted(set(needed) & self._formats.keys(), key=lambda n: (self._layer(n), n)):
+            payload = taken + self._formats[number].symbols
+            if payload + pilot_count(payload, self.first.header.pilot_spacing) <= symbols:
+                chosen.append(number)
+                taken = payload
+        return sorted(chosen)
+
+    def round(self, number: int, segments: Sequence[int], *, rounds_left: int, wait_seconds: float) -> Burst:
+        """A later round with these segments; without any, it asks for an end."""
+        header = link_pb2.BurstHeader()
+        header.CopyFrom(self.first.header)
+        del header.segments[:]
+        header.segments.extend(self.first.header.segments[i] for i in segments)
+        header.harq.CopyFrom(
+            link_pb2.Harq(round=number, rounds_left=rounds_left, wait_seconds=wait_seconds, numbers=segments)
+        )
+        if not segments:
+            header.channel_state.Clear()
+            return Burst(header, np.empty(0, np.complex64), np.empty(0, np.complex64))
+        places = [self._places[i] for i in segments]
+        symbols = self._sender.burst(places, number, pilot_spacing=header.pilot_spacing)
+        header.channel_state.coherence_symbols = len(symbols)
+        return Burst(header, np.ones(1, np.complex64), symbols)
+
+    def _layer(self, number: int) -> int:
+        return self.first.header.segments[number].layer
+
+
+@dataclass
+class Follower:
+    """Follows a panorama through its rounds, from the first receipt to the last.
+
+    Attributes:
+        repeater: makes the rounds.
+        delivery: counts rounds and symbols.
+        rounds: that may follow the first one.
+        until: on the monotonic clock, when it is too late to send anything again; infinite where nothing says so.
+        patience: seconds for which the receiver is to wait where nothing says when it is too late.
+    """
+
+    repeater: Repeater
+    delivery: transmitter_pb2.DeliveryHeader
+    rounds: int
+    until: float
+    patience: float
+    metrics: TransmitterMetrics
+
+    def announce(self) -> None:
+        """Tell the receiver with the first round how many others may follow: none if it is late already."""
+        rounds_left = 0 if self._late else self.rounds
+        harq = link_pb2.Harq(rounds_left=rounds_left, wait_seconds=self._wait)
+        self.repeater.first.header.harq.CopyFrom(harq)
+
+    async def follow(self, receipt: Receipt, send: Send) -> Receipt:
+        """The burst's receipt, from the answer to its first round. Seconds of all rounds are in it."""
+        number, beginnings, ended = 0, 1, False
+        seconds: dict[str, float] = {}
+        while receipt.header.needed or receipt.header.needs_first_round:
+            for stage, duration in receipt.header.seconds.items():
+                seconds[stage] = seconds.get(stage, 0.0) + duration
+            if receipt.header.needs_first_round:
+                if beginnings == _MOST_BEGINNINGS:
+                    return self._failed("the receiver has lost the first rounds of the burst again and again")
+                beginnings, number = beginnings + 1, 0
+                log.info("the receiver does not know the burst: it is sent from its first round on")
+                burst = self._from_the_beginning()
+            elif ended:
+                return self._failed("the receiver asks for segments after the last round")
+            else:
+                number += 1
+                burst = await asyncio.to_thread(self._next, number, receipt.header.needed)
+            ended = not burst.header.harq.rounds_left
+            self._count(burst)
+            receipt = await send(burst)
+        for stage, duration in seconds.items():
+            receipt.header.seconds[stage] += duration
+        return receipt
+
+    @property
+    def _late(self) -> bool:
+        return time.monotonic() >= self.until
+
+    @property
+    def _wait(self) -> float:
+        """For how long a receiver is to wait that hears nothing more: it is told where nothing more comes."""
+        return min(max(self.until - time.monotonic(), 0) + _GRACE_SECONDS, self.patience)
+
+    def _next(self, number: int, needed: Sequence[int]) -> Burst:
+        """The next round: what is needed and may still be sent, or the end."""
+        budget, spent = self.delivery.symbol_budget, self.delivery.symbols
+        left = budget - spent if budget else float("inf")
+        late = self._late
+        segments = [] if late else self.repeater.affordable(needed, left)
+        why = "" if segments else "deadline" if late else "budget"
+        if why:
+            self.metrics.harq_given_up.labels(why).inc()
+        told = logs.facts(segments_needed=len(needed), segments_sent=len(segments), reason=why or None)
+        log.info("round %d: %d of %d segments are sent again", number, len(segments), len(needed), extra=told)
+        rounds_left = self.rounds - number if segments else 0
+        return self.repeater.round(number, segments, rounds_left=rounds_left, wait_seconds=self._wait)
+
+    def _from_the_beginning(self) -> Burst:
+        """The first round once more, as when a stream breaks: it may cost more symbols than the budget has."""
+        self.announce()
+        return self.repeater.first
+
+    def _count(self, burst: Burst) -> None:
+        symbols = len(burst.symbols)
+        if not symbols:
+            return
+        delivery = self.delivery
+        delivery.rounds += 1
+        delivery.retransmitted_symbols += symbols
+        delivery.symbols += symbols
+        delivery.symbols_per_pixel = delivery.symbols / (delivery.width * delivery.height)
+        self.metrics.harq_rounds.inc()
+        self.metrics.retransmitted_symbols.inc(symbols)
+
+    def _failed(self, message: str) -> Receipt:
+        burst_id = self.repeater.first.header.burst_id
+        return Receipt.failed(burst_id, failure(grpc.StatusCode.UNAVAILABLE, f"burst {burst_id}: {message}"))

@@ -1,0 +1,227 @@
+"""The three services as child processes: started together, watched, and stopped in the order of the link."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from panolink.errors import LinkError
+
+NAMES = ("transmitter", "channel", "receiver")
+"""In the order of the link, which is the order of stopping: nobody is left talking to a service that is gone."""
+
+STOP_SECONDS = 40.0
+"""A service drains for up to 25 s; one that takes longer than this is killed."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What asks us to stop: Ctrl-C, kill, a terminal that closes."""
+
+MAX_LINE = 1 << 20
+
+Result = TypeVar("Result")
+
+
+class SignalledError(Exception):
+    """One of `SIGNALS` has come."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """Where the services listen; metrics on three ports in a row from `metrics`, 0 for none."""
+
+    transmitter: int
+    channel: int
+    receiver: int
+    metrics: int = 0
+
+    @classmethod
+    def free(cls) -> Ports:
+        """Ports of the loopback address that nobody listens on, without metrics."""
+        with contextlib.ExitStack() as stack:
+            probes = [stack.enter_context(socket.socket()) for _ in NAMES]
+            for probe in probes:
+                probe.bind(("127.0.0.1", 0))
+            return cls(**dict(zip(NAMES, (probe.getsockname()[1] for probe in probes), strict=True)))
+
+    def check(self, host: str) -> None:
+        """`LinkError`, naming port and option, where one is in use: seconds before a service would find out."""
+        wanted = [(getattr(self, name), f"--{name}-port") for name in NAMES]
+        if self.metrics:
+            wanted += [(self.metrics + index, "--metrics-port") for index in range(len(NAMES))]
+        taken: dict[int, str] = {}
+        for port, option in wanted:
+            if port in taken:
+                raise LinkError(f"port {port} is asked for twice, by {taken[port]} and {option}")
+            taken[port] = option
+            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((host.strip("[]"), port))
+                except OSError as error:
+                    reason = (error.strerror or str(error)).lower()
+                    raise LinkError(f"port {port} on {host}: {reason}; choose another one with {option}") from None
+
+
+def environments(
+    host: str,
+    ports: Ports,
+    *,
+    shared: Mapping[str, object],
+    channel: Mapping[str, object],
+    receiver: Mapping[str, object] | None = None,
+) -> dict:
+    """Each service's settings as environment variables.
+
+    Args:
+        shared: settings of transmitter and receiver (`models`, `device`), None for the default.
+        channel: settings of the channel (`model`, `snr_db`, `seed`).
+        receiver: settings of the receiver alone (`decoder`).
+    """
+    reachable = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
+    settings: dict[str, dict[str, object]] = {
+        "transmitter": {"target": f"{reachable}:{ports.channel}", **shared},
+        "channel": {"target": f"{reachable}:{ports.receiver}", **channel},
+        "receiver": {**shared, **(receiver or {})},
+    }
+    for index, name in enumerate(NAMES):
+        metrics = f"{host}:{ports.metrics + index}" if ports.metrics else "off"
+        settings[name] |= {"listen": f"{host}:{getattr(ports, name)}", "metrics_listen": metrics}
+    return {
+        name: {f"PANOLINK_{name}_{key}".upper(): str(value) for key, value in values.items() if value is not None}
+        for name, values in settings.items()
+    }
+
+
+class Services:
+    """Transmitter, channel and receiver as children of this process; an async context manager.
+
+    Args:
+        environments: settings of each, as `environments` makes them, on top of this process's own.
+        on_line: told of each line that a service logs: its name, and the line.
+
+    They live in sessions of their own, so that a Ctrl-C in the terminal reaches only us, and we stop them in order.
+    If we are killed, their standard input ends, and they drain by themselves.
+    """
+
+    def __init__(
+        self, environments: Mapping[str, Mapping[str, str]], *, on_line: Callable[[str, str], None] = lambda *_: None
+    ) -> None:
+        self._environments = environments
+        self._on_line = on_line
+        self._children: dict[str, asyncio.subprocess.Process] = {}
+        self._ready: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._last: dict[str, deque[str]] = {name: deque(maxlen=20) for name in NAMES}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._signals = 0
+        self._told = asyncio.Event()
+
+    async def __aenter__(self) -> Services:
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self._signalled)
+        try:
+            for name in NAMES:
+                await self._start(name)
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+        for number in SIGNALS:
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+    async def ready(self) -> dict[str, dict[str, Any]]:
+        """Wait until all serve; what each said: `listen`, `metrics` (addresses) and `pid`."""
+        return {name: await future for name, future in self._ready.items()}
+
+    async def supervise(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Await `work` while the services live.
+
+        Raises:
+            LinkError: a service has ended by itself; names it and its exit code.
+            SignalledError: one of `SIGNALS` has come.
+        """
+        wanted = asyncio.ensure_future(work)
+        told = asyncio.ensure_future(self._told.wait())
+        ends = {asyncio.ensure_future(child.wait()): name for name, child in self._children.items()}
+        try:
+            await asyncio.wait({wanted, told, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            if told.done():
+                raise SignalledError
+            for end, name in ends.items():
+                if end.done():
+                    await asyncio.sleep(0.1)  # its last words are still on their way
+                    raise LinkError(self._obituary(name, end.result()))
+            return await wanted
+        finally:
+            for task in (wanted, told, *ends):
+                task.cancel()
+            await asyncio.gather(wanted, told, *ends, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """SIGTERM to one after the other, in the order of the link; each drains before the next is told."""
+        for child in self._children.values():
+            if child.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    child.terminate()
+                try:
+                    await asyncio.wait_for(child.wait(), STOP_SECONDS)
+                except TimeoutError:
+                    child.kill()
+                    await child.wait()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _start(self, name: str) -> None:
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", f"panolink.services.{name}", "--until-stdin-ends"),
+            env={"PANOLINK_LOG_FORMAT": "text", **os.environ, **self._environments[name]},  # for people, through a pipe
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=MAX_LINE,
+            start_new_session=True,
+        )
+        self._children[name] = child
+        self._ready[name] = asyncio.get_running_loop().create_future()
+        self._tasks += [asyncio.create_task(self._listen(name, child)), asyncio.create_task(self._log(name, child))]
+
+    async def _listen(self, name: str, child: asyncio.subprocess.Process) -> None:
+        """Standard output: one JSON line when the service is ready."""
+        assert child.stdout
+        async for line in child.stdout:
+            with contextlib.suppress(ValueError, AttributeError):
+                said = json.loads(line)
+                if said.get("ready") == name and not self._ready[name].done():
+                    self._ready[name].set_result(said)
+
+    async def _log(self, name: str, child: asyncio.subprocess.Process) -> None:
+        assert child.stderr
+        async for line in child.stderr:
+            text = line.decode(errors="replace").rstrip()
+            self._last[name].append(text)
+            self._on_line(name, text)
+
+    def _obituary(self, name: str, code: int) -> str:
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        last = next((line for line in reversed(self._last[name]) if line.strip()), "")
+        return f"{name} {how}{f': {last}' if last else ''}"
+
+    def _signalled(self) -> None:
+        """The first time: stop in order. After that: end them at once."""
+        self._signals += 1
+        self._told.set()
+        if self._signals > 1:
+            for child in self._children.values():
+                if child.returncode is None:
+                    child.kill()

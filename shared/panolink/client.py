@@ -1,0 +1,309 @@
+"""A user's way to a running link.
+
+async with Client("127.0.0.1:50051") as link:
+    async for delivery in link.send(["one.jpg", "two.jpg"], bpp=0.1):
+        print(delivery.source, delivery.delivered, delivery.segments.lost)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Iterable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import grpc.aio
+import numpy as np
+
+from panolink.errors import ImageError, LinkError, PanolinkError
+from panolink.phy import Conditions
+from panolink.rpc.flow_control.limits import MAX_LATER_ROUNDS, MAX_SOURCE_LENGTH, Limits, check_limit
+from panolink.rpc.observability import tracing
+from panolink.rpc.security.credentials import Credentials
+from panolink.rpc.transport.connection import asked, link_error, open_channel, reach
+from panolink.rpc.transport.load_balancer import Replicas
+from panolink.rpc.transport.retrying_client import Conversation
+from panolink.rpc.transport.stream_handler import exchange
+from panolink.rpc.wire.bursts import picture_limit
+from panolink.rpc.wire.conditions import conditions_from_wire, conditions_to_wire
+from panolink.rpc.wire.deliveries import Delivery, ReceivedPanorama, ServiceInfo, deliveries
+from panolink.rpc.wire.framing import chunks, frames
+from panolink.rpc.wire.status import failure_of
+from panolink.v1 import (
+    channel_pb2,
+    channel_pb2_grpc,
+    node_pb2,
+    node_pb2_grpc,
+    receiver_pb2,
+    receiver_pb2_grpc,
+    transmitter_pb2,
+    transmitter_pb2_grpc,
+)
+
+Panorama: TypeAlias = str | Path | bytes | np.ndarray | tuple[str, bytes | np.ndarray]
+"""A path, an image file's bytes, a picture uint8 (H, W, 3); the last two also with a name in front."""
+
+
+class Client:
+    """A connection to one running service; an async context manager.
+
+    Args:
+        target: the service's address, `host:port`: a transmitter's to send, a receiver's to watch.
+        connect_timeout: seconds to wait for the service when the context is entered.
+        delivery_timeout: seconds from a panorama's last byte sent to its delivery.
+        in_flight: panoramas under way at once.
+        reconnect_timeout: seconds for which panoramas are kept for a transmitter that went away; those that it had
+            are sent again when it is back, and received once.
+        credentials: certificates and token; those that the environment names (`PANOLINK_TLS_…`) where None.
+
+    Raises `LinkError` where no service answers, `AccessError` where one turns us away or is not who it should be, and
+    `SettingError` for credentials that cannot be used.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        connect_timeout: float = 5.0,
+        delivery_timeout: float = 300.0,
+        in_flight: int = 4,
+        reconnect_timeout: float = 30.0,
+        limits: Limits | None = None,
+        credentials: Credentials | None = None,
+    ) -> None:
+        self.target = target
+        self._credentials = credentials
+        self._connect_timeout = connect_timeout
+        self._delivery_timeout = delivery_timeout
+        self._in_flight = in_flight
+        self._reconnect_timeout = reconnect_timeout
+        self._limits = limits or Limits()
+        self._channel: grpc.aio.Channel | None = None
+
+    async def __aenter__(self) -> Client:
+        channel = open_channel(self.target, self._credentials)
+        try:
+            await reach(channel, self.target, self._connect_timeout)
+        except BaseException:
+            await channel.close(None)
+            raise
+        self._channel = channel
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._channel:
+            await self._channel.close(None)
+            self._channel = None
+
+    async def send(
+        self,
+        panoramas: Iterable[Panorama] | AsyncIterable[Panorama],
+        *,
+        bpp: float | None = None,
+        tau: float | None = None,
+        symbols_per_pixel: float | None = None,
+        deadline: float | None = None,
+        adaptive: bool = False,
+        harq: int | None = None,
+        analogue: bool | None = None,
+        model: str = "",
+        picture: bool = True,
+        activation: bool = False,
+        allow_any_aspect: bool = False,
+    ) -> AsyncGenerator[Delivery, None]:
+        """Send panoramas; yields one `Delivery` for each, in the order in which they become known.
+
+        Args:
+            panoramas: read as they are needed, so that a long sequence takes no memory.
+            bpp: bits per pixel, all layers included; or
+            tau: share of the tokens whose features are sent; or
+            symbols_per_pixel: channel uses per pixel, pilots included, not to be exceeded. Nothing of these: all that
+                fits the deadline, or the default of the model (of the transmitter, where `adaptive`).
+            deadline: seconds that a panorama may be on the air, and within which what is lost may be sent again.
+            adaptive: whether modulation, code rates and share of the features follow the channel, in such a budget.
+            harq: rounds in which lost segments may be sent again, 0 to 3; the transmitter's setting where None.
+            analogue: whether features are sent as amplitudes, without a code; the transmitter's setting where None.
+            model: name of one of the transmitter's models; empty for its first.
+            picture, activation: whether deliveries bring the received picture and the activation map.
+            allow_any_aspect: whether pictures that are not 2:1 are sent.
+
+        A panorama that cannot be read, sent or received is delivered as a failure, and the others go on.
+        """
+        rates = {"bpp": bpp, "tau": tau, "symbols_per_pixel": symbols_per_pixel}
+        rate: dict[str, Any] = {name: value for name, value in rates.items() if value is not None}
+        if len(rate) > 1:
+            raise ValueError(f"{' and '.join(rate)} exclude each other")
+        if deadline is not None and not deadline > 0:
+            raise ValueError(f"deadline is {deadline} s; it must be above 0")
+        if harq is not None and not 0 <= harq <= MAX_LATER_ROUNDS:
+            raise ValueError(f"harq is {harq} rounds; it must be from 0 to {MAX_LATER_ROUNDS}")
+        self._connected()
+        transmitters = Replicas(self.target, self._credentials, patience=self._reconnect_timeout)
+        conversation: Conversation[_Outgoing, Delivery] = Conversation(
+            transmitters,
+            open_call=_transmit,
+            messages=_messages,
+            answers=lambda messages: deliveries(messages, self._limits),
+            failed=lambda item, failure: Delivery.failed(item.header.panorama_id, item.header.source, failure),
+            peer="transmitter",
+            timeout=self._delivery_timeout,
+        )
+
+        sender = secrets.token_hex(8)
+
+        async def outgoing() -> AsyncGenerator[tuple[str, str, Panorama], None]:
+            number = 0
+            async for panorama in _each(panoramas):
+                number += 1
+                yield str(number), *_named(panorama, f"#{number}")
+
+        async def accept(item: tuple[str, str, Panorama]) -> Awaitable[Delivery]:
+            panorama_id, source, panorama = item
+            try:
+                image = await asyncio.to_thread(_file, panorama, source)
+            except PanolinkError as error:
+                return _done(Delivery.failed(panorama_id, source, failure_of(error, about=source)))
+            header = transmitter_pb2.PanoramaHeader(
+                panorama_id=panorama_id,
+                sender=sender,
+                source=source,
+                image_bytes=len(image),
+                model=model,
+                return_picture=picture,
+                return_activation=activation,
+                allow_any_aspect=allow_any_aspect,
+                traceparent=tracing.traceparent(),
+                adaptive=adaptive,
+                deadline_seconds=deadline or 0.0,
+                harq=harq,
+                analogue=analogue,
+                **rate,
+            )
+            return await conversation.send(panorama_id, _Outgoing(header, image))
+
+        try:
+            async with aclosing(exchange(outgoing(), accept, in_flight=self._in_flight)) as answers:
+                async for delivery in answers:
+                    yield delivery
+        finally:
+            await conversation.close()
+            await transmitters.close()
+
+    async def watch(self, *, count: int = 0) -> AsyncGenerator[ReceivedPanorama, None]:
+        """Yield every panorama that a receiver receives from now on; at most `count` where it is not 0."""
+        stub: Any = receiver_pb2_grpc.ReceiverStub(self._connected())
+
+        def admit(header: receiver_pb2.ReceivedPanoramaHeader) -> dict[str, int]:
+            check_limit(header.picture_bytes, picture_limit(self._limits), "bytes in a picture")
+            return {"picture": header.picture_bytes}
+
+        call = stub.Watch(receiver_pb2.WatchRequest(count=count))
+        try:
+            async for frame in frames(call, admit):
+                if frame.error:
+                    raise frame.error
+                yield ReceivedPanorama.from_wire(frame.header, bytes(frame.parts["picture"]))
+        except grpc.aio.AioRpcError as error:
+            raise link_error(error, self.target) from None
+        finally:
+            call.cancel()
+
+    async def conditions(self) -> Conditions:
+        """The present conditions of a running channel."""
+        stub: Any = channel_pb2_grpc.ChannelStub(self._connected())
+        response = await asked(stub.GetConditions(channel_pb2.GetConditionsRequest()), self.target)
+        return conditions_from_wire(response.conditions)
+
+    async def set_conditions(self, *, unseeded: bool = False, unscheduled: bool = False, **changes: Any) -> Conditions:
+        """Change what is given of a running channel's conditions, and return the new ones.
+
+        Args:
+            changes: fields of `panolink.phy.Conditions` by name; a schedule may be a scenario or an SNR trace.
+            unseeded: fresh randomness again.
+            unscheduled: end the schedule.
+        """
+        wanted = conditions_to_wire(unseeded=unseeded, unscheduled=unscheduled, **changes)
+        stub: Any = channel_pb2_grpc.ChannelStub(self._connected())
+        request = channel_pb2.SetConditionsRequest(conditions=wanted)
+        response = await asked(stub.SetConditions(request), self.target)
+        return conditions_from_wire(response.conditions)
+
+    async def info(self) -> ServiceInfo:
+        """What the service is."""
+        stub: Any = node_pb2_grpc.NodeStub(self._connected())
+        return ServiceInfo.from_wire(await asked(stub.Describe(node_pb2.DescribeRequest()), self.target))
+
+    def _connected(self) -> grpc.aio.Channel:
+        if self._channel is None:
+            raise LinkError(f"{self.target}: not connected (use `async with Client(…) as link`)")
+        return self._channel
+
+
+@dataclass(frozen=True)
+class _Outgoing:
+    """A panorama on its way out: its header and its image file."""
+
+    header: transmitter_pb2.PanoramaHeader
+    image: bytes
+
+
+def _transmit(connection: grpc.aio.Channel) -> Any:
+    stub: Any = transmitter_pb2_grpc.TransmitterStub(connection)
+    return stub.Transmit()
+
+
+def _messages(item: _Outgoing) -> Iterator[transmitter_pb2.TransmitRequest]:
+    yield transmitter_pb2.TransmitRequest(header=item.header)
+    for chunk in chunks(item.image):
+        yield transmitter_pb2.TransmitRequest(image=chunk)
+
+
+async def _each(panoramas: Iterable[Panorama] | AsyncIterable[Panorama]) -> AsyncIterator[Panorama]:
+    """Any kind of iterable as an async one; a plain one is advanced in a thread, for it may read files."""
+    if isinstance(panoramas, AsyncIterable):
+        async for panorama in panoramas:
+            yield panorama
+        return
+    iterator, end = iter(panoramas), object()
+    while (panorama := await asyncio.to_thread(next, iterator, end)) is not end:
+        yield panorama  # type: ignore[misc]
+
+
+def _named(panorama: Panorama, fallback: str) -> tuple[str, Panorama]:
+    """A panorama's name, at most 256 characters of its end, and the panorama."""
+    name: str = fallback
+    if isinstance(panorama, tuple):
+        name, panorama = panorama
+    elif isinstance(panorama, (str, Path)):
+        name = str(panorama)
+    return name[-MAX_SOURCE_LENGTH:], panorama
+
+
+def _file(panorama: Panorama, source: str) -> bytes:
+    """An image file's bytes; pictures are packed as PNG, which loses nothing."""
+    from panolink.images import encode_png
+
+    if isinstance(panorama, bytes):
+        return panorama
+    if isinstance(panorama, np.ndarray):
+        if panorama.dtype != np.uint8 or panorama.ndim != 3 or panorama.shape[2] != 3:
+            shape = f"{panorama.dtype} {panorama.shape}"
+            raise ImageError(f"{source}: an array must be uint8 (H, W, 3), this one is {shape}")
+        return encode_png(panorama)
+    assert isinstance(panorama, (str, Path))
+    try:
+        return Path(panorama).read_bytes()
+    except OSError as error:
+        raise ImageError(f"{source}: {error.strerror or error}") from None
+
+
+def _done(delivery: Delivery) -> asyncio.Future[Delivery]:
+    future: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
+    future.set_result(delivery)
+    return future
+
+
+__all__ = ["Client", "Delivery", "Panorama", "ReceivedPanorama", "ServiceInfo"]

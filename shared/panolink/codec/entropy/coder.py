@@ -1,0 +1,238 @@
+"""Entropy coding of index, mask and feature slices with integer tables (range coder of ``constriction``).
+
+Symbols are coded grouped by class or context, or with a matrix of laws, one call a group: two hundred times faster than
+one Python call per symbol.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import constriction
+import numpy as np
+from numpy.typing import NDArray
+
+from panolink.codec.entropy.feature_context import LARGEST_ODDS, first_half, sign_frequencies
+from panolink.codec.entropy.index_context import bands_of, schedule
+from panolink.codec.entropy.scale_adaptation import Liveliness, group_slices, lively_classes
+from panolink.codec.entropy.tables import LARGEST, TOTAL, Tables
+from panolink.codec.rate_control.rdoq import SIGN_BITS
+from panolink.errors import BitstreamError
+
+stream: Any = constriction.stream  # type: ignore[attr-defined]  # a compiled module without stubs
+RangeEncoder, RangeDecoder = stream.queue.RangeEncoder, stream.queue.RangeDecoder
+
+ESCAPE = LARGEST + 1
+CATEGORICAL = stream.model.Categorical(perfect=False)
+"""a law of its own for each symbol"""
+
+CHUNK = 4096
+"""tokens whose laws are held at a time: 16 MiB for 1024 codes"""
+
+RAW = stream.model.Uniform(1 << 16)
+"""sixteen raw bits, for magnitudes beyond the tables"""
+
+Batch = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int16]]
+"""symbols, classes of scale and odds of signs, (n, dim) each"""
+
+
+def _model(frequencies: np.ndarray) -> Any:
+    return stream.model.Categorical((frequencies / np.float32(TOTAL)).astype(np.float32), perfect=False)
+
+
+_SIGNS = [
+    stream.model.Categorical((row / np.float32(256)).astype(np.float32), perfect=False) for row in sign_frequencies()
+]
+"""by the size of the odds: 0 for the less likely sign, 1 for the more likely one"""
+
+
+def _finish(encoder: Any) -> bytes:
+    """Compressed words as bytes; zeros at the end are left out, the decoder reads zeros there."""
+    return encoder.get_compressed().astype("<u4").tobytes().rstrip(b"\0")
+
+
+def _start(payload: bytes) -> Any:
+    padded = payload + bytes(-len(payload) % 4)
+    return RangeDecoder(np.frombuffer(padded, dtype="<u4").astype(np.uint32))
+
+
+class SliceCoder:
+    """Codes slices with one model's tables. Every ``encode_…`` has its ``decode_…`` beside it."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables, self.lengths = tables, tables.code_lengths()
+        self._encoded = functools.lru_cache(maxsize=4)(self._encode_indices)  # budgets ask for the same ones again
+
+    @functools.cached_property
+    def _symbol_models(self) -> list[Any]:
+        return [_model(row) for row in self.tables.symbol_frequencies]
+
+    # ── indices: rows of a grid, each token given the neighbours that are known ───────────────────────────────────
+
+    def encode_indices(self, indices: NDArray[np.int64], slices: int = 1) -> tuple[bytes, ...]:
+        """Indices (rows, cols) → bytes of each slice; slice s has the rows s, s + ``slices``, …
+
+        A slice of all rows knows the neighbours above and below, others those in the row only.
+        """
+        content = np.ascontiguousarray(indices, dtype=np.int64).tobytes()
+        rows, cols = indices.shape
+        return self._encoded(content, rows, cols, slices)
+
+    def _encode_indices(self, content: bytes, rows: int, cols: int, slices: int) -> tuple[bytes, ...]:
+        grid, payloads = np.frombuffer(content, dtype=np.int64).reshape(rows, cols), []
+        for start in range(slices):
+            encoder, indices = RangeEncoder(), grid[start::slices].ravel()
+            for cells, laws in self._index_laws(indices, (rows, cols), start, slices):
+                encoder.encode(indices[cells].astype(np.int32), CATEGORICAL, laws)
+            payloads.append(_finish(encoder))
+        return tuple(payloads)
+
+    def decode_indices(
+        self, payload: bytes, shape: tuple[int, int], start: int = 0, slices: int = 1
+    ) -> NDArray[np.int64]:
+        """Bytes → the rows ``start``, ``start`` + ``slices``, … of a panorama of ``shape`` (rows, cols)."""
+        decoder = _start(payload)
+        rows = len(range(start, shape[0], slices))
+        indices = np.zeros(rows * shape[1], dtype=np.int64)
+        for cells, laws in self._index_laws(indices, shape, start, slices):
+            indices[cells] = _decode(decoder, CATEGORICAL, laws)
+        return indices.reshape(rows, shape[1])
+
+    def _index_laws(self, indices: NDArray[np.int64], shape: tuple[int, int], start: int, slices: int):
+        """Yield (cells, laws (n, K)) pass by pass; a pass looks at ``indices`` (flat) of earlier passes only."""
+        network = self.tables.contexts
+        bands = bands_of(shape[0])[start::slices]
+        for step in schedule(len(bands), shape[1], whole=slices == 1):
+            known = np.append(indices, network.codes)[step.neighbours]
+            for part in range(0, len(step.cells), CHUNK):
+                cells = step.cells[part : part + CHUNK]
+                yield cells, network.laws(step.number, known[part : part + CHUNK], bands[cells // shape[1]])
+
+    # ── mask: which tokens are kept ───────────────────────────────────────────────────────────────────────────────
+
+    def encode_mask(self, kept: NDArray[np.bool_]) -> bytes:
+        """Mask (rows, cols) → bytes: six probabilities of 1/256, then the mask, half a checkerboard at a time."""
+        probabilities = np.zeros(6, dtype=np.uint8)
+        encoder = RangeEncoder()
+        passes = []
+        for cells, contexts in _mask_contexts(kept):
+            for context, members in _groups(contexts):
+                bits = kept[cells][members]
+                probabilities[context] = np.clip(round(256 * bits.mean()), 1, 255)
+                passes.append((bits.astype(np.int32), context))
+        for bits, context in passes:
+            encoder.encode(bits, _binary(int(probabilities[context])))
+        return probabilities.tobytes() + _finish(encoder)
+
+    def decode_mask(self, payload: bytes, rows: int, cols: int) -> NDArray[np.bool_]:
+        """Bytes → mask (rows, cols)."""
+        if len(payload) < 6:
+            raise BitstreamError(f"mask slice of {len(payload)} bytes; at least 6 are needed")
+        decoder = _start(payload[6:])
+        kept = np.zeros((rows, cols), dtype=bool)
+        for cells, contexts in _mask_contexts(kept):
+            found = np.zeros(len(contexts), dtype=bool)
+            for context, members in _groups(contexts):
+                found[members] = _decode(decoder, _binary(payload[context]), len(members))
+            kept[cells] = found
+        return kept
+
+    # ── features: stepped differences of the kept tokens ──────────────────────────────────────────────────────────
+
+    def encode_features(self, batches: Sequence[Batch]) -> bytes:
+        """Batches of kept tokens → bytes. Symbols of class 0 must be 0."""
+        encoder = RangeEncoder()
+        for symbols, classes, odds in batches:
+            magnitudes, escaped = np.abs(symbols), np.abs(symbols) > LARGEST
+            coded = np.where(escaped, ESCAPE, magnitudes).astype(np.int32)
+            lively = lively_classes(self.tables, classes, symbols)
+            for dims in group_slices(classes.shape[1]):
+                values = coded[:, dims].ravel()
+                for scale, members in _groups(lively[:, dims].ravel()):
+                    if scale:
+                        encoder.encode(values[members], self._symbol_models[scale])
+            large = magnitudes[escaped]
+            if len(large):
+                encoder.encode(np.minimum(large, (1 << 16) - 1).astype(np.int32), RAW)
+            plus, odds = symbols[symbols != 0] > 0, odds[symbols != 0]
+            agree = np.where(odds < 0, ~plus, plus)
+            for size, members in _groups(np.abs(odds)):
+                encoder.encode(agree[members].astype(np.int32), _SIGNS[size])
+        return _finish(encoder)
+
+    def feature_bits(self, symbols: NDArray[np.int32], classes: NDArray[np.int64], odds: NDArray[np.int16]) -> float:
+        """How many bits a batch takes, as `panolink.codec.rate_control.rdoq.choose_symbols` counts them."""
+        lively = lively_classes(self.tables, classes, symbols)
+        bits = self.lengths[lively, np.minimum(np.abs(symbols), ESCAPE)]
+        signs = SIGN_BITS[odds * np.sign(symbols) + LARGEST_ODDS] - 1
+        return float(bits.sum() + signs[symbols != 0].sum())
+
+    def feature_reader(self, payload: bytes) -> FeatureReader:
+        """What decodes the batches of a feature slice, in order."""
+        return FeatureReader(self.tables, self._symbol_models, payload)
+
+
+class FeatureReader:
+    """A feature slice that is being decoded: what a batch is expected to be may depend on the batches before it."""
+
+    def __init__(self, tables: Tables, models: list[Any], payload: bytes) -> None:
+        self._tables, self._models, self._decoder = tables, models, _start(payload)
+
+    def decode(self, classes: NDArray[np.int64], odds: NDArray[np.int16]) -> NDArray[np.int32]:
+        """The next batch: classes of scale and odds of signs (n, dim) → symbols (n, dim)."""
+        decoder = self._decoder
+        symbols = np.zeros(classes.shape, dtype=np.int32)
+        liveliness = Liveliness(self._tables, len(classes))
+        for group, dims in enumerate(group_slices(classes.shape[1])):
+            plain = classes[:, dims]
+            values = np.zeros(plain.size, dtype=np.int32)
+            for scale, members in _groups(liveliness.classes(group, plain).ravel()):
+                if scale:
+                    values[members] = _decode(decoder, self._models[scale], len(members))
+            symbols[:, dims] = values.reshape(plain.shape)
+            liveliness.learn(plain, symbols[:, dims])
+        escaped = symbols == ESCAPE
+        if escaped.any():
+            symbols[escaped] = _decode(decoder, RAW, int(escaped.sum()))
+        there = symbols != 0
+        odds = odds[there]
+        agree = np.zeros(len(odds), dtype=bool)
+        for size, members in _groups(np.abs(odds)):
+            agree[members] = _decode(decoder, _SIGNS[size], len(members))
+        symbols[there] *= np.where(agree != (odds < 0), 1, -1).astype(np.int32)
+        return symbols
+
+
+def _decode(decoder: Any, model: Any, count: int | np.ndarray) -> np.ndarray:
+    """So many symbols of one model, or one of each law that is given."""
+    try:
+        return decoder.decode(model, count)
+    except (AssertionError, ValueError) as error:
+        raise BitstreamError(f"entropy-coded data does not decode: {error}") from None
+
+
+def _groups(values: NDArray[np.integer]) -> list[tuple[int, NDArray[np.int64]]]:
+    """Positions of each distinct value, by ascending value: deterministic on both ends."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    edges = np.flatnonzero(np.diff(ordered)) + 1
+    return [(int(values[part[0]]), part) for part in np.split(order, edges) if len(part)]
+
+
+def _binary(probability: int) -> Any:
+    """Law of one bit with P(1) = probability/256."""
+    share = np.float32(max(int(probability), 1) / 256)
+    return stream.model.Categorical(np.array([1 - share, share], dtype=np.float32), perfect=False)
+
+
+def _mask_contexts(kept: NDArray[np.bool_]):
+    """Yield (cells, contexts): even cells of the checkerboard with context 0, odd ones with 1 + kept neighbours."""
+    parity = ~first_half(*kept.shape).reshape(kept.shape)
+    yield ~parity, np.zeros(int((~parity).sum()), dtype=np.int64)
+    even = kept & ~parity
+    neighbours = np.roll(even, 1, axis=1).astype(np.int64) + np.roll(even, -1, axis=1)
+    neighbours[1:] += even[:-1]
+    neighbours[:-1] += even[1:]
+    yield parity, np.minimum(1 + neighbours[parity], 5)

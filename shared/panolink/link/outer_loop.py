@@ -1,0 +1,153 @@
+"""Following the channel by what receipts tell of it: what the next panorama may count on.
+
+controller = Controller()
+choice = controller.choice()
+…send a panorama with it (`panolink.link.rate_allocation.fill`)…
+controller.learn(Feedback(snr_db, {"indices": (sent, lost), "features": (sent, lost)}), choice)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import inf, isfinite
+
+from panolink.errors import SignalError
+from panolink.link.unequal_protection import HEADER_ARRIVES_DB, SAFETY_DB, Choice
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What a receipt tells of one panorama.
+
+    snr_db : mean Es/N0 in dB as the receiver measured it; None where it is not known.
+    segments : (sent, lost) by layer.
+    fading : variance of |h|² in the burst over its squared mean; None where it is not known.
+    """
+
+    snr_db: float | None
+    segments: Mapping[str, tuple[int, int]]
+    fading: float | None = None
+
+
+class Controller:
+    """Follows the channel by its receipts, one after another. Not for use by several threads at once.
+
+    The SNR to count on is what receipts report, less a margin for what they do not tell: the time that has passed
+    since, and all else that goes wrong. Small differences from one receipt to the next are averaged. A fall by more
+    than twice `hysteresis_db` is followed at once, a rise by more than once that when a second receipt confirms it. The
+    choice follows down at once, and up only by `hysteresis_db` or more.
+
+    The margin grows when the features' first run, or anything more valuable, loses more than it should, in a panorama
+    that was sent with the present margin: several may be under way when a fade begins, and it is one fade. It shrinks
+    in small steps after a row of clean receipts; the row needed doubles each time that a smaller margin turned out to
+    be too small. So on a channel that stays the same it comes to rest.
+
+    Parameters
+    ----------
+    snr_db : the SNR to begin with, and to stay with where no receipts come.
+    fading : see `Choice`; to begin with.
+    hysteresis_db : ≥ 0.
+    header_snr_db : see `Choice`.
+    fall_db : ≥ 0; a fall of the SNR to be prepared for as if it had been seen.
+    """
+
+    GROWTH_DB, SHRINKAGE_DB, MOST_DB = 1.5, 0.5, 12.0
+    PATIENCE = 4  # clean receipts before the margin is made smaller for the first time
+    MOST_PATIENCE = 1024
+    TOLERATED = 0.1  # share of segments that may be lost: half the features have no safety and pay with detail
+    MEMORY = 4  # receipts over which differences are averaged
+    FORGOTTEN_DB = 0.03
+    FADING_STEP = 0.25  # the amount of fading is measured coarsely, and counted in such steps
+
+    def __init__(
+        self,
+        *,
+        snr_db: float = 0.0,
+        fading: float = 0.0,
+        hysteresis_db: float = 1.0,
+        header_snr_db: float = inf,
+        fall_db: float = 0.0,
+    ) -> None:
+        for name, value in (("hysteresis_db", hysteresis_db), ("fall_db", fall_db)):
+            if not value >= 0:
+                raise SignalError(f"{name} is {value}; allowed: 0 and above")
+        self.hysteresis_db, self.margin_db = hysteresis_db, 0.0
+        self._fall_db = fall_db
+        self._choice = Choice(snr_db, fading, 0.0, header_snr_db, self._insurance_at(snr_db))
+        self._snr_db: float | None = None
+        self._risen: float | None = None  # an SNR that is to be confirmed
+        self._fading: float | None = None
+        self._clean, self._patience = 0, self.PATIENCE
+        self._shrunk = False
+
+    def choice(self) -> Choice:
+        """For the next panorama."""
+        return self._choice
+
+    def learn(self, feedback: Feedback, sent_with: Choice | None = None) -> Choice:
+        """Take a receipt into account, and choose anew.
+
+        sent_with : the choice that the panorama was sent with; None: the present one.
+        """
+        sent_with = sent_with or self._choice
+        measured = feedback.snr_db if feedback.snr_db is not None and isfinite(feedback.snr_db) else None
+        fall_db = 0.0 if measured is None else sent_with.snr_db + sent_with.margin_db - measured
+        self._fall_db = max(self._fall_db - self.FORGOTTEN_DB, fall_db, 0.0)
+        grown = fall_db <= SAFETY_DB["indices"][0] and self._learn_margin(feedback.segments, sent_with)
+        if measured is None:
+            counted_on = self._choice.snr_db - (self.GROWTH_DB if grown else 0.0)
+        else:
+            counted_on = self._followed(measured) - self.margin_db
+        choice = replace(self._choice, margin_db=self.margin_db, fading=self._fading_of(feedback.fading))
+        # Between here and the hysteresis above it the choice stands.
+        if counted_on < choice.snr_db or counted_on >= choice.snr_db + self.hysteresis_db:
+            choice = replace(choice, snr_db=counted_on)
+        self._choice = replace(choice, insurance_db=self._insurance_at(choice.snr_db))
+        return self._choice
+
+    def _insurance_at(self, snr_db: float) -> float:
+        """What indices are insured against: the fall that is remembered, but not below where headers are lost too."""
+        withstood = SAFETY_DB["indices"][0]
+        wanted = self._fall_db + self.hysteresis_db - withstood
+        return max(0.0, min(wanted, snr_db - withstood - HEADER_ARRIVES_DB))
+
+    def _followed(self, snr_db: float) -> float:
+        """The SNR after one more measurement of it."""
+        mean = self._snr_db
+        if mean is None or snr_db < mean - 2 * self.hysteresis_db:
+            mean, self._risen = snr_db, None
+        elif snr_db <= mean + self.hysteresis_db:
+            mean, self._risen = mean + (snr_db - mean) / self.MEMORY, None
+        elif self._risen is not None:
+            mean, self._risen = min(self._risen, snr_db), None
+        else:
+            self._risen = snr_db
+        self._snr_db = mean
+        return mean
+
+    def _fading_of(self, measured: float | None) -> float:
+        """The amount of fading to count on after one more measurement of it."""
+        if measured is None or not isfinite(measured):
+            return self._choice.fading
+        now = min(max(measured, 0.0), 1.0)
+        self._fading = now if self._fading is None else self._fading + (now - self._fading) / self.MEMORY
+        if abs(self._fading - self._choice.fading) < self.FADING_STEP:
+            return self._choice.fading
+        return round(self._fading / self.FADING_STEP) * self.FADING_STEP
+
+    def _learn_margin(self, segments: Mapping[str, tuple[int, int]], sent_with: Choice) -> bool:
+        """Whether the margin has grown."""
+        sent, lost = (sum(counts[i] for counts in segments.values()) for i in (0, 1))
+        base_lost = any(counts[1] for layer, counts in segments.items() if layer != "features")
+        if sent_with.margin_db != self.margin_db:
+            return False  # what it met says nothing of the present margin
+        if base_lost or lost > self.TOLERATED * max(sent, 1):
+            if self._shrunk:
+                self._patience = min(2 * self._patience, self.MOST_PATIENCE)
+            self.margin_db = min(self.margin_db + self.GROWTH_DB, self.MOST_DB)
+            self._clean, self._shrunk = 0, False
+            return True
+        self._clean += 1
+        if self._clean >= self._patience and self.margin_db > 0:
+            self.margin_db = max(self.margin_db - self.SHRINKAGE_DB, 0.0)
+            self._clean, self._shrunk = 0, True
+        return False

@@ -1,0 +1,176 @@
+"""Choosing modulation, code rate and rate of the source for the channel at hand.
+
+    budget = SymbolBudget.per_pixel(0.1, pixels=height * width)          # or SymbolBudget.within(deadline, symbol rate)
+    controller = Controller()                                            # see `panolink.link.outer_loop`
+    for image in images:
+        choice = controller.choice()
+        plan = fill(lambda bpp: slices_of(image, bpp), budget, choice, pixels=height * width)
+        …send plan.slices with plan.formats…
+        controller.learn(Feedback(snr_db, {"indices": (sent, lost), "features": (sent, lost)}), choice)
+
+Layers are protected by worth: each is given the fastest scheme that still works when the SNR is so many decibels lower
+than expected (`SAFETY_DB`). A header that is lost costs the panorama, a feature a little detail.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil, floor, isfinite
+from typing import NamedTuple
+
+from panolink.errors import RateError, SignalError
+from panolink.link.unequal_protection import SAFETY_DB, Protection, Schemes, assign_formats
+from panolink.phy.mcs import SegmentFormat
+from panolink.phy.modem.channel_estimation import pilot_count
+
+INSURANCE_SHARE = 0.35
+"""Share of a budget that the base layer may take to be safer than `SAFETY_DB` asks for."""
+
+
+# A burst meets a finite number of fades: how well they average out differs from burst to burst.
+_FADING_RESERVE_DB = 1.0
+
+
+_FULL_ENOUGH = 0.985
+
+
+_ATTEMPTS = 6
+
+
+Slices = Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True)
+class SymbolBudget:
+    """How many symbols a panorama may take, everything counted: CRC, code, padding."""
+
+    symbols: int
+
+    def __post_init__(self) -> None:
+        if self.symbols < 1:
+            raise SignalError(f"budget of {self.symbols} symbols; allowed: 1 and above")
+
+    @classmethod
+    def per_pixel(cls, symbols_per_pixel: float, *, pixels: int) -> "SymbolBudget":
+        """So many symbols per pixel of the panorama."""
+        if not (isfinite(symbols_per_pixel) and symbols_per_pixel > 0):
+            raise SignalError(f"symbols per pixel is {symbols_per_pixel}; allowed: above 0")
+        return cls(floor(symbols_per_pixel * pixels + 1e-9))
+
+    @classmethod
+    def within(cls, seconds: float, *, symbol_rate_hz: float) -> "SymbolBudget":
+        """What the air carries in so many seconds. Time for coding and decoding is not in it."""
+        if not (isfinite(seconds) and seconds > 0):
+            raise SignalError(f"deadline is {seconds} s; allowed: above 0")
+        return cls(floor(seconds * symbol_rate_hz + 1e-9))
+
+
+class Plan(NamedTuple):
+    """A packet that fits a budget.
+
+    bpp : rate that the codec was asked for; 0: the base layer alone.
+    slices : of the packet, all of them.
+    formats : of the slices that are sent, in order; empty ones are not.
+    pilot_spacing : as `modulate` is to be told.
+    unsent : places of the slices that do not fit; the receiver is to take them as lost.
+    """
+
+    bpp: float
+    slices: Slices
+    formats: list[SegmentFormat]
+    pilot_spacing: int = 0
+    unsent: tuple[int, ...] = ()
+
+    @property
+    def symbols(self) -> int:
+        """Channel uses of the whole packet, pilots among them."""
+        payload = sum(fmt.symbols for fmt in self.formats)
+        return payload + pilot_count(payload, self.pilot_spacing)
+
+
+def fill(
+    pack: Callable[[float], Slices],
+    budget: SymbolBudget,
+    choice: Protection,
+    *,
+    pixels: int,
+    pilot_spacing: int = 0,
+) -> Plan:
+    """The richest packet that fits into a budget of symbols.
+
+    The base layer comes first. Its insurance is given up as far as it would take more than `INSURANCE_SHARE` of the
+    budget. If the base layer does not fit as safely as it should be sent, it is sent less safely; if it does not fit at
+    the SNR that is expected, some index slices are left out, evenly, and concealment fills their rows. What is left
+    goes to features: the rate of the source is found by regula falsi, since symbols grow with it almost in a
+    line.
+
+    Parameters
+    ----------
+    pack : slices (layer, payload) of the panorama at a rate in bits per pixel, all bits counted; 0: base layer alone.
+    choice : what the channel allows.
+
+    Raises
+    ------
+    RateError : not even the header and one index slice fit; names the symbols that they take.
+    """
+    base = pack(0.0)
+    schemes = choice.schemes()
+    plan = _planned(0.0, base, schemes, pilot_spacing)
+    lowered, insured = 0.0, choice.insurance_db
+    most = insured + SAFETY_DB["indices"][0] - (_FADING_RESERVE_DB if choice.fading else 0.0)
+    while lowered < most and plan.symbols > budget.symbols * (INSURANCE_SHARE if lowered < insured else 1):
+        lowered += 0.5
+        schemes = choice.schemes(lowered_db=lowered)
+        plan = _planned(0.0, base, schemes, pilot_spacing)
+    if plan.symbols > budget.symbols:
+        return _thinned(base, budget, schemes, pixels, pilot_spacing)
+
+    features = schemes["features"]
+    bits_per_symbol = len(features) / sum(1 / s.bits_per_symbol for s in features)
+    base_bits = 8 * sum(len(payload) for _, payload in base)
+    best = low = plan
+    high: Plan | None = None
+    low_bpp = base_bits / pixels
+    guess = low_bpp + (budget.symbols - plan.symbols) * bits_per_symbol / pixels
+    for _ in range(_ATTEMPTS):
+        if guess <= low_bpp * 1.0005:
+            break
+        try:
+            plan = _planned(guess, pack(guess), schemes, pilot_spacing)
+        except RateError:  # the codec's bits are not quite those counted here: so little is no enhancement
+            break
+        if plan.symbols <= budget.symbols:
+            stuck = plan.symbols == low.symbols and low is not best
+            low, low_bpp, best = plan, guess, max(best, plan, key=lambda p: p.symbols)
+            if plan.symbols >= _FULL_ENOUGH * budget.symbols or stuck:
+                break
+        else:
+            high = plan
+        if high is None:
+            guess += (budget.symbols - low.symbols) * bits_per_symbol / pixels
+        else:
+            slope = (high.bpp - low_bpp) / max(high.symbols - low.symbols, 1)
+            guess = low_bpp + slope * (0.995 * budget.symbols - low.symbols)
+    return best
+
+
+def _planned(bpp: float, slices: Slices, schemes: Schemes, pilot_spacing: int, unsent: tuple[int, ...] = ()) -> Plan:
+    sent = [piece for i, piece in enumerate(slices) if piece[1] and i not in unsent]
+    formats = assign_formats([(layer, len(payload)) for layer, payload in sent], schemes)
+    return Plan(bpp, slices, formats, pilot_spacing, unsent)
+
+
+def _thinned(base: Slices, budget: SymbolBudget, schemes: Schemes, pixels: int, pilot_spacing: int) -> Plan:
+    """As many index slices, evenly spread, as fit. A slice holds rows that are far apart: what is left out lies between
+    rows that are sent."""
+    places = [i for i, (layer, _) in enumerate(base) if layer == "indices"]
+    least = _planned(0.0, base, schemes, pilot_spacing)
+    for count in range(len(places) - 1, 0, -1):
+        sent = {places[i * len(places) // count] for i in range(count)}
+        least = _planned(0.0, base, schemes, pilot_spacing, tuple(i for i in places if i not in sent))
+        if least.symbols <= budget.symbols:
+            return least
+    per_pixel = ceil(1e5 * least.symbols / pixels) / 1e5
+    raise RateError(
+        f"budget of {budget.symbols} symbols has no room for a header and a slice of the base layer here; "
+        f"the least is {least.symbols}, {per_pixel:.5f} per pixel"
+    )

@@ -1,0 +1,84 @@
+"""How often a segment is lost at an SNR: measured for each scheme, kept as two numbers.
+
+In AWGN the rate of block errors of a good code is close to a Gaussian tail in the SNR (Polyanskiy, Poor, Verdú 2010,
+normal approximation), Q((SNR − median) / spread) with both in dB. `benchmarks/error_curves.py` measured and fitted
+them for this code and decoder and wrote `bler_curves.json`.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from math import sqrt
+
+from scipy.special import ndtr, ndtri
+
+from panolink.errors import SignalError
+from panolink.phy.mcs import LADDER, Scheme
+
+SIZES = (60, 330, 1000)
+"""payload bytes of the segments that were measured: a header, a slice of a packet, a piece of a picture file"""
+
+
+CHANNELS = ("awgn", "rayleigh")
+"""`rayleigh`: every symbol with a coefficient of its own, which is what interleaving over many fades comes to"""
+
+
+@dataclass(frozen=True)
+class ErrorCurve:
+    """Block error rate over SNR: Q((SNR − median_db) / spread_db)."""
+
+    median_db: float
+    spread_db: float
+
+    def error_rate(self, snr_db: float) -> float:
+        """Share of the segments that are lost at an SNR."""
+        return float(ndtr((self.median_db - snr_db) / self.spread_db))
+
+    def snr_at(self, error_rate: float) -> float:
+        """The SNR in dB at which that share is lost."""
+        return float(self.median_db - self.spread_db * ndtri(error_rate))
+
+
+@lru_cache(maxsize=4096)
+def error_curve(scheme: Scheme, *, payload_bytes: int = 330, channel: str = "awgn") -> ErrorCurve:
+    """The curve of a scheme for segments of about `payload_bytes`.
+
+    Between measured sizes, and for shorter ones, both numbers are lines in 1/√bits: that is how the normal
+    approximation says that short codes pay. Beyond the largest its curve stands. Where one size was measured, it
+    stands for all.
+
+    Raises
+    ------
+    SignalError : a scheme or channel that was not measured.
+    """
+    table = _measured()
+    sizes = [size for size in SIZES if (str(scheme), channel, size) in table]
+    if not sizes:
+        raise SignalError(f"no error curve of {scheme} over {channel!r}; measured: {', '.join(map(str, LADDER))}")
+    if len(sizes) == 1:
+        return table[str(scheme), channel, sizes[0]]
+    # The two measured sizes nearest to the one wanted: those above and below it, or the last two on one side.
+    above = min(max(1, sum(size < payload_bytes for size in sizes)), len(sizes) - 1)
+    small, large = sizes[above - 1], sizes[above]
+    low, high = table[str(scheme), channel, small], table[str(scheme), channel, large]
+    at = (_root(payload_bytes) - _root(large)) / (_root(small) - _root(large))
+    at = min(max(at, 0.0), 2.0)
+    median = high.median_db + at * (low.median_db - high.median_db)
+    spread = high.spread_db + at * (low.spread_db - high.spread_db)
+    return ErrorCurve(median, spread)
+
+
+def _root(payload_bytes: int) -> float:
+    return 1 / sqrt(8 * payload_bytes)
+
+
+@lru_cache(maxsize=1)
+def _measured() -> dict[tuple[str, str, int], ErrorCurve]:
+    curves = json.loads(files("panolink.phy").joinpath("bler_curves.json").read_text())
+    return {
+        (scheme, channel, int(size)): ErrorCurve(*numbers)
+        for scheme, channels in curves.items()
+        for channel, sizes in channels.items()
+        for size, numbers in sizes.items()
+    }

@@ -1,0 +1,167 @@
+"""The state of a radio channel: which model, with which numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, NoReturn
+
+from panolink.errors import SignalError
+
+if TYPE_CHECKING:
+    from panolink.phy.channel.scenario import Scenario, SnrTrace
+
+MAX_COHERENCE_SYMBOLS = 1 << 24
+MAX_SUBCARRIERS = 1 << 14
+SPEED_OF_LIGHT = 299_792_458.0
+
+
+class ChannelModel(StrEnum):
+    """What h is.
+
+    ideal : 1, and no noise.
+    awgn : 1.
+    rayleigh : CN(0, 1), independent from block to block.
+    rician : a fixed path K times as strong as the scattered rest, independent from block to block.
+    jakes : CN(0, 1) with the autocorrelation J₀(2π·f_d·τ) in time (Clarke's model).
+    tdl-a … tdl-e : tapped delay lines of 3GPP TR 38.901 under OFDM; the taps move as in `jakes`.
+    """
+
+    IDEAL = "ideal"
+    AWGN = "awgn"
+    RAYLEIGH = "rayleigh"
+    RICIAN = "rician"
+    JAKES = "jakes"
+    TDL_A = "tdl-a"
+    TDL_B = "tdl-b"
+    TDL_C = "tdl-c"
+    TDL_D = "tdl-d"
+    TDL_E = "tdl-e"
+
+    @property
+    def is_tapped_delay_line(self) -> bool:
+        """Whether h differs from subcarrier to subcarrier."""
+        return self.value.startswith("tdl-")
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise SignalError(f"unknown channel model {value!r}; allowed: {', '.join(cls)}")
+
+
+class Clock(StrEnum):
+    """What a channel's time is.
+
+    stream : the duration of the symbols that this stream has sent; the same in every run.
+    wall : the time of day, from the moment when the conditions were set; the same for all streams.
+    """
+
+    STREAM = "stream"
+    WALL = "wall"
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise SignalError(f"unknown clock {value!r}; allowed: {', '.join(cls)}")
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """The state of a channel.
+
+    Parameters
+    ----------
+    model : a `ChannelModel` or its name.
+    snr_db : Es/N0 in dB, −50 … 100. No meaning for `ideal`.
+    coherence_symbols : symbols over which h stays the same, ≥ 1. With `jakes` and `tdl-…`, at most so many:
+        they take as few as the Doppler and the delays ask for.
+    rician_k_db : power of the fixed path over that of the scattered ones, in dB, −50 … 100; `rician` only.
+    seed : the same seed gives the same channel; None draws one from the system.
+    doppler_hz : the largest Doppler shift f_d, ≥ 0 (0: the fading stands still); `jakes` and `tdl-…`. The coherence
+        time is about 0.42 / f_d. See `doppler_of_speed`.
+    symbol_rate_hz : symbols per second, cyclic prefixes not counted: how long a burst takes.
+    delay_spread_s : RMS delay spread, 0 … 0.001; `tdl-…`.
+    subcarriers : symbols side by side in an OFDM symbol, 1 … 16384; `tdl-…`.
+    erasure_rate : share of the packets that are erased, 0 … 1, whatever the model.
+    erasure_burst : mean number of packets that are erased in a row; 0: one does not depend on the other.
+    packet_symbols : symbols of a packet; 0: each segment is a packet of its own.
+    clock : a `Clock` or its name.
+    schedule : a `Scenario` or an `SnrTrace`: what changes with time. It goes before the numbers here.
+
+    Raises
+    ------
+    SignalError : any of them out of range.
+    """
+
+    model: str = ChannelModel.RAYLEIGH
+    snr_db: float = 10.0
+    coherence_symbols: int = 256
+    rician_k_db: float = 6.0
+    seed: int | None = None
+    doppler_hz: float = 10.0
+    symbol_rate_hz: float = 1e6
+    delay_spread_s: float = 300e-9
+    subcarriers: int = 64
+    erasure_rate: float = 0.0
+    erasure_burst: float = 0.0
+    packet_symbols: int = 0
+    clock: str = Clock.STREAM
+    schedule: Scenario | SnrTrace | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", ChannelModel(self.model))
+        object.__setattr__(self, "clock", Clock(self.clock))
+        self._check("snr_db", -50, 100, " dB")
+        self._check("rician_k_db", -50, 100, " dB")
+        self._check("coherence_symbols", 1, MAX_COHERENCE_SYMBOLS)
+        self._check("symbol_rate_hz", 1, 1e12, " Hz")
+        self._check("doppler_hz", 0, 1e6, " Hz")
+        self._check("delay_spread_s", 0, 1e-3, " s")
+        self._check("subcarriers", 1, MAX_SUBCARRIERS)
+        self._check("erasure_rate", 0, 1)
+        self._check("packet_symbols", 0, MAX_COHERENCE_SYMBOLS)
+        if self.seed is not None and self.seed < 0:
+            raise SignalError(f"seed is {self.seed}; allowed: 0 and above")
+        self._check_speed()
+        if self.erasure_burst:
+            # As many packets must arrive between two runs as the rate asks for, and at least one does.
+            least = max(1.0, self.erasure_rate / (1 - self.erasure_rate)) if self.erasure_rate < 1 else 1.0
+            if not least <= self.erasure_burst <= 1e6:
+                at = f" at an erasure_rate of {self.erasure_rate:g}" if least > 1 else ""
+                raise SignalError(f"erasure_burst is {self.erasure_burst}; allowed{at}: 0, or {least:g} … 1000000")
+        if self.schedule is not None:
+            self.schedule.check(self)
+
+    @property
+    def noise_variance(self) -> float:
+        """N0, the variance of the complex noise."""
+        return 0.0 if self.model == ChannelModel.IDEAL else 10 ** (-self.snr_db / 10)
+
+    @property
+    def erases_segments(self) -> bool:
+        """Whether segments may be erased as packets, now or at any time of the schedule."""
+        phases = self.schedule.variants(self) if self.schedule else [self]
+        return any(phase.erasure_rate > 0 and not phase.packet_symbols for phase in phases)
+
+    def without_schedule(self, **changes: object) -> Conditions:
+        """These conditions with `changes`, at rest."""
+        return replace(self, schedule=None, **changes)  # type: ignore[arg-type]
+
+    def _check(self, name: str, least: float, most: float, unit: str = "") -> None:
+        value = getattr(self, name)
+        if not least <= value <= most:  # false for NaN, too
+            raise SignalError(f"{name} is {value}{unit}; allowed: {least:.12g} … {most:.12g}")
+
+    def _check_speed(self) -> None:
+        """Within an OFDM symbol the channel is taken as standing still: subcarriers do not disturb each other."""
+        if not ChannelModel(self.model).is_tapped_delay_line:
+            return
+        fastest = 0.1 * self.symbol_rate_hz / self.subcarriers
+        if self.doppler_hz > fastest:
+            raise SignalError(
+                f"doppler_hz is {self.doppler_hz} Hz; allowed with {self.subcarriers} subcarriers at "
+                f"{self.symbol_rate_hz:g} symbols/s: 0 … {fastest:g}, a tenth of their spacing"
+            )
+
+
+def doppler_of_speed(speed_kmh: float, carrier_hz: float) -> float:
+    """The largest Doppler shift in Hz, v·f_c/c, of a receiver that moves at `speed_kmh`."""
+    return speed_kmh / 3.6 * carrier_hz / SPEED_OF_LIGHT

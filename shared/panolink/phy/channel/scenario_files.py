@@ -1,0 +1,188 @@
+"""Schedules as files: a scenario in TOML, a recorded SNR in CSV. What is wrong in one is named with its line.
+
+A scenario:
+
+    # fade.toml: 20 dB for 5 s, then a fade to 2 dB
+    repeat = true                 # false by default: the last phase stays as it ended
+
+    [[phase]]
+    seconds = 5
+    snr_db = 20
+
+    [[phase]]
+    seconds = 2
+    snr_db = [20, 2]              # from … to, in a straight line
+
+    [[phase]]
+    seconds = 3
+    snr_db = 2
+    model = "jakes"               # and whatever else `CHANGEABLE` has
+    doppler_hz = 70
+
+A trace:
+
+    time_s,snr_db
+    0.0,17.2
+    0.1,16.8
+"""
+
+import csv
+import io
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from panolink.errors import SignalError
+from panolink.phy.channel.conditions import Conditions
+from panolink.phy.channel.scenario import CHANGEABLE, MAX_PHASES, MAX_SAMPLES, Phase, Scenario, SnrTrace, check_sample
+
+_WHOLE = ("coherence_symbols", "subcarriers", "packet_symbols")
+_COLUMNS = ("time_s", "snr_db")
+
+
+def load_scenario(path: str | Path) -> Scenario:
+    """A scenario file. `SignalError` with file and line where it is wrong; `OSError` where it cannot be read."""
+    return parse_scenario(_text(path), name=str(path))
+
+
+def load_trace(path: str | Path, *, repeat: bool = False) -> SnrTrace:
+    """A recorded SNR, a CSV file with the columns time_s and snr_db; errors as those of `load_scenario`."""
+    return parse_trace(_text(path), name=str(path), repeat=repeat)
+
+
+def parse_scenario(text: str, *, name: str = "scenario") -> Scenario:
+    """The scenario that a file called `name` describes; see `load_scenario`."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        reason, _, place = str(error).partition(" (at ")
+        line = re.match(r"line (\d+)", place)
+        where = f"line {line[1]}" if line else "at its end"
+        raise SignalError(f"{name}, {where}: {reason[:1].lower()}{reason[1:]}") from None
+    lines = _Lines(text, name)
+    for key in values:
+        if key not in ("repeat", "phase"):
+            raise SignalError(f"{lines.of(None, key)}: unknown setting {key!r}; allowed: repeat, phase")
+    repeat, phases = values.get("repeat", False), values.get("phase", [])
+    if not isinstance(repeat, bool):
+        raise SignalError(f"{lines.of(None, 'repeat')}: repeat is {repeat!r}; allowed: true, false")
+    if not (isinstance(phases, list) and all(isinstance(phase, dict) for phase in phases)):
+        raise SignalError(f"{lines.of(None, 'phase')}: phases are tables, each under a line [[phase]]")
+    if not 1 <= len(phases) <= MAX_PHASES:
+        raise SignalError(f"{name}: {len(phases)} phases; allowed: 1 … {MAX_PHASES}, each under a line [[phase]]")
+    return Scenario(tuple(_phase(phase, number, lines) for number, phase in enumerate(phases)), repeat)
+
+
+def _phase(values: Mapping[str, Any], number: int, lines: "_Lines") -> Phase:
+    changes, final = {}, None
+    for key, value in values.items():
+        try:
+            if key == "snr_db" and isinstance(value, list):
+                if len(value) != 2:
+                    raise SignalError(f"snr_db is {value}; allowed: a number, or [from, to]")
+                value, final = (_number("snr_db", one) for one in value)
+                Conditions(snr_db=final)
+            if key in CHANGEABLE:
+                changes[key] = _setting(key, value)
+                # Settings that have to fit each other are looked at together, below.
+                Conditions(**({} if key == "erasure_burst" else {key: changes[key]}))
+            else:
+                Phase(_number(key, value), {} if key == "seconds" else {key: value})
+        except SignalError as error:
+            raise SignalError(f"{lines.of(number, key)}: {error}") from None
+    if "seconds" not in values:
+        raise SignalError(f"{lines.of(number)}: the phase does not say how many seconds it lasts")
+    try:
+        phase = Phase(float(values["seconds"]), changes, final)
+        if "erasure_burst" in changes and "erasure_rate" in changes:
+            phase.applied(Conditions())
+    except SignalError as error:
+        raise SignalError(f"{lines.of(number)}: {error}") from None
+    return phase
+
+
+def _setting(key: str, value: object) -> Any:
+    if key == "model":
+        if not isinstance(value, str):
+            raise SignalError(f"model is {value!r}; allowed: the name of one, in quotes")
+        return value
+    number = _number(key, value)
+    if key in _WHOLE and not number.is_integer():
+        raise SignalError(f"{key} is {value!r}; allowed: a whole number")
+    return int(number) if key in _WHOLE else number
+
+
+def _number(key: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        ramp = ", or [from, to]" if key == "snr_db" else ""
+        raise SignalError(f"{key} is {value!r}; allowed: a number{ramp}")
+    return float(value)
+
+
+def parse_trace(text: str, *, name: str = "trace", repeat: bool = False) -> SnrTrace:
+    """The trace that a file called `name` holds; see `load_trace`. Empty lines and lines after # do not count."""
+    numbered = [(i, line) for i, line in enumerate(text.splitlines(), start=1) if line.strip() and line[0] != "#"]
+    if not numbered:
+        raise SignalError(f"{name}: no line at all; allowed: a line {','.join(_COLUMNS)}, then the samples")
+    (first, head), *rest = numbered
+    columns = [column.strip() for column in next(csv.reader(io.StringIO(head)))]
+    if missing := [column for column in _COLUMNS if column not in columns]:
+        raise SignalError(f"{name}, line {first}: no column {missing[0]!r}; needed: {', '.join(_COLUMNS)}")
+    if len(rest) > MAX_SAMPLES:
+        raise SignalError(f"{name}: {len(rest)} samples; allowed: 1 … {MAX_SAMPLES}")
+    times: list[float] = []
+    values: list[float] = []
+    for i, line in rest:
+        where = f"{name}, line {i}: "
+        cells = next(csv.reader(io.StringIO(line)))
+        if len(cells) != len(columns):
+            raise SignalError(f"{where}{len(cells)} values for {len(columns)} columns")
+        row = dict(zip(columns, cells, strict=True))
+        time, snr = (_cell(row[column], where + column) for column in _COLUMNS)
+        check_sample(time, snr, where)
+        if times and time <= times[-1]:
+            raise SignalError(f"{where}time {time} s does not come after {times[-1]} s")
+        times.append(time)
+        values.append(snr)
+    if not times:
+        raise SignalError(f"{name}: no samples after the line of columns")
+    try:
+        return SnrTrace(tuple(times), tuple(values), repeat)
+    except SignalError as error:
+        raise SignalError(f"{name}: {error}") from None
+
+
+def _cell(text: str, where: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise SignalError(f"{where} is {text.strip()!r}; allowed: a number") from None
+
+
+def _text(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise SignalError(f"{path}: not a text file (UTF-8)") from None
+
+
+class _Lines:
+    """Where settings stand in a scenario file; TOML's readers keep no places of values."""
+
+    def __init__(self, text: str, name: str) -> None:
+        self._name = name
+        self._lines = text.splitlines()
+        self._phases = [i for i, line in enumerate(self._lines) if re.match(r"\s*\[\[\s*[\"']?phase", line)]
+
+    def of(self, phase: int | None, key: str | None = None) -> str:
+        """`FILE, line N` of a phase's setting (or one before all phases), of the phase's first line without `key`."""
+        if phase is not None and phase >= len(self._phases):  # phase = [{…}, …]
+            return f"{self._name}, phase {phase + 1}"
+        starts = [0 if phase is None else self._phases[phase], *self._phases, len(self._lines)]
+        end = min(start for start in starts[1:] if start > starts[0] or start == len(self._lines))
+        for i in range(starts[0], end):
+            if key and re.match(rf"\s*\[*[\"']?{re.escape(key)}[\"']?\s*[=.\]]", self._lines[i]):
+                return f"{self._name}, line {i + 1}"
+        return f"{self._name}, line {starts[0] + 1}"

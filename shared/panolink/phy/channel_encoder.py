@@ -1,0 +1,78 @@
+"""From payloads to the symbols of a burst."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from panolink.errors import SignalError
+from panolink.phy.fec.crc import crc24
+from panolink.phy.fec.ldpc import LdpcCode, ldpc_code
+from panolink.phy.fec.ldpc_decoder import parallel
+from panolink.phy.fec.scrambling import whitening
+from panolink.phy.mcs import CRC_BITS, SegmentFormat
+from panolink.phy.modem.channel_estimation import with_pilots
+from panolink.phy.modem.interleaving import interleaver
+from panolink.phy.modem.mapping import map_bits
+
+
+def modulate(
+    payloads: Sequence[bytes],
+    formats: Sequence[SegmentFormat],
+    *,
+    pilot_spacing: int = 0,
+    amplitudes: Sequence[np.ndarray] = (),
+) -> np.ndarray:
+    """The symbols of a burst that carries one segment per payload.
+
+    Parameters
+    ----------
+    pilot_spacing : every so many symbols one is a pilot, see `panolink.phy.modem.channel_estimation`; 0: none.
+    amplitudes : symbols of analogue segments, complex64 (n,) each: they follow those of the payloads.
+
+    Returns
+    -------
+    complex64 (n,) with n the sum of the formats' `symbols`, and the pilots; unit mean power, interleaved over the
+    burst.
+
+    Raises
+    ------
+    SignalError : as many formats as payloads are needed, each of its payload's length.
+    """
+    if len(payloads) != len(formats):
+        raise SignalError(f"{len(payloads)} payloads but {len(formats)} segment formats")
+    for i, (payload, fmt) in enumerate(zip(payloads, formats, strict=True)):
+        if len(payload) != fmt.payload_bytes:
+            raise SignalError(f"payload {i} has {len(payload)} bytes, its format says {fmt.payload_bytes}")
+    segments = parallel(lambda pair: _modulate_segment(*pair), zip(payloads, formats, strict=True))
+    return interleaved([*segments, *amplitudes], pilot_spacing)
+
+
+def interleaved(segments: Sequence[np.ndarray], pilot_spacing: int = 0) -> np.ndarray:
+    """The symbols of a burst from those of its segments, in order: interleaved, pilots among them; complex64 (n,)."""
+    ordered = np.concatenate([np.empty(0, np.complex64), *segments])
+    symbols = np.empty_like(ordered)
+    symbols[interleaver(ordered.size)] = ordered
+    return with_pilots(symbols, pilot_spacing)
+
+
+def code_of(fmt: SegmentFormat) -> LdpcCode:
+    """The code of a segment's blocks."""
+    return ldpc_code(fmt.blocks.k, fmt.blocks.n, fmt.scheme.modulation.bits)
+
+
+def _signs(n: int) -> np.ndarray:
+    return 1 - 2 * whitening(n).astype(np.float32)
+
+
+def segment_bits(payload: bytes, fmt: SegmentFormat) -> np.ndarray:
+    """Payload and CRC, zero-padded, as information bits uint8 (code blocks, k)."""
+    count, k, _ = fmt.blocks
+    bits = np.zeros(count * k, np.uint8)
+    data = np.frombuffer(payload + crc24(payload), np.uint8)
+    bits[: 8 * fmt.payload_bytes + CRC_BITS] = np.unpackbits(data)
+    return bits.reshape(count, k)
+
+
+def _modulate_segment(payload: bytes, fmt: SegmentFormat) -> np.ndarray:
+    coded = code_of(fmt).encode(segment_bits(payload, fmt)).ravel()
+    return map_bits(coded ^ whitening(coded.size), fmt.scheme.modulation)

@@ -1,0 +1,245 @@
+"""LDPC decoders behind one interface: layered belief propagation in numba for CPUs, Sionna's for GPUs."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from threading import Lock
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from panolink.cpu import usable_cores
+from panolink.jit import kernel
+from panolink.phy.fec.ldpc import BaseGraph, LdpcCode, lifted_graph
+
+_FILLER_LLR = 1e4
+_ROW_STEP = 4
+_Shape = tuple[BaseGraph, int, int]  # base graph, lifting size, rows of circulants
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+class Decoder(Protocol):
+    """Turns soft bits into information bits. Whether they are right is for the segment's CRC to say."""
+
+    def decode(self, jobs: Sequence[tuple[LdpcCode, np.ndarray]]) -> list[np.ndarray]:
+        """Decode code blocks, which may be of different codes.
+
+        jobs : (code, LLRs ln P(0)/P(1) float32 (n,), as transmitted) for each block.
+        Returns the information bits uint8 (k,) of each.
+        """
+        ...
+
+
+def decoder_for(device: str = "cpu") -> Decoder:
+    """The decoder that suits a device: "cuda…" gets Sionna's, everything else the layered one."""
+    return _belief_propagation(device) if device.startswith("cuda") else LayeredDecoder()
+
+
+class LayeredDecoder:
+    """Layered belief propagation on the CPU, one code block per thread.
+
+    Messages are float32, rows of circulants are the layers, and it stops as soon as every parity check holds.
+    Layered schedules need about half the iterations of flooding ones (Hocevar 2004). At a block error rate of 1 %
+    it is at Sionna's belief propagation with 50 iterations; weighted min-sum, which is no faster, loses 0.1 to
+    0.2 dB.
+    """
+
+    def __init__(self, *, iterations: int = 32) -> None:
+        self.iterations = iterations
+
+    def decode(self, jobs: Sequence[tuple[LdpcCode, np.ndarray]]) -> list[np.ndarray]:
+        """See `Decoder.decode`."""
+        return parallel(lambda job: self.decode_block(*job)[0], jobs)
+
+    def decode_block(self, code: LdpcCode, llr: np.ndarray) -> tuple[np.ndarray, int]:
+        """One block: its information bits uint8 (k,), and the iterations used (−1: a check still fails)."""
+        return self.decode_word(code, recover_word(code, llr))
+
+    def decode_word(self, code: LdpcCode, word: np.ndarray) -> tuple[np.ndarray, int]:
+        """`decode_block` for the LLRs of a word, float32 (info columns + rows, z), which is overwritten."""
+        graph, bits = code.graph, np.empty(code.k, np.uint8)
+        rows = word.shape[0] - graph.info_columns
+        edges = graph.first_edge[: rows + 1], graph.columns, graph.shifts
+        return bits, _belief_propagation_in_layers(word, *edges, self.iterations, bits)
+
+
+class BeliefPropagationDecoder:
+    """Sionna's `LDPCBPDecoder` (flooding, boxplus-phi) on a torch device, for GPUs.
+
+    A decoder is fixed to one parity-check matrix and a GPU wants batches, but slices come in all lengths. So
+    rate matching is undone here, and blocks of any k and n that share a base graph, a lifting size and about
+    the same number of rows form one batch. Flooding takes 50 iterations to decode what the layered decoder does.
+    """
+
+    def __init__(self, device: str = "cuda", *, iterations: int = 50) -> None:
+        self.device, self.iterations = device, iterations
+        self._lock = Lock()  # Sionna's blocks keep state while they run
+
+    def decode(self, jobs: Sequence[tuple[LdpcCode, np.ndarray]]) -> list[np.ndarray]:
+        """See `Decoder.decode`."""
+        import torch
+
+        batches: dict[_Shape, list[int]] = defaultdict(list)
+        for i, (code, _) in enumerate(jobs):
+            rows = min(-(-code.active_rows // _ROW_STEP) * _ROW_STEP, code.graph.rows)
+            batches[code.base_graph, code.graph.z, rows].append(i)
+        results: list[np.ndarray] = [np.empty(0, np.uint8)] * len(jobs)
+        for shape, members in batches.items():
+            llrs = np.stack([recover_word(*jobs[i], rows=shape[2]).ravel() for i in members])
+            logits = torch.from_numpy(-llrs).to(self.device)  # Sionna's sign: positive means 1
+            with self._lock, torch.no_grad():
+                decoder = _sionna_decoder(shape, self.iterations, self.device)
+                words = decoder(logits).to(torch.uint8).cpu().numpy()
+            for i, word in zip(members, words, strict=True):
+                results[i] = word[: jobs[i][0].k]
+        return results
+
+
+@lru_cache(maxsize=64)  # megabytes each, and it is the sender who chooses the shapes
+def _sionna_decoder(shape: _Shape, iterations: int, device: str) -> Any:
+    from sionna.phy.fec.ldpc import LDPCBPDecoder
+
+    return LDPCBPDecoder(parity_check_matrix(*shape), num_iter=iterations, device=device)
+
+
+@lru_cache
+def _belief_propagation(device: str) -> BeliefPropagationDecoder:
+    return BeliefPropagationDecoder(device)
+
+
+def parity_check_matrix(number: BaseGraph, z: int, rows: int) -> Any:
+    """The checks of the first rows of circulants, scipy csr_matrix (rows·z, (info columns + rows)·z)."""
+    from scipy.sparse import csr_matrix
+
+    graph, i = lifted_graph(number, z), np.arange(z)
+    edges = slice(graph.first_edge[rows])
+    row = np.repeat(np.arange(rows), np.diff(graph.first_edge[: rows + 1]))
+    checks = row[:, None] * z + i
+    bits = graph.columns[edges, None] * z + (i + graph.shifts[edges, None]) % z
+    shape = (rows * z, (graph.info_columns + rows) * z)
+    return csr_matrix((np.ones(checks.size), (checks.ravel(), bits.ravel())), shape=shape)
+
+
+def recover_word(code: LdpcCode, llr: np.ndarray, *, rows: int | None = None) -> np.ndarray:
+    """Undo rate matching: LLRs (n,) → LLRs of the word, float32 (info columns + rows, z).
+
+    Bits that were not sent have LLR 0, fillers are surely 0. `rows`: the code's active ones unless given.
+    """
+    graph = code.graph
+    word = np.zeros((graph.info_columns + (code.active_rows if rows is None else rows)) * graph.z, np.float32)
+    if code.repeats:
+        np.add.at(word, code.sent_positions(), llr)
+    else:
+        word[code.sent_positions()] = llr
+    word[code.k : code.k + code.filler] = _FILLER_LLR
+    return word.reshape(-1, graph.z)
+
+
+_LN2, _QUARTER, _ZERO = np.float32(0.6931472), np.float32(0.25), np.float32(0)
+
+
+@kernel
+def _box_plus(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """out = 2·atanh(tanh(a/2)·tanh(b/2)), the LLR of the sum of two bits. `out` is neither of the two.
+
+    That is sign(a·b)·(min(|a|, |b|) + c(|a| + |b|) − c(||a| − |b||)) with c(x) = ln(1 + e^−x), for which a line stands
+    here, c(x) ≈ max(ln 2 − x/4, 0): nothing but additions and minima, eight or sixteen at a time.
+    """
+    for i in range(a.size):
+        x, y = a[i], b[i]
+        low, high = min(abs(x), abs(y)), max(abs(x), abs(y))
+        size = low + max(_LN2 - _QUARTER * (high + low), _ZERO) - max(_LN2 - _QUARTER * (high - low), _ZERO)
+        size = max(size, _ZERO)
+        out[i] = size if x * y >= 0 else -size
+
+
+@kernel
+def _belief_propagation_in_layers(
+    posterior: np.ndarray,
+    first: np.ndarray,
+    columns: np.ndarray,
+    shifts: np.ndarray,
+    iterations: int,
+    bits: np.ndarray,
+) -> int:
+    """Decode `posterior`, float32 (columns, z), in place; decisions go to `bits`. Iterations used, or −1.
+
+    A check tells each of its bits the box-plus of what all others say: of those before it, gathered on the way
+    forward, and of those behind it, gathered on the way back.
+    """
+    z = posterior.shape[1]
+    rows = first.size - 1
+    messages = np.zeros((first[rows], z), np.float32)
+    inputs = np.empty((19, z), np.float32)  # bits as the checks of a row see them; no row has more edges
+    before = np.empty((19, z), np.float32)  # box-plus of the inputs up to each, itself included
+    behind = np.empty((2, z), np.float32)  # box-plus of the inputs after an edge, at the edge's parity
+    used = -1
+    for iteration in range(iterations + 1):
+        if _checks_hold(posterior, first, columns, shifts):
+            used = iteration
+            break
+        if iteration == iterations:
+            break
+        for row in range(rows):
+            start, last = first[row], first[row + 1] - 1
+            for e in range(start, last + 1):
+                seen, message = inputs[e - start], messages[e]
+                column, split = posterior[columns[e]], z - shifts[e]
+                head, tail = column[shifts[e] :], column[: shifts[e]]
+                for i in range(split):
+                    seen[i] = head[i] - message[i]
+                for i in range(z - split):
+                    seen[split + i] = tail[i] - message[split + i]
+                if e == start:
+                    before[0, :] = seen
+                elif e < last:
+                    _box_plus(before[e - start - 1], seen, before[e - start])
+            messages[last, :] = before[last - start - 1]
+            behind[(last - 1) & 1, :] = inputs[last - start]
+            for e in range(last - 1, start, -1):
+                _box_plus(before[e - start - 1], behind[e & 1], messages[e])
+                _box_plus(behind[e & 1], inputs[e - start], behind[(e - 1) & 1])
+            messages[start, :] = behind[start & 1]
+            for e in range(start, last + 1):
+                seen, message = inputs[e - start], messages[e]
+                column, split = posterior[columns[e]], z - shifts[e]
+                head, tail = column[shifts[e] :], column[: shifts[e]]
+                for i in range(split):
+                    head[i] = seen[i] + message[i]
+                for i in range(z - split):
+                    tail[i] = seen[split + i] + message[split + i]
+    flat = posterior.reshape(-1)
+    for i in range(bits.size):
+        bits[i] = flat[i] < 0
+    return used
+
+
+@kernel
+def _checks_hold(posterior: np.ndarray, first: np.ndarray, columns: np.ndarray, shifts: np.ndarray) -> bool:
+    """Whether the hard decisions fulfil every parity check; gives up at the first row that fails."""
+    z = posterior.shape[1]
+    parity = np.empty(z, np.bool_)
+    for row in range(first.size - 1):
+        parity[:] = False
+        for e in range(first[row], first[row + 1]):
+            column, split = posterior[columns[e]], z - shifts[e]
+            head, tail = column[shifts[e] :], column[: shifts[e]]
+            for part, rotated in ((parity[:split], head), (parity[split:], tail)):
+                for i in range(part.size):
+                    part[i] ^= rotated[i] < 0
+        if parity.any():
+            return False
+    return True
+
+
+@lru_cache(maxsize=1)
+def _pool() -> ThreadPoolExecutor:
+    """Threads for kernels, which run without the GIL (numba's `parallel=True` dies with two callers)."""
+    return ThreadPoolExecutor(usable_cores(), thread_name_prefix="phy")
+
+
+def parallel(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+    """[function(item) for item in items] on all cores; for functions that spend their time in kernels."""
+    return list(_pool().map(function, items))

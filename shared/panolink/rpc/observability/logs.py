@@ -1,0 +1,125 @@
+"""What services write to standard error: lines for people on a terminal, JSON objects for whatever collects logs.
+
+Every line about a panorama tells which one: `stream` and `panorama`, the same at the transmitter, the channel and the
+receiver. `about` puts such ids on all lines of a block.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import logging
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+from panolink.rpc.flow_control.limits import MAX_ID_LENGTH
+from panolink.rpc.observability import tracing
+from panolink.v1 import link_pb2
+
+_ids: ContextVar[Mapping[str, str]] = ContextVar("ids", default={})  # noqa: B039 - it is never changed
+
+_PLAIN = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+@contextmanager
+def about(**ids: str) -> Iterator[None]:
+    """Put ids on every line that is logged in this block, and in the tasks and threads that it starts."""
+    token = _ids.set({**_ids.get(), **ids})
+    try:
+        yield
+    finally:
+        _ids.reset(token)
+
+
+def ids_of(burst_id: str) -> dict[str, str]:
+    """The ids of a burst's panorama. Our transmitters call the n-th panorama of a stream `STREAM-n`."""
+    name = burst_id[:MAX_ID_LENGTH]  # refused ones have lines too, and may be called anything
+    stream, dash, _ = name.partition("-")
+    return {"stream": stream if dash else "", "panorama": name}
+
+
+@contextmanager
+def hop(name: str, header: link_pb2.BurstHeader) -> Iterator[None]:
+    """What a service does with a burst: its ids are on all lines, and it is a span of the panorama's trace."""
+    ids = ids_of(header.burst_id)
+    with about(**ids), tracing.span(name, parent=header.traceparent, kind="server", **ids):
+        yield
+
+
+def facts(**values: Any) -> dict[str, Any]:
+    """What a line knows beyond its message, as `extra` of a logging call; JSON lines have it, plain ones do not."""
+    return {"facts": {name: value for name, value in values.items() if value is not None}}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, service, logger, message, ids, facts, and a crash with its trace."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "service": self._service,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_ids.get(),
+            **getattr(record, "facts", {}),
+        }
+        if trace := tracing.trace_id():
+            line["trace_id"] = trace
+        if record.exc_info and record.exc_info[1] is not None:
+            error = record.exc_info[1]
+            line["error"] = f"{type(error).__name__}: {error}"  # for eyes; the trace is for `jq -r .trace`
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class TextFormatter(logging.Formatter):
+    """Time, level, logger, message and ids; a crash's trace below."""
+
+    def __init__(self) -> None:
+        super().__init__(_PLAIN)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return super().formatMessage(record) + "".join(f" {name}={_quoted(text)}" for name, text in _ids.get().items())
+
+
+def _quoted(text: str) -> str:
+    """An id as it is; in quotes where it might be taken for something else, for ids come from the network."""
+    return text if text.isascii() and text.isprintable() and text and " " not in text else json.dumps(text)
+
+
+def configure(service: str, *, level: str, form: str) -> None:
+    """Send this process's log to standard error, and what would end it without a word too.
+
+    Args:
+        service: `transmitter`, `channel` or `receiver`.
+        level: `debug`, `info`, `warning`, `error`.
+        form: `text`, `json`, or `auto`: text on a terminal.
+    """
+    wanted: int = getattr(logging, level.upper())
+    as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter(service) if as_json else TextFormatter())
+    logging.basicConfig(level=max(logging.INFO, wanted), handlers=[handler], force=True)
+    logging.getLogger("panolink").setLevel(wanted)  # not the root: libraries' debug lines would drown ours
+    faulthandler.enable()
+    sys.excepthook = lambda kind, error, trace: _log_crash(kind, error, trace, "main thread")
+    threading.excepthook = lambda crash: _log_crash(
+        crash.exc_type, crash.exc_value, crash.exc_traceback, crash.thread.name if crash.thread else "a thread"
+    )
+
+
+def _log_crash(kind: Any, error: Any, trace: Any, where: str) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    logging.getLogger("panolink").critical("%s crashed", where, exc_info=(kind, error, trace))

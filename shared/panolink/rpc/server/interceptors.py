@@ -1,0 +1,137 @@
+"""What surrounds every call: errors become statuses, metrics count it, a log line tells of it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc.aio
+
+from panolink.errors import PanolinkError
+from panolink.rpc.observability.metrics import RpcMetrics
+from panolink.rpc.wire.status import code_named, code_of, one_line
+
+log = logging.getLogger(__name__)
+
+_KINDS = {
+    "unary_unary": "unary",
+    "unary_stream": "server_stream",
+    "stream_unary": "client_stream",
+    "stream_stream": "bidi_stream",
+}
+"""Kinds of methods, by gRPC's names and by the common metrics'."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A method that is called, as the common metrics name it."""
+
+    kind: str
+    service: str
+    method: str
+
+    @property
+    def labels(self) -> tuple[str, str, str]:
+        return self.kind, self.service, self.method
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Surrounds every call of a server.
+
+    A `PanolinkError` that leaves a handler ends the call with its status and one-line message; any other
+    exception is logged with its trace and ends the call with INTERNAL, telling nothing of our insides.
+    """
+
+    def __init__(self, metrics: RpcMetrics) -> None:
+        self._metrics = metrics
+
+    async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None  # UNIMPLEMENTED; not measured, for anybody can make up names
+        _, service, method = handler_call_details.method.split("/")
+        words = {False: "unary", True: "stream"}
+        kind = f"{words[handler.request_streaming]}_{words[handler.response_streaming]}"
+        behaviour = getattr(handler, kind)
+        call = Call(_KINDS[kind], service, method)
+        make: Any = getattr(grpc, f"{kind}_rpc_method_handler")
+        return make(
+            self._surround(call, handler, behaviour),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _surround(self, call: Call, handler: Any, behaviour: Callable[..., Any]) -> Callable[..., Any]:
+        received = self._metrics.received.labels(*call.labels)
+        sent = self._metrics.sent.labels(*call.labels)
+
+        async def counted(messages: Any) -> AsyncIterator[Any]:
+            async for message in messages:
+                received.inc()
+                yield message
+
+        def incoming(request: Any) -> Any:
+            if handler.request_streaming:
+                return counted(request)
+            received.inc()
+            return request
+
+        async def answer(request: Any, context: Any) -> Any:
+            async with self._around(call, context):
+                response = await behaviour(incoming(request), context)
+                if not handler.response_streaming:
+                    sent.inc()
+                return response
+
+        async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
+            async with (
+                self._around(call, context),
+                aclosing(behaviour(incoming(request), context)) as responses,
+            ):
+                async for response in responses:
+                    sent.inc()
+                    yield response
+
+        return stream if inspect.isasyncgenfunction(behaviour) else answer
+
+    @asynccontextmanager
+    async def _around(self, call: Call, context: Any) -> AsyncIterator[None]:
+        self._metrics.started.labels(*call.labels).inc()
+        start = time.monotonic()
+        code = grpc.StatusCode.OK
+        message = ""
+        try:
+            yield
+            code = _code_set(context)
+        except (asyncio.CancelledError, GeneratorExit):
+            code = grpc.StatusCode.CANCELLED
+            raise
+        except grpc.aio.AbortError:
+            code, message = _code_set(context), context.details()
+            raise
+        except Exception as error:
+            code = code_of(error)
+            if isinstance(error, PanolinkError):
+                message = one_line(error)
+            else:
+                message = "internal error"
+                log.exception("%s/%s failed", call.service, call.method)
+            await context.abort(code, message)
+        finally:
+            seconds = time.monotonic() - start
+            self._metrics.handled.labels(*call.labels, code.name).inc()
+            self._metrics.handling.labels(*call.labels).observe(seconds)
+            level = logging.DEBUG if call.service.startswith("grpc.") else logging.INFO
+            log.log(level, "%s/%s %s %.3f s %s", call.service, call.method, code.name, seconds, message)
+
+
+def _code_set(context: Any) -> grpc.StatusCode:
+    """The status that a handler has set; OK where it set none."""
+    code = context.code()
+    return code if isinstance(code, grpc.StatusCode) else code_named(int(code or 0))

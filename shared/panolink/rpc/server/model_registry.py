@@ -1,0 +1,65 @@
+"""The models that a service holds, and the device that they run on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from panolink.errors import ModelError
+from panolink.rpc.observability.device_metrics import measure_device
+from panolink.rpc.observability.metrics import ServiceMetrics
+from panolink.v1 import node_pb2
+
+if TYPE_CHECKING:
+    from panolink.codec.codec import Codec
+
+
+class Models:
+    """Codecs by name and by fingerprint; the first is the default.
+
+    Args:
+        names: shipped models, or paths of `.safetensors` files.
+        decoder: `fidelity`, `perceptual`, or a file of a decoder, see `panolink.codec.model`.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` …
+        metrics: told of the models and of the device's memory.
+    """
+
+    def __init__(
+        self, names: Iterable[str], *, device: str, metrics: ServiceMetrics, decoder: str = "fidelity"
+    ) -> None:
+        from panolink.codec.codec import Codec
+
+        self.codecs: list[Codec] = [Codec.load(name, decoder=decoder, device=device) for name in names]
+        self._by_name = {codec.name: codec for codec in self.codecs}
+        self._by_fingerprint = {codec.fingerprint: codec for codec in self.codecs}
+        self.device = str(self.codecs[0].device)
+        for codec in self.codecs:
+            codec.warm_up()
+            metrics.models.labels(codec.name, codec.fingerprint, codec.profile).set(1)
+        measure_device(self.device, metrics)
+
+    def named(self, name: str) -> Codec:
+        """The model of a name; the default for an empty one. `ModelError` for one that is not here."""
+        codec = self._by_name.get(name) if name else self.codecs[0]
+        if codec is None:
+            raise ModelError(f"no model {name!r} here, there is {', '.join(self._by_name)}")
+        return codec
+
+    def with_fingerprint(self, fingerprint: str) -> Codec:
+        """The model of a fingerprint; `ModelError`, naming it and those that are here."""
+        codec = self._by_fingerprint.get(fingerprint)
+        if codec is None:
+            here = ", ".join(f"{codec.fingerprint} ({codec.name})" for codec in self.codecs)
+            raise ModelError(f"made with model {fingerprint[:64] or '(none)'}, this receiver holds {here}")
+        return codec
+
+    @property
+    def batch_size(self) -> int:
+        """How many panoramas the device had best run together."""
+        return 8 if self.device.startswith("cuda") else 1
+
+    def describe(self, response: node_pb2.DescribeResponse) -> None:
+        """Fill in what `Node.Describe` tells of models and device."""
+        response.device = self.device
+        for codec in self.codecs:
+            response.models.add(name=codec.name, fingerprint=codec.fingerprint, profile=codec.profile)

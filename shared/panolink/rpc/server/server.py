@@ -1,0 +1,231 @@
+"""The life of a service: it starts, says that it is ready, serves, is told to stop, finishes, and ends."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from panolink.errors import LinkError, PanolinkError, SettingError
+from panolink.rpc.flow_control.limits import Streams
+from panolink.rpc.flow_control.memory_budget import Room
+from panolink.rpc.observability import logs, tracing
+from panolink.rpc.observability.metrics import ServiceMetrics
+from panolink.rpc.security.credentials import INSECURE
+from panolink.rpc.security.token_auth import TokenInterceptor
+from panolink.rpc.server.interceptors import CallInterceptor
+from panolink.rpc.server.settings import ObservingSettings, ServiceSettings, Settings, load_settings
+from panolink.rpc.server.version import version
+from panolink.rpc.transport.connection import COMMON_OPTIONS
+from panolink.rpc.wire.status import one_line
+from panolink.v1 import node_pb2, node_pb2_grpc
+
+log = logging.getLogger(__name__)
+
+_OPTIONS = (
+    *COMMON_OPTIONS,
+    ("grpc.so_reuseport", 0),  # a port in use is an error, not something to share
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # clients ping every 20 s; who pings faster is cut off
+    ("grpc.server_handshake_timeout_ms", 10_000),  # who connects and says nothing
+    ("grpc.max_concurrent_streams", 128),  # calls on one connection; one more waits at the client
+)
+_GRACE_SECONDS = 0.2  # for health checks and the like, once all streams have ended
+
+
+class Server:
+    """A gRPC server with health checking, reflection, a description of itself, and metrics on their own port.
+
+    Args:
+        name: `transmitter`, `channel` or `receiver`.
+        settings: what the service was told.
+        metrics: what it measures.
+        describe: fills in what `Node.Describe` tells beyond name, version and uptime.
+
+    Use it as an async context manager (tests do), or let `run` do everything.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: ServiceSettings,
+        metrics: ServiceMetrics,
+        *,
+        describe: Callable[[node_pb2.DescribeResponse], None] = lambda response: None,
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.metrics = metrics
+        self.address = ""
+        self.metrics_address = ""
+        self._server: Any = grpc.aio.server(
+            interceptors=[CallInterceptor(metrics.rpc), TokenInterceptor(settings.credentials)],
+            options=[*_OPTIONS, ("grpc.max_allowed_incoming_connections", settings.max_connections)],
+        )
+        self._health = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
+        self._services = [health.SERVICE_NAME]
+        self._streams: list[Streams] = []
+        self._room = Room(settings.max_bytes_under_way)
+        metrics.bytes_under_way.set_function(lambda: self._room.used)
+        if settings.credentials.secure_server:
+            metrics.watch_certificate(lambda: settings.credentials.material.expires)
+        self._closers: list[Callable[[], Awaitable[None]]] = []
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self.add(node_pb2_grpc.add_NodeServicer_to_server, _Node(name, describe), "panolink.v1.Node")
+
+    def add(self, add_to_server: Callable[[Any, Any], None], servicer: Any, full_name: str) -> None:
+        """Serve a servicer; `full_name` is its service's, `panolink.v1.Link`."""
+        add_to_server(servicer, self._server)
+        self._services.append(full_name)
+
+    def streams(self, kind: str) -> Streams:
+        """Room for one kind of streams. Kinds drain in the order in which they are asked for here."""
+        streams = Streams(f"{self.name}: {kind}", limit=self.settings.max_streams, room=self._room)
+        self.metrics.streams.labels(kind).set_function(lambda: len(streams))
+        self._streams.append(streams)
+        return streams
+
+    def on_close(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Await `close()` after all streams have ended; last come, first closed."""
+        self._closers.append(close)
+
+    async def start(self) -> None:
+        """Listen and answer; `LinkError` where a port cannot be had."""
+        reflection.enable_server_reflection([*self._services, reflection.SERVICE_NAME], self._server)
+        try:
+            self.address = self._listen(self.settings.listen)
+            self.metrics_address = self.metrics.serve(self.settings.metrics_listen)
+        except LinkError:
+            await self._server.stop(None)  # or its threads would keep the process alive
+            raise
+        await self._server.start()
+        for service in ("", *self._services):
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        log.info("%s listens on %s, metrics on %s", self.name, self.address, self.metrics_address)
+
+    def _listen(self, address: str) -> str:
+        secured = self.settings.credentials.server()
+        try:
+            if secured:
+                port = self._server.add_secure_port(address, secured)
+            else:
+                port = self._server.add_insecure_port(address)
+        except RuntimeError:
+            raise LinkError(f"cannot listen on {address}: in use, or not an address of this machine") from None
+        return f"{address.rpartition(':')[0]}:{port}"
+
+    async def drain(self) -> None:
+        """Tell health checkers, let nothing begin, finish what is under way, and end."""
+        await self._health.enter_graceful_shutdown()
+        deadline = time.monotonic() + self.settings.drain_seconds
+        for streams in self._streams:
+            if not await streams.drain(max(0.0, deadline - time.monotonic())):
+                log.warning("%d streams did not end within %g s", len(streams), self.settings.drain_seconds)
+        await self._server.stop(_GRACE_SECONDS)
+        for close in reversed(self._closers):
+            await close()
+        self.metrics.close()
+
+    async def __aenter__(self) -> Server:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.drain()
+
+
+class _Node(node_pb2_grpc.NodeServicer):
+    def __init__(self, name: str, describe: Callable[[node_pb2.DescribeResponse], None]) -> None:
+        self._name = name
+        self._describe = describe
+        self._start = time.monotonic()
+
+    async def Describe(self, request: node_pb2.DescribeRequest, context: Any) -> node_pb2.DescribeResponse:
+        uptime = time.monotonic() - self._start
+        response = node_pb2.DescribeResponse(service=self._name, version=version(), uptime_seconds=uptime)
+        self._describe(response)
+        return response
+
+
+def run(kind: type[Settings], build: Callable[[Settings], Server]) -> int:
+    """Run a service until SIGTERM or SIGINT; the exit status.
+
+    Once it serves, one line of JSON on standard output says so:
+    `{"ready": "channel", "listen": "127.0.0.1:50052", "metrics": "127.0.0.1:9102", "pid": 4711}`.
+    A second signal ends it at once.
+    """
+    options = _options(f"python -m {build.__module__.rpartition('.')[0]}")
+    if options.insecure:
+        os.environ[INSECURE] = "1"
+    # The first process of a container has no default for signals: without this, one that starts could not be stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    settings = load_settings(kind)
+    observing = load_settings(ObservingSettings)
+    logs.configure(settings.service, level=settings.log_level, form=observing.log_format)
+    try:
+        if observing.otlp_endpoint:
+            tracing.start(settings.service, version(), observing.otlp_endpoint)
+        return asyncio.run(_serve(settings, build, until_stdin_ends=options.until_stdin_ends))
+    except PanolinkError as error:
+        print(one_line(error), file=sys.stderr)
+        return 2 if isinstance(error, SettingError) else 1
+    finally:
+        tracing.stop()
+
+
+def _options(program: str) -> argparse.Namespace:
+    """What is no setting of a service, but concerns the way in which it was started."""
+    about = "Run a Panolink service until SIGTERM; its settings are environment variables (docs/protocol.md)."
+    parser = argparse.ArgumentParser(prog=program, description=about)
+    parser.add_argument("--insecure", action="store_true", help=f"listen in the clear on any address ({INSECURE}=1)")
+    parser.add_argument(
+        "--until-stdin-ends",
+        action="store_true",
+        help="drain when standard input ends, too: the process at its other end is gone",
+    )
+    return parser.parse_args()
+
+
+async def _serve(settings: Settings, build: Callable[[Settings], Server], *, until_stdin_ends: bool) -> int:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def read_stdin() -> None:
+        if not os.read(0, 4096):
+            loop.remove_reader(0)
+            told.set()
+
+    def stop() -> None:
+        if told.is_set():
+            os._exit(1)
+        told.set()
+
+    server = build(settings)
+    async with server:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        if until_stdin_ends:
+            loop.add_reader(0, read_stdin)
+        ready = {
+            "ready": server.name,
+            "listen": server.address,
+            "metrics": server.metrics_address,
+            "pid": os.getpid(),
+        }
+        with contextlib.suppress(BrokenPipeError):
+            print(json.dumps(ready), flush=True)
+        await told.wait()
+        log.info("%s drains", server.name)
+    return 0

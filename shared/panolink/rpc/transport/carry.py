@@ -1,0 +1,130 @@
+"""Both sides of `Link.Carry`: serving it at the end of a hop, and speaking it to the next one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, Protocol
+
+import grpc.aio
+
+from panolink.errors import PanolinkError
+from panolink.rpc.flow_control.limits import MAX_SOURCE_LENGTH, Limits, Streams
+from panolink.rpc.observability import logs
+from panolink.rpc.observability.metrics import ServiceMetrics
+from panolink.rpc.transport.load_balancer import Replicas
+from panolink.rpc.transport.retrying_client import Conversation
+from panolink.rpc.transport.stream_handler import answer_each
+from panolink.rpc.wire.bursts import (
+    Burst,
+    Receipt,
+    admit_burst,
+    burst_messages,
+    burst_of,
+    failed_receipt,
+    receipt_messages,
+    receipts,
+)
+from panolink.rpc.wire.framing import Frame
+from panolink.rpc.wire.status import code_of, failure_of, one_line
+from panolink.v1 import link_pb2, link_pb2_grpc
+
+log = logging.getLogger(__name__)
+
+
+def link_conversation(
+    next_hop: Replicas, *, timeout: float, limits: Limits, metrics: ServiceMetrics
+) -> Conversation[Burst, Receipt]:
+    """Bursts to the next hop, and their receipts; `timeout` in seconds."""
+
+    def carry(connection: grpc.aio.Channel) -> Any:
+        stub: Any = link_pb2_grpc.LinkStub(connection)
+        return stub.Carry()
+
+    return Conversation(
+        next_hop,
+        open_call=carry,
+        messages=burst_messages,
+        answers=lambda messages: receipts(messages, limits),
+        failed=failed_receipt,
+        peer="next hop",
+        timeout=timeout,
+        on_break=metrics.link_breaks.inc,
+        on_resend=metrics.resends.inc,
+    )
+
+
+class BurstHandler(Protocol):
+    """What a service does with the bursts of one stream."""
+
+    def check(self, header: link_pb2.BurstHeader) -> None:
+        """Raise a `PanolinkError` to refuse a burst before its samples are taken."""
+
+    async def accept(self, burst: Burst) -> Awaitable[Receipt]:
+        """Take a burst, in order; waiting here holds the sender back. The receipt may come any time later."""
+        ...
+
+    async def close(self) -> None:
+        """The stream has ended."""
+
+
+class LinkEndpoint(link_pb2_grpc.LinkServicer):
+    """Answers every burst of every stream with one receipt.
+
+    Args:
+        open_handler: makes the handler of a new stream.
+        limits: what a burst may ask for.
+        streams: the streams that may be open.
+        in_flight: bursts under way on one stream, from their first byte to their receipt's last.
+    """
+
+    def __init__(
+        self, open_handler: Callable[[], BurstHandler], *, limits: Limits, streams: Streams, in_flight: int
+    ) -> None:
+        self._open_handler = open_handler
+        self._limits = limits
+        self._streams = streams
+        self._in_flight = in_flight
+
+    async def Carry(self, request_iterator: Any, context: Any) -> AsyncIterator[link_pb2.Receipt]:
+        with self._streams.enter() as refusal:
+            handler = self._open_handler()
+
+            def admit(header: link_pb2.BurstHeader) -> Any:
+                sizes = admit_burst(header, self._limits)
+                handler.check(header)
+                return sizes
+
+            async def accept(frame: Frame) -> Awaitable[Receipt]:
+                return await handler.accept(burst_of(frame))
+
+            answers = answer_each(
+                request_iterator,
+                admit=admit,
+                accept=accept,
+                failed=_failed,
+                item_id=lambda header: header.burst_id,
+                in_flight=self._in_flight,
+                stop=self._streams.draining,
+                refusal=refusal,
+                room=self._streams.room,
+            )
+            try:
+                async with aclosing(answers):
+                    async for receipt in answers:
+                        for message in receipt_messages(receipt):
+                            yield message
+            finally:
+                await handler.close()
+
+
+def _failed(header: link_pb2.BurstHeader, error: Exception) -> Receipt:
+    """The receipt for a burst that met an error, and a line for the log; faults of ours with their trace."""
+    told = logs.facts(source=header.source[:MAX_SOURCE_LENGTH], code=code_of(error).name)
+    with logs.about(**logs.ids_of(header.burst_id)):
+        if isinstance(error, PanolinkError):
+            log.warning("burst refused: %s", one_line(error), extra=told)
+        else:
+            log.error("burst failed", exc_info=error, extra=told)
+    return Receipt.failed(header.burst_id, failure_of(error, about=f"burst {header.burst_id}"))

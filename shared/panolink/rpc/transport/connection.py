@@ -1,0 +1,178 @@
+"""Connections between services: how they are secured, how a dead peer is noticed, how soon we try again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import grpc.aio
+
+from panolink.errors import AccessError, LinkError, PanolinkError
+from panolink.rpc.flow_control.limits import MAX_MESSAGE_BYTES
+from panolink.rpc.security.credentials import CA, CERT, KEY, Credentials, Material, host_of
+from panolink.v1 import node_pb2, node_pb2_grpc
+
+Response = TypeVar("Response")
+
+COMMON_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+)
+
+_OPTIONS = (
+    *COMMON_OPTIONS,
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.use_local_subchannel_pool", 1),  # one connection's broken state is not another's
+)
+_RETRY_SECONDS = 0.1
+_FINISH_SECONDS = 3600.0  # for streams that began before the certificates changed
+
+_REFUSALS = (
+    ("certificate has expired", "its certificate has expired"),
+    ("CERTIFICATE_VERIFY_FAILED", f"its certificate is not signed by an authority in {CA}"),
+    ("Hostname Verification Check failed", "its certificate is for other names than this one"),
+    ("WRONG_VERSION_NUMBER", f"it speaks in the clear, not TLS (is {CA} meant for another service?)"),
+    (
+        "Socket closed",
+        f"it closed the connection at once: it wants TLS ({CA}), or a valid certificate that its authority has signed "
+        f"({CERT} and {KEY}), or it has all the connections that it takes",
+    ),
+)
+"""What gRPC says when the two sides do not accept one another, and what that means. A server that does not like a
+client's certificate hangs up without a word (TLS 1.3), and so does one that is spoken to in the clear."""
+
+
+def open_channel(target: str, credentials: Credentials | None = None, *, authority: str = "") -> grpc.aio.Channel:
+    """A connection to a service: kept alive, and mended within seconds when the service comes back.
+
+    Args:
+        credentials: those of the environment (`PANOLINK_TLS_…`) where None.
+        authority: `host:port` by which the service is known where `target` is only one of its addresses; its
+            certificate has to be for that name.
+
+    Raises:
+        SettingError: credentials that cannot be used, or a token that would be sent in the clear to another host.
+    """
+    credentials = credentials or Credentials.from_environment()
+    secured = credentials.client(target)
+    if secured is None:
+        return grpc.aio.insecure_channel(target, options=_OPTIONS)
+    options: list[tuple[str, Any]] = list(_OPTIONS)
+    if authority and credentials.secure_client:
+        options.append(("grpc.ssl_target_name_override", host_of(authority)))
+    return _Renewed(lambda: credentials.material, lambda: grpc.aio.secure_channel(target, secured(), options=options))
+
+
+class _Renewed(grpc.aio.Channel):
+    """A channel that is made anew when the credentials' files have changed.
+
+    gRPC's client reads certificates and token once. Calls begun after a change go over a new connection; those under
+    way finish on theirs.
+    """
+
+    def __init__(self, material: Callable[[], Material], connect: Callable[[], grpc.aio.Channel]) -> None:
+        self._material = material
+        self._connect = connect
+        self._used = material()
+        self._channel = connect()
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    def _current(self) -> grpc.aio.Channel:
+        if (material := self._material()) is not self._used:
+            task = asyncio.create_task(self._channel.close(_FINISH_SECONDS))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+            self._used, self._channel = material, self._connect()
+        return self._channel
+
+    def unary_unary(self, *args: Any, **options: Any) -> Any:
+        return lambda *a, **o: self._current().unary_unary(*args, **options)(*a, **o)
+
+    def unary_stream(self, *args: Any, **options: Any) -> Any:
+        return lambda *a, **o: self._current().unary_stream(*args, **options)(*a, **o)
+
+    def stream_unary(self, *args: Any, **options: Any) -> Any:
+        return lambda *a, **o: self._current().stream_unary(*args, **options)(*a, **o)
+
+    def stream_stream(self, *args: Any, **options: Any) -> Any:
+        return lambda *a, **o: self._current().stream_stream(*args, **options)(*a, **o)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        return self._current().get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        await self._channel.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        await self._channel.channel_ready()
+
+    async def close(self, grace: float | None = None) -> None:
+        for task in self._leaving:
+            task.cancel()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
+        await self._channel.close(grace)
+
+    async def __aenter__(self) -> _Renewed:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+async def reach(channel: grpc.aio.Channel, target: str, seconds: float) -> None:
+    """Wait until a service answers.
+
+    Raises:
+        LinkError: none does within so many seconds.
+        AccessError: one is there, and one of the two does not accept the other; told at once.
+    """
+    stub: Any = node_pb2_grpc.NodeStub(channel)
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            await stub.Describe(node_pb2.DescribeRequest(), timeout=left)
+            return
+        except grpc.aio.AioRpcError as error:
+            if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+                return  # somebody is there
+            found = link_error(error, target)
+            if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                raise found from None
+            if isinstance(found, AccessError):
+                raise found from None
+        await asyncio.sleep(_RETRY_SECONDS)
+    raise LinkError(f"{target}: no service answers there within {seconds:g} s")
+
+
+async def asked(call: Awaitable[Response], target: str) -> Response:
+    """The response of a unary call; a `PanolinkError` in one line where there is none."""
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        raise link_error(error, target) from None
+
+
+def link_error(error: grpc.aio.AioRpcError, target: str) -> PanolinkError:
+    """What went wrong with a call, for people: `AccessError` where it was turned away, otherwise `LinkError`."""
+    if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+        return LinkError(f"{target}: this service does not know that request (is it another kind of service?)")
+    refusal = refusal_of(error)
+    if refusal or error.code() == grpc.StatusCode.UNAUTHENTICATED:
+        return AccessError(f"{target}: {refusal or error.details()}")
+    if error.code() == grpc.StatusCode.UNAVAILABLE and "shutting down" not in (error.details() or ""):
+        return LinkError(f"{target}: no service answers there")
+    return LinkError(f"{target}: {error.details() or error.code().name}")
+
+
+def refusal_of(error: grpc.aio.AioRpcError) -> str:
+    """In words, that a connection could not be made because of certificates; empty for anything else."""
+    details = error.details() or ""
+    if error.code() != grpc.StatusCode.UNAVAILABLE or "failed to connect" not in details:
+        return ""
+    return next((words for sign, words in _REFUSALS if sign in details), "")

@@ -1,0 +1,175 @@
+"""Bursts and receipts as values, and their messages.
+
+I/Q samples are little-endian, complex64 (`cf32_le`) or pairs of int16 (`ci16_le`), as SigMF names them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from panolink.errors import BitstreamError, SignalError
+from panolink.rpc.flow_control.limits import (
+    MAX_ID_LENGTH,
+    MAX_LATER_ROUNDS,
+    MAX_MESSAGE_BYTES,
+    MAX_SOURCE_LENGTH,
+    Limits,
+    check_limit,
+)
+from panolink.rpc.wire.framing import Frame, chunks, frames
+from panolink.rpc.wire.status import failure_of
+from panolink.v1 import link_pb2
+
+_SAMPLE_BYTES = {link_pb2.SAMPLE_FORMAT_CF32_LE: 8, link_pb2.SAMPLE_FORMAT_CI16_LE: 4}
+_INT16_PEAK = 32767.0
+
+
+@dataclass(frozen=True)
+class Burst:
+    """A burst: its header, channel coefficients complex64 (blocks,), and symbols complex64 (n,)."""
+
+    header: link_pb2.BurstHeader
+    csi: np.ndarray
+    symbols: np.ndarray
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of a burst, and the received picture (a PNG file) where one was asked for."""
+
+    header: link_pb2.ReceiptHeader
+    picture: bytes = b""
+
+    @classmethod
+    def failed(cls, burst_id: str, failure: link_pb2.Failure) -> Receipt:
+        """The receipt of a burst that was not delivered."""
+        return cls(link_pb2.ReceiptHeader(burst_id=burst_id, failure=failure))
+
+
+def check_names(item_id: str, source: str, what: str) -> None:
+    """Raise `BitstreamError` for an id or source name that is empty or too long."""
+    if not 1 <= len(item_id) <= MAX_ID_LENGTH:
+        raise BitstreamError(f"{what} id of {len(item_id)} characters, 1 to {MAX_ID_LENGTH} are allowed")
+    if len(source) > MAX_SOURCE_LENGTH:
+        raise BitstreamError(f"source of {len(source)} characters, at most {MAX_SOURCE_LENGTH} are allowed")
+
+
+def admit_burst(header: link_pb2.BurstHeader, limits: Limits) -> Mapping[str, int]:
+    """Bytes of each part that a burst's header announces; a `PanolinkError` for a header that is wrong."""
+    check_names(header.burst_id, header.source, "burst")
+    state = header.channel_state
+    check_limit(header.symbols, limits.symbols, "symbols in a burst")
+    check_limit(len(header.segments), limits.segments, "segments in a burst")
+    largest = max((segment.payload_bytes for segment in header.segments), default=0)
+    check_limit(largest, limits.segment_bytes, "bytes in a segment")
+    if header.HasField("harq"):
+        _check_round(header.harq, len(header.segments))
+    if ends_rounds(header):
+        if header.symbols or state.coefficients:
+            raise BitstreamError(f"a round without segments has {header.symbols} symbols, it must have none")
+        return {"csi": 0, "samples": 0}
+    if not header.symbols or not header.segments:
+        raise BitstreamError(f"burst of {header.symbols} symbols and {len(header.segments)} segments is empty")
+    if header.sample_format not in _SAMPLE_BYTES:
+        raise BitstreamError(f"sample format {header.sample_format}, allowed are cf32_le (1) and ci16_le (2)")
+    if not (math.isfinite(header.sample_scale) and header.sample_scale >= 0):
+        raise SignalError(f"sample scale {header.sample_scale}, it must be positive")
+    if not (math.isfinite(state.noise_variance) and state.noise_variance >= 0):
+        raise SignalError(f"noise variance {state.noise_variance}, it must be 0 or more")
+    needed = -(-header.symbols // state.coherence_symbols) if state.coherence_symbols else 0
+    if not needed or state.coefficients != needed:
+        raise SignalError(
+            f"{state.coefficients} channel coefficients for {header.symbols} symbols "
+            f"in blocks of {state.coherence_symbols}, there must be {needed or 'a block length'}"
+        )
+    return {"csi": 8 * state.coefficients, "samples": _SAMPLE_BYTES[header.sample_format] * header.symbols}
+
+
+def ends_rounds(header: link_pb2.BurstHeader) -> bool:
+    """Whether this is a later round that brings nothing: the receiver is to make do with what it has."""
+    return header.harq.round > 0 and not header.segments
+
+
+def _check_round(harq: link_pb2.Harq, segments: int) -> None:
+    """Raise `SignalError` for a round that cannot be."""
+    if harq.round + harq.rounds_left > MAX_LATER_ROUNDS:
+        raise SignalError(f"round {harq.round} with {harq.rounds_left} to follow, {MAX_LATER_ROUNDS} is the last one")
+    if not (math.isfinite(harq.wait_seconds) and harq.wait_seconds > 0):
+        raise SignalError(f"a receiver cannot wait {harq.wait_seconds} s for a round, it must be above 0")
+    numbers = list(harq.numbers)
+    if len(numbers) != (segments if harq.round else 0):
+        raise SignalError(f"round {harq.round} numbers {len(numbers)} of its {segments} segments")
+    if any(number >= following for number, following in itertools.pairwise(numbers)):
+        raise SignalError(f"round {harq.round}: its segments are not in ascending order")
+
+
+def burst_of(frame: Frame) -> Burst:
+    """The burst in a whole frame. Whether its numbers make sense is the radio's to say."""
+    header: link_pb2.BurstHeader = frame.header
+    samples = frame.parts["samples"]
+    if header.sample_format == link_pb2.SAMPLE_FORMAT_CI16_LE:
+        pairs = np.frombuffer(samples, "<i2").astype(np.float32)
+        symbols = (pairs / np.float32(header.sample_scale or 1.0)).view(np.complex64)
+    else:
+        symbols = np.frombuffer(samples, "<c8")
+    return Burst(header, np.frombuffer(frame.parts["csi"], "<c8"), symbols)
+
+
+def burst_messages(burst: Burst) -> Iterator[link_pb2.Burst]:
+    """The messages of a burst; its header's counts and sample scale are filled in here."""
+    header = link_pb2.BurstHeader()
+    header.CopyFrom(burst.header)
+    header.symbols = len(burst.symbols)
+    header.channel_state.coefficients = len(burst.csi)
+    samples = np.ascontiguousarray(burst.symbols, "<c8")
+    if header.sample_format == link_pb2.SAMPLE_FORMAT_CI16_LE:
+        amplitudes = samples.view(np.float32)
+        header.sample_scale = _INT16_PEAK / max(float(np.abs(amplitudes).max(initial=0.0)), 1e-9)
+        samples = np.rint(amplitudes * np.float32(header.sample_scale)).clip(-_INT16_PEAK, _INT16_PEAK).astype("<i2")
+    check_limit(header.ByteSize(), MAX_MESSAGE_BYTES - 1024, "bytes in a burst's header (fewer segments are needed)")
+    yield link_pb2.Burst(header=header)
+    for chunk in chunks(np.ascontiguousarray(burst.csi, "<c8").data):
+        yield link_pb2.Burst(csi=chunk)
+    for chunk in chunks(samples.data):
+        yield link_pb2.Burst(samples=chunk)
+
+
+def receipt_messages(receipt: Receipt) -> Iterator[link_pb2.Receipt]:
+    """The messages of a receipt."""
+    header = link_pb2.ReceiptHeader()
+    header.CopyFrom(receipt.header)
+    header.picture_bytes = len(receipt.picture)
+    yield link_pb2.Receipt(header=header)
+    for chunk in chunks(receipt.picture):
+        yield link_pb2.Receipt(picture=chunk)
+
+
+async def receipts(messages: AsyncIterable[Any], limits: Limits) -> AsyncIterator[tuple[str, Receipt]]:
+    """The receipts in a stream of messages, each with its burst's id."""
+
+    def admit(header: link_pb2.ReceiptHeader) -> Mapping[str, int]:
+        check_limit(header.picture_bytes, picture_limit(limits), "bytes in a picture")
+        return {"picture": header.picture_bytes}
+
+    async for frame in frames(messages, admit):
+        burst_id = frame.header.burst_id
+        if frame.error:
+            yield burst_id, Receipt.failed(burst_id, failure_of(frame.error))
+        else:
+            yield burst_id, Receipt(frame.header, bytes(frame.parts["picture"]))
+
+
+def picture_limit(limits: Limits) -> int:
+    """Bytes that a picture's PNG file may have: three per pixel, and something for its frame."""
+    return 3 * limits.image_pixels + (1 << 20)
+
+
+def failed_receipt(burst: Burst, failure: Any) -> Receipt:
+    """The receipt of a burst that got none."""
+    return Receipt.failed(burst.header.burst_id, failure)

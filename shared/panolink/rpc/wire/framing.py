@@ -1,0 +1,137 @@
+"""Large things as messages of at most 1 MiB, and back.
+
+Every stream of the protocol is a sequence of items, and every item is a `header` message followed by messages
+that carry chunks of its parts (see `proto/panolink/v1`). `chunks` cuts a part; `frames` puts items together
+again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from panolink.errors import BitstreamError, LinkError, PanolinkError
+from panolink.rpc.flow_control.aio import unless
+from panolink.rpc.flow_control.limits import CHUNK_BYTES
+from panolink.rpc.flow_control.memory_budget import Hold, Room
+
+_END = object()
+_STOPPED = object()
+
+
+def chunks(data: bytes | bytearray | memoryview, size: int = CHUNK_BYTES) -> Iterator[bytes]:
+    """Cut `data` into pieces of `size` bytes (the last may be shorter); nothing for empty data."""
+    view = memoryview(data).cast("B")
+    for start in range(0, len(view), size):
+        yield bytes(view[start : start + size])
+
+
+@dataclass(slots=True)
+class Frame:
+    """One item of a stream: its header and parts, or its header and why the rest was not taken."""
+
+    header: Any
+    parts: dict[str, bytearray] = field(default_factory=dict)
+    error: PanolinkError | None = None
+    hold: Hold | None = None
+    """The room that its parts take; whoever gets the frame releases it."""
+
+    def _missing(self, sizes: Mapping[str, int]) -> str:
+        """The first part that is incomplete, in words; empty when the item is whole."""
+        for name, size in sizes.items():
+            if len(self.parts[name]) < size:
+                return f"{len(self.parts[name])} of {size} bytes of {name}"
+        return ""
+
+
+async def frames(
+    messages: AsyncIterable[Any],
+    admit: Callable[[Any], Mapping[str, int]],
+    *,
+    stop: asyncio.Event | None = None,
+    room: Room | None = None,
+    stall: float | None = None,
+    pace: float | None = None,
+) -> AsyncGenerator[Frame, None]:
+    """Put the items of a stream together.
+
+    `admit(header)` returns the bytes of each part that the header announces, or raises a `PanolinkError` to
+    refuse the item. A refused, truncated or overlong item is yielded with its `error`, its other chunks are
+    skipped, and the stream goes on. Memory is taken as chunks arrive, never in advance.
+
+    `stop` ends the stream between two items with `LinkError`, and so does an item whose next message does not come
+    within `stall` seconds, or which is not whole after `stall` seconds and those that its announced bytes take at
+    `pace` (bytes per second): nobody holds room for good by sending little. An item waits before its first chunk, and
+    its time with it, until there is `room` for all that its header tells of. A chunk that belongs to no item is a
+    `BitstreamError`.
+    """
+    source = aiter(messages)
+    frame: Frame | None = None
+    sizes: Mapping[str, int] = {}
+    skipping = False
+    whole_by: float | None = None
+    try:
+        while True:
+            message = await (_first(source, stop) if frame is None else _next(source, stall, whole_by))
+            part: str = "" if message is _END else message.WhichOneof("part") or ""
+            if message is _END or part == "header":
+                if frame is not None:
+                    frame.error = BitstreamError(f"ended after {frame._missing(sizes)}")
+                    frame.parts = {}
+                    whole, frame = frame, None
+                    yield whole
+                if message is _END:
+                    return
+                try:
+                    sizes = admit(message.header)
+                except PanolinkError as error:
+                    skipping = True
+                    yield Frame(message.header, error=error)
+                    continue
+                skipping = False
+                hold = await room.take(sum(sizes.values())) if room else None
+                frame = Frame(message.header, {name: bytearray() for name in sizes}, hold=hold)
+                if stall and pace:
+                    whole_by = asyncio.get_running_loop().time() + stall + sum(sizes.values()) / pace
+            elif frame is None:
+                if skipping:
+                    continue
+                raise BitstreamError(f"a chunk ({part or 'empty message'}) that belongs to no header")
+            else:
+                chunk = getattr(message, part) if part else b""
+                if part not in sizes or len(frame.parts[part]) + len(chunk) > sizes[part]:
+                    announced = sizes.get(part, 0)
+                    frame.error = BitstreamError(f"more than the announced {announced} bytes of {part or 'nothing'}")
+                    frame.parts = {}
+                    skipping = True
+                else:
+                    frame.parts[part] += chunk
+            if frame is not None and (frame.error or not frame._missing(sizes)):
+                whole, frame = frame, None
+                yield whole
+                del whole
+    finally:
+        if frame is not None and frame.hold:
+            frame.hold.release()
+
+
+async def _first(source: AsyncIterator[Any], stop: asyncio.Event | None) -> Any:
+    """The next message between two items, or `_END`; `LinkError` when `stop` is set first."""
+    following = anext(source, _END)
+    message = await (following if stop is None else unless(stop, following, _STOPPED))
+    if message is _STOPPED:
+        raise LinkError("the service is shutting down")
+    return message
+
+
+async def _next(source: AsyncIterator[Any], stall: float | None, whole_by: float | None) -> Any:
+    """The next message of an item, or `_END`; `LinkError` when none comes within `stall` seconds, or by `whole_by`."""
+    try:
+        async with asyncio.timeout_at(whole_by), asyncio.timeout(stall) as next_piece:
+            return await anext(source, _END)
+    except TimeoutError:
+        if next_piece.expired():
+            raise LinkError(f"the next piece of an item did not come within {stall:g} s") from None
+        raise LinkError("the pieces of an item come too slowly") from None

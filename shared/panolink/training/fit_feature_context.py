@@ -1,0 +1,184 @@
+"""Training the network that tells scales and signs of a token's differences from its surroundings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from panolink.codec.entropy.feature_context import AROUND, SIDES, Surroundings, neighbour_codes, neighbour_values
+from panolink.codec.entropy.index_context import BANDS, bands_of
+from panolink.codec.entropy.integer_network import ACTIVATION_BITS
+from panolink.codec.entropy.scale_adaptation import lively_classes
+from panolink.codec.entropy.tables import CLASSES, LARGEST, LEVEL_ZERO, Tables
+from panolink.codec.rate_control.controller import PAYS
+from panolink.codec.rate_control.rd_cost import Pricing, known_differences
+from panolink.training.quantization_aware import (
+    SUM_BITS,
+    TrainedIntegers,
+    codes_as_vectors,
+    learning_rate,
+    rounded,
+    stored,
+)
+
+EMBEDDING, HIDDEN, TOLD = 24, 224, 48
+"""sizes of the network, and the dimensions of which it is told neighbours' differences"""
+
+EPOCHS, BATCH, LEAST_STEPS = 4, 1024, 100
+LEARNING_RATE = 2.5e-3
+
+FINE, COARSE = 0, 12
+"""steps at which symbols are drawn, quarter octaves"""
+
+TOKENS_A_GRID = 1200
+"""at most so many tokens of a grid become examples"""
+
+UNIT_LEVEL = 16
+"""quarter octaves by which the unit of a neighbour's difference is finer than its mean"""
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """Of n kept tokens."""
+
+    codes: Tensor
+    """(n, len(AROUND)) int16"""
+    values: Tensor
+    """(n, len(SIDES) · V) int8"""
+    bands: Tensor
+    """(n,) int16"""
+    classes: Tensor
+    """(n, dim) int8: with which the symbols would be coded without surroundings"""
+    symbols: Tensor
+    """(n, dim) int8"""
+
+
+class _Surroundings(nn.Module):
+    """`Surroundings` in floating point."""
+
+    def __init__(self, codebook: Tensor, told: int) -> None:
+        super().__init__()
+        self.dim = codebook.shape[1]
+        self.embedding = nn.Parameter(codes_as_vectors(codebook, EMBEDDING))
+        self.bands = nn.Parameter(0.1 * torch.randn(BANDS, HIDDEN))
+        inputs = len(AROUND) * EMBEDDING + len(SIDES) * told
+        self.network = TrainedIntegers(inputs, HIDDEN, 2 * self.dim, fan_in=inputs, spread=0.1)
+
+    def forward(self, examples: _Examples, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Shifts of scales in octaves, and log odds of a plus, (n, dim) both."""
+        seen = F.embedding(examples.codes[chosen].long(), rounded(self.embedding, ACTIVATION_BITS)).flatten(1)
+        values = examples.values[chosen].float() / (1 << ACTIVATION_BITS)
+        offset = rounded(self.bands, SUM_BITS, 16)[examples.bands[chosen].long()]
+        outputs = self.network(torch.cat([seen, values], dim=1), offset)
+        return outputs[:, : self.dim], outputs[:, self.dim :]
+
+    def to_integers(self, units: NDArray[np.int8]) -> Surroundings:
+        return Surroundings(
+            embedding=stored(self.embedding, ACTIVATION_BITS, np.int8),
+            bands=stored(self.bands, SUM_BITS, np.int16),
+            units=units,
+            network=self.network.to_integers(),
+        )
+
+
+def silent_surroundings(codebook: Tensor, levels: NDArray[np.uint8]) -> Surroundings:
+    """Surroundings that let nothing be expected beyond the code's own scales."""
+    units = _units(levels)
+    network = _Surroundings(codebook.cpu(), len(units))
+    nn.init.zeros_(network.network.last)
+    return network.to_integers(units)
+
+
+def fit_surroundings(
+    codebook: Tensor,
+    tables: Tables,
+    grids: Sequence[NDArray[np.int64]],
+    differences: Sequence[NDArray[np.float16]],
+    *,
+    seed: int = 0,
+) -> Surroundings:
+    """The network trained on the symbols that ``tables``, with silent surroundings, make of panoramas: grids (rows,
+    cols) of indices, and differences (rows · cols, dim) from them."""
+    lengths = torch.from_numpy(tables.code_lengths())
+    lengths[1:, 1:] -= 1  # the signs' bits are the network's
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        units = _units(tables.levels)
+        network = _Surroundings(codebook.cpu(), len(units))
+        examples = _draw_examples(tables, grids, differences, np.random.default_rng(seed))
+        count = len(examples.bands)
+        if not count:  # nothing is worth its bits to a model like this
+            return tables.surroundings
+        steps = max(LEAST_STEPS, round(EPOCHS * count / BATCH))
+        optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+        for step in range(steps):
+            optimizer.param_groups[0]["lr"] = learning_rate(step, steps, LEARNING_RATE)
+            chosen = torch.randint(count, (min(BATCH, count),))
+            loss = _bits(network, examples, chosen, lengths).sum(dim=1).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return network.to_integers(units)
+
+
+def _bits(network: _Surroundings, examples: _Examples, chosen: Tensor, lengths: Tensor) -> Tensor:
+    """(n, dim): bits of the chosen examples' symbols, linear between classes of scale."""
+    shifts, odds = network(examples, chosen)
+    classes, symbols = examples.classes[chosen].long(), examples.symbols[chosen].long()
+    magnitudes = symbols.abs()
+    shifted = (classes + 4 * shifts).clamp(1, CLASSES - 1.001)
+    below = shifted.detach().long()
+    flat, cells = lengths.flatten(), below * lengths.shape[1] + magnitudes
+    bits = flat[cells] + (flat[cells + lengths.shape[1]] - flat[cells]) * (shifted - below)
+    signs = F.softplus(-odds * symbols.sign()) / math.log(2)
+    return torch.where(classes > 0, bits, 0) + torch.where(magnitudes > 0, signs, 0)
+
+
+def _draw_examples(
+    tables: Tables,
+    grids: Sequence[NDArray[np.int64]],
+    differences: Sequence[NDArray[np.float16]],
+    random: np.random.Generator,
+) -> _Examples:
+    """Tokens that pay at some step. Of every third grid they know their rows only; of the others a half know the
+    differences of their neighbours."""
+    lengths, outside = tables.code_lengths(), tables.codes
+    parts: list[tuple[np.ndarray, ...]] = []
+    for number, (grid, difference) in enumerate(zip(grids, differences, strict=True)):
+        step, whole = int(random.integers(FINE, COARSE)), number % 3 > 0
+        pricing = Pricing(tables, lengths, grid, torch.from_numpy(difference).float(), whole=whole)
+        priced = pricing.by_codes(step, PAYS)
+        pays = priced.pays(PAYS)
+        known = np.zeros((*grid.shape, len(tables.surroundings.units)), dtype=np.int8)
+        if whole:
+            early = np.flatnonzero(pays & pricing.first)
+            known = known_differences(tables, grid.shape, early, priced.symbols[early], step)
+        kept = np.flatnonzero(pays)
+        kept = kept if len(kept) < TOKENS_A_GRID else np.sort(random.choice(kept, TOKENS_A_GRID, replace=False))
+        symbols = priced.symbols[kept]
+        plain = tables.classes(grid.ravel()[kept], pricing.row_steps[kept] + step)
+        values = neighbour_values(known, kept)
+        values[pricing.first[kept]] = 0
+        parts.append(
+            (
+                neighbour_codes(grid, kept, outside, whole=whole).astype(np.int16),
+                values,
+                bands_of(len(grid))[kept // grid.shape[1]].astype(np.int16),
+                lively_classes(tables, plain, symbols).astype(np.int8),
+                np.clip(symbols, -LARGEST - 1, LARGEST + 1).astype(np.int8),
+            )
+        )
+    return _Examples(*(torch.from_numpy(np.concatenate(part)) for part in zip(*parts, strict=True)))
+
+
+def _units(levels: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """(V,): so that a usual difference is about 2^(UNIT_LEVEL / 4) units."""
+    usual = np.rint(levels[:, :TOLD].astype(np.float64).mean(axis=0)) - LEVEL_ZERO
+    return np.clip(usual - UNIT_LEVEL, -100, 100).astype(np.int8)

@@ -1,0 +1,177 @@
+"""Fitting the integer tables of a trained model on its training panoramas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from panolink.codec.entropy.scale_adaptation import Liveliness, group_slices
+from panolink.codec.entropy.tables import (
+    CLASSES,
+    GROUP_STARTS,
+    LARGEST,
+    LEVEL_ZERO,
+    LIVELINESS,
+    UNIT,
+    Tables,
+    to_frequencies,
+)
+from panolink.codec.networks.autoencoder import Autoencoder
+from panolink.codec.quantization.vector_quantizer import look_up, nearest_code
+from panolink.codec.rate_control.controller import PAYS
+from panolink.codec.rate_control.rd_cost import Priced, Pricing, expected
+from panolink.sphere.padding import set_wrap
+from panolink.training.fit_feature_context import fit_surroundings, silent_surroundings
+from panolink.training.fit_index_context import fit_contexts
+from panolink.training.laplace_prior import laplace_law
+
+STEPS = (2, 5, 8, 11, 14)
+"""steps at which the symbols' frequencies are counted"""
+
+ROUNDS = 2
+"""of counting: the symbols chosen depend on what the tables make cheap"""
+
+TURNS = 4
+"""panoramas in a row that count symbols at the same steps: as many as come in different sizes"""
+
+LARGEST_SHIFT, LEAST_SYMBOLS = 10, 2000
+
+
+def fit_tables(
+    network: Autoencoder, panoramas: Iterable[NDArray[np.uint8]], *, counted: int | None = None, device: str = "cpu"
+) -> Tables:
+    """Tables for a trained network; panoramas uint8 (H, W, 3) with sides that divide by the factor.
+
+    Scales are those of tokens worth sending; frequencies are counted at several steps; laws of rare classes and
+    contexts lean on a Laplace law and on the marginal law. Networks are trained on all panoramas, the rest is counted
+    on the first ``counted`` (None: all).
+    """
+    all_grids, all_differences = _quantized(network, panoramas, device)
+    grids, differences = all_grids[:counted], all_differences[:counted]
+    codebook = network.codebook.detach().cpu()
+    levels = _levels(len(codebook), grids, differences, None)
+    tables = Tables(
+        levels=levels,
+        symbol_frequencies=to_frequencies(laplace_law()),
+        code_frequencies=to_frequencies(_code_counts(len(codebook), grids)[None])[0],
+        promises=_promises(laplace_law()),
+        shifts=np.zeros((len(GROUP_STARTS), LIVELINESS), dtype=np.int8),
+        contexts=fit_contexts(codebook, all_grids),
+        surroundings=silent_surroundings(codebook, levels),
+    )
+    pays = [_priced(tables, *pair, 8).pays(PAYS) for pair in zip(grids, differences, strict=True)]
+    tables = replace(tables, levels=_levels(len(codebook), grids, differences, pays))
+    tables = _with_laws(tables, grids, differences)
+    tables = replace(tables, surroundings=fit_surroundings(codebook, tables, all_grids, all_differences))
+    return _with_laws(tables, grids, differences)
+
+
+def _with_laws(tables: Tables, grids: list[NDArray[np.int64]], differences: list[NDArray[np.float16]]) -> Tables:
+    """The tables with laws of symbols and shifts of liveliness fitted."""
+    for _ in range(ROUNDS):
+        shifts, law = _fit_shifts(_count_symbols(tables, grids, differences))
+        tables = replace(tables, symbol_frequencies=to_frequencies(law), shifts=shifts)
+    return tables
+
+
+@torch.no_grad()
+def _quantized(
+    network: Autoencoder, panoramas: Iterable[NDArray[np.uint8]], device: str
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float16]]]:
+    """Of each panorama the indices (rows, cols), and the features less their codes (tokens, dim)."""
+    set_wrap(network, True)
+    network = network.eval().to(device)
+    grids, differences = [], []
+    for panorama in panoramas:
+        pixels = torch.from_numpy(panorama.copy()).permute(2, 0, 1)[None].float().to(device)
+        with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
+            features = network.encoder(pixels.contiguous(memory_format=torch.channels_last)).float()
+        found = nearest_code(features, network.codebook)
+        # Copies, because what stays of torch's aligned memory leaves holes between: seven times its size was seen.
+        grids.append(found[0].cpu().numpy().copy())
+        difference = (features - look_up(found, network.codebook))[0].permute(1, 2, 0)
+        differences.append(difference.flatten(0, 1).half().cpu().numpy().copy())
+    return grids, differences
+
+
+def _count_symbols(
+    tables: Tables, grids: list[NDArray[np.int64]], differences: list[NDArray[np.float16]]
+) -> NDArray[np.int64]:
+    """(groups, LIVELINESS, CLASSES, LARGEST + 2): how often each magnitude is sent, by its expected class."""
+    counts = np.zeros((len(GROUP_STARTS), LIVELINESS, CLASSES, LARGEST + 2), dtype=np.int64)
+    for number, (grid, difference) in enumerate(zip(grids, differences, strict=True)):
+        for step in STEPS[number // TURNS % 2 :: 2]:
+            priced = _priced(tables, grid, difference, step)
+            kept = np.flatnonzero(priced.pays(PAYS))
+            plain, _ = expected(tables, grid, kept, step, whole=True)
+            magnitudes = np.abs(priced.symbols[kept])
+            liveliness = Liveliness(tables, len(plain))
+            for group, dims in enumerate(group_slices(plain.shape[1])):
+                cells = (liveliness.contexts()[:, None] * CLASSES + plain[:, dims]) * counts.shape[3]
+                cells += np.minimum(magnitudes[:, dims], LARGEST + 1)
+                counts[group] += np.bincount(cells.ravel(), minlength=counts[group].size).reshape(counts[group].shape)
+                liveliness.learn(plain[:, dims], magnitudes[:, dims])
+    return counts
+
+
+def _fit_shifts(counts: NDArray[np.int64]) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+    """The shifts that make the counted symbols cheapest, and the law (CLASSES, LARGEST + 2) of the shifted classes.
+
+    One is fitted to the other in turn. Contexts seen too rarely to tell keep a shift of zero.
+    """
+    prior = laplace_law() * 50
+    law = prior + counts.sum(axis=(0, 1))
+    choices = np.arange(-LARGEST_SHIFT, LARGEST_SHIFT + 1)
+    shifted = np.clip(np.arange(1, CLASSES) + choices[:, None], 1, CLASSES - 1)
+    shifts = np.zeros(counts.shape[:2], dtype=np.int8)
+    for _ in range(3):
+        bits = -np.log2(law / law.sum(axis=1, keepdims=True))
+        cost = np.einsum("gacm,scm->gas", counts[:, :, 1:], bits[shifted])
+        known = counts.sum(axis=(2, 3)) >= LEAST_SYMBOLS
+        shifts = np.where(known, choices[cost.argmin(axis=2)], 0).astype(np.int8)
+        law = prior.copy()
+        law[0] += counts[:, :, 0].sum(axis=(0, 1))
+        for group, context in np.ndindex(*shifts.shape):
+            classes = np.clip(np.arange(1, CLASSES) + int(shifts[group, context]), 1, CLASSES - 1)
+            np.add.at(law, classes, counts[group, context, 1:])
+    return shifts, law
+
+
+def _promises(law: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Mean magnitudes of each class's law, (CLASSES,) in 1/UNIT."""
+    means = law @ np.arange(law.shape[1]) / law.sum(axis=1)
+    means[0] = 0
+    return np.rint(UNIT * means).astype(np.int32)
+
+
+def _priced(tables: Tables, grid: NDArray[np.int64], difference: NDArray[np.float16], step: int) -> Priced:
+    """All tokens at a step, knowing the codes around them."""
+    values = torch.from_numpy(difference).float()
+    return Pricing(tables, tables.code_lengths(), grid, values, whole=True).by_codes(step, PAYS)
+
+
+def _levels(
+    codes: int,
+    grids: list[NDArray[np.int64]],
+    differences: list[NDArray[np.float16]],
+    keep: list[NDArray[np.bool_]] | None,
+) -> NDArray[np.uint8]:
+    """Quarter-octave levels of the mean |difference| per code and dimension; tokens not kept count a tenth."""
+    dim = differences[0].shape[1]
+    total, weight = np.zeros((codes, dim)), np.zeros(codes)
+    for number, (grid, difference) in enumerate(zip(grids, differences, strict=True)):
+        share = np.ones(grid.size) if keep is None else np.where(keep[number], 1.0, 0.1)
+        np.add.at(total, grid.ravel(), np.abs(difference.astype(np.float64)) * share[:, None])
+        np.add.at(weight, grid.ravel(), share)
+    prior = 8.0
+    scale = (total + prior * total.sum(axis=0) / weight.sum()) / (weight[:, None] + prior)
+    return np.clip(np.rint(4 * np.log2(np.maximum(scale, 1e-6))) + LEVEL_ZERO, 0, 255).astype(np.uint8)
+
+
+def _code_counts(codes: int, grids: list[NDArray[np.int64]]) -> NDArray[np.floating]:
+    """(K,): how often each code occurs, never quite never."""
+    return np.bincount(np.concatenate([grid.ravel() for grid in grids]), minlength=codes) + 0.5

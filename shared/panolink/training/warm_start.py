@@ -1,0 +1,66 @@
+"""To begin a run with a model that is finished."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from panolink.codec.entropy.tables import LEVEL_ZERO, TOTAL
+from panolink.codec.model import Model, load_model
+from panolink.codec.networks.autoencoder import PROFILES
+from panolink.errors import ModelError
+from panolink.training.codebook_ema import CodebookAverager
+from panolink.training.config import TrainingConfig
+
+STARTING_WEIGHTS = "start.safetensors"
+
+
+def beginning(start: str, config: TrainingConfig, folder: Path) -> Path | None:
+    """The file of weights to begin with. A finished model is turned into one, in the run's folder."""
+    if not start:
+        return None
+    if Path(start).suffix == ".safetensors":
+        try:
+            with safe_open(start, framework="pt") as file:
+                if any(name.startswith("averager.") for name in file.keys()):  # noqa: SIM118 (safe_open is no dict)
+                    return Path(start)
+        except (OSError, SafetensorError) as error:
+            raise ModelError(f"{start}: not a readable weights file ({error})") from None
+    model = load_model(start)
+    if model.profile.name != config.profile:
+        raise ModelError(
+            f"{start}: a model of profile {model.profile.name!r}, the configuration is for {config.profile!r}"
+        )
+    wanted = PROFILES[config.profile]
+    for name in (field.name for field in fields(wanted) if field.name != "ranking"):
+        its, ours = getattr(model.profile, name), getattr(wanted, name)
+        if its != ours:
+            raise ModelError(f"{start}: its {name} is {its}; profile {config.profile!r} has {ours} by now")
+    tokens = config.batch * (config.crop // model.profile.factor) ** 2
+    save_file(starting_state(model, tokens=tokens), folder / STARTING_WEIGHTS)
+    return folder / STARTING_WEIGHTS
+
+
+def starting_state(model: Model, *, tokens: int) -> dict[str, Tensor]:
+    """What `Trainer` takes as `start`: a model's weights, and its tables turned back into running sums and laws.
+
+    Tables hold a code's share of all tokens and the scales of its differences; ``tokens`` of one batch make counts
+    and sums of them, so that the codebook stays where it is and moves from there.
+    """
+    codebook = model.network.codebook
+    averager = CodebookAverager(*codebook.shape)
+    levels = torch.from_numpy(model.tables.levels.astype(np.float32))
+    count = torch.from_numpy(model.tables.code_frequencies / TOTAL).float() * tokens
+    averager.count.copy_(count)
+    averager.weight.copy_(count)
+    averager.total.copy_(codebook * count[:, None])
+    averager.spread.copy_(torch.exp2((levels - LEVEL_ZERO) / 4) * count[:, None])
+    averager.law.copy_(torch.from_numpy(model.tables.symbol_frequencies).float() / TOTAL)
+    state = {**model.network.state_dict(), **{f"averager.{k}": v for k, v in averager.state_dict().items()}}
+    return {name: value.clone().contiguous() for name, value in state.items()}

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from panolink.phy import Channel, Conditions
+from panolink.phy.modem.channel_estimation import with_pilots
+from panolink.phy.snr_estimation import Measurement, measured
+
+N = 60_000
+
+
+def met(conditions: Conditions, *, pilot_spacing: int = 0) -> Measurement:
+    symbols = with_pilots(np.ones(N, np.complex64), pilot_spacing)
+    return measured(**vars(Channel(conditions).apply(symbols)), pilot_spacing=pilot_spacing)
+
+
+@pytest.mark.parametrize("pilot_spacing", [0, 8])
+@pytest.mark.parametrize(
+    ("model", "amount"), [("awgn", 0.0), ("rician", 9 / 25), ("rayleigh", 1.0)]
+)  # Rician with K = 4: (1 + 2K) / (1 + K)², Simon and Alouini §2.2
+def test_snr_and_amount_of_fading(model: str, amount: float, pilot_spacing: int):
+    conditions = Conditions(model, 11.0, coherence_symbols=64, rician_k_db=10 * np.log10(4), seed=3)
+    got = met(conditions, pilot_spacing=pilot_spacing)
+    errors_of_estimates = 0.6 if pilot_spacing else 0.0
+    assert got.snr_db is not None and 10.7 - errors_of_estimates <= got.snr_db <= 11.3
+    assert got.fading == pytest.approx(amount, abs=0.12)
+
+
+def test_a_burst_within_one_fade_tells_of_that_fade():
+    conditions = Conditions("rayleigh", 11.0, coherence_symbols=N, seed=5)
+    reception = Channel(conditions).apply(np.ones(N, np.complex64))
+    got = measured(**vars(reception))
+    assert got.snr_db == pytest.approx(11.0 + 20 * np.log10(abs(reception.csi[0])), abs=1e-4)
+    assert abs(got.snr_db - 11.0) > 0.5 and got.fading == 0
+
+
+def test_what_was_erased_does_not_count():
+    symbols, csi = np.ones(25, np.complex64), np.array([1, 0, 1, 0, 2], np.complex64)
+    whole = measured(symbols, csi=csi, coherence_symbols=5, noise_variance=0.1)
+    assert whole.snr_db == pytest.approx(10 * np.log10(2 / 0.1))  # (1 + 1 + 4) / 3
+    short = measured(symbols[:21], csi=csi, coherence_symbols=5, noise_variance=0.1)
+    assert short.snr_db == pytest.approx(10 * np.log10(14 / 11 / 0.1))  # one symbol in the last block
+    assert measured(symbols, csi=0 * csi, coherence_symbols=5, noise_variance=0.1) == (None, 0.0)
+
+
+def test_without_noise_it_is_the_receivers_own_floor():
+    assert met(Conditions("ideal")) == (pytest.approx(60.0), pytest.approx(0.0))

@@ -1,0 +1,60 @@
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from panolink.errors import ImageError, LinkError
+from panolink.rpc.server.batching import Batcher
+
+
+@pytest.fixture
+def executor() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+async def test_items_that_come_together_run_together(executor: ThreadPoolExecutor) -> None:
+    sizes: list[int] = []
+    double = Batcher[int, int](
+        lambda items: [2 * item for item in items],
+        executor=executor,
+        max_batch=3,
+        max_wait=0.05,
+        max_queue=10,
+        observe=sizes.append,
+    )
+    results = await asyncio.gather(*(double(number) for number in range(7)))
+    await double.close()
+    assert [batched.result for batched in results] == [0, 2, 4, 6, 8, 10, 12]
+    assert sizes == [3, 3, 1]
+    assert all(batched.queue_seconds >= 0 and batched.run_seconds >= 0 for batched in results)
+
+
+async def test_one_bad_item_fails_alone(executor: ThreadPoolExecutor) -> None:
+    def run(items: list[int]) -> list[int]:
+        if 3 in items:
+            raise ImageError("three")
+        return items
+
+    batcher = Batcher(run, executor=executor, max_batch=5, max_wait=0.05, max_queue=5)
+    results = await asyncio.gather(*(batcher(n) for n in range(5)), return_exceptions=True)
+    await batcher.close()
+    assert [isinstance(result, ImageError) for result in results] == [False, False, False, True, False]
+
+
+async def test_a_full_queue_holds_callers_back_and_closing_lets_them_go(executor: ThreadPoolExecutor) -> None:
+    go = threading.Event()
+
+    def run(items: list[int]) -> list[int]:
+        go.wait(10)
+        return items
+
+    batcher = Batcher(run, executor=executor, max_batch=1, max_wait=0, max_queue=2)
+    calls = [asyncio.ensure_future(batcher(n)) for n in range(3)]
+    await asyncio.sleep(0.02)
+    assert len(batcher) == 2
+    await batcher.close()
+    go.set()
+    assert isinstance((await asyncio.gather(*calls, return_exceptions=True))[-1], LinkError)

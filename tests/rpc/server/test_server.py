@@ -1,0 +1,183 @@
+"""A server's life: ready, described, measured, limited, drained."""
+
+import asyncio
+import urllib.request
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc.aio
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from panolink.client import Client
+from panolink.errors import LinkError
+from panolink.rpc.flow_control.limits import Limits
+from panolink.rpc.observability.metrics import ServiceMetrics
+from panolink.rpc.server.server import Server
+from panolink.rpc.server.settings import ServiceSettings
+from panolink.rpc.transport.carry import LinkEndpoint
+from panolink.rpc.transport.connection import open_channel
+from panolink.rpc.wire.bursts import Burst, Receipt, burst_messages
+from panolink.v1 import link_pb2, link_pb2_grpc
+from tests.rpc.helpers import talking
+
+MakeBurst = Callable[..., Burst]
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Gated:
+    """A `BurstHandler` that delivers when it is told to."""
+
+    def __init__(self) -> None:
+        self.taken = asyncio.Event()
+        self.go = asyncio.Event()
+
+    def check(self, header: link_pb2.BurstHeader) -> None: ...
+
+    async def accept(self, burst: Burst) -> Awaitable[Receipt]:
+        self.taken.set()
+        if burst.header.burst_id == "fault":
+            raise ZeroDivisionError("/secret/path")
+        return self._receipt(burst.header.burst_id)
+
+    async def close(self) -> None: ...
+
+    async def _receipt(self, burst_id: str) -> Receipt:
+        await self.go.wait()
+        return Receipt(link_pb2.ReceiptHeader(burst_id=burst_id))
+
+
+def link_server(handler: Gated, **settings: Any) -> Server:
+    values = {"listen": "127.0.0.1:0", "metrics_listen": "127.0.0.1:0", "drain_seconds": 5.0} | settings
+    server = Server("receiver", ServiceSettings(**values), ServiceMetrics())
+    link = LinkEndpoint(lambda: handler, limits=Limits(), streams=server.streams("link"), in_flight=4)
+    server.add(link_pb2_grpc.add_LinkServicer_to_server, link, "panolink.v1.Link")
+    return server
+
+
+async def health(channel: grpc.aio.Channel, service: str = "") -> int:
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    return (await stub.Check(health_pb2.HealthCheckRequest(service=service))).status
+
+
+async def test_health_reflection_and_description_answer() -> None:
+    async with link_server(Gated()) as server, open_channel(server.address) as channel:
+        assert await health(channel) == SERVING
+        assert await health(channel, "panolink.v1.Link") == SERVING
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+        request = reflection_pb2.ServerReflectionRequest(list_services="")
+        async for response in stub.ServerReflectionInfo(iter([request])):
+            names = {service.name for service in response.list_services_response.service}
+        assert {"panolink.v1.Link", "panolink.v1.Node", "grpc.health.v1.Health"} <= names
+        async with Client(server.address) as client:
+            info = await client.info()
+            assert (info.service, info.models) == ("receiver", ())
+            with pytest.raises(LinkError, match="another kind of service"):
+                await client.conditions()
+
+
+async def test_draining_finishes_what_is_under_way_and_takes_nothing_new(burst: MakeBurst) -> None:
+    handler = Gated()
+    server = link_server(handler)
+    await server.start()
+    async with (
+        open_channel(server.address) as channel,
+        talking(server.address) as talk,
+        talking(server.address) as late,
+    ):
+        pending = await talk.send("1", burst())
+        await asyncio.wait_for(handler.taken.wait(), 5)
+        draining = asyncio.create_task(server.drain())
+        await asyncio.sleep(0.05)
+        assert await health(channel) == NOT_SERVING
+        refused = await (await late.send("2", burst("2")))
+        # It says "shutting down", unless that status is lost while the burst is being written (grpc/grpc#36066).
+        assert refused.header.failure.code == grpc.StatusCode.UNAVAILABLE.value[0]
+        handler.go.set()
+        assert not (await pending).header.HasField("failure")
+        await asyncio.wait_for(draining, 5)
+
+
+async def test_what_does_not_finish_in_time_is_cut_off(burst: MakeBurst) -> None:
+    server = link_server(Gated(), drain_seconds=0.05)
+    await server.start()
+    async with talking(server.address) as talk:
+        pending = await talk.send("1", burst())
+        await asyncio.wait_for(server.drain(), 5)
+        assert (await pending).header.HasField("failure")
+
+
+async def test_streams_are_counted_and_limited(burst: MakeBurst) -> None:
+    handler = Gated()
+    handler.go.set()
+    async with (
+        link_server(handler, max_streams=1) as server,
+        talking(server.address) as first,
+        talking(server.address) as second,
+    ):
+        await (await first.send("1", burst()))
+        refused = await (await second.send("2", burst("2")))
+        assert refused.header.failure.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+        assert "all 1 streams are in use" in refused.header.failure.message
+        assert server.metrics.registry.get_sample_value("panolink_streams", {"kind": "link"}) == 1
+        await first.close()
+        again = await (await second.send("3", burst("3")))
+        assert not again.header.HasField("failure")
+
+
+async def test_calls_are_measured_by_method_and_status(burst: MakeBurst) -> None:
+    handler = Gated()
+    handler.go.set()
+    async with (
+        link_server(handler) as server,
+        open_channel(server.address) as channel,
+        talking(server.address) as talk,
+    ):
+        await (await talk.send("1", burst()))
+        fault = await (await talk.send("fault", burst("fault")))
+        assert fault.header.failure.message == "burst fault: internal error"
+        await talk.close()
+        call: Any = channel.unary_unary("/panolink.v1.Link/Nothing")
+        with pytest.raises(grpc.aio.AioRpcError):
+            await call(b"")
+        url = f"http://{server.metrics_address}/metrics"
+        text = (await asyncio.to_thread(urllib.request.urlopen, url, timeout=5)).read().decode()
+    labels = 'grpc_method="Carry",grpc_service="panolink.v1.Link",grpc_type="bidi_stream"'
+    assert f'grpc_server_handled_total{{grpc_code="OK",{labels}}} 1.0' in text
+    assert f"grpc_server_msg_sent_total{{{labels}}} 2.0" in text
+    assert f"grpc_server_handling_seconds_count{{{labels}}} 1.0" in text
+    assert "Nothing" not in text
+
+
+async def test_a_stream_that_its_caller_leaves_is_given_back(burst: MakeBurst) -> None:
+    async with link_server(Gated(), max_streams=1) as server, open_channel(server.address) as channel:
+        stub: Any = link_pb2_grpc.LinkStub(channel)
+        call = stub.Carry()
+        for message in burst_messages(burst()):
+            await call.write(message)
+        await asyncio.sleep(0.05)
+        call.cancel()
+        for _ in range(100):
+            value = server.metrics.registry.get_sample_value("panolink_streams", {"kind": "link"})
+            if value == 0:
+                break
+            await asyncio.sleep(0.02)
+        assert value == 0
+
+
+async def test_a_port_in_use_is_one_line() -> None:
+    async with link_server(Gated()) as server:
+        with pytest.raises(LinkError, match="cannot listen on"):
+            await link_server(Gated(), listen=server.address).start()
+        with pytest.raises(LinkError, match="metrics cannot be served"):
+            await link_server(Gated(), metrics_listen=server.metrics_address).start()
+
+
+async def test_a_client_without_a_service(free_port: Callable[[], int]) -> None:
+    with pytest.raises(LinkError, match="no service answers there"):
+        async with Client(f"127.0.0.1:{free_port()}", connect_timeout=0.1):
+            pass
+    with pytest.raises(LinkError, match="not connected"):
+        await Client("127.0.0.1:1").info()

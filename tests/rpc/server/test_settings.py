@@ -1,0 +1,80 @@
+import pytest
+
+from panolink.rpc.server.settings import load_settings, split_address
+from panolink.services.channel.settings import ChannelSettings
+from panolink.services.receiver.settings import ReceiverSettings
+from panolink.services.transmitter.settings import TransmitterSettings
+
+KINDS = (ChannelSettings, ReceiverSettings, TransmitterSettings)
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in [name for name in os.environ if name.startswith("PANOLINK_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_defaults_are_valid_and_explained(kind: type[ChannelSettings]) -> None:
+    settings = load_settings(kind)
+    assert settings.listen.startswith("127.0.0.1:")
+
+
+def test_the_services_find_one_another_by_default() -> None:
+    channel, receiver = load_settings(ChannelSettings), load_settings(ReceiverSettings)
+    assert load_settings(TransmitterSettings).target == channel.listen
+    assert channel.target == receiver.listen
+
+
+def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PANOLINK_TRANSMITTER_TARGET", "dns:///receivers:50053")
+    monkeypatch.setenv("PANOLINK_TRANSMITTER_MODELS", "base, paper")
+    monkeypatch.setenv("PANOLINK_TRANSMITTER_METRICS_LISTEN", "off")
+    monkeypatch.setenv("PANOLINK_CHANNEL_SEED", "")
+    settings = load_settings(TransmitterSettings)
+    assert settings.target == "dns:///receivers:50053"
+    assert settings.models == ("base", "paper")
+    assert settings.metrics_listen == "off"
+    assert load_settings(ChannelSettings).seed is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value", "allowed"),
+    [
+        (ChannelSettings, "PANOLINK_CHANNEL_SNR_DB", "loud", "valid number"),
+        (ChannelSettings, "PANOLINK_CHANNEL_SNR_DB", "1000", "less than or equal to 100"),
+        (ChannelSettings, "PANOLINK_CHANNEL_MODEL", "cable", "'tdl-d' or 'tdl-e'"),
+        (ReceiverSettings, "PANOLINK_RECEIVER_LISTEN", "everywhere", "host:port"),
+        (ReceiverSettings, "PANOLINK_RECEIVER_WATCH_POLICY", "drop", "'block' or 'newest'"),
+        (ReceiverSettings, "PANOLINK_RECEIVER_MAX_STREAMS", "0", "greater than or equal to 1"),
+        (TransmitterSettings, "PANOLINK_TRANSMITTER_TARGET", "somewhere:99999", "port up to 65535"),
+        (TransmitterSettings, "PANOLINK_TRANSMITTER_TARGET", "dns:///receiver..example:50053", "no name of a host"),
+        (TransmitterSettings, "PANOLINK_TRANSMITTER_TARGET", "dns:///receiver", "host:port"),
+        (TransmitterSettings, "PANOLINK_TRANSMITTER_MODELS", ",", "at least 1"),
+    ],
+)
+def test_a_bad_value_stops_with_its_name_and_what_is_allowed(
+    kind: type[ChannelSettings],
+    name: str,
+    value: str,
+    allowed: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as stopped:
+        load_settings(kind)
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{name}={value}: ")
+    assert allowed in line
+
+
+def test_addresses() -> None:
+    assert split_address("[::1]:80") == ("::1", 80)
+    assert split_address("receiver:50053") == ("receiver", 50053)
+    for wrong in ("", "host", ":80", "host:", "a:b:80", "host:123456"):
+        with pytest.raises(ValueError, match="host:port"):
+            split_address(wrong)
