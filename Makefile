@@ -29,9 +29,10 @@ test: $(INSTALLED_DEV) ## run the tests (ARGS="-k viewport -x" to choose)
 test-deploy: $(INSTALLED_DEV) ## build the images and test them with docker compose; says why where it cannot
 	@PANOLINK_TEST_DEPLOY=1 $(BIN)/python -m pytest -m docker -rs $(ARGS)
 
-lint: $(INSTALLED_DEV) ## ruff on the code, buf on the protocol, hadolint on the Dockerfile
+lint: $(INSTALLED_DEV) ## ruff on the code, the import contract, buf on the protocol, hadolint on the Dockerfile
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/buf lint
 	@$(BIN)/hadolint Dockerfile
 
