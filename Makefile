@@ -32,7 +32,7 @@ test-deploy: $(INSTALLED_DEV) ## build the images and test them with docker comp
 lint: $(INSTALLED_DEV) ## ruff on the code, the import contract, buf on the protocol, hadolint on the Dockerfile
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/buf lint
 	@$(BIN)/hadolint Dockerfile
 
