@@ -140,7 +140,7 @@ def test_split_keeps_sources_together(tmp_path: Path):
         rows.append(f"p{number:02},site{number // 4}")
     (tmp_path / "panoramas.csv").write_text("\n".join(rows))
     cache = PanoramaCache(folder, tmp_path / "cache")
-    training, validation = cache.split(0.1)
+    training, validation = cache.split()
     assert sorted(training + validation) == list(range(40))
     assert validation and not {i // 4 for i in training} & {i // 4 for i in validation}
     assert (cache.panorama(7)[..., 0] == 7).all()

@@ -27,7 +27,9 @@ law of an index from its neighbours needs to have seen some hundreds."""
 
 
 def train(
-    data: Annotated[Path, typer.Option(metavar="FOLDER", help="Panoramas to learn from.")],
+    data: Annotated[
+        list[Path], typer.Option(metavar="FOLDER", help="Panoramas to learn from; may be given several times.")
+    ],
     config: Annotated[str, typer.Option(help="base, perceptual, paper, or a .toml file.")] = "base",
     target: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="Where the run goes (runs/<config> by default).")
@@ -74,8 +76,9 @@ def train(
     settings = replace(settings, **{name: value for name, value in given.items() if value is not None})
     if settings.decoder_only and not start:
         raise ModelError(f"configuration {config!r} trains a decoder for a finished model: name it with --start")
-    if not data.is_dir():
-        raise ImageError(f"{data}: no such folder")
+    for one in data:
+        if not one.is_dir():
+            raise ImageError(f"{one}: no such folder")
     folder = target or Path("runs") / Path(config).stem
     with _processes() as (rank, of_first):
         folder.mkdir(parents=True, exist_ok=True)
@@ -118,19 +121,19 @@ def _processes() -> Iterator[tuple[int, Callable[[Any], Any]]]:
         dist.destroy_process_group()
 
 
-def _prepare(config: TrainingConfig, data: Path, cache: Path, folder: Path, start: str) -> Path | None:
+def _prepare(config: TrainingConfig, data: list[Path], cache: Path, folder: Path, start: str) -> Path | None:
     """What one process does for all: decode the panoramas, and find the weights to begin with."""
     from panolink.training.data import PanoramaCache
     from panolink.training.warm_start import beginning
 
     panoramas = PanoramaCache(data, cache)
     if not all(panoramas.split()):
-        raise ImageError(f"{data}: {len(panoramas)} panoramas are too few to train and to validate on")
+        raise ImageError(f"{panoramas.name}: {len(panoramas)} panoramas are too few to train and to validate on")
     return beginning(start, config, folder)
 
 
 def _train(
-    config: TrainingConfig, data: Path, cache: Path, folder: Path, beginning: Path | None, rank: int, start: str
+    config: TrainingConfig, data: list[Path], cache: Path, folder: Path, beginning: Path | None, rank: int, start: str
 ) -> dict[str, Any]:
     """Train and, in the first process, export; what the run came to."""
     from panolink.training.data import PanoramaCache
@@ -147,7 +150,7 @@ def _train(
     validation = trainer.run()
     minutes = trainer.spent_minutes + (time.monotonic() - began) / 60
     close()
-    return _export(trainer, data, minutes, validation, start)
+    return _export(trainer, minutes, validation, start)
 
 
 def _tensorboard(trainer: Trainer) -> Callable[[], object]:
@@ -174,14 +177,14 @@ def _tensorboard(trainer: Trainer) -> Callable[[], object]:
     return writer.close
 
 
-def _export(trainer: Trainer, data: Path, minutes: float, validation: dict[str, float], start: str) -> dict[str, Any]:
+def _export(trainer: Trainer, minutes: float, validation: dict[str, float], start: str) -> dict[str, Any]:
     """Write the best averaged weights as a model, or as a decoder of ``start``, and `metrics.json`; its content."""
     from panolink.codec.model import load_model
     from panolink.training.export import export_decoder, export_model
 
     training, held_out = trainer.cache.split()
     card = {
-        "data": f"{len(training)} panoramas of {data.name}, {len(held_out)} held out",
+        "data": f"{len(training)} panoramas of {trainer.cache.name}, {len(held_out)} held out",
         "steps": trainer.step,
         "minutes": round(minutes, 1),
         "cpu_hours": round(trainer.cpu_hours, 2),

@@ -13,14 +13,23 @@ from panolink.errors import ModelError
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """One run. Progress is the larger of step/steps and elapsed/minutes; the learning rate follows a cosine over it."""
+    """One run. Its rate is constant after the warm-up and decays over the last part; see `Schedule`."""
 
     profile: str = "base"
-    steps: int = 200_000
+    steps: int = 0
+    """at most; 0: no limit"""
     minutes: float = 60.0
+    """0: until it is stopped"""
+    decay_share: float = 0.2
+    """last part of the run, over which the learning rates fall to zero"""
+    rate: float = 1.0
+    """by which both learning rates are multiplied"""
     batch: int = 8
     crop: int = 256
     scales: tuple[float, float] = (0.6, 1.0)
+    """by which panoramas are resized before they are cropped, at least and at most"""
+    native_share: float = 0.0
+    """share of crops cut from panoramas as they are, at 1 : 1"""
     learning_rate: float = 1e-3
     """of Adam, for everything but the 3×3 kernels"""
     kernel_learning_rate: float = 2e-3

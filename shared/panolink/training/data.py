@@ -8,16 +8,21 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from panolink.errors import ImageError
 
 VALIDATION_SHARE = 0.05
 """of the panoramas, at least, are held out to choose checkpoints"""
+
+MAX_WIDTH = 2048
+"""of a panorama in the cache, in pixels"""
 
 PICTURE_SUFFIXES = {".webp", ".png", ".jpg", ".jpeg", ".avif"}
 
@@ -35,23 +40,45 @@ class Crop:
 
 
 class PanoramaCache:
-    """Decoded panoramas of a folder in one memory-mapped file, split by source into training and validation.
+    """Decoded panoramas of one folder or several, memory-mapped, split by source into training and validation.
 
-    The first use decodes the folder (1.5 GB for 500 panoramas of 1536×768); later ones only map it. A CSV beside
-    the folder (``train.csv`` for ``train/``) with the columns ``id`` and ``group`` names each picture's source;
-    without one every picture is its own source. A source is never on both sides of the split.
+    Parameters
+    ----------
+    folders
+        Where the pictures lie. A CSV beside a folder (``train.csv`` for ``train/``) with the columns ``id`` and
+        ``group`` names each picture's source; without one every picture is its own source.
+    cache
+        Where the decoded pixels go, one file a folder: the first use decodes (1.5 GB for 500 panoramas of 1536×768),
+        later ones only map.
+    max_width
+        Wider panoramas are scaled down to this, in pixels.
+
+    Raises
+    ------
+    ImageError
+        Where a folder holds no panoramas, or two folders hold one of the same name.
     """
 
-    def __init__(self, folder: Path, cache: Path, *, max_width: int = 1536) -> None:
-        folder, cache = Path(folder), Path(cache)
-        paths = panorama_files(folder)
-        digest = hashlib.sha256("\n".join(f"{p.name} {p.stat().st_size}" for p in paths).encode())
-        stem = cache / f"{folder.name}-{max_width}-{digest.hexdigest()[:12]}"
-        if not stem.with_suffix(".json").exists():
-            _decode_all(paths, stem, max_width)
-        self.entries: list[dict] = json.loads(stem.with_suffix(".json").read_text())
-        self._pixels = np.memmap(stem.with_suffix(".u8"), dtype=np.uint8, mode="r")
-        self._groups = _read_groups(folder)
+    def __init__(self, folders: Path | Sequence[Path], cache: Path, *, max_width: int = MAX_WIDTH) -> None:
+        folders = [Path(folder) for folder in ([folders] if isinstance(folders, str | Path) else folders)]
+        self.name = " and ".join(folder.name for folder in folders)
+        self.entries: list[dict] = []
+        self._pixels: list[np.memmap] = []
+        self._groups: dict[str, str] = {}
+        for folder in folders:
+            paths = panorama_files(folder)
+            digest = hashlib.sha256("\n".join(f"{p.name} {p.stat().st_size}" for p in paths).encode())
+            stem = Path(cache) / f"{folder.name}-{max_width}-{digest.hexdigest()[:12]}"
+            if not stem.with_suffix(".json").exists():
+                _decode_all(paths, stem, max_width)
+            entries = json.loads(stem.with_suffix(".json").read_text())
+            self.entries += [entry | {"file": len(self._pixels)} for entry in entries]
+            self._pixels.append(np.memmap(stem.with_suffix(".u8"), dtype=np.uint8, mode="r"))
+            self._groups |= read_groups(folder)
+        self.ids = [str(entry["id"]) for entry in self.entries]
+        if len(set(self.ids)) < len(self.ids):
+            twice = next(name for name in self.ids if self.ids.count(name) > 1)
+            raise ImageError(f"{self.name}: two panoramas are called {twice!r}; a name must be one picture's alone")
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -60,14 +87,28 @@ class PanoramaCache:
         """Pixels of one panorama, uint8 (H, W, 3), as a view of the mapped file."""
         entry = self.entries[index]
         height, width, start = entry["height"], entry["width"], entry["offset"]
-        return self._pixels[start : start + height * width * 3].reshape(height, width, 3)
+        return self._pixels[entry["file"]][start : start + height * width * 3].reshape(height, width, 3)
 
-    def split(self, validation_share: float = VALIDATION_SHARE) -> tuple[list[int], list[int]]:
-        """Indices for training and for validation; see ``split_by_source``."""
-        ids = [str(entry["id"]) for entry in self.entries]
-        held_out = split_by_source(ids, self._groups, validation_share)
-        chosen = set(held_out)
-        return [i for i in range(len(ids)) if i not in chosen], held_out
+    def widths(self) -> NDArray[np.int64]:
+        """Width of each panorama in pixels."""
+        return np.array([entry["width"] for entry in self.entries])
+
+    def split(self) -> tuple[list[int], list[int]]:
+        """Indices for training and for validation; see `held_out`."""
+        validation = held_out(self.ids, self._groups)
+        names = {self._groups.get(self.ids[i], self.ids[i]) for i in validation}
+        return [i for i, name in enumerate(self.ids) if self._groups.get(name, name) not in names], validation
+
+
+def held_out(ids: Sequence[str], groups: dict[str, str]) -> list[int]:
+    """Positions of the panoramas to validate on: those that the package's list names, in its order.
+
+    Where none is listed, as in anyone's own folder, whole sources are taken by `split_by_source`.
+    """
+    positions = {name: index for index, name in enumerate(ids)}
+    listed = resources.files("panolink.training").joinpath("validation_panoramas.txt").read_text().splitlines()
+    found = [positions[name] for name in listed if name in positions]
+    return found or split_by_source(ids, groups)
 
 
 def split_by_source(ids: Sequence[str], groups: dict[str, str], share: float = VALIDATION_SHARE) -> list[int]:
@@ -98,7 +139,7 @@ def panorama_files(folder: Path) -> list[Path]:
 def validation_files(folder: Path) -> list[Path]:
     """The pictures of a training folder that training holds out, by name."""
     paths = panorama_files(Path(folder))
-    return [paths[i] for i in sorted(split_by_source([p.stem for p in paths], _read_groups(Path(folder))))]
+    return [paths[i] for i in sorted(held_out([p.stem for p in paths], read_groups(Path(folder))))]
 
 
 def _decode_all(paths: Sequence[Path], stem: Path, max_width: int) -> None:
@@ -118,7 +159,8 @@ def _decode_all(paths: Sequence[Path], stem: Path, max_width: int) -> None:
     stem.with_suffix(".json").write_text(json.dumps(entries))
 
 
-def _read_groups(folder: Path) -> dict[str, str]:
+def read_groups(folder: Path) -> dict[str, str]:
+    """Source by panorama id, from the CSV beside a folder; empty without one."""
     table = folder.with_suffix(".csv")
     if not table.exists():
         return {}
@@ -126,15 +168,24 @@ def _read_groups(folder: Path) -> dict[str, str]:
         return {row["id"]: row["group"] for row in csv.DictReader(file)}
 
 
-def random_crop(panorama: np.ndarray, size: int, random: np.random.Generator, *, scales: tuple[float, float]) -> Crop:
+def random_crop(
+    panorama: np.ndarray,
+    size: int,
+    random: np.random.Generator,
+    *,
+    scales: tuple[float, float],
+    native_share: float = 0.0,
+) -> Crop:
     """A crop of size² pixels: random yaw (it wraps), latitude by solid angle, scale, flip and mild brightness.
 
     ``scales`` bounds the factor by which the panorama is (as if) resized before cropping; it is lowered where the
-    panorama would become lower than the crop.
+    panorama would become lower than the crop. ``native_share`` of the crops are cut at 1 : 1.
     """
     height, width = panorama.shape[:2]
     low = max(scales[0], size / height)
     scale = math.exp(random.uniform(math.log(low), math.log(max(low, scales[1]))))
+    if native_share and random.random() < native_share:
+        scale = max(1.0, size / height)
     source = min(round(size / scale), height)
     reach = math.pi / 2 * (1 - source / height)
     centre = math.asin(random.uniform(-math.sin(reach), math.sin(reach)))
@@ -152,7 +203,10 @@ def random_crop(panorama: np.ndarray, size: int, random: np.random.Generator, *,
 
 
 class CropStream(torch.utils.data.IterableDataset):
-    """Endless batches of crops: pixels (batch, 3, size, size) uint8, latitude (batch, size), weight (batch,)."""
+    """Endless batches of crops: pixels (batch, 3, size, size) uint8, latitude (batch, size), weight (batch,).
+
+    A panorama is drawn in proportion to its number of pixels: of a large one there are more different crops.
+    """
 
     def __init__(
         self,
@@ -162,16 +216,13 @@ class CropStream(torch.utils.data.IterableDataset):
         size: int,
         batch: int,
         scales: tuple[float, float] = (0.6, 1.0),
+        native_share: float = 0.0,
         seed: tuple[int, ...] = (0,),
     ) -> None:
-        self.cache, self.indices, self.size, self.batch, self.scales, self.seed = (
-            cache,
-            indices,
-            size,
-            batch,
-            scales,
-            seed,
-        )
+        self.cache, self.indices, self.size, self.batch = cache, indices, size, batch
+        self.scales, self.native_share, self.seed = scales, native_share, seed
+        area = np.square(cache.widths()[list(indices)].astype(np.float64))
+        self.odds = area / area.sum()
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         worker = torch.utils.data.get_worker_info()
@@ -179,12 +230,13 @@ class CropStream(torch.utils.data.IterableDataset):
         while True:
             crops = [
                 random_crop(
-                    self.cache.panorama(int(random.choice(self.indices))),
+                    self.cache.panorama(int(index)),
                     self.size,
                     random,
                     scales=self.scales,
+                    native_share=self.native_share,
                 )
-                for _ in range(self.batch)
+                for index in random.choice(self.indices, size=self.batch, p=self.odds)
             ]
             yield (
                 torch.from_numpy(np.stack([crop.pixels for crop in crops])).permute(0, 3, 1, 2),

@@ -36,6 +36,7 @@ from panolink.training.distributed import average_gradients, cpu_hours, of_first
 from panolink.training.losses import sphere_distortion
 from panolink.training.mean_only_batchnorm import centre_units
 from panolink.training.muon import ConvolutionMuon
+from panolink.training.schedule import Schedule
 from panolink.training.soft_quantization import BITS_PRICE, Coded, code_batch
 from panolink.training.validation import shrink, validate
 
@@ -85,6 +86,7 @@ class Trainer:
             size=config.crop,
             batch=config.batch,
             scales=config.scales,
+            native_share=config.native_share,
             seed=(config.seed, self.rank),
         )
         self.loader = torch.utils.data.DataLoader(
@@ -251,7 +253,8 @@ class Trainer:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, ask_to_stop)
         validated = saved = began
-        validate_minutes = min(config.validate_minutes, config.minutes / 4)
+        schedule = Schedule(config.minutes, config.steps, config.warm_up, config.decay_share)
+        validate_minutes = min(config.validate_minutes, config.minutes / 4 or config.validate_minutes)
         waited, result = 0.0, {}
         first_step = self.step
         columns = (
@@ -265,15 +268,14 @@ class Trainer:
             task = bar.add_task(f"train {config.profile}", total=1.0, note="")
             while True:
                 minutes = (time.monotonic() - began) / 60
-                progress = max((self.step - first_step) / config.steps, minutes / config.minutes)
+                progress = schedule.progress(self.step - first_step, minutes)
                 progress = of_first(1.0 if stop else progress, self.device)
                 if progress >= 1:
                     break
                 asked = time.monotonic()
                 batch = next(batches)
                 waited += time.monotonic() - asked
-                warm = min(1.0, (self.step - first_step + 1) / config.warm_up)
-                rate = warm * 0.5 * (1 + math.cos(math.pi * progress))
+                rate = config.rate * schedule.rate(progress, self.step)
                 self.optimizers["muon"].param_groups[0]["lr"] = config.kernel_learning_rate * rate
                 self.optimizers["adam"].param_groups[0]["lr"] = config.learning_rate * rate
                 report = self.train_step(*batch, adversarial=progress >= config.adversarial_from)

@@ -1,0 +1,37 @@
+"""Rate and end of a run: warm-up, constant rate, and a decay to zero once the end is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How far a run is and which share of its learning rates holds there.
+
+    Parameters
+    ----------
+    minutes, steps
+        Length of the run; 0 is no limit, both 0 a run without an end. Whichever comes first counts.
+    warm_up
+        Steps from the run's first over which the rate rises.
+    decay_share
+        The last share of the run, over which the rate falls to zero as 1 − √x (Hägele et al. 2024); 1: all of it.
+    """
+
+    minutes: float = 0.0
+    steps: int = 0
+    warm_up: int = 200
+    decay_share: float = 0.2
+
+    def progress(self, steps: int, minutes: float) -> float:
+        """0 at the start, 1 at the end of a run, after ``steps`` and ``minutes`` of it; 0 for ever without an end."""
+        by_steps = steps / self.steps if self.steps else 0.0
+        by_time = minutes / self.minutes if self.minutes else 0.0
+        return max(by_steps, by_time)
+
+    def rate(self, progress: float, step: int) -> float:
+        """Factor of the learning rates at ``progress``, ``step`` steps (counted from 0) after the weights' first."""
+        warm = min(1.0, (step + 1) / max(self.warm_up, 1))
+        decayed = min(max((progress - 1 + self.decay_share) / self.decay_share, 0.0), 1.0) if self.decay_share else 0.0
+        return warm * (1 - decayed**0.5)
