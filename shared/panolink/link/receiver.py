@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from panolink.cpu import parallel
 from panolink.errors import SignalError
 from panolink.phy.channel_decoder import Heard, decode, heard_segments, llrs_of
-from panolink.phy.fec.ldpc_decoder import Decoder, parallel
+from panolink.phy.fec.ldpc_decoder import Decoder
 from panolink.phy.harq import HarqReceiver
 from panolink.phy.mcs import SegmentFormat
 from panolink.rpc.wire.bursts import Burst

@@ -11,11 +11,12 @@ from math import isfinite
 
 import numpy as np
 
+from panolink.cpu import parallel
 from panolink.errors import SignalError
 from panolink.phy.channel.model import finite_complex, spread
 from panolink.phy.channel_encoder import _signs, code_of, modulate
 from panolink.phy.fec.crc import crc24
-from panolink.phy.fec.ldpc_decoder import Decoder, decoder_for, parallel
+from panolink.phy.fec.ldpc_decoder import Decoder, decoder_for
 from panolink.phy.mcs import CRC_BITS, LADDER, Format, Scheme, SegmentFormat
 from panolink.phy.modem.channel_estimation import check_spacing, estimated, pilot_count
 from panolink.phy.modem.interleaving import interleaver

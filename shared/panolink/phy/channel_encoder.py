@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from panolink.cpu import parallel
 from panolink.errors import SignalError
 from panolink.phy.fec.crc import crc24
 from panolink.phy.fec.ldpc import LdpcCode, ldpc_code
-from panolink.phy.fec.ldpc_decoder import parallel
 from panolink.phy.fec.scrambling import whitening
 from panolink.phy.mcs import CRC_BITS, SegmentFormat
 from panolink.phy.modem.channel_estimation import with_pilots

@@ -20,12 +20,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from panolink.cpu import parallel
 from panolink.errors import SignalError
 from panolink.phy.channel.model import Reception
 from panolink.phy.channel_decoder import check_segment, decode, soft_bits
 from panolink.phy.channel_encoder import code_of, interleaved, segment_bits
 from panolink.phy.fec.ldpc import LdpcCode
-from panolink.phy.fec.ldpc_decoder import Decoder, LayeredDecoder, parallel
+from panolink.phy.fec.ldpc_decoder import Decoder, LayeredDecoder
 from panolink.phy.fec.scrambling import whitening
 from panolink.phy.mcs import SegmentFormat
 from panolink.phy.modem.mapping import map_bits

@@ -12,7 +12,7 @@ def test_float32_computes_what_integers_would():
     network, random = integer_network(400, 128, 300), np.random.default_rng(1)
     inputs = random.integers(-LARGEST_INPUT, LARGEST_INPUT + 1, (50, 400))
     offset = random.integers(-(1 << 15), 1 << 15, (50, 128)).astype(np.int16)
-    outputs = network(inputs.astype(np.float32), offset)
+    outputs = network(inputs.astype(np.int8), offset)
 
     def activation(total: np.ndarray) -> np.ndarray:
         return np.clip((total + (1 << WEIGHT_BITS >> 1)) >> WEIGHT_BITS, 0, LARGEST_ACTIVATION)
@@ -24,17 +24,17 @@ def test_float32_computes_what_integers_would():
     assert np.array_equal(outputs, hidden @ wide["last"] + wide["last_bias"])
 
     order = random.permutation(400)
-    again = replace(network, first=network.first[order])(inputs[:, order].astype(np.float32), offset)
+    again = replace(network, first=network.first[order])(inputs[:, order].astype(np.int8), offset)
     assert np.array_equal(again, outputs)
 
 
 def test_some_inputs_may_be_connected():
     network, random = integer_network(10, 6, 4), np.random.default_rng(2)
-    inputs, offset = random.integers(-9, 10, (5, 10)).astype(np.float32), np.zeros((5, 6), np.int16)
+    inputs, offset = random.integers(-9, 10, (5, 10)).astype(np.int8), np.zeros((5, 6), np.int16)
     inputs[:, :3] = inputs[:, 7:] = 0
     assert np.array_equal(network(inputs, offset), network(inputs[:, 3:7], offset, slice(3, 7)))
-    nothing = network(np.zeros((5, 0), np.float32), offset, slice(0, 0))
-    assert np.array_equal(nothing, network(np.zeros((5, 10), np.float32), offset))
+    nothing = network(np.zeros((5, 0), np.int8), offset, slice(0, 0))
+    assert np.array_equal(nothing, network(np.zeros((5, 10), np.int8), offset))
 
 
 def test_weights_whose_sums_would_not_be_exact_are_refused():

@@ -4,10 +4,11 @@ import torch
 from sionna.phy.fec.ldpc import LDPC5GDecoder, LDPC5GEncoder
 
 from benchmarks.ldpc_reference import codes, our_block_error_rate
+from panolink.cpu import parallel
 from panolink.jit import kernel
 from panolink.phy import Modulation, Scheme
 from panolink.phy.fec.ldpc import ldpc_code
-from panolink.phy.fec.ldpc_decoder import BeliefPropagationDecoder, LayeredDecoder, decoder_for, parallel
+from panolink.phy.fec.ldpc_decoder import BeliefPropagationDecoder, LayeredDecoder, decoder_for
 
 
 def noisy(k: int, n: int, count: int, snr_db: float):

@@ -97,7 +97,7 @@ class Surroundings:
             some = slice(start, start + CHUNK)
             inputs = self.inputs(indices, cells[some], whole=whole, differences=differences)
             outputs = self.network(inputs, self.bands[bands[cells[some] // indices.shape[1]]])
-            quarters = (outputs.astype(np.int32) + (1 << _DOWN >> 1)) >> _DOWN
+            quarters = (outputs + (1 << _DOWN >> 1)) >> _DOWN
             np.clip(quarters[:, : self.dim], -LARGEST_SHIFT, LARGEST_SHIFT, out=shifts[some], casting="unsafe")
             np.clip(quarters[:, self.dim :], -LARGEST_ODDS, LARGEST_ODDS, out=odds[some], casting="unsafe")
         return Expected(shifts, odds)
@@ -109,10 +109,10 @@ class Surroundings:
         *,
         whole: bool,
         differences: NDArray[np.int8] | None,
-    ) -> NDArray[np.float32]:
+    ) -> NDArray[np.int8]:
         """(n, I), see ``__call__``."""
         codes = neighbour_codes(indices, cells, len(self.embedding) - 1, whole=whole)
-        inputs = np.zeros((len(cells), len(self.network.first)), dtype=np.float32)
+        inputs = np.zeros((len(cells), len(self.network.first)), dtype=np.int8)
         seen = len(AROUND) * self.embedding.shape[1]
         inputs[:, :seen] = self.embedding[codes].reshape(len(cells), seen)
         if differences is not None:

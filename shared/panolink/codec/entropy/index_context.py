@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panolink.codec.entropy.integer_network import ACTIVATION_BITS, WEIGHT_BITS, IntegerNetwork
+from panolink.cpu import parallel, row_chunks
 from panolink.jit import kernel
 
 BANDS = 32
@@ -92,18 +93,17 @@ class IndexContexts:
     def codes(self) -> int:
         return self.network.last.shape[1]
 
-    @functools.cached_property
-    def _vectors(self) -> NDArray[np.float32]:
-        return self.embedding.astype(np.float32)
-
     def laws(self, number: int, neighbours: NDArray[np.int64], bands: NDArray[np.int64]) -> NDArray[np.float32]:
         """Laws of n tokens of pass ``number``: (n, K), multiples of 1/TOTAL that sum to 1 in each row.
 
         ``neighbours`` (n, slots of that pass): indices, K where there is none; ``bands`` (n,): of latitude.
         """
         size = self.embedding.shape[1]
-        seen = self._vectors[neighbours].reshape(len(neighbours), -1)
-        return _laws(self.network(seen, self.bands[number][bands], slots_of(number, size)), _POWERS)
+        seen = self.embedding[neighbours].reshape(len(neighbours), -1)
+        logits = self.network(seen, self.bands[number][bands], slots_of(number, size))
+        laws = np.empty(logits.shape, np.float32)
+        parallel(lambda some: _laws(logits[some], _POWERS, laws[some]), row_chunks(len(laws), 64))
+        return laws
 
 
 def slots_of(number: int, size: int) -> slice:
@@ -164,9 +164,8 @@ _POWERS = np.array([round((1 << 24) * 2.0 ** (-k / (1 << LOGIT_BITS))) for k in 
 
 
 @kernel
-def _laws(logits, powers):
+def _laws(logits, powers, law):
     tokens, codes = logits.shape
-    law = np.empty((tokens, codes), np.float32)
     weights = np.empty(codes, np.int64)
     shift = WEIGHT_BITS + ACTIVATION_BITS - LOGIT_BITS
     for token in range(tokens):
@@ -186,4 +185,3 @@ def _laws(logits, powers):
             rest -= share
             law[token, code] = np.float32(share) * np.float32(1.0 / TOTAL)
         law[token, best] += np.float32(rest) * np.float32(1.0 / TOTAL)
-    return law

@@ -1,23 +1,20 @@
 """LDPC decoders behind one interface: layered belief propagation in numba for CPUs, Sionna's for GPUs."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import lru_cache
 from threading import Lock
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 
-from panolink.cpu import usable_cores
+from panolink.cpu import parallel
 from panolink.jit import kernel
 from panolink.phy.fec.ldpc import BaseGraph, LdpcCode, lifted_graph
 
 _FILLER_LLR = 1e4
 _ROW_STEP = 4
 _Shape = tuple[BaseGraph, int, int]  # base graph, lifting size, rows of circulants
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 
 class Decoder(Protocol):
@@ -232,14 +229,3 @@ def _checks_hold(posterior: np.ndarray, first: np.ndarray, columns: np.ndarray, 
         if parity.any():
             return False
     return True
-
-
-@lru_cache(maxsize=1)
-def _pool() -> ThreadPoolExecutor:
-    """Threads for kernels, which run without the GIL (numba's `parallel=True` dies with two callers)."""
-    return ThreadPoolExecutor(usable_cores(), thread_name_prefix="phy")
-
-
-def parallel(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
-    """[function(item) for item in items] on all cores; for functions that spend their time in kernels."""
-    return list(_pool().map(function, items))
