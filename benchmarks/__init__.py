@@ -1,1 +1,4 @@
-"""Measurements, one script per question. Run them from the root of the project."""
+"""Measurements, one script per question, in rooms: codec, link, services, training; `lib` is what they share.
+
+Run them from the root of the project: `python benchmarks/codec/rate_distortion.py --help`.
+"""

@@ -35,6 +35,6 @@ rm -rf "$run"
 
 sizes=(--width 2048 --width 4096 --width 7680 --batch 1 --batch 2 --batch 4 --batch 8 --batch 16 --batch 32)
 [ -n "${SIZES:-}" ] && read -ra sizes <<<"$SIZES"
-"$python" benchmarks/codec_speed.py samples/city.webp "${sizes[@]}" | tee "$out/speed.jsonl" || status=1
+"$python" benchmarks/codec/codec_speed.py samples/city.webp "${sizes[@]}" | tee "$out/speed.jsonl" || status=1
 "$python" -m pytest -q -k golden | tee "$out/golden.txt" || status=1
 exit $status

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.error_curves import fit, lost
+from benchmarks.link.fit_bler_curves import fit, lost
 from panolink.errors import SignalError
 from panolink.phy import Modulation, Scheme
 from panolink.phy.bler_curves import CHANNELS, ErrorCurve, error_curve

@@ -1,8 +1,8 @@
 """How often a segment is lost at an SNR: measured for each scheme, kept as two numbers.
 
 In AWGN the rate of block errors of a good code is close to a Gaussian tail in the SNR (Polyanskiy, Poor, Verdú 2010,
-normal approximation), Q((SNR − median) / spread) with both in dB. `benchmarks/error_curves.py` measured and fitted
-them for this code and decoder and wrote `bler_curves.json`.
+normal approximation), Q((SNR − median) / spread) with both in dB. `benchmarks/link/fit_bler_curves.py` measured and
+fitted them for this code and decoder and wrote `bler_curves.json`.
 """
 
 import json

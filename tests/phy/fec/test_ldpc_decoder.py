@@ -3,7 +3,7 @@ import pytest
 import torch
 from sionna.phy.fec.ldpc import LDPC5GDecoder, LDPC5GEncoder
 
-from benchmarks.ldpc_reference import codes, our_block_error_rate
+from benchmarks.link.ldpc_reference import codes, our_block_error_rate
 from panolink.cpu import parallel
 from panolink.jit import kernel
 from panolink.phy import Modulation, Scheme
@@ -36,7 +36,7 @@ def test_short_blocks_are_decoded_as_well_as_by_sionna(k, n, snr_db):
 
 
 # Es/N0 in dB (AWGN) at which Sionna's belief propagation with 50 iterations (20 are its default) loses 1 % or more of
-# the code blocks that the link sends: of 400 each it lost 5, 4, 6, 5 and 12 (benchmarks/ldpc_reference.py).
+# the code blocks that the link sends: of 400 each it lost 5, 4, 6, 5 and 12 (benchmarks/link/ldpc_reference.py).
 SIONNA_LOSES_ONE_PERCENT = {
     (40, Scheme(Modulation.QPSK, 1 / 5)): -3.30,
     (330, Scheme(Modulation.QPSK, 1 / 5)): -4.15,

@@ -1,0 +1,1 @@
+"""How good, how fast and how seamless the codec is, at equal bits."""

@@ -1,0 +1,128 @@
+"""How long the codec takes, how much memory, and how much of the machine's peak it reaches.
+
+    python benchmarks/codec/codec_speed.py samples/city.webp
+    python benchmarks/codec/codec_speed.py PANORAMA --width 2048 --width 7680 --batch 1 --batch 8 --device cuda
+
+One JSON object per width and batch, and one of what AVIF at speed 4 takes for the same panorama at the same rate, with
+one thread and with as many as the networks have; `--no-avif` leaves it out. Stages: `extract` and `reconstruct` run the
+networks (pixels to and from the device included), `quantize` chooses what is sent, `pack` and `unpack` code it.
+Multiply–adds count as two operations; the machine's peak is measured in the same run, as a large bfloat16 product of
+matrices.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.lib.image_codecs import AVIF, bits_per_pixel, quality_at
+from benchmarks.lib.timing import peak_flops, timer
+from panolink import Codec, load_panorama
+from panolink.errors import RateError
+
+
+def network_flops(codec: Codec, image: np.ndarray) -> dict[str, float]:
+    """Operations of encoder and decoder for one panorama."""
+    count = {}
+    (features,) = codec.extract([image])
+    tokens = codec.quantize(features, size=(image.shape[0], image.shape[1]))
+    for name, call in (
+        ("extract", lambda: codec.extract([image])),
+        ("reconstruct", lambda: codec.reconstruct([tokens])),
+    ):
+        with FlopCounterMode(display=False) as counter:
+            call()
+        count[name] = float(counter.get_total_flops())
+    return count
+
+
+def memory_bytes(device: torch.device) -> int:
+    """The most that was in use: on a GPU by tensors, else by the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def measure(codec: Codec, image: np.ndarray, batch: int, bpp: float, runs: int) -> dict[str, Any]:
+    """Median seconds of each stage for a batch of one panorama repeated."""
+    timed, images = timer(codec.device, runs), [image] * batch
+    size = (image.shape[0], image.shape[1])
+    if codec.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(codec.device)
+    seconds: dict[str, float] = {}
+    seconds["extract"], features = timed(lambda: codec.extract(images))
+    seconds["quantize"], tokens = timed(lambda: [codec.quantize(f, size=size, bpp=bpp) for f in features])
+    seconds["pack"], packets = timed(lambda: [codec.pack(t) for t in tokens])
+    seconds["unpack"], received = timed(lambda: [codec.unpack(p) for p in packets])
+    seconds["reconstruct"], _ = timed(lambda: codec.reconstruct(received))
+    seconds["encode"] = seconds["extract"] + seconds["quantize"] + seconds["pack"]
+    seconds["decode"] = seconds["unpack"] + seconds["reconstruct"]
+    return {"bpp": round(packets[0].bpp, 4), "seconds": seconds, "memory_bytes": memory_bytes(codec.device)}
+
+
+def avif(image: np.ndarray, bpp: float, runs: int, threads: int) -> dict[str, Any]:
+    """Median seconds of encoding and decoding by AVIF at speed 4, at the best quality within ``bpp``, the search for
+    which is not counted."""
+    codec, found, timed = AVIF(speed=4), {}, timer(torch.device("cpu"), runs)
+    quality, data = quality_at(codec, image, bpp=bpp)
+    for count in sorted({1, threads}):
+        codec.options["max_threads"] = count
+        found[f"encode_{count}_threads"], data = timed(lambda: codec.encode(image, quality=quality))
+    found["decode"], _ = timed(lambda: codec.decode(data))
+    return {"bpp": round(bits_per_pixel(data, image), 4), "seconds": {k: round(v, 4) for k, v in found.items()}}
+
+
+def main(
+    panorama: Annotated[Path, typer.Argument(help="A panorama; it is scaled to each width.")],
+    model: Annotated[str, typer.Option(help="A model's name or file.")] = "base",
+    width: Annotated[list[int] | None, typer.Option(help="Widths in pixels [default: 1024, 2048].")] = None,
+    batch: Annotated[list[int] | None, typer.Option(help="Panoramas at once [default: 1].")] = None,
+    bpp: Annotated[float, typer.Option(help="Target in bits per pixel.")] = 0.1,
+    runs: Annotated[int, typer.Option(min=1)] = 5,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    with_avif: Annotated[bool, typer.Option("--avif/--no-avif", help="Also what AVIF at speed 4 takes.")] = True,
+) -> None:
+    """Seconds by stage, panoramas per second, memory, and share of the machine's peak."""
+    codec = Codec.load(model, device=device)
+    original = Image.fromarray(load_panorama(panorama))
+    peak = peak_flops(codec.device)
+    name = torch.cuda.get_device_name(codec.device) if codec.device.type == "cuda" else "cpu"
+    print(json.dumps({"model": codec.name, "device": name, "peak_tflops": round(peak / 1e12, 3)}), flush=True)
+    for pixels in width or (1024, 2048):
+        image = np.asarray(original.resize((pixels, pixels // 2), Image.Resampling.LANCZOS))
+        flops = network_flops(codec, image)
+        for count in batch or (1,):
+            try:
+                found = measure(codec, image, count, bpp, runs)
+            except torch.OutOfMemoryError:
+                print(json.dumps({"width": pixels, "batch": count, "error": "out of memory"}), flush=True)
+                break
+            seconds = found["seconds"]
+            found |= {
+                "panoramas_per_second": {k: round(count / seconds[k], 3) for k in ("encode", "decode")},
+                "operations_per_pixel": {k: round(v / image[..., 0].size) for k, v in flops.items()},
+                "share_of_peak": {k: round(count * v / seconds[k] / peak, 3) for k, v in flops.items()},
+                "seconds": {k: round(v, 4) for k, v in seconds.items()},
+            }
+            print(json.dumps({"width": pixels, "batch": count, **found}), flush=True)
+        if with_avif:
+            try:
+                found = avif(image, bpp, runs, torch.get_num_threads())
+            except RateError as error:
+                found = {"error": str(error)}
+            print(json.dumps({"width": pixels, "codec": "avif-s4", **found}), flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)

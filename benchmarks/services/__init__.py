@@ -1,0 +1,1 @@
+"""What the three services add: overhead of a transfer, start of the containers."""

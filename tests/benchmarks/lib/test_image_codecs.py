@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+
+from benchmarks.lib.image_codecs import ImageCodec, bits_per_pixel, encode_at
+from benchmarks.lib.rate_points import BASELINES
+from panolink.errors import RateError
+from panolink.metrics.viewport import vpsnr
+
+
+@pytest.fixture(params=sorted(BASELINES))
+def codec(request: pytest.FixtureRequest) -> ImageCodec:
+    return BASELINES[request.param]
+
+
+def test_round_trip(codec: ImageCodec, panorama: np.ndarray):
+    worst, best = (codec.encode(panorama, quality=codec.sweep[i]) for i in (0, -1))
+    assert len(worst) < len(best)
+    assert vpsnr(panorama, codec.decode(worst)) < vpsnr(panorama, codec.decode(best))
+    assert codec.decode(best).shape == panorama.shape
+
+
+def test_a_target_is_met_as_well_as_qualities_allow(codec: ImageCodec, panorama: np.ndarray):
+    data = encode_at(codec, panorama, bpp=0.8)
+    assert 0.7 < bits_per_pixel(data, panorama) <= 0.8
+
+
+def test_a_target_below_the_lowest_quality(codec: ImageCodec, panorama: np.ndarray):
+    with pytest.raises(RateError, match=r"cannot go below 0\.\d+ bpp"):
+        encode_at(codec, panorama, bpp=0.001)
