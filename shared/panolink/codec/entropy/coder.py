@@ -215,10 +215,11 @@ def _decode(decoder: Any, model: Any, count: int | np.ndarray) -> np.ndarray:
 
 def _groups(values: NDArray[np.integer]) -> list[tuple[int, NDArray[np.int64]]]:
     """Positions of each distinct value, by ascending value: deterministic on both ends."""
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    edges = np.flatnonzero(np.diff(ordered)) + 1
-    return [(int(values[part[0]]), part) for part in np.split(order, edges) if len(part)]
+    small = values.astype(np.uint8)  # few values: a radix sort
+    order = np.argsort(small, kind="stable")
+    counts = np.bincount(small)
+    ends = np.cumsum(counts)
+    return [(value, order[ends[value] - counts[value] : ends[value]]) for value in np.flatnonzero(counts).tolist()]
 
 
 def _binary(probability: int) -> Any:
