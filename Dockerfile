@@ -23,12 +23,12 @@ RUN python -m pip uninstall --yes --quiet --root-user-action=ignore setuptools w
 FROM python:${PYTHON}-slim AS requirements
 WORKDIR /build
 COPY pyproject.toml deploy/docker/requirements.py ./
-# A channel does without what the networks, the codec and the receiving half of the radio need. torch and Sionna are
-# installed by themselves.
+# A channel does without what the networks, the codec and the receiving half of the radio need. torch is installed
+# by itself.
 RUN python requirements.py pyproject.toml --extra tracing --without av --without constriction --without numba \
-        --without pillow --without safetensors --without scipy --without sionna-no-rt --without torch >channel.txt \
-    && python requirements.py pyproject.toml --extra tracing --without sionna-no-rt --without torch >cpu.txt \
-    && python requirements.py pyproject.toml --extra tracing --extra gpu --without sionna-no-rt --without torch >cuda.txt
+        --without pillow --without safetensors --without scipy --without torch >channel.txt \
+    && python requirements.py pyproject.toml --extra tracing --without torch >cpu.txt \
+    && python requirements.py pyproject.toml --extra tracing --extra gpu --without torch >cuda.txt
 
 FROM python:${PYTHON}-slim AS packages
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -46,14 +46,11 @@ ARG TORCH=cpu
 ARG TORCH_INDEX=
 COPY deploy/docker/install_torch.py ./
 COPY --from=requirements /build/${TORCH}.txt ./networks.txt
-# Without the headers, test programs and test suites that packages bring along: a quarter of the whole. Sionna decodes
-# on GPUs; on a CPU only its tables are read, which takes none of its own requirements (matplotlib, h5py).
+# Without the headers, test programs and test suites that packages bring along: a quarter of the whole.
 RUN --mount=type=cache,target=/root/.cache/pip \
     python install_torch.py "$TORCH" --index "$TORCH_INDEX" --constraints constraints.txt \
         --python /opt/panolink/bin/python \
     && pip --python /opt/panolink/bin/python install -c constraints.txt -r networks.txt \
-    && if [ "$TORCH" = cpu ]; then set -- --no-deps; fi \
-    && pip --python /opt/panolink/bin/python install -c constraints.txt "$@" sionna-no-rt \
     && find /opt/panolink -type d -name tests -prune -exec rm -r {} + \
     && rm -rf /opt/panolink/lib/python3*/site-packages/torch/include /opt/panolink/lib/python3*/site-packages/torch/test \
     && find /opt/panolink/lib/python3*/site-packages/torch/bin -type f ! -name torch_shm_manager -delete

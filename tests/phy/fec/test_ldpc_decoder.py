@@ -5,8 +5,10 @@ from sionna.phy.fec.ldpc import LDPC5GDecoder, LDPC5GEncoder
 
 from benchmarks.link.ldpc_reference import codes, our_block_error_rate
 from panolink.cpu import parallel
+from panolink.errors import SettingError
 from panolink.jit import kernel
 from panolink.phy import Modulation, Scheme
+from panolink.phy.fec import ldpc_decoder
 from panolink.phy.fec.ldpc import ldpc_code
 from panolink.phy.fec.ldpc_decoder import BeliefPropagationDecoder, LayeredDecoder, decoder_for
 
@@ -79,6 +81,13 @@ def test_it_stops_as_soon_as_the_checks_hold():
 def test_the_device_chooses():
     assert isinstance(decoder_for("cpu"), LayeredDecoder)
     assert isinstance(decoder_for("cuda:1"), BeliefPropagationDecoder)
+
+
+def test_without_sionna_a_gpus_blocks_are_decoded_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ldpc_decoder, "sionna_is_installed", lambda: False)
+    assert isinstance(decoder_for("cuda"), LayeredDecoder)
+    with pytest.raises(SettingError, match=r"panolink\[gpu\]"):
+        BeliefPropagationDecoder("cuda")
 
 
 def test_work_in_parallel_keeps_its_order_and_its_errors():

@@ -172,13 +172,12 @@ class DelayProfile(NamedTuple):
 
 @lru_cache
 def delay_profile(model: ChannelModel) -> DelayProfile:
-    """TR 38.901 tables 7.7.2-1 to 7.7.2-5; package data of `sionna-no-rt`, read without its code."""
-    name = f"TDL-{model.value[-1].upper()}.json"
-    table = json.loads(files("sionna").joinpath("phy/channel/tr38901/models/v19_2", name).read_text())
-    powers = 10 ** (np.array(table["powers"]) / 10)
+    """The profile of one of the models TDL-A to TDL-E (TR 38.901 tables 7.7.2-1 to 7.7.2-5)."""
+    table = json.loads(files("panolink.phy.channel").joinpath("tdl_profiles.json").read_text())[model.value]
+    powers = 10 ** (np.array(table["powers_db"]) / 10)
     powers /= powers.sum()
     delays = np.array(table["delays"])
-    if table["los"]:  # the first two lines are the first tap's direct and scattered part
+    if table["direct_path"]:  # the first two lines are the first tap's direct and scattered part
         return DelayProfile(delays[1:], powers[1:], float(powers[0]))
     return DelayProfile(delays, powers, 0.0)
 

@@ -9,7 +9,7 @@ A word before rate matching, in columns of z bits:
     | k information bits | fillers (0) | 4 core parities | one parity per further row |
       └ the first 2·z bits are never sent; neither are fillers
 
-The base graphs' tables are package data of `sionna-no-rt`; reading them imports none of its code.
+The base graphs are TS 38.212's tables 5.3.2-2 and 5.3.2-3, in `base_graph_1.csv` and `base_graph_2.csv`.
 """
 
 from dataclasses import dataclass
@@ -57,14 +57,8 @@ class LiftedGraph:
 @lru_cache
 def _base_graph_table(number: BaseGraph) -> np.ndarray:
     """One line per edge: row, column, the shift for each i_LS. int32 (edges, 10), sorted by row, column."""
-    text = files("sionna").joinpath(f"phy/fec/ldpc/codes/5G_bg{number}.csv").read_text()
-    edges, row = [], 0
-    for line in text.splitlines()[2:]:
-        first, *rest = line.split(";")
-        row = int(first) if first else row  # the row number stands on its first line only
-        edges.append([row, *map(int, rest)])
-    edges.sort()
-    return np.array(edges, np.int32)
+    table = files("panolink.phy.fec").joinpath(f"base_graph_{number}.csv").read_text()
+    return np.loadtxt(table.splitlines(), np.int32, delimiter=",", skiprows=2)
 
 
 @lru_cache

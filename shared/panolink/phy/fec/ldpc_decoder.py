@@ -1,16 +1,21 @@
 """LDPC decoders behind one interface: layered belief propagation in numba for CPUs, Sionna's for GPUs."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
+from importlib.util import find_spec
 from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
 
 from panolink.cpu import parallel
+from panolink.errors import SettingError
 from panolink.jit import kernel
 from panolink.phy.fec.ldpc import BaseGraph, LdpcCode, lifted_graph
+
+log = logging.getLogger(__name__)
 
 _FILLER_LLR = 1e4
 _ROW_STEP = 4
@@ -30,8 +35,19 @@ class Decoder(Protocol):
 
 
 def decoder_for(device: str = "cpu") -> Decoder:
-    """The decoder that suits a device: "cuda…" gets Sionna's, everything else the layered one."""
-    return _belief_propagation(device) if device.startswith("cuda") else LayeredDecoder()
+    """The decoder for a device: "cuda…" gets Sionna's where it is installed, everything else the layered one."""
+    if device.startswith("cuda") and sionna_is_installed():
+        return _belief_propagation(device)
+    return LayeredDecoder()
+
+
+@lru_cache(maxsize=1)
+def sionna_is_installed() -> bool:
+    """Whether `BeliefPropagationDecoder` can be used; a log line says so, once, where it cannot."""
+    if find_spec("sionna") is not None:
+        return True
+    log.info("LDPC is decoded on the CPU: decoding on a GPU needs panolink[gpu]")
+    return False
 
 
 class LayeredDecoder:
@@ -68,9 +84,13 @@ class BeliefPropagationDecoder:
     A decoder is fixed to one parity-check matrix and a GPU wants batches, but slices come in all lengths. So
     rate matching is undone here, and blocks of any k and n that share a base graph, a lifting size and about
     the same number of rows form one batch. Flooding takes 50 iterations to decode what the layered decoder does.
+
+    Raises SettingError where Sionna is not installed.
     """
 
     def __init__(self, device: str = "cuda", *, iterations: int = 50) -> None:
+        if not sionna_is_installed():
+            raise SettingError("Sionna's LDPC decoder needs the package sionna-no-rt: pip install 'panolink[gpu]'")
         self.device, self.iterations = device, iterations
         self._lock = Lock()  # Sionna's blocks keep state while they run
 
