@@ -147,5 +147,5 @@ class Pipeline:
                 tokens = received(codec, packet, amplitudes.heard, amplitudes.values, amplitudes.excesses)
             else:
                 tokens = codec.unpack(packet)
-        reception.guessed = 0 if tokens.guessed is None else int(tokens.guessed.sum())
+        reception.guessed = 0 if tokens.concealed is None else int(tokens.concealed.sum())
         return tokens

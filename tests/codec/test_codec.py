@@ -26,7 +26,7 @@ def test_tokens_survive_the_bitstream(tiny: Codec, size: tuple[int, int], tau: f
     assert np.array_equal(again.indices, tokens.indices)
     assert np.array_equal(again.kept, tokens.kept)
     assert np.array_equal(again.symbols, tokens.symbols)
-    assert again.guessed is None
+    assert again.concealed is None
     assert tiny.reconstruct([again])[0].shape == image.shape
 
 
@@ -61,7 +61,7 @@ def test_lost_features_fall_back_to_codes(tiny: Codec, panorama: np.ndarray):
     packet = tiny.encode(image, tau=1, robust=True)
     holed = lose(packet, Layer.FEATURES)
     tokens = tiny.unpack(holed)
-    assert tokens.guessed is None
+    assert tokens.concealed is None
     assert 0.3 < tokens.kept.mean() < 0.7
     base, some, whole = (tiny.decode(p) for p in (tiny.encode(image, tau=0), holed, packet))
     assert squared_error(whole, image) < squared_error(some, image) < squared_error(base, image)
@@ -73,8 +73,8 @@ def test_lost_indices_are_concealed_and_marked(tiny: Codec, panorama: np.ndarray
     assert packet.header.index_slices >= 4
     holed = lose(packet, Layer.INDICES, every=4)
     tokens = tiny.unpack(holed)
-    assert tokens.guessed is not None and 0.1 < tokens.guessed.mean() < 0.4
-    assert not (tokens.guessed & tokens.kept).any()
+    assert tokens.concealed is not None and 0.1 < tokens.concealed.mean() < 0.4
+    assert not (tokens.concealed & tokens.kept).any()
     picture = tiny.decode(holed)
     black = np.zeros_like(image)
     assert squared_error(picture, image) < 0.3 * squared_error(black, image)

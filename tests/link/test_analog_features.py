@@ -65,7 +65,7 @@ def test_without_noise_features_are_exact(sender: Sender) -> None:
     assert sum(x.size for x in sender.symbols) == sender.differences.size / 2
     assert tokens.differences is not None
     np.testing.assert_allclose(tokens.differences, sender.differences[tokens.kept], atol=1e-3)
-    assert tokens.kept.all() and tokens.guessed is None
+    assert tokens.kept.all() and tokens.concealed is None
     power = np.mean([np.mean(np.abs(x) ** 2) for x in sender.symbols])
     assert power == pytest.approx(1, abs=0.025)  # an excess is a byte
 
@@ -101,7 +101,7 @@ def test_a_lost_index_slice_takes_its_own_values_along(sender: Sender) -> None:
     slices = sender.known.slices
     assert slices > 1
     assert not tokens.kept[0::slices].any() and tokens.kept[1::slices].all()
-    assert tokens.guessed is not None and tokens.guessed[0::slices].all()
+    assert tokens.concealed is not None and tokens.concealed[0::slices].all()
     assert tokens.differences is not None
     np.testing.assert_allclose(tokens.differences, sender.differences[tokens.kept], atol=1e-3)
 

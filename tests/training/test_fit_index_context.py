@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from panolink.codec.entropy.index_context import bands_of, schedule
-from panolink.training.fit_index_context import fit_contexts
+from panolink.training.fit_index_context import fit_index_context
 
 CODES = 16
 
@@ -21,17 +21,17 @@ def grid_of(random: np.random.Generator) -> np.ndarray:
 def bits_a_token(network, grid: np.ndarray, *, whole: bool) -> float:
     bits = 0.0
     for step in schedule(*grid.shape, whole=whole):
-        laws = network.laws(
+        pmfs = network.pmf(
             step.number, np.append(grid, CODES)[step.neighbours], bands_of(len(grid))[step.cells // grid.shape[1]]
         )
-        bits -= np.log2(laws[np.arange(len(laws)), grid.ravel()[step.cells]]).sum()
+        bits -= np.log2(pmfs[np.arange(len(pmfs)), grid.ravel()[step.cells]]).sum()
     return bits / grid.size
 
 
 def test_neighbours_save_bits():
     torch.manual_seed(0)
     random = np.random.default_rng(0)
-    network = fit_contexts(torch.randn(CODES, 6), [grid_of(random) for _ in range(40)])
+    network = fit_index_context(torch.randn(CODES, 6), [grid_of(random) for _ in range(40)])
     fresh = grid_of(random)
     assert bits_a_token(network, fresh, whole=False) < 4.2, "rows alone tell nothing here: log2(16) bits"
     assert bits_a_token(network, fresh, whole=True) < 3.2

@@ -114,8 +114,8 @@ def test_laws_are_counted_on_the_first_panoramas_alone(cache: PanoramaCache, sma
     alone, both = fit_tables(network, [first]), fit_tables(network, [first, second], counted=1)
     np.testing.assert_array_equal(both.code_frequencies, alone.code_frequencies)
     np.testing.assert_array_equal(both.levels, alone.levels)
-    assert (both.contexts.embedding != alone.contexts.embedding).any(), "networks see both"
-    assert (both.surroundings.embedding != alone.surroundings.embedding).any()
+    assert (both.index_context.embedding != alone.index_context.embedding).any(), "networks see both"
+    assert (both.feature_context.embedding != alone.feature_context.embedding).any()
 
 
 def test_training_lowers_the_distortion(cache: PanoramaCache, small_profiles, tmp_path: Path):

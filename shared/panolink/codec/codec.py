@@ -215,7 +215,7 @@ class Codec:
         )
 
     def unpack(self, packet: Packet) -> Tokens:
-        """Decode slices into tokens; those of lost ones are marked in ``guessed``, lost features fall back to codes."""
+        """Decode slices into tokens; those of lost indices are marked ``concealed``, lost features are codes."""
         if packet.fingerprint != self.fingerprint:
             raise ModelError(
                 f"packet was made by model {packet.fingerprint}, this codec holds {self.name!r} with {self.fingerprint}"
@@ -232,10 +232,10 @@ class Codec:
             payloads[piece.layer].append(piece.payload)
 
         indices = np.zeros((rows, cols), dtype=np.int64)
-        guessed = np.zeros((rows, cols), dtype=bool)
+        concealed = np.zeros((rows, cols), dtype=bool)
         for start, payload in enumerate(payloads[Layer.INDICES]):
             if payload is None:
-                guessed[start::slices] = True
+                concealed[start::slices] = True
             else:
                 indices[start::slices] = coder.decode_indices(payload, (rows, cols), start, slices)
         mask = payloads[Layer.MASK][0] if payloads[Layer.MASK] else None
@@ -245,7 +245,7 @@ class Codec:
             payloads[Layer.FEATURES],
             indices=indices,
             sent=sent,
-            usable=~guessed,
+            usable=~concealed,
             step=header.step,
             slices=slices,
         )
@@ -260,7 +260,7 @@ class Codec:
             indices=indices,
             kept=kept,
             symbols=symbols[received],
-            guessed=guessed if guessed.any() else None,
+            concealed=concealed if concealed.any() else None,
         )
 
     @torch.inference_mode()
@@ -294,9 +294,9 @@ class Codec:
         features = features.permute(0, 2, 3, 1).clone()
         features[kept.to(features.device)] += differences.to(features.device)
         features = features.permute(0, 3, 1, 2)
-        guessed = torch.zeros_like(kept) if tokens.guessed is None else torch.from_numpy(tokens.guessed)[None]
-        features = conceal(features, guessed.to(features.device))
-        return features, guidance_planes(kept, steps, guessed).to(features.device)
+        concealed = torch.zeros_like(kept) if tokens.concealed is None else torch.from_numpy(tokens.concealed)[None]
+        features = conceal(features, concealed.to(features.device))
+        return features, guidance_planes(kept, steps, concealed).to(features.device)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._half)

@@ -34,7 +34,7 @@ class Tokens:
     """by how much the sides of the panorama were reduced; ``width`` and ``height`` are those of the panorama"""
     slices: int = 1
     """index slices that the rows are dealt to, each to be decoded alone"""
-    guessed: NDArray[np.bool_] | None = None
+    concealed: NDArray[np.bool_] | None = None
     """(rows, cols): the index was lost on the way; None where nothing was"""
 
     @property

@@ -177,7 +177,7 @@ def received(
         here = kept[s::slices]
         if count > here.sum() * differences.shape[2]:
             raise BitstreamError(f"slice {s} has {count} analogue values; its {here.sum()} kept tokens have fewer")
-        lost = base.guessed is not None and base.guessed[s::slices].any()
+        lost = base.concealed is not None and base.concealed[s::slices].any()
         if lost or not count or what is None or not what.gains.any():
             continue
         excess = 1.0 if excesses is None else _excess_of(excesses[s])

@@ -12,13 +12,20 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from panolink.codec.entropy.feature_context import AROUND, SIDES, Surroundings, neighbour_codes, neighbour_values
+from panolink.codec.entropy.feature_coding import decoded_differences
+from panolink.codec.entropy.feature_context import (
+    CODE_NEIGHBOURS,
+    DIFFERENCE_NEIGHBOURS,
+    FeatureContextModel,
+    neighbour_codes,
+    neighbour_values,
+)
 from panolink.codec.entropy.index_context import BANDS, bands_of
 from panolink.codec.entropy.integer_network import ACTIVATION_BITS
-from panolink.codec.entropy.scale_adaptation import lively_classes
-from panolink.codec.entropy.tables import CLASSES, LARGEST, LEVEL_ZERO, Tables
+from panolink.codec.entropy.scale_adaptation import adapted_classes
+from panolink.codec.entropy.tables import CLASSES, LEVEL_ZERO, MAX_MAGNITUDE, Tables
 from panolink.codec.rate_control.controller import PAYS
-from panolink.codec.rate_control.rd_cost import Pricing, known_differences
+from panolink.codec.rate_control.rd_cost import Pricing
 from panolink.training.quantization_aware import (
     SUM_BITS,
     TrainedIntegers,
@@ -49,9 +56,9 @@ class _Examples:
     """Of n kept tokens."""
 
     codes: Tensor
-    """(n, len(AROUND)) int16"""
+    """(n, len(CODE_NEIGHBOURS)) int16"""
     values: Tensor
-    """(n, len(SIDES) · V) int8"""
+    """(n, len(DIFFERENCE_NEIGHBOURS) · V) int8"""
     bands: Tensor
     """(n,) int16"""
     classes: Tensor
@@ -60,27 +67,27 @@ class _Examples:
     """(n, dim) int8"""
 
 
-class _Surroundings(nn.Module):
-    """`Surroundings` in floating point."""
+class _FeatureContextNetwork(nn.Module):
+    """`FeatureContextModel` in floating point."""
 
     def __init__(self, codebook: Tensor, told: int) -> None:
         super().__init__()
         self.dim = codebook.shape[1]
         self.embedding = nn.Parameter(codes_as_vectors(codebook, EMBEDDING))
         self.bands = nn.Parameter(0.1 * torch.randn(BANDS, HIDDEN))
-        inputs = len(AROUND) * EMBEDDING + len(SIDES) * told
+        inputs = len(CODE_NEIGHBOURS) * EMBEDDING + len(DIFFERENCE_NEIGHBOURS) * told
         self.network = TrainedIntegers(inputs, HIDDEN, 2 * self.dim, fan_in=inputs, spread=0.1)
 
     def forward(self, examples: _Examples, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Shifts of scales in octaves, and log odds of a plus, (n, dim) both."""
+        """Shifts of scales in octaves, and log log_odds of a plus, (n, dim) both."""
         seen = F.embedding(examples.codes[chosen].long(), rounded(self.embedding, ACTIVATION_BITS)).flatten(1)
         values = examples.values[chosen].float() / (1 << ACTIVATION_BITS)
         offset = rounded(self.bands, SUM_BITS, 16)[examples.bands[chosen].long()]
         outputs = self.network(torch.cat([seen, values], dim=1), offset)
         return outputs[:, : self.dim], outputs[:, self.dim :]
 
-    def to_integers(self, units: NDArray[np.int8]) -> Surroundings:
-        return Surroundings(
+    def to_integers(self, units: NDArray[np.int8]) -> FeatureContextModel:
+        return FeatureContextModel(
             embedding=stored(self.embedding, ACTIVATION_BITS, np.int8),
             bands=stored(self.bands, SUM_BITS, np.int16),
             units=units,
@@ -88,22 +95,22 @@ class _Surroundings(nn.Module):
         )
 
 
-def silent_surroundings(codebook: Tensor, levels: NDArray[np.uint8]) -> Surroundings:
-    """Surroundings that let nothing be expected beyond the code's own scales."""
+def neutral_feature_context(codebook: Tensor, levels: NDArray[np.uint8]) -> FeatureContextModel:
+    """FeatureContextModel that let nothing be expected beyond the code's own scales."""
     units = _units(levels)
-    network = _Surroundings(codebook.cpu(), len(units))
+    network = _FeatureContextNetwork(codebook.cpu(), len(units))
     nn.init.zeros_(network.network.last)
     return network.to_integers(units)
 
 
-def fit_surroundings(
+def fit_feature_context(
     codebook: Tensor,
     tables: Tables,
     grids: Sequence[NDArray[np.int64]],
     differences: Sequence[NDArray[np.float16]],
     *,
     seed: int = 0,
-) -> Surroundings:
+) -> FeatureContextModel:
     """The network trained on the symbols that ``tables``, with silent surroundings, make of panoramas: grids (rows,
     cols) of indices, and differences (rows · cols, dim) from them."""
     lengths = torch.from_numpy(tables.code_lengths())
@@ -111,11 +118,11 @@ def fit_surroundings(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         units = _units(tables.levels)
-        network = _Surroundings(codebook.cpu(), len(units))
+        network = _FeatureContextNetwork(codebook.cpu(), len(units))
         examples = _draw_examples(tables, grids, differences, np.random.default_rng(seed))
         count = len(examples.bands)
         if not count:  # nothing is worth its bits to a model like this
-            return tables.surroundings
+            return tables.feature_context
         steps = max(LEAST_STEPS, round(EPOCHS * count / BATCH))
         optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
         for step in range(steps):
@@ -128,16 +135,16 @@ def fit_surroundings(
     return network.to_integers(units)
 
 
-def _bits(network: _Surroundings, examples: _Examples, chosen: Tensor, lengths: Tensor) -> Tensor:
+def _bits(network: _FeatureContextNetwork, examples: _Examples, chosen: Tensor, lengths: Tensor) -> Tensor:
     """(n, dim): bits of the chosen examples' symbols, linear between classes of scale."""
-    shifts, odds = network(examples, chosen)
+    shifts, log_odds = network(examples, chosen)
     classes, symbols = examples.classes[chosen].long(), examples.symbols[chosen].long()
     magnitudes = symbols.abs()
     shifted = (classes + 4 * shifts).clamp(1, CLASSES - 1.001)
     below = shifted.detach().long()
     flat, cells = lengths.flatten(), below * lengths.shape[1] + magnitudes
     bits = flat[cells] + (flat[cells + lengths.shape[1]] - flat[cells]) * (shifted - below)
-    signs = F.softplus(-odds * symbols.sign()) / math.log(2)
+    signs = F.softplus(-log_odds * symbols.sign()) / math.log(2)
     return torch.where(classes > 0, bits, 0) + torch.where(magnitudes > 0, signs, 0)
 
 
@@ -156,10 +163,10 @@ def _draw_examples(
         pricing = Pricing(tables, lengths, grid, torch.from_numpy(difference).float(), whole=whole)
         priced = pricing.by_codes(step, PAYS)
         pays = priced.pays(PAYS)
-        known = np.zeros((*grid.shape, len(tables.surroundings.units)), dtype=np.int8)
+        known = np.zeros((*grid.shape, len(tables.feature_context.units)), dtype=np.int8)
         if whole:
             early = np.flatnonzero(pays & pricing.first)
-            known = known_differences(tables, grid.shape, early, priced.symbols[early], step)
+            known = decoded_differences(tables, grid.shape, early, priced.symbols[early], step)
         kept = np.flatnonzero(pays)
         kept = kept if len(kept) < TOKENS_A_GRID else np.sort(random.choice(kept, TOKENS_A_GRID, replace=False))
         symbols = priced.symbols[kept]
@@ -171,8 +178,8 @@ def _draw_examples(
                 neighbour_codes(grid, kept, outside, whole=whole).astype(np.int16),
                 values,
                 bands_of(len(grid))[kept // grid.shape[1]].astype(np.int16),
-                lively_classes(tables, plain, symbols).astype(np.int8),
-                np.clip(symbols, -LARGEST - 1, LARGEST + 1).astype(np.int8),
+                adapted_classes(tables, plain, symbols).astype(np.int8),
+                np.clip(symbols, -MAX_MAGNITUDE - 1, MAX_MAGNITUDE + 1).astype(np.int8),
             )
         )
     return _Examples(*(torch.from_numpy(np.concatenate(part)) for part in zip(*parts, strict=True)))

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from panolink.codec.entropy.index_context import BANDS, PASSES, SLOTS, IndexContexts, bands_of, schedule, slots_of
+from panolink.codec.entropy.index_context import BANDS, PASSES, SLOTS, IndexContextModel, bands_of, schedule, slots_of
 from panolink.codec.entropy.integer_network import ACTIVATION_BITS
 from panolink.training.quantization_aware import (
     SUM_BITS,
@@ -31,7 +31,7 @@ Examples = tuple[Tensor, Tensor, Tensor]
 
 
 class _Contexts(nn.Module):
-    """`IndexContexts` in floating point."""
+    """`IndexContextModel` in floating point."""
 
     def __init__(self, codebook: Tensor) -> None:
         super().__init__()
@@ -45,15 +45,15 @@ class _Contexts(nn.Module):
         offset = rounded(self.bands[number], SUM_BITS, 16)[bands]
         return self.network(seen, offset, slots_of(number, EMBEDDING))
 
-    def to_integers(self) -> IndexContexts:
-        return IndexContexts(
+    def to_integers(self) -> IndexContextModel:
+        return IndexContextModel(
             embedding=stored(self.embedding, ACTIVATION_BITS, np.int8),
             bands=stored(self.bands, SUM_BITS, np.int16),
             network=self.network.to_integers(),
         )
 
 
-def fit_contexts(codebook: Tensor, grids: Sequence[NDArray[np.int64]], *, seed: int = 0) -> IndexContexts:
+def fit_index_context(codebook: Tensor, grids: Sequence[NDArray[np.int64]], *, seed: int = 0) -> IndexContextModel:
     """The network trained on grids of indices (rows, cols) of panoramas, and made of integers."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

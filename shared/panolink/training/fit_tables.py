@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from panolink.codec.entropy.scale_adaptation import Liveliness, group_slices
+from panolink.codec.entropy.feature_coding import entropy_parameters
+from panolink.codec.entropy.scale_adaptation import ScaleAdaptation, group_slices
 from panolink.codec.entropy.tables import (
+    ADAPTATION_CONTEXTS,
     CLASSES,
     GROUP_STARTS,
-    LARGEST,
     LEVEL_ZERO,
-    LIVELINESS,
+    MAX_MAGNITUDE,
     UNIT,
     Tables,
     to_frequencies,
@@ -23,10 +24,10 @@ from panolink.codec.entropy.tables import (
 from panolink.codec.networks.autoencoder import Autoencoder
 from panolink.codec.quantization.vector_quantizer import look_up, nearest_code
 from panolink.codec.rate_control.controller import PAYS
-from panolink.codec.rate_control.rd_cost import Priced, Pricing, expected
+from panolink.codec.rate_control.rd_cost import Priced, Pricing
 from panolink.sphere.padding import set_wrap
-from panolink.training.fit_feature_context import fit_surroundings, silent_surroundings
-from panolink.training.fit_index_context import fit_contexts
+from panolink.training.fit_feature_context import fit_feature_context, neutral_feature_context
+from panolink.training.fit_index_context import fit_index_context
 from panolink.training.laplace_prior import laplace_law
 
 STEPS = (2, 5, 8, 11, 14)
@@ -58,20 +59,20 @@ def fit_tables(
         levels=levels,
         symbol_frequencies=to_frequencies(laplace_law()),
         code_frequencies=to_frequencies(_code_counts(len(codebook), grids)[None])[0],
-        promises=_promises(laplace_law()),
-        shifts=np.zeros((len(GROUP_STARTS), LIVELINESS), dtype=np.int8),
-        contexts=fit_contexts(codebook, all_grids),
-        surroundings=silent_surroundings(codebook, levels),
+        expected_magnitude=_expected_magnitude(laplace_law()),
+        shifts=np.zeros((len(GROUP_STARTS), ADAPTATION_CONTEXTS), dtype=np.int8),
+        index_context=fit_index_context(codebook, all_grids),
+        feature_context=neutral_feature_context(codebook, levels),
     )
     pays = [_priced(tables, *pair, 8).pays(PAYS) for pair in zip(grids, differences, strict=True)]
     tables = replace(tables, levels=_levels(len(codebook), grids, differences, pays))
     tables = _with_laws(tables, grids, differences)
-    tables = replace(tables, surroundings=fit_surroundings(codebook, tables, all_grids, all_differences))
+    tables = replace(tables, feature_context=fit_feature_context(codebook, tables, all_grids, all_differences))
     return _with_laws(tables, grids, differences)
 
 
 def _with_laws(tables: Tables, grids: list[NDArray[np.int64]], differences: list[NDArray[np.float16]]) -> Tables:
-    """The tables with laws of symbols and shifts of liveliness fitted."""
+    """The tables with laws of symbols and shifts of adaptation fitted."""
     for _ in range(ROUNDS):
         shifts, law = _fit_shifts(_count_symbols(tables, grids, differences))
         tables = replace(tables, symbol_frequencies=to_frequencies(law), shifts=shifts)
@@ -101,25 +102,25 @@ def _quantized(
 def _count_symbols(
     tables: Tables, grids: list[NDArray[np.int64]], differences: list[NDArray[np.float16]]
 ) -> NDArray[np.int64]:
-    """(groups, LIVELINESS, CLASSES, LARGEST + 2): how often each magnitude is sent, by its expected class."""
-    counts = np.zeros((len(GROUP_STARTS), LIVELINESS, CLASSES, LARGEST + 2), dtype=np.int64)
+    """How often each magnitude is sent, (groups, ADAPTATION_CONTEXTS, CLASSES, MAX_MAGNITUDE + 2), by initial class."""
+    counts = np.zeros((len(GROUP_STARTS), ADAPTATION_CONTEXTS, CLASSES, MAX_MAGNITUDE + 2), dtype=np.int64)
     for number, (grid, difference) in enumerate(zip(grids, differences, strict=True)):
         for step in STEPS[number // TURNS % 2 :: 2]:
             priced = _priced(tables, grid, difference, step)
             kept = np.flatnonzero(priced.pays(PAYS))
-            plain, _ = expected(tables, grid, kept, step, whole=True)
+            plain, _ = entropy_parameters(tables, grid, kept, step, whole=True)
             magnitudes = np.abs(priced.symbols[kept])
-            liveliness = Liveliness(tables, len(plain))
+            adaptation = ScaleAdaptation(tables, len(plain))
             for group, dims in enumerate(group_slices(plain.shape[1])):
-                cells = (liveliness.contexts()[:, None] * CLASSES + plain[:, dims]) * counts.shape[3]
-                cells += np.minimum(magnitudes[:, dims], LARGEST + 1)
+                cells = (adaptation.contexts()[:, None] * CLASSES + plain[:, dims]) * counts.shape[3]
+                cells += np.minimum(magnitudes[:, dims], MAX_MAGNITUDE + 1)
                 counts[group] += np.bincount(cells.ravel(), minlength=counts[group].size).reshape(counts[group].shape)
-                liveliness.learn(plain[:, dims], magnitudes[:, dims])
+                adaptation.update(plain[:, dims], magnitudes[:, dims])
     return counts
 
 
 def _fit_shifts(counts: NDArray[np.int64]) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
-    """The shifts that make the counted symbols cheapest, and the law (CLASSES, LARGEST + 2) of the shifted classes.
+    """Shifts that make the counted symbols cheapest, and frequencies (CLASSES, MAX_MAGNITUDE + 2) of shifted classes.
 
     One is fitted to the other in turn. Contexts seen too rarely to tell keep a shift of zero.
     """
@@ -141,7 +142,7 @@ def _fit_shifts(counts: NDArray[np.int64]) -> tuple[NDArray[np.int8], NDArray[np
     return shifts, law
 
 
-def _promises(law: NDArray[np.float64]) -> NDArray[np.int32]:
+def _expected_magnitude(law: NDArray[np.float64]) -> NDArray[np.int32]:
     """Mean magnitudes of each class's law, (CLASSES,) in 1/UNIT."""
     means = law @ np.arange(law.shape[1]) / law.sum(axis=1)
     means[0] = 0

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from panolink.codec.entropy.integer_network import ACTIVATION_BITS, LARGEST_ACTIVATION, WEIGHT_BITS, IntegerNetwork
+from panolink.codec.entropy.integer_network import ACTIVATION_BITS, MAX_ACTIVATION, WEIGHT_BITS, IntegerNetwork
 
 SUM_BITS = WEIGHT_BITS + ACTIVATION_BITS
 
@@ -52,7 +52,7 @@ class TrainedIntegers(nn.Module):
 
     def forward(self, inputs: Tensor, offset: Tensor, rows: slice = slice(None)) -> Tensor:
         """Outputs (n, O); see `IntegerNetwork`, whose numbers these are in units of 1."""
-        most = LARGEST_ACTIVATION / (1 << ACTIVATION_BITS)
+        most = MAX_ACTIVATION / (1 << ACTIVATION_BITS)
         total = inputs @ rounded(self.first[rows], WEIGHT_BITS) + offset
         hidden = rounded(total, ACTIVATION_BITS, 32).clamp(0, most)
         total = hidden @ rounded(self.second, WEIGHT_BITS) + rounded(self.second_bias, SUM_BITS, 16)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from panolink.codec.concealment import conceal
-from panolink.codec.entropy.tables import LARGEST
+from panolink.codec.entropy.tables import MAX_MAGNITUDE
 from panolink.codec.networks.autoencoder import Autoencoder
 from panolink.codec.networks.decoder import guidance_planes
 from panolink.codec.quantization.activation_map import activation_map
@@ -29,7 +29,7 @@ def smooth_bits(value: Tensor, classes: Tensor, lengths: Tensor) -> Tensor:
     ``lengths`` (CLASSES, magnitudes) as in ``Tables.code_lengths``. A magnitude is rounded up beyond DEAD_ZONE, so that
     the mean over the noise is linear between k and k + 1 shifted by DEAD_ZONE − 1/2.
     """
-    beyond = (value.abs() - (DEAD_ZONE - 0.5)).clamp(0, LARGEST - 1e-3)
+    beyond = (value.abs() - (DEAD_ZONE - 0.5)).clamp(0, MAX_MAGNITUDE - 1e-3)
     below = beyond.detach().long()
     offset = classes * lengths.shape[1] + below
     flat = lengths.flatten()
@@ -40,9 +40,9 @@ def smooth_bits(value: Tensor, classes: Tensor, lengths: Tensor) -> Tensor:
 def choose_symbols(value: Tensor, classes: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """The symbols that cost least in squared error + PAYS · bits, and their bits; same shape as ``value`` (in steps).
 
-    ``classes``: int64 class of scale of each value; ``lengths`` (CLASSES, LARGEST + 2): bits by magnitude, the last of
-    an escape. Candidates are the nearest integer, the one below it, and zero. Class 0 is always zero. The codec's own
-    choice (`panolink.codec.entropy.scale_adaptation`) follows the same rule with classes that it learns on the way.
+    ``classes``: int64 class of scale of each value; ``lengths`` (CLASSES, MAX_MAGNITUDE + 2): bits by magnitude, the
+    last of an escape. Candidates are the nearest integer, the one below it, and zero; class 0 is zero. The codec's
+    own choice (`panolink.codec.entropy.scale_adaptation`) follows the same rule with classes that it learns on the way.
     """
     magnitude = value.abs()
     nearest = torch.floor(magnitude + 0.5).clamp_max((1 << 15) - 1)
@@ -53,7 +53,7 @@ def choose_symbols(value: Tensor, classes: Tensor, lengths: Tensor) -> tuple[Ten
     best_cost = magnitude.square() + PAYS * best_bits
     for candidate in (nearest - 1, nearest):
         candidate = candidate.clamp_min(0)
-        bits = flat[offset + candidate.clamp_max(LARGEST + 1).long()]
+        bits = flat[offset + candidate.clamp_max(MAX_MAGNITUDE + 1).long()]
         cost = (magnitude - candidate).square() + PAYS * bits
         better = (cost < best_cost) & (classes > 0)
         best = torch.where(better, candidate, best)

@@ -108,8 +108,8 @@ def idle_units(model: Autoencoder, panorama: np.ndarray, *, device: torch.device
         with torch.autocast(device.type, dtype=torch.bfloat16):
             features = model.encoder(pixels.contiguous(memory_format=torch.channels_last))
             shape = (1, *features.shape[2:])
-            kept, step, guessed = (torch.full(shape, value, device=device) for value in (1, 0, 0))
-            model.decoder(features, guidance_planes(kept, step, guessed))
+            kept, step, concealed = (torch.full(shape, value, device=device) for value in (1, 0, 0))
+            model.decoder(features, guidance_planes(kept, step, concealed))
     finally:
         for hook in hooks:
             hook.remove()

@@ -2,13 +2,20 @@ import numpy as np
 import pytest
 
 from panolink.codec.entropy.coder import SliceCoder
-from panolink.codec.entropy.feature_context import LARGEST_ODDS, SIGN_STEPS
+from panolink.codec.entropy.feature_context import LOG_ODDS_STEPS, MAX_LOG_ODDS, SIGN_BITS
 from panolink.codec.entropy.index_context import bands_of, schedule
-from panolink.codec.entropy.scale_adaptation import Liveliness, group_slices
-from panolink.codec.entropy.tables import CLASSES, GROUP_STARTS, LARGEST, LIVELINESS, TOTAL, Tables, to_frequencies
-from panolink.codec.rate_control.rdoq import SIGN_BITS
+from panolink.codec.entropy.scale_adaptation import ScaleAdaptation, group_slices
+from panolink.codec.entropy.tables import (
+    ADAPTATION_CONTEXTS,
+    CLASSES,
+    GROUP_STARTS,
+    MAX_MAGNITUDE,
+    TOTAL,
+    Tables,
+    to_frequencies,
+)
 from panolink.errors import BitstreamError
-from tests.codec.entropy.networks_of_integers import index_contexts, surroundings
+from tests.codec.entropy.integer_networks import random_feature_context, random_index_context
 
 CODES, DIM = 24, 6
 
@@ -18,12 +25,12 @@ def tables() -> Tables:
     random = np.random.default_rng(0)
     return Tables(
         levels=random.integers(40, 90, (CODES, DIM)).astype(np.uint8),
-        symbol_frequencies=to_frequencies(random.gamma(0.5, size=(CLASSES, LARGEST + 2)) + 1e-3),
+        symbol_frequencies=to_frequencies(random.gamma(0.5, size=(CLASSES, MAX_MAGNITUDE + 2)) + 1e-3),
         code_frequencies=to_frequencies(random.gamma(0.3, size=(1, CODES)) + 1e-3)[0],
-        promises=np.arange(CLASSES, dtype=np.int32),
-        shifts=random.integers(-6, 7, (len(GROUP_STARTS), LIVELINESS)).astype(np.int8),
-        contexts=index_contexts(CODES),
-        surroundings=surroundings(CODES, DIM),
+        expected_magnitude=np.arange(CLASSES, dtype=np.int32),
+        shifts=random.integers(-6, 7, (len(GROUP_STARTS), ADAPTATION_CONTEXTS)).astype(np.int8),
+        index_context=random_index_context(CODES),
+        feature_context=random_feature_context(CODES, DIM),
     )
 
 
@@ -41,10 +48,10 @@ def test_indices_take_the_bits_that_their_laws_say(tables: Tables):
     coder, indices = SliceCoder(tables), np.random.default_rng(2).integers(0, CODES, (16, 32))
     bits = 0.0
     for step in schedule(16, 32, whole=True):
-        laws = tables.contexts.laws(
+        pmfs = tables.index_context.pmf(
             step.number, np.append(indices, CODES)[step.neighbours], bands_of(16)[step.cells // 32]
         )
-        bits -= np.log2(laws[np.arange(len(laws)), indices.ravel()[step.cells]]).sum()
+        bits -= np.log2(pmfs[np.arange(len(pmfs)), indices.ravel()[step.cells]]).sum()
     assert 8 * len(coder.encode_indices(indices)[0]) == pytest.approx(bits, abs=40)
 
 
@@ -63,35 +70,37 @@ def test_features_round_trip_with_escapes(tables: Tables):
     random = np.random.default_rng(4)
     classes = random.integers(0, CLASSES, (40, DIM))
     symbols = np.rint(random.laplace(scale=20, size=(40, DIM))).astype(np.int32)
-    symbols[0, 0], symbols[1, 1] = LARGEST + 1, -30000
+    symbols[0, 0], symbols[1, 1] = MAX_MAGNITUDE + 1, -30000
     classes[0, 0] = classes[1, 1] = 20
     symbols[classes == 0] = 0
-    odds = random.integers(-15, 16, (40, DIM)).astype(np.int16)
+    log_odds = random.integers(-15, 16, (40, DIM)).astype(np.int16)
     coder = SliceCoder(tables)
-    payload = coder.encode_features([(symbols[:25], classes[:25], odds[:25]), (symbols[25:], classes[25:], odds[25:])])
+    payload = coder.encode_features(
+        [(symbols[:25], classes[:25], log_odds[:25]), (symbols[25:], classes[25:], log_odds[25:])]
+    )
     reader = coder.feature_reader(payload)
-    assert np.array_equal(reader.decode(classes[:25], odds[:25]), symbols[:25])
-    assert np.array_equal(reader.decode(classes[25:], odds[25:]), symbols[25:])
+    assert np.array_equal(reader.decode(classes[:25], log_odds[:25]), symbols[:25])
+    assert np.array_equal(reader.decode(classes[25:], log_odds[25:]), symbols[25:])
 
 
 def test_size_is_what_the_tables_say(tables: Tables):
     """The cost of a slice is the sum of its symbols' code lengths: what an exact budget rests on."""
     random = np.random.default_rng(5)
     plain = random.integers(1, CLASSES, (600, DIM))
-    odds = random.integers(-15, 16, plain.shape).astype(np.int16)
+    log_odds = random.integers(-15, 16, plain.shape).astype(np.int16)
     symbols, classes = np.zeros((600, DIM), dtype=np.int32), np.zeros_like(plain)
-    liveliness = Liveliness(tables, 600)
-    for group, dims in enumerate(group_slices(DIM)):  # drawn from the very laws they are coded with
-        classes[:, dims] = liveliness.classes(group, plain[:, dims])
+    adaptation = ScaleAdaptation(tables, 600)
+    for group, dims in enumerate(group_slices(DIM)):  # drawn from the very pmfs they are coded with
+        classes[:, dims] = adaptation.classes(group, plain[:, dims])
         law = tables.symbol_frequencies[classes[:, dims]] / TOTAL
         columns = (law.cumsum(axis=-1) < random.random((*law.shape[:2], 1))).sum(axis=-1)
-        symbols[:, dims] = np.minimum(columns, LARGEST)
-        liveliness.learn(plain[:, dims], symbols[:, dims])
-    symbols[random.random(symbols.shape) > 1 / (1 + np.exp(-odds / SIGN_STEPS))] *= -1
-    payload = SliceCoder(tables).encode_features([(symbols, plain, odds)])
+        symbols[:, dims] = np.minimum(columns, MAX_MAGNITUDE)
+        adaptation.update(plain[:, dims], symbols[:, dims])
+    symbols[random.random(symbols.shape) > 1 / (1 + np.exp(-log_odds / LOG_ODDS_STEPS))] *= -1
+    payload = SliceCoder(tables).encode_features([(symbols, plain, log_odds)])
     bits = -np.log2(tables.symbol_frequencies[classes, np.abs(symbols)] / TOTAL).sum()
-    agreement = (odds * np.sign(symbols))[symbols != 0]
-    bits += SIGN_BITS[agreement + LARGEST_ODDS].sum()
+    agreement = (log_odds * np.sign(symbols))[symbols != 0]
+    bits += SIGN_BITS[agreement + MAX_LOG_ODDS].sum()
     assert 8 * len(payload) == pytest.approx(bits, abs=40)
 
 
@@ -112,4 +121,4 @@ def test_frequencies_are_positive_and_sum_up():
     assert table.sum(axis=1).tolist() == [1000, 1000]
     assert table.min() >= 1
     with pytest.raises(ValueError, match="sum to 65536"):
-        Tables(*[np.ones((2, 2), dtype=np.int32)] * 5, index_contexts(2), surroundings(2, 2))  # type: ignore[arg-type]
+        Tables(*[np.ones((2, 2), dtype=np.int32)] * 5, random_index_context(2), random_feature_context(2, 2))  # type: ignore[arg-type]

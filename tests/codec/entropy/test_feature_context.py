@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 
 from panolink.codec.entropy.feature_context import (
-    LARGEST_ODDS,
-    LARGEST_SHIFT,
-    SIGN_STEPS,
+    LOG_ODDS_STEPS,
+    MAX_LOG_ODDS,
+    MAX_SCALE_SHIFT,
     first_half,
     neighbour_codes,
     neighbour_values,
     sign_frequencies,
 )
-from tests.codec.entropy.networks_of_integers import surroundings
+from tests.codec.entropy.integer_networks import random_feature_context
 
 CODES, DIM = 20, 6
 
@@ -34,7 +34,7 @@ def test_halves_are_a_checkerboard():
 
 @pytest.mark.parametrize("steps", [-8, 0, 3, 28])
 def test_symbols_as_inputs_are_rounded_differences(steps: int):
-    network, random = surroundings(CODES, DIM), np.random.default_rng(0)
+    network, random = random_feature_context(CODES, DIM), np.random.default_rng(0)
     symbols = random.integers(-60, 61, (200, DIM)).astype(np.int32)
     found = network.as_inputs(symbols, np.full(200, steps))
     units = np.exp2(network.units / 4)
@@ -44,7 +44,7 @@ def test_symbols_as_inputs_are_rounded_differences(steps: int):
 
 
 def test_what_is_expected_depends_on_what_is_known_only():
-    network, random = surroundings(CODES, DIM), np.random.default_rng(1)
+    network, random = random_feature_context(CODES, DIM), np.random.default_rng(1)
     grid = random.integers(0, CODES, (4, 8))
     known = random.integers(-100, 101, (4, 8, 4)).astype(np.int8)
     cells = np.arange(32)
@@ -54,15 +54,15 @@ def test_what_is_expected_depends_on_what_is_known_only():
     other = grid.copy()
     other[2] = random.integers(0, CODES, 8)
     again = network(other, cells[:16], whole=False)
-    assert np.array_equal(again.shifts, alone.shifts[:16]) and np.array_equal(again.odds, alone.odds[:16])
+    assert np.array_equal(again.shifts, alone.shifts[:16]) and np.array_equal(again.log_odds, alone.log_odds[:16])
     part = network(grid, cells[5:9], whole=True, differences=known)
-    assert np.array_equal(part.odds, told.of(slice(5, 9)).odds)
-    assert np.abs(told.shifts).max() <= LARGEST_SHIFT and np.abs(told.odds).max() <= LARGEST_ODDS
+    assert np.array_equal(part.log_odds, told.of(slice(5, 9)).log_odds)
+    assert np.abs(told.shifts).max() <= MAX_SCALE_SHIFT and np.abs(told.log_odds).max() <= MAX_LOG_ODDS
 
 
 def test_signs_have_the_odds_that_they_are_told_with():
     table = sign_frequencies()
     assert (table.sum(axis=1) == 256).all() and table.min() >= 1
     assert table[0].tolist() == [128, 128]
-    odds = np.log(table[:, 1] / table[:, 0])
-    assert odds == pytest.approx(np.arange(LARGEST_ODDS + 1) / SIGN_STEPS, abs=0.1)
+    log_odds = np.log(table[:, 1] / table[:, 0])
+    assert log_odds == pytest.approx(np.arange(MAX_LOG_ODDS + 1) / LOG_ODDS_STEPS, abs=0.1)

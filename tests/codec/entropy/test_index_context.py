@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from panolink.codec.entropy.index_context import BANDS, PASSES, SINGLE_ROWS, TOTAL, WHOLE_GRID, bands_of, schedule
-from tests.codec.entropy.networks_of_integers import index_contexts
+from tests.codec.entropy.integer_networks import random_index_context
 
 CODES = 40
 
@@ -41,17 +41,17 @@ def test_cells_of_the_passes_are_a_partition():
 
 
 def test_laws_are_dyadic_and_whole():
-    network, random = index_contexts(CODES), np.random.default_rng(0)
+    network, random = random_index_context(CODES), np.random.default_rng(0)
     for number, one in enumerate(PASSES):
         neighbours = random.integers(0, CODES + 1, (50, len(one.neighbours)))
-        frequencies = network.laws(number, neighbours, random.integers(0, BANDS, 50)) * TOTAL
+        frequencies = network.pmf(number, neighbours, random.integers(0, BANDS, 50)) * TOTAL
         assert frequencies.dtype == np.float32
         assert (frequencies == np.rint(frequencies)).all() and frequencies.min() >= 1
         assert (frequencies.sum(axis=1, dtype=np.float64) == TOTAL).all()
 
 
 def test_parts_that_do_not_fit_together_are_refused():
-    contexts = index_contexts(CODES)
+    contexts = random_index_context(CODES)
     with pytest.raises(ValueError, match="do not fit together"):
         replace(contexts, bands=contexts.bands[:, :3])
     with pytest.raises(ValueError, match="40 codes have embeddings of 39"):

@@ -3,24 +3,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from panolink.codec.entropy.integer_network import EXACT, LARGEST_ACTIVATION, LARGEST_INPUT, WEIGHT_BITS
-from tests.codec.entropy.networks_of_integers import integer_network
+from panolink.codec.entropy.integer_network import EXACT, MAX_ACTIVATION, MAX_INPUT, WEIGHT_BITS
+from tests.codec.entropy.integer_networks import random_integer_network
 
 
 def test_float32_computes_what_integers_would():
     """Every sum is held exactly: the same as in 64-bit integers, and whatever the order."""
-    network, random = integer_network(400, 128, 300), np.random.default_rng(1)
-    inputs = random.integers(-LARGEST_INPUT, LARGEST_INPUT + 1, (50, 400))
+    network, random = random_integer_network(400, 128, 300), np.random.default_rng(1)
+    inputs = random.integers(-MAX_INPUT, MAX_INPUT + 1, (50, 400))
     offset = random.integers(-(1 << 15), 1 << 15, (50, 128)).astype(np.int16)
     outputs = network(inputs.astype(np.int8), offset)
 
     def activation(total: np.ndarray) -> np.ndarray:
-        return np.clip((total + (1 << WEIGHT_BITS >> 1)) >> WEIGHT_BITS, 0, LARGEST_ACTIVATION)
+        return np.clip((total + (1 << WEIGHT_BITS >> 1)) >> WEIGHT_BITS, 0, MAX_ACTIVATION)
 
     wide = {name: getattr(network, name).astype(np.int64) for name in network.__dataclass_fields__}
     hidden = activation(offset + inputs @ wide["first"])
-    assert 0 < (hidden == LARGEST_ACTIVATION).mean() < 1 and (hidden == 0).any()
-    hidden = np.minimum(hidden + activation(hidden @ wide["second"] + wide["second_bias"]), LARGEST_ACTIVATION)
+    assert 0 < (hidden == MAX_ACTIVATION).mean() < 1 and (hidden == 0).any()
+    hidden = np.minimum(hidden + activation(hidden @ wide["second"] + wide["second_bias"]), MAX_ACTIVATION)
     assert np.array_equal(outputs, hidden @ wide["last"] + wide["last_bias"])
 
     order = random.permutation(400)
@@ -29,7 +29,7 @@ def test_float32_computes_what_integers_would():
 
 
 def test_some_inputs_may_be_connected():
-    network, random = integer_network(10, 6, 4), np.random.default_rng(2)
+    network, random = random_integer_network(10, 6, 4), np.random.default_rng(2)
     inputs, offset = random.integers(-9, 10, (5, 10)).astype(np.int8), np.zeros((5, 6), np.int16)
     inputs[:, :3] = inputs[:, 7:] = 0
     assert np.array_equal(network(inputs, offset), network(inputs[:, 3:7], offset, slice(3, 7)))
@@ -38,8 +38,8 @@ def test_some_inputs_may_be_connected():
 
 
 def test_weights_whose_sums_would_not_be_exact_are_refused():
-    network = integer_network(10, 600, 4)
-    assert 600 * 127 * LARGEST_ACTIVATION > EXACT
+    network = random_integer_network(10, 600, 4)
+    assert 600 * 127 * MAX_ACTIVATION > EXACT
     with pytest.raises(ValueError, match="sums would not be exact"):
         replace(network, last=np.full((600, 4), 127, dtype=np.int8))
     with pytest.raises(ValueError, match="do not fit together"):

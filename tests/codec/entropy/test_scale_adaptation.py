@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from panolink.codec.entropy.feature_context import LARGEST_ODDS
-from panolink.codec.entropy.scale_adaptation import Liveliness, group_slices
-from panolink.codec.entropy.tables import CLASSES, GROUP_STARTS, LIVELINESS, UNIT, Tables
+from panolink.codec.entropy.feature_context import MAX_LOG_ODDS, SIGN_BITS
+from panolink.codec.entropy.scale_adaptation import ScaleAdaptation, group_slices
+from panolink.codec.entropy.tables import ADAPTATION_CONTEXTS, CLASSES, GROUP_STARTS, UNIT, Tables
 from panolink.codec.model import load_model
 from panolink.codec.rate_control.controller import PAYS
-from panolink.codec.rate_control.rdoq import SIGN_BITS, choose_symbols
+from panolink.codec.rate_control.rdoq import choose_symbols
 from panolink.training.soft_quantization import choose_symbols as choose_plainly
 
 
@@ -33,8 +33,8 @@ def test_groups_cover_every_dimension_once():
 
 
 def test_nothing_known_is_the_middle_context(tables: Tables):
-    (context,) = Liveliness(tables, 1).contexts()
-    assert context == LIVELINESS // 2 // 3 * 3
+    (context,) = ScaleAdaptation(tables, 1).contexts()
+    assert context == ADAPTATION_CONTEXTS // 2 // 3 * 3
 
 
 def test_livelier_tokens_get_larger_classes(tables: Tables):
@@ -42,35 +42,35 @@ def test_livelier_tokens_get_larger_classes(tables: Tables):
     value, plain = draw(200, 128)
     shifts = []
     for strength in (0.0, 0.5, 1.0, 2.0, 4.0):
-        liveliness = Liveliness(tables, 200)
+        adaptation = ScaleAdaptation(tables, 200)
         found = []
         for group, dims in enumerate(group_slices(128)):
-            lively = liveliness.classes(group, plain[:, dims])
+            lively = adaptation.classes(group, plain[:, dims])
             found.append((lively - plain[:, dims])[(plain[:, dims] > 8) & (plain[:, dims] < 24)].mean())
-            liveliness.learn(plain[:, dims], np.rint(strength * value[:, dims]).astype(np.int32))
+            adaptation.update(plain[:, dims], np.rint(strength * value[:, dims]).astype(np.int32))
         shifts.append(np.mean(found[2:]))
     assert shifts == sorted(shifts) and shifts[0] < -2 < 2 < shifts[-1]
 
 
 def test_classes_stay_in_range_and_zero_stays_zero(tables: Tables):
     _, plain = draw(50, 128)
-    wild = replace(tables, shifts=np.full((len(GROUP_STARTS), LIVELINESS), 127, dtype=np.int8))
-    lively = Liveliness(wild, 50).classes(0, plain)
+    wild = replace(tables, shifts=np.full((len(GROUP_STARTS), ADAPTATION_CONTEXTS), 127, dtype=np.int8))
+    lively = ScaleAdaptation(wild, 50).classes(0, plain)
     assert (lively[plain == 0] == 0).all()
     assert (lively[plain > 0] == CLASSES - 1).all()
 
 
 def test_sums_are_integers_that_no_size_overflows(tables: Tables):
-    liveliness = Liveliness(tables, 1)
+    adaptation = ScaleAdaptation(tables, 1)
     plain, symbols = np.full((1, 92), CLASSES - 1), np.full((1, 92), -(1 << 15), dtype=np.int32)
     for _ in range(1000):
-        liveliness.learn(plain, symbols)
-    assert 0 < liveliness._sums[0, 0] <= 92 * 15 * UNIT * 8 / 3
-    assert 0 <= liveliness.contexts()[0] < LIVELINESS
+        adaptation.update(plain, symbols)
+    assert 0 < adaptation._sums[0, 0] <= 92 * 15 * UNIT * 8 / 3
+    assert 0 <= adaptation.contexts()[0] < ADAPTATION_CONTEXTS
 
 
 def test_choice_without_shifts_is_the_one_that_training_makes(tables: Tables):
-    still = replace(tables, shifts=np.zeros((len(GROUP_STARTS), LIVELINESS), dtype=np.int8))
+    still = replace(tables, shifts=np.zeros((len(GROUP_STARTS), ADAPTATION_CONTEXTS), dtype=np.int8))
     value, plain = draw(300, 40)
     lengths = still.code_lengths()
     symbols, bits, gain = choose_symbols(value, plain, np.zeros(plain.shape, np.int16), still, lengths, PAYS)
@@ -83,12 +83,12 @@ def test_choice_without_shifts_is_the_one_that_training_makes(tables: Tables):
 def test_choice_prices_what_the_coder_writes(tables: Tables):
     """Bits of the choice are code lengths of the classes that the decoder will find from the symbols alone."""
     value, plain = draw(64, 128, strength=2)
-    lengths, odds = tables.code_lengths(), np.random.default_rng(1).integers(-15, 16, plain.shape).astype(np.int16)
-    symbols, bits, _ = choose_symbols(value, plain, odds, tables, lengths, PAYS)
-    liveliness, found = Liveliness(tables, 64), np.zeros(64)
+    lengths, log_odds = tables.code_lengths(), np.random.default_rng(1).integers(-15, 16, plain.shape).astype(np.int16)
+    symbols, bits, _ = choose_symbols(value, plain, log_odds, tables, lengths, PAYS)
+    adaptation, found = ScaleAdaptation(tables, 64), np.zeros(64)
     for group, dims in enumerate(group_slices(128)):
-        lively = liveliness.classes(group, plain[:, dims])
+        lively = adaptation.classes(group, plain[:, dims])
         found += lengths[lively, np.minimum(np.abs(symbols[:, dims]), 48)].sum(axis=1)
-        liveliness.learn(plain[:, dims], symbols[:, dims])
-    found += np.where(symbols, SIGN_BITS[odds * np.sign(symbols) + LARGEST_ODDS] - 1, 0).sum(axis=1)
+        adaptation.update(plain[:, dims], symbols[:, dims])
+    found += np.where(symbols, SIGN_BITS[log_odds * np.sign(symbols) + MAX_LOG_ODDS] - 1, 0).sum(axis=1)
     assert bits == pytest.approx(found, rel=1e-4)

@@ -14,7 +14,7 @@ from panolink.codec.rate_control.controller import PAYS
 from panolink.codec.rate_control.rd_cost import Pricing
 from panolink.codec.tokens import Tokens
 from panolink.images import load_panorama
-from panolink.training.fit_feature_context import silent_surroundings
+from panolink.training.fit_feature_context import neutral_feature_context
 
 
 @pytest.fixture
@@ -64,10 +64,10 @@ def test_surroundings_save_bits(samples: list[Path]):
     found = nearest_code(features, codec.network.codebook)
     difference = (features - look_up(found, codec.network.codebook))[0].permute(1, 2, 0).flatten(0, 1).float()
     tables = codec.model.tables
-    silent = silent_surroundings(codec.network.codebook, tables.levels)
+    silent = neutral_feature_context(codec.network.codebook, tables.levels)
     bits = {}
-    for name, network in (("none", silent), ("some", tables.surroundings)):
-        chosen = replace(tables, surroundings=network)
+    for name, network in (("none", silent), ("some", tables.feature_context)):
+        chosen = replace(tables, feature_context=network)
         priced = Pricing(chosen, tables.code_lengths(), found[0].numpy(), difference, whole=True)
         kept = priced.by_codes(4, PAYS).pays(PAYS)
         for told, all_of in (("codes", priced.by_codes(4, PAYS)), ("sides", priced.at(4, PAYS))):

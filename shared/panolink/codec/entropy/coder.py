@@ -1,6 +1,6 @@
 """Entropy coding of index, mask and feature slices with integer tables (range coder of ``constriction``).
 
-Symbols are coded grouped by class or context, or with a matrix of laws, one call a group: two hundred times faster than
+Symbols are coded grouped by class or context, or with a matrix of pmfs, one call a group: two hundred times faster than
 one Python call per symbol.
 """
 
@@ -14,28 +14,27 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from panolink.codec.entropy.feature_context import LARGEST_ODDS, first_half, sign_frequencies
+from panolink.codec.entropy.feature_context import MAX_LOG_ODDS, SIGN_BITS, first_half, sign_frequencies
 from panolink.codec.entropy.index_context import bands_of, schedule
-from panolink.codec.entropy.scale_adaptation import Liveliness, group_slices, lively_classes
-from panolink.codec.entropy.tables import LARGEST, TOTAL, Tables
-from panolink.codec.rate_control.rdoq import SIGN_BITS
+from panolink.codec.entropy.scale_adaptation import ScaleAdaptation, adapted_classes, group_slices
+from panolink.codec.entropy.tables import MAX_MAGNITUDE, TOTAL, Tables
 from panolink.errors import BitstreamError
 
 stream: Any = constriction.stream  # type: ignore[attr-defined]  # a compiled module without stubs
 RangeEncoder, RangeDecoder = stream.queue.RangeEncoder, stream.queue.RangeDecoder
 
-ESCAPE = LARGEST + 1
+ESCAPE = MAX_MAGNITUDE + 1
 CATEGORICAL = stream.model.Categorical(perfect=False)
 """a law of its own for each symbol"""
 
 CHUNK = 4096
-"""tokens whose laws are held at a time: 16 MiB for 1024 codes"""
+"""tokens whose pmfs are held at a time: 16 MiB for 1024 codes"""
 
 RAW = stream.model.Uniform(1 << 16)
 """sixteen raw bits, for magnitudes beyond the tables"""
 
 Batch = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int16]]
-"""symbols, classes of scale and odds of signs, (n, dim) each"""
+"""symbols, classes of scale and log_odds of signs, (n, dim) each"""
 
 
 def _model(frequencies: np.ndarray) -> Any:
@@ -45,7 +44,7 @@ def _model(frequencies: np.ndarray) -> Any:
 _SIGNS = [
     stream.model.Categorical((row / np.float32(256)).astype(np.float32), perfect=False) for row in sign_frequencies()
 ]
-"""by the size of the odds: 0 for the less likely sign, 1 for the more likely one"""
+"""by the size of the log_odds: 0 for the less likely sign, 1 for the more likely one"""
 
 
 def _finish(encoder: Any) -> bytes:
@@ -84,8 +83,8 @@ class SliceCoder:
         grid, payloads = np.frombuffer(content, dtype=np.int64).reshape(rows, cols), []
         for start in range(slices):
             encoder, indices = RangeEncoder(), grid[start::slices].ravel()
-            for cells, laws in self._index_laws(indices, (rows, cols), start, slices):
-                encoder.encode(indices[cells].astype(np.int32), CATEGORICAL, laws)
+            for cells, pmfs in self._index_pmfs(indices, (rows, cols), start, slices):
+                encoder.encode(indices[cells].astype(np.int32), CATEGORICAL, pmfs)
             payloads.append(_finish(encoder))
         return tuple(payloads)
 
@@ -96,19 +95,19 @@ class SliceCoder:
         decoder = _start(payload)
         rows = len(range(start, shape[0], slices))
         indices = np.zeros(rows * shape[1], dtype=np.int64)
-        for cells, laws in self._index_laws(indices, shape, start, slices):
-            indices[cells] = _decode(decoder, CATEGORICAL, laws)
+        for cells, pmfs in self._index_pmfs(indices, shape, start, slices):
+            indices[cells] = _decode(decoder, CATEGORICAL, pmfs)
         return indices.reshape(rows, shape[1])
 
-    def _index_laws(self, indices: NDArray[np.int64], shape: tuple[int, int], start: int, slices: int):
-        """Yield (cells, laws (n, K)) pass by pass; a pass looks at ``indices`` (flat) of earlier passes only."""
-        network = self.tables.contexts
+    def _index_pmfs(self, indices: NDArray[np.int64], shape: tuple[int, int], start: int, slices: int):
+        """Yield (cells, pmfs (n, K)) pass by pass; a pass looks at ``indices`` (flat) of earlier passes only."""
+        network = self.tables.index_context
         bands = bands_of(shape[0])[start::slices]
         for step in schedule(len(bands), shape[1], whole=slices == 1):
             known = np.append(indices, network.codes)[step.neighbours]
             for part in range(0, len(step.cells), CHUNK):
                 cells = step.cells[part : part + CHUNK]
-                yield cells, network.laws(step.number, known[part : part + CHUNK], bands[cells // shape[1]])
+                yield cells, network.pmf(step.number, known[part : part + CHUNK], bands[cells // shape[1]])
 
     # ── mask: which tokens are kept ───────────────────────────────────────────────────────────────────────────────
 
@@ -144,10 +143,10 @@ class SliceCoder:
     def encode_features(self, batches: Sequence[Batch]) -> bytes:
         """Batches of kept tokens → bytes. Symbols of class 0 must be 0."""
         encoder = RangeEncoder()
-        for symbols, classes, odds in batches:
-            magnitudes, escaped = np.abs(symbols), np.abs(symbols) > LARGEST
+        for symbols, classes, log_odds in batches:
+            magnitudes, escaped = np.abs(symbols), np.abs(symbols) > MAX_MAGNITUDE
             coded = np.where(escaped, ESCAPE, magnitudes).astype(np.int32)
-            lively = lively_classes(self.tables, classes, symbols)
+            lively = adapted_classes(self.tables, classes, symbols)
             for dims in group_slices(classes.shape[1]):
                 values = coded[:, dims].ravel()
                 for scale, members in _groups(lively[:, dims].ravel()):
@@ -156,17 +155,19 @@ class SliceCoder:
             large = magnitudes[escaped]
             if len(large):
                 encoder.encode(np.minimum(large, (1 << 16) - 1).astype(np.int32), RAW)
-            plus, odds = symbols[symbols != 0] > 0, odds[symbols != 0]
-            agree = np.where(odds < 0, ~plus, plus)
-            for size, members in _groups(np.abs(odds)):
+            plus, log_odds = symbols[symbols != 0] > 0, log_odds[symbols != 0]
+            agree = np.where(log_odds < 0, ~plus, plus)
+            for size, members in _groups(np.abs(log_odds)):
                 encoder.encode(agree[members].astype(np.int32), _SIGNS[size])
         return _finish(encoder)
 
-    def feature_bits(self, symbols: NDArray[np.int32], classes: NDArray[np.int64], odds: NDArray[np.int16]) -> float:
+    def feature_bits(
+        self, symbols: NDArray[np.int32], classes: NDArray[np.int64], log_odds: NDArray[np.int16]
+    ) -> float:
         """How many bits a batch takes, as `panolink.codec.rate_control.rdoq.choose_symbols` counts them."""
-        lively = lively_classes(self.tables, classes, symbols)
+        lively = adapted_classes(self.tables, classes, symbols)
         bits = self.lengths[lively, np.minimum(np.abs(symbols), ESCAPE)]
-        signs = SIGN_BITS[odds * np.sign(symbols) + LARGEST_ODDS] - 1
+        signs = SIGN_BITS[log_odds * np.sign(symbols) + MAX_LOG_ODDS] - 1
         return float(bits.sum() + signs[symbols != 0].sum())
 
     def feature_reader(self, payload: bytes) -> FeatureReader:
@@ -180,28 +181,28 @@ class FeatureReader:
     def __init__(self, tables: Tables, models: list[Any], payload: bytes) -> None:
         self._tables, self._models, self._decoder = tables, models, _start(payload)
 
-    def decode(self, classes: NDArray[np.int64], odds: NDArray[np.int16]) -> NDArray[np.int32]:
-        """The next batch: classes of scale and odds of signs (n, dim) → symbols (n, dim)."""
+    def decode(self, classes: NDArray[np.int64], log_odds: NDArray[np.int16]) -> NDArray[np.int32]:
+        """The next batch: classes of scale and log_odds of signs (n, dim) → symbols (n, dim)."""
         decoder = self._decoder
         symbols = np.zeros(classes.shape, dtype=np.int32)
-        liveliness = Liveliness(self._tables, len(classes))
+        adaptation = ScaleAdaptation(self._tables, len(classes))
         for group, dims in enumerate(group_slices(classes.shape[1])):
             plain = classes[:, dims]
             values = np.zeros(plain.size, dtype=np.int32)
-            for scale, members in _groups(liveliness.classes(group, plain).ravel()):
+            for scale, members in _groups(adaptation.classes(group, plain).ravel()):
                 if scale:
                     values[members] = _decode(decoder, self._models[scale], len(members))
             symbols[:, dims] = values.reshape(plain.shape)
-            liveliness.learn(plain, symbols[:, dims])
+            adaptation.update(plain, symbols[:, dims])
         escaped = symbols == ESCAPE
         if escaped.any():
             symbols[escaped] = _decode(decoder, RAW, int(escaped.sum()))
         there = symbols != 0
-        odds = odds[there]
-        agree = np.zeros(len(odds), dtype=bool)
-        for size, members in _groups(np.abs(odds)):
+        log_odds = log_odds[there]
+        agree = np.zeros(len(log_odds), dtype=bool)
+        for size, members in _groups(np.abs(log_odds)):
             agree[members] = _decode(decoder, _SIGNS[size], len(members))
-        symbols[there] *= np.where(agree != (odds < 0), 1, -1).astype(np.int32)
+        symbols[there] *= np.where(agree != (log_odds < 0), 1, -1).astype(np.int32)
         return symbols
 
 

@@ -1,8 +1,8 @@
 """The enhancement layer: the kept tokens' symbols in feature slices.
 
-Beside a single index slice there is one of features, of two batches: the halves of a checkerboard, the second coded
-with the first one known. Beside several, each holds a run of tokens of one index slice, and knows codes of the same row
-only.
+Beside a single index slice stands one feature slice of two batches: the halves of a checkerboard, the second coded with
+the first one known. Beside several index slices, each feature slice holds a run of tokens of one of them, and is coded
+with the codes of the same row only.
 """
 
 from __future__ import annotations
@@ -14,25 +14,74 @@ from numpy.typing import NDArray
 
 from panolink.codec.entropy.coder import SliceCoder
 from panolink.codec.entropy.feature_context import first_half
-from panolink.codec.rate_control.rd_cost import expected, known_differences
+from panolink.codec.entropy.tables import Tables
 from panolink.codec.slicing import feature_parts
-from panolink.codec.tokens import Tokens
+from panolink.codec.tokens import Tokens, steps_of_rows
+
+
+def entropy_parameters(
+    tables: Tables,
+    indices: NDArray[np.int64],
+    cells: NDArray[np.int64],
+    step: int,
+    *,
+    whole: bool,
+    differences: NDArray[np.int8] | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
+    """Scale classes and log odds of signs with which tokens are coded.
+
+    Parameters
+    ----------
+    tables : Tables
+    indices : (rows, cols)
+    cells : (n,)
+        Flat positions of the tokens.
+    step : int
+        At the equator, quarter octaves.
+    whole, differences
+        See `panolink.codec.entropy.feature_context.FeatureContextModel`.
+
+    Returns
+    -------
+    classes, log_odds : (n, dim) each
+    """
+    steps = steps_of_rows(len(indices))[cells // indices.shape[1]] + step
+    context = tables.feature_context(indices, cells, whole=whole, differences=differences)
+    return tables.classes(indices.ravel()[cells], steps, context), context.log_odds
+
+
+def decoded_differences(
+    tables: Tables, shape: tuple[int, ...], cells: NDArray[np.int64], symbols: NDArray[np.int32], step: int
+) -> NDArray[np.int8]:
+    """Symbols (n, dim) of the tokens ``cells`` (n,) as the feature context model takes them.
+
+    Returns
+    -------
+    int8 (rows, cols, V)
+        0 at all other tokens of the grid of ``shape`` (rows, cols).
+    """
+    rows, cols = shape
+    values = np.zeros((rows * cols, len(tables.feature_context.units)), dtype=np.int8)
+    values[cells] = tables.feature_context.as_inputs(symbols, steps_of_rows(rows)[cells // cols] + step)
+    return values.reshape(rows, cols, -1)
 
 
 def encode_features(coder: SliceCoder, tokens: Tokens) -> list[bytes]:
-    """The feature slices of tokens, as a packet has them; none where nothing is kept."""
+    """Feature slices of a panorama's kept tokens, part by part as in a packet; none where nothing is kept."""
     kept, symbols = np.flatnonzero(tokens.kept), tokens.symbols
     if not len(kept):
         return []
     if tokens.slices > 1:
-        classes, odds = expected(coder.tables, tokens.indices, kept, tokens.step, whole=False)
-        parts = feature_parts(coder.feature_bits(symbols, classes, odds), tokens.slices)
+        classes, log_odds = entropy_parameters(coder.tables, tokens.indices, kept, tokens.step, whole=False)
+        parts = feature_parts(coder.feature_bits(symbols, classes, log_odds), tokens.slices)
         members = slice_members(tokens.kept, tokens.slices, parts)
-        return [coder.encode_features([(symbols[m], classes[m], odds[m])]) for m in members]
+        return [coder.encode_features([(symbols[m], classes[m], log_odds[m])]) for m in members]
     first, second = halves(tokens.kept)
-    early = expected(coder.tables, tokens.indices, kept[first], tokens.step, whole=True)
-    known = known_differences(coder.tables, tokens.kept.shape, kept[first], symbols[first], tokens.step)
-    later = expected(coder.tables, tokens.indices, kept[second], tokens.step, whole=True, differences=known)
+    early = entropy_parameters(coder.tables, tokens.indices, kept[first], tokens.step, whole=True)
+    differences = decoded_differences(coder.tables, tokens.kept.shape, kept[first], symbols[first], tokens.step)
+    later = entropy_parameters(
+        coder.tables, tokens.indices, kept[second], tokens.step, whole=True, differences=differences
+    )
     return [coder.encode_features([(symbols[first], *early), (symbols[second], *later)])]
 
 
@@ -46,19 +95,43 @@ def decode_features(
     step: int,
     slices: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """Symbols (number sent, dim) of the tokens ``sent`` (rows, cols), and which of them arrived (number sent,).
+    """Inverse of `encode_features`.
 
-    ``usable`` (rows, cols): tokens whose index is known; ``payloads``: the feature slices, None where lost.
+    Parameters
+    ----------
+    coder : SliceCoder
+    payloads : sequence of bytes or None
+        The feature slices, None where lost.
+    indices : (rows, cols)
+    sent : bool (rows, cols)
+        Tokens that the transmitter kept.
+    usable : bool (rows, cols)
+        Tokens whose index is known.
+    step : int
+        At the equator, quarter octaves.
+    slices : int
+        Index slices of the packet.
+
+    Returns
+    -------
+    symbols : int32 (number sent, dim)
+        0 where they were lost.
+    received : bool (number sent,)
+
+    Raises
+    ------
+    BitstreamError
+        Where a payload does not decode.
     """
     places = np.flatnonzero(sent)
     symbols = np.zeros((len(places), coder.tables.levels.shape[1]), dtype=np.int32)
     received = np.zeros(len(places), dtype=bool)
     if slices > 1:
-        classes, odds = expected(coder.tables, indices, places, step, whole=False)
+        classes, log_odds = entropy_parameters(coder.tables, indices, places, step, whole=False)
         members = slice_members(sent, slices, len(payloads) // slices)
         for run, payload in zip(members, payloads, strict=True):
             if payload is not None and len(run) and usable.flat[places[run[0]]]:
-                symbols[run] = coder.feature_reader(payload).decode(classes[run], odds[run])
+                symbols[run] = coder.feature_reader(payload).decode(classes[run], log_odds[run])
                 received[run] = True
         return symbols, received
     payload = payloads[0] if payloads else None
@@ -66,15 +139,15 @@ def decode_features(
         return symbols, received
     reader = coder.feature_reader(payload)
     first, second = halves(sent)
-    symbols[first] = reader.decode(*expected(coder.tables, indices, places[first], step, whole=True))
-    known = known_differences(coder.tables, sent.shape, places[first], symbols[first], step)
-    later = expected(coder.tables, indices, places[second], step, whole=True, differences=known)
+    symbols[first] = reader.decode(*entropy_parameters(coder.tables, indices, places[first], step, whole=True))
+    differences = decoded_differences(coder.tables, sent.shape, places[first], symbols[first], step)
+    later = entropy_parameters(coder.tables, indices, places[second], step, whole=True, differences=differences)
     symbols[second] = reader.decode(*later)
     return symbols, ~received
 
 
 def halves(kept: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions among the kept tokens (rows, cols) of those on the first squares of a checkerboard, and the others."""
+    """Positions among the kept tokens (rows, cols) of those in each half of the checkerboard."""
     first = first_half(*kept.shape)[kept.ravel()]
     return np.flatnonzero(first), np.flatnonzero(~first)
 

@@ -1,8 +1,8 @@
-"""What is expected of a token's differences from its code, given the tokens around it: their scales and their signs.
+"""Feature context model: scales and signs of a token's differences, conditioned on the tokens around it.
 
-All indices are known before any difference. In a whole grid the differences are coded in two halves, like the squares
-of a checkerboard: for the second, those of four neighbours are known as well. A small network of integers
-(`panolink.codec.entropy.integer_network`) makes of all this a shift of each scale and the odds of each sign.
+All indices are decoded before any difference. In a whole grid the differences are coded in the two halves of a
+checkerboard (as in He et al. 2021): for the second half, those of four neighbours are known as well. A small integer
+network (`panolink.codec.entropy.integer_network`) computes a shift of each scale and the log odds of each sign.
 """
 
 from __future__ import annotations
@@ -13,70 +13,78 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panolink.codec.entropy.index_context import BANDS, bands_of, neighbours_of
-from panolink.codec.entropy.integer_network import ACTIVATION_BITS, LARGEST_INPUT, WEIGHT_BITS, IntegerNetwork
+from panolink.codec.entropy.integer_network import ACTIVATION_BITS, MAX_INPUT, WEIGHT_BITS, IntegerNetwork
 
-SIDES = ((-1, 0), (1, 0), (0, -1), (0, 1))
-"""neighbours (rows down, columns) whose differences may be known"""
+DIFFERENCE_NEIGHBOURS = ((-1, 0), (1, 0), (0, -1), (0, 1))
+"""offsets (rows down, columns right) of the neighbours whose differences may be known"""
 
-AROUND = ((0, 0), *SIDES, (-1, -1), (-1, 1), (1, -1), (1, 1))
-"""the token itself, and neighbours whose codes are known"""
+CODE_NEIGHBOURS = ((0, 0), *DIFFERENCE_NEIGHBOURS, (-1, -1), (-1, 1), (1, -1), (1, 1))
+"""offsets whose codes are known: the token itself and its eight neighbours"""
 
-IN_THE_ROW = ((0, 0), (0, -1), (0, 1))
-"""what is known of a row that has to decode alone"""
+ROW_NEIGHBOURS = ((0, 0), (0, -1), (0, 1))
+"""offsets whose codes are known in a row that has to decode alone"""
 
-LARGEST_SHIFT = 24
+MAX_SCALE_SHIFT = 24
 """quarter octaves"""
 
-SIGN_STEPS, LARGEST_ODDS = 4, 15
-"""odds of a plus are told in so many steps to a factor of e, and up to so many of them"""
+LOG_ODDS_STEPS, MAX_LOG_ODDS = 4, 15
+"""log odds of a positive sign are integers of so many steps to a factor of e, at most so large"""
 
 CHUNK = 8192
 """tokens whose inputs and outputs are held at a time: some 30 MiB"""
 
-ONE = 12
-"""bits behind the point where a difference becomes an input"""
+_FRACTION_BITS = 12
+"""of the fixed-point powers of two that scale a difference to an input"""
 
-QUARTER_OCTAVES = np.array([round((1 << ONE) * 2 ** (k / 4)) for k in range(4)], dtype=np.int64)
+_QUARTER_OCTAVES = np.array([round((1 << _FRACTION_BITS) * 2 ** (k / 4)) for k in range(4)], dtype=np.int64)
 
-_DOWN = WEIGHT_BITS + ACTIVATION_BITS - 2
-"""shift from the network's outputs to quarters: of an octave, of a factor of e"""
+_OUTPUT_SHIFT = WEIGHT_BITS + ACTIVATION_BITS - 2
+"""right shift from the network's outputs to quarters: of an octave, of a factor of e"""
 
 
 @dataclass(frozen=True)
-class Expected:
-    """Of n tokens' differences, int16 (n, dim) both."""
+class EntropyParameters:
+    """What the feature context model predicts of n tokens' differences, int16 (n, dim) both."""
 
     shifts: NDArray[np.int16]
     """quarter octaves by which a scale is larger than the code's own"""
-    odds: NDArray[np.int16]
-    """of a plus: its log odds in 1/SIGN_STEPS"""
+    log_odds: NDArray[np.int16]
+    """of a positive sign, in 1/LOG_ODDS_STEPS"""
 
-    def of(self, part: slice | NDArray) -> Expected:
-        """Of some of the tokens."""
-        return Expected(self.shifts[part], self.odds[part])
+    def of(self, part: slice | NDArray) -> EntropyParameters:
+        """Those of some of the tokens."""
+        return EntropyParameters(self.shifts[part], self.log_odds[part])
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """The network for K codes of dim dimensions, of which the first V are told of neighbours' differences."""
+class FeatureContextModel:
+    """The network for K codes of dim dimensions; of neighbours' differences it sees the first V dimensions.
+
+    Raises
+    ------
+    ValueError
+        Where the arrays do not fit together.
+    """
 
     embedding: NDArray[np.int8]
-    """(K + 1, E): of each code; the last is of a neighbour that is not there"""
+    """(K + 1, E): of each code; the last is of a neighbour that is absent or unknown"""
     bands: NDArray[np.int16]
     """(BANDS, H): what latitude adds to the first layer"""
     units: NDArray[np.int8]
-    """(V,): quarter octaves of the model's unit; a neighbour's difference counts in so large units"""
+    """(V,): quarter octaves of the model's unit; a neighbour's difference is an input in units of this size"""
     network: IntegerNetwork
-    """inputs: embeddings AROUND, then differences of SIDES; outputs: shifts, then log odds of a plus, both · dim"""
+    """inputs: embeddings of CODE_NEIGHBOURS, then differences of DIFFERENCE_NEIGHBOURS; outputs: shifts, then log odds,
+    dim each"""
 
     def __post_init__(self) -> None:
         inputs, hidden = self.network.first.shape
-        wanted = len(AROUND) * self.embedding.shape[1] + len(SIDES) * len(self.units)
+        wanted = len(CODE_NEIGHBOURS) * self.embedding.shape[1] + len(DIFFERENCE_NEIGHBOURS) * len(self.units)
         if inputs != wanted or self.bands.shape != (BANDS, hidden):
-            raise ValueError("embeddings, units, bands and layers of the surroundings do not fit together")
+            raise ValueError("embeddings, units, bands and layers of the feature context model do not fit together")
 
     @property
     def dim(self) -> int:
+        """Dimensions of a feature."""
         return self.network.last.shape[1] // 2
 
     def __call__(
@@ -86,21 +94,30 @@ class Surroundings:
         *,
         whole: bool,
         differences: NDArray[np.int8] | None = None,
-    ) -> Expected:
-        """Of the tokens ``cells`` (n,), flat positions in ``indices`` (rows, cols).
+    ) -> EntropyParameters:
+        """Predict scales and signs of tokens.
 
-        ``whole``: the rows above and below are known; ``differences`` (rows, cols, V): those known, as inputs, 0 else.
+        Parameters
+        ----------
+        indices : (rows, cols)
+            Of all tokens.
+        cells : (n,)
+            Flat positions of the tokens in the grid.
+        whole : bool
+            Whether the rows above and below are known.
+        differences : int8 (rows, cols, V), optional
+            Decoded differences as `as_inputs` gives them, 0 where there are none.
         """
-        shifts, odds = (np.empty((len(cells), self.dim), dtype=np.int16) for _ in range(2))
+        shifts, log_odds = (np.empty((len(cells), self.dim), dtype=np.int16) for _ in range(2))
         bands = bands_of(len(indices))
         for start in range(0, len(cells), CHUNK):
             some = slice(start, start + CHUNK)
             inputs = self.inputs(indices, cells[some], whole=whole, differences=differences)
             outputs = self.network(inputs, self.bands[bands[cells[some] // indices.shape[1]]])
-            quarters = (outputs + (1 << _DOWN >> 1)) >> _DOWN
-            np.clip(quarters[:, : self.dim], -LARGEST_SHIFT, LARGEST_SHIFT, out=shifts[some], casting="unsafe")
-            np.clip(quarters[:, self.dim :], -LARGEST_ODDS, LARGEST_ODDS, out=odds[some], casting="unsafe")
-        return Expected(shifts, odds)
+            quarters = (outputs + (1 << _OUTPUT_SHIFT >> 1)) >> _OUTPUT_SHIFT
+            np.clip(quarters[:, : self.dim], -MAX_SCALE_SHIFT, MAX_SCALE_SHIFT, out=shifts[some], casting="unsafe")
+            np.clip(quarters[:, self.dim :], -MAX_LOG_ODDS, MAX_LOG_ODDS, out=log_odds[some], casting="unsafe")
+        return EntropyParameters(shifts, log_odds)
 
     def inputs(
         self,
@@ -110,41 +127,67 @@ class Surroundings:
         whole: bool,
         differences: NDArray[np.int8] | None,
     ) -> NDArray[np.int8]:
-        """(n, I), see ``__call__``."""
+        """Inputs of the network, int8 (n, I); parameters as of ``__call__``."""
         codes = neighbour_codes(indices, cells, len(self.embedding) - 1, whole=whole)
         inputs = np.zeros((len(cells), len(self.network.first)), dtype=np.int8)
-        seen = len(AROUND) * self.embedding.shape[1]
+        seen = len(CODE_NEIGHBOURS) * self.embedding.shape[1]
         inputs[:, :seen] = self.embedding[codes].reshape(len(cells), seen)
         if differences is not None:
             inputs[:, seen:] = neighbour_values(differences, cells)
         return inputs
 
     def as_inputs(self, symbols: NDArray[np.int32], steps: NDArray[np.int64]) -> NDArray[np.int8]:
-        """Symbols (n, dim) sent at ``steps`` (n,) quarter octaves → (n, V), by shifts and sums alone."""
+        """Scale decoded symbols to inputs, by integer shifts and sums alone.
+
+        Parameters
+        ----------
+        symbols : (n, dim)
+        steps : (n,)
+            Quantisation step of each token, quarter octaves.
+
+        Returns
+        -------
+        int8 (n, V)
+        """
         exponent = steps[:, None] - self.units.astype(np.int64)
-        values = symbols[:, : len(self.units)].astype(np.int64) * QUARTER_OCTAVES[exponent & 3]
-        shift = np.clip(ONE - (exponent >> 2), 0, 62)
+        values = symbols[:, : len(self.units)].astype(np.int64) * _QUARTER_OCTAVES[exponent & 3]
+        shift = np.clip(_FRACTION_BITS - (exponent >> 2), 0, 62)
         values = (values + (np.int64(1) << shift >> 1)) >> shift
-        return np.clip(values, -LARGEST_INPUT, LARGEST_INPUT).astype(np.int8)
+        return np.clip(values, -MAX_INPUT, MAX_INPUT).astype(np.int8)
 
 
 def neighbour_codes(
     indices: NDArray[np.int64], cells: NDArray[np.int64], outside: int, *, whole: bool
 ) -> NDArray[np.int64]:
-    """Codes AROUND each of the ``cells``: (n, len(AROUND)), ``outside`` where there is none or it is not known."""
-    codes = np.append(indices, outside)[neighbours_of(cells, indices.shape, AROUND)]
+    """Codes at CODE_NEIGHBOURS of each of the ``cells``.
+
+    Parameters
+    ----------
+    indices : (rows, cols)
+    cells : (n,)
+        Flat positions.
+    outside : int
+        Stands for a neighbour beyond a pole, or unknown.
+    whole : bool
+        Whether the rows above and below are known.
+
+    Returns
+    -------
+    int64 (n, len(CODE_NEIGHBOURS))
+    """
+    codes = np.append(indices, outside)[neighbours_of(cells, indices.shape, CODE_NEIGHBOURS)]
     if not whole:
-        codes[:, [offset not in IN_THE_ROW for offset in AROUND]] = outside
+        codes[:, [offset not in ROW_NEIGHBOURS for offset in CODE_NEIGHBOURS]] = outside
     return codes
 
 
 def neighbour_values(differences: NDArray[np.int8], cells: NDArray[np.int64]) -> NDArray[np.int8]:
-    """Differences (rows, cols, V) at the SIDES of each of the ``cells``: (n, 4 · V), 0 beyond the poles."""
+    """Differences (rows, cols, V) at DIFFERENCE_NEIGHBOURS of ``cells`` (n,): int8 (n, 4 · V), 0 beyond the poles."""
     rows, cols, count = differences.shape
-    places = neighbours_of(cells, (rows, cols), SIDES)
+    places = neighbours_of(cells, (rows, cols), DIFFERENCE_NEIGHBOURS)
     values = differences.reshape(rows * cols, count)[np.minimum(places, rows * cols - 1)]
     values[places == rows * cols] = 0
-    return values.reshape(len(cells), len(SIDES) * count)
+    return values.reshape(len(cells), len(DIFFERENCE_NEIGHBOURS) * count)
 
 
 def first_half(rows: int, cols: int) -> NDArray[np.bool_]:
@@ -153,6 +196,16 @@ def first_half(rows: int, cols: int) -> NDArray[np.bool_]:
 
 
 def sign_frequencies() -> NDArray[np.int32]:
-    """(LARGEST_ODDS + 1, 2): of the less and of the more likely sign by log odds, in 1/256; each row sums to 256."""
-    likely = [min(255, round(256 / (1 + 2.718281828459045 ** (-k / SIGN_STEPS)))) for k in range(LARGEST_ODDS + 1)]
+    """Frequencies of the less and of the more likely sign by log odds: (MAX_LOG_ODDS + 1, 2), rows sum to 256."""
+    likely = [min(255, round(256 / (1 + 2.718281828459045 ** (-k / LOG_ODDS_STEPS)))) for k in range(MAX_LOG_ODDS + 1)]
     return np.array([[256 - one, one] for one in likely], dtype=np.int32)
+
+
+def _sign_bits() -> NDArray[np.float32]:
+    bits = -np.log2(sign_frequencies() / 256)
+    return np.concatenate([bits[:0:-1, 0], bits[:, 1]]).astype(np.float32)
+
+
+SIGN_BITS = _sign_bits()
+"""(2 · MAX_LOG_ODDS + 1,): bits of a positive sign by its log odds from −MAX_LOG_ODDS up; for a negative
+one, by the negated log odds"""

@@ -1,8 +1,8 @@
-"""The law of a token's index, given the indices of its neighbours.
+"""The pmf of a token's index, given the indices of its neighbours.
 
 Tokens are coded in passes, coarse to fine. A pass sees what the passes before it have told: half of a whole grid is
 coded last, each token between four known neighbours. Rows that have to decode alone are halved along the row instead.
-A small network of integers (`panolink.codec.entropy.integer_network`) makes a law of K codes out of neighbours,
+A small network of integers (`panolink.codec.entropy.integer_network`) makes a pmf of K codes out of neighbours,
 latitude and pass.
 """
 
@@ -27,7 +27,7 @@ LOGIT_BITS = 4
 """a logit becomes a probability in steps of 2^−4 octaves"""
 
 TOTAL = 1 << 16
-"""sum of each law's frequencies: dyadic probabilities, exact in float32"""
+"""sum of each pmf's frequencies: dyadic probabilities, exact in float32"""
 
 _SIDES = ((0, -1), (0, 1))
 _CROSS = ((-1, 0), (1, 0), *_SIDES)
@@ -72,7 +72,7 @@ SLOTS = sum(len(one.neighbours) for one in PASSES)
 
 
 @dataclass(frozen=True)
-class IndexContexts:
+class IndexContextModel:
     """The network for K codes, with embeddings of E numbers and layers of H."""
 
     embedding: NDArray[np.int8]
@@ -93,7 +93,7 @@ class IndexContexts:
     def codes(self) -> int:
         return self.network.last.shape[1]
 
-    def laws(self, number: int, neighbours: NDArray[np.int64], bands: NDArray[np.int64]) -> NDArray[np.float32]:
+    def pmf(self, number: int, neighbours: NDArray[np.int64], bands: NDArray[np.int64]) -> NDArray[np.float32]:
         """Laws of n tokens of pass ``number``: (n, K), multiples of 1/TOTAL that sum to 1 in each row.
 
         ``neighbours`` (n, slots of that pass): indices, K where there is none; ``bands`` (n,): of latitude.
@@ -101,9 +101,9 @@ class IndexContexts:
         size = self.embedding.shape[1]
         seen = self.embedding[neighbours].reshape(len(neighbours), -1)
         logits = self.network(seen, self.bands[number][bands], slots_of(number, size))
-        laws = np.empty(logits.shape, np.float32)
-        parallel(lambda some: _laws(logits[some], _POWERS, laws[some]), row_chunks(len(laws), 64))
-        return laws
+        pmf = np.empty(logits.shape, np.float32)
+        parallel(lambda some: _pmfs(logits[some], _POWERS, pmf[some]), row_chunks(len(pmf), 64))
+        return pmf
 
 
 def slots_of(number: int, size: int) -> slice:
@@ -164,7 +164,7 @@ _POWERS = np.array([round((1 << 24) * 2.0 ** (-k / (1 << LOGIT_BITS))) for k in 
 
 
 @kernel
-def _laws(logits, powers, law):
+def _pmfs(logits, powers, pmf):
     tokens, codes = logits.shape
     weights = np.empty(codes, np.int64)
     shift = WEIGHT_BITS + ACTIVATION_BITS - LOGIT_BITS
@@ -183,5 +183,5 @@ def _laws(logits, powers, law):
         for code in range(codes):
             share = 1 + np.int64(weights[code] * unit)
             rest -= share
-            law[token, code] = np.float32(share) * np.float32(1.0 / TOTAL)
-        law[token, best] += np.float32(rest) * np.float32(1.0 / TOTAL)
+            pmf[token, code] = np.float32(share) * np.float32(1.0 / TOTAL)
+        pmf[token, best] += np.float32(rest) * np.float32(1.0 / TOTAL)

@@ -21,7 +21,7 @@ from torch import Tensor
 WEIGHT_BITS, ACTIVATION_BITS = 6, 5
 """a weight counts 2^−6; an input and an activation 2^−5; a sum, and so an output, 2^−11"""
 
-LARGEST_INPUT, LARGEST_ACTIVATION = 127, 255
+MAX_INPUT, MAX_ACTIVATION = 127, 255
 
 EXACT = 1 << 24
 """integers up to here are exact in float32"""
@@ -56,9 +56,9 @@ class IntegerNetwork:
         shapes = [self.first.shape[1:], self.second.shape, self.second_bias.shape, self.last_bias.shape]
         if shapes != [(hidden,), (hidden, hidden), (hidden,), (outputs,)]:
             raise ValueError(f"layers of an integer network do not fit together: {shapes} and {self.last.shape}")
-        largest = [LARGEST_INPUT * _column_sums(self.first) + (1 << 15)]
+        largest = [MAX_INPUT * _column_sums(self.first) + (1 << 15)]
         for weights, bias in ((self.second, self.second_bias), (self.last, self.last_bias)):
-            largest.append(LARGEST_ACTIVATION * _column_sums(weights) + np.abs(bias.astype(np.int64)))
+            largest.append(MAX_ACTIVATION * _column_sums(weights) + np.abs(bias.astype(np.int64)))
         if max(int(sums.max(initial=0)) for sums in largest) >= EXACT:
             raise ValueError("weights of an integer network are so large that its sums would not be exact")
 
@@ -69,7 +69,7 @@ class IntegerNetwork:
 
         Parameters
         ----------
-        inputs : int8 (n, I'), −LARGEST_INPUT … LARGEST_INPUT.
+        inputs : int8 (n, I'), −MAX_INPUT … MAX_INPUT.
         offset : int16 (n, H), added to the first layer's sums.
         rows : which rows of ``first`` the I' inputs are connected to.
 
@@ -84,7 +84,7 @@ class IntegerNetwork:
                 total = total + product(torch.from_numpy(inputs), layers.first[rows])
             hidden = _activation(total)
             hidden = hidden + _activation(product(_centred(hidden), layers.second) + layers.second_bias)
-            hidden = hidden.clamp_(max=LARGEST_ACTIVATION)
+            hidden = hidden.clamp_(max=MAX_ACTIVATION)
             return (product(_centred(hidden), layers.last) + layers.last_bias).numpy()
 
     @functools.cached_property
@@ -138,8 +138,8 @@ def _column_sums(weights: NDArray[np.int8]) -> NDArray[np.int64]:
 
 
 def _activation(total: Tensor) -> Tensor:
-    """ReLU of sums int32, back in activations' units, rounded: int32 0 … LARGEST_ACTIVATION."""
-    return ((total + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS).clamp_(0, LARGEST_ACTIVATION)
+    """ReLU of sums int32, back in activations' units, rounded: int32 0 … MAX_ACTIVATION."""
+    return ((total + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS).clamp_(0, MAX_ACTIVATION)
 
 
 def _centred(hidden: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
-"""Learning a token's liveliness while it is coded: each group of its dimensions corrects the scales of the next.
+"""Scale adaptation within a token: each coded group of its dimensions corrects the scales of the next one.
 
-A code's table knows how large the differences from that code are on average. A token that differs more in its first
-dimensions does so in its later ones too. So symbols are coded in groups of dimensions, and the class of scale of a
-group is shifted by what the groups before it were, against what their classes promised. All in integers, and within one
-token: the cost of a token depends on no other.
+A code's table holds how large the differences from that code are on average. A token that differs more in its first
+dimensions does so in its later ones too. So symbols are coded in groups of dimensions, and the scale class of a group
+is shifted by how the magnitudes of the groups before it compare with those that their classes let expect. All in
+integers, and within one token: the cost of a token depends on no other.
 """
 
 from __future__ import annotations
@@ -11,101 +11,114 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from panolink.codec.entropy.tables import CLASSES, GROUP_STARTS, RATIOS, TRUSTS, UNIT, Tables
+from panolink.codec.entropy.tables import CLASSES, CONFIDENCE_LEVELS, GROUP_STARTS, RATIO_LEVELS, UNIT, Tables
 from panolink.jit import kernel
 
-MOST = 15
+MAX_COUNTED_MAGNITUDE = 15
 """a magnitude counts for no more, so that one outlier does not rule the rest"""
 
+RATIO_BOUNDS = np.rint(np.exp2((np.arange(RATIO_LEVELS - 1) - (RATIO_LEVELS - 2) / 2) / 3) * (1 << 12)).astype(np.int64)
+"""between thirds of an octave of observed ÷ expected magnitude, in 1/4096"""
 
-RATIO_BOUNDS = np.rint(np.exp2((np.arange(RATIOS - 1) - (RATIOS - 2) / 2) / 3) * (1 << 12)).astype(np.int64)
-"""between thirds of an octave of found ÷ promised, in 1/4096"""
-
-
-TRUST_BOUNDS = np.array([UNIT, 4 * UNIT])
-"""promised sums between which a ratio says more and more"""
-
+CONFIDENCE_BOUNDS = np.array([UNIT, 4 * UNIT])
+"""expected sums from which on a ratio rests on more evidence"""
 
 OFFSET = 7 * UNIT // 10
-"""added to both sums: where nothing was promised yet, nothing was found wanting"""
+"""added to both sums, so that the ratio is 1 where nothing was expected yet"""
 
 
 def group_slices(dim: int) -> list[slice]:
-    """The groups of dimensions of a feature, in order."""
+    """The groups of a feature's ``dim`` dimensions, in coding order."""
     starts = [start for start in GROUP_STARTS if start < dim]
     return [slice(a, b) for a, b in zip(starts, [*starts[1:], dim], strict=True)]
 
 
-class Liveliness:
-    """What is known of n tokens from the groups coded so far. Call ``classes`` and then ``learn``, group by group."""
+class ScaleAdaptation:
+    """Running sums of n tokens over the groups coded so far: call `classes`, then `update`, group by group."""
 
     def __init__(self, tables: Tables, tokens: int) -> None:
-        self._shifts, self._promises = tables.shifts.astype(np.int64), tables.promises.astype(np.int64)
+        self._shifts = tables.shifts.astype(np.int64)
+        self._expected_magnitude = tables.expected_magnitude.astype(np.int64)
         self._sums = np.zeros((tokens, 2), dtype=np.int64)
 
     def contexts(self) -> NDArray[np.int64]:
-        """(n,): column of ``Tables.shifts`` of each token."""
+        """Column of ``Tables.shifts`` that applies to each token, (n,)."""
         return _contexts(self._sums)
 
-    def classes(self, group: int, plain: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Classes of scale (n, width) of a group from those of the codes; class 0 stays, it is never coded."""
-        return _classes(self._sums, self._shifts[group], plain)
+    def classes(self, group: int, initial: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Adapted scale classes of a group.
 
-    def learn(self, plain: NDArray[np.int64], symbols: NDArray[np.int32]) -> None:
-        """Take in a group's symbols (n, width) and the classes that its codes promised."""
-        _learn(self._sums, self._promises, plain, symbols)
+        Parameters
+        ----------
+        group : int
+            Its number, see `group_slices`.
+        initial : (n, width)
+            Classes before adaptation, see ``Tables.classes``.
+
+        Returns
+        -------
+        (n, width)
+            Class 0 stays: it is never coded.
+        """
+        return _classes(self._sums, self._shifts[group], initial)
+
+    def update(self, initial: NDArray[np.int64], symbols: NDArray[np.int32]) -> None:
+        """Add a group's symbols (n, width), and what their classes before adaptation let expect, to the sums."""
+        _update(self._sums, self._expected_magnitude, initial, symbols)
 
 
-def lively_classes(tables: Tables, plain: NDArray[np.int64], symbols: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Classes of scale (n, dim) with which known symbols (n, dim) are coded, whose codes promise ``plain`` (n, dim)."""
-    liveliness, classes = Liveliness(tables, len(plain)), np.empty_like(plain)
-    for group, dims in enumerate(group_slices(plain.shape[1])):
-        classes[:, dims] = liveliness.classes(group, plain[:, dims])
-        liveliness.learn(plain[:, dims], symbols[:, dims])
+def adapted_classes(tables: Tables, initial: NDArray[np.int64], symbols: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Scale classes (n, dim) with which known ``symbols`` (n, dim) are coded, from ``initial`` classes (n, dim)."""
+    adaptation, classes = ScaleAdaptation(tables, len(initial)), np.empty_like(initial)
+    for group, dims in enumerate(group_slices(initial.shape[1])):
+        classes[:, dims] = adaptation.classes(group, initial[:, dims])
+        adaptation.update(initial[:, dims], symbols[:, dims])
     return classes
 
 
 @kernel
-def _context(found: int, promised: int) -> int:
-    ratio = ((found + OFFSET) << 12) // (promised + OFFSET)
+def adaptation_context(observed: int, expected: int) -> int:
+    """Context of a token whose groups so far sum to ``observed`` and ``expected`` magnitudes, in 1/UNIT."""
+    ratio = ((observed + OFFSET) << 12) // (expected + OFFSET)
     context = 0
     for bound in RATIO_BOUNDS:
         context += ratio >= bound
-    context *= TRUSTS
-    for bound in TRUST_BOUNDS:
-        context += promised >= bound
+    context *= CONFIDENCE_LEVELS
+    for bound in CONFIDENCE_BOUNDS:
+        context += expected >= bound
     return context
 
 
 @kernel
-def _shifted(plain: int, shift: int) -> int:
-    return min(max(plain + shift, 1), CLASSES - 1) if plain > 0 else 0
+def shifted_class(initial: int, shift: int) -> int:
+    """A scale class shifted within 1…CLASSES − 1; class 0 stays."""
+    return min(max(initial + shift, 1), CLASSES - 1) if initial > 0 else 0
 
 
 @kernel
 def _contexts(sums):
     contexts = np.empty(len(sums), np.int64)
     for token in range(len(sums)):
-        contexts[token] = _context(sums[token, 0], sums[token, 1])
+        contexts[token] = adaptation_context(sums[token, 0], sums[token, 1])
     return contexts
 
 
 @kernel
-def _classes(sums, shifts, plain):
-    classes = np.empty(plain.shape, np.int64)
-    for token in range(len(plain)):
-        shift = shifts[_context(sums[token, 0], sums[token, 1])]
-        for dim in range(plain.shape[1]):
-            classes[token, dim] = _shifted(plain[token, dim], shift)
+def _classes(sums, shifts, initial):
+    classes = np.empty(initial.shape, np.int64)
+    for token in range(len(initial)):
+        shift = shifts[adaptation_context(sums[token, 0], sums[token, 1])]
+        for dim in range(initial.shape[1]):
+            classes[token, dim] = shifted_class(initial[token, dim], shift)
     return classes
 
 
 @kernel
-def _learn(sums, promises, plain, symbols):
-    for token in range(len(plain)):
-        found, promised = 0, 0
-        for dim in range(plain.shape[1]):
-            found += min(abs(symbols[token, dim]), MOST)
-            promised += promises[plain[token, dim]]
-        sums[token, 0] = (5 * sums[token, 0] >> 3) + UNIT * found
-        sums[token, 1] = (5 * sums[token, 1] >> 3) + promised
+def _update(sums, expected_magnitude, initial, symbols):
+    for token in range(len(initial)):
+        observed, expected = 0, 0
+        for dim in range(initial.shape[1]):
+            observed += min(abs(symbols[token, dim]), MAX_COUNTED_MAGNITUDE)
+            expected += expected_magnitude[initial[token, dim]]
+        sums[token, 0] = (5 * sums[token, 0] >> 3) + UNIT * observed
+        sums[token, 1] = (5 * sums[token, 1] >> 3) + expected

@@ -1,7 +1,7 @@
-"""The integer tables of a model: what both ends must share, besides the codebook, to read each other's bits.
+"""The integer tables of a model: what both ends must share, besides the codebook, to decode each other's bits.
 
-What leads from tables to symbols is exact: classes of scale follow from look-ups and integer sums, laws of indices from
-networks of integers, so that hosts of different makes cannot disagree about a bitstream.
+What leads from tables to symbols is exact: scale classes follow from look-ups and integer sums, probabilities of
+indices from integer networks, so that hosts of different makes agree about every bit.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from panolink.codec.entropy.feature_context import Expected, Surroundings
-from panolink.codec.entropy.index_context import TOTAL, IndexContexts
+from panolink.codec.entropy.feature_context import EntropyParameters, FeatureContextModel
+from panolink.codec.entropy.index_context import TOTAL, IndexContextModel
 
 CLASSES = 33
-"""classes of scale, a quarter octave apart: class c has Laplace scale 2^((c − 16)/4) steps; class 0 is never coded"""
+"""scale classes, a quarter octave apart: class c has Laplace scale 2^((c − 16)/4) steps; class 0 is never coded"""
 
-LARGEST = 47
+MAX_MAGNITUDE = 47
 """magnitudes of 0…47 have a frequency each, larger ones follow an escape"""
 
 LEVEL_ZERO = 64
@@ -28,71 +28,101 @@ LEVEL_ZERO = 64
 GROUP_STARTS = (0, 2, 4, 8, 12, 16, 24, 36)
 """first dimensions of the groups in which a token's symbols are coded"""
 
-RATIOS, TRUSTS = 13, 3
-"""levels of how a token's symbols so far compare with what their classes promised, and of how much that says"""
+RATIO_LEVELS, CONFIDENCE_LEVELS = 13, 3
+"""quantised ratio of a token's observed to its expected magnitudes, and of how much evidence the ratio rests on"""
 
-LIVELINESS = RATIOS * TRUSTS
-"""contexts of a group of dimensions"""
+ADAPTATION_CONTEXTS = RATIO_LEVELS * CONFIDENCE_LEVELS
+"""contexts of the scale adaptation of a group of dimensions"""
 
 CODER_LOSS = 1.5e-4
 """bits that the range coder takes for a symbol beyond its code length, found by experiment"""
 
 UNIT = 16
-"""of promised magnitudes: they are counted in sixteenths"""
+"""fixed point of expected magnitudes: they are counted in sixteenths"""
+
+_STORED_NAMES = {"expected_magnitude": "promises", "index_context": "contexts", "feature_context": "surroundings"}
+"""names in weights files of format 3, where they differ from the fields'; the fingerprint covers them"""
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Integer tables stored with the codebook of K codes and d dimensions."""
+    """Integer tables stored with the codebook of K codes and d dimensions.
+
+    Raises
+    ------
+    ValueError
+        Where frequencies do not sum to `TOTAL`, or parts do not fit together.
+    """
 
     levels: NDArray[np.uint8]
-    """(K, d): scale of each difference in quarter octaves above 2^(−LEVEL_ZERO/4)"""
+    """(K, d): Laplace scale of each difference, in quarter octaves above 2^(−LEVEL_ZERO/4) feature units"""
     symbol_frequencies: NDArray[np.int32]
-    """(CLASSES, LARGEST + 2): of the symbols' magnitudes 0…LARGEST and the escape, each row summing to TOTAL"""
+    """(CLASSES, MAX_MAGNITUDE + 2): of magnitudes 0…MAX_MAGNITUDE and the escape; each row sums to TOTAL"""
     code_frequencies: NDArray[np.int32]
-    """(K,): of the codes, summing to TOTAL; training that goes on starts from them"""
-    promises: NDArray[np.int32]
+    """(K,): of the codes, summing to TOTAL; a warm start of training reads them, the bitstream does not"""
+    expected_magnitude: NDArray[np.int32]
     """(CLASSES,): mean magnitude of a class's symbols in 1/UNIT; 0 for class 0"""
     shifts: NDArray[np.int8]
-    """(groups, LIVELINESS): quarter octaves by which a group of dimensions is livelier than its level says, given how
-    the token's earlier groups kept what their classes promised (`panolink.codec.entropy.scale_adaptation`)"""
-    contexts: IndexContexts
-    """the law of an index given its neighbours"""
-    surroundings: Surroundings
-    """what is expected of differences, given the tokens around"""
+    """(groups, ADAPTATION_CONTEXTS): correction of a group's scales in quarter octaves, given how the magnitudes of the
+    token's earlier groups compare with those expected (`panolink.codec.entropy.scale_adaptation`)"""
+    index_context: IndexContextModel
+    """probabilities of an index given its neighbours"""
+    feature_context: FeatureContextModel
+    """scales and signs of differences given the neighbouring tokens"""
 
     def __post_init__(self) -> None:
         for table in (self.symbol_frequencies, self.code_frequencies[None]):
             if not (table.sum(axis=1) == TOTAL).all() or table.min() < 1:
                 raise ValueError(f"frequency tables must be positive and sum to {TOTAL} in each row")
-        if self.symbol_frequencies.shape != (CLASSES, LARGEST + 2):
-            raise ValueError(f"symbol_frequencies must be ({CLASSES}, {LARGEST + 2})")
-        if not self.contexts.codes == len(self.surroundings.embedding) - 1 == self.codes:
-            raise ValueError(f"index contexts or surroundings are not of {self.codes} codes")
-        if self.surroundings.dim != self.levels.shape[1]:
-            raise ValueError(f"surroundings of {self.surroundings.dim} dimensions; there are {self.levels.shape[1]}")
-        if self.shifts.shape != (len(GROUP_STARTS), LIVELINESS) or self.promises.shape != (CLASSES,):
-            raise ValueError(f"shifts must be ({len(GROUP_STARTS)}, {LIVELINESS}) and promises ({CLASSES},)")
+        if self.symbol_frequencies.shape != (CLASSES, MAX_MAGNITUDE + 2):
+            raise ValueError(f"symbol_frequencies must be ({CLASSES}, {MAX_MAGNITUDE + 2})")
+        if not self.index_context.codes == len(self.feature_context.embedding) - 1 == self.codes:
+            raise ValueError(f"index or feature context model is not of {self.codes} codes")
+        if self.feature_context.dim != self.levels.shape[1]:
+            raise ValueError(
+                f"feature context of {self.feature_context.dim} dimensions; there are {self.levels.shape[1]}"
+            )
+        if self.shifts.shape != (len(GROUP_STARTS), ADAPTATION_CONTEXTS) or self.expected_magnitude.shape != (CLASSES,):
+            raise ValueError(
+                f"shifts must be ({len(GROUP_STARTS)}, {ADAPTATION_CONTEXTS}) and expected_magnitude ({CLASSES},)"
+            )
 
     @property
     def codes(self) -> int:
+        """K, the number of codebook vectors."""
         return self.levels.shape[0]
 
     def classes(
-        self, indices: NDArray[np.integer], steps: NDArray[np.integer], expected: Expected | None = None
+        self, indices: NDArray[np.integer], steps: NDArray[np.integer], context: EntropyParameters | None = None
     ) -> NDArray[np.int64]:
-        """Class of scale of each difference: indices (n,), steps (n,) quarter octaves → (n, d) in [0, CLASSES).
+        """Scale class of each difference.
 
-        A difference whose code promises class 0 is never sent, whatever its surroundings let expect.
+        Parameters
+        ----------
+        indices : (n,) in [0, K)
+        steps : (n,)
+            Quantisation steps in quarter octaves.
+        context : EntropyParameters, optional
+            Corrections by the feature context model. A difference whose code has class 0 stays there: it is never sent.
+
+        Returns
+        -------
+        (n, d) in [0, CLASSES)
         """
         shift = LEVEL_ZERO - 16 + np.asarray(steps, dtype=np.int64)
-        plain = np.clip(self.levels[indices].astype(np.int64) - shift[:, None], 0, CLASSES - 1)
-        if expected is None:
-            return plain
-        return np.where(plain > 0, np.clip(plain + expected.shifts, 1, CLASSES - 1), 0)
+        classes = np.clip(self.levels[indices].astype(np.int64) - shift[:, None], 0, CLASSES - 1)
+        if context is None:
+            return classes
+        return np.where(classes > 0, np.clip(classes + context.shifts, 1, CLASSES - 1), 0)
 
     def code_lengths(self) -> NDArray[np.float32]:
-        """(CLASSES, LARGEST + 2): ideal bits by magnitude, one of them for the sign; the last is of an escape."""
+        """Ideal code lengths in bits, the coder's own loss included.
+
+        Returns
+        -------
+        (CLASSES, MAX_MAGNITUDE + 2)
+            By magnitude, one bit for the sign in all but magnitude 0; the last column is an escape with its raw bits.
+        """
         bits = -np.log2(self.symbol_frequencies / TOTAL)
         bits += CODER_LOSS
         bits[:, 1:] += 1 + CODER_LOSS
@@ -101,32 +131,54 @@ class Tables:
         return bits.astype(np.float32)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """By name, those of parts as ``part.name``."""
+        """Arrays by the names that weights files give them, those of parts as ``part.name``."""
         return _flattened(self)
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Tables:
-        """What ``to_arrays`` gave; KeyError where one is missing, ValueError where they do not fit together."""
+        """Inverse of `to_arrays`.
+
+        Raises
+        ------
+        KeyError
+            Where an array is missing.
+        ValueError
+            Where arrays do not fit together.
+        """
         return _restored(cls, arrays)
 
 
 def _flattened(part: Any, prefix: str = "") -> dict[str, np.ndarray]:
     arrays = {}
     for field in fields(part):
-        value = getattr(part, field.name)
-        arrays |= _flattened(value, f"{prefix}{field.name}.") if is_dataclass(value) else {prefix + field.name: value}
+        value, name = getattr(part, field.name), prefix + _STORED_NAMES.get(field.name, field.name)
+        arrays |= _flattened(value, f"{name}.") if is_dataclass(value) else {name: value}
     return arrays
 
 
 def _restored(kind: Any, arrays: Mapping[str, np.ndarray], prefix: str = "") -> Any:
     values = {}
-    for name, hint in get_type_hints(kind).items():
-        values[name] = _restored(hint, arrays, f"{prefix}{name}.") if is_dataclass(hint) else arrays[prefix + name]
+    for field, hint in get_type_hints(kind).items():
+        name = prefix + _STORED_NAMES.get(field, field)
+        values[field] = _restored(hint, arrays, f"{name}.") if is_dataclass(hint) else arrays[name]
     return kind(**values)
 
 
 def to_frequencies(counts: np.ndarray, total: int = TOTAL) -> NDArray[np.int32]:
-    """Positive integers proportional to ``counts`` (rows, n); rows sum to ``total``, their largest takes the rest."""
+    """Frequency tables of counts.
+
+    Parameters
+    ----------
+    counts : (rows, n)
+        Non-negative.
+    total : int
+        What each row is to sum to, larger than n.
+
+    Returns
+    -------
+    int32 (rows, n)
+        Positive; the largest of each row takes what rounding leaves.
+    """
     counts = np.asarray(counts, dtype=np.float64)
     rows, symbols = counts.shape
     share = counts / counts.sum(axis=1, keepdims=True)

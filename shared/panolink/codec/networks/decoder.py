@@ -85,7 +85,7 @@ class PaperDecoder(nn.Module):
         return self.body(features / 4).float() * 127.5 + 127.5
 
 
-def guidance_planes(kept: Tensor, step: Tensor, guessed: Tensor) -> Tensor:
+def guidance_planes(kept: Tensor, step: Tensor, concealed: Tensor) -> Tensor:
     """Planes (batch, 3, rows, cols) that tell a decoder about each token; ``step`` in quarter octaves."""
     kept = kept.float()
-    return torch.stack([kept, kept * step.float() / 8, guessed.float()], dim=1)
+    return torch.stack([kept, kept * step.float() / 8, concealed.float()], dim=1)

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from panolink.codec.entropy.feature_context import Expected, first_half
+from panolink.codec.entropy.feature_coding import decoded_differences
+from panolink.codec.entropy.feature_context import EntropyParameters, first_half
 from panolink.codec.entropy.tables import Tables
 from panolink.codec.rate_control.rdoq import choose_symbols
 from panolink.codec.tokens import steps_of_rows
@@ -56,8 +57,8 @@ class Pricing:
         self.first = first_half(rows, cols) if whole else np.ones(rows * cols, dtype=bool)
 
     @functools.cached_property
-    def _by_codes(self) -> Expected:
-        return self.tables.surroundings(self.indices, np.arange(self.indices.size), whole=self.whole)
+    def _by_codes(self) -> EntropyParameters:
+        return self.tables.feature_context(self.indices, np.arange(self.indices.size), whole=self.whole)
 
     def by_codes(self, step: int, price: float, part: slice = slice(None)) -> Priced:
         """Tokens of ``part``, knowing the codes around them."""
@@ -75,41 +76,15 @@ class Pricing:
             return priced
         early = np.flatnonzero(self.first & kept)
         second = np.flatnonzero(~self.first)
-        known = known_differences(self.tables, self.indices.shape, early, priced.symbols[early], step)
-        found = self.tables.surroundings(self.indices, second, whole=True, differences=known)
+        known = decoded_differences(self.tables, self.indices.shape, early, priced.symbols[early], step)
+        found = self.tables.feature_context(self.indices, second, whole=True, differences=known)
         later = self._priced(step, price, second, found)
         for values, new in ((priced.symbols, later.symbols), (priced.bits, later.bits), (priced.gain, later.gain)):
             values[second] = new
         return priced
 
-    def _priced(self, step: int, price: float, part: slice | NDArray[np.int64], found: Expected) -> Priced:
+    def _priced(self, step: int, price: float, part: slice | NDArray[np.int64], found: EntropyParameters) -> Priced:
         steps = self.row_steps[part] + step
         value = self.difference[part] * torch.exp2(torch.from_numpy(steps) / -4).float()[:, None]
         plain = self.tables.classes(self.indices.ravel()[part], steps, found)
-        return Priced(*choose_symbols(value.numpy(), plain, found.odds, self.tables, self.lengths, price))
-
-
-def expected(
-    tables: Tables,
-    indices: NDArray[np.int64],
-    cells: NDArray[np.int64],
-    step: int,
-    *,
-    whole: bool,
-    differences: NDArray[np.int8] | None = None,
-) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
-    """Classes of scale and odds of signs, (n, dim), of the tokens ``cells`` (n,), flat positions in ``indices`` (rows,
-    cols); see `Surroundings`."""
-    steps = steps_of_rows(len(indices))[cells // indices.shape[1]] + step
-    found = tables.surroundings(indices, cells, whole=whole, differences=differences)
-    return tables.classes(indices.ravel()[cells], steps, found), found.odds
-
-
-def known_differences(
-    tables: Tables, shape: tuple[int, ...], cells: NDArray[np.int64], symbols: NDArray[np.int32], step: int
-) -> NDArray[np.int8]:
-    """(rows, cols, V) as `Surroundings` takes them: ``symbols`` (n, dim) of the tokens ``cells`` (n,), 0 elsewhere."""
-    rows, cols = shape
-    values = np.zeros((rows * cols, len(tables.surroundings.units)), dtype=np.int8)
-    values[cells] = tables.surroundings.as_inputs(symbols, steps_of_rows(rows)[cells // cols] + step)
-    return values.reshape(rows, cols, -1)
+        return Priced(*choose_symbols(value.numpy(), plain, found.log_odds, self.tables, self.lengths, price))

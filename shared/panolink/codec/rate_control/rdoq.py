@@ -5,44 +5,40 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from panolink.codec.entropy.feature_context import LARGEST_ODDS, sign_frequencies
-from panolink.codec.entropy.scale_adaptation import MOST, _context, _shifted, group_slices
-from panolink.codec.entropy.tables import LARGEST, UNIT, Tables
+from panolink.codec.entropy.feature_context import MAX_LOG_ODDS, SIGN_BITS
+from panolink.codec.entropy.scale_adaptation import (
+    MAX_COUNTED_MAGNITUDE,
+    adaptation_context,
+    group_slices,
+    shifted_class,
+)
+from panolink.codec.entropy.tables import MAX_MAGNITUDE, UNIT, Tables
 from panolink.jit import kernel
-
-
-def _sign_bits() -> NDArray[np.float32]:
-    bits = -np.log2(sign_frequencies() / 256)
-    return np.concatenate([bits[:0:-1, 0], bits[:, 1]]).astype(np.float32)
-
-
-SIGN_BITS = _sign_bits()
-"""(2 · LARGEST_ODDS + 1,): bits of a plus by its log odds from −LARGEST_ODDS, of a minus by those of a plus, negated"""
 
 
 def choose_symbols(
     value: NDArray[np.float32],
     plain: NDArray[np.int64],
-    odds: NDArray[np.int16],
+    log_odds: NDArray[np.int16],
     tables: Tables,
     lengths: NDArray[np.float32],
     price: float,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
     """The symbols that cost least in squared error + price · bits, group by group.
 
-    ``value`` (n, dim): differences in steps; ``plain`` (n, dim): classes that are expected; ``odds`` (n, dim): of their
-    signs; ``lengths`` as in ``Tables.code_lengths``. Candidates are the nearest integer, the one below it, and zero;
-    class 0 is always zero. Returns symbols (n, dim), and of each token its bits (n,) and the drop of squared error in
+    ``value`` (n, dim): differences in steps; ``plain`` (n, dim): classes that are expected; ``log_odds`` (n, dim): of
+    their signs; ``lengths`` as in ``Tables.code_lengths``. Candidates are the nearest integer, the one below it, zero.
+    Class 0 is always zero. Returns symbols (n, dim), and of each token its bits (n,) and the drop of squared error in
     squared steps (n,).
     """
     starts = np.array([part.start for part in group_slices(plain.shape[1])] + [plain.shape[1]])
-    shifts, promises = tables.shifts.astype(np.int64), tables.promises.astype(np.int64)
-    odds = np.ascontiguousarray(odds)  # one kernel, whatever part of a picture it is
-    return _choose(value, plain, odds, starts, shifts, promises, lengths, SIGN_BITS, np.float32(price))
+    shifts, expected_magnitude = tables.shifts.astype(np.int64), tables.expected_magnitude.astype(np.int64)
+    log_odds = np.ascontiguousarray(log_odds)  # one kernel, whatever part of a picture it is
+    return _choose(value, plain, log_odds, starts, shifts, expected_magnitude, lengths, SIGN_BITS, np.float32(price))
 
 
 @kernel
-def _choose(value, plain, odds, starts, shifts, promises, lengths, sign_bits, price):
+def _choose(value, plain, log_odds, starts, shifts, expected_magnitude, lengths, sign_bits, price):
     tokens, dims = value.shape
     symbols = np.zeros((tokens, dims), np.int32)
     bits = np.zeros(tokens, np.float32)
@@ -50,20 +46,20 @@ def _choose(value, plain, odds, starts, shifts, promises, lengths, sign_bits, pr
     for token in range(tokens):
         found, promised = 0, 0
         for group in range(len(starts) - 1):
-            shift = shifts[group, _context(found, promised)]
+            shift = shifts[group, adaptation_context(found, promised)]
             found_here, promised_here = 0, 0
             for dim in range(starts[group], starts[group + 1]):
-                scale = _shifted(plain[token, dim], shift)
+                scale = shifted_class(plain[token, dim], shift)
                 if scale == 0:
                     continue
                 magnitude = abs(value[token, dim])
-                agreement = odds[token, dim] if value[token, dim] > 0 else -odds[token, dim]
-                sign = sign_bits[agreement + LARGEST_ODDS] - np.float32(1)
+                agreement = log_odds[token, dim] if value[token, dim] > 0 else -log_odds[token, dim]
+                sign = sign_bits[agreement + MAX_LOG_ODDS] - np.float32(1)
                 best, best_bits = 0, lengths[scale, 0]
                 best_cost = magnitude * magnitude + price * best_bits
                 nearest = int(min(magnitude + np.float32(0.5), np.float32((1 << 15) - 1)))
                 for candidate in range(max(nearest - 1, 1), nearest + 1):
-                    cost_bits = lengths[scale, min(candidate, LARGEST + 1)] + sign
+                    cost_bits = lengths[scale, min(candidate, MAX_MAGNITUDE + 1)] + sign
                     error = magnitude - candidate
                     cost = error * error + price * cost_bits
                     if cost < best_cost:
@@ -71,8 +67,8 @@ def _choose(value, plain, odds, starts, shifts, promises, lengths, sign_bits, pr
                 symbols[token, dim] = best if value[token, dim] > 0 else -best
                 bits[token] += best_bits
                 gain[token] += best * (2 * magnitude - best)
-                found_here += min(best, MOST)
-                promised_here += promises[plain[token, dim]]
+                found_here += min(best, MAX_COUNTED_MAGNITUDE)
+                promised_here += expected_magnitude[plain[token, dim]]
             found = (5 * found >> 3) + UNIT * found_here
             promised = (5 * promised >> 3) + promised_here
     return symbols, bits, gain

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from panolink.codec.entropy.feature_context import AROUND, SIDES, Surroundings
-from panolink.codec.entropy.index_context import BANDS, PASSES, SLOTS, IndexContexts
+from panolink.codec.entropy.feature_context import CODE_NEIGHBOURS, DIFFERENCE_NEIGHBOURS, FeatureContextModel
+from panolink.codec.entropy.index_context import BANDS, PASSES, SLOTS, IndexContextModel
 from panolink.codec.entropy.integer_network import IntegerNetwork
 
 
@@ -11,7 +11,7 @@ def weights(random: np.random.Generator, *shape: int) -> np.ndarray:
     return random.integers(-127, 128, shape).astype(np.int8)
 
 
-def integer_network(inputs: int, hidden: int, outputs: int) -> IntegerNetwork:
+def random_integer_network(inputs: int, hidden: int, outputs: int) -> IntegerNetwork:
     random = np.random.default_rng(7)
     return IntegerNetwork(
         first=weights(random, inputs, hidden),
@@ -22,20 +22,24 @@ def integer_network(inputs: int, hidden: int, outputs: int) -> IntegerNetwork:
     )
 
 
-def index_contexts(codes: int, *, embedding: int = 3, hidden: int = 8) -> IndexContexts:
+def random_index_context(codes: int, *, embedding: int = 3, hidden: int = 8) -> IndexContextModel:
     random = np.random.default_rng(8)
-    return IndexContexts(
+    return IndexContextModel(
         embedding=weights(random, codes + 1, embedding),
         bands=100 * weights(random, len(PASSES), BANDS, hidden).astype(np.int16),
-        network=integer_network(SLOTS * embedding, hidden, codes),
+        network=random_integer_network(SLOTS * embedding, hidden, codes),
     )
 
 
-def surroundings(codes: int, dim: int, *, told: int = 4, embedding: int = 3, hidden: int = 8) -> Surroundings:
+def random_feature_context(
+    codes: int, dim: int, *, differences: int = 4, embedding: int = 3, hidden: int = 8
+) -> FeatureContextModel:
     random = np.random.default_rng(9)
-    return Surroundings(
+    return FeatureContextModel(
         embedding=weights(random, codes + 1, embedding),
         bands=100 * weights(random, BANDS, hidden).astype(np.int16),
-        units=random.integers(-8, 9, told).astype(np.int8),
-        network=integer_network(len(AROUND) * embedding + len(SIDES) * told, hidden, 2 * dim),
+        units=random.integers(-8, 9, differences).astype(np.int8),
+        network=random_integer_network(
+            len(CODE_NEIGHBOURS) * embedding + len(DIFFERENCE_NEIGHBOURS) * differences, hidden, 2 * dim
+        ),
     )
