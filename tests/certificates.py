@@ -3,20 +3,20 @@
 import datetime
 from pathlib import Path
 
-from panolink.rpc.security.certificate_authority import Subject, make_certificates
+from panolink.rpc.security.certificate_authority import Subject, issue_certificates
 from panolink.rpc.security.credentials import Credentials
 
 
 def make(folder: Path, *names: str, days: int = 1) -> Path:
     """An authority in `folder`, unless there is one, and certificates."""
-    make_certificates(folder, [Subject.parse(name) for name in names], days=days, ca_days=10)
+    issue_certificates(folder, [Subject.parse(name) for name in names], days=days, ca_days=10)
     return folder
 
 
 def make_expired(folder: Path, name: str) -> Path:
     """A certificate that the authority in `folder` signed two days ago, for one day."""
     start = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=2)
-    make_certificates(folder, [Subject.parse(name)], days=1, ca_days=10, start=start)
+    issue_certificates(folder, [Subject.parse(name)], days=1, ca_days=10, start=start)
     return folder
 
 

@@ -12,19 +12,19 @@ from panolink.phy import Channel, Clock, Conditions
 from panolink.rpc.observability import logs, tracing
 from panolink.rpc.observability.metrics import ServiceMetrics
 from panolink.rpc.server.server import Server
-from panolink.rpc.transport.carry import LinkEndpoint, link_conversation
+from panolink.rpc.transport.carry import LinkEndpoint, link_client
 from panolink.rpc.transport.load_balancer import Replicas
 from panolink.rpc.wire.bursts import Burst, Receipt
 from panolink.rpc.wire.conditions import conditions_from_wire, whole_conditions_to_wire
 from panolink.rpc.wire.status import code_named
 from panolink.services.channel.settings import ChannelSettings
-from panolink.services.channel.simulator import sent_through
+from panolink.services.channel.simulator import apply_channel
 from panolink.v1 import channel_pb2, channel_pb2_grpc, link_pb2, link_pb2_grpc, node_pb2
 
 log = logging.getLogger(__name__)
 
 
-class Air:
+class LiveConditions:
     """The radio conditions at present, shared by all streams."""
 
     def __init__(self, conditions: Conditions) -> None:
@@ -50,23 +50,23 @@ class ChannelMetrics(ServiceMetrics):
 class ChannelServicer(channel_pb2_grpc.ChannelServicer):
     """Tells and changes the conditions."""
 
-    def __init__(self, air: Air) -> None:
-        self._air = air
+    def __init__(self, live: LiveConditions) -> None:
+        self._live = live
 
     async def GetConditions(
         self, request: channel_pb2.GetConditionsRequest, context: Any
     ) -> channel_pb2.GetConditionsResponse:
-        return channel_pb2.GetConditionsResponse(conditions=whole_conditions_to_wire(self._air.conditions))
+        return channel_pb2.GetConditionsResponse(conditions=whole_conditions_to_wire(self._live.conditions))
 
     async def SetConditions(
         self, request: channel_pb2.SetConditionsRequest, context: Any
     ) -> channel_pb2.SetConditionsResponse:
-        self._air.change(conditions_from_wire(request.conditions, self._air.conditions))
-        log.info("conditions are now %s", self._air.conditions)
-        return channel_pb2.SetConditionsResponse(conditions=whole_conditions_to_wire(self._air.conditions))
+        self._live.change(conditions_from_wire(request.conditions, self._live.conditions))
+        log.info("conditions are now %s", self._live.conditions)
+        return channel_pb2.SetConditionsResponse(conditions=whole_conditions_to_wire(self._live.conditions))
 
 
-class Passage:
+class ChannelHandler:
     """One stream's way through the channel: a `BurstHandler`.
 
     Each stream has a `Channel` of its own, so that with a seed its n-th burst meets the same fading and noise
@@ -74,12 +74,14 @@ class Passage:
     burst.
     """
 
-    def __init__(self, air: Air, next_hop: Replicas, settings: ChannelSettings, metrics: ChannelMetrics) -> None:
-        self._air = air
+    def __init__(
+        self, live: LiveConditions, next_hop: Replicas, settings: ChannelSettings, metrics: ChannelMetrics
+    ) -> None:
+        self._live = live
         self._metrics = metrics
-        self._channel = Channel(air.conditions)
+        self._channel = Channel(live.conditions)
         self._one_way = settings.one_way
-        self._conversation = link_conversation(
+        self._client = link_client(
             next_hop,
             timeout=settings.receipt_timeout_seconds,
             limits=settings.limits,
@@ -91,12 +93,12 @@ class Passage:
 
     async def accept(self, burst: Burst) -> Awaitable[Receipt]:
         """Send a burst through the channel and on to the next hop."""
-        conditions = self._air.conditions
+        conditions = self._live.conditions
         if conditions is not self._channel.conditions:
             self._channel = Channel(conditions)
         start = time.monotonic()
         with logs.hop("channel", burst.header):
-            passed, erased = await asyncio.to_thread(self._apply, burst, self._air.now())
+            passed, erased = await asyncio.to_thread(self._apply, burst, self._live.now())
             passed.header.traceparent = tracing.traceparent() or burst.header.traceparent
         seconds = time.monotonic() - start
         self._metrics.observe_stages({"channel": seconds})
@@ -105,24 +107,24 @@ class Passage:
         if passed.header.channel_state.HasField("snr_db"):
             self._metrics.snr_db.set(passed.header.channel_state.snr_db)
         burst_id = burst.header.burst_id
-        return self._receipt(burst_id, await self._conversation.send(burst_id, passed), seconds)
+        return self._receipt(burst_id, await self._client.send(burst_id, passed), seconds)
 
     async def close(self) -> None:
         """The stream has ended, and with it the one to the next hop."""
-        await self._conversation.close()
+        await self._client.close()
 
     def _apply(self, burst: Burst, at: float | None) -> tuple[Burst, int]:
-        passed, reception = sent_through(self._channel, burst, at=at)
+        passed, reception = apply_channel(self._channel, burst, at=at)
         if self._one_way and not passed.header.harq.round:
             passed.header.ClearField("harq")  # there is no way back on which segments could be asked for
         return passed, reception.erased_symbols
 
     async def _receipt(self, burst_id: str, pending: Awaitable[Receipt], seconds: float) -> Receipt:
-        with logs.about(**logs.ids_of(burst_id)):
+        with logs.context(**logs.burst_ids(burst_id)):
             with self._metrics.in_flight.track_inprogress():
                 receipt = await pending
             code = code_named(receipt.header.failure.code).name
-            log.debug("burst passed on: %s", code, extra=logs.facts(code=code, seconds=round(seconds, 6)))
+            log.debug("burst passed on: %s", code, extra=logs.fields(code=code, seconds=round(seconds, 6)))
         receipt.header.one_way |= self._one_way
         receipt.header.seconds["channel"] += seconds
         self._metrics.count_segments(receipt.header.segments)
@@ -132,8 +134,8 @@ class Passage:
 def build(settings: ChannelSettings) -> Server:
     """The channel service, ready to start."""
     metrics = ChannelMetrics()
-    air = Air(settings.conditions)
-    next_hop = Replicas(settings.target, settings.credentials, patience=settings.reconnect_seconds)
+    live = LiveConditions(settings.conditions)
+    next_hop = Replicas(settings.target, settings.credentials, reconnect_timeout=settings.reconnect_seconds)
     next_hop.measure(metrics.replicas)
 
     def describe(response: node_pb2.DescribeResponse) -> None:
@@ -142,11 +144,11 @@ def build(settings: ChannelSettings) -> Server:
     server = Server("channel", settings, metrics, describe=describe)
     server.on_close(next_hop.close)
     link = LinkEndpoint(
-        lambda: Passage(air, next_hop, settings, metrics),
+        lambda: ChannelHandler(live, next_hop, settings, metrics),
         limits=settings.limits,
         streams=server.streams("link"),
         in_flight=settings.max_in_flight,
     )
     server.add(link_pb2_grpc.add_LinkServicer_to_server, link, "panolink.v1.Link")
-    server.add(channel_pb2_grpc.add_ChannelServicer_to_server, ChannelServicer(air), "panolink.v1.Channel")
+    server.add(channel_pb2_grpc.add_ChannelServicer_to_server, ChannelServicer(live), "panolink.v1.Channel")
     return server

@@ -8,12 +8,12 @@ import numpy as np
 
 from panolink.phy import Channel, Reception
 from panolink.phy.channel.model import finite_complex
-from panolink.rpc.wire.bursts import Burst, ends_rounds
+from panolink.rpc.wire.bursts import Burst, ends_harq
 from panolink.rpc.wire.segments import formats_from_wire
 from panolink.v1 import link_pb2
 
 
-def sent_through(channel: Channel, burst: Burst, *, at: float | None = None) -> tuple[Burst, Reception]:
+def apply_channel(channel: Channel, burst: Burst, *, at: float | None = None) -> tuple[Burst, Reception]:
     """The burst as it leaves the channel, and what the channel did to it.
 
     Args:
@@ -24,14 +24,14 @@ def sent_through(channel: Channel, burst: Burst, *, at: float | None = None) -> 
             sent: those after it meet the same channel as without it.
     """
     finite_complex(burst.csi, "csi")
-    if ends_rounds(burst.header):  # nothing that takes time on the air
+    if ends_harq(burst.header):  # nothing that takes time on the air
         return burst, Reception(burst.symbols, burst.csi, 1, 0.0)
     formats = formats_from_wire(burst.header.segments) if channel.conditions.erases_segments else None
     reception = channel.apply(burst.symbols, at=at, formats=formats, pilot_spacing=burst.header.pilot_spacing)
-    return passed_on(burst, reception), reception
+    return cascaded(burst, reception), reception
 
 
-def passed_on(burst: Burst, reception: Reception) -> Burst:
+def cascaded(burst: Burst, reception: Reception) -> Burst:
     """The burst as it leaves the channel, its channel state joined with what was before.
 
     With h₁, N₁ before and h₂, N₂ here, y = h₂(h₁x + n₁) + n₂ has the coefficient h₂h₁ and noise of variance

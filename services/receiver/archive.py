@@ -13,12 +13,12 @@ from panolink.errors import SettingError
 from panolink.filenames import file_stem
 from panolink.rpc.observability import logs
 from panolink.rpc.observability.metrics import ServiceMetrics
-from panolink.services.receiver.watchers import Shown, Viewers
+from panolink.services.receiver.watchers import WatchedPanorama, Watchers
 
 log = logging.getLogger(__name__)
 
 
-class Store:
+class Archive:
     """Writes what the receiver shows into a folder, and deletes the oldest where that becomes too large.
 
     Args:
@@ -34,7 +34,7 @@ class Store:
         SettingError: the folder cannot be made or written.
     """
 
-    def __init__(self, folder: Path, *, limit_bytes: int, viewers: Viewers, metrics: ServiceMetrics) -> None:
+    def __init__(self, folder: Path, *, limit_bytes: int, watchers: Watchers, metrics: ServiceMetrics) -> None:
         self._folder = folder
         self._limit = limit_bytes
         try:
@@ -52,7 +52,7 @@ class Store:
         for outcome in ("written", "failed", "deleted"):
             self._saved.labels(outcome)
         metrics.gauge("saved_bytes", "Bytes of all files of received panoramas.").set_function(lambda: self._bytes)
-        self._task = asyncio.create_task(self._keep(viewers))
+        self._task = asyncio.create_task(self._keep(watchers))
 
     async def close(self) -> None:
         """Write what still waits, and stop. Call it when nothing is received any more."""
@@ -60,16 +60,16 @@ class Store:
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
 
-    async def _keep(self, viewers: Viewers) -> None:
-        with viewers.join() as viewer:
+    async def _keep(self, watchers: Watchers) -> None:
+        with watchers.join() as watcher:
             try:
                 while True:
-                    await self._save(await viewer.queue.get())
+                    await self._save(await watcher.queue.get())
             except asyncio.CancelledError:
-                while not viewer.queue.empty():
-                    await self._save(viewer.queue.get_nowait())
+                while not watcher.queue.empty():
+                    await self._save(watcher.queue.get_nowait())
 
-    async def _save(self, shown: Shown) -> None:
+    async def _save(self, shown: WatchedPanorama) -> None:
         writing = asyncio.create_task(asyncio.to_thread(self._write, shown))
         try:
             await asyncio.shield(writing)
@@ -77,7 +77,7 @@ class Store:
             await writing
             raise
 
-    def _write(self, shown: Shown) -> None:
+    def _write(self, shown: WatchedPanorama) -> None:
         now = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}Z"
         path = self._folder / f"{now}_{file_stem(shown.header.source)}.png"
         part = self._folder / f".{now}.part"
@@ -85,7 +85,7 @@ class Store:
             part.write_bytes(shown.picture)
             part.rename(path)
         except OSError as error:
-            with logs.about(**logs.ids_of(shown.header.burst_id)):
+            with logs.context(**logs.burst_ids(shown.header.burst_id)):
                 log.error("%s cannot be written: %s", path, error.strerror)
             self._saved.labels("failed").inc()
             with contextlib.suppress(OSError):

@@ -12,41 +12,41 @@ import grpc
 from panolink.errors import BitstreamError, PanolinkError
 from panolink.rpc.observability import logs, tracing
 from panolink.rpc.observability.stage_timing import in_order
-from panolink.rpc.server.model_registry import Models
-from panolink.rpc.wire.bursts import Burst, Receipt, ends_rounds
+from panolink.rpc.server.model_registry import ModelRegistry
+from panolink.rpc.wire.bursts import Burst, Receipt, ends_harq
 from panolink.rpc.wire.status import code_named, failure, failure_of
-from panolink.services.receiver.harq_buffer import Rounds, Waiting
+from panolink.services.receiver.harq_buffer import HarqBuffer, PendingBurst
 from panolink.services.receiver.metrics import ReceiverMetrics
 from panolink.services.receiver.pipeline import Pipeline, Reception
-from panolink.services.receiver.receipt_cache import Recent
+from panolink.services.receiver.receipt_cache import ReceiptCache
 from panolink.services.receiver.settings import ReceiverSettings
-from panolink.services.receiver.watchers import Shown, Viewers
+from panolink.services.receiver.watchers import WatchedPanorama, Watchers
 from panolink.v1 import link_pb2, receiver_pb2
 
 log = logging.getLogger(__name__)
 
 
-class Arrival:
+class BurstReceiver:
     """The end of every stream of bursts: a `BurstHandler`, the same for all."""
 
     def __init__(
         self,
-        models: Models,
+        models: ModelRegistry,
         pipeline: Pipeline,
-        viewers: Viewers,
+        watchers: Watchers,
         settings: ReceiverSettings,
         metrics: ReceiverMetrics,
     ) -> None:
         self._models = models
         self._pipeline = pipeline
-        self._viewers = viewers
+        self._watchers = watchers
         self._metrics = metrics
         self._places = asyncio.Semaphore(settings.queue_size)
         metrics.queue_limit.labels("burst").set(settings.queue_size)
         self._taken = metrics.queue_depth.labels("burst")
         self._numbers = itertools.count(1)
-        self._recent = Recent()
-        self._rounds = Rounds(
+        self._recent = ReceiptCache()
+        self._rounds = HarqBuffer(
             limit_bytes=settings.harq_bytes, longest_wait=settings.harq_wait_seconds, give_up=self._give_up
         )
         metrics.harq_waiting.set_function(lambda: len(self._rounds))
@@ -96,7 +96,7 @@ class Arrival:
             return _first_round_needed(header)
         if waiting is None:
             return None
-        if ends_rounds(header) or not header.HasField("harq"):
+        if ends_harq(header) or not header.HasField("harq"):
             return self._finish(waiting, "asked")
         if answer := waiting.answer(number):
             self._metrics.repeats.inc()
@@ -117,18 +117,18 @@ class Arrival:
             self._places.release()
             self._taken.dec()
 
-    async def _receive_round(self, burst: Burst, waiting: Waiting) -> Receipt:
+    async def _receive_round(self, burst: Burst, waiting: PendingBurst) -> Receipt:
         """Hear a round; ask for another one, or make do with what there is now."""
         header, reception, why = burst.header, waiting.reception, "rounds"
         try:
             with logs.hop("hear", header):
-                trouble = await self._hear(burst, reception)
-                if trouble and header.harq.round:
-                    log.warning("round %d is of no use: %s", header.harq.round, trouble)
+                last_error = await self._hear(burst, reception)
+                if last_error and header.harq.round:
+                    log.warning("round %d is of no use: %s", header.harq.round, last_error)
                     why = "refused"
                 elif header.harq.round:
                     self._metrics.harq_rounds.inc()
-                needed = [] if trouble else reception.needed
+                needed = [] if last_error else reception.needed
                 if needed and header.harq.rounds_left and self._rounds.wait(waiting, header.harq.wait_seconds):
                     return Receipt(_receipt(header, reception, needed=needed))
             self._give_up(waiting, why)
@@ -137,14 +137,14 @@ class Arrival:
             self._places.release()
             self._taken.dec()
 
-    async def _finish(self, waiting: Waiting, why: str) -> Receipt:
+    async def _finish(self, waiting: PendingBurst, why: str) -> Receipt:
         """The receipt of a burst of which no other round comes."""
         if waiting.busy and (answer := waiting.answer(waiting.last)):
             await answer
         self._give_up(waiting, why)
         return await self._recent.receipt(waiting.header.burst_id)
 
-    def _give_up(self, waiting: Waiting, why: str) -> None:
+    def _give_up(self, waiting: PendingBurst, why: str) -> None:
         """Wait no longer: a burst is made of what there is."""
         header = waiting.header
         if header.burst_id in self._recent:
@@ -154,7 +154,7 @@ class Arrival:
             self._metrics.harq_given_up.labels(why).inc()
         self._recent.begin(header.burst_id, self._conclude(waiting))
 
-    async def _conclude(self, waiting: Waiting) -> Receipt:
+    async def _conclude(self, waiting: PendingBurst) -> Receipt:
         with logs.hop("receive", waiting.header):
             return await self._reconstruct(waiting.header, waiting.reception)
 
@@ -185,23 +185,23 @@ class Arrival:
                     failed = failure(grpc.StatusCode.DATA_LOSS, message)
                 else:
                     await self._pipeline.rebuild(codec, reception)
-                if not failed and (header.return_picture or len(self._viewers)):
+                if not failed and (header.return_picture or len(self._watchers)):
                     picture = await self._pipeline.as_png(reception)
                     with tracing.span("publish"):
-                        await self._viewers.publish(self._shown(header, reception, picture))
+                        await self._watchers.publish(self._shown(header, reception, picture))
         except Exception as error:
             if not isinstance(error, PanolinkError):
-                log.exception("burst %s failed", header.burst_id, extra=logs.facts(source=header.source))
+                log.exception("burst %s failed", header.burst_id, extra=logs.fields(source=header.source))
             failed = failure_of(error, about=f"burst {header.burst_id}")
         finally:
-            if reception.hold:
-                reception.hold.release()
+            if reception.reservation:
+                reception.reservation.release()
         receipt = _receipt(header, reception, failed=failed)
         self._measure(receipt)
         _tell(receipt, header.source)
         return Receipt(receipt, picture if header.return_picture and failed is None else b"")
 
-    def _shown(self, header: link_pb2.BurstHeader, reception: Reception, picture: bytes) -> Shown:
+    def _shown(self, header: link_pb2.BurstHeader, reception: Reception, picture: bytes) -> WatchedPanorama:
         assert reception.picture is not None
         height, width = reception.picture.shape[:2]
         shown = receiver_pb2.ReceivedPanoramaHeader(
@@ -218,7 +218,7 @@ class Arrival:
         )
         if header.channel_state.HasField("snr_db"):
             shown.snr_db = header.channel_state.snr_db
-        return Shown(shown, picture)
+        return WatchedPanorama(shown, picture)
 
     def _measure(self, receipt: link_pb2.ReceiptHeader) -> None:
         metrics = self._metrics
@@ -261,7 +261,7 @@ def _tell(receipt: link_pb2.ReceiptHeader, source: str) -> None:
     sent, lost = (sum(getattr(count, name) for count in receipt.segments) for name in ("sent", "lost"))
     snr_db = receipt.snr_db if receipt.HasField("snr_db") else None
     tracing.annotate(code=code, segments_sent=sent, segments_lost=lost, guessed=receipt.guessed_tokens, snr_db=snr_db)
-    told = logs.facts(
+    told = logs.fields(
         code=code,
         source=source,
         snr_db=snr_db,

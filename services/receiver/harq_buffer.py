@@ -11,7 +11,7 @@ from panolink.services.receiver.pipeline import Reception
 from panolink.v1 import link_pb2
 
 
-class Waiting:
+class PendingBurst:
     """A burst between its first round and its receipt.
 
     `header` is that of the first round.
@@ -48,7 +48,7 @@ class Waiting:
             self.timer.cancel()
 
 
-class Rounds:
+class HarqBuffer:
     """The bursts that wait.
 
     Args:
@@ -57,16 +57,16 @@ class Rounds:
         give_up: told of a burst that is to be made do with, and why: `waited` or `memory`. It is forgotten then.
     """
 
-    def __init__(self, *, limit_bytes: int, longest_wait: float, give_up: Callable[[Waiting, str], None]) -> None:
+    def __init__(self, *, limit_bytes: int, longest_wait: float, give_up: Callable[[PendingBurst, str], None]) -> None:
         self._limit = limit_bytes
         self._longest_wait = longest_wait
         self._give_up = give_up
-        self._waiting: dict[str, Waiting] = {}
+        self._waiting: dict[str, PendingBurst] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def __iter__(self) -> Iterator[Waiting]:
+    def __iter__(self) -> Iterator[PendingBurst]:
         return iter(list(self._waiting.values()))
 
     @property
@@ -74,16 +74,16 @@ class Rounds:
         """Memory that all of them take."""
         return sum(waiting.bytes for waiting in self._waiting.values())
 
-    def get(self, burst_id: str) -> Waiting | None:
+    def get(self, burst_id: str) -> PendingBurst | None:
         """The burst, if it is known and has no receipt yet."""
         return self._waiting.get(burst_id)
 
-    def open(self, header: link_pb2.BurstHeader) -> Waiting:
+    def open(self, header: link_pb2.BurstHeader) -> PendingBurst:
         """A burst's first round has come."""
-        waiting = self._waiting[header.burst_id] = Waiting(header)
+        waiting = self._waiting[header.burst_id] = PendingBurst(header)
         return waiting
 
-    def wait(self, waiting: Waiting, seconds: float) -> bool:
+    def wait(self, waiting: PendingBurst, seconds: float) -> bool:
         """Wait for another round; whether there is room for that, for otherwise the burst is given up at once."""
         waiting.busy = False
         waiting.bytes = hearing.held_bytes if (hearing := waiting.reception.hearing) else 0
@@ -100,11 +100,11 @@ class Rounds:
                 self._drop(oldest, "memory")
         return burst_id in self._waiting
 
-    def end(self, waiting: Waiting) -> None:
+    def end(self, waiting: PendingBurst) -> None:
         """The burst gets its receipt."""
         waiting.stop_timer()
         self._waiting.pop(waiting.header.burst_id, None)
 
-    def _drop(self, waiting: Waiting, why: str) -> None:
+    def _drop(self, waiting: PendingBurst, why: str) -> None:
         self.end(waiting)
         self._give_up(waiting, why)

@@ -15,12 +15,12 @@ from panolink.link.receiver import Hearing
 from panolink.phy.fec.ldpc_decoder import decoder_for
 from panolink.phy.snr_estimation import Measurement, measured
 from panolink.rpc.flow_control.limits import check_limit
-from panolink.rpc.flow_control.memory_budget import Hold, Room
+from panolink.rpc.flow_control.memory_budget import MemoryBudget, Reservation
 from panolink.rpc.observability import tracing
 from panolink.rpc.observability.metrics import ServiceMetrics
 from panolink.rpc.observability.stage_timing import in_thread, timed
 from panolink.rpc.server.batching import Batcher
-from panolink.rpc.server.model_registry import Models
+from panolink.rpc.server.model_registry import ModelRegistry
 from panolink.rpc.wire.bursts import Burst
 from panolink.services.receiver.settings import ReceiverSettings
 from panolink.v1 import link_pb2
@@ -43,7 +43,7 @@ class Reception:
     seconds: dict[str, float] = field(default_factory=dict)
     guessed: int = 0
     picture: np.ndarray | None = None
-    hold: Hold | None = None
+    reservation: Reservation | None = None
     """The room that the picture takes; to be released when it is no longer needed."""
 
     @property
@@ -71,10 +71,10 @@ class Reception:
 class Pipeline:
     """Demodulates, unpacks, reconstructs."""
 
-    def __init__(self, models: Models, settings: ReceiverSettings, metrics: ServiceMetrics) -> None:
+    def __init__(self, models: ModelRegistry, settings: ReceiverSettings, metrics: ServiceMetrics) -> None:
         self._limits = settings.limits
-        self._room = Room(settings.max_pixels_under_way)
-        metrics.pixels_under_way.set_function(lambda: self._room.used)
+        self._memory = MemoryBudget(settings.max_pixels_under_way)
+        metrics.pixels_under_way.set_function(lambda: self._memory.used)
         self._device = models.device
         self._workers = ThreadPoolExecutor(settings.workers, "receiver")
         self._network = ThreadPoolExecutor(1, "network")
@@ -100,7 +100,7 @@ class Pipeline:
     async def rebuild(self, codec: Codec, reception: Reception) -> None:
         """Fill in the picture, stage by stage, from what was heard; a `PanolinkError` leaves what was reached."""
         tokens = await in_thread(self._workers, partial(self._unpack, codec, reception))
-        reception.hold = await self._room.take(tokens.height * tokens.width)
+        reception.reservation = await self._memory.reserve(tokens.height * tokens.width)
         batched = await self._reconstruct[codec.fingerprint](tokens)
         network = {"queue": batched.queue_seconds, "decode": batched.run_seconds}
         reception.seconds.update(network)

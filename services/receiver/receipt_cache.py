@@ -15,7 +15,7 @@ MAX_RECEIPTS = 4096
 MAX_PICTURE_BYTES = 64 << 20
 
 
-class Recent:
+class ReceiptCache:
     """Receipts by burst id: those under way, and the latest.
 
     Args:

@@ -9,40 +9,40 @@ from typing import Any
 from panolink import phy
 from panolink.rpc.flow_control.aio import unless
 from panolink.rpc.flow_control.limits import Streams
-from panolink.rpc.server.model_registry import Models
+from panolink.rpc.server.model_registry import ModelRegistry
 from panolink.rpc.server.server import Server
 from panolink.rpc.transport.carry import LinkEndpoint
 from panolink.rpc.wire.framing import chunks
-from panolink.services.receiver.archive import Store
-from panolink.services.receiver.burst_handler import Arrival
+from panolink.services.receiver.archive import Archive
+from panolink.services.receiver.burst_handler import BurstReceiver
 from panolink.services.receiver.metrics import ReceiverMetrics
 from panolink.services.receiver.pipeline import Pipeline
 from panolink.services.receiver.settings import ReceiverSettings
-from panolink.services.receiver.watchers import Viewers
+from panolink.services.receiver.watchers import Watchers
 from panolink.v1 import link_pb2_grpc, receiver_pb2, receiver_pb2_grpc
 
 
 class ReceiverServicer(receiver_pb2_grpc.ReceiverServicer):
     """Shows received panoramas to viewers."""
 
-    def __init__(self, viewers: Viewers, streams: Streams) -> None:
-        self._viewers = viewers
+    def __init__(self, watchers: Watchers, streams: Streams) -> None:
+        self._watchers = watchers
         self._streams = streams
 
     async def Watch(
         self, request: receiver_pb2.WatchRequest, context: Any
     ) -> AsyncIterator[receiver_pb2.ReceivedPanorama]:
-        with self._streams.enter() as refusal, self._viewers.join() as viewer:
+        with self._streams.enter() as refusal, self._watchers.join() as watcher:
             if refusal:
                 raise refusal
             await context.send_initial_metadata(())  # the viewer knows that nothing is missed from here on
             for shown in itertools.count(1):
-                panorama = await unless(self._streams.draining, viewer.queue.get(), None)
+                panorama = await unless(self._streams.draining, watcher.queue.get(), None)
                 if panorama is None:
                     return
                 header = receiver_pb2.ReceivedPanoramaHeader()
                 header.CopyFrom(panorama.header)
-                header.dropped = viewer.dropped
+                header.dropped = watcher.dropped
                 yield receiver_pb2.ReceivedPanorama(header=header)
                 for chunk in chunks(panorama.picture):
                     yield receiver_pb2.ReceivedPanorama(picture=chunk)
@@ -53,19 +53,19 @@ class ReceiverServicer(receiver_pb2_grpc.ReceiverServicer):
 def build(settings: ReceiverSettings) -> Server:
     """The receiver service, its models loaded, ready to start."""
     metrics = ReceiverMetrics()
-    models = Models(settings.models, decoder=settings.decoder, device=settings.device, metrics=metrics)
+    models = ModelRegistry(settings.models, decoder=settings.decoder, device=settings.device, metrics=metrics)
     phy.warm_up(device=models.device)
     pipeline = Pipeline(models, settings, metrics)
-    viewers = Viewers(settings.watch_policy, size=settings.watch_queue, on_drop=metrics.dropped.labels("watch").inc)
-    metrics.queue_depth.labels("watch").set_function(lambda: viewers.waiting)
-    metrics.queue_limit.labels("watch").set_function(lambda: len(viewers) * settings.watch_queue)
-    arrival = Arrival(models, pipeline, viewers, settings, metrics)
+    watchers = Watchers(settings.watch_policy, size=settings.watch_queue, on_drop=metrics.dropped.labels("watch").inc)
+    metrics.queue_depth.labels("watch").set_function(lambda: watchers.waiting)
+    metrics.queue_limit.labels("watch").set_function(lambda: len(watchers) * settings.watch_queue)
+    arrival = BurstReceiver(models, pipeline, watchers, settings, metrics)
 
     server = Server("receiver", settings, metrics, describe=models.describe)
     server.on_close(pipeline.close)
     if settings.save_folder:
         limit = settings.save_limit_bytes
-        store = Store(settings.save_folder, limit_bytes=limit, viewers=viewers, metrics=metrics)
+        store = Archive(settings.save_folder, limit_bytes=limit, watchers=watchers, metrics=metrics)
         server.on_close(store.close)
     server.on_close(arrival.finish)
     link = LinkEndpoint(
@@ -74,7 +74,7 @@ def build(settings: ReceiverSettings) -> Server:
         streams=server.streams("link"),
         in_flight=settings.max_in_flight,
     )
-    watch = ReceiverServicer(viewers, server.streams("watch"))
+    watch = ReceiverServicer(watchers, server.streams("watch"))
     server.add(link_pb2_grpc.add_LinkServicer_to_server, link, "panolink.v1.Link")
     server.add(receiver_pb2_grpc.add_ReceiverServicer_to_server, watch, "panolink.v1.Receiver")
     return server

@@ -13,23 +13,23 @@ from panolink.v1 import receiver_pb2
 
 
 @dataclass(frozen=True)
-class Shown:
+class WatchedPanorama:
     """A received panorama: what is known of it, and its PNG file."""
 
     header: receiver_pb2.ReceivedPanoramaHeader
     picture: bytes = field(repr=False)
 
 
-class Viewer:
+class Watcher:
     """One viewer's queue, and how many panoramas the viewer has missed."""
 
     def __init__(self, size: int) -> None:
-        self.queue: asyncio.Queue[Shown] = asyncio.Queue(size)
+        self.queue: asyncio.Queue[WatchedPanorama] = asyncio.Queue(size)
         self.gone = asyncio.Event()
         self.dropped = 0
 
 
-class Viewers:
+class Watchers:
     """All who watch.
 
     Args:
@@ -43,35 +43,35 @@ class Viewers:
         self._policy = policy
         self._size = size
         self._on_drop = on_drop
-        self._viewers: set[Viewer] = set()
+        self._watchers: set[Watcher] = set()
 
     def __len__(self) -> int:
-        return len(self._viewers)
+        return len(self._watchers)
 
     @property
     def waiting(self) -> int:
         """Panoramas in all queues."""
-        return sum(viewer.queue.qsize() for viewer in self._viewers)
+        return sum(watcher.queue.qsize() for watcher in self._watchers)
 
     @contextmanager
-    def join(self) -> Iterator[Viewer]:
+    def join(self) -> Iterator[Watcher]:
         """Watch from now on."""
-        viewer = Viewer(self._size)
-        self._viewers.add(viewer)
+        watcher = Watcher(self._size)
+        self._watchers.add(watcher)
         try:
-            yield viewer
+            yield watcher
         finally:
-            self._viewers.discard(viewer)
-            viewer.gone.set()
+            self._watchers.discard(watcher)
+            watcher.gone.set()
 
-    async def publish(self, panorama: Shown) -> None:
+    async def publish(self, panorama: WatchedPanorama) -> None:
         """Give a panorama to every viewer; with `block`, not before each has room for it or is gone."""
-        for viewer in list(self._viewers):
+        for watcher in list(self._watchers):
             if self._policy == "block":
-                await unless(viewer.gone, viewer.queue.put(panorama), None)
+                await unless(watcher.gone, watcher.queue.put(panorama), None)
                 continue
-            if viewer.queue.full():
-                viewer.queue.get_nowait()
-                viewer.dropped += 1
+            if watcher.queue.full():
+                watcher.queue.get_nowait()
+                watcher.dropped += 1
                 self._on_drop()
-            viewer.queue.put_nowait(panorama)
+            watcher.queue.put_nowait(panorama)

@@ -12,7 +12,7 @@ from panolink.services.transmitter.settings import TransmitterSettings
 from panolink.v1 import link_pb2, transmitter_pb2
 
 
-class Adaptation:
+class ChannelFeedback:
     """One controller for the channel behind the target, taught by the receipts of all streams."""
 
     def __init__(self, settings: TransmitterSettings, metrics: TransmitterMetrics) -> None:

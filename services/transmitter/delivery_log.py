@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from panolink.images import load_panorama
 from panolink.rpc.flow_control.limits import MAX_SOURCE_LENGTH
-from panolink.rpc.flow_control.memory_budget import Room
+from panolink.rpc.flow_control.memory_budget import MemoryBudget
 from panolink.rpc.observability import logs, tracing
 from panolink.rpc.observability.stage_timing import in_order
 from panolink.rpc.wire.deliveries import decode_png
@@ -19,7 +19,7 @@ from panolink.v1 import transmitter_pb2
 log = logging.getLogger(__name__)
 
 
-def tell(delivery: transmitter_pb2.DeliveryHeader) -> None:
+def log_delivery(delivery: transmitter_pb2.DeliveryHeader) -> None:
     """One line on what became of a panorama, and the same for its trace."""
     code = code_named(delivery.failure.code).name
     sent, lost = (sum(getattr(count, name) for count in delivery.segments) for name in ("sent", "lost"))
@@ -31,7 +31,7 @@ def tell(delivery: transmitter_pb2.DeliveryHeader) -> None:
         cost |= {"rounds": delivery.rounds, "retransmitted_symbols": delivery.retransmitted_symbols}
     size = {"width": delivery.width, "height": delivery.height} if delivery.width else {}
     tracing.annotate(code=code, segments_sent=sent, segments_lost=lost, snr_db=snr_db, **size, **cost)
-    told = logs.facts(
+    told = logs.fields(
         code=code,
         source=delivery.source[:MAX_SOURCE_LENGTH],
         model=delivery.model or None,
@@ -58,7 +58,7 @@ def tell(delivery: transmitter_pb2.DeliveryHeader) -> None:
     )
 
 
-class QualityMeter:
+class QualityMonitor:
     """Compares some of the pictures that come back with what was sent, off the way of the deliveries.
 
     Args:
@@ -70,10 +70,10 @@ class QualityMeter:
     a panorama is kept as the file that it came as, and unpacked once more.
     """
 
-    def __init__(self, share: float, observe: Callable[[float], None], room: Room) -> None:
+    def __init__(self, share: float, observe: Callable[[float], None], memory: MemoryBudget) -> None:
         self._share = share
         self._observe = observe
-        self._room = room
+        self._memory = memory
         self._owed = 1.0 - share  # the first is one of them
         self._running: asyncio.Task[None] | None = None
 
@@ -92,13 +92,13 @@ class QualityMeter:
         self._running = asyncio.create_task(self._measure(sent, received_png, pixels, allow_any_aspect))
 
     async def _measure(self, sent: bytes, received_png: bytes, pixels: int, allow_any_aspect: bool) -> None:
-        hold = await self._room.take(2 * pixels)
+        reservation = await self._memory.reserve(2 * pixels)
         try:
             self._observe(await asyncio.to_thread(_vpsnr, sent, received_png, pixels, allow_any_aspect))
         except Exception:  # a fault of ours that costs a measurement, not a panorama
             log.exception("the quality of a picture could not be measured")
         finally:
-            hold.release()
+            reservation.release()
 
 
 def _vpsnr(sent: bytes, received_png: bytes, pixels: int, allow_any_aspect: bool) -> float:

@@ -28,7 +28,7 @@ _MOST_BEGINNINGS = 3  # a receiver that forgets a burst so often has another tro
 Send = Callable[[Burst], Awaitable[Receipt]]
 
 
-class Repeater:
+class Retransmitter:
     """Makes the later rounds of a burst.
 
     Args:
@@ -77,7 +77,7 @@ class Repeater:
 
 
 @dataclass
-class Follower:
+class HarqSession:
     """Follows a panorama through its rounds, from the first receipt to the last.
 
     Attributes:
@@ -88,7 +88,7 @@ class Follower:
         patience: seconds for which the receiver is to wait where nothing says when it is too late.
     """
 
-    repeater: Repeater
+    retransmitter: Retransmitter
     delivery: transmitter_pb2.DeliveryHeader
     rounds: int
     until: float
@@ -99,7 +99,7 @@ class Follower:
         """Tell the receiver with the first round how many others may follow: none if it is late already."""
         rounds_left = 0 if self._late else self.rounds
         harq = link_pb2.Harq(rounds_left=rounds_left, wait_seconds=self._wait)
-        self.repeater.first.header.harq.CopyFrom(harq)
+        self.retransmitter.first.header.harq.CopyFrom(harq)
 
     async def follow(self, receipt: Receipt, send: Send) -> Receipt:
         """The burst's receipt, from the answer to its first round. Seconds of all rounds are in it."""
@@ -140,19 +140,19 @@ class Follower:
         budget, spent = self.delivery.symbol_budget, self.delivery.symbols
         left = budget - spent if budget else float("inf")
         late = self._late
-        segments = [] if late else self.repeater.affordable(needed, left)
+        segments = [] if late else self.retransmitter.affordable(needed, left)
         why = "" if segments else "deadline" if late else "budget"
         if why:
             self.metrics.harq_given_up.labels(why).inc()
-        told = logs.facts(segments_needed=len(needed), segments_sent=len(segments), reason=why or None)
+        told = logs.fields(segments_needed=len(needed), segments_sent=len(segments), reason=why or None)
         log.info("round %d: %d of %d segments are sent again", number, len(segments), len(needed), extra=told)
         rounds_left = self.rounds - number if segments else 0
-        return self.repeater.round(number, segments, rounds_left=rounds_left, wait_seconds=self._wait)
+        return self.retransmitter.round(number, segments, rounds_left=rounds_left, wait_seconds=self._wait)
 
     def _from_the_beginning(self) -> Burst:
         """The first round once more, as when a stream breaks: it may cost more symbols than the budget has."""
         self.announce()
-        return self.repeater.first
+        return self.retransmitter.first
 
     def _count(self, burst: Burst) -> None:
         symbols = len(burst.symbols)
@@ -167,5 +167,5 @@ class Follower:
         self.metrics.retransmitted_symbols.inc(symbols)
 
     def _failed(self, message: str) -> Receipt:
-        burst_id = self.repeater.first.header.burst_id
+        burst_id = self.retransmitter.first.header.burst_id
         return Receipt.failed(burst_id, failure(grpc.StatusCode.UNAVAILABLE, f"burst {burst_id}: {message}"))

@@ -52,7 +52,7 @@ class TransmitterMetrics(ServiceMetrics):
         )
         self.fading = self.gauge("adaptation_fading_ratio", "Fading expected within a burst: 0 none, 1 Rayleigh.")
 
-    def tell_schemes(self, schemes: Iterable[transmitter_pb2.LayerScheme]) -> None:
+    def count_schemes(self, schemes: Iterable[transmitter_pb2.LayerScheme]) -> None:
         """Count a panorama's segments by scheme, and tell the bits per symbol of each layer."""
         segments: dict[str, int] = defaultdict(int)
         symbols_per_bit: dict[str, float] = defaultdict(float)

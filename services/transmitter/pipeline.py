@@ -17,17 +17,17 @@ from panolink.link.rate_allocation import SymbolBudget
 from panolink.link.transmitter import Coded, Coding
 from panolink.link.unequal_protection import Choice, Fixed
 from panolink.rpc.flow_control.limits import check_limit
-from panolink.rpc.flow_control.memory_budget import Room
+from panolink.rpc.flow_control.memory_budget import MemoryBudget
 from panolink.rpc.observability import tracing
 from panolink.rpc.observability.metrics import ServiceMetrics
 from panolink.rpc.observability.stage_timing import in_thread, timed
 from panolink.rpc.server.batching import Batcher
-from panolink.rpc.server.model_registry import Models
+from panolink.rpc.server.model_registry import ModelRegistry
 from panolink.rpc.wire.bursts import Burst
 from panolink.rpc.wire.segments import LAYERS, schemes_of, segments_of
 from panolink.services.transmitter.analogue import analogue_segments, coded_as_amplitudes
-from panolink.services.transmitter.channel_feedback import Adaptation
-from panolink.services.transmitter.harq_sender import Repeater
+from panolink.services.transmitter.channel_feedback import ChannelFeedback
+from panolink.services.transmitter.harq_sender import Retransmitter
 from panolink.services.transmitter.settings import TransmitterSettings
 from panolink.v1 import link_pb2, transmitter_pb2
 
@@ -44,15 +44,15 @@ _SAMPLE_FORMATS = {
 class Prepared:
     """A panorama on its way into the air: the delivery as far as it is known.
 
-    `choice` is what it was sent with, where it is adaptive; `rounds` may follow the first one, which `repeater` makes;
-    `analogue` features are amplitudes.
+    `choice` is what it was sent with, where it is adaptive; `rounds` may follow the first one, made by
+    `retransmitter`; `analogue` features are amplitudes.
     """
 
     delivery: transmitter_pb2.DeliveryHeader
     rounds: int = 0
     choice: Choice | None = None
     analogue: bool = False
-    repeater: Repeater | None = None
+    retransmitter: Retransmitter | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     activation: bytes = b""
 
@@ -61,14 +61,14 @@ class Pipeline:
     """Decodes, extracts, quantizes, packs, modulates."""
 
     def __init__(
-        self, models: Models, settings: TransmitterSettings, metrics: ServiceMetrics, adaptation: Adaptation
+        self, models: ModelRegistry, settings: TransmitterSettings, metrics: ServiceMetrics, feedback: ChannelFeedback
     ) -> None:
         self._models = models
-        self._adaptation = adaptation
+        self._feedback = feedback
         self._limits = settings.limits
-        self.room = Room(settings.max_pixels_under_way)
+        self.memory = MemoryBudget(settings.max_pixels_under_way)
         """For pixels of pictures that are unpacked."""
-        metrics.pixels_under_way.set_function(lambda: self.room.used)
+        metrics.pixels_under_way.set_function(lambda: self.memory.used)
         self._harq_reserve = settings.harq_reserve
         self._sample_format = _SAMPLE_FORMATS[settings.sample_format]
         self._pilot_spacing = settings.pilot_spacing
@@ -98,12 +98,12 @@ class Pipeline:
         """
         codec = self._models.named(header.model)
         pixels = await in_thread(self._workers, partial(self._count, header, image))
-        budget = self._adaptation.budget(header, pixels=pixels)
-        hold = await self.room.take(pixels)
+        budget = self._feedback.budget(header, pixels=pixels)
+        reservation = await self.memory.reserve(pixels)
         try:
             return await self._code_picture(codec, header, image, burst_id, budget, prepared)
         finally:
-            hold.release()
+            reservation.release()
 
     async def _code_picture(
         self,
@@ -121,7 +121,7 @@ class Pipeline:
         tracing.record(network)
         coding = Coding(codec, picture, {WHOLE: batched.result}, self._pilot_spacing, prepared.seconds)
         if header.adaptive:
-            prepared.choice = self._adaptation.choice()  # as late as can be: receipts have come in meanwhile
+            prepared.choice = self._feedback.choice()  # as late as can be: receipts have come in meanwhile
         return await in_thread(self._workers, partial(self._code, coding, budget, header, burst_id, prepared))
 
     async def close(self) -> None:
@@ -229,5 +229,5 @@ class Pipeline:
             symbols,
         )
         if prepared.rounds:
-            prepared.repeater = Repeater(burst, payloads, formats)
+            prepared.retransmitter = Retransmitter(burst, payloads, formats)
         return burst

@@ -16,20 +16,20 @@ from typing import Any, TypeAlias
 from panolink import phy
 from panolink.codec.resolution import SMALLEST_SIDE
 from panolink.errors import PanolinkError
-from panolink.rpc.flow_control.limits import MAX_ID_LENGTH, MAX_LATER_ROUNDS, Slots, Streams, check_limit
+from panolink.rpc.flow_control.limits import MAX_ID_LENGTH, MAX_LATER_ROUNDS, SlotAllocator, Streams, check_limit
 from panolink.rpc.observability import logs, tracing
-from panolink.rpc.server.model_registry import Models
+from panolink.rpc.server.model_registry import ModelRegistry
 from panolink.rpc.server.server import Server
-from panolink.rpc.transport.carry import link_conversation
+from panolink.rpc.transport.carry import link_client
 from panolink.rpc.transport.load_balancer import Replicas
-from panolink.rpc.transport.stream_handler import answer_each
+from panolink.rpc.transport.stream_handler import serve_stream
 from panolink.rpc.wire.bursts import Burst, Receipt, check_names
 from panolink.rpc.wire.framing import Frame, chunks
 from panolink.rpc.wire.segments import LAYER_NAMES
 from panolink.rpc.wire.status import code_named, failure_of
-from panolink.services.transmitter.channel_feedback import Adaptation
-from panolink.services.transmitter.delivery_log import QualityMeter, tell
-from panolink.services.transmitter.harq_sender import Follower
+from panolink.services.transmitter.channel_feedback import ChannelFeedback
+from panolink.services.transmitter.delivery_log import QualityMonitor, log_delivery
+from panolink.services.transmitter.harq_sender import HarqSession
 from panolink.services.transmitter.metrics import TransmitterMetrics
 from panolink.services.transmitter.pipeline import Pipeline, Prepared
 from panolink.services.transmitter.settings import TransmitterSettings
@@ -65,29 +65,29 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
         streams: Streams,
         settings: TransmitterSettings,
         metrics: TransmitterMetrics,
-        adaptation: Adaptation,
+        feedback: ChannelFeedback,
     ) -> None:
         self._pipeline = pipeline
-        self._adaptation = adaptation
+        self._feedback = feedback
         self._next_hop = next_hop
         self._streams = streams
         self._settings = settings
         self._metrics = metrics
-        self._slots = Slots()
-        self._quality = QualityMeter(settings.quality_share, metrics.vpsnr_db.observe, pipeline.room)
+        self._slots = SlotAllocator()
+        self._quality = QualityMonitor(settings.quality_share, metrics.vpsnr_db.observe, pipeline.memory)
 
     async def Transmit(self, request_iterator: Any, context: Any) -> AsyncIterator[transmitter_pb2.Delivery]:
         with self._streams.enter() as refusal:
-            sending = Sending(
+            sending = StreamSession(
                 self._pipeline,
                 self._next_hop,
                 self._settings,
                 self._metrics,
                 slots=self._slots,
                 quality=self._quality,
-                adaptation=self._adaptation,
+                feedback=self._feedback,
             )
-            outcomes = answer_each(
+            outcomes = serve_stream(
                 request_iterator,
                 admit=self._admit,
                 accept=sending.accept,
@@ -96,7 +96,7 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
                 in_flight=self._settings.max_in_flight,
                 stop=self._streams.draining,
                 refusal=refusal,
-                room=self._streams.room,
+                memory=self._streams.memory,
             )
             try:
                 async with aclosing(outcomes):
@@ -117,8 +117,8 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
         delivery = transmitter_pb2.DeliveryHeader(
             panorama_id=header.panorama_id, source=header.source, failure=_failure(header, error)
         )
-        with logs.about(panorama_id=header.panorama_id[:MAX_ID_LENGTH]):
-            tell(delivery)
+        with logs.context(panorama_id=header.panorama_id[:MAX_ID_LENGTH]):
+            log_delivery(delivery)
         return Outcome(delivery)
 
     def _measure(self, delivery: transmitter_pb2.DeliveryHeader, slot: str) -> None:
@@ -137,7 +137,7 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
             metrics.tau.set(delivery.kept / delivery.tokens)
             whole = math.ceil(delivery.width / SMALLEST_SIDE) * math.ceil(delivery.height / SMALLEST_SIDE)
             metrics.resolution.set(delivery.tokens / whole)
-            metrics.tell_schemes(delivery.schemes)
+            metrics.count_schemes(delivery.schemes)
         metrics.count_segments(delivery.segments)
         if delivery.HasField("snr_db"):
             metrics.snr_db.set(delivery.snr_db)
@@ -158,7 +158,7 @@ def _begin(turn: Turn) -> None:
         turn.set_result(None)
 
 
-class Sending:
+class StreamSession:
     """One stream's way to the next hop: panoramas are prepared side by side, and sent in order.
 
     `slot` is the stream's number among those that are open, from its first panorama on.
@@ -171,12 +171,12 @@ class Sending:
         settings: TransmitterSettings,
         metrics: TransmitterMetrics,
         *,
-        slots: Slots,
-        quality: QualityMeter,
-        adaptation: Adaptation,
+        slots: SlotAllocator,
+        quality: QualityMonitor,
+        feedback: ChannelFeedback,
     ) -> None:
         self.slot: int | None = None
-        self._adaptation = adaptation
+        self._feedback = feedback
         self._slots = slots
         self._quality = quality
         self._pipeline = pipeline
@@ -186,7 +186,7 @@ class Sending:
         self._numbers = itertools.count(1)
         self._turn = _turn()
         self._turn.set_result(None)
-        self._conversation = link_conversation(
+        self._client = link_client(
             next_hop,
             timeout=settings.receipt_timeout_seconds,
             limits=settings.limits,
@@ -196,7 +196,7 @@ class Sending:
     async def accept(self, frame: Frame) -> Awaitable[Outcome]:
         """Take a panorama; its delivery comes later."""
         if self.slot is None:
-            self.slot = self._slots.take()
+            self.slot = self._slots.acquire()
         mine, self._turn = self._turn, _turn()
         burst_id = _name(frame.header) if frame.header.sender else f"{self._name}-{next(self._numbers)}"
         return self._deliver(frame, burst_id, mine, self._turn)
@@ -204,18 +204,18 @@ class Sending:
     async def close(self) -> None:
         """The stream has ended, and with it the one to the next hop."""
         if self.slot is not None:
-            self._slots.give_back(self.slot)
-        await self._conversation.close()
+            self._slots.release(self.slot)
+        await self._client.close()
 
     async def _deliver(self, frame: Frame, burst_id: str, mine: Turn, following: Turn) -> Outcome:
         header: transmitter_pb2.PanoramaHeader = frame.header
-        ids = {**logs.ids_of(burst_id), "panorama_id": header.panorama_id}
+        ids = {**logs.burst_ids(burst_id), "panorama_id": header.panorama_id}
         with (
-            logs.about(**ids),
+            logs.context(**ids),
             tracing.span("transmit", parent=header.traceparent, kind="server", source=header.source, **ids),
         ):
             outcome = await self._prepare_and_carry(frame, burst_id, mine, following)
-            tell(outcome.header)
+            log_delivery(outcome.header)
             return outcome
 
     async def _prepare_and_carry(self, frame: Frame, burst_id: str, mine: Turn, following: Turn) -> Outcome:
@@ -241,7 +241,7 @@ class Sending:
                 receipt = await self._carry(burst, prepared, until, mine, following)
                 _add_receipt(prepared.delivery, receipt)
                 if prepared.choice:
-                    self._adaptation.learn(receipt.header, prepared.choice)
+                    self._feedback.learn(receipt.header, prepared.choice)
         self._metrics.observe_stages(prepared.seconds)
         for stage, seconds in prepared.seconds.items():
             prepared.delivery.seconds[stage] += seconds
@@ -253,25 +253,25 @@ class Sending:
 
     async def _carry(self, burst: Burst, prepared: Prepared, until: float, mine: Turn, following: Turn) -> Receipt:
         """Send a burst when it is its turn, and what of it is asked for again as soon as it is."""
-        follower: Follower | None = None
+        follower: HarqSession | None = None
         with tracing.span("carry", kind="client"):
             burst.header.traceparent = tracing.traceparent() or burst.header.traceparent
             try:
                 await asyncio.shield(mine)
-                if prepared.repeater:
+                if prepared.retransmitter:
                     patience = self._settings.receipt_timeout_seconds
-                    follower = Follower(
-                        prepared.repeater, prepared.delivery, prepared.rounds, until, patience, self._metrics
+                    follower = HarqSession(
+                        prepared.retransmitter, prepared.delivery, prepared.rounds, until, patience, self._metrics
                     )
                     follower.announce()
-                pending = await self._conversation.send(burst.header.burst_id, burst)
+                pending = await self._client.send(burst.header.burst_id, burst)
             finally:
                 _begin(following)
             receipt = await pending
             return await follower.follow(receipt, self._send) if follower else receipt
 
     async def _send(self, burst: Burst) -> Receipt:
-        return await (await self._conversation.send(burst.header.burst_id, burst))
+        return await (await self._client.send(burst.header.burst_id, burst))
 
 
 def _name(header: transmitter_pb2.PanoramaHeader) -> str:
@@ -305,11 +305,11 @@ def _failure(header: transmitter_pb2.PanoramaHeader, error: Exception) -> link_p
 def build(settings: TransmitterSettings) -> Server:
     """The transmitter service, its models loaded, ready to start."""
     metrics = TransmitterMetrics()
-    models = Models(settings.models, device=settings.device, metrics=metrics)
+    models = ModelRegistry(settings.models, device=settings.device, metrics=metrics)
     phy.warm_up(device=models.device)
-    adaptation = Adaptation(settings, metrics)
-    pipeline = Pipeline(models, settings, metrics, adaptation)
-    next_hop = Replicas(settings.target, settings.credentials, patience=settings.reconnect_seconds)
+    feedback = ChannelFeedback(settings, metrics)
+    pipeline = Pipeline(models, settings, metrics, feedback)
+    next_hop = Replicas(settings.target, settings.credentials, reconnect_timeout=settings.reconnect_seconds)
     next_hop.measure(metrics.replicas)
 
     def describe(response: node_pb2.DescribeResponse) -> None:
@@ -319,6 +319,6 @@ def build(settings: TransmitterSettings) -> Server:
     server = Server("transmitter", settings, metrics, describe=describe)
     server.on_close(pipeline.close)
     server.on_close(next_hop.close)
-    servicer = TransmitterServicer(pipeline, next_hop, server.streams("transmit"), settings, metrics, adaptation)
+    servicer = TransmitterServicer(pipeline, next_hop, server.streams("transmit"), settings, metrics, feedback)
     server.add(transmitter_pb2_grpc.add_TransmitterServicer_to_server, servicer, "panolink.v1.Transmitter")
     return server

@@ -23,10 +23,10 @@ from panolink.phy import Conditions
 from panolink.rpc.flow_control.limits import MAX_LATER_ROUNDS, MAX_SOURCE_LENGTH, Limits, check_limit
 from panolink.rpc.observability import tracing
 from panolink.rpc.security.credentials import Credentials
-from panolink.rpc.transport.connection import asked, link_error, open_channel, reach
+from panolink.rpc.transport.connection import link_error, open_channel, unary_response, wait_until_reachable
 from panolink.rpc.transport.load_balancer import Replicas
-from panolink.rpc.transport.retrying_client import Conversation
-from panolink.rpc.transport.stream_handler import exchange
+from panolink.rpc.transport.retrying_client import RetryingClient
+from panolink.rpc.transport.stream_handler import map_concurrent
 from panolink.rpc.wire.bursts import picture_limit
 from panolink.rpc.wire.conditions import conditions_from_wire, conditions_to_wire
 from panolink.rpc.wire.deliveries import Delivery, ReceivedPanorama, ServiceInfo, deliveries
@@ -86,7 +86,7 @@ class Client:
     async def __aenter__(self) -> Client:
         channel = open_channel(self.target, self._credentials)
         try:
-            await reach(channel, self.target, self._connect_timeout)
+            await wait_until_reachable(channel, self.target, self._connect_timeout)
         except BaseException:
             await channel.close(None)
             raise
@@ -141,8 +141,8 @@ class Client:
         if harq is not None and not 0 <= harq <= MAX_LATER_ROUNDS:
             raise ValueError(f"harq is {harq} rounds; it must be from 0 to {MAX_LATER_ROUNDS}")
         self._connected()
-        transmitters = Replicas(self.target, self._credentials, patience=self._reconnect_timeout)
-        conversation: Conversation[_Outgoing, Delivery] = Conversation(
+        transmitters = Replicas(self.target, self._credentials, reconnect_timeout=self._reconnect_timeout)
+        client: RetryingClient[_Outgoing, Delivery] = RetryingClient(
             transmitters,
             open_call=_transmit,
             messages=_messages,
@@ -182,14 +182,14 @@ class Client:
                 analogue=analogue,
                 **rate,
             )
-            return await conversation.send(panorama_id, _Outgoing(header, image))
+            return await client.send(panorama_id, _Outgoing(header, image))
 
         try:
-            async with aclosing(exchange(outgoing(), accept, in_flight=self._in_flight)) as answers:
+            async with aclosing(map_concurrent(outgoing(), accept, in_flight=self._in_flight)) as answers:
                 async for delivery in answers:
                     yield delivery
         finally:
-            await conversation.close()
+            await client.close()
             await transmitters.close()
 
     async def watch(self, *, count: int = 0) -> AsyncGenerator[ReceivedPanorama, None]:
@@ -214,7 +214,7 @@ class Client:
     async def conditions(self) -> Conditions:
         """The present conditions of a running channel."""
         stub: Any = channel_pb2_grpc.ChannelStub(self._connected())
-        response = await asked(stub.GetConditions(channel_pb2.GetConditionsRequest()), self.target)
+        response = await unary_response(stub.GetConditions(channel_pb2.GetConditionsRequest()), self.target)
         return conditions_from_wire(response.conditions)
 
     async def set_conditions(self, *, unseeded: bool = False, unscheduled: bool = False, **changes: Any) -> Conditions:
@@ -228,13 +228,13 @@ class Client:
         wanted = conditions_to_wire(unseeded=unseeded, unscheduled=unscheduled, **changes)
         stub: Any = channel_pb2_grpc.ChannelStub(self._connected())
         request = channel_pb2.SetConditionsRequest(conditions=wanted)
-        response = await asked(stub.SetConditions(request), self.target)
+        response = await unary_response(stub.SetConditions(request), self.target)
         return conditions_from_wire(response.conditions)
 
     async def info(self) -> ServiceInfo:
         """What the service is."""
         stub: Any = node_pb2_grpc.NodeStub(self._connected())
-        return ServiceInfo.from_wire(await asked(stub.Describe(node_pb2.DescribeRequest()), self.target))
+        return ServiceInfo.from_wire(await unary_response(stub.Describe(node_pb2.DescribeRequest()), self.target))
 
     def _connected(self) -> grpc.aio.Channel:
         if self._channel is None:

@@ -36,7 +36,7 @@ def small(samples: list[Path]) -> bytes:
 
 
 @asynccontextmanager
-async def viewer(receiver: Service) -> AsyncIterator[list[str]]:
+async def watcher(receiver: Service) -> AsyncIterator[list[str]]:
     """The names of all that a receiver shows, from now until it ends."""
     shown: list[str] = []
 
@@ -62,11 +62,16 @@ async def metrics(service: Service) -> str:
 
 
 async def send_and(
-    happen: Callable[[], Awaitable[None]], target: str, image: bytes, *, after: int = 6, patience: float = PATIENCE
+    happen: Callable[[], Awaitable[None]],
+    target: str,
+    image: bytes,
+    *,
+    after: int = 6,
+    reconnect_timeout: float = PATIENCE,
 ) -> dict[str, Delivery]:
     """Send panoramas, let something `happen` once `after` of them are answered; the one answer that each has."""
     got: list[Delivery] = []
-    async with Client(target, reconnect_timeout=patience) as client:
+    async with Client(target, reconnect_timeout=reconnect_timeout) as client:
         event: asyncio.Task[None] | None = None
         async for delivery in client.send(((f"p{n}", image) for n in range(COUNT)), picture=False):
             got.append(delivery)
@@ -106,7 +111,7 @@ async def test_a_service_that_is_killed_and_restarted_costs_nothing(
         killed.stop(signal.SIGKILL)
         await asyncio.to_thread(place, victim, behind, listen=killed.address)
 
-    async with viewer(receiver) as shown:
+    async with watcher(receiver) as shown:
         got = await send_and(kill_and_restart, transmitter.address, small)
         assert all(delivery.delivered for delivery in got.values()), got
         assert any(delivery.rounds > 1 for delivery in got.values()) == (snr_db < 0), got
@@ -126,8 +131,8 @@ async def test_what_a_killed_service_takes_with_it_is_reported_lost(launch: Laun
     async def kill() -> None:
         services[victim].stop(signal.SIGKILL)
 
-    async with viewer(receiver) as shown:
-        got = await send_and(kill, transmitter.address, small, patience=0.5)
+    async with watcher(receiver) as shown:
+        got = await send_and(kill, transmitter.address, small, reconnect_timeout=0.5)
     lost = {source: delivery for source, delivery in got.items() if not delivery.delivered}
     assert 0 < len(lost) < COUNT
     assert {delivery.code for delivery in lost.values()} == {"UNAVAILABLE"}
@@ -146,7 +151,7 @@ async def test_one_of_three_receivers_is_killed_under_load_and_nothing_is_lost(l
     async def kill() -> None:
         receivers[0].stop(signal.SIGKILL)
 
-    async with viewer(receivers[0]) as first, viewer(receivers[1]) as second, viewer(receivers[2]) as third:
+    async with watcher(receivers[0]) as first, watcher(receivers[1]) as second, watcher(receivers[2]) as third:
         got = await send_and(kill, transmitter.address, small)
         assert all(delivery.delivered for delivery in got.values()), got
         assert all(len(shown) >= COUNT // 4 for shown in (second, third))

@@ -6,19 +6,19 @@ from typing import Any
 
 from panolink.rpc.flow_control.limits import Limits
 from panolink.rpc.observability.metrics import ServiceMetrics
-from panolink.rpc.transport.carry import link_conversation
+from panolink.rpc.transport.carry import link_client
 from panolink.rpc.transport.load_balancer import Replicas
-from panolink.rpc.transport.retrying_client import Conversation
+from panolink.rpc.transport.retrying_client import RetryingClient
 from panolink.rpc.wire.bursts import Burst, Receipt
 
 
 @asynccontextmanager
 async def talking(
-    target: str, *, timeout: float = 20.0, patience: float = 0.0, **options: Any
-) -> AsyncIterator[Conversation[Burst, Receipt]]:
+    target: str, *, timeout: float = 20.0, reconnect_timeout: float = 0.0, **options: Any
+) -> AsyncIterator[RetryingClient[Burst, Receipt]]:
     """Bursts to a next hop, on streams of their own."""
-    next_hop = Replicas(target, patience=patience, **options)
-    talk = link_conversation(next_hop, timeout=timeout, limits=Limits(), metrics=ServiceMetrics())
+    next_hop = Replicas(target, reconnect_timeout=reconnect_timeout, **options)
+    talk = link_client(next_hop, timeout=timeout, limits=Limits(), metrics=ServiceMetrics())
     yield talk
     await talk.close()
     await next_hop.close()

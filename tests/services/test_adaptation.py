@@ -16,7 +16,7 @@ from panolink.errors import RateError, SignalError
 from panolink.link.unequal_protection import Fixed
 from panolink.rpc.server.server import Server
 from panolink.rpc.wire.deliveries import Delivery
-from panolink.services.transmitter.channel_feedback import Adaptation
+from panolink.services.transmitter.channel_feedback import ChannelFeedback
 from panolink.services.transmitter.metrics import TransmitterMetrics
 from panolink.services.transmitter.settings import TransmitterSettings
 from panolink.v1 import link_pb2, transmitter_pb2
@@ -204,35 +204,35 @@ def header(**fields: Any) -> transmitter_pb2.PanoramaHeader:
 
 
 @pytest.fixture
-def adaptation() -> Adaptation:
-    return Adaptation(TransmitterSettings(metrics_listen="off"), TransmitterMetrics())
+def feedback() -> ChannelFeedback:
+    return ChannelFeedback(TransmitterSettings(metrics_listen="off"), TransmitterMetrics())
 
 
-def test_without_receipts_the_choice_stays_where_it_began(adaptation: Adaptation) -> None:
-    safe = adaptation.choice()
+def test_without_receipts_the_choice_stays_where_it_began(feedback: ChannelFeedback) -> None:
+    safe = feedback.choice()
     assert (safe.snr_db, safe.margin_db) == (0.0, 0.0)
-    adaptation.learn(link_pb2.ReceiptHeader(failure=link_pb2.Failure(code=14, message="gone")), safe)
-    assert adaptation.choice() == safe
+    feedback.learn(link_pb2.ReceiptHeader(failure=link_pb2.Failure(code=14, message="gone")), safe)
+    assert feedback.choice() == safe
 
 
-def test_a_panorama_whose_header_was_lost_teaches_too(adaptation: Adaptation) -> None:
+def test_a_panorama_whose_header_was_lost_teaches_too(feedback: ChannelFeedback) -> None:
     lost = link_pb2.LayerSegments(layer=link_pb2.LAYER_HEADER, sent=1, lost=1)
     failure = link_pb2.Failure(code=15, message="its header segment was lost")
     receipt = link_pb2.ReceiptHeader(failure=failure, segments=[lost], measured_snr_db=-4.0, fading=1.0)
-    adaptation.learn(receipt, adaptation.choice())
-    assert adaptation.choice().snr_db == -5.5 and adaptation.choice().fading == 1.0
+    feedback.learn(receipt, feedback.choice())
+    assert feedback.choice().snr_db == -5.5 and feedback.choice().fading == 1.0
 
 
-def test_what_a_later_round_made_good_was_lost_all_the_same(adaptation: Adaptation) -> None:
+def test_what_a_later_round_made_good_was_lost_all_the_same(feedback: ChannelFeedback) -> None:
     made_good = link_pb2.LayerSegments(layer=link_pb2.LAYER_INDICES, sent=6, recovered=2)
-    adaptation.learn(link_pb2.ReceiptHeader(segments=[made_good], measured_snr_db=10.0), adaptation.choice())
-    assert adaptation.choice().margin_db == 1.5
+    feedback.learn(link_pb2.ReceiptHeader(segments=[made_good], measured_snr_db=10.0), feedback.choice())
+    assert feedback.choice().margin_db == 1.5
 
 
-def test_no_choice_saves_packets_that_were_erased(adaptation: Adaptation) -> None:
+def test_no_choice_saves_packets_that_were_erased(feedback: ChannelFeedback) -> None:
     erased = link_pb2.LayerSegments(layer=link_pb2.LAYER_INDICES, sent=6, lost=3, recovered=1, erased=4)
-    adaptation.learn(link_pb2.ReceiptHeader(segments=[erased], measured_snr_db=15.0), adaptation.choice())
-    assert adaptation.choice().margin_db == 0 and adaptation.choice().snr_db == 15.0
+    feedback.learn(link_pb2.ReceiptHeader(segments=[erased], measured_snr_db=15.0), feedback.choice())
+    assert feedback.choice().margin_db == 0 and feedback.choice().snr_db == 15.0
 
 
 @pytest.mark.parametrize(
@@ -246,6 +246,6 @@ def test_no_choice_saves_packets_that_were_erased(adaptation: Adaptation) -> Non
         ({"deadline_seconds": float("inf"), "adaptive": True}, SignalError, "allowed: above 0"),
     ],
 )
-def test_budgets_that_make_no_sense(adaptation: Adaptation, fields: Any, error: type[Exception], said: str) -> None:
+def test_budgets_that_make_no_sense(feedback: ChannelFeedback, fields: Any, error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=re.escape(said)):
-        adaptation.budget(header(**fields), pixels=PIXELS)
+        feedback.budget(header(**fields), pixels=PIXELS)

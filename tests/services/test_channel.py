@@ -15,7 +15,7 @@ from panolink.rpc.server.server import Server
 from panolink.rpc.server.settings import ServiceSettings
 from panolink.rpc.transport.carry import LinkEndpoint
 from panolink.rpc.wire.bursts import Burst, Receipt
-from panolink.services.channel.simulator import passed_on
+from panolink.services.channel.simulator import cascaded
 from panolink.v1 import link_pb2, link_pb2_grpc
 from tests.rpc.helpers import talking
 
@@ -41,7 +41,7 @@ def noise_of(burst: Burst, original: Burst) -> np.ndarray:
 
 
 def through(burst: Burst, conditions: Conditions) -> Burst:
-    return passed_on(burst, Channel(conditions).apply(burst.symbols))
+    return cascaded(burst, Channel(conditions).apply(burst.symbols))
 
 
 def test_one_channel_tells_its_state() -> None:

@@ -16,7 +16,7 @@ from panolink.rpc.wire.bursts import Burst
 from panolink.rpc.wire.deliveries import Delivery
 from panolink.rpc.wire.segments import formats_from_wire
 from panolink.services.channel.settings import ChannelSettings
-from panolink.services.channel.simulator import sent_through
+from panolink.services.channel.simulator import apply_channel
 from panolink.v1 import link_pb2
 from tests.services.test_channel import SYMBOLS, Keeper, next_hop, sent, talking
 
@@ -116,7 +116,7 @@ def test_what_one_channel_erases_is_erased_behind_the_next(order: int) -> None:
     erasing = Conditions("ideal", erasure_rate=0.5, packet_symbols=60, seed=2)
     burst, lost = sent(), 0
     for conditions in (erasing, Conditions("jakes", seed=1))[::order]:
-        burst, reception = sent_through(Channel(conditions), burst)
+        burst, reception = apply_channel(Channel(conditions), burst)
         lost += reception.erased_symbols
     there = np.repeat(burst.csi != 0, burst.header.channel_state.coherence_symbols)[:SYMBOLS]
     assert 0 < np.sum(~there) == lost < SYMBOLS

@@ -10,9 +10,9 @@ import pytest
 from panolink.client import Client
 from panolink.images import encode_png
 from panolink.metrics.viewport import vpsnr
-from panolink.rpc.flow_control.memory_budget import Room
+from panolink.rpc.flow_control.memory_budget import MemoryBudget
 from panolink.rpc.server.server import Server
-from panolink.services.transmitter.delivery_log import QualityMeter
+from panolink.services.transmitter.delivery_log import QualityMonitor
 
 Start = Callable[..., Awaitable[Server]]
 
@@ -28,7 +28,7 @@ async def sent(target: str, panoramas: list[Any], **options: Any) -> list[Any]:
 
 @pytest.mark.parametrize(("share", "due"), [(0.0, 0), (0.25, 3), (0.5, 6), (1.0, 12)])
 async def test_a_share_is_spread_evenly(share: float, due: int) -> None:
-    meter = QualityMeter(share, lambda value: None, Room(1))
+    meter = QualityMonitor(share, lambda value: None, MemoryBudget(1))
     assert sum(meter.due() for _ in range(12)) == due
 
 
@@ -58,7 +58,7 @@ async def test_one_at_a_time_and_a_fault_costs_a_measurement_only(
     panorama: np.ndarray, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: list[float] = []
-    meter = QualityMeter(1.0, seen.append, Room(1 << 20))
+    meter = QualityMonitor(1.0, seen.append, MemoryBudget(1 << 20))
     png, pixels = encode_png(panorama), panorama.shape[0] * panorama.shape[1]
     meter.measure(png, png, pixels)
     assert not meter.due()  # while the first one runs
@@ -77,9 +77,9 @@ async def test_one_at_a_time_and_a_fault_costs_a_measurement_only(
 
 async def test_both_pictures_are_unpacked_within_the_limit(panorama: np.ndarray) -> None:
     png, pixels = encode_png(panorama), panorama.shape[0] * panorama.shape[1]
-    room, seen = Room(2 * pixels), []
-    meter = QualityMeter(1.0, lambda value: seen.append(room.used), room)
-    others = await room.take(pixels)
+    memory, seen = MemoryBudget(2 * pixels), []
+    meter = QualityMonitor(1.0, lambda value: seen.append(memory.used), memory)
+    others = await memory.reserve(pixels)
     meter.measure(png, png, pixels)
     await asyncio.sleep(0.1)
     assert not seen  # it waits for room
@@ -88,4 +88,4 @@ async def test_both_pictures_are_unpacked_within_the_limit(panorama: np.ndarray)
         while not meter.due():
             await asyncio.sleep(0.01)
     assert seen == [2 * pixels]
-    assert room.used == 0
+    assert memory.used == 0

@@ -18,8 +18,8 @@ from panolink.rpc.server.server import Server
 from panolink.rpc.transport.connection import open_channel
 from panolink.rpc.wire.bursts import Burst, Receipt, burst_messages, receipts
 from panolink.rpc.wire.deliveries import Delivery
-from panolink.services.channel.simulator import sent_through
-from panolink.services.transmitter.harq_sender import Follower, Repeater
+from panolink.services.channel.simulator import apply_channel
+from panolink.services.transmitter.harq_sender import HarqSession, Retransmitter
 from panolink.services.transmitter.metrics import TransmitterMetrics
 from panolink.v1 import link_pb2, link_pb2_grpc, transmitter_pb2
 
@@ -193,19 +193,19 @@ class Air:
             harq=link_pb2.Harq(rounds_left=3, wait_seconds=20),
         )
         self.receiver = receiver
-        self.repeater = Repeater(Burst(header, np.ones(1, np.complex64), symbols), payloads, formats)
+        self.retransmitter = Retransmitter(Burst(header, np.ones(1, np.complex64), symbols), payloads, formats)
         self.channel = Channel(Conditions("awgn", -3.2, seed=3))
 
     def first(self, *, rounds_left: int = 3, wait_seconds: float = 20.0) -> Burst:
         """The first round as it arrives."""
-        harq = self.repeater.first.header.harq
+        harq = self.retransmitter.first.header.harq
         harq.rounds_left, harq.wait_seconds = rounds_left, wait_seconds
-        return sent_through(self.channel, self.repeater.first)[0]
+        return apply_channel(self.channel, self.retransmitter.first)[0]
 
     def round(self, number: int, segments: Any, *, rounds_left: int = 1) -> Burst:
         """A later round as it arrives."""
-        made = self.repeater.round(number, list(segments), rounds_left=rounds_left, wait_seconds=20.0)
-        return sent_through(self.channel, made)[0]
+        made = self.retransmitter.round(number, list(segments), rounds_left=rounds_left, wait_seconds=20.0)
+        return apply_channel(self.channel, made)[0]
 
     async def answers(self, *bursts: Burst) -> list[Receipt]:
         """What the receiver answers to bursts that come one after the other, on one stream."""
@@ -262,9 +262,9 @@ async def test_a_sender_that_may_send_no_more_says_so(start: Start, panorama: np
     receiver = await start("receiver")
     air, metrics = Air(receiver, panorama), TransmitterMetrics()
     delivery = transmitter_pb2.DeliveryHeader(symbols=100, symbol_budget=100 if ended == "budget" else 0)
-    follower = Follower(air.repeater, delivery, 3, math.inf, 60.0, metrics)
+    follower = HarqSession(air.retransmitter, delivery, 3, math.inf, 60.0, metrics)
     follower.announce()
-    (asked,) = await air.answers(sent_through(air.channel, air.repeater.first)[0])
+    (asked,) = await air.answers(apply_channel(air.channel, air.retransmitter.first)[0])
     if ended == "deadline":
         follower.until = time.monotonic()
     sent_bursts: list[Burst] = []
@@ -286,17 +286,17 @@ async def test_a_sender_that_may_send_no_more_says_so(start: Start, panorama: np
 async def test_a_receiver_that_was_restarted_gets_all_again(start: Start, panorama: np.ndarray) -> None:
     receiver, restarted = await start("receiver"), await start("receiver")
     air = Air(receiver, panorama)
-    size = len(air.repeater.first.symbols)
+    size = len(air.retransmitter.first.symbols)
     delivery = transmitter_pb2.DeliveryHeader(symbols=size, rounds=1, width=1024, height=512)
-    follower = Follower(air.repeater, delivery, 3, math.inf, 60.0, TransmitterMetrics())
+    follower = HarqSession(air.retransmitter, delivery, 3, math.inf, 60.0, TransmitterMetrics())
     follower.announce()
-    (asked,) = await air.answers(sent_through(air.channel, air.repeater.first)[0])
+    (asked,) = await air.answers(apply_channel(air.channel, air.retransmitter.first)[0])
     air.receiver = restarted
     sent_symbols: list[int] = []
 
     async def send(burst: Burst) -> Receipt:
         sent_symbols.append(len(burst.symbols))
-        return (await air.answers(sent_through(air.channel, burst)[0]))[0]
+        return (await air.answers(apply_channel(air.channel, burst)[0]))[0]
 
     final = await follower.follow(asked, send)
     assert final.picture
@@ -313,9 +313,9 @@ async def test_a_link_that_forgets_again_and_again_is_given_up(start: Start, pan
     one, other = await start("receiver"), await start("receiver")
     air = Air(one, panorama)
     delivery = transmitter_pb2.DeliveryHeader(symbols=1, rounds=1, width=1024, height=512)
-    follower = Follower(air.repeater, delivery, 3, math.inf, 60.0, TransmitterMetrics())
+    follower = HarqSession(air.retransmitter, delivery, 3, math.inf, 60.0, TransmitterMetrics())
     follower.announce()
-    first = sent_through(air.channel, air.repeater.first)[0]
+    first = apply_channel(air.channel, air.retransmitter.first)[0]
     (asked,) = await air.answers(first)
 
     async def send(burst: Burst) -> Receipt:
@@ -380,7 +380,7 @@ async def test_memory_is_bounded_and_the_longest_wait_ends_first(start: Start, p
     probe = await start("receiver")
     await (air := Air(probe, panorama)).answers(air.first())
     size = int(sample(probe, "harq_held_bytes"))
-    assert 0 < size < 200 * sum(segment.payload_bytes for segment in air.repeater.first.header.segments) + 10_000
+    assert 0 < size < 200 * sum(segment.payload_bytes for segment in air.retransmitter.first.header.segments) + 10_000
     receiver = await start("receiver", harq_bytes=max(2 * size + size // 2, 1 << 16))
     airs = [Air(receiver, panorama, f"air-{number}") for number in range(4)]
     for air in airs:

@@ -136,6 +136,6 @@ async def test_a_burst_that_is_refused_has_one_line_where_it_was_refused(
     assert delivery.code == "FAILED_PRECONDITION"
     (line,) = [line for line in logged() if "transmitter" in line["logger"]]
     (refused,) = [record for record in caplog.records if record.getMessage().startswith("burst refused")]
-    assert refused.facts == {"source": "one.png", "code": "FAILED_PRECONDITION"}  # type: ignore[attr-defined]
+    assert refused.fields == {"source": "one.png", "code": "FAILED_PRECONDITION"}  # type: ignore[attr-defined]
     assert "holds" in refused.getMessage()
     assert (line["level"], line["code"]) == ("warning", "FAILED_PRECONDITION")

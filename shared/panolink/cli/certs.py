@@ -33,10 +33,10 @@ def certs(
     An authority that is in the folder already signs the new certificates. Nothing is overwritten. Every certificate
     is for its NAME and for localhost too. Keys belong to hosts: give each its own, and ca.key to nobody.
     """
-    from panolink.rpc.security.certificate_authority import Subject, make_certificates
+    from panolink.rpc.security.certificate_authority import Subject, issue_certificates
 
     subjects = [Subject.parse(name) for name in names or DEFAULT_NAMES]
-    made = make_certificates(folder, subjects, days=days, ca_days=ca_days)
+    made = issue_certificates(folder, subjects, days=days, ca_days=ca_days)
     for one in made:
         if json:
             print_json(

@@ -37,12 +37,12 @@ def health(
 
     Example: [bold]panolink health 127.0.0.1:50051 127.0.0.1:50053[/bold]
     """
-    asked = addresses or listening()
-    if not asked:
+    targets = addresses or listening()
+    if not targets:
         raise typer.BadParameter(
             "give one, or set PANOLINK_<SERVICE>_LISTEN as the service has it", param_hint="'HOST:PORT'"
         )
-    answers = asyncio.run(_ask(asked, timeout))
+    answers = asyncio.run(_ask(targets, timeout))
     for address, (status, why) in answers.items():
         if json:
             print_json({"address": address, "status": status} | ({"error": why} if why else {}))
@@ -74,12 +74,12 @@ async def status_of(address: str, timeout: float) -> tuple[str, str]:
     """`SERVING`, `NOT_SERVING` or `UNREACHABLE`, and why where it is known."""
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    from panolink.rpc.transport.connection import asked, open_channel
+    from panolink.rpc.transport.connection import open_channel, unary_response
 
     async with open_channel(address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
-            answer = await asked(stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout), address)  # pyright: ignore[reportAttributeAccessIssue]
+            answer = await unary_response(stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout), address)  # pyright: ignore[reportAttributeAccessIssue]
         except (LinkError, AccessError) as error:
             return "UNREACHABLE", str(error)
     return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status), ""

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from panolink.errors import LimitError, LinkError, PanolinkError
-from panolink.rpc.flow_control.memory_budget import Room
-from panolink.rpc.transport import stream_handler as exchange
+from panolink.rpc.flow_control.memory_budget import MemoryBudget
+from panolink.rpc.transport import stream_handler
 from panolink.rpc.wire.framing import Frame, frames
 from panolink.v1 import receiver_pb2
 
@@ -17,10 +17,10 @@ Message = receiver_pb2.ReceivedPanorama
 
 
 async def test_who_does_not_fit_in_waits_for_the_turn() -> None:
-    room = Room(10)
-    first, second = await room.take(6), await room.take(4)
-    assert room.used == 10
-    large, small = asyncio.create_task(room.take(8)), asyncio.create_task(room.take(1))
+    memory = MemoryBudget(10)
+    first, second = await memory.reserve(6), await memory.reserve(4)
+    assert memory.used == 10
+    large, small = asyncio.create_task(memory.reserve(8)), asyncio.create_task(memory.reserve(1))
     await asyncio.sleep(0)
     second.release()
     await asyncio.sleep(0)
@@ -28,31 +28,31 @@ async def test_who_does_not_fit_in_waits_for_the_turn() -> None:
     first.release()
     first.release()
     held = [await large, await small]
-    assert room.used == 9
-    for hold in held:
-        hold.release()
-    assert room.used == 0
+    assert memory.used == 9
+    for reservation in held:
+        reservation.release()
+    assert memory.used == 0
 
 
 async def test_what_is_larger_than_the_room_gets_all_of_it() -> None:
-    room = Room(10)
-    hold = await room.take(1000)
-    assert room.used == 10
-    hold.release()
-    assert room.used == 0
+    memory = MemoryBudget(10)
+    reservation = await memory.reserve(1000)
+    assert memory.used == 10
+    reservation.release()
+    assert memory.used == 0
 
 
 async def test_nothing_is_lost_when_those_who_wait_give_up() -> None:
-    room = Room(100)
+    memory = MemoryBudget(100)
     chance = random.Random(1)
 
     async def use() -> None:
-        hold = await room.take(chance.randint(1, 150))
+        reservation = await memory.reserve(chance.randint(1, 150))
         try:
             await asyncio.sleep(chance.random() / 1000)
-            assert room.used <= 100
+            assert memory.used <= 100
         finally:
-            hold.release()
+            reservation.release()
 
     tasks = [asyncio.create_task(use()) for _ in range(300)]
     for task in chance.sample(tasks, 150):
@@ -60,7 +60,7 @@ async def test_nothing_is_lost_when_those_who_wait_give_up() -> None:
         task.cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert sum(result is None for result in results) >= 150
-    assert room.used == 0
+    assert memory.used == 0
 
 
 def header(size: int, name: str = "") -> Message:
@@ -82,7 +82,9 @@ async def stream(*messages: Message, then: Any = None) -> AsyncIterator[Message]
         await then.wait()
 
 
-async def answered(room: Room, source: AsyncIterator[Message], *, wait: asyncio.Event | None = None) -> list[str]:
+async def answered(
+    memory: MemoryBudget, source: AsyncIterator[Message], *, wait: asyncio.Event | None = None
+) -> list[str]:
     async def accept(frame: Frame) -> Any:
         async def answer() -> str:
             if wait:
@@ -91,7 +93,7 @@ async def answered(room: Room, source: AsyncIterator[Message], *, wait: asyncio.
 
         return answer()
 
-    answers = exchange.answer_each(
+    answers = stream_handler.serve_stream(
         source,
         admit=admit,
         accept=accept,
@@ -99,22 +101,22 @@ async def answered(room: Room, source: AsyncIterator[Message], *, wait: asyncio.
         item_id=lambda header: header.burst_id,
         in_flight=4,
         stop=asyncio.Event(),
-        room=room,
+        memory=memory,
     )
     return [answer async for answer in answers]
 
 
 async def test_items_hold_what_they_announce_until_they_are_answered() -> None:
-    room, wait = Room(100), asyncio.Event()
+    memory, wait = MemoryBudget(100), asyncio.Event()
     messages = [part for name in "abc" for part in (header(60, name), Message(picture=bytes(60)))]
-    task = asyncio.create_task(answered(room, stream(*messages[:4]), wait=wait))
-    other = asyncio.create_task(answered(room, stream(*messages[4:])))
+    task = asyncio.create_task(answered(memory, stream(*messages[:4]), wait=wait))
+    other = asyncio.create_task(answered(memory, stream(*messages[4:])))
     for _ in range(20):
         await asyncio.sleep(0)
-    assert room.used == 60 and not other.done()
+    assert memory.used == 60 and not other.done()
     wait.set()
     assert await task == ["a", "b"] and await other == ["c"]
-    assert room.used == 0
+    assert memory.used == 0
 
 
 @pytest.mark.parametrize(
@@ -129,38 +131,38 @@ async def test_items_hold_what_they_announce_until_they_are_answered() -> None:
     ids=["truncated", "overlong", "unfinished", "refused", "twice"],
 )
 async def test_bad_items_give_back_what_they_held(messages: list[Message]) -> None:
-    room = Room(100)
-    await answered(room, stream(*messages))
-    assert room.used == 0
+    memory = MemoryBudget(100)
+    await answered(memory, stream(*messages))
+    assert memory.used == 0
 
 
 async def test_a_stream_that_breaks_gives_back_what_its_items_held() -> None:
-    room = Room(100)
+    memory = MemoryBudget(100)
     with pytest.raises(PanolinkError):
-        await answered(room, stream(header(60, "a"), Message(picture=bytes(30)), then=LinkError("broken")))
-    assert room.used == 0
+        await answered(memory, stream(header(60, "a"), Message(picture=bytes(30)), then=LinkError("broken")))
+    assert memory.used == 0
     held = asyncio.Event()
     messages = (header(60, "a"), Message(picture=bytes(60)), header(40, "b"))
-    task = asyncio.create_task(answered(room, stream(*messages, then=held), wait=held))
+    task = asyncio.create_task(answered(memory, stream(*messages, then=held), wait=held))
     for _ in range(20):
         await asyncio.sleep(0)
-    assert room.used == 100
+    assert memory.used == 100
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert room.used == 0
+    assert memory.used == 0
 
 
 async def test_an_item_that_comes_to_a_halt_is_given_up() -> None:
-    room = Room(100)
+    memory = MemoryBudget(100)
     source = stream(header(60, "a"), Message(picture=bytes(30)), then=asyncio.Event())
     with pytest.raises(LinkError, match=r"the next piece of an item did not come within 0\.05 s"):
-        async for _ in frames(source, admit, room=room, stall=0.05):
+        async for _ in frames(source, admit, memory=memory, stall=0.05):
             pass
-    assert room.used == 0
+    assert memory.used == 0
 
 
 async def test_an_item_of_which_little_comes_at_a_time_is_given_up_too() -> None:
-    room = Room(100)
+    memory = MemoryBudget(100)
 
     async def trickle() -> AsyncIterator[Message]:
         yield header(60, "a")
@@ -169,9 +171,9 @@ async def test_an_item_of_which_little_comes_at_a_time_is_given_up_too() -> None
             yield Message(picture=b"")
 
     with pytest.raises(LinkError, match="come too slowly"):
-        async for _ in frames(trickle(), admit, room=room, stall=1, pace=1000):
+        async for _ in frames(trickle(), admit, memory=memory, stall=1, pace=1000):
             pass
-    assert room.used == 0
+    assert memory.used == 0
 
 
 async def test_a_large_item_has_more_time() -> None:

@@ -33,8 +33,8 @@ def lines(body: str, form: str = "auto") -> list[dict[str, Any]]:
 
 def test_lines_through_a_pipe_are_json() -> None:
     (line,) = lines("""
-with logs.about(**logs.ids_of("0a1b2c3d-7")), logs.about(panorama_id="seven"):
-    log.info("delivered %r\\nand more", "Straße.webp", extra=logs.facts(bpp=0.1, snr_db=None))
+with logs.context(**logs.burst_ids("0a1b2c3d-7")), logs.context(panorama_id="seven"):
+    log.info("delivered %r\\nand more", "Straße.webp", extra=logs.fields(bpp=0.1, snr_db=None))
 log.debug("not asked for")
 """)
     assert line.pop("time").endswith("+00:00")
@@ -52,7 +52,7 @@ log.debug("not asked for")
 
 def test_lines_on_a_terminal_are_for_people() -> None:
     ours, theirs = pty.openpty()
-    body = 'with logs.about(stream="s", panorama="two words\\x1b[2J"):\n    log.info("delivered")'
+    body = 'with logs.context(stream="s", panorama="two words\\x1b[2J"):\n    log.info("delivered")'
     run(body, stderr=theirs)
     os.close(theirs)
     text = os.read(ours, 4096).decode()
@@ -85,7 +85,7 @@ def test_a_crash_in_text_ends_with_what_it_was() -> None:
 
 def test_an_error_that_is_caught_keeps_its_ids() -> None:
     (line,) = lines("""
-with logs.about(stream="s", panorama="s-1"):
+with logs.context(stream="s", panorama="s-1"):
     try:
         [][1]
     except IndexError:
@@ -96,4 +96,4 @@ with logs.about(stream="s", panorama="s-1"):
 
 @pytest.mark.parametrize(("burst_id", "stream"), [("mine", ""), ("-1", ""), ("a-b", "a"), ("a-b-c", "a")])
 def test_a_burst_may_be_called_anything(burst_id: str, stream: str) -> None:
-    assert logs.ids_of(burst_id) == {"stream": stream, "panorama": burst_id}
+    assert logs.burst_ids(burst_id) == {"stream": stream, "panorama": burst_id}

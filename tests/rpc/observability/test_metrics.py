@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from panolink.rpc.flow_control.limits import Slots
+from panolink.rpc.flow_control.limits import SlotAllocator
 from panolink.rpc.observability import device_metrics as devices
 from panolink.rpc.observability.metrics import ServiceMetrics
 
@@ -42,11 +42,11 @@ def test_a_device_tells_its_memory() -> None:
 
 
 def test_slots_are_used_again() -> None:
-    slots = Slots()
-    assert [slots.take() for _ in range(3)] == [0, 1, 2]
-    slots.give_back(1)
-    slots.give_back(0)
-    assert [slots.take() for _ in range(3)] == [0, 1, 3]
+    slots = SlotAllocator()
+    assert [slots.acquire() for _ in range(3)] == [0, 1, 2]
+    slots.release(1)
+    slots.release(0)
+    assert [slots.acquire() for _ in range(3)] == [0, 1, 3]
 
 
 def test_the_first_loss_is_an_increase() -> None:

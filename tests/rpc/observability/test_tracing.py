@@ -67,7 +67,7 @@ async def test_stages_in_threads_are_spans_of_their_panorama(spans: Any) -> None
         with timed(seconds, "quantize"):
             return tracing.trace_id()
 
-    with ThreadPoolExecutor(1) as pool, logs.about(panorama="1"), tracing.span("transmit", parent=REMOTE, source="a"):
+    with ThreadPoolExecutor(1) as pool, logs.context(panorama="1"), tracing.span("transmit", parent=REMOTE, source="a"):
         assert await in_thread(pool, work) == REMOTE.split("-")[1]
         tracing.record({"queue": 0.25, "encode": 0.5})
         tracing.annotate(bpp=0.1, snr_db=None)

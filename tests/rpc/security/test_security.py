@@ -142,7 +142,7 @@ async def test_a_certificate_for_another_name(tmp_path: Path, one: Path) -> None
                 assert await call.code() == status
         async with open_channel(running.address, client, authority="receiver:1") as channel:
             with pytest.raises(AccessError, match="its certificate is for other names than this one"):
-                await connection.reach(channel, running.address, 5)
+                await connection.wait_until_reachable(channel, running.address, 5)
 
 
 async def test_tls_meets_clear_text(one: Path) -> None:
@@ -182,7 +182,7 @@ async def test_a_client_shows_its_new_certificate_without_a_restart(one: Path, o
         late = stub.Carry()
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await late.read()
-        assert "a valid certificate" in connection.refusal_of(refused.value)
+        assert "a valid certificate" in connection.tls_refusal(refused.value)
         await early.write(link_pb2.Burst())
         assert (await early.read()).header.burst_id == "1"
         early.cancel()
@@ -238,9 +238,9 @@ async def test_who_is_in_the_middle_of_writing_is_told_too(token: Path) -> None:
 async def test_a_token_can_be_changed_without_a_restart(token: Path) -> None:
     shown = Credentials(token_file=token)
     async with server(Credentials(token_file=token)) as running, open_channel(running.address, shown) as channel:
-        await connection.reach(channel, running.address, 5)
+        await connection.wait_until_reachable(channel, running.address, 5)
         token.write_text("another-one-that-is-long-enough")
-        await connection.reach(channel, running.address, 5)
+        await connection.wait_until_reachable(channel, running.address, 5)
 
 
 def test_listening_in_the_clear_on_a_public_address() -> None:
@@ -253,7 +253,7 @@ async def test_connections_are_limited() -> None:
     async with server(max_connections=2) as running:
         first, second = open_channel(running.address, NOBODY), open_channel(running.address, NOBODY)
         for channel in (first, second):
-            await connection.reach(channel, running.address, 5)
+            await connection.wait_until_reachable(channel, running.address, 5)
         assert "all the connections that it takes" in await turned_away(running.address)
         await first.close()
         for _ in range(50):

@@ -14,8 +14,8 @@ from panolink.rpc.observability.metrics import ServiceMetrics
 from panolink.rpc.security.credentials import Credentials
 from panolink.rpc.server.server import Server
 from panolink.rpc.server.settings import ServiceSettings
-from panolink.rpc.transport.carry import link_conversation
-from panolink.rpc.transport.load_balancer import Replica, Replicas, addresses_of, in_turn
+from panolink.rpc.transport.carry import link_client
+from panolink.rpc.transport.load_balancer import Replica, Replicas, resolve_addresses, round_robin
 from panolink.rpc.wire.bursts import Burst, admit_burst
 from panolink.rpc.wire.framing import frames
 from panolink.v1 import link_pb2, link_pb2_grpc
@@ -24,30 +24,30 @@ from tests.rpc.helpers import talking
 
 
 def first(item_id: str, things: list[str]) -> str:
-    return next(in_turn(item_id, things))
+    return next(round_robin(item_id, things))
 
 
 def test_items_go_round_and_so_does_what_a_replica_leaves_behind() -> None:
     for things in (["a"], list("ab"), list("abcd")):
         share = Counter(first(f"5f3a-{number}", things) for number in range(120))
         assert set(share.values()) == {120 // len(things)}
-    orders = [list(in_turn(f"5f3a-{number}", list("abcd"))) for number in range(120)]
+    orders = [list(round_robin(f"5f3a-{number}", list("abcd"))) for number in range(120)]
     assert Counter(second for one, second, *_ in orders if one == "a") == {"b": 10, "c": 10, "d": 10}
 
 
 def test_an_order_is_the_items_own_and_whole() -> None:
     for name in ("5f3a-7", "no number", "-", "x-１"):
-        assert list(in_turn(name, list("abcd"))) == list(in_turn(name, list("abcd")))
-        assert sorted(in_turn(name, list("abcd"))) == list("abcd")
+        assert list(round_robin(name, list("abcd"))) == list(round_robin(name, list("abcd")))
+        assert sorted(round_robin(name, list("abcd"))) == list("abcd")
     assert len({first(f"stream{number}-1", list("abcd")) for number in range(50)}) == 4
 
 
 async def test_a_name_has_all_its_addresses() -> None:
-    found = await addresses_of("localhost:50053")
+    found = await resolve_addresses("localhost:50053")
     assert "127.0.0.1:50053" in found
     assert set(found) <= {"127.0.0.1:50053", "[::1]:50053"}
     with pytest.raises(socket.gaierror):
-        await addresses_of("no-such-host.invalid:50053")
+        await resolve_addresses("no-such-host.invalid:50053")
 
 
 @pytest.mark.parametrize(
@@ -55,14 +55,14 @@ async def test_a_name_has_all_its_addresses() -> None:
 )
 async def test_a_name_that_cannot_be_looked_up_is_an_error_at_once(name: str) -> None:
     with pytest.raises(SettingError, match=f"^dns:///{name}: .*allowed"):
-        Replicas(f"dns:///{name}", Credentials(), patience=0)
+        Replicas(f"dns:///{name}", Credentials(), reconnect_timeout=0)
 
 
 async def test_a_token_goes_to_no_replica_in_the_clear(tmp_path) -> None:
     (tmp_path / "token").write_text("0123456789abcdef")
     for target in ("dns:///receiver:50053", "127.0.0.1:50053,10.0.0.5:50053"):
         with pytest.raises(SettingError, match="in the clear"):
-            Replicas(target, Credentials(token_file=tmp_path / "token"), patience=0)
+            Replicas(target, Credentials(token_file=tmp_path / "token"), reconnect_timeout=0)
 
 
 class Receives(link_pb2_grpc.LinkServicer):
@@ -86,14 +86,14 @@ async def test_a_replicas_certificate_is_for_the_name_and_not_for_its_address(
     async def resolve(name: str) -> list[str]:
         return [server.address]
 
-    async def asked(target: str) -> link_pb2.ReceiptHeader:
+    async def ask(target: str) -> link_pb2.ReceiptHeader:
         options = {"credentials": certificates.of(folder, "client"), "resolve": resolve}
         async with talking(target, **options) as talk:
             return (await (await talk.send("1", burst("1")))).header
 
     async with server:
-        assert not (await asked("dns:///receiver:50053")).HasField("failure")
-        failure = (await asked("dns:///stranger:50053")).failure
+        assert not (await ask("dns:///receiver:50053")).HasField("failure")
+        failure = (await ask("dns:///stranger:50053")).failure
     assert failure.code == grpc.StatusCode.UNAVAILABLE.value[0]
     assert "Hostname Verification Check failed" in failure.message or "other names" in failure.message
 
@@ -107,14 +107,14 @@ async def test_a_replica_that_leaves_while_its_turn_comes_is_passed_over(
     class Late(Replicas):
         """The first replica's address is taken away just after it was told."""
 
-        async def in_turn(self, item_id: str) -> list[Replica]:
-            told = await super().in_turn(item_id)
+        async def candidates(self, item_id: str) -> list[Replica]:
+            told = await super().candidates(item_id)
             self._take([stays])
             await asyncio.sleep(0.05)
             return told
 
-    next_hop = Late(f"{leaves},{stays}", patience=0)
-    talk = link_conversation(next_hop, timeout=20, limits=Limits(), metrics=ServiceMetrics())
+    next_hop = Late(f"{leaves},{stays}", reconnect_timeout=0)
+    talk = link_client(next_hop, timeout=20, limits=Limits(), metrics=ServiceMetrics())
     name = next(f"x-{n}" for n in range(9) if first(f"x-{n}", sorted((leaves, stays))) == leaves)
     answer = await asyncio.wait_for(await talk.send(name, burst(name)), 20)
     await talk.close()

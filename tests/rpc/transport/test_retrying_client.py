@@ -12,8 +12,8 @@ from panolink.errors import ModelError
 from panolink.rpc.flow_control.limits import Limits, Streams
 from panolink.rpc.transport.carry import LinkEndpoint
 from panolink.rpc.transport.connection import open_channel
-from panolink.rpc.transport.stream_handler import exchange
-from panolink.rpc.wire.bursts import Burst, Receipt, admit_burst, burst_messages, burst_of
+from panolink.rpc.transport.stream_handler import map_concurrent
+from panolink.rpc.wire.bursts import Burst, Receipt, admit_burst, burst_from_frame, burst_messages
 from panolink.rpc.wire.framing import frames
 from panolink.v1 import link_pb2, link_pb2_grpc
 from tests.rpc.helpers import talking
@@ -71,7 +71,7 @@ async def test_a_slow_hop_slows_the_sender(serve: Any, burst: MakeBurst) -> None
             yield burst(str(number), symbols=20_000)
 
     async with talking(await serve(ADD, endpoint(handler, in_flight=2))) as talk:
-        sending = exchange(endless(), lambda b: talk.send(b.header.burst_id, b), in_flight=3)
+        sending = map_concurrent(endless(), lambda b: talk.send(b.header.burst_id, b), in_flight=3)
         async for receipt in sending:
             assert not receipt.header.HasField("failure")
             finished += 1
@@ -91,7 +91,7 @@ class Breaks(link_pb2_grpc.LinkServicer):
     async def Carry(self, request_iterator: Any, context: Any) -> Any:
         self.streams += 1
         async for frame in frames(request_iterator, lambda header: admit_burst(header, Limits())):
-            name = burst_of(frame).header.burst_id
+            name = burst_from_frame(frame).header.burst_id
             self.seen.append(name)
             if name == "lost" and self.statuses:
                 await context.abort(self.statuses.pop(0), "out of order")
@@ -115,7 +115,7 @@ async def test_bursts_under_way_fail_once_when_the_stream_is_ended_and_the_next_
 
 async def test_bursts_under_way_are_sent_again_when_the_hop_goes_away(serve: Any, burst: MakeBurst) -> None:
     servicer = Breaks(grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAVAILABLE)
-    async with talking(await serve(ADD, servicer), patience=60) as talk:
+    async with talking(await serve(ADD, servicer), reconnect_timeout=60) as talk:
         pending = [await talk.send(name, burst(name)) for name in ("lost", "next")]
         lost, following = await asyncio.gather(*pending)
     assert not lost.header.HasField("failure")
@@ -126,7 +126,7 @@ async def test_bursts_under_way_are_sent_again_when_the_hop_goes_away(serve: Any
 
 async def test_a_burst_that_is_refused_without_end_is_given_up(serve: Any, burst: MakeBurst) -> None:
     servicer = Breaks(*[grpc.StatusCode.UNAVAILABLE] * 1000)
-    async with talking(await serve(ADD, servicer), patience=60, timeout=0.3) as talk:
+    async with talking(await serve(ADD, servicer), reconnect_timeout=60, timeout=0.3) as talk:
         lost = await (await talk.send("lost", burst("lost")))
         good = await (await talk.send("good", burst("good")))
     assert lost.header.failure.code == grpc.StatusCode.UNAVAILABLE.value[0]
@@ -156,7 +156,7 @@ async def test_a_burst_that_every_hop_dies_of_is_given_up(free_port: Callable[[]
             await start()
 
     await start()
-    async with talking(f"127.0.0.1:{port}", patience=60) as talk:
+    async with talking(f"127.0.0.1:{port}", reconnect_timeout=60) as talk:
         lost = await (await talk.send("poison", burst("poison")))
         good = await (await talk.send("good", burst("good")))
     assert lost.header.failure.code == grpc.StatusCode.UNAVAILABLE.value[0]
@@ -172,13 +172,13 @@ async def test_bursts_wait_for_a_hop_that_is_away_and_no_longer_than_patience_la
 ) -> None:
     port = free_port()
     handler = StandIn()
-    async with talking(f"127.0.0.1:{port}", patience=60) as talk:
+    async with talking(f"127.0.0.1:{port}", reconnect_timeout=60) as talk:
         waiting = asyncio.create_task(talk.send("1", burst("1")))
         await asyncio.sleep(0.3)
         assert not waiting.done()
         await serve(ADD, endpoint(handler), port=port)
         assert not (await (await waiting)).header.HasField("failure")
-    async with talking(f"127.0.0.1:{free_port()}", patience=0.2) as talk:
+    async with talking(f"127.0.0.1:{free_port()}", reconnect_timeout=0.2) as talk:
         started = time.monotonic()
         first = await (await talk.send("1", burst("1")))
         assert time.monotonic() - started >= 0.2
@@ -209,7 +209,7 @@ async def test_addresses_of_a_name_may_change(serve: Any, burst: MakeBurst, monk
             raise OSError("the name server is away")
         return list(found)
 
-    async with talking("dns:///receiver:50053", patience=5, resolve=resolve) as talk:
+    async with talking("dns:///receiver:50053", reconnect_timeout=5, resolve=resolve) as talk:
         for number in range(4):
             assert not (await (await talk.send(f"s-{number}", burst(f"s-{number}")))).header.HasField("failure")
         assert len(old.seen) == 4

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable
 import pytest
 
 from panolink.errors import BitstreamError
-from panolink.rpc.transport.stream_handler import exchange
+from panolink.rpc.transport.stream_handler import map_concurrent
 
 
 class Load:
@@ -31,7 +31,7 @@ class Load:
 async def test_every_item_has_one_answer_and_few_are_under_way() -> None:
     load = Load(20)
     answers = []
-    async for answer in exchange(load.items(), load.accept, in_flight=3):
+    async for answer in map_concurrent(load.items(), load.accept, in_flight=3):
         answers.append(answer)
         await asyncio.sleep(0.001)
         load.finished += 1
@@ -41,7 +41,7 @@ async def test_every_item_has_one_answer_and_few_are_under_way() -> None:
 
 async def test_a_taker_that_stops_stops_the_reading() -> None:
     load = Load(100)
-    answers = exchange(load.items(), load.accept, in_flight=2)
+    answers = map_concurrent(load.items(), load.accept, in_flight=2)
     await anext(answers)
     await asyncio.sleep(0.02)
     assert load.read == 2
@@ -56,7 +56,7 @@ async def test_answers_under_way_come_before_the_streams_error() -> None:
 
     answers = []
     with pytest.raises(BitstreamError):
-        async for answer in exchange(broken(), Load(0).accept, in_flight=5):
+        async for answer in map_concurrent(broken(), Load(0).accept, in_flight=5):
             answers.append(answer)
     assert sorted(answers) == [1, 2]
 
@@ -66,5 +66,5 @@ async def test_a_fault_of_ours_is_not_swallowed() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        async for _ in exchange(Load(3).items(), accept, in_flight=2):
+        async for _ in map_concurrent(Load(3).items(), accept, in_flight=2):
             pass

@@ -6,7 +6,7 @@ import pytest
 
 from panolink.errors import BitstreamError, LimitError, PanolinkError, SignalError
 from panolink.rpc.flow_control.limits import MAX_MESSAGE_BYTES, Limits
-from panolink.rpc.wire.bursts import Burst, admit_burst, burst_messages, burst_of
+from panolink.rpc.wire.bursts import Burst, admit_burst, burst_from_frame, burst_messages
 from panolink.rpc.wire.framing import Frame, frames
 from panolink.v1 import link_pb2
 
@@ -24,7 +24,7 @@ async def crossed(burst: Burst) -> Burst:
     (frame,) = [frame async for frame in frames(stream(), lambda header: admit_burst(header, Limits()))]
     assert isinstance(frame, Frame)
     assert frame.error is None
-    return burst_of(frame)
+    return burst_from_frame(frame)
 
 
 async def test_float_samples_cross_unchanged(burst: MakeBurst) -> None:

@@ -9,15 +9,15 @@ import pytest
 from panolink.client import Client
 from panolink.errors import SettingError
 from panolink.rpc.observability.metrics import ServiceMetrics
-from panolink.services.receiver.archive import Store
-from panolink.services.receiver.watchers import Shown, Viewers
+from panolink.services.receiver.archive import Archive
+from panolink.services.receiver.watchers import WatchedPanorama, Watchers
 from panolink.v1 import receiver_pb2
 
-Open = Callable[..., tuple[Store, Viewers, ServiceMetrics]]
+Open = Callable[..., tuple[Archive, Watchers, ServiceMetrics]]
 
 
-def shown(source: str, size: int) -> Shown:
-    return Shown(receiver_pb2.ReceivedPanoramaHeader(source=source), bytes(size))
+def shown(source: str, size: int) -> WatchedPanorama:
+    return WatchedPanorama(receiver_pb2.ReceivedPanoramaHeader(source=source), bytes(size))
 
 
 @pytest.fixture
@@ -25,20 +25,20 @@ async def open_store(tmp_path: Path) -> AsyncIterator[Open]:
     """`open_store(limit)`: a store in tmp_path/"saved" that loses nothing of what is published."""
     stores = []
 
-    def make(limit: int) -> tuple[Store, Viewers, ServiceMetrics]:
-        viewers, metrics = Viewers("block", size=4, on_drop=lambda: None), ServiceMetrics()
-        stores.append(Store(tmp_path / "saved", limit_bytes=limit, viewers=viewers, metrics=metrics))
-        return stores[-1], viewers, metrics
+    def make(limit: int) -> tuple[Archive, Watchers, ServiceMetrics]:
+        watchers, metrics = Watchers("block", size=4, on_drop=lambda: None), ServiceMetrics()
+        stores.append(Archive(tmp_path / "saved", limit_bytes=limit, watchers=watchers, metrics=metrics))
+        return stores[-1], watchers, metrics
 
     yield make
     for store in stores:
         await store.close()
 
 
-async def publish(viewers: Viewers, *items: Shown) -> None:
+async def publish(watchers: Watchers, *items: WatchedPanorama) -> None:
     await asyncio.sleep(0)  # the store begins to watch
     for item in items:
-        await viewers.publish(item)
+        await watchers.publish(item)
 
 
 def value(metrics: ServiceMetrics, outcome: str) -> float | None:
@@ -46,8 +46,8 @@ def value(metrics: ServiceMetrics, outcome: str) -> float | None:
 
 
 async def test_files_hold_what_was_received_and_names_lead_nowhere_else(open_store: Open, tmp_path: Path) -> None:
-    store, viewers, metrics = open_store(1 << 20)
-    await publish(viewers, shown("forest.webp", 10), shown("../../etc/passwd", 20))
+    store, watchers, metrics = open_store(1 << 20)
+    await publish(watchers, shown("forest.webp", 10), shown("../../etc/passwd", 20))
     await store.close()
     files = sorted((tmp_path / "saved").iterdir())
     assert [file.name.partition("Z_")[2] for file in files] == ["forest.png", "passwd.png"]
@@ -57,13 +57,13 @@ async def test_files_hold_what_was_received_and_names_lead_nowhere_else(open_sto
 
 
 async def test_the_oldest_make_room_those_of_earlier_runs_first(open_store: Open, tmp_path: Path) -> None:
-    store, viewers, _ = open_store(100)
-    await publish(viewers, shown("first", 60))
+    store, watchers, _ = open_store(100)
+    await publish(watchers, shown("first", 60))
     await store.close()
     foreign = tmp_path / "saved" / "mine.txt"
     foreign.write_text("stays")
-    store, viewers, metrics = open_store(100)
-    await publish(viewers, shown("second", 60), shown("third", 30))
+    store, watchers, metrics = open_store(100)
+    await publish(watchers, shown("second", 60), shown("third", 30))
     await store.close()
     assert sorted(file.name.partition("Z_")[2] for file in (tmp_path / "saved").glob("*.png")) == [
         "second.png",
@@ -76,9 +76,9 @@ async def test_the_oldest_make_room_those_of_earlier_runs_first(open_store: Open
 async def test_what_cannot_be_written_is_counted(
     open_store: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store, viewers, metrics = open_store(1 << 20)
+    store, watchers, metrics = open_store(1 << 20)
     (tmp_path / "saved").rmdir()
-    await publish(viewers, shown("forest", 10))
+    await publish(watchers, shown("forest", 10))
     await store.close()
     assert value(metrics, "failed") == 1
     assert "cannot be written" in caplog.text
@@ -86,9 +86,9 @@ async def test_what_cannot_be_written_is_counted(
 
 async def test_a_folder_that_cannot_be_used_stops_the_service(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    viewers = Viewers("newest", size=1, on_drop=lambda: None)
+    watchers = Watchers("newest", size=1, on_drop=lambda: None)
     with pytest.raises(SettingError, match=r"PANOLINK_RECEIVER_SAVE_FOLDER=.*file"):
-        Store(tmp_path / "file", limit_bytes=100, viewers=viewers, metrics=ServiceMetrics())
+        Archive(tmp_path / "file", limit_bytes=100, watchers=watchers, metrics=ServiceMetrics())
 
 
 async def test_a_receiver_saves_what_crosses_the_link(start: Any, panorama: np.ndarray, tmp_path: Path) -> None:

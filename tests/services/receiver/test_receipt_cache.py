@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from panolink.rpc.wire.bursts import Receipt
-from panolink.services.receiver.receipt_cache import Recent
+from panolink.services.receiver.receipt_cache import ReceiptCache
 from panolink.v1 import link_pb2
 
 
@@ -13,7 +13,7 @@ async def receive(burst_id: str, picture: bytes = b"") -> Receipt:
 
 
 async def test_a_burst_that_comes_again_has_the_same_receipt() -> None:
-    recent = Recent()
+    recent = ReceiptCache()
     first = recent.begin("1", receive("1", b"picture"))
     assert "1" in recent
     again = recent.receipt("1")
@@ -21,7 +21,7 @@ async def test_a_burst_that_comes_again_has_the_same_receipt() -> None:
 
 
 async def test_a_burst_is_received_to_its_end_though_its_hop_has_gone() -> None:
-    recent, go_on = Recent(), asyncio.Event()
+    recent, go_on = ReceiptCache(), asyncio.Event()
 
     async def slow() -> Receipt:
         await go_on.wait()
@@ -37,7 +37,7 @@ async def test_a_burst_is_received_to_its_end_though_its_hop_has_gone() -> None:
 
 
 async def test_what_is_remembered_is_bounded() -> None:
-    recent = Recent(receipts=3, picture_bytes=10)
+    recent = ReceiptCache(receipts=3, picture_bytes=10)
     for number in range(5):
         await recent.begin(str(number), receive(str(number), b"1234"))
         await asyncio.sleep(0)
@@ -50,7 +50,7 @@ async def test_what_is_remembered_is_bounded() -> None:
 
 
 async def test_a_receipt_that_is_asked_for_comes_though_it_is_forgotten_meanwhile() -> None:
-    recent = Recent(receipts=1)
+    recent = ReceiptCache(receipts=1)
     await recent.begin("1", receive("1"))
     await asyncio.sleep(0)
     again = recent.receipt("1")
@@ -61,7 +61,7 @@ async def test_a_receipt_that_is_asked_for_comes_though_it_is_forgotten_meanwhil
 
 
 async def test_a_fault_is_not_remembered() -> None:
-    recent = Recent()
+    recent = ReceiptCache()
 
     async def fault() -> Receipt:
         raise ZeroDivisionError

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from panolink.errors import LimitError, LinkError, PanolinkError
-from panolink.rpc.flow_control.memory_budget import Room
+from panolink.rpc.flow_control.memory_budget import MemoryBudget
 
 MAX_MESSAGE_BYTES = 1 << 20
 """No message of the protocol is larger; gRPC refuses one that is before it is parsed."""
@@ -52,7 +52,7 @@ def check_limit(value: int, limit: int, what: str) -> None:
         raise LimitError(f"{what}: {value}, at most {limit} are allowed")
 
 
-class Slots:
+class SlotAllocator:
     """Numbers for those who are here: the least free one each, so that no more are in use than there ever were at once.
 
     Whatever is told apart by slot stays bounded, as ids would not.
@@ -61,13 +61,13 @@ class Slots:
     def __init__(self) -> None:
         self._taken: set[int] = set()
 
-    def take(self) -> int:
+    def acquire(self) -> int:
         """A free number, the least one."""
         slot = next(number for number in itertools.count() if number not in self._taken)
         self._taken.add(slot)
         return slot
 
-    def give_back(self, slot: int) -> None:
+    def release(self, slot: int) -> None:
         """The number is free again."""
         self._taken.discard(slot)
 
@@ -78,8 +78,8 @@ class Streams:
     `room` is what the items on them share, in bytes that their headers announce.
     """
 
-    def __init__(self, what: str, *, limit: int, room: Room | None = None) -> None:
-        self.room = room
+    def __init__(self, what: str, *, limit: int, memory: MemoryBudget | None = None) -> None:
+        self.memory = memory
         self._what = what
         self._limit = limit
         self._open = 0

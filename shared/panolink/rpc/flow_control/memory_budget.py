@@ -6,19 +6,19 @@ import asyncio
 from collections import deque
 
 
-class Hold:
+class Reservation:
     """A part of a room, until it is released; releasing it again does nothing."""
 
-    def __init__(self, room: Room, amount: int) -> None:
-        self._room = room
+    def __init__(self, memory: MemoryBudget, amount: int) -> None:
+        self._memory = memory
         self._amount = amount
 
     def release(self) -> None:
         amount, self._amount = self._amount, 0
-        self._room._give_back(amount)
+        self._memory._give_back(amount)
 
 
-class Room:
+class MemoryBudget:
     """So much and no more at a time, first come first served; what is larger than the whole room gets all of it."""
 
     def __init__(self, size: int) -> None:
@@ -31,7 +31,7 @@ class Room:
         """How much is held."""
         return self.size - self._free
 
-    async def take(self, amount: int) -> Hold:
+    async def reserve(self, amount: int) -> Reservation:
         """Wait until there is room for so much, and hold it."""
         amount = min(amount, self.size)
         if self._waiting or amount > self._free:
@@ -49,7 +49,7 @@ class Room:
                 raise
         else:
             self._free -= amount
-        return Hold(self, amount)
+        return Reservation(self, amount)
 
     def _give_back(self, amount: int) -> None:
         self._free += amount

@@ -27,7 +27,7 @@ _PLAIN = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 @contextmanager
-def about(**ids: str) -> Iterator[None]:
+def context(**ids: str) -> Iterator[None]:
     """Put ids on every line that is logged in this block, and in the tasks and threads that it starts."""
     token = _ids.set({**_ids.get(), **ids})
     try:
@@ -36,7 +36,7 @@ def about(**ids: str) -> Iterator[None]:
         _ids.reset(token)
 
 
-def ids_of(burst_id: str) -> dict[str, str]:
+def burst_ids(burst_id: str) -> dict[str, str]:
     """The ids of a burst's panorama. Our transmitters call the n-th panorama of a stream `STREAM-n`."""
     name = burst_id[:MAX_ID_LENGTH]  # refused ones have lines too, and may be called anything
     stream, dash, _ = name.partition("-")
@@ -46,18 +46,18 @@ def ids_of(burst_id: str) -> dict[str, str]:
 @contextmanager
 def hop(name: str, header: link_pb2.BurstHeader) -> Iterator[None]:
     """What a service does with a burst: its ids are on all lines, and it is a span of the panorama's trace."""
-    ids = ids_of(header.burst_id)
-    with about(**ids), tracing.span(name, parent=header.traceparent, kind="server", **ids):
+    ids = burst_ids(header.burst_id)
+    with context(**ids), tracing.span(name, parent=header.traceparent, kind="server", **ids):
         yield
 
 
-def facts(**values: Any) -> dict[str, Any]:
+def fields(**values: Any) -> dict[str, Any]:
     """What a line knows beyond its message, as `extra` of a logging call; JSON lines have it, plain ones do not."""
-    return {"facts": {name: value for name, value in values.items() if value is not None}}
+    return {"fields": {name: value for name, value in values.items() if value is not None}}
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, service, logger, message, ids, facts, and a crash with its trace."""
+    """One JSON object a line: time, level, service, logger, message, ids, fields, and a crash with its trace."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
             **_ids.get(),
-            **getattr(record, "facts", {}),
+            **getattr(record, "fields", {}),
         }
         if trace := tracing.trace_id():
             line["trace_id"] = trace

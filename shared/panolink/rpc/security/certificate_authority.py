@@ -53,7 +53,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Made:
+class IssuedCertificate:
     """A certificate and its key, as files."""
 
     name: str
@@ -63,9 +63,9 @@ class Made:
     expires: datetime.datetime
 
 
-def make_certificates(
+def issue_certificates(
     folder: Path, subjects: Sequence[Subject], *, days: int, ca_days: int, start: datetime.datetime | None = None
-) -> list[Made]:
+) -> list[IssuedCertificate]:
     """Make an authority in `folder`, unless there is one, and a certificate for each subject; what was made.
 
     They are valid from `start` (now where None) for so many days. Nothing is overwritten; keys can be read by their
@@ -100,7 +100,7 @@ def make_certificates(
     return made
 
 
-def _make_authority(folder: Path, start: datetime.datetime, days: int) -> Made:
+def _make_authority(folder: Path, start: datetime.datetime, days: int) -> IssuedCertificate:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Panolink {folder.resolve().name}"[:64])])
     builder = (
@@ -119,7 +119,7 @@ def _make_certificate(
     days: int,
     authority: x509.Certificate,
     authority_key: ec.EllipticCurvePrivateKey,
-) -> Made:
+) -> IssuedCertificate:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject.name)])
     both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]  # a hop is one and the other
@@ -168,13 +168,15 @@ def _alternatives(hosts: Iterable[str]) -> Iterable[x509.GeneralName]:
         yield x509.IPAddress(ip_address(host)) if _is_address(host) else x509.DNSName(host)
 
 
-def _write(folder: Path, subject: Subject, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Made:
+def _write(
+    folder: Path, subject: Subject, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
+) -> IssuedCertificate:
     cert_file, key_file = _files(folder, subject.name)
     pem = serialization.Encoding.PEM
     secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     _write_new(key_file, secret, mode=0o600)
     _write_new(cert_file, certificate.public_bytes(pem), mode=0o644)
-    return Made(subject.name, subject.hosts, cert_file, key_file, certificate.not_valid_after_utc)
+    return IssuedCertificate(subject.name, subject.hosts, cert_file, key_file, certificate.not_valid_after_utc)
 
 
 def _write_new(file: Path, content: bytes, *, mode: int) -> None:

@@ -55,8 +55,8 @@ class Batcher(Generic[Item, Result]):
         self._max_wait = max_wait
         self._observe = observe
         self._busy = busy
-        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(max_queue)
-        self._batch: list[_Waiting] = []
+        self._queue: asyncio.Queue[_QueuedItem] = asyncio.Queue(max_queue)
+        self._batch: list[_QueuedItem] = []
         self._worker: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -67,9 +67,9 @@ class Batcher(Generic[Item, Result]):
         """The result for an item; raises what `run` raises for it."""
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
-        waiting = _Waiting(item, asyncio.get_running_loop().create_future(), time.monotonic())
-        await self._queue.put(waiting)
-        return await waiting.future
+        queued = _QueuedItem(item, asyncio.get_running_loop().create_future(), time.monotonic())
+        await self._queue.put(queued)
+        return await queued.future
 
     async def close(self) -> None:
         """Stop; what waits or runs fails with `LinkError`."""
@@ -78,13 +78,13 @@ class Batcher(Generic[Item, Result]):
             await asyncio.gather(self._worker, return_exceptions=True)
         while not self._queue.empty():
             self._batch.append(self._queue.get_nowait())
-        for waiting in self._batch:
-            _fail(waiting, LinkError("the service is shutting down"))
+        for queued in self._batch:
+            _fail(queued, LinkError("the service is shutting down"))
 
     async def _work(self) -> None:
         while True:
             await self._collect()
-            batch = [waiting for waiting in self._batch if not waiting.future.done()]  # some may have gone
+            batch = [queued for queued in self._batch if not queued.future.done()]  # some may have gone
             if not batch:
                 continue
             self._observe(len(batch))
@@ -94,11 +94,11 @@ class Batcher(Generic[Item, Result]):
                 if len(batch) == 1:
                     _fail(batch[0], error)
                     continue
-                for waiting in batch:
+                for queued in batch:
                     try:
-                        await self._run_batch([waiting])
+                        await self._run_batch([queued])
                     except Exception as own:
-                        _fail(waiting, own)
+                        _fail(queued, own)
 
     async def _collect(self) -> None:
         """Wait for the next batch."""
@@ -115,21 +115,21 @@ class Batcher(Generic[Item, Result]):
             except TimeoutError:
                 break
 
-    async def _run_batch(self, batch: list[_Waiting]) -> None:
+    async def _run_batch(self, batch: list[_QueuedItem]) -> None:
         start = time.monotonic()
         loop = asyncio.get_running_loop()
         try:
-            results = await loop.run_in_executor(self._executor, self._run, [waiting.item for waiting in batch])
+            results = await loop.run_in_executor(self._executor, self._run, [queued.item for queued in batch])
         finally:
             seconds = time.monotonic() - start
             self._busy(seconds)
-        for waiting, result in zip(batch, results, strict=True):
-            if not waiting.future.done():
-                waiting.future.set_result(Batched(result, start - waiting.since, seconds))
+        for queued, result in zip(batch, results, strict=True):
+            if not queued.future.done():
+                queued.future.set_result(Batched(result, start - queued.since, seconds))
 
 
 @dataclass(slots=True)
-class _Waiting:
+class _QueuedItem:
     """An item in the queue, and when it came."""
 
     item: Any
@@ -137,6 +137,6 @@ class _Waiting:
     since: float
 
 
-def _fail(waiting: _Waiting, error: Exception) -> None:
-    if not waiting.future.done():
-        waiting.future.set_exception(error)
+def _fail(queued: _QueuedItem, error: Exception) -> None:
+    if not queued.future.done():
+        queued.future.set_exception(error)

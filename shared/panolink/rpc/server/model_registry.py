@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from panolink.codec.codec import Codec
 
 
-class Models:
+class ModelRegistry:
     """Codecs by name and by fingerprint; the first is the default.
 
     Args:

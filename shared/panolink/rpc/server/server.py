@@ -20,7 +20,7 @@ from grpc_reflection.v1alpha import reflection
 
 from panolink.errors import LinkError, PanolinkError, SettingError
 from panolink.rpc.flow_control.limits import Streams
-from panolink.rpc.flow_control.memory_budget import Room
+from panolink.rpc.flow_control.memory_budget import MemoryBudget
 from panolink.rpc.observability import logs, tracing
 from panolink.rpc.observability.metrics import ServiceMetrics
 from panolink.rpc.security.credentials import INSECURE
@@ -77,8 +77,8 @@ class Server:
         self._health = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
         self._services = [health.SERVICE_NAME]
         self._streams: list[Streams] = []
-        self._room = Room(settings.max_bytes_under_way)
-        metrics.bytes_under_way.set_function(lambda: self._room.used)
+        self._memory = MemoryBudget(settings.max_bytes_under_way)
+        metrics.bytes_under_way.set_function(lambda: self._memory.used)
         if settings.credentials.secure_server:
             metrics.watch_certificate(lambda: settings.credentials.material.expires)
         self._closers: list[Callable[[], Awaitable[None]]] = []
@@ -92,7 +92,7 @@ class Server:
 
     def streams(self, kind: str) -> Streams:
         """Room for one kind of streams. Kinds drain in the order in which they are asked for here."""
-        streams = Streams(f"{self.name}: {kind}", limit=self.settings.max_streams, room=self._room)
+        streams = Streams(f"{self.name}: {kind}", limit=self.settings.max_streams, memory=self._memory)
         self.metrics.streams.labels(kind).set_function(lambda: len(streams))
         self._streams.append(streams)
         return streams

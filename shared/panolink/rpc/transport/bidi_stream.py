@@ -1,4 +1,4 @@
-"""One stream of items to a service, and their answers. It breaks once; `Conversation` opens the next."""
+"""One stream of items to a service, and their answers. It breaks once; `RetryingClient` opens the next."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import grpc.aio
 
 from panolink.errors import PanolinkError
 from panolink.rpc.observability import logs
-from panolink.rpc.transport.connection import refusal_of
+from panolink.rpc.transport.connection import tls_refusal
 from panolink.rpc.wire.status import failure
 from panolink.v1 import link_pb2
 
@@ -34,7 +34,7 @@ class Unanswered(Exception):  # noqa: N818 - an outcome, which is no error as lo
         self.sent = sent
 
 
-class ItemStream(Generic[Item, Answer]):
+class BidiStream(Generic[Item, Answer]):
     """A call with items under way on it.
 
     Args:
@@ -69,7 +69,7 @@ class ItemStream(Generic[Item, Answer]):
         self._peer = peer
         self._timeout = timeout
         self._on_break = on_break
-        self._pending: dict[str, _UnderWay] = {}
+        self._pending: dict[str, _PendingItem] = {}
         self._writing = asyncio.Lock()
         self._reader = asyncio.create_task(self._read())
 
@@ -81,7 +81,7 @@ class ItemStream(Generic[Item, Answer]):
         async with self._writing:
             if self.ended:  # while we waited for our turn
                 raise Unanswered(failure(grpc.StatusCode.UNAVAILABLE, f"{self._peer} is gone"), sent=False)
-            under_way = self._pending[item_id] = _UnderWay(item)
+            under_way = self._pending[item_id] = _PendingItem(item)
             try:
                 for message in self._messages(item):
                     if under_way.future.done():  # refused early, or the stream broke: the rest is of no use
@@ -112,7 +112,7 @@ class ItemStream(Generic[Item, Answer]):
             async for item_id, answer in self._answers(self._call):
                 self._answer(item_id, answer)
         except grpc.aio.AioRpcError as error:
-            code, details = error.code(), refusal_of(error) or error.details() or error.code().name
+            code, details = error.code(), tls_refusal(error) or error.details() or error.code().name
             if error.details() == _WRITE_LOST:
                 code, details = grpc.StatusCode.UNAVAILABLE, "ended the stream while it was written to"
             elif code is grpc.StatusCode.CANCELLED:  # not by us, which raises CancelledError: it goes away
@@ -147,7 +147,7 @@ class ItemStream(Generic[Item, Answer]):
         """Resolve an item's future, once; an answer to nothing that is pending is too late or a fault."""
         under_way = self._pending.pop(item_id, None)
         if under_way is None:
-            with logs.about(**logs.ids_of(item_id)):
+            with logs.context(**logs.burst_ids(item_id)):
                 log.warning("%s: an answer for %r, which is not under way", self._peer, item_id)
         elif under_way.future.done():
             pass  # whoever waited for it has gone
@@ -158,7 +158,7 @@ class ItemStream(Generic[Item, Answer]):
             under_way.future.set_result(answer)
 
 
-class _UnderWay:
+class _PendingItem:
     """An item whose answer is still to come."""
 
     def __init__(self, item: Any) -> None:

@@ -14,14 +14,14 @@ from panolink.rpc.flow_control.limits import MAX_SOURCE_LENGTH, Limits, Streams
 from panolink.rpc.observability import logs
 from panolink.rpc.observability.metrics import ServiceMetrics
 from panolink.rpc.transport.load_balancer import Replicas
-from panolink.rpc.transport.retrying_client import Conversation
-from panolink.rpc.transport.stream_handler import answer_each
+from panolink.rpc.transport.retrying_client import RetryingClient
+from panolink.rpc.transport.stream_handler import serve_stream
 from panolink.rpc.wire.bursts import (
     Burst,
     Receipt,
     admit_burst,
+    burst_from_frame,
     burst_messages,
-    burst_of,
     failed_receipt,
     receipt_messages,
     receipts,
@@ -33,16 +33,16 @@ from panolink.v1 import link_pb2, link_pb2_grpc
 log = logging.getLogger(__name__)
 
 
-def link_conversation(
+def link_client(
     next_hop: Replicas, *, timeout: float, limits: Limits, metrics: ServiceMetrics
-) -> Conversation[Burst, Receipt]:
+) -> RetryingClient[Burst, Receipt]:
     """Bursts to the next hop, and their receipts; `timeout` in seconds."""
 
     def carry(connection: grpc.aio.Channel) -> Any:
         stub: Any = link_pb2_grpc.LinkStub(connection)
         return stub.Carry()
 
-    return Conversation(
+    return RetryingClient(
         next_hop,
         open_call=carry,
         messages=burst_messages,
@@ -97,9 +97,9 @@ class LinkEndpoint(link_pb2_grpc.LinkServicer):
                 return sizes
 
             async def accept(frame: Frame) -> Awaitable[Receipt]:
-                return await handler.accept(burst_of(frame))
+                return await handler.accept(burst_from_frame(frame))
 
-            answers = answer_each(
+            answers = serve_stream(
                 request_iterator,
                 admit=admit,
                 accept=accept,
@@ -108,7 +108,7 @@ class LinkEndpoint(link_pb2_grpc.LinkServicer):
                 in_flight=self._in_flight,
                 stop=self._streams.draining,
                 refusal=refusal,
-                room=self._streams.room,
+                memory=self._streams.memory,
             )
             try:
                 async with aclosing(answers):
@@ -121,8 +121,8 @@ class LinkEndpoint(link_pb2_grpc.LinkServicer):
 
 def _failed(header: link_pb2.BurstHeader, error: Exception) -> Receipt:
     """The receipt for a burst that met an error, and a line for the log; faults of ours with their trace."""
-    told = logs.facts(source=header.source[:MAX_SOURCE_LENGTH], code=code_of(error).name)
-    with logs.about(**logs.ids_of(header.burst_id)):
+    told = logs.fields(source=header.source[:MAX_SOURCE_LENGTH], code=code_of(error).name)
+    with logs.context(**logs.burst_ids(header.burst_id)):
         if isinstance(error, PanolinkError):
             log.warning("burst refused: %s", one_line(error), extra=told)
         else:

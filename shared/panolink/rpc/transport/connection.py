@@ -66,10 +66,12 @@ def open_channel(target: str, credentials: Credentials | None = None, *, authori
     options: list[tuple[str, Any]] = list(_OPTIONS)
     if authority and credentials.secure_client:
         options.append(("grpc.ssl_target_name_override", host_of(authority)))
-    return _Renewed(lambda: credentials.material, lambda: grpc.aio.secure_channel(target, secured(), options=options))
+    return _ReloadingChannel(
+        lambda: credentials.material, lambda: grpc.aio.secure_channel(target, secured(), options=options)
+    )
 
 
-class _Renewed(grpc.aio.Channel):
+class _ReloadingChannel(grpc.aio.Channel):
     """A channel that is made anew when the credentials' files have changed.
 
     gRPC's client reads certificates and token once. Calls begun after a change go over a new connection; those under
@@ -118,14 +120,14 @@ class _Renewed(grpc.aio.Channel):
         await asyncio.gather(*self._leaving, return_exceptions=True)
         await self._channel.close(grace)
 
-    async def __aenter__(self) -> _Renewed:
+    async def __aenter__(self) -> _ReloadingChannel:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
 
-async def reach(channel: grpc.aio.Channel, target: str, seconds: float) -> None:
+async def wait_until_reachable(channel: grpc.aio.Channel, target: str, seconds: float) -> None:
     """Wait until a service answers.
 
     Raises:
@@ -150,7 +152,7 @@ async def reach(channel: grpc.aio.Channel, target: str, seconds: float) -> None:
     raise LinkError(f"{target}: no service answers there within {seconds:g} s")
 
 
-async def asked(call: Awaitable[Response], target: str) -> Response:
+async def unary_response(call: Awaitable[Response], target: str) -> Response:
     """The response of a unary call; a `PanolinkError` in one line where there is none."""
     try:
         return await call
@@ -162,7 +164,7 @@ def link_error(error: grpc.aio.AioRpcError, target: str) -> PanolinkError:
     """What went wrong with a call, for people: `AccessError` where it was turned away, otherwise `LinkError`."""
     if error.code() == grpc.StatusCode.UNIMPLEMENTED:
         return LinkError(f"{target}: this service does not know that request (is it another kind of service?)")
-    refusal = refusal_of(error)
+    refusal = tls_refusal(error)
     if refusal or error.code() == grpc.StatusCode.UNAUTHENTICATED:
         return AccessError(f"{target}: {refusal or error.details()}")
     if error.code() == grpc.StatusCode.UNAVAILABLE and "shutting down" not in (error.details() or ""):
@@ -170,7 +172,7 @@ def link_error(error: grpc.aio.AioRpcError, target: str) -> PanolinkError:
     return LinkError(f"{target}: {error.details() or error.code().name}")
 
 
-def refusal_of(error: grpc.aio.AioRpcError) -> str:
+def tls_refusal(error: grpc.aio.AioRpcError) -> str:
     """In words, that a connection could not be made because of certificates; empty for anything else."""
     details = error.details() or ""
     if error.code() != grpc.StatusCode.UNAVAILABLE or "failed to connect" not in details:

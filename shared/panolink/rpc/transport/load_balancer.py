@@ -90,7 +90,7 @@ class Replicas:
         target: str,
         credentials: Credentials | None = None,
         *,
-        patience: float,
+        reconnect_timeout: float,
         resolve: Resolve | None = None,
     ) -> None:
         self.target = target
@@ -103,11 +103,11 @@ class Replicas:
         self._credentials = credentials or Credentials.from_environment()
         for address in target.split(","):  # now, and not when an address joins later
             self._credentials.client(address)
-        self._patience = patience
-        self._resolve = resolve or addresses_of
+        self._reconnect_timeout = reconnect_timeout
+        self._resolve = resolve or resolve_addresses
         self._replicas: dict[str, Replica] = {}
         self._away_since: float | None = None
-        self.trouble = ""
+        self.last_error = ""
         """Why nobody could be reached when that was last tried; empty once somebody has answered."""
         self._resolved_at = -float("inf")
         self._resolving: asyncio.Task[None] | None = None
@@ -129,16 +129,16 @@ class Replicas:
     @property
     def lost(self) -> bool:
         """Whether nobody has answered for as long as patience lasts."""
-        return self._away_since is not None and time.monotonic() - self._away_since >= self._patience
+        return self._away_since is not None and time.monotonic() - self._away_since >= self._reconnect_timeout
 
-    async def in_turn(self, item_id: str) -> list[Replica]:
+    async def candidates(self, item_id: str) -> list[Replica]:
         """The replicas that an item may be sent to, the one whose turn it is first; none while none is reachable.
 
         The order follows from the item's id and the addresses alone. So consecutive items go round, and an item that is
         sent again, by a hop that has been restarted, say, meets the replica that may have had it before.
         """
         await self._refresh()
-        order = [self._replicas[address] for address in in_turn(item_id, sorted(self._replicas))]
+        order = [self._replicas[address] for address in round_robin(item_id, sorted(self._replicas))]
         reachable = [replica for replica in order if replica.reachable]
         if not reachable:
             self._away()
@@ -152,7 +152,7 @@ class Replicas:
     def answered(self, replica: Replica) -> None:
         """An answer has come."""
         self._away_since = None
-        self.trouble = ""
+        self.last_error = ""
         replica.answered()
 
     def broke(self, replica: Replica) -> None:
@@ -207,7 +207,7 @@ class Replicas:
             self._replicas[address] = Replica(address, open_channel(address, self._credentials, authority=self._name))
 
 
-def in_turn(item_id: str, things: Sequence[Thing]) -> Iterator[Thing]:
+def round_robin(item_id: str, things: Sequence[Thing]) -> Iterator[Thing]:
     """All things in an order of the item's own.
 
     Items `name-1`, `name-2` … go round by their first choice, and those that have the same one by their second: what a
@@ -221,7 +221,7 @@ def in_turn(item_id: str, things: Sequence[Thing]) -> Iterator[Thing]:
         yield left.pop(index)
 
 
-async def addresses_of(name: str) -> list[str]:
+async def resolve_addresses(name: str) -> list[str]:
     """All addresses of `host:port`; `OSError` where there are none."""
     host, _, port = name.rpartition(":")
     loop = asyncio.get_running_loop()

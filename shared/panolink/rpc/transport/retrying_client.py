@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import grpc.aio
 
-from panolink.rpc.transport.bidi_stream import ItemStream, Unanswered
+from panolink.rpc.transport.bidi_stream import BidiStream, Unanswered
 from panolink.rpc.transport.load_balancer import Replica, Replicas
 from panolink.rpc.wire.status import failure
 from panolink.v1 import link_pb2
@@ -30,7 +30,7 @@ MAX_BREAKS = 3
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5  # seconds between attempts while nobody is reachable
 
 
-class Conversation(Generic[Item, Answer]):
+class RetryingClient(Generic[Item, Answer]):
     """Sends items and hands out the answer of each.
 
     Args:
@@ -47,7 +47,7 @@ class Conversation(Generic[Item, Answer]):
     When a stream breaks because its replica went away, the items under way on it are sent again, to the first replica
     in turn that can be reached; so whoever answers has to know an item's id again. While none can be reached, items
     wait as long as the replicas' patience lasts, and then fail with UNAVAILABLE. How many items are under way is the
-    caller's to bound (see `exchange`).
+    caller's to bound (see `map_concurrent`).
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Conversation(Generic[Item, Answer]):
         self._timeout = timeout
         self._on_break = on_break
         self._on_resend = on_resend
-        self._streams: dict[Replica, ItemStream[Item, Answer]] = {}
+        self._streams: dict[Replica, BidiStream[Item, Answer]] = {}
 
     async def send(self, item_id: str, item: Item) -> Awaitable[Answer]:
         """Send an item as fast as the other side takes it; what is returned gives its answer, never an error."""
@@ -107,11 +107,11 @@ class Conversation(Generic[Item, Answer]):
     ) -> tuple[Replica | None, Awaitable[Answer]]:
         """Send an item to the first replica in turn that takes it: that one and its answer to come, or none and why."""
         if why is None:
-            cannot = self._replicas.trouble or f"{self._peer} {self._replicas.target}: cannot be reached"
+            cannot = self._replicas.last_error or f"{self._peer} {self._replicas.target}: cannot be reached"
             why = failure(grpc.StatusCode.UNAVAILABLE, cannot)
         pause = _FIRST_PAUSE
         while True:
-            for replica in await self._replicas.in_turn(item_id):
+            for replica in await self._replicas.candidates(item_id):
                 try:
                     answer = await (await self._stream(replica)).send(item_id, item)
                 except Unanswered as lost:
@@ -121,13 +121,13 @@ class Conversation(Generic[Item, Answer]):
                     why = lost.failure
                     continue
                 return replica, answer
-            self._replicas.trouble = why.message
+            self._replicas.last_error = why.message
             if self._replicas.lost:
                 return None, _done(self._failed(item, why))
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _stream(self, replica: Replica) -> ItemStream[Item, Answer]:
+    async def _stream(self, replica: Replica) -> BidiStream[Item, Answer]:
         """The open stream to a replica, or a new one; those to replicas that have left end once they are idle."""
         for known, stream in list(self._streams.items()):
             # Others may have done the same while we waited for the end of one.
@@ -140,7 +140,7 @@ class Conversation(Generic[Item, Answer]):
                 raise Unanswered(
                     failure(grpc.StatusCode.UNAVAILABLE, f"{self._peer} {replica.address} has left"), sent=False
                 )
-            stream = self._streams[replica] = ItemStream(
+            stream = self._streams[replica] = BidiStream(
                 self._open_call(replica.channel),
                 messages=self._messages,
                 answers=self._answers,

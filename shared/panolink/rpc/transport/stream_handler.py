@@ -1,6 +1,6 @@
 """Items from a stream, several under way at once, one answer for each.
 
-`exchange` is the bare pattern; `answer_each` is how a service uses it on a stream of messages.
+`map_concurrent` is the bare pattern; `serve_stream` is how a service uses it on a stream of messages.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 
 from panolink.errors import BitstreamError, LinkError, PanolinkError
 from panolink.rpc.flow_control.limits import LEAST_BYTES_PER_SECOND, STALL_SECONDS
-from panolink.rpc.flow_control.memory_budget import Hold, Room
+from panolink.rpc.flow_control.memory_budget import MemoryBudget, Reservation
 from panolink.rpc.wire.framing import Frame, frames
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
-async def exchange(
+async def map_concurrent(
     items: AsyncGenerator[Item, None],
     accept: Callable[[Item], Awaitable[Awaitable[Answer]]],
     *,
@@ -70,7 +70,7 @@ async def exchange(
             await asyncio.gather(reader, return_exceptions=True)
 
 
-async def answer_each(
+async def serve_stream(
     messages: Any,
     *,
     admit: Callable[[Any], Any],
@@ -80,7 +80,7 @@ async def answer_each(
     in_flight: int,
     stop: asyncio.Event,
     refusal: PanolinkError | None = None,
-    room: Room | None = None,
+    memory: MemoryBudget | None = None,
 ) -> AsyncGenerator[Answer, None]:
     """Answer every item of a stream of messages exactly once, whatever happens to it.
 
@@ -88,7 +88,7 @@ async def answer_each(
     a client of grpc.aio that is writing when the status arrives sees an internal error, grpc/grpc#36066.) A service
     that is shutting down (`LinkError`) answers nothing: that item may be sent to another one.
 
-    `admit` is for `frames`, `accept` for `exchange`; `failed(header, error)` makes the answer for an item
+    `admit` is for `frames`, `accept` for `map_concurrent`; `failed(header, error)` makes the answer for an item
     that was refused, or that met an error in `accept` or later. An id that is already under way ends the
     stream, for no answer to it could be told from the other's. An item's share of `room` is held until its answer is
     known.
@@ -100,11 +100,11 @@ async def answer_each(
             raise refusal
         return
     under_way: set[str] = set()
-    holds: set[Hold] = set()
+    reservations: set[Reservation] = set()
 
     async def begin(frame: Frame) -> Awaitable[Answer]:
-        if frame.hold:
-            holds.add(frame.hold)
+        if frame.reservation:
+            reservations.add(frame.reservation)
         name = item_id(frame.header)
         if name in under_way:
             raise BitstreamError(f"id {name!r} is already under way on this stream")
@@ -112,26 +112,26 @@ async def answer_each(
         try:
             if frame.error:
                 raise frame.error
-            return end(frame.header, frame.hold, await accept(frame))
+            return end(frame.header, frame.reservation, await accept(frame))
         except Exception as error:
-            return end(frame.header, frame.hold, error)
+            return end(frame.header, frame.reservation, error)
 
-    async def end(header: Any, hold: Hold | None, pending: Awaitable[Answer] | Exception) -> Answer:
+    async def end(header: Any, reservation: Reservation | None, pending: Awaitable[Answer] | Exception) -> Answer:
         try:
             return failed(header, pending) if isinstance(pending, Exception) else await pending
         except Exception as error:
             return failed(header, error)
         finally:
             under_way.discard(item_id(header))
-            if hold:
-                hold.release()
-                holds.discard(hold)
+            if reservation:
+                reservation.release()
+                reservations.discard(reservation)
 
-    items = frames(messages, admit, stop=stop, room=room, stall=STALL_SECONDS, pace=LEAST_BYTES_PER_SECOND)
+    items = frames(messages, admit, stop=stop, memory=memory, stall=STALL_SECONDS, pace=LEAST_BYTES_PER_SECOND)
     try:
-        async with aclosing(exchange(items, begin, in_flight=in_flight)) as answers:
+        async with aclosing(map_concurrent(items, begin, in_flight=in_flight)) as answers:
             async for answer in answers:
                 yield answer
     finally:
-        for hold in holds:  # of items whose stream broke first
-            hold.release()
+        for reservation in reservations:  # of items whose stream broke first
+            reservation.release()

@@ -70,7 +70,7 @@ def admit_burst(header: link_pb2.BurstHeader, limits: Limits) -> Mapping[str, in
     check_limit(largest, limits.segment_bytes, "bytes in a segment")
     if header.HasField("harq"):
         _check_round(header.harq, len(header.segments))
-    if ends_rounds(header):
+    if ends_harq(header):
         if header.symbols or state.coefficients:
             raise BitstreamError(f"a round without segments has {header.symbols} symbols, it must have none")
         return {"csi": 0, "samples": 0}
@@ -91,7 +91,7 @@ def admit_burst(header: link_pb2.BurstHeader, limits: Limits) -> Mapping[str, in
     return {"csi": 8 * state.coefficients, "samples": _SAMPLE_BYTES[header.sample_format] * header.symbols}
 
 
-def ends_rounds(header: link_pb2.BurstHeader) -> bool:
+def ends_harq(header: link_pb2.BurstHeader) -> bool:
     """Whether this is a later round that brings nothing: the receiver is to make do with what it has."""
     return header.harq.round > 0 and not header.segments
 
@@ -109,7 +109,7 @@ def _check_round(harq: link_pb2.Harq, segments: int) -> None:
         raise SignalError(f"round {harq.round}: its segments are not in ascending order")
 
 
-def burst_of(frame: Frame) -> Burst:
+def burst_from_frame(frame: Frame) -> Burst:
     """The burst in a whole frame. Whether its numbers make sense is the radio's to say."""
     header: link_pb2.BurstHeader = frame.header
     samples = frame.parts["samples"]

@@ -15,7 +15,7 @@ from typing import Any
 from panolink.errors import BitstreamError, LinkError, PanolinkError
 from panolink.rpc.flow_control.aio import unless
 from panolink.rpc.flow_control.limits import CHUNK_BYTES
-from panolink.rpc.flow_control.memory_budget import Hold, Room
+from panolink.rpc.flow_control.memory_budget import MemoryBudget, Reservation
 
 _END = object()
 _STOPPED = object()
@@ -35,7 +35,7 @@ class Frame:
     header: Any
     parts: dict[str, bytearray] = field(default_factory=dict)
     error: PanolinkError | None = None
-    hold: Hold | None = None
+    reservation: Reservation | None = None
     """The room that its parts take; whoever gets the frame releases it."""
 
     def _missing(self, sizes: Mapping[str, int]) -> str:
@@ -51,7 +51,7 @@ async def frames(
     admit: Callable[[Any], Mapping[str, int]],
     *,
     stop: asyncio.Event | None = None,
-    room: Room | None = None,
+    memory: MemoryBudget | None = None,
     stall: float | None = None,
     pace: float | None = None,
 ) -> AsyncGenerator[Frame, None]:
@@ -91,8 +91,8 @@ async def frames(
                     yield Frame(message.header, error=error)
                     continue
                 skipping = False
-                hold = await room.take(sum(sizes.values())) if room else None
-                frame = Frame(message.header, {name: bytearray() for name in sizes}, hold=hold)
+                reservation = await memory.reserve(sum(sizes.values())) if memory else None
+                frame = Frame(message.header, {name: bytearray() for name in sizes}, reservation=reservation)
                 if stall and pace:
                     whole_by = asyncio.get_running_loop().time() + stall + sum(sizes.values()) / pace
             elif frame is None:
@@ -113,8 +113,8 @@ async def frames(
                 yield whole
                 del whole
     finally:
-        if frame is not None and frame.hold:
-            frame.hold.release()
+        if frame is not None and frame.reservation:
+            frame.reservation.release()
 
 
 async def _first(source: AsyncIterator[Any], stop: asyncio.Event | None) -> Any:
