@@ -58,7 +58,7 @@ Sender = Digital | Analogue
 class UnderAnalogue:
     """A base layer that arrives from −5 dB on, whatever the channel does: what follows the SNR are the amplitudes."""
 
-    fading = insurance_db = 0.0
+    fading = base_layer_margin_db = 0.0
 
     def schemes(self, *, lowered_db: float = 0.0) -> Schemes:
         """See `Protection`."""
@@ -89,10 +89,10 @@ class Panorama:
 
     def _sender(self, make: Callable[..., Sender], budget: SymbolBudget, protection: Protection) -> Sender | None:
         # All that `fill` can ask for: neighbouring SNRs often come to the same.
-        most = SAFETY_DB["indices"][0] + protection.insurance_db
+        most = SAFETY_DB["indices"][0] + protection.base_layer_margin_db
         asked = [protection.schemes(lowered_db=lowered) for lowered in np.arange(0, most + 0.5, 0.5)]
         expected_db = getattr(protection, "snr_db", None) if make is Analogue else None  # amplitudes are chosen for it
-        key = (make, budget, bool(protection.fading), protection.insurance_db, expected_db, str(asked))
+        key = (make, budget, bool(protection.fading), protection.base_layer_margin_db, expected_db, str(asked))
         if key not in self._senders:
             try:
                 self._senders[key] = make(self.coding, budget, protection)

@@ -16,7 +16,7 @@ from panolink.link.rate_allocation import Plan, SymbolBudget
 from panolink.link.transmitter import Coding
 from panolink.link.unequal_protection import Protection
 from panolink.phy.channel.model import spread
-from panolink.phy.channel_decoder import Heard
+from panolink.phy.channel_decoder import ReceivedSegment
 from panolink.phy.modem.interleaving import interleaver
 from panolink.services.transmitter.analogue import coded_as_amplitudes
 
@@ -72,12 +72,12 @@ class Analogue:
         lost = draw.lost(self.formats, snr_db)
         if not arrives(self.layers, lost):
             return None
-        *slices, excesses = _arrived(self._coded.plan, lost)
+        *slices, gain_corrections = _arrived(self._coded.plan, lost)
         heard = self._heard(draw, snr_db)
-        tokens = received(self._codec, Packet.from_payloads(slices), heard, self._coded.values, excesses)
+        tokens = received(self._codec, Packet.from_payloads(slices), heard, self._coded.values, gain_corrections)
         return self._codec.reconstruct([tokens])[0]
 
-    def _heard(self, draw: Draw, snr_db: float) -> list[Heard]:
+    def _heard(self, draw: Draw, snr_db: float) -> list[ReceivedSegment]:
         """Each slice's amplitudes, faded and with noise on them."""
         lengths = [len(one) for one in self._amplitudes]
         n, n0 = sum(lengths), 10 ** (-snr_db / 10)
@@ -91,7 +91,7 @@ class Analogue:
         symbols = gains * np.concatenate(self._amplitudes) + noise
         ends = np.cumsum(lengths)[:-1]
         slices = zip(np.split(symbols, ends), np.split(gains, ends), strict=True)
-        return [Heard(y.astype(np.complex64), h.astype(np.complex64), n0) for y, h in slices]
+        return [ReceivedSegment(y.astype(np.complex64), h.astype(np.complex64), n0) for y, h in slices]
 
 
 def _sent(plan: Plan) -> list[tuple[str, bytes]]:

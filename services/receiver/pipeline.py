@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panolink.images import encode_png
-from panolink.link.receiver import Hearing
+from panolink.link.receiver import BurstDecoder
 from panolink.phy.fec.ldpc_decoder import decoder_for
 from panolink.phy.snr_estimation import Measurement, measured
 from panolink.rpc.flow_control.limits import check_limit
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class Reception:
     """What has become of a burst so far."""
 
-    hearing: Hearing | None = None
+    hearing: BurstDecoder | None = None
     """What was heard; None before the first round, and where that made no sense."""
     channel: Measurement | None = None
     """Of the first round, which is the longest."""
@@ -122,7 +122,7 @@ class Pipeline:
     def _demodulate(self, burst: Burst, reception: Reception) -> None:
         state = burst.header.channel_state
         with timed(reception.seconds, "fec_decode"):
-            hearing = reception.hearing or Hearing(burst.header, decoder_for(self._device))
+            hearing = reception.hearing or BurstDecoder(burst.header, decoder_for(self._device))
             hearing.hear(burst, keep=burst.header.harq.rounds_left > 0)
             reception.hearing = hearing
             reception.channel = reception.channel or measured(
@@ -144,7 +144,7 @@ class Pipeline:
             packet = Packet.from_payloads(amplitudes.base if amplitudes else hearing.payloads)
             check_limit(packet.width * packet.height, self._limits.image_pixels, "pixels in a panorama")
             if amplitudes:
-                tokens = received(codec, packet, amplitudes.heard, amplitudes.values, amplitudes.excesses)
+                tokens = received(codec, packet, amplitudes.heard, amplitudes.values, amplitudes.gain_corrections)
             else:
                 tokens = codec.unpack(packet)
         reception.guessed = 0 if tokens.concealed is None else int(tokens.concealed.sum())

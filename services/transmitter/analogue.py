@@ -9,7 +9,7 @@ import numpy as np
 
 from panolink.codec.resolution import WHOLE
 from panolink.errors import RateError
-from panolink.link.analog_features import Known, differences_of, pack_base
+from panolink.link.analog_features import SideInformation, differences_of, pack_base
 from panolink.link.rate_allocation import Plan, SymbolBudget, fill
 from panolink.link.transmitter import Coded, Coding, slices_of
 from panolink.link.unequal_protection import Choice, Protection
@@ -31,14 +31,14 @@ def coded_as_amplitudes(
     with timed(coding.seconds, "quantize"):
         differences = differences_of(codec, coding.known[WHOLE], base.indices)
     noise = 10 ** (-(protection.snr_db if isinstance(protection, Choice) else _USUAL_SNR_DB) / 10)
-    best: tuple[float, Coded, Known, list[int]] | None = None
+    best: tuple[float, Coded, SideInformation, list[int]] | None = None
     for share in _SHARES if tau is None else (tau,):
         kept = coding.quantized(WHOLE, tau=share).kept
         tokens = replace(base, kept=kept, symbols=np.zeros((int(kept.sum()), differences.shape[2]), np.int32))
-        known = Known.of(codec, base.indices, kept, base.slices)
+        known = SideInformation.of(codec, base.indices, kept, base.slices)
         with timed(coding.seconds, "entropy_code"):
             packet = pack_base(codec, tokens)
-        # The excesses are as precious as the mask: either without the other says little.
+        # The gain_corrections are as precious as the mask: either without the other says little.
         slices = [*slices_of(packet), ("mask", bytes(known.slices))]
         pixels = coding.size[0] * coding.size[1]
         try:
@@ -54,8 +54,8 @@ def coded_as_amplitudes(
     if best is None:
         return None
     _, coded, known, counts = best
-    amplitudes, excesses = known.modulate(differences, counts)
-    plan = coded.plan._replace(slices=[*coded.plan.slices[:-1], ("mask", excesses)])
+    amplitudes, gain_corrections = known.modulate(differences, counts)
+    plan = coded.plan._replace(slices=[*coded.plan.slices[:-1], ("mask", gain_corrections)])
     return replace(coded, plan=plan, amplitudes=amplitudes, values=counts)
 
 

@@ -73,5 +73,5 @@ class ChannelFeedback:
         choice, metrics = self.choice(), self._metrics
         metrics.counted_on_db.set(choice.snr_db)
         metrics.margin_db.set(choice.margin_db)
-        metrics.insurance_db.set(choice.insurance_db)
+        metrics.base_layer_margin_db.set(choice.base_layer_margin_db)
         metrics.fading.set(choice.fading)

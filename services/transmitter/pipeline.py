@@ -188,7 +188,7 @@ class Pipeline:
         if prepared.choice:
             told = prepared.choice
             delivery.adaptation.snr_db, delivery.adaptation.margin_db = told.snr_db, told.margin_db
-            delivery.adaptation.fading, delivery.adaptation.insurance_db = told.fading, told.insurance_db
+            delivery.adaptation.fading, delivery.adaptation.insurance_db = told.fading, told.base_layer_margin_db
         coded = self._coded(coding, budget, header, prepared)
         tokens, packet, plan = coded.tokens, coded.packet, coded.plan
         bits = dict(packet.bits)

@@ -3,7 +3,7 @@ import pytest
 
 from panolink.codec.codec import Codec
 from panolink.codec.model import shipped_models
-from panolink.codec.model_selection import LADDER, Rung, quantize, serving
+from panolink.codec.model_selection import MODELS_BY_RATE, RateModel, quantize, serving
 from panolink.errors import RateError
 
 
@@ -13,17 +13,17 @@ def base() -> Codec:
 
 
 def test_the_ladder_is_of_shipped_models_and_falls():
-    assert {rung.model for rung in LADDER} <= set(shipped_models()) - {"paper"}
-    rates = [rung.from_bpp for rung in LADDER]
+    assert {entry.model for entry in MODELS_BY_RATE} <= set(shipped_models()) - {"paper"}
+    rates = [entry.from_bpp for entry in MODELS_BY_RATE]
     assert rates == sorted(rates, reverse=True)
 
 
 def test_models_that_serve_a_rate():
-    ladder = (Rung("fine", 0.3), Rung("base", 0.05), Rung("tiny"))
-    assert serving(0.6, ladder) == ["fine", "base", "tiny"]
-    assert serving(0.1, ladder) == serving(None, ladder) == ["base", "tiny"]
-    assert serving(0.01, ladder) == ["tiny"]
-    assert serving(0.01, ladder[:2]) == ["base"]
+    models = (RateModel("fine", 0.3), RateModel("base", 0.05), RateModel("tiny"))
+    assert serving(0.6, models) == ["fine", "base", "tiny"]
+    assert serving(0.1, models) == serving(None, models) == ["base", "tiny"]
+    assert serving(0.01, models) == ["tiny"]
+    assert serving(0.01, models[:2]) == ["base"]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from panolink.errors import SignalError
 from panolink.link.outer_loop import Controller, Feedback
-from panolink.link.rate_allocation import INSURANCE_SHARE, SymbolBudget, fill
+from panolink.link.rate_allocation import BASE_LAYER_MARGIN_SHARE, SymbolBudget, fill
 from panolink.link.unequal_protection import Choice, required_snr_db
 from panolink.phy import Channel, Conditions, demodulate, modulate
 from panolink.phy.bler_curves import error_curve
@@ -73,29 +73,31 @@ def test_indices_are_insured_against_a_fade_like_the_last_one():
     assert required_snr_db(schemes["indices"]) <= 4.0 < 15.0 < required_snr_db(schemes["features"])
     assert max(choice.margin_db for choice in choices) == 0  # it was no matter of the margin
     base = sum(fmt.symbols for (layer, _), fmt in zip(plan.slices, plan.formats, strict=True) if layer != "features")
-    assert base <= (INSURANCE_SHARE + 0.03) * budget.symbols  # and of the mask
+    assert base <= (BASE_LAYER_MARGIN_SHARE + 0.03) * budget.symbols  # and of the mask
 
 
-def test_an_insurance_is_given_up_before_features_have_no_room():
+def test_the_base_layers_extra_margin_is_given_up_before_features_have_no_room():
     budget = SymbolBudget.per_pixel(0.05, pixels=PIXELS)
-    plan = fill(slices_at, budget, Choice(20.0, insurance_db=20.0), pixels=PIXELS)
+    plan = fill(slices_at, budget, Choice(20.0, base_layer_margin_db=20.0), pixels=PIXELS)
     assert any(layer == "features" for layer, _ in plan.slices) and plan.symbols <= budget.symbols
-    bare = fill(slices_at, SymbolBudget(4000), Choice(20.0, insurance_db=20.0), pixels=PIXELS)
+    bare = fill(slices_at, SymbolBudget(4000), Choice(20.0, base_layer_margin_db=20.0), pixels=PIXELS)
     assert bare.formats == fill(slices_at, SymbolBudget(4000), Choice(20.0), pixels=PIXELS).formats
 
 
 def test_a_fade_may_be_expected_before_it_was_seen():
     """And nobody pays for indices where headers do not arrive."""
     controller = Controller(snr_db=20.0, fall_db=18.0)
-    assert controller.choice().insurance_db == 15.0  # beyond the 4 dB that indices stand anyway, and one in reserve
+    assert (
+        controller.choice().base_layer_margin_db == 15.0
+    )  # beyond the 4 dB that indices stand anyway, and one in reserve
     for snr_db in (8.0, 2.0, -6.0):
         choice = controller.learn(Feedback(snr_db, {"indices": (6, 0)}))
-        assert choice.snr_db == snr_db and snr_db - 4.0 - choice.insurance_db == min(snr_db - 4.0, -3.0)
+        assert choice.snr_db == snr_db and snr_db - 4.0 - choice.base_layer_margin_db == min(snr_db - 4.0, -3.0)
 
 
 def test_a_fade_is_forgotten():
     choices, _ = run([20.0] * 4 + [4.0] * 4 + [20.0] * 600)
-    assert choices[12].insurance_db > 10 and choices[-1].insurance_db == 0
+    assert choices[12].base_layer_margin_db > 10 and choices[-1].base_layer_margin_db == 0
     assert choices[-1].schemes() == choices[3].schemes()
 
 

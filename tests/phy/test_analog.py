@@ -17,18 +17,18 @@ def drawn(seed: int = 0, spread: int = 12):
 
 
 def received(layer, values, *, snr_db, model="awgn", block=1, seed=1):
-    symbols, excess = layer.modulate(values)
+    symbols, gain_correction = layer.modulate(values)
     reception = Channel(Conditions(model, snr_db, coherence_symbols=block, seed=seed)).apply(symbols)
-    return layer.estimate(**vars(reception), excess=excess)
+    return layer.estimate(**vars(reception), gain_correction=gain_correction)
 
 
 def test_symbols_have_unit_mean_power_whatever_the_values():
     scales, worth, values = drawn()
     for factor in (1e-3, 1.0, 50.0):
-        symbols, excess = AnalogueLayer(scales, worth).modulate(factor * values)
+        symbols, gain_correction = AnalogueLayer(scales, worth).modulate(factor * values)
         assert symbols.dtype == np.complex64 and symbols.shape == ((N + 1) // 2,)
         assert np.mean(np.abs(symbols) ** 2) == pytest.approx(1, rel=1e-4)
-        assert excess == pytest.approx(factor**2, rel=0.05)
+        assert gain_correction == pytest.approx(factor**2, rel=0.05)
 
 
 @pytest.mark.parametrize("model", ["awgn", "rayleigh"])
@@ -77,21 +77,23 @@ def test_power_goes_where_it_is_worth_most():
 def test_erased_blocks_fall_back_to_the_mean():
     scales, worth, values = drawn()
     layer = AnalogueLayer(scales, worth)
-    symbols, excess = layer.modulate(values)
+    symbols, gain_correction = layer.modulate(values)
     reception = Channel(Conditions("awgn", 20, coherence_symbols=64, seed=0)).apply(symbols)
     reception.csi[::2] = 0
-    estimates, errors = layer.estimate(**vars(reception), excess=excess)
+    estimates, errors = layer.estimate(**vars(reception), gain_correction=gain_correction)
     lost = estimates == 0
     assert lost.mean() == pytest.approx(0.5, abs=0.01)
-    assert np.allclose(errors[lost], excess * scales[lost] ** 2, rtol=1e-4)
+    assert np.allclose(errors[lost], gain_correction * scales[lost] ** 2, rtol=1e-4)
     reception.csi[:] = 0
-    assert not layer.estimate(**vars(reception), excess=excess)[0].any()
+    assert not layer.estimate(**vars(reception), gain_correction=gain_correction)[0].any()
 
 
 def test_without_noise_it_is_exact():
     scales, worth, values = drawn()
-    symbols, excess = (layer := AnalogueLayer(scales, worth)).modulate(values)
-    estimates, errors = layer.estimate(**vars(Channel(Conditions("ideal")).apply(symbols)), excess=excess)
+    symbols, gain_correction = (layer := AnalogueLayer(scales, worth)).modulate(values)
+    estimates, errors = layer.estimate(
+        **vars(Channel(Conditions("ideal")).apply(symbols)), gain_correction=gain_correction
+    )
     assert np.abs(estimates - values).max() < 1e-4 * np.abs(values).max() and not errors.any()
 
 
@@ -104,13 +106,15 @@ def test_the_choice_is_the_worthiest_and_the_first_of_equals():
 
 def test_nothing_and_zeros_are_sent_as_such():
     empty = AnalogueLayer(np.empty(0), np.empty(0, int))
-    symbols, excess = empty.modulate(np.empty(0))
+    symbols, gain_correction = empty.modulate(np.empty(0))
     assert symbols.size == 0 and empty.powers.size == 0
-    assert empty.estimate(**vars(Channel(Conditions()).apply(symbols)), excess=excess)[0].size == 0
+    assert empty.estimate(**vars(Channel(Conditions()).apply(symbols)), gain_correction=gain_correction)[0].size == 0
     layer = AnalogueLayer(np.ones(3), np.zeros(3, int))
-    symbols, excess = layer.modulate(np.zeros(3))
-    assert excess == 0 and not symbols.any()
-    assert not layer.estimate(symbols, csi=np.ones(2), coherence_symbols=1, noise_variance=0.1, excess=0.0)[0].any()
+    symbols, gain_correction = layer.modulate(np.zeros(3))
+    assert gain_correction == 0 and not symbols.any()
+    assert not layer.estimate(symbols, csi=np.ones(2), coherence_symbols=1, noise_variance=0.1, gain_correction=0.0)[
+        0
+    ].any()
 
 
 def test_what_makes_no_sense_is_refused():
@@ -121,13 +125,13 @@ def test_what_makes_no_sense_is_refused():
     layer = AnalogueLayer(np.ones(4), np.zeros(4, int))
     with pytest.raises(SignalError, match="expected 4 finite numbers"):
         layer.modulate(np.array([1, 2, 3, np.nan]))
-    good = {"csi": np.ones(2), "coherence_symbols": 1, "noise_variance": 0.1, "excess": 1.0}
+    good = {"csi": np.ones(2), "coherence_symbols": 1, "noise_variance": 0.1, "gain_correction": 1.0}
     for change, message in (
         ({"symbols": np.ones(3)}, "3 symbols; 4 values make 2"),
         ({"symbols": np.array([1, np.inf])}, "symbols: 1 of 2 are not finite"),
         ({"csi": np.ones(1)}, "1 channel gains for 2 symbols"),
         ({"noise_variance": -1.0}, "noise_variance is -1.0"),
-        ({"excess": float("nan")}, "excess is nan"),
+        ({"gain_correction": float("nan")}, "gain_correction is nan"),
     ):
         with pytest.raises(SignalError, match=message):
             layer.estimate(**{"symbols": np.ones(2), **good, **change})

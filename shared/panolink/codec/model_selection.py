@@ -17,7 +17,7 @@ AUTO = "auto"
 
 
 @dataclass(frozen=True)
-class Rung:
+class RateModel:
     """A model and the rate from which it is better than the next coarser one."""
 
     model: str
@@ -25,15 +25,15 @@ class Rung:
     from_bpp: float = 0.0
 
 
-LADDER = (Rung("base"),)
+MODELS_BY_RATE = (RateModel("base"),)
 """From the finest to the coarsest. `paper` is kept as the paper has it, and never chosen."""
 
 
-def serving(bpp: float | None, ladder: Sequence[Rung] = LADDER) -> list[str]:
+def serving(bpp: float | None, models: Sequence[RateModel] = MODELS_BY_RATE) -> list[str]:
     """Models to try at a rate (0.1 bpp where there is none), best first: where the base layer of one costs more, the
     next coarser one follows."""
     rate = DEFAULT_BPP if bpp is None else bpp
-    return [rung.model for rung in ladder if rate >= rung.from_bpp] or [ladder[-1].model]
+    return [entry.model for entry in models if rate >= entry.from_bpp] or [models[-1].model]
 
 
 def quantize(

@@ -1,14 +1,14 @@
 """Features as amplitudes: which values are sent, what both ends know of them, and what is made of those that arrive.
 
-    known = Known.of(codec, indices, kept, slices)
+    known = SideInformation.of(codec, indices, kept, slices)
     counts = known.counts(2 * symbols_to_spend)
-    symbols, excesses = known.modulate(differences, counts)            # symbols of each index slice
-    tokens = received(codec, packet, heard, counts, excesses)
+    symbols, gain_corrections = known.modulate(differences, counts)            # symbols of each index slice
+    tokens = received(codec, packet, heard, counts, gain_corrections)
 
 Header, mask and indices are coded as ever. From mask and indices both ends derive which values are the worthiest and
 how large each is likely to be (the codebook's scales), slice by slice of the indices: a lost slice takes its own values
-along and no others. Of each slice one number has to reach the receiver beside its values, the excess over what the
-scales say; it is a byte. The rest is `panolink.phy.analog`.
+along and no others. Of each slice one number has to reach the receiver beside its values, how much its
+mean square exceeds what the scales say: the gain correction, a byte. The rest is `panolink.phy.analog`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from panolink.phy.analog import AnalogueLayer, chosen
 if TYPE_CHECKING:
     from panolink.codec.codec import Codec
 
-_EXCESS_ONE, _EXCESS_STEPS = 128, 16  # a byte is a sixteenth of an octave: what symbols' power is off by is up to 2 %
+_GAIN_ONE, _GAIN_STEPS = 128, 16  # a byte is a sixteenth of an octave: what symbols' power is off by is up to 2 %
 
 
-class Heard(Protocol):
-    """Symbols of a slice as they arrived: y, h and N0, see `panolink.phy.channel_decoder.Heard`."""
+class ReceivedSegment(Protocol):
+    """Symbols of a slice as they arrived: y, h and N0, see `panolink.phy.channel_decoder.ReceivedSegment`."""
 
     @property
     def symbols(self) -> NDArray[np.complex64]: ...
@@ -56,7 +56,7 @@ class _Sent(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class SideInformation:
     """What both ends know of a panorama's values (feature − codebook vector).
 
     scales : their standard deviations, float64 (rows, cols, dim).
@@ -71,7 +71,7 @@ class Known:
     slices: int
 
     @classmethod
-    def of(cls, codec: Codec, indices: NDArray[np.int64], kept: NDArray[np.bool_], slices: int) -> Known:
+    def of(cls, codec: Codec, indices: NDArray[np.int64], kept: NDArray[np.bool_], slices: int) -> SideInformation:
         """From indices and mask, (rows, cols) both. Where an index is wrong, so is all of its token and nothing else of
         other slices."""
         levels = codec.model.tables.levels[indices].astype(np.int64)
@@ -89,17 +89,17 @@ class Known:
     def modulate(
         self, differences: NDArray[np.float32], counts: Sequence[int]
     ) -> tuple[list[NDArray[np.complex64]], bytes]:
-        """Symbols complex64 (⌈count/2⌉,) of each slice, of about unit mean power, and the excesses, a byte for each.
+        """Symbols complex64 (⌈count/2⌉,) of each slice, of about unit mean power; and gain corrections, a byte each.
 
         differences : feature − codebook vector, (rows, cols, dim).
         """
-        symbols, excesses = [], bytearray()
+        symbols, gain_corrections = [], bytearray()
         for s, count in enumerate(counts):
             sent = self._sent(s, count)
             values = _flat(differences)[sent.tokens, sent.dims]
-            excesses.append(_byte_of(sent.layer.amplitudes(values)[1]))
-            symbols.append(sent.layer.amplitudes(values, excess=_excess_of(excesses[-1]))[0])
-        return symbols, bytes(excesses)
+            gain_corrections.append(_gain_byte(sent.layer.amplitudes(values)[1]))
+            symbols.append(sent.layer.amplitudes(values, gain_correction=_gain_of(gain_corrections[-1]))[0])
+        return symbols, bytes(gain_corrections)
 
     def expected_error(self, differences: NDArray[np.float32], counts: Sequence[int], noise_variance: float) -> float:
         """Weighted squared error of all features after a channel of that N0, without fading; differences as above."""
@@ -112,11 +112,13 @@ class Known:
             error -= float((strength / (strength + noise_variance / 2) * worth[sent.tokens, sent.dims]).sum())
         return error
 
-    def estimate(self, s: int, count: int, heard: Heard, excess: float) -> tuple[_Sent, NDArray[np.float32], float]:
+    def estimate(
+        self, s: int, count: int, heard: ReceivedSegment, gain_correction: float
+    ) -> tuple[_Sent, NDArray[np.float32], float]:
         """The values of slice s that were sent, their estimates, and the mean variance of the estimates' errors."""
         sent = self._sent(s, count)
         values, errors = sent.layer.heard(
-            heard.symbols, heard.gains, noise_variance=heard.noise_variance, excess=excess
+            heard.symbols, heard.gains, noise_variance=heard.noise_variance, gain_correction=gain_correction
         )
         return sent, values, float(errors.mean())
 
@@ -151,12 +153,16 @@ def pack_base(codec: Codec, tokens: Tokens) -> Packet:
 
 
 def received(
-    codec: Codec, packet: Packet, heard: Sequence[Heard | None], counts: Sequence[int], excesses: bytes | None
+    codec: Codec,
+    packet: Packet,
+    heard: Sequence[ReceivedSegment | None],
+    counts: Sequence[int],
+    gain_corrections: bytes | None,
 ) -> Tokens:
     """Tokens from a packet of `pack_base`, slices of it perhaps lost, and what arrived of each slice's values.
 
-    Without the excesses (None, where they were lost) they are taken for 1. Values of tokens whose index or mask was
-    lost are of no use; those of a slice that is None, or was erased, fall back to codebook vectors.
+    Without the gain corrections (None, where they were lost) they are taken for 1. Values of tokens whose index or
+    mask was lost are of no use; those of a slice that is None, or was erased, fall back to codebook vectors.
 
     Raises:
         BitstreamError: more or fewer slices than the packet's header says, or more values than there are.
@@ -164,13 +170,13 @@ def received(
     base = codec.unpack(packet)
     rows, cols = base.indices.shape
     slices = packet.header.index_slices
-    if not len(heard) == len(counts) == slices or (excesses is not None and len(excesses) != slices):
+    if not len(heard) == len(counts) == slices or (gain_corrections is not None and len(gain_corrections) != slices):
         raise BitstreamError(f"analogue values of {len(counts)} slices; the packet's header names {slices}")
     mask = next((piece.payload for piece in packet.slices if piece.layer == Layer.MASK), None)
     if mask is None:
         return base
     kept = codec.quantizer.coder.decode_mask(mask, rows, cols)
-    known = Known.of(codec, base.indices, kept, slices)
+    known = SideInformation.of(codec, base.indices, kept, slices)
     differences = np.zeros((rows, cols, known.scales.shape[2]), np.float32)
     arrived, errors, sent_values = np.zeros((rows, cols), np.bool_), 0.0, 0
     for s, (what, count) in enumerate(zip(heard, counts, strict=True)):
@@ -180,8 +186,8 @@ def received(
         lost = base.concealed is not None and base.concealed[s::slices].any()
         if lost or not count or what is None or not what.gains.any():
             continue
-        excess = 1.0 if excesses is None else _excess_of(excesses[s])
-        sent, values, error = known.estimate(s, count, what, excess)
+        gain_correction = 1.0 if gain_corrections is None else _gain_of(gain_corrections[s])
+        sent, values, error = known.estimate(s, count, what, gain_correction)
         _flat(differences)[sent.tokens, sent.dims] = values
         arrived[s::slices] = here
         errors, sent_values = errors + error * count, sent_values + count
@@ -197,11 +203,11 @@ def _flat(values: NDArray) -> NDArray:
     return values.reshape(-1, values.shape[2])
 
 
-def _byte_of(excess: float) -> int:
-    if excess <= 0:
-        return _EXCESS_ONE  # all values are 0, and so are the symbols
-    return int(np.clip(round(_EXCESS_STEPS * float(np.log2(excess))) + _EXCESS_ONE, 0, 255))
+def _gain_byte(gain_correction: float) -> int:
+    if gain_correction <= 0:
+        return _GAIN_ONE  # all values are 0, and so are the symbols
+    return int(np.clip(round(_GAIN_STEPS * float(np.log2(gain_correction))) + _GAIN_ONE, 0, 255))
 
 
-def _excess_of(byte: int) -> float:
-    return float(2.0 ** ((byte - _EXCESS_ONE) / _EXCESS_STEPS))
+def _gain_of(byte: int) -> float:
+    return float(2.0 ** ((byte - _GAIN_ONE) / _GAIN_STEPS))

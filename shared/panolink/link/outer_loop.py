@@ -72,7 +72,7 @@ class Controller:
                 raise SignalError(f"{name} is {value}; allowed: 0 and above")
         self.hysteresis_db, self.margin_db = hysteresis_db, 0.0
         self._fall_db = fall_db
-        self._choice = Choice(snr_db, fading, 0.0, header_snr_db, self._insurance_at(snr_db))
+        self._choice = Choice(snr_db, fading, 0.0, header_snr_db, self._base_layer_margin_at(snr_db))
         self._snr_db: float | None = None
         self._risen: float | None = None  # an SNR that is to be confirmed
         self._fading: float | None = None
@@ -101,11 +101,11 @@ class Controller:
         # Between here and the hysteresis above it the choice stands.
         if counted_on < choice.snr_db or counted_on >= choice.snr_db + self.hysteresis_db:
             choice = replace(choice, snr_db=counted_on)
-        self._choice = replace(choice, insurance_db=self._insurance_at(choice.snr_db))
+        self._choice = replace(choice, base_layer_margin_db=self._base_layer_margin_at(choice.snr_db))
         return self._choice
 
-    def _insurance_at(self, snr_db: float) -> float:
-        """What indices are insured against: the fall that is remembered, but not below where headers are lost too."""
+    def _base_layer_margin_at(self, snr_db: float) -> float:
+        """What indices are extra_db against: the fall that is remembered, but not below where headers are lost too."""
         withstood = SAFETY_DB["indices"][0]
         wanted = self._fall_db + self.hysteresis_db - withstood
         return max(0.0, min(wanted, snr_db - withstood - HEADER_ARRIVES_DB))

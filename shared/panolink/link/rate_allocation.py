@@ -22,7 +22,7 @@ from panolink.link.unequal_protection import SAFETY_DB, Protection, Schemes, ass
 from panolink.phy.mcs import SegmentFormat
 from panolink.phy.modem.channel_estimation import pilot_count
 
-INSURANCE_SHARE = 0.35
+BASE_LAYER_MARGIN_SHARE = 0.35
 """Share of a budget that the base layer may take to be safer than `SAFETY_DB` asks for."""
 
 
@@ -97,11 +97,11 @@ def fill(
 ) -> Plan:
     """The richest packet that fits into a budget of symbols.
 
-    The base layer comes first. Its insurance is given up as far as it would take more than `INSURANCE_SHARE` of the
-    budget. If the base layer does not fit as safely as it should be sent, it is sent less safely; if it does not fit at
-    the SNR that is expected, some index slices are left out, evenly, and concealment fills their rows. What is left
-    goes to features: the rate of the source is found by regula falsi, since symbols grow with it almost in a
-    line.
+    The base layer comes first. Its extra margin is given up as far as it would take more than
+    `BASE_LAYER_MARGIN_SHARE` of the budget. If the base layer does not fit as safely as it should be sent, it is sent
+    less safely; if it does not fit at the SNR that is expected, some index slices are left out, evenly, and concealment
+    fills their rows. What is left goes to features: the rate of the source is found by regula falsi, since symbols grow
+    with it almost in a line.
 
     Parameters
     ----------
@@ -115,9 +115,9 @@ def fill(
     base = pack(0.0)
     schemes = choice.schemes()
     plan = _planned(0.0, base, schemes, pilot_spacing)
-    lowered, insured = 0.0, choice.insurance_db
-    most = insured + SAFETY_DB["indices"][0] - (_FADING_RESERVE_DB if choice.fading else 0.0)
-    while lowered < most and plan.symbols > budget.symbols * (INSURANCE_SHARE if lowered < insured else 1):
+    lowered, extra_db = 0.0, choice.base_layer_margin_db
+    most = extra_db + SAFETY_DB["indices"][0] - (_FADING_RESERVE_DB if choice.fading else 0.0)
+    while lowered < most and plan.symbols > budget.symbols * (BASE_LAYER_MARGIN_SHARE if lowered < extra_db else 1):
         lowered += 0.5
         schemes = choice.schemes(lowered_db=lowered)
         plan = _planned(0.0, base, schemes, pilot_spacing)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from panolink.cpu import parallel
 from panolink.errors import SignalError
-from panolink.phy.channel_decoder import Heard, decode, heard_segments, llrs_of
+from panolink.phy.channel_decoder import ReceivedSegment, decode, llrs_of, received_segments
 from panolink.phy.fec.ldpc_decoder import Decoder
 from panolink.phy.harq import HarqReceiver
 from panolink.phy.mcs import SegmentFormat
@@ -23,16 +23,16 @@ class Amplitudes(NamedTuple):
 
     base : payloads of header, mask and indices; None where lost.
     heard, values : what arrived of each analogue segment, None where it was empty; and how many values it has.
-    excesses : payload of the coded segment that says how to read them; None where it was lost.
+    gain_corrections : payload of the coded segment that says how to read them; None where it was lost.
     """
 
     base: list[bytes | None]
-    heard: list[Heard | None]
+    heard: list[ReceivedSegment | None]
     values: list[int]
-    excesses: bytes | None
+    gain_corrections: bytes | None
 
 
-class Hearing:
+class BurstDecoder:
     """A burst as far as it has been heard.
 
     Segments go by their numbers on the wire; the radio knows of those that have symbols.
@@ -58,7 +58,7 @@ class Hearing:
         self._size = header.ByteSize() + _OVERHEAD_BYTES
         self.rounds = 0
         """Rounds that were heard."""
-        self.analogue: dict[int, Heard] = {}
+        self.analogue: dict[int, ReceivedSegment] = {}
         """What arrived of analogue segments."""
 
     def hear(self, burst: Burst, *, keep: bool) -> None:
@@ -74,7 +74,7 @@ class Hearing:
         numbers = list(burst.header.harq.numbers) if again else list(self._formats)
         if again:
             self._check(numbers, burst.header.segments)
-        heard = heard_segments(
+        heard = received_segments(
             burst.symbols,
             csi=burst.csi,
             coherence_symbols=state.coherence_symbols,
@@ -129,7 +129,7 @@ class Hearing:
             base=[payloads[i] for i in range(len(payloads)) if i not in set(features)],
             heard=[self.analogue.get(i) for i in features[1:]],
             values=[self._segments[i].values for i in features[1:]],
-            excesses=payloads[features[0]],
+            gain_corrections=payloads[features[0]],
         )
 
     @property

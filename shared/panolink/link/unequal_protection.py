@@ -98,20 +98,20 @@ class Protection(Protocol):
         ...
 
     @property
-    def insurance_db(self) -> float:
+    def base_layer_margin_db(self) -> float:
         """How much further than by `SAFETY_DB` the SNR may fall before indices go, where the budget has room for it."""
         ...
 
     def schemes(self, *, lowered_db: float = 0.0) -> Schemes:
         """Schemes of all layers, as `assign_formats` takes them; the base layer's may be so much less safe, the
-        insurance first."""
+        extra margin first."""
         ...
 
 
 class Fixed:
     """The default schemes, whatever the channel does."""
 
-    fading = insurance_db = 0.0
+    fading = base_layer_margin_db = 0.0
 
     def schemes(self, *, lowered_db: float = 0.0) -> Schemes:
         """See `default_schemes`."""
@@ -126,23 +126,23 @@ class Choice:
     fading : how far fading is expected in each segment: 0, the SNR stays the same while one is sent; 1, Rayleigh.
     margin_db : what has been taken off, see `Controller`.
     header_snr_db : the header is sent as if the SNR were no higher than that.
-    insurance_db : as in `Protection`.
+    base_layer_margin_db : as in `Protection`.
     """
 
     snr_db: float
     fading: float = 0.0
     margin_db: float = 0.0
     header_snr_db: float = inf
-    insurance_db: float = 0.0
+    base_layer_margin_db: float = 0.0
 
     def scheme(self, layer: str, *, run: int = 0, lowered_db: float = 0.0) -> Scheme:
         """The fastest scheme for a run of a layer; the strongest there is where none would do.
 
-        lowered_db : give up so much of the base layer's safety, the insurance first.
+        lowered_db : give up so much of the base layer's safety, the extra margin first.
         """
         lowered = 0.0 if layer == "features" else lowered_db
-        insured = self.insurance_db if layer == "indices" else min(self.insurance_db, lowered)
-        safety = SAFETY_DB[layer][run] + insured - lowered
+        extra_db = self.base_layer_margin_db if layer == "indices" else min(self.base_layer_margin_db, lowered)
+        safety = SAFETY_DB[layer][run] + extra_db - lowered
         size = _HEADER_BYTES if layer in ("header", "mask") else 330
         snr_db = min(self.snr_db, self.header_snr_db) if layer == "header" else self.snr_db
         fit = [s for s in LADDER if required_snr_db(s, payload_bytes=size, fading=self.fading) + safety <= snr_db]

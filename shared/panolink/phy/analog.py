@@ -2,13 +2,14 @@
 
     places = chosen(worth, count=2 * symbols_to_spend)
     layer = AnalogueLayer(scales[places], worth[places])
-    symbols, excess = layer.modulate(values[places])
-    values, errors = layer.estimate(**vars(channel.apply(symbols)), excess=excess)
+    symbols, gain_correction = layer.modulate(values[places])
+    values, errors = layer.estimate(**vars(channel.apply(symbols)), gain_correction=gain_correction)
 
 That is a burst of its own. As a segment of one that has others, too, the values go through `amplitudes` and `heard`.
 
-Both ends know how large each value is likely to be, so nothing is sent but the values and one number, `excess`. Power
-is spent as the square root of what a value's variance is worth (Lee, Petersen 1976; SoftCast, Jakubczak, Katabi 2011):
+Both ends know how large each value is likely to be, so nothing is sent but the values and one number,
+`gain_correction`. Power is
+spent as the square root of what a value's variance is worth (Lee, Petersen 1976; SoftCast, Jakubczak, Katabi 2011):
 the allocation that makes the weighted squared error least among linear codes at high SNR, and it needs no knowledge of
 the channel. The receiver's estimate is the linear MMSE one. (numpy only)
 """
@@ -95,43 +96,49 @@ class AnalogueLayer:
         return self.symbols * relative / relative.sum()
 
     def modulate(self, values: np.ndarray) -> tuple[np.ndarray, float]:
-        """The symbols of values, and the excess: their mean square over what the scales say.
+        """The symbols of values, and the gain correction: their mean square over what the scales say.
 
         Returns
         -------
-        complex64 (symbols,) of unit mean power, interleaved; and the excess, a float32 number that has to reach the
-        receiver beside them. 0 where all values are 0, and so are the symbols.
+        complex64 (symbols,) of unit mean power, interleaved; and the gain correction, a float32 number that has to
+        reach the receiver beside them. 0 where all values are 0, and so are the symbols.
 
         Raises
         ------
         SignalError : values that are not finite, or another number of them.
         """
-        ordered, excess = self.amplitudes(values)
+        ordered, gain_correction = self.amplitudes(values)
         symbols = np.empty_like(ordered)
         symbols[interleaver(ordered.size)] = ordered
-        return symbols, excess
+        return symbols, gain_correction
 
-    def amplitudes(self, values: np.ndarray, *, excess: float | None = None) -> tuple[np.ndarray, float]:
+    def amplitudes(self, values: np.ndarray, *, gain_correction: float | None = None) -> tuple[np.ndarray, float]:
         """As `modulate`, in the order of the values.
 
         Parameters
         ----------
-        excess : the one that the receiver will be told, where that is not exactly what the values give; the symbols'
-            power is off by as much.
+        gain_correction : the one that the receiver will be told, where that is not exactly what the values give; the
+            symbols' power is off by as much.
         """
         values = np.asarray(values, np.float64)
         if values.shape != self.scales.shape or not np.isfinite(values).all():
             raise SignalError(f"values of shape {values.shape}; expected {self.scales.size} finite numbers")
         amplitudes = values * np.sqrt(self.powers) / self.scales
-        if excess is None:
-            excess = float(np.float32(np.square(amplitudes).sum() / max(self.symbols, 1)))
+        if gain_correction is None:
+            gain_correction = float(np.float32(np.square(amplitudes).sum() / max(self.symbols, 1)))
         pairs = np.zeros(2 * self.symbols, np.float32)
-        if excess > 0:
-            pairs[: values.size] = amplitudes / np.sqrt(excess)
-        return pairs.view(np.complex64), excess
+        if gain_correction > 0:
+            pairs[: values.size] = amplitudes / np.sqrt(gain_correction)
+        return pairs.view(np.complex64), gain_correction
 
     def estimate(
-        self, symbols: np.ndarray, *, csi: np.ndarray, coherence_symbols: int, noise_variance: float, excess: float
+        self,
+        symbols: np.ndarray,
+        *,
+        csi: np.ndarray,
+        coherence_symbols: int,
+        noise_variance: float,
+        gain_correction: float,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Linear MMSE estimates of the values, and the variance of their errors; both float32 (n,).
 
@@ -139,7 +146,7 @@ class AnalogueLayer:
         ----------
         symbols, csi, coherence_symbols : as received, see `demodulate`. Where h is 0 the estimate is 0, the mean.
         noise_variance : N0 ≥ 0, the variance of the complex noise (N0/2 per value).
-        excess : as `modulate` gave it.
+        gain_correction : as `modulate` gave it.
 
         Raises
         ------
@@ -150,22 +157,22 @@ class AnalogueLayer:
             raise SignalError(f"{symbols.size} symbols; {self.scales.size} values make {self.symbols}")
         if coherence_symbols < 1 or csi.size != -(-self.symbols // coherence_symbols):
             raise SignalError(f"{csi.size} channel gains for {self.symbols} symbols in blocks of {coherence_symbols}")
-        for name, value in (("noise_variance", noise_variance), ("excess", excess)):
+        for name, value in (("noise_variance", noise_variance), ("gain_correction", gain_correction)):
             if not (isfinite(value) and value >= 0):
                 raise SignalError(f"{name} is {value}; allowed: 0 and above, finite")
         places = interleaver(self.symbols)
         gains = spread(csi, coherence_symbols, self.symbols)[places]
-        return self.heard(symbols[places], gains, noise_variance=noise_variance, excess=excess)
+        return self.heard(symbols[places], gains, noise_variance=noise_variance, gain_correction=gain_correction)
 
     def heard(
-        self, symbols: np.ndarray, gains: np.ndarray, *, noise_variance: float, excess: float
+        self, symbols: np.ndarray, gains: np.ndarray, *, noise_variance: float, gain_correction: float
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `estimate`, of symbols in the order of the values: y and h, complex64 (symbols,) both, and N0 ≥ 0."""
         gains = gains.astype(np.complex128)
         heard = (gains.conj() * symbols).view(np.float64)[: self.scales.size]
         strength = np.repeat(np.abs(gains) ** 2, 2)[: self.scales.size] * self.powers
         total = np.maximum(strength + noise_variance / 2, np.finfo(np.float64).tiny)
-        deviation = self.scales * np.sqrt(excess)
+        deviation = self.scales * np.sqrt(gain_correction)
         estimates = deviation * np.sqrt(self.powers) * heard / total
         errors = np.where(strength > 0, deviation**2 * (noise_variance / 2) / total, deviation**2)
         return estimates.astype(np.float32), errors.astype(np.float32)

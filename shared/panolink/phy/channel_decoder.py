@@ -26,7 +26,7 @@ _NOISE_FLOOR = 1e-6  # N0 is taken for at least −60 dB: an ideal channel says 
 
 
 @dataclass(frozen=True)
-class Heard:
+class ReceivedSegment:
     """What arrived of one segment, in the order in which its symbols were made: y = h·x + n.
 
     symbols, gains : y and h, complex64 (n,) both; h is 0 where a symbol was erased.
@@ -95,7 +95,7 @@ def soft_bits(
 
     Parameters and errors as there.
     """
-    heard = heard_segments(
+    heard = received_segments(
         symbols,
         csi=csi,
         coherence_symbols=coherence_symbols,
@@ -106,13 +106,13 @@ def soft_bits(
     return parallel(lambda pair: llrs_of(*pair), zip(heard, formats, strict=True))
 
 
-def llrs_of(heard: Heard, fmt: SegmentFormat) -> np.ndarray:
+def llrs_of(heard: ReceivedSegment, fmt: SegmentFormat) -> np.ndarray:
     """Soft bits of one segment, LLRs float32 (code blocks, n)."""
     llr = demap(heard.symbols, heard.gains, heard.noise_variance, fmt.scheme.modulation)
     return (llr * _signs(llr.size)).reshape(fmt.blocks.count, fmt.blocks.n)
 
 
-def heard_segments(
+def received_segments(
     symbols: np.ndarray,
     *,
     csi: np.ndarray,
@@ -120,7 +120,7 @@ def heard_segments(
     noise_variance: float,
     formats: Sequence[Format],
     pilot_spacing: int = 0,
-) -> list[Heard]:
+) -> list[ReceivedSegment]:
     """What arrived of each segment of a burst, pilots and interleaving undone.
 
     Parameters and errors as in `demodulate`; formats may be of any kind.
@@ -158,7 +158,7 @@ def heard_segments(
         ordered, gains = symbols[places], csi[places // coherence_symbols]
     ends = np.cumsum([fmt.symbols for fmt in formats], dtype=np.int64)
     places_of = (slice(int(end) - fmt.symbols, int(end)) for end, fmt in zip(ends, formats, strict=True))
-    return [Heard(ordered[mine], gains[mine], n0) for mine in places_of]
+    return [ReceivedSegment(ordered[mine], gains[mine], n0) for mine in places_of]
 
 
 def warm_up(schemes: Iterable[Scheme] = LADDER, *, payload_bytes: int = 330, device: str = "cpu") -> None:

@@ -24,8 +24,8 @@ from panolink.codec.entropy.index_context import BANDS, bands_of
 from panolink.codec.entropy.integer_network import ACTIVATION_BITS
 from panolink.codec.entropy.scale_adaptation import adapted_classes
 from panolink.codec.entropy.tables import CLASSES, LEVEL_ZERO, MAX_MAGNITUDE, Tables
-from panolink.codec.rate_control.controller import PAYS
-from panolink.codec.rate_control.rd_cost import Pricing
+from panolink.codec.rate_control.controller import RD_LAMBDA
+from panolink.codec.rate_control.rd_cost import TokenCostModel
 from panolink.training.quantization_aware import (
     SUM_BITS,
     TrainedIntegers,
@@ -160,9 +160,9 @@ def _draw_examples(
     parts: list[tuple[np.ndarray, ...]] = []
     for number, (grid, difference) in enumerate(zip(grids, differences, strict=True)):
         step, whole = int(random.integers(FINE, COARSE)), number % 3 > 0
-        pricing = Pricing(tables, lengths, grid, torch.from_numpy(difference).float(), whole=whole)
-        priced = pricing.by_codes(step, PAYS)
-        pays = priced.pays(PAYS)
+        pricing = TokenCostModel(tables, lengths, grid, torch.from_numpy(difference).float(), whole=whole)
+        priced = pricing.from_index_context(step, RD_LAMBDA)
+        pays = priced.pays(RD_LAMBDA)
         known = np.zeros((*grid.shape, len(tables.feature_context.units)), dtype=np.int8)
         if whole:
             early = np.flatnonzero(pays & pricing.first)

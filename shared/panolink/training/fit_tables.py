@@ -23,8 +23,8 @@ from panolink.codec.entropy.tables import (
 )
 from panolink.codec.networks.autoencoder import Autoencoder
 from panolink.codec.quantization.vector_quantizer import look_up, nearest_code
-from panolink.codec.rate_control.controller import PAYS
-from panolink.codec.rate_control.rd_cost import Priced, Pricing
+from panolink.codec.rate_control.controller import RD_LAMBDA
+from panolink.codec.rate_control.rd_cost import TokenCostModel, TokenCosts
 from panolink.sphere.padding import set_wrap
 from panolink.training.fit_feature_context import fit_feature_context, neutral_feature_context
 from panolink.training.fit_index_context import fit_index_context
@@ -64,7 +64,7 @@ def fit_tables(
         index_context=fit_index_context(codebook, all_grids),
         feature_context=neutral_feature_context(codebook, levels),
     )
-    pays = [_priced(tables, *pair, 8).pays(PAYS) for pair in zip(grids, differences, strict=True)]
+    pays = [_priced(tables, *pair, 8).pays(RD_LAMBDA) for pair in zip(grids, differences, strict=True)]
     tables = replace(tables, levels=_levels(len(codebook), grids, differences, pays))
     tables = _with_laws(tables, grids, differences)
     tables = replace(tables, feature_context=fit_feature_context(codebook, tables, all_grids, all_differences))
@@ -107,7 +107,7 @@ def _count_symbols(
     for number, (grid, difference) in enumerate(zip(grids, differences, strict=True)):
         for step in STEPS[number // TURNS % 2 :: 2]:
             priced = _priced(tables, grid, difference, step)
-            kept = np.flatnonzero(priced.pays(PAYS))
+            kept = np.flatnonzero(priced.pays(RD_LAMBDA))
             plain, _ = entropy_parameters(tables, grid, kept, step, whole=True)
             magnitudes = np.abs(priced.symbols[kept])
             adaptation = ScaleAdaptation(tables, len(plain))
@@ -149,10 +149,10 @@ def _expected_magnitude(law: NDArray[np.float64]) -> NDArray[np.int32]:
     return np.rint(UNIT * means).astype(np.int32)
 
 
-def _priced(tables: Tables, grid: NDArray[np.int64], difference: NDArray[np.float16], step: int) -> Priced:
+def _priced(tables: Tables, grid: NDArray[np.int64], difference: NDArray[np.float16], step: int) -> TokenCosts:
     """All tokens at a step, knowing the codes around them."""
     values = torch.from_numpy(difference).float()
-    return Pricing(tables, tables.code_lengths(), grid, values, whole=True).by_codes(step, PAYS)
+    return TokenCostModel(tables, tables.code_lengths(), grid, values, whole=True).from_index_context(step, RD_LAMBDA)
 
 
 def _levels(

@@ -13,7 +13,7 @@ from panolink.codec.networks.autoencoder import Autoencoder
 from panolink.codec.networks.decoder import guidance_planes
 from panolink.codec.quantization.activation_map import activation_map
 from panolink.codec.quantization.vector_quantizer import look_up, nearest_code
-from panolink.codec.rate_control.controller import PAYS
+from panolink.codec.rate_control.controller import RD_LAMBDA
 from panolink.codec.tokens import steps_at
 from panolink.training.codebook_ema import CodebookAverager, scale_classes
 from panolink.training.laplace_prior import DEAD_ZONE
@@ -38,7 +38,7 @@ def smooth_bits(value: Tensor, classes: Tensor, lengths: Tensor) -> Tensor:
 
 
 def choose_symbols(value: Tensor, classes: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """The symbols that cost least in squared error + PAYS · bits, and their bits; same shape as ``value`` (in steps).
+    """The symbols that cost least in squared error + RD_LAMBDA · bits, and their bits; shape of ``value`` (in steps).
 
     ``classes``: int64 class of scale of each value; ``lengths`` (CLASSES, MAX_MAGNITUDE + 2): bits by magnitude, the
     last of an escape. Candidates are the nearest integer, the one below it, and zero; class 0 is zero. The codec's
@@ -50,11 +50,11 @@ def choose_symbols(value: Tensor, classes: Tensor, lengths: Tensor) -> tuple[Ten
     flat = lengths.flatten()
     best = torch.zeros_like(value)
     best_bits = flat[offset]
-    best_cost = magnitude.square() + PAYS * best_bits
+    best_cost = magnitude.square() + RD_LAMBDA * best_bits
     for candidate in (nearest - 1, nearest):
         candidate = candidate.clamp_min(0)
         bits = flat[offset + candidate.clamp_max(MAX_MAGNITUDE + 1).long()]
-        cost = (magnitude - candidate).square() + PAYS * bits
+        cost = (magnitude - candidate).square() + RD_LAMBDA * bits
         better = (cost < best_cost) & (classes > 0)
         best = torch.where(better, candidate, best)
         best_bits = torch.where(better, bits, best_bits)
@@ -124,8 +124,8 @@ def code_batch(
         gain = (symbols * (2 * value - symbols)).sum(dim=1)
         worth = gain / cost.clamp_min(1e-3)
         if learn and model.training:  # validation, which one process does alone, only looks
-            magnitude = symbols.abs().permute(0, 2, 3, 1)[worth > PAYS]
-            averager.count_symbols(classes.permute(0, 2, 3, 1)[worth > PAYS], magnitude)
+            magnitude = symbols.abs().permute(0, 2, 3, 1)[worth > RD_LAMBDA]
+            averager.count_symbols(classes.permute(0, 2, 3, 1)[worth > RD_LAMBDA], magnitude)
     bits = smooth_bits(value, classes, lengths).sum(dim=1)
     with torch.no_grad():
         if ranking == "paper":
@@ -135,7 +135,7 @@ def code_batch(
         count = order[0].numel()
         rank = order.flatten(1).argsort(dim=1, descending=True).argsort(dim=1).view_as(order)
         by_share = rank < (share.clamp_min(0) * count)[:, None, None]
-        by_worth = worth > (PAYS * -share)[:, None, None]
+        by_worth = worth > (RD_LAMBDA * -share)[:, None, None]
         kept = torch.where((share < 0)[:, None, None], by_worth, by_share)
         lost = lost_tokens(order.shape, lost_share, device=order.device)
         kept = kept & ~lost
@@ -148,6 +148,6 @@ def code_batch(
         indices=indices,
         bits=bits * kept,
         kept=kept,
-        pays=worth > PAYS,
+        pays=worth > RD_LAMBDA,
         codes=codes,
     )

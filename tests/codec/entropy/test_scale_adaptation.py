@@ -8,7 +8,7 @@ from panolink.codec.entropy.feature_context import MAX_LOG_ODDS, SIGN_BITS
 from panolink.codec.entropy.scale_adaptation import ScaleAdaptation, group_slices
 from panolink.codec.entropy.tables import ADAPTATION_CONTEXTS, CLASSES, GROUP_STARTS, UNIT, Tables
 from panolink.codec.model import load_model
-from panolink.codec.rate_control.controller import PAYS
+from panolink.codec.rate_control.controller import RD_LAMBDA
 from panolink.codec.rate_control.rdoq import choose_symbols
 from panolink.training.soft_quantization import choose_symbols as choose_plainly
 
@@ -73,7 +73,7 @@ def test_choice_without_shifts_is_the_one_that_training_makes(tables: Tables):
     still = replace(tables, shifts=np.zeros((len(GROUP_STARTS), ADAPTATION_CONTEXTS), dtype=np.int8))
     value, plain = draw(300, 40)
     lengths = still.code_lengths()
-    symbols, bits, gain = choose_symbols(value, plain, np.zeros(plain.shape, np.int16), still, lengths, PAYS)
+    symbols, bits, gain = choose_symbols(value, plain, np.zeros(plain.shape, np.int16), still, lengths, RD_LAMBDA)
     expected, costs = choose_plainly(torch.from_numpy(value), torch.from_numpy(plain), torch.from_numpy(lengths))
     assert (symbols == expected.numpy()).mean() > 0.9999  # ties fall either way
     assert bits == pytest.approx(costs.sum(dim=1).numpy(), rel=1e-3)
@@ -84,7 +84,7 @@ def test_choice_prices_what_the_coder_writes(tables: Tables):
     """Bits of the choice are code lengths of the classes that the decoder will find from the symbols alone."""
     value, plain = draw(64, 128, strength=2)
     lengths, log_odds = tables.code_lengths(), np.random.default_rng(1).integers(-15, 16, plain.shape).astype(np.int16)
-    symbols, bits, _ = choose_symbols(value, plain, log_odds, tables, lengths, PAYS)
+    symbols, bits, _ = choose_symbols(value, plain, log_odds, tables, lengths, RD_LAMBDA)
     adaptation, found = ScaleAdaptation(tables, 64), np.zeros(64)
     for group, dims in enumerate(group_slices(128)):
         lively = adaptation.classes(group, plain[:, dims])

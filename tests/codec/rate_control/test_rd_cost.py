@@ -10,40 +10,45 @@ import torch
 from panolink.codec.codec import Codec
 from panolink.codec.entropy.feature_coding import encode_features
 from panolink.codec.quantization.vector_quantizer import look_up, nearest_code
-from panolink.codec.rate_control.controller import PAYS
-from panolink.codec.rate_control.rd_cost import Pricing
+from panolink.codec.rate_control.controller import RD_LAMBDA
+from panolink.codec.rate_control.rd_cost import TokenCostModel
 from panolink.codec.tokens import Tokens
 from panolink.images import load_panorama
 from panolink.training.fit_feature_context import neutral_feature_context
 
 
 @pytest.fixture
-def pricing(tiny: Codec, panorama: np.ndarray) -> Pricing:
+def pricing(tiny: Codec, panorama: np.ndarray) -> TokenCostModel:
     (features,) = tiny.extract([panorama])
     found = nearest_code(features, tiny.network.codebook)
     difference = (features - look_up(found, tiny.network.codebook))[0].permute(1, 2, 0).flatten(0, 1)
     tables = tiny.model.tables
-    return Pricing(tables, tables.code_lengths(), found[0].numpy(), difference.float(), whole=True)
+    return TokenCostModel(tables, tables.code_lengths(), found[0].numpy(), difference.float(), whole=True)
 
 
-def test_a_part_is_priced_as_the_whole(pricing: Pricing):
-    everything, some = pricing.by_codes(4, PAYS), pricing.by_codes(4, PAYS, slice(3, None, 7))
+def test_a_part_is_priced_as_the_whole(pricing: TokenCostModel):
+    everything, some = (
+        pricing.from_index_context(4, RD_LAMBDA),
+        pricing.from_index_context(4, RD_LAMBDA, slice(3, None, 7)),
+    )
     assert np.array_equal(some.symbols, everything.symbols[3::7])
     assert np.array_equal(some.bits, everything.bits[3::7])
 
 
-def test_the_first_half_knows_codes_only(pricing: Pricing):
-    alone, told = pricing.by_codes(0, PAYS), pricing.at(0, PAYS)
+def test_the_first_half_knows_codes_only(pricing: TokenCostModel):
+    alone, told = pricing.from_index_context(0, RD_LAMBDA), pricing.at(0, RD_LAMBDA)
     assert np.array_equal(told.bits[pricing.first], alone.bits[pricing.first])
     assert not np.array_equal(told.bits[~pricing.first], alone.bits[~pricing.first])
-    untold = pricing.told(pricing.by_codes(0, PAYS), 0, PAYS, np.zeros(pricing.first.size, dtype=bool))
+    untold = pricing.with_neighbours(
+        pricing.from_index_context(0, RD_LAMBDA), 0, RD_LAMBDA, np.zeros(pricing.first.size, dtype=bool)
+    )
     assert np.array_equal(untold.bits, alone.bits)
 
 
 @pytest.mark.parametrize("step", [-4, 2, 8])
-def test_priced_bits_are_written(tiny: Codec, pricing: Pricing, step: int):
+def test_priced_bits_are_written(tiny: Codec, pricing: TokenCostModel, step: int):
     kept = torch.rand(pricing.first.size, generator=torch.Generator().manual_seed(1)).numpy() < 0.7
-    priced = pricing.told(pricing.by_codes(step, PAYS), step, PAYS, kept)
+    priced = pricing.with_neighbours(pricing.from_index_context(step, RD_LAMBDA), step, RD_LAMBDA, kept)
     rows, cols = pricing.indices.shape
     tokens = Tokens(
         width=16 * cols,
@@ -68,9 +73,9 @@ def test_surroundings_save_bits(samples: list[Path]):
     bits = {}
     for name, network in (("none", silent), ("some", tables.feature_context)):
         chosen = replace(tables, feature_context=network)
-        priced = Pricing(chosen, tables.code_lengths(), found[0].numpy(), difference, whole=True)
-        kept = priced.by_codes(4, PAYS).pays(PAYS)
-        for told, all_of in (("codes", priced.by_codes(4, PAYS)), ("sides", priced.at(4, PAYS))):
+        priced = TokenCostModel(chosen, tables.code_lengths(), found[0].numpy(), difference, whole=True)
+        kept = priced.from_index_context(4, RD_LAMBDA).pays(RD_LAMBDA)
+        for told, all_of in (("codes", priced.from_index_context(4, RD_LAMBDA)), ("sides", priced.at(4, RD_LAMBDA))):
             bits[name, told] = float(all_of.bits[kept & ~priced.first].sum())
     assert bits["none", "codes"] == bits["none", "sides"]
     assert bits["some", "sides"] < 0.97 * bits["some", "codes"] < 0.97 * 0.99 * bits["none", "codes"]

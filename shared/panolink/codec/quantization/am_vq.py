@@ -25,15 +25,15 @@ from panolink.codec.rate_control.controller import (
     DEFAULT_STEP,
     FINEST_STEP,
     LENGTH_BITS,
+    LMBDA_BY_BITS,
     MASK_HEADER_BITS,
-    PAYS,
     PILOT_TOKENS,
-    PRICE_BY_BITS,
+    RD_LAMBDA,
     WORD_BITS,
     Budget,
     _mask_bits,
 )
-from panolink.codec.rate_control.rd_cost import Priced, Pricing
+from panolink.codec.rate_control.rd_cost import TokenCostModel, TokenCosts
 from panolink.codec.resolution import WHOLE
 from panolink.codec.slicing import FEATURE_SLICE_BITS, MOST_PARTS, feature_parts, slice_rows
 from panolink.codec.tokens import Tokens
@@ -87,11 +87,11 @@ class Quantizer:
             if room < 0:
                 least = math.ceil(10000 * base / pixels) / 10000
                 raise RateError(f"bpp {budget.bpp:g} is below what the base layer costs here; the least is {least:g}")
-        pricing = Pricing(self.tables, self.coder.lengths, indices, difference, whole=slices == 1)
-        step, price = DEFAULT_STEP if budget.step is None else budget.step, PAYS
+        pricing = TokenCostModel(self.tables, self.coder.lengths, indices, difference, whole=slices == 1)
+        step, lmbda = DEFAULT_STEP if budget.step is None else budget.step, RD_LAMBDA
         if budget.bpp is not None:
-            step, price = self.choose_step(pricing, self.usable(room, slices), only=budget.step)
-        priced = pricing.at(step, price)
+            step, lmbda = self.choose_step(pricing, self.usable(room, slices), only=budget.step)
+        priced = pricing.at(step, lmbda)
 
         weight = np.repeat(latitude_weights(rows).numpy(), cols)
         if ranking is Ranking.RATE:
@@ -106,9 +106,9 @@ class Quantizer:
         if budget.tau is not None:
             order = order[: round(budget.tau * len(order))]
         elif budget.bpp is None:
-            order = order[priced.pays(price)[order]]
-        elif ranking is Ranking.RATE and price > PAYS / DEAREST:  # else there is room for everything
-            order = order[priced.pays(price / 2)[order]]
+            order = order[priced.pays(lmbda)[order]]
+        elif ranking is Ranking.RATE and lmbda > RD_LAMBDA / DEAREST:  # else there is room for everything
+            order = order[priced.pays(lmbda / 2)[order]]
 
         def keep(order: NDArray[np.int64]) -> NDArray[np.bool_]:
             if budget.bpp is not None:
@@ -120,7 +120,7 @@ class Quantizer:
         kept = keep(order)
         if not pricing.first.all():  # the second half is to know what is left of the first one
             first = kept & pricing.first
-            priced = pricing.told(priced, step, price, first)
+            priced = pricing.with_neighbours(priced, step, lmbda, first)
             kept = keep(np.concatenate([np.flatnonzero(first), order[~pricing.first[order]]]))
         return Tokens(
             width=size[1],
@@ -134,26 +134,28 @@ class Quantizer:
             activation=(activation / max(float(activation.max()), 1e-30)).reshape(rows, cols).astype(np.float32),
         )
 
-    def choose_step(self, pricing: Pricing, room: float, *, only: int | None = None) -> tuple[int, float]:
-        """The step, and the price of a bit near PAYS, at which all that pays fills ``room`` bits.
+    def choose_step(self, pricing: TokenCostModel, room: float, *, only: int | None = None) -> tuple[int, float]:
+        """The step, and the lmbda of a bit near RD_LAMBDA, at which all that pays fills ``room`` bits.
 
-        Steps are a quarter octave apart, which is a sixth of the bits; the price fills what lies between. Cutting
+        Steps are a quarter octave apart, which is a sixth of the bits; the lmbda fills what lies between. Cutting
         off the tokens that are worth least instead would cost up to half a decibel. ``only``: the step, where it is
         given.
         """
         stride = max(1, pricing.indices.size // PILOT_TOKENS) | 1
 
-        def total(priced: Priced, price: float) -> float:
-            keep = priced.pays(price)
+        def total(priced: TokenCosts, lmbda: float) -> float:
+            keep = priced.pays(lmbda)
             return max(1.0, float(priced.bits[keep].sum() + _mask_bits(int(keep.sum()), len(keep))))
 
-        def spent(step: int, price: float = PAYS) -> float:
-            return total(pricing.at(step, price), price)
+        def spent(step: int, lmbda: float = RD_LAMBDA) -> float:
+            return total(pricing.at(step, lmbda), lmbda)
 
         step = only
         if step is None:  # by a pilot, which knows codes only and so takes a few per cent more
             step, previous, pilot = COARSEST_STEP, 1.0, slice(None, None, stride)
-            while (bits := stride * total(pricing.by_codes(step, PAYS, pilot), PAYS)) < room and step > FINEST_STEP:
+            while (
+                bits := stride * total(pricing.from_index_context(step, RD_LAMBDA, pilot), RD_LAMBDA)
+            ) < room and step > FINEST_STEP:
                 step, previous = step - 2, bits
             if bits > room and step < COARSEST_STEP:
                 step += round(2 * math.log(bits / room) / math.log(bits / previous))
@@ -162,16 +164,16 @@ class Quantizer:
             step = min(max(step + off, FINEST_STEP), COARSEST_STEP)
             bits = spent(step)
 
-        def cheaper(price: float, bits: float) -> float:
-            return min(max(price * (bits / room) ** power, PAYS / DEAREST), PAYS * DEAREST)
+        def cheaper(lmbda: float, bits: float) -> float:
+            return min(max(lmbda * (bits / room) ** power, RD_LAMBDA / DEAREST), RD_LAMBDA * DEAREST)
 
-        price, power = PAYS, PRICE_BY_BITS
+        lmbda, power = RD_LAMBDA, LMBDA_BY_BITS
         for _ in range(2):
-            before, price = price, cheaper(price, bits)
-            previous, bits = bits, spent(step, price)
+            before, lmbda = lmbda, cheaper(lmbda, bits)
+            previous, bits = bits, spent(step, lmbda)
             if bits not in (0, previous):  # the next step is a secant's
-                power = min(max(math.log(price / before) / math.log(previous / bits), 0.5), 6.0)
-        return step, cheaper(price, bits)
+                power = min(max(math.log(lmbda / before) / math.log(previous / bits), 0.5), 6.0)
+        return step, cheaper(lmbda, bits)
 
     @staticmethod
     def usable(room: float, slices: int) -> float:

@@ -1,4 +1,4 @@
-"""The step and the price of a bit at which what pays fills a budget."""
+"""The step and the lmbda of a bit at which what pays fills a budget."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from panolink.errors import RateError
 
-PAYS = 0.1
+RD_LAMBDA = 0.1
 """squared steps per bit below which a bit is better spent elsewhere: best of 0.05 to 0.2 on validation panoramas"""
 
 
-PRICE_BY_BITS = 1.5
-"""at one step, bits fall about as price^(−1/1.5)"""
+LMBDA_BY_BITS = 1.5
+"""at one step, bits fall about as lmbda^(−1/1.5)"""
 
 
 BITS_BY_STEP = 7 / 6
@@ -27,7 +27,7 @@ DEFAULT_STEP = 8
 
 
 DEAREST = 3.0
-"""a price is at most so many times PAYS, and at least PAYS divided by it"""
+"""a lmbda is at most so many times RD_LAMBDA, and at least RD_LAMBDA divided by it"""
 
 
 FINEST_STEP, COARSEST_STEP = -8, 28

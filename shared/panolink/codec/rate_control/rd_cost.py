@@ -1,4 +1,4 @@
-"""What a panorama's tokens cost and bring: symbols, bits and drop of error at a step and a price of a bit."""
+"""What a panorama's tokens cost and bring: symbols, bits and drop of error at a step and a lmbda of a bit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from panolink.codec.tokens import steps_of_rows
 
 
 @dataclass(frozen=True)
-class Priced:
+class TokenCosts:
     """Of n tokens."""
 
     symbols: NDArray[np.int32]
@@ -28,12 +28,12 @@ class Priced:
     gain: NDArray[np.float32]
     """(n,): drop of squared error, in squared steps"""
 
-    def pays(self, price: float) -> NDArray[np.bool_]:
-        """(n,): which tokens save more than ``price`` squared steps a bit."""
-        return self.gain > price * self.bits
+    def pays(self, lmbda: float) -> NDArray[np.bool_]:
+        """(n,): which tokens save more than ``lmbda`` squared steps a bit."""
+        return self.gain > lmbda * self.bits
 
 
-class Pricing:
+class TokenCostModel:
     """Prices the tokens of one panorama.
 
     indices : (rows, cols).
@@ -57,19 +57,19 @@ class Pricing:
         self.first = first_half(rows, cols) if whole else np.ones(rows * cols, dtype=bool)
 
     @functools.cached_property
-    def _by_codes(self) -> EntropyParameters:
+    def _index_context(self) -> EntropyParameters:
         return self.tables.feature_context(self.indices, np.arange(self.indices.size), whole=self.whole)
 
-    def by_codes(self, step: int, price: float, part: slice = slice(None)) -> Priced:
+    def from_index_context(self, step: int, lmbda: float, part: slice = slice(None)) -> TokenCosts:
         """Tokens of ``part``, knowing the codes around them."""
-        return self._priced(step, price, part, self._by_codes.of(part))
+        return self._priced(step, lmbda, part, self._index_context.of(part))
 
-    def at(self, step: int, price: float) -> Priced:
+    def at(self, step: int, lmbda: float) -> TokenCosts:
         """All tokens; those of the second half know the differences of those of the first one that pay."""
-        priced = self.by_codes(step, price)
-        return self.told(priced, step, price, priced.pays(price))
+        priced = self.from_index_context(step, lmbda)
+        return self.with_neighbours(priced, step, lmbda, priced.pays(lmbda))
 
-    def told(self, priced: Priced, step: int, price: float, kept: NDArray[np.bool_]) -> Priced:
+    def with_neighbours(self, priced: TokenCosts, step: int, lmbda: float, kept: NDArray[np.bool_]) -> TokenCosts:
         """``priced``, its second half priced anew, in place, which knows the differences of the first one's ``kept``
         (n,)."""
         if self.first.all():
@@ -78,13 +78,13 @@ class Pricing:
         second = np.flatnonzero(~self.first)
         known = decoded_differences(self.tables, self.indices.shape, early, priced.symbols[early], step)
         found = self.tables.feature_context(self.indices, second, whole=True, differences=known)
-        later = self._priced(step, price, second, found)
+        later = self._priced(step, lmbda, second, found)
         for values, new in ((priced.symbols, later.symbols), (priced.bits, later.bits), (priced.gain, later.gain)):
             values[second] = new
         return priced
 
-    def _priced(self, step: int, price: float, part: slice | NDArray[np.int64], found: EntropyParameters) -> Priced:
+    def _priced(self, step: int, lmbda: float, part: slice | NDArray[np.int64], found: EntropyParameters) -> TokenCosts:
         steps = self.row_steps[part] + step
         value = self.difference[part] * torch.exp2(torch.from_numpy(steps) / -4).float()[:, None]
         plain = self.tables.classes(self.indices.ravel()[part], steps, found)
-        return Priced(*choose_symbols(value.numpy(), plain, found.log_odds, self.tables, self.lengths, price))
+        return TokenCosts(*choose_symbols(value.numpy(), plain, found.log_odds, self.tables, self.lengths, lmbda))

@@ -22,9 +22,9 @@ def choose_symbols(
     log_odds: NDArray[np.int16],
     tables: Tables,
     lengths: NDArray[np.float32],
-    price: float,
+    lmbda: float,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
-    """The symbols that cost least in squared error + price · bits, group by group.
+    """The symbols that cost least in squared error + lmbda · bits, group by group.
 
     ``value`` (n, dim): differences in steps; ``plain`` (n, dim): classes that are expected; ``log_odds`` (n, dim): of
     their signs; ``lengths`` as in ``Tables.code_lengths``. Candidates are the nearest integer, the one below it, zero.
@@ -34,11 +34,11 @@ def choose_symbols(
     starts = np.array([part.start for part in group_slices(plain.shape[1])] + [plain.shape[1]])
     shifts, expected_magnitude = tables.shifts.astype(np.int64), tables.expected_magnitude.astype(np.int64)
     log_odds = np.ascontiguousarray(log_odds)  # one kernel, whatever part of a picture it is
-    return _choose(value, plain, log_odds, starts, shifts, expected_magnitude, lengths, SIGN_BITS, np.float32(price))
+    return _choose(value, plain, log_odds, starts, shifts, expected_magnitude, lengths, SIGN_BITS, np.float32(lmbda))
 
 
 @kernel
-def _choose(value, plain, log_odds, starts, shifts, expected_magnitude, lengths, sign_bits, price):
+def _choose(value, plain, log_odds, starts, shifts, expected_magnitude, lengths, sign_bits, lmbda):
     tokens, dims = value.shape
     symbols = np.zeros((tokens, dims), np.int32)
     bits = np.zeros(tokens, np.float32)
@@ -56,12 +56,12 @@ def _choose(value, plain, log_odds, starts, shifts, expected_magnitude, lengths,
                 agreement = log_odds[token, dim] if value[token, dim] > 0 else -log_odds[token, dim]
                 sign = sign_bits[agreement + MAX_LOG_ODDS] - np.float32(1)
                 best, best_bits = 0, lengths[scale, 0]
-                best_cost = magnitude * magnitude + price * best_bits
+                best_cost = magnitude * magnitude + lmbda * best_bits
                 nearest = int(min(magnitude + np.float32(0.5), np.float32((1 << 15) - 1)))
                 for candidate in range(max(nearest - 1, 1), nearest + 1):
                     cost_bits = lengths[scale, min(candidate, MAX_MAGNITUDE + 1)] + sign
                     error = magnitude - candidate
-                    cost = error * error + price * cost_bits
+                    cost = error * error + lmbda * cost_bits
                     if cost < best_cost:
                         best, best_bits, best_cost = candidate, cost_bits, cost
                 symbols[token, dim] = best if value[token, dim] > 0 else -best

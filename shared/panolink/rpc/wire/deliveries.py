@@ -50,7 +50,7 @@ class Adapted:
     snr_db: float
     margin_db: float
     fading: float
-    insurance_db: float
+    base_layer_margin_db: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,4 +261,6 @@ def _schemes(told: Iterable[transmitter_pb2.LayerScheme]) -> dict[str, tuple[str
 
 
 def _adapted(told: transmitter_pb2.Adaptation) -> Adapted:
-    return Adapted(snr_db=told.snr_db, margin_db=told.margin_db, fading=told.fading, insurance_db=told.insurance_db)
+    return Adapted(
+        snr_db=told.snr_db, margin_db=told.margin_db, fading=told.fading, base_layer_margin_db=told.insurance_db
+    )
