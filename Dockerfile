@@ -59,6 +59,7 @@ FROM packages AS code
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install -c constraints.txt hatchling
 COPY LICENSE README.md pyproject.toml ./
+COPY scripts/build_hook.py ./scripts/
 COPY services ./services
 COPY shared ./shared
 # The weights have a layer of their own, which stays when the code changes.

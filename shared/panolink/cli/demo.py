@@ -14,7 +14,7 @@ from panolink.cli.options import Bpp, Json, Tau, check_rate, err, out, print_err
 from panolink.cli.process_group import Ports, Services, SignalledError, environments
 from panolink.cli.report import Result, failure_line, print_table
 from panolink.cli.transfer import connected, deliveries
-from panolink.errors import ImageError, PanolinkError
+from panolink.errors import PanolinkError
 from panolink.filenames import file_stem
 
 if TYPE_CHECKING:
@@ -125,12 +125,10 @@ def _progress(*, quiet: bool) -> Progress:
 
 
 def _samples() -> Path:
-    """The project's samples: of the working directory, or of the source tree that this module is in."""
-    tree = Path(__file__).parents[3]
-    for folder in (Path("samples"), tree / "samples"):
-        if any(folder.glob("*.webp")):
-            return folder
-    raise ImageError("no samples/ folder here; name some panoramas: panolink demo panorama.jpg")
+    """The folder of samples: of the working directory, else of the checkout, else the three in the package."""
+    package = Path(__file__).parents[1]
+    folders = (Path("samples"), package.parents[1] / "samples", package / "samples")
+    return next(folder for folder in folders if any(folder.glob("*.webp")))
 
 
 def _count(sources: list[Path]) -> int:
