@@ -7,7 +7,7 @@ import torch
 from panolink.codec.codec import Codec
 from panolink.codec.model import load_model, save_model
 from panolink.codec.networks.autoencoder import Autoencoder, Profile
-from panolink.codec.networks.decoder import BaseDecoder, start_as_transform
+from panolink.codec.networks.decoder import BaseDecoder, initialize_as_block_transform
 from panolink.codec.networks.encoder import BaseEncoder
 from panolink.training.codebook_ema import as_tokens, k_means, principal_components
 from panolink.training.fit_tables import fit_tables
@@ -31,7 +31,7 @@ def tiny_path(tmp_path_factory: pytest.TempPathFactory, panorama: np.ndarray):
     network = Autoencoder(TINY)
     assert isinstance(network.encoder, BaseEncoder) and isinstance(network.decoder, BaseDecoder)
     pixels = torch.from_numpy(panorama.copy()).permute(2, 0, 1)[None].float()
-    start_as_transform(network.encoder, network.decoder, *principal_components(pixels, TINY.dim))
+    initialize_as_block_transform(network.encoder, network.decoder, *principal_components(pixels, TINY.dim))
     with torch.no_grad():
         network.codebook.copy_(k_means(as_tokens(network.encoder(pixels)), TINY.codes))
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
 from panolink.codec.networks.blocks import PIXEL_STEP
-from panolink.codec.networks.decoder import BaseDecoder, start_as_transform
+from panolink.codec.networks.decoder import BaseDecoder, initialize_as_block_transform
 from panolink.codec.networks.encoder import BaseEncoder
 from panolink.codec.quantization.vector_quantizer import nearest_code
 from panolink.cpu import usable_cores
@@ -136,7 +136,7 @@ class Trainer:
         crops = torch.cat([next(batches)[0] for _ in range(enough)]).float().to(self.device)
         encoder, decoder = self.model.encoder, self.model.decoder
         if isinstance(encoder, BaseEncoder) and isinstance(decoder, BaseDecoder):
-            start_as_transform(encoder, decoder, *principal_components(crops, self.model.profile.dim))
+            initialize_as_block_transform(encoder, decoder, *principal_components(crops, self.model.profile.dim))
         with torch.no_grad():
             features = torch.cat([encoder(chunk) for chunk in crops.split(8)])
         tokens = as_tokens(features)

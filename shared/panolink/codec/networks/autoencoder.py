@@ -1,28 +1,34 @@
-"""A profile's networks and its codebook in one module: what is trained, and what a weights file holds."""
+"""Profiles and their networks: a profile's encoder, codebook and decoder in one module, what a weights file holds."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from panolink.codec.networks.decoder import BaseDecoder, PaperDecoder
 from panolink.codec.networks.encoder import BaseEncoder, PaperEncoder
+from panolink.codec.shapes import Codebook
 from panolink.errors import ModelError
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Sizes of a model. ``factor``: pixels per token in each direction; ``dim``: of a feature; ``codes``: K."""
+    """Sizes of a model; they are stored in its weights file."""
 
     name: str
     family: str
+    """of networks: a name given to `register_profile`"""
     dim: int
+    """d, dimensions of a feature"""
     codes: int = 1024
+    """K, size of the codebook"""
     factor: int = 16
+    """f, pixels per token in each direction"""
     encoder_channels: tuple[int, ...] = ()
     encoder_blocks: tuple[int, ...] = ()
     decoder_channels: tuple[int, ...] = ()
@@ -34,51 +40,108 @@ class Profile:
 
     @classmethod
     def from_json(cls, text: str) -> Profile:
-        """From the JSON object that a weights file carries; TypeError for unknown or missing sizes."""
+        """From the JSON object that a weights file carries.
+
+        Raises
+        ------
+        TypeError
+            Where sizes are unknown or missing.
+        ValueError
+            Where ``text`` is not JSON.
+        """
         values: dict[str, Any] = json.loads(text)
         sizes: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
         return cls(**sizes)
 
 
-PROFILES = {
-    "base": Profile(
-        name="base",
-        family="base",
-        dim=192,
-        encoder_channels=(64, 128, 160),
-        encoder_blocks=(1, 2, 1),
-        decoder_channels=(208, 128, 64),
-        decoder_blocks=(3, 3, 2),
-        leak=0.1,
-    ),
-    "paper": Profile(name="paper", family="paper", dim=64, encoder_channels=(16, 32, 64, 128), ranking="paper"),
-}
+Networks = tuple[nn.Module, nn.Module]
+"""encoder (pixels → features) and decoder (features, guidance → pixels)"""
+
+PROFILES: dict[str, Profile] = {}
+"""the registered profiles by name"""
+
+Builder = Callable[[Profile], Networks]
+
+_BUILDERS: dict[str, Builder] = {}
+
+
+def register_profile(name: str, **sizes: Any) -> Callable[[Builder], Builder]:
+    """Register what it decorates as the builder of a family of networks, and a profile of that family and ``name``.
+
+    Parameters
+    ----------
+    name : str
+        Of the family and of its profile in `PROFILES`.
+    **sizes
+        Fields of the `Profile`. Others of the same family may differ in them.
+
+    Raises
+    ------
+    ValueError
+        Where the name is taken.
+    """
+
+    def register(build: Builder) -> Builder:
+        if name in _BUILDERS:
+            raise ValueError(f"profile {name!r} is registered already")
+        PROFILES[name] = Profile(name=name, family=name, **sizes)
+        _BUILDERS[name] = build
+        return build
+
+    return register
+
+
+@register_profile(
+    "base",
+    dim=192,
+    encoder_channels=(64, 128, 160),
+    encoder_blocks=(1, 2, 1),
+    decoder_channels=(208, 128, 64),
+    decoder_blocks=(3, 3, 2),
+    leak=0.1,
+)
+def base_networks(profile: Profile) -> Networks:
+    """Networks of the profile that ships: a block transform with convolutional corrections."""
+    encoder = BaseEncoder(
+        dim=profile.dim, channels=profile.encoder_channels, blocks=profile.encoder_blocks, leak=profile.leak
+    )
+    decoder = BaseDecoder(
+        dim=profile.dim, channels=profile.decoder_channels, blocks=profile.decoder_blocks, leak=profile.leak
+    )
+    return encoder, decoder
+
+
+@register_profile("paper", dim=64, encoder_channels=(16, 32, 64, 128), ranking="paper")
+def paper_networks(profile: Profile) -> Networks:
+    """Networks as section III-B of the paper has them."""
+    return (
+        PaperEncoder(dim=profile.dim, channels=profile.encoder_channels),
+        PaperDecoder(dim=profile.dim, channels=profile.encoder_channels),
+    )
 
 
 class Autoencoder(nn.Module):
-    """Encoder, codebook and decoder of a profile. ``codebook`` (codes, dim) is a buffer: it learns by averaging."""
+    """Encoder, codebook and decoder of a profile.
 
-    codebook: Tensor
+    ::
+
+        x ─ encoder ─ F ─▶ (AM-VQ with the codebook, coding, channel) ─▶ F̂ ─ decoder ─ x̂
+
+    ``codebook`` (K, dim) is a buffer: it is learned by exponential moving averages, not by gradients.
+
+    Raises
+    ------
+    ModelError
+        Where the profile's family is not registered.
+    """
+
+    codebook: Codebook
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
+        if profile.family not in _BUILDERS:
+            known = ", ".join(sorted(_BUILDERS))
+            raise ModelError(f"profile {profile.name!r} is of unknown family {profile.family!r}; known: {known}")
         self.profile = profile
-        if profile.family == "base":
-            self.encoder: nn.Module = BaseEncoder(
-                dim=profile.dim,
-                channels=profile.encoder_channels,  # type: ignore[arg-type]
-                blocks=profile.encoder_blocks,  # type: ignore[arg-type]
-                leak=profile.leak,
-            )
-            self.decoder: nn.Module = BaseDecoder(
-                dim=profile.dim,
-                channels=profile.decoder_channels,  # type: ignore[arg-type]
-                blocks=profile.decoder_blocks,  # type: ignore[arg-type]
-                leak=profile.leak,
-            )
-        elif profile.family == "paper":
-            self.encoder = PaperEncoder(dim=profile.dim, channels=profile.encoder_channels)
-            self.decoder = PaperDecoder(dim=profile.dim, channels=profile.encoder_channels)
-        else:
-            raise ModelError(f"profile {profile.name!r} is of unknown family {profile.family!r}; known: base, paper")
+        self.encoder, self.decoder = _BUILDERS[profile.family](profile)
         self.register_buffer("codebook", torch.randn(profile.codes, profile.dim))

@@ -1,8 +1,4 @@
-"""Encoders and decoders of the two profiles: ``paper``, as the paper has it, and ``base``, faster and better.
-
-Both map pixels (batch, 3, H, W) in [0, 255] to features (batch, dim, H/16, W/16) and back. Features are in units of the
-model's quantisation step: a difference of 1 is one step at step index 0.
-"""
+"""Blocks that encoders and decoders share."""
 
 from __future__ import annotations
 
@@ -16,9 +12,21 @@ PIXEL_STEP = 40.0
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(leaky relu(conv(x))); the second convolution starts at zero, so that a new block changes nothing.
+    """Residual block of the profile ``base``, without batch norm.
 
-    ``leak`` is the slope below zero: with none, all units of a block can die and never come back.
+    ::
+
+        x ─┬─ conv 3×3 ─ leaky ReLU ─ conv 3×3 ─ + ─
+           └─────────────────────────────────────┘
+
+    The second convolution starts at zero, so that a new block changes nothing.
+
+    Parameters
+    ----------
+    channels : int
+        Of input and output, (batch, channels, rows, cols).
+    leak : float
+        Slope of the activation below zero; with 0, all units of a block can die and never come back.
     """
 
     def __init__(self, channels: int, *, leak: float) -> None:
@@ -29,11 +37,23 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, rows, cols) → the same shape."""
         return x + self.second(F.leaky_relu(self.first(x), self.leak))
 
 
 class PaperResidualBlock(nn.Module):
-    """Conv, batch norm, ReLU, conv, batch norm, and the skip (III-B of the paper)."""
+    """Residual block of the profile ``paper`` (section III-B).
+
+    ::
+
+        x ─┬─ conv 3×3 ─ batch norm ─ ReLU ─ conv 3×3 ─ batch norm ─ + ─
+           └─────────────────────────────────────────────────────────┘
+
+    Parameters
+    ----------
+    channels : int
+        Of input and output, (batch, channels, rows, cols).
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -46,4 +66,5 @@ class PaperResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, rows, cols) → the same shape."""
         return x + self.body(x)

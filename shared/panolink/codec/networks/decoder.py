@@ -1,4 +1,4 @@
-"""Decoders of the two profiles: features (batch, dim, H/16, W/16) → pixels (batch, 3, H, W)."""
+"""Semantic decoders: features F̂ (batch, dim, H/16, W/16) of formula (7) → pixels X̂ (batch, 3, H, W)."""
 
 from __future__ import annotations
 
@@ -7,19 +7,35 @@ from torch import Tensor, nn
 
 from panolink.codec.networks.blocks import PIXEL_STEP, PaperResidualBlock, ResidualBlock
 from panolink.codec.networks.encoder import BaseEncoder
+from panolink.codec.shapes import Features, Guidance, Pixels, TokenMask
 from panolink.sphere.padding import SphereConv2d
 
 GUIDANCE_PLANES = 3
-"""What the decoder is told of each token: is it kept, how coarse was its step, is it a guess."""
+"""Side information per token: whether it is kept, how coarse its step was, whether it was concealed."""
 
 
 class BaseDecoder(nn.Module):
-    """Features to pixels: the linear block transform's inverse plus a trunk that removes blocks and restores detail.
+    """Decoder of the profile ``base``: the inverse block transform plus a trunk that deblocks and restores detail.
 
-    ``guidance`` (batch, 3, rows, cols) tells the trunk how far each token can be trusted.
+    ::
+
+        F̂ ─┬─ transposed conv 16×16, stride 16 ─────────────────────────────────────────────────────────── + ─ X̂
+           └─ ÷ scale ─ concat ─ conv ─ [ res × b ─ leaky ReLU ─ conv ─ shuffle ] × 3 (by 2, 2 and 4) ─────┘
+        guidance ───────┘                                         (the last conv starts at zero)
+
+    Convolutions are 3×3 and wrap around the sphere.
+
+    Parameters
+    ----------
+    dim : int
+        Dimensions d of a feature.
+    channels, blocks : tuple of three int
+        Width and number of residual blocks at 1/16, 1/8 and 1/4 of the resolution.
+    leak : float
+        Slope of the activations below zero.
     """
 
-    def __init__(self, *, dim: int, channels: tuple[int, int, int], blocks: tuple[int, int, int], leak: float) -> None:
+    def __init__(self, *, dim: int, channels: tuple[int, ...], blocks: tuple[int, ...], leak: float) -> None:
         super().__init__()
         self.transform = nn.ConvTranspose2d(dim, 3, 16, stride=16)
         self.register_buffer("scale", torch.ones(dim))
@@ -35,7 +51,8 @@ class BaseDecoder(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]
 
-    def forward(self, features: Tensor, guidance: Tensor) -> Tensor:
+    def forward(self, features: Features, guidance: Guidance) -> Pixels:
+        """Decode features; ``guidance`` tells the trunk how far each token can be trusted. Pixels are not clipped."""
         normalised = features / self.scale[:, None, None]  # type: ignore[index]
         correction = self.trunk(self.stem(torch.cat([normalised, guidance], dim=1)))
         with torch.autocast(features.device.type, enabled=False):
@@ -44,13 +61,21 @@ class BaseDecoder(nn.Module):
 
 
 @torch.no_grad()
-def start_as_transform(
+def initialize_as_block_transform(
     encoder: BaseEncoder, decoder: BaseDecoder, basis: Tensor, mean: Tensor, deviation: Tensor
 ) -> None:
-    """Set the linear paths to an orthonormal block transform.
+    """Set the linear paths of both networks to an orthonormal block transform, in place.
 
-    ``basis`` (dim, 768): rows are principal components of 3×16×16 blocks of pixels − 127.5; ``mean`` (768,) of
-    those blocks; ``deviation`` (dim,): standard deviation of each coefficient in pixel units.
+    Parameters
+    ----------
+    encoder, decoder : BaseEncoder, BaseDecoder
+        Of one profile.
+    basis : (dim, 768)
+        Rows are principal components of 3×16×16 blocks of pixels − 127.5.
+    mean : (768,)
+        Of those blocks, pixel units.
+    deviation : (dim,)
+        Standard deviation of each coefficient, pixel units.
     """
     kernel = basis.view(-1, 3, 16, 16)
     encoder.transform.weight.copy_(kernel)
@@ -62,10 +87,18 @@ def start_as_transform(
 
 
 class PaperDecoder(nn.Module):
-    """The paper's semantic decoder: conv + ReLU; per octave a residual block, upsampling, conv, batch norm and ReLU;
-    a closing conv.
+    """Decoder of the profile ``paper`` (section III-B): upsampling blocks and a closing conv.
 
-    It takes ``guidance`` like every decoder and ignores it: the paper's decoder is told nothing.
+    ::
+
+        F̂ ─ ÷ 4 ─ conv ─ ReLU ─ [ res ─ upsample 2 ─ conv ─ batch norm ─ ReLU ] × 4 ─ conv ─ X̂
+
+    Parameters
+    ----------
+    dim : int
+        Dimensions d of a feature.
+    channels : tuple of int
+        The encoder's: width at each resolution, the full one first.
     """
 
     def __init__(self, *, dim: int, channels: tuple[int, ...]) -> None:
@@ -81,11 +114,24 @@ class PaperDecoder(nn.Module):
             layers += [nn.BatchNorm2d(after), nn.ReLU()]
         self.body = nn.Sequential(*layers, SphereConv2d(widths[-1], 3))
 
-    def forward(self, features: Tensor, guidance: Tensor) -> Tensor:
+    def forward(self, features: Features, guidance: Guidance) -> Pixels:
+        """Decode features; ``guidance`` is accepted like by every decoder and unused: the paper's has none."""
         return self.body(features / 4).float() * 127.5 + 127.5
 
 
-def guidance_planes(kept: Tensor, step: Tensor, concealed: Tensor) -> Tensor:
-    """Planes (batch, 3, rows, cols) that tell a decoder about each token; ``step`` in quarter octaves."""
+def guidance_planes(kept: TokenMask, step: Tensor, concealed: TokenMask) -> Guidance:
+    """Side information for a decoder.
+
+    Parameters
+    ----------
+    kept, concealed : (batch, rows, cols)
+        Tokens whose feature was received, and tokens filled in from their neighbours.
+    step : (batch, rows, cols)
+        Quantisation step of each token, quarter octaves.
+
+    Returns
+    -------
+    float32 (batch, 3, rows, cols)
+    """
     kept = kept.float()
     return torch.stack([kept, kept * step.float() / 8, concealed.float()], dim=1)

@@ -1,26 +1,40 @@
-"""Encoders of the two profiles: pixels (batch, 3, H, W) → features (batch, dim, H/16, W/16), formula (1)."""
+"""Semantic encoders, formula (1): pixels (batch, 3, H, W) → features F (batch, dim, H/16, W/16)."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from panolink.codec.networks.blocks import PIXEL_STEP, PaperResidualBlock, ResidualBlock
+from panolink.codec.shapes import Features, Pixels
 from panolink.sphere.padding import SphereConv2d
 
 
 class BaseEncoder(nn.Module):
-    """Pixels to features: a linear 16×16 block transform plus what a convolutional trunk corrects.
+    """Encoder of the profile ``base``: a linear 16×16 block transform plus a convolutional correction.
 
-        x ─┬─ 16×16 transform (starts as PCA) ───────────────────────────┬─ + ─ F
-           └─ unshuffle 4 ─ res ─ unshuffle 2 ─ res ─ unshuffle 2 ─ res ─┘
+    ::
+
+        x ─┬─ conv 16×16, stride 16 (starts as PCA) ─────────────────────────────────────── + ─ F
+           └─ unshuffle 4 ─ conv ─ res × b0                                                 │
+                └─ unshuffle 2 ─ conv ─ res × b1                                            │
+                     └─ unshuffle 2 ─ conv ─ res × b2 ─ leaky ReLU ─ conv (starts at zero) ─┘
 
     The linear path makes the model a transform codec from its first step, so that training time goes into what a
-    linear transform cannot do.
+    linear transform cannot do. Convolutions are 3×3 and wrap around the sphere.
+
+    Parameters
+    ----------
+    dim : int
+        Dimensions d of a feature.
+    channels, blocks : tuple of three int
+        Width and number of residual blocks at 1/4, 1/8 and 1/16 of the resolution.
+    leak : float
+        Slope of the activations below zero.
     """
 
-    def __init__(self, *, dim: int, channels: tuple[int, int, int], blocks: tuple[int, int, int], leak: float) -> None:
+    def __init__(self, *, dim: int, channels: tuple[int, ...], blocks: tuple[int, ...], leak: float) -> None:
         super().__init__()
         self.leak = leak
         self.transform = nn.Conv2d(3, dim, 16, stride=16)
@@ -35,7 +49,8 @@ class BaseEncoder(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Pixels) -> Features:
+        """Encode pixels; H and W are multiples of 16. Features are float32 also under autocast."""
         pixels = pixels - 127.5
         correction = self.head(F.leaky_relu(self.trunk(pixels / 64), self.leak))
         with torch.autocast(pixels.device.type, enabled=False):
@@ -43,8 +58,22 @@ class BaseEncoder(nn.Module):
 
 
 class PaperEncoder(nn.Module):
-    """The paper's semantic encoder: conv + ReLU; per octave two residual blocks and a strided conv; a closing conv with
-    batch norm."""
+    """Encoder of the profile ``paper`` (section III-B): downsampling blocks of two residual blocks and a strided conv.
+
+    ::
+
+        x ─ conv ─ ReLU ─ [ res ─ res ─ conv, stride 2 ] × 4 ─ ReLU ─ conv ─ batch norm ─ × 4 ─ F
+
+    Batch norm gives features of unit variance; a quantisation step of a quarter of that serves the paper's range of
+    rates.
+
+    Parameters
+    ----------
+    dim : int
+        Dimensions d of a feature.
+    channels : tuple of int
+        Width at each resolution, the full one first; one octave per entry.
+    """
 
     def __init__(self, *, dim: int, channels: tuple[int, ...]) -> None:
         super().__init__()
@@ -58,6 +87,6 @@ class PaperEncoder(nn.Module):
         layers += [nn.ReLU(), SphereConv2d(channels[-1], dim), nn.BatchNorm2d(dim)]
         self.body = nn.Sequential(*layers)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        # Batch norm gives features of unit variance; a step of 1/4 of that serves the paper's range of rates.
+    def forward(self, pixels: Pixels) -> Features:
+        """Encode pixels; H and W are multiples of 2^len(channels)."""
         return self.body(pixels / 127.5 - 1).float() * 4
