@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -42,6 +43,7 @@ _OPTIONS = (
     ("grpc.server_handshake_timeout_ms", 10_000),  # who connects and says nothing
     ("grpc.max_concurrent_streams", 128),  # calls on one connection; one more waits at the client
 )
+_FORCE_SECONDS = 4.0  # after the time for draining, a process that has not ended is ended
 _GRACE_SECONDS = 0.2  # for health checks and the like, once all streams have ended
 
 
@@ -198,6 +200,18 @@ def _options(program: str) -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _end_within(seconds: float, name: str) -> None:
+    """End the process after so long, whatever hangs: a thread in a decoder, a callback that blocks the event loop."""
+
+    def end() -> None:
+        log.critical("%s did not end within %g s and is ended by force", name, seconds)
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+
+
 async def _serve(settings: Settings, build: Callable[[Settings], Server], *, until_stdin_ends: bool) -> int:
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -207,15 +221,16 @@ async def _serve(settings: Settings, build: Callable[[Settings], Server], *, unt
             loop.remove_reader(0)
             told.set()
 
-    def stop() -> None:
+    def stop(*_: object) -> None:
         if told.is_set():
             os._exit(1)
-        told.set()
+        _end_within(settings.drain_seconds + _FORCE_SECONDS, server.name)
+        loop.call_soon_threadsafe(told.set)
 
     server = build(settings)
     async with server:
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop)
+            signal.signal(number, stop)  # not the loop's own handler, which waits for whatever blocks the loop
         if until_stdin_ends:
             loop.add_reader(0, read_stdin)
         ready = {
