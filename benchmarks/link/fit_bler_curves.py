@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from panolink.phy import Channel, Conditions, Scheme, SegmentFormat, demodulate, modulate
 from panolink.phy.bler_curves import SIZES
-from panolink.phy.mcs import LADDER
+from panolink.phy.mcs import MCS_TABLE
 
 RESULT = Path(__file__).resolve().parents[2] / "shared/panolink/phy/bler_curves.json"
 PILOT_BLOCKS = 16
@@ -70,9 +70,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--blocks", type=int, default=150, help="segments per SNR")
     args = parser.parse_args()
-    wanted = [(s, channel, SLICE) for channel in SPACING_DB for s in LADDER]
-    wanted += [(s, "awgn", HEADER) for s in LADDER]
-    wanted += [(s, "awgn", PIECE) for s in LADDER]
+    wanted = [(s, channel, SLICE) for channel in SPACING_DB for s in MCS_TABLE]
+    wanted += [(s, "awgn", HEADER) for s in MCS_TABLE]
+    wanted += [(s, "awgn", PIECE) for s in MCS_TABLE]
     curves = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     for scheme, channel, size in wanted:
         sizes = curves.setdefault(str(scheme), {}).setdefault(channel, {})

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from panolink.phy import Modulation, SegmentFormat
-from panolink.phy.bler_curves import error_curve
+from panolink.phy.bler_curves import bler_curve
 from panolink.phy.modem.mapping import constellation, demap
 
 COHERENCE_SYMBOLS = 256
@@ -94,4 +94,4 @@ class Draw:
 
 
 def _error_rate(fmt: SegmentFormat, snr_db: float) -> float:
-    return error_curve(fmt.scheme, payload_bytes=fmt.payload_bytes).error_rate(snr_db)
+    return bler_curve(fmt.scheme, payload_bytes=fmt.payload_bytes).bler(snr_db)

@@ -15,7 +15,7 @@ from panolink.link.analog_features import received
 from panolink.link.rate_allocation import Plan, SymbolBudget
 from panolink.link.transmitter import Coding
 from panolink.link.unequal_protection import Protection
-from panolink.phy.channel.model import spread
+from panolink.phy.channel.model import expand_gains
 from panolink.phy.channel_decoder import ReceivedSegment
 from panolink.phy.modem.interleaving import interleaver
 from panolink.services.transmitter.analogue import coded_as_amplitudes
@@ -85,7 +85,7 @@ class Analogue:
             gains = np.repeat(draw.gains(len(lengths), what=2), lengths)
         else:
             blocks = draw.gains(-(-n // COHERENCE_SYMBOLS), what=2)
-            gains = spread(blocks, COHERENCE_SYMBOLS, n)[interleaver(n)]
+            gains = expand_gains(blocks, COHERENCE_SYMBOLS, n)[interleaver(n)]
         rng = np.random.default_rng((*draw.seed, 3))
         noise = rng.standard_normal((n, 2)) @ np.array([1, 1j]) * np.sqrt(n0 / 2)
         symbols = gains * np.concatenate(self._amplitudes) + noise

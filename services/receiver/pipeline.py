@@ -13,7 +13,7 @@ import numpy as np
 from panolink.images import encode_png
 from panolink.link.receiver import BurstDecoder
 from panolink.phy.fec.ldpc_decoder import decoder_for
-from panolink.phy.snr_estimation import Measurement, measured
+from panolink.phy.snr_estimation import ChannelMeasurement, measure_channel
 from panolink.rpc.flow_control.limits import check_limit
 from panolink.rpc.flow_control.memory_budget import MemoryBudget, Reservation
 from panolink.rpc.observability import tracing
@@ -36,7 +36,7 @@ class Reception:
 
     hearing: BurstDecoder | None = None
     """What was heard; None before the first round, and where that made no sense."""
-    channel: Measurement | None = None
+    channel: ChannelMeasurement | None = None
     """Of the first round, which is the longest."""
     error: Exception | None = None
     """Why the first round could not be heard."""
@@ -125,7 +125,7 @@ class Pipeline:
             hearing = reception.hearing or BurstDecoder(burst.header, decoder_for(self._device))
             hearing.hear(burst, keep=burst.header.harq.rounds_left > 0)
             reception.hearing = hearing
-            reception.channel = reception.channel or measured(
+            reception.channel = reception.channel or measure_channel(
                 burst.symbols,
                 csi=burst.csi,
                 coherence_symbols=state.coherence_symbols,

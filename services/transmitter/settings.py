@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
-from panolink.phy.modem.channel_estimation import check_spacing
+from panolink.phy.modem.channel_estimation import check_pilot_spacing
 from panolink.rpc.flow_control.limits import MAX_LATER_ROUNDS
 from panolink.rpc.server.settings import Address, MetricsAddress, NetworkSettings, Target
 
 
 def _spacing(value: int) -> int:
-    check_spacing(value)
+    check_pilot_spacing(value)
     return value
 
 

@@ -8,7 +8,7 @@ from panolink.link.outer_loop import Controller, Feedback
 from panolink.link.rate_allocation import BASE_LAYER_MARGIN_SHARE, SymbolBudget, fill
 from panolink.link.unequal_protection import Choice, required_snr_db
 from panolink.phy import Channel, Conditions, demodulate, modulate
-from panolink.phy.bler_curves import error_curve
+from panolink.phy.bler_curves import bler_curve
 from tests.link.test_rate_allocation import PIXELS, slices_at
 
 
@@ -17,7 +17,7 @@ def send(choice: Choice, snr_db: float, rng: np.random.Generator, *, hidden_db: 
     segments = {}
     for layer, count in (("header", 1), ("mask", 1), ("indices", 6), ("features", 40)):
         runs = choice.schemes()[layer]
-        rates = [error_curve(runs[i * len(runs) // count]).error_rate(snr_db - hidden_db) for i in range(count)]
+        rates = [bler_curve(runs[i * len(runs) // count]).bler(snr_db - hidden_db) for i in range(count)]
         segments[layer] = (count, int((rng.random(count) < rates).sum()))
     return Feedback(snr_db, segments)
 

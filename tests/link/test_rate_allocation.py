@@ -13,8 +13,8 @@ from panolink.link.unequal_protection import (
     required_snr_db,
 )
 from panolink.phy import SegmentFormat, modulate
-from panolink.phy.bler_curves import error_curve
-from panolink.phy.mcs import LADDER
+from panolink.phy.bler_curves import bler_curve
+from panolink.phy.mcs import MCS_TABLE
 
 PIXELS = 1024 * 512
 BASE = [("header", 58), *[("indices", 300)] * 6]
@@ -39,8 +39,8 @@ def test_schemes_hold_at_the_snr_less_their_safety(snr_db, fading):
     choice = Choice(snr_db, fading)
     for layer, runs in choice.schemes().items():
         for scheme, safety in zip(runs, SAFETY_DB[layer], strict=True):
-            curve = error_curve(scheme, channel="rayleigh" if fading else "awgn")
-            assert curve.error_rate(snr_db - safety) <= TARGET or scheme == LADDER[0]
+            curve = bler_curve(scheme, channel="rayleigh" if fading else "awgn")
+            assert curve.bler(snr_db - safety) <= TARGET or scheme == MCS_TABLE[0]
     speeds = [scheme.bits_per_symbol for runs in choice.schemes().values() for scheme in runs]
     assert speeds == sorted(speeds)  # header, mask, indices, features first and last: the more worth, the slower
 
@@ -49,7 +49,7 @@ def test_better_channels_are_not_used_less():
     for layer in SAFETY_DB:
         speeds = [Choice(float(snr)).scheme(layer).bits_per_symbol for snr in np.arange(-10, 35, 0.5)]
         assert speeds == sorted(speeds)
-        assert (speeds[0], speeds[-1]) == (LADDER[0].bits_per_symbol, LADDER[-1].bits_per_symbol)
+        assert (speeds[0], speeds[-1]) == (MCS_TABLE[0].bits_per_symbol, MCS_TABLE[-1].bits_per_symbol)
 
 
 @pytest.mark.parametrize("symbols_per_pixel", [0.05, 0.1, 0.2, 0.4])
@@ -86,7 +86,7 @@ def test_with_fading_some_safety_is_kept_for_fades_that_do_not_average_out():
 
 
 def test_where_the_base_layer_does_not_fit_every_other_slice_does():
-    half = SegmentFormat(58, LADDER[0]).symbols + 3 * SegmentFormat(300, LADDER[0]).symbols
+    half = SegmentFormat(58, MCS_TABLE[0]).symbols + 3 * SegmentFormat(300, MCS_TABLE[0]).symbols
     plan = fill(slices_at, SymbolBudget(half + 300), Choice(-6.0), pixels=PIXELS)
     assert plan.unsent == (2, 4, 6) and len(plan.formats) == 4 and plan.symbols <= half + 300
     with pytest.raises(RateError, match="budget of 1000 symbols has no room for a header and a slice") as refused:
@@ -117,13 +117,13 @@ def test_a_deadline_is_a_number_of_symbols():
 
 
 def test_required_snr_grows_for_short_segments_and_fading():
-    for scheme in LADDER:
+    for scheme in MCS_TABLE:
         assert required_snr_db(scheme, payload_bytes=60) > required_snr_db(scheme)
         assert required_snr_db(scheme, fading=True) > required_snr_db(scheme) + 0.2
 
 
 def test_fading_between_none_and_rayleigh_needs_an_snr_between():
-    for scheme in LADDER:
+    for scheme in MCS_TABLE:
         none, some, all_of_it = (required_snr_db(scheme, fading=amount) for amount in (0.0, 0.36, 1.0))
         assert some == pytest.approx(none + 0.36 * (all_of_it - none))
 

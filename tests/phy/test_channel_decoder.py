@@ -4,7 +4,7 @@ import pytest
 from panolink.errors import SignalError
 from panolink.link.unequal_protection import assign_formats, default_schemes
 from panolink.phy import Channel, Conditions, Modulation, Scheme, SegmentFormat, demodulate, modulate, warm_up
-from panolink.phy.bler_curves import error_curve
+from panolink.phy.bler_curves import bler_curve
 from panolink.phy.fec.ldpc_decoder import BeliefPropagationDecoder
 
 QPSK_HALF = Scheme(Modulation.QPSK, 1 / 2)
@@ -74,7 +74,7 @@ def test_what_the_crc_passes_is_right():
 @pytest.mark.parametrize("decoder", [None, BeliefPropagationDecoder("cpu")], ids=["layered", "flooding"])
 def test_repetition_is_worth_its_power(decoder):
     """Rate 1/10 sends the code of rate 1/5 twice: 3 dB less are enough, where rate 1/5 loses everything."""
-    repeated, once = (error_curve(Scheme(Modulation.QPSK, rate)) for rate in (1 / 10, 1 / 5))
+    repeated, once = (bler_curve(Scheme(Modulation.QPSK, rate)) for rate in (1 / 10, 1 / 5))
     assert repeated.median_db == pytest.approx(once.median_db - 10 * np.log10(2), abs=0.15)
     at = repeated.snr_at(0.01) + 0.3
     for rate, lost in ((1 / 10, 0), (1 / 5, 6)):

@@ -3,7 +3,7 @@ import pytest
 
 from panolink.errors import SignalError
 from panolink.phy import Channel, Conditions, Modulation, Scheme, SegmentFormat, demodulate, modulate
-from panolink.phy.bler_curves import error_curve
+from panolink.phy.bler_curves import bler_curve
 from panolink.phy.fec.ldpc import ldpc_code
 from panolink.phy.harq import CHASE, CHASE_FIRST, INCREMENTAL, HarqReceiver, HarqSender
 
@@ -20,7 +20,7 @@ def failures(versions, scheme: Scheme, snr_db: float, *, rounds: int, count: int
     channel = Channel(Conditions("awgn", snr_db, coherence_symbols=64, seed=seed))
     asked, failed = list(range(count)), []
     for number in range(rounds):
-        asked = receiver.hear(channel.apply(sender.burst(asked, number)), asked, number)
+        asked = receiver.receive(channel.apply(sender.burst(asked, number)), asked, number)
         failed.append(len(asked))
     arrived = [(a, b) for a, b in zip(receiver.payloads, payloads, strict=True) if a is not None]
     assert len(arrived) == count - failed[-1] and all(a == b for a, b in arrived)
@@ -30,21 +30,21 @@ def failures(versions, scheme: Scheme, snr_db: float, *, rounds: int, count: int
 @pytest.mark.parametrize(("scheme", "slack_db"), [(QPSK_TWO_THIRDS, 0.25), (Scheme(Modulation.QAM16, 1 / 2), 0.45)])
 def test_chase_combining_is_worth_the_doubled_snr(scheme, slack_db):
     """The curve of one round moves by 3.01 dB. Of 16-QAM soft bits are added, not symbols, which costs a little."""
-    curve, gain = error_curve(scheme), 10 * np.log10(2)
+    curve, gain = bler_curve(scheme), 10 * np.log10(2)
     first, second = failures(CHASE, scheme, curve.snr_at(0.01) - gain + slack_db, rounds=2)
     assert first == 60 and second <= 2
     assert failures(CHASE, scheme, curve.snr_at(0.99) - gain - 0.25, rounds=2)[1] >= 58
 
 
 def test_four_rounds_of_chase_are_worth_six_decibels():
-    curve = error_curve(QPSK_TWO_THIRDS)
+    curve = bler_curve(QPSK_TWO_THIRDS)
     failed = failures(CHASE, QPSK_TWO_THIRDS, curve.snr_at(0.01) - 10 * np.log10(4) + 0.25, rounds=4)
     assert failed[:3] == [60, 60, 60] and failed[3] <= 2
 
 
 def test_incremental_redundancy_is_worth_the_lower_rate():
     """Two rounds at 2/3 are a code of rate 1/3: within 0.5 dB of the one that was made for it, and beyond chase."""
-    made_for_it, needed = error_curve(Scheme(Modulation.QPSK, 1 / 3)), error_curve(QPSK_TWO_THIRDS)
+    made_for_it, needed = bler_curve(Scheme(Modulation.QPSK, 1 / 3)), bler_curve(QPSK_TWO_THIRDS)
     at = made_for_it.snr_at(0.01) + 0.5
     assert at < needed.median_db - 10 * np.log10(2) - 0.5  # where chase would lose everything
     assert failures(INCREMENTAL, QPSK_TWO_THIRDS, at, rounds=2)[1] <= 2
@@ -55,7 +55,7 @@ def test_incremental_redundancy_is_worth_the_lower_rate():
 
 def test_chase_first_then_other_bits():
     """Rounds 1 and 2 as chase, round 3 as incremental redundancy."""
-    needed = error_curve(QPSK_TWO_THIRDS)
+    needed = bler_curve(QPSK_TWO_THIRDS)
     at = needed.snr_at(0.01) - 10 * np.log10(3) - 0.7  # too little for three rounds of the same bits
     assert failures(CHASE, QPSK_TWO_THIRDS, at, rounds=3)[2] > 30
     assert failures(CHASE_FIRST, QPSK_TWO_THIRDS, at, rounds=3)[2] <= 2
@@ -68,14 +68,14 @@ def test_only_what_failed_is_sent_again():
     sender, receiver = HarqSender(payloads, formats), HarqReceiver(formats)  # a repetition can stand alone
     channel = Channel(Conditions("awgn", 6, erasure_rate=0.5, seed=1))
     burst = sender.burst(range(10), 0)
-    asked = receiver.hear(channel.apply(burst, formats=formats), range(10), 0)
+    asked = receiver.receive(channel.apply(burst, formats=formats), range(10), 0)
     assert 0 < len(asked) < 10
     assert [receiver.payloads[i] for i in range(10) if i not in asked] == [
         p for i, p in enumerate(payloads) if i not in asked
     ]
     again = sender.burst(asked, 1)
     assert again.size == len(asked) * formats[0].symbols
-    assert receiver.hear(Channel(Conditions("awgn", 6, seed=2)).apply(again), asked, 1) == []
+    assert receiver.receive(Channel(Conditions("awgn", 6, seed=2)).apply(again), asked, 1) == []
     assert receiver.payloads == payloads
 
 
@@ -86,7 +86,7 @@ def test_a_single_round_is_what_the_link_does_without():
     assert np.array_equal(burst, modulate(payloads, formats))
     reception = Channel(Conditions("awgn", 16, seed=0)).apply(burst)
     receiver = HarqReceiver(formats)
-    assert receiver.hear(reception, range(4), 0) == []
+    assert receiver.receive(reception, range(4), 0) == []
     assert receiver.payloads == demodulate(**vars(reception), formats=formats) == payloads
 
 
@@ -104,12 +104,12 @@ def test_versions_alone_and_at_all_lengths(size, rate, modulation, version):
     versions = (0, version)
     sender, receiver = HarqSender([payload], [fmt], versions=versions), HarqReceiver([fmt], versions=versions)
     erased = Channel(Conditions("awgn", 20, erasure_rate=1, seed=0)).apply(sender.burst([0], 0), formats=[fmt])
-    assert receiver.hear(erased, [0], 0) == [0]
+    assert receiver.receive(erased, [0], 0) == [0]
     # Half of the first round, and the second: enough bits whatever the version is.
     half = Channel(Conditions("awgn", 25, coherence_symbols=1, seed=0)).apply(sender.burst([0], 0))
     half.csi[::2] = 0
-    receiver.hear(half, [0], 0)
-    assert receiver.hear(Channel(Conditions("awgn", 25, seed=0)).apply(sender.burst([0], 1)), [0], 1) == []
+    receiver.receive(half, [0], 0)
+    assert receiver.receive(Channel(Conditions("awgn", 25, seed=0)).apply(sender.burst([0], 1)), [0], 1) == []
     assert receiver.payloads == [payload]
 
 
@@ -141,4 +141,4 @@ def test_what_cannot_be_is_refused():
     reception = Channel(Conditions("awgn", 10)).apply(sender.burst([0], 0))
     reception.symbols[0] = np.nan
     with pytest.raises(SignalError, match="symbols: 1 of"):
-        receiver.hear(reception, [0], 0)
+        receiver.receive(reception, [0], 0)

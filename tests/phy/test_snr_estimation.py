@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 
 from panolink.phy import Channel, Conditions
-from panolink.phy.modem.channel_estimation import with_pilots
-from panolink.phy.snr_estimation import Measurement, measured
+from panolink.phy.modem.channel_estimation import insert_pilots
+from panolink.phy.snr_estimation import ChannelMeasurement, measure_channel
 
 N = 60_000
 
 
-def met(conditions: Conditions, *, pilot_spacing: int = 0) -> Measurement:
-    symbols = with_pilots(np.ones(N, np.complex64), pilot_spacing)
-    return measured(**vars(Channel(conditions).apply(symbols)), pilot_spacing=pilot_spacing)
+def met(conditions: Conditions, *, pilot_spacing: int = 0) -> ChannelMeasurement:
+    symbols = insert_pilots(np.ones(N, np.complex64), pilot_spacing)
+    return measure_channel(**vars(Channel(conditions).apply(symbols)), pilot_spacing=pilot_spacing)
 
 
 @pytest.mark.parametrize("pilot_spacing", [0, 8])
@@ -28,18 +28,18 @@ def test_snr_and_amount_of_fading(model: str, amount: float, pilot_spacing: int)
 def test_a_burst_within_one_fade_tells_of_that_fade():
     conditions = Conditions("rayleigh", 11.0, coherence_symbols=N, seed=5)
     reception = Channel(conditions).apply(np.ones(N, np.complex64))
-    got = measured(**vars(reception))
+    got = measure_channel(**vars(reception))
     assert got.snr_db == pytest.approx(11.0 + 20 * np.log10(abs(reception.csi[0])), abs=1e-4)
     assert abs(got.snr_db - 11.0) > 0.5 and got.fading == 0
 
 
 def test_what_was_erased_does_not_count():
     symbols, csi = np.ones(25, np.complex64), np.array([1, 0, 1, 0, 2], np.complex64)
-    whole = measured(symbols, csi=csi, coherence_symbols=5, noise_variance=0.1)
+    whole = measure_channel(symbols, csi=csi, coherence_symbols=5, noise_variance=0.1)
     assert whole.snr_db == pytest.approx(10 * np.log10(2 / 0.1))  # (1 + 1 + 4) / 3
-    short = measured(symbols[:21], csi=csi, coherence_symbols=5, noise_variance=0.1)
+    short = measure_channel(symbols[:21], csi=csi, coherence_symbols=5, noise_variance=0.1)
     assert short.snr_db == pytest.approx(10 * np.log10(14 / 11 / 0.1))  # one symbol in the last block
-    assert measured(symbols, csi=0 * csi, coherence_symbols=5, noise_variance=0.1) == (None, 0.0)
+    assert measure_channel(symbols, csi=0 * csi, coherence_symbols=5, noise_variance=0.1) == (None, 0.0)
 
 
 def test_without_noise_it_is_the_receivers_own_floor():

@@ -91,7 +91,7 @@ class BurstDecoder:
             self._coded_payloads = decode(llrs, formats, self._decoder)
         else:
             self._harq = self._harq or HarqReceiver(formats, decoder=self._decoder)
-            self._harq.add(llrs, [self._places[number] for number in coded], burst.header.harq.round)
+            self._harq.combine(llrs, [self._places[number] for number in coded], burst.header.harq.round)
             self._coded_payloads = self._harq.payloads
         if not again:
             self._failed_at_first = frozenset(self.needed)
@@ -143,7 +143,7 @@ class BurstDecoder:
         """Memory that waiting for another round takes."""
         analogue = sum(heard.symbols.nbytes + heard.gains.nbytes for heard in self.analogue.values())
         payloads = sum(len(payload) for payload in self._coded_payloads if payload)
-        return self._size + payloads + analogue + (self._harq.held_bytes if self._harq else 0)
+        return self._size + payloads + analogue + (self._harq.buffer_bytes if self._harq else 0)
 
     def _check(self, numbers: Sequence[int], segments: Sequence[link_pb2.SegmentFormat]) -> None:
         """Raise `SignalError` where a later round brings what the first did not, or brings it otherwise."""

@@ -7,8 +7,8 @@ from math import inf
 from typing import Protocol
 
 from panolink.errors import SignalError
-from panolink.phy.bler_curves import error_curve
-from panolink.phy.mcs import LADDER, Modulation, Scheme, SegmentFormat
+from panolink.phy.bler_curves import bler_curve
+from panolink.phy.mcs import MCS_TABLE, Modulation, Scheme, SegmentFormat
 
 
 def default_schemes() -> dict[str, tuple[Scheme, ...]]:
@@ -145,8 +145,8 @@ class Choice:
         safety = SAFETY_DB[layer][run] + extra_db - lowered
         size = _HEADER_BYTES if layer in ("header", "mask") else 330
         snr_db = min(self.snr_db, self.header_snr_db) if layer == "header" else self.snr_db
-        fit = [s for s in LADDER if required_snr_db(s, payload_bytes=size, fading=self.fading) + safety <= snr_db]
-        return max(fit, key=lambda s: s.bits_per_symbol, default=LADDER[0])
+        fit = [s for s in MCS_TABLE if required_snr_db(s, payload_bytes=size, fading=self.fading) + safety <= snr_db]
+        return max(fit, key=lambda s: s.bits_per_symbol, default=MCS_TABLE[0])
 
     def schemes(self, *, lowered_db: float = 0.0) -> Schemes:
         """Schemes of all layers, as `assign_formats` takes them; `lowered_db` is for the base layer."""
@@ -162,9 +162,9 @@ def required_snr_db(scheme: Scheme, *, payload_bytes: int = 330, fading: float =
 
     Between no fading and Rayleigh's, which were measured, the SNR is a line in the amount of fading.
     """
-    need = error_curve(scheme, payload_bytes=payload_bytes).snr_at(TARGET)
+    need = bler_curve(scheme, payload_bytes=payload_bytes).snr_at(TARGET)
     if not fading:
         return need
     # Fading was measured at one size; what it takes more there, it takes at others too.
-    alone = error_curve(scheme).snr_at(TARGET)
-    return need + fading * (error_curve(scheme, channel="rayleigh").snr_at(TARGET) - alone)
+    alone = bler_curve(scheme).snr_at(TARGET)
+    return need + fading * (bler_curve(scheme, channel="rayleigh").snr_at(TARGET) - alone)

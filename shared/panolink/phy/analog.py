@@ -20,7 +20,7 @@ from math import isfinite
 import numpy as np
 
 from panolink.errors import SignalError
-from panolink.phy.channel.model import finite_complex, spread
+from panolink.phy.channel.model import expand_gains, finite_complex
 from panolink.phy.modem.interleaving import interleaver
 
 QUARTER_OCTAVES = 4
@@ -161,7 +161,7 @@ class AnalogueLayer:
             if not (isfinite(value) and value >= 0):
                 raise SignalError(f"{name} is {value}; allowed: 0 and above, finite")
         places = interleaver(self.symbols)
-        gains = spread(csi, coherence_symbols, self.symbols)[places]
+        gains = expand_gains(csi, coherence_symbols, self.symbols)[places]
         return self.heard(symbols[places], gains, noise_variance=noise_variance, gain_correction=gain_correction)
 
     def heard(

@@ -14,7 +14,7 @@ from math import sqrt
 from scipy.special import ndtr, ndtri
 
 from panolink.errors import SignalError
-from panolink.phy.mcs import LADDER, Scheme
+from panolink.phy.mcs import MCS_TABLE, Scheme
 
 SIZES = (60, 330, 1000)
 """payload bytes of the segments that were measured: a header, a slice of a packet, a piece of a picture file"""
@@ -25,13 +25,13 @@ CHANNELS = ("awgn", "rayleigh")
 
 
 @dataclass(frozen=True)
-class ErrorCurve:
+class BlerCurve:
     """Block error rate over SNR: Q((SNR − median_db) / spread_db)."""
 
     median_db: float
     spread_db: float
 
-    def error_rate(self, snr_db: float) -> float:
+    def bler(self, snr_db: float) -> float:
         """Share of the segments that are lost at an SNR."""
         return float(ndtr((self.median_db - snr_db) / self.spread_db))
 
@@ -41,7 +41,7 @@ class ErrorCurve:
 
 
 @lru_cache(maxsize=4096)
-def error_curve(scheme: Scheme, *, payload_bytes: int = 330, channel: str = "awgn") -> ErrorCurve:
+def bler_curve(scheme: Scheme, *, payload_bytes: int = 330, channel: str = "awgn") -> BlerCurve:
     """The curve of a scheme for segments of about `payload_bytes`.
 
     Between measured sizes, and for shorter ones, both numbers are lines in 1/√bits: that is how the normal
@@ -55,7 +55,7 @@ def error_curve(scheme: Scheme, *, payload_bytes: int = 330, channel: str = "awg
     table = _measured()
     sizes = [size for size in SIZES if (str(scheme), channel, size) in table]
     if not sizes:
-        raise SignalError(f"no error curve of {scheme} over {channel!r}; measured: {', '.join(map(str, LADDER))}")
+        raise SignalError(f"no error curve of {scheme} over {channel!r}; measured: {', '.join(map(str, MCS_TABLE))}")
     if len(sizes) == 1:
         return table[str(scheme), channel, sizes[0]]
     # The two measured sizes nearest to the one wanted: those above and below it, or the last two on one side.
@@ -66,7 +66,7 @@ def error_curve(scheme: Scheme, *, payload_bytes: int = 330, channel: str = "awg
     at = min(max(at, 0.0), 2.0)
     median = high.median_db + at * (low.median_db - high.median_db)
     spread = high.spread_db + at * (low.spread_db - high.spread_db)
-    return ErrorCurve(median, spread)
+    return BlerCurve(median, spread)
 
 
 def _root(payload_bytes: int) -> float:
@@ -74,10 +74,10 @@ def _root(payload_bytes: int) -> float:
 
 
 @lru_cache(maxsize=1)
-def _measured() -> dict[tuple[str, str, int], ErrorCurve]:
+def _measured() -> dict[tuple[str, str, int], BlerCurve]:
     curves = json.loads(files("panolink.phy").joinpath("bler_curves.json").read_text())
     return {
-        (scheme, channel, int(size)): ErrorCurve(*numbers)
+        (scheme, channel, int(size)): BlerCurve(*numbers)
         for scheme, channels in curves.items()
         for channel, sizes in channels.items()
         for size, numbers in sizes.items()

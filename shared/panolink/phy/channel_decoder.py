@@ -1,6 +1,6 @@
 """From payloads to the symbols of a burst, and back.
 
-payload ─ + CRC-24 ─ code blocks ─ LDPC ─ whitening ─ mapper ─┐
+payload ─ + CRC-24 ─ code blocks ─ LDPC ─ scrambling ─ mapper ─┐
 payload ─ …                                                  ─┼─ interleaver ─ + pilots ─▶ symbols
 values sent as amplitudes (`panolink.phy.analog`)          ─┘
 """
@@ -13,12 +13,13 @@ import numpy as np
 
 from panolink.cpu import parallel
 from panolink.errors import SignalError
-from panolink.phy.channel.model import finite_complex, spread
-from panolink.phy.channel_encoder import _signs, code_of, modulate
+from panolink.phy.channel.model import expand_gains, finite_complex
+from panolink.phy.channel_encoder import code_of, modulate
 from panolink.phy.fec.crc import crc24
 from panolink.phy.fec.ldpc_decoder import Decoder, decoder_for
-from panolink.phy.mcs import CRC_BITS, LADDER, Format, Scheme, SegmentFormat
-from panolink.phy.modem.channel_estimation import check_spacing, estimated, pilot_count
+from panolink.phy.fec.scrambling import descramble
+from panolink.phy.mcs import CRC_BITS, MCS_TABLE, Format, Scheme, SegmentFormat
+from panolink.phy.modem.channel_estimation import check_pilot_spacing, estimate_channel, pilot_count
 from panolink.phy.modem.interleaving import interleaver
 from panolink.phy.modem.mapping import demap
 
@@ -109,7 +110,7 @@ def soft_bits(
 def llrs_of(heard: ReceivedSegment, fmt: SegmentFormat) -> np.ndarray:
     """Soft bits of one segment, LLRs float32 (code blocks, n)."""
     llr = demap(heard.symbols, heard.gains, heard.noise_variance, fmt.scheme.modulation)
-    return (llr * _signs(llr.size)).reshape(fmt.blocks.count, fmt.blocks.n)
+    return descramble(llr).reshape(fmt.blocks.count, fmt.blocks.n)
 
 
 def received_segments(
@@ -126,7 +127,7 @@ def received_segments(
     Parameters and errors as in `demodulate`; formats may be of any kind.
     """
     symbols, csi = finite_complex(symbols, "symbols"), finite_complex(csi, "csi")
-    check_spacing(pilot_spacing)
+    check_pilot_spacing(pilot_spacing)
     payload_symbols = sum(fmt.symbols for fmt in formats)
     pilots = pilot_count(payload_symbols, pilot_spacing)
     expected = payload_symbols + pilots
@@ -146,12 +147,12 @@ def received_segments(
     n0 = max(float(noise_variance), _NOISE_FLOOR)
     places = interleaver(payload_symbols)
     if pilot_spacing:
-        symbols, gains = estimated(
+        symbols, gains = estimate_channel(
             symbols,
             spacing=pilot_spacing,
             coherence_symbols=coherence_symbols,
             noise_variance=n0,
-            lost=spread(csi == 0, coherence_symbols, expected),
+            lost=expand_gains(csi == 0, coherence_symbols, expected),
         )
         ordered, gains = symbols[places], gains[places]
     else:
@@ -161,7 +162,7 @@ def received_segments(
     return [ReceivedSegment(ordered[mine], gains[mine], n0) for mine in places_of]
 
 
-def warm_up(schemes: Iterable[Scheme] = LADDER, *, payload_bytes: int = 330, device: str = "cpu") -> None:
+def warm_up(schemes: Iterable[Scheme] = MCS_TABLE, *, payload_bytes: int = 330, device: str = "cpu") -> None:
     """Send one segment per scheme: kernels are compiled or loaded, decoders built, before they are needed."""
     formats = [SegmentFormat(payload_bytes, scheme) for scheme in schemes]
     symbols = modulate([bytes(payload_bytes)] * len(formats), formats)

@@ -8,9 +8,9 @@ from panolink.cpu import parallel
 from panolink.errors import SignalError
 from panolink.phy.fec.crc import crc24
 from panolink.phy.fec.ldpc import LdpcCode, ldpc_code
-from panolink.phy.fec.scrambling import whitening
+from panolink.phy.fec.scrambling import scramble
 from panolink.phy.mcs import CRC_BITS, SegmentFormat
-from panolink.phy.modem.channel_estimation import with_pilots
+from panolink.phy.modem.channel_estimation import insert_pilots
 from panolink.phy.modem.interleaving import interleaver
 from panolink.phy.modem.mapping import map_bits
 
@@ -44,24 +44,20 @@ def modulate(
         if len(payload) != fmt.payload_bytes:
             raise SignalError(f"payload {i} has {len(payload)} bytes, its format says {fmt.payload_bytes}")
     segments = parallel(lambda pair: _modulate_segment(*pair), zip(payloads, formats, strict=True))
-    return interleaved([*segments, *amplitudes], pilot_spacing)
+    return interleave([*segments, *amplitudes], pilot_spacing)
 
 
-def interleaved(segments: Sequence[np.ndarray], pilot_spacing: int = 0) -> np.ndarray:
+def interleave(segments: Sequence[np.ndarray], pilot_spacing: int = 0) -> np.ndarray:
     """The symbols of a burst from those of its segments, in order: interleaved, pilots among them; complex64 (n,)."""
     ordered = np.concatenate([np.empty(0, np.complex64), *segments])
     symbols = np.empty_like(ordered)
     symbols[interleaver(ordered.size)] = ordered
-    return with_pilots(symbols, pilot_spacing)
+    return insert_pilots(symbols, pilot_spacing)
 
 
 def code_of(fmt: SegmentFormat) -> LdpcCode:
     """The code of a segment's blocks."""
     return ldpc_code(fmt.blocks.k, fmt.blocks.n, fmt.scheme.modulation.bits)
-
-
-def _signs(n: int) -> np.ndarray:
-    return 1 - 2 * whitening(n).astype(np.float32)
 
 
 def segment_bits(payload: bytes, fmt: SegmentFormat) -> np.ndarray:
@@ -75,4 +71,4 @@ def segment_bits(payload: bytes, fmt: SegmentFormat) -> np.ndarray:
 
 def _modulate_segment(payload: bytes, fmt: SegmentFormat) -> np.ndarray:
     coded = code_of(fmt).encode(segment_bits(payload, fmt)).ravel()
-    return map_bits(coded ^ whitening(coded.size), fmt.scheme.modulation)
+    return map_bits(scramble(coded), fmt.scheme.modulation)

@@ -5,7 +5,7 @@
     asked = range(len(formats))
     for round in range(rounds):
         reception = channel.apply(sender.burst(asked, round))
-        asked = receiver.hear(reception, asked, round)        # the segments that still fail
+        asked = receiver.receive(reception, asked, round)        # the segments that still fail
     receiver.payloads
 
 Soft bits of all rounds add up in the word before rate matching. A round sends the redundancy version that the
@@ -24,10 +24,10 @@ from panolink.cpu import parallel
 from panolink.errors import SignalError
 from panolink.phy.channel.model import Reception
 from panolink.phy.channel_decoder import check_segment, decode, soft_bits
-from panolink.phy.channel_encoder import code_of, interleaved, segment_bits
+from panolink.phy.channel_encoder import code_of, interleave, segment_bits
 from panolink.phy.fec.ldpc import LdpcCode
-from panolink.phy.fec.ldpc_decoder import Decoder, LayeredDecoder
-from panolink.phy.fec.scrambling import whitening
+from panolink.phy.fec.ldpc_decoder import FILLER_LLR, Decoder, LayeredDecoder
+from panolink.phy.fec.scrambling import scramble
 from panolink.phy.mcs import SegmentFormat
 from panolink.phy.modem.mapping import map_bits
 
@@ -37,8 +37,6 @@ CHASE_FIRST = (0, 0, 2, 3)
 
 INCREMENTAL = (0, 2, 3, 1)
 """NR's usual order, best where the first round was heard at all: version 2 is parities only"""
-
-_FILLER_LLR = 1e4
 
 
 class HarqSender:
@@ -64,10 +62,10 @@ class HarqSender:
         def symbols(i: int) -> np.ndarray:
             fmt = self._formats[i]
             coded = code_of(fmt).encode(segment_bits(self._payloads[i], fmt), version).ravel()
-            return map_bits(coded ^ whitening(coded.size), fmt.scheme.modulation)
+            return map_bits(scramble(coded), fmt.scheme.modulation)
 
         _check_segments(segments, len(self._formats))
-        return interleaved(parallel(symbols, segments), pilot_spacing)
+        return interleave(parallel(symbols, segments), pilot_spacing)
 
 
 @dataclass
@@ -106,11 +104,13 @@ class HarqReceiver:
         self.payloads: list[bytes | None] = [None] * len(self._formats)
 
     @property
-    def held_bytes(self) -> int:
+    def buffer_bytes(self) -> int:
         """Memory that the soft bits of segments take which still fail."""
         return sum(heard.llr.nbytes for heard in self._heard.values())
 
-    def hear(self, reception: Reception, segments: Sequence[int], round: int, *, pilot_spacing: int = 0) -> list[int]:
+    def receive(
+        self, reception: Reception, segments: Sequence[int], round: int, *, pilot_spacing: int = 0
+    ) -> list[int]:
         """Take in a round's burst; the segments, of those in it, that still fail.
 
         Raises
@@ -120,10 +120,10 @@ class HarqReceiver:
         _version(self._versions, round)
         _check_segments(segments, len(self._formats))
         formats = [self._formats[i] for i in segments]
-        return self.add(soft_bits(**vars(reception), formats=formats, pilot_spacing=pilot_spacing), segments, round)
+        return self.combine(soft_bits(**vars(reception), formats=formats, pilot_spacing=pilot_spacing), segments, round)
 
-    def add(self, llrs: Sequence[np.ndarray], segments: Sequence[int], round: int) -> list[int]:
-        """As `hear`, of soft bits: LLRs float32 (code blocks, n) of each segment in the round."""
+    def combine(self, llrs: Sequence[np.ndarray], segments: Sequence[int], round: int) -> list[int]:
+        """As `receive`, of soft bits: LLRs float32 (code blocks, n) of each segment in the round."""
         version = _version(self._versions, round)
         _check_segments(segments, len(self._formats))
         if round == 0:
@@ -157,7 +157,7 @@ class HarqReceiver:
 
     def _decode(self, code: LdpcCode, word: np.ndarray, rows: int) -> np.ndarray:
         word = word[: (code.graph.info_columns + rows) * code.graph.z].copy()
-        word[code.k : code.k + code.filler] = _FILLER_LLR
+        word[code.k : code.k + code.filler] = FILLER_LLR
         return self._decoder.decode_word(code, word.reshape(-1, code.graph.z))[0]
 
 

@@ -141,7 +141,7 @@ class SegmentFormat:
         return self.blocks.count * self.blocks.n // self.scheme.modulation.bits
 
 
-LADDER = tuple(
+MCS_TABLE = tuple(
     Scheme(modulation, rate)
     for modulation, rates in (
         (Modulation.QPSK, (1 / 10, 3 / 20, 1 / 5, 1 / 4, 1 / 3, 1 / 2, 2 / 3)),

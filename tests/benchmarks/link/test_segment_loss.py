@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.link.segment_loss import COHERENCE_SYMBOLS, Air, Draw, effective_snr_db
 from panolink.phy import Channel, Conditions, Modulation, Scheme, SegmentFormat, demodulate, modulate
-from panolink.phy.bler_curves import error_curve
+from panolink.phy.bler_curves import bler_curve
 
 
 @pytest.mark.parametrize("modulation", list(Modulation))
@@ -19,10 +19,10 @@ def test_the_effective_snr_of_a_flat_channel_is_its_snr(modulation):
 def test_fading_costs_what_was_measured(modulation, rate):
     """Segments were also sent over Rayleigh fading, each symbol with its own coefficient: the same median."""
     scheme = Scheme(modulation, rate)
-    measured = error_curve(scheme, channel="rayleigh").median_db
+    measured = bler_curve(scheme, channel="rayleigh").median_db
     quantiles = 10 * np.log10(-np.log(1 - (np.arange(4000) + 0.5) / 4000))
     assert effective_snr_db(measured + quantiles, scheme.modulation) == pytest.approx(
-        error_curve(scheme).median_db, abs=0.35
+        bler_curve(scheme).median_db, abs=0.35
     )
 
 

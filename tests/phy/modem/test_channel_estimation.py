@@ -3,7 +3,7 @@ import pytest
 
 from panolink.errors import SignalError
 from panolink.phy import Channel, Conditions, Modulation, Scheme, SegmentFormat, demodulate, modulate
-from panolink.phy.modem.channel_estimation import MAX_SPACING, estimated, pilot_count, pilot_mask, with_pilots
+from panolink.phy.modem.channel_estimation import MAX_SPACING, estimate_channel, insert_pilots, pilot_count, pilot_mask
 
 QPSK = np.exp(0.5j * np.pi * np.random.default_rng(0).integers(0, 4, 40_000)).astype(np.complex64)
 
@@ -11,7 +11,7 @@ QPSK = np.exp(0.5j * np.pi * np.random.default_rng(0).integers(0, 4, 40_000)).as
 @pytest.mark.parametrize("spacing", [2, 3, 16, 1000])
 @pytest.mark.parametrize("n", [0, 1, 2, 15, 16, 999])
 def test_every_so_many_symbols_one_is_a_pilot(n, spacing):
-    burst = with_pilots(QPSK[:n], spacing)
+    burst = insert_pilots(QPSK[:n], spacing)
     pilots = pilot_mask(burst.size, spacing)
     assert pilots.sum() == pilot_count(n, spacing) == burst.size - n
     assert np.array_equal(burst[~pilots], QPSK[:n])
@@ -20,7 +20,7 @@ def test_every_so_many_symbols_one_is_a_pilot(n, spacing):
 
 
 def test_no_pilots():
-    assert with_pilots(QPSK, 0) is QPSK
+    assert insert_pilots(QPSK, 0) is QPSK
     assert not pilot_mask(100, 0).any() and pilot_count(100, 0) == 0
 
 
@@ -32,10 +32,10 @@ def test_spacings_that_cannot_be_are_refused(spacing):
 
 def estimation(conditions: Conditions, spacing: int) -> tuple[float, float]:
     """Mean square of the error of ĥ, and of the noise that is left with ĥ over what the receiver is told."""
-    burst = with_pilots(QPSK, spacing)
+    burst = insert_pilots(QPSK, spacing)
     reception = Channel(conditions).apply(burst)
     data = ~pilot_mask(burst.size, spacing)
-    symbols, gains = estimated(
+    symbols, gains = estimate_channel(
         reception.symbols,
         spacing=spacing,
         coherence_symbols=reception.coherence_symbols,

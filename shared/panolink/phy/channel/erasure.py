@@ -7,7 +7,7 @@ import numpy as np
 from panolink.errors import SignalError
 from panolink.phy.channel.conditions import Conditions
 from panolink.phy.mcs import Format
-from panolink.phy.modem.channel_estimation import check_spacing, pilot_count, pilot_mask
+from panolink.phy.modem.channel_estimation import check_pilot_spacing, pilot_count, pilot_mask
 from panolink.phy.modem.interleaving import interleaver
 
 
@@ -56,7 +56,7 @@ def packet_numbers(
     if formats is None:
         raise SignalError("packet_symbols is 0, which makes each segment a packet: their formats are needed")
     sizes = [fmt.symbols for fmt in formats]
-    check_spacing(pilot_spacing)
+    check_pilot_spacing(pilot_spacing)
     if (expected := sum(sizes) + pilot_count(sum(sizes), pilot_spacing)) != n:
         raise SignalError(f"burst of {n} symbols; its {len(sizes)} segments make {expected}")
     numbers = np.full(n, -1, np.int64)

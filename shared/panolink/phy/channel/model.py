@@ -102,7 +102,7 @@ class Channel:
             csi = csi * np.sqrt(powers * n0).astype(np.float32)
         received = symbols.copy()
         if now.model != ChannelModel.IDEAL:
-            received = spread(csi, block, n) * symbols + np.float32(sqrt(n0)) * complex_normal(self._rng, n)
+            received = expand_gains(csi, block, n) * symbols + np.float32(sqrt(n0)) * complex_normal(self._rng, n)
         reception = Reception(received, csi, block, n0)
         return reception if packets is None else self._erased(reception, packets, now)
 
@@ -130,7 +130,7 @@ class Channel:
         return Reception(reception.symbols, csi, block, reception.noise_variance)
 
 
-def spread(csi: np.ndarray, block: int, n: int) -> np.ndarray:
+def expand_gains(csi: np.ndarray, block: int, n: int) -> np.ndarray:
     """The coefficient of each of n symbols, complex64 (n,)."""
     return csi if block == 1 else np.repeat(csi, min(block, n))[:n]
 

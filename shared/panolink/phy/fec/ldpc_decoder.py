@@ -17,7 +17,9 @@ from panolink.phy.fec.ldpc import BaseGraph, LdpcCode, lifted_graph
 
 log = logging.getLogger(__name__)
 
-_FILLER_LLR = 1e4
+FILLER_LLR = 1e4
+"""LLR of a filler, which is known to be 0: far beyond what a demapper gives (60), far from float32's end"""
+
 _ROW_STEP = 4
 _Shape = tuple[BaseGraph, int, int]  # base graph, lifting size, rows of circulants
 
@@ -150,7 +152,7 @@ def recover_word(code: LdpcCode, llr: np.ndarray, *, rows: int | None = None) ->
         np.add.at(word, code.sent_positions(), llr)
     else:
         word[code.sent_positions()] = llr
-    word[code.k : code.k + code.filler] = _FILLER_LLR
+    word[code.k : code.k + code.filler] = FILLER_LLR
     return word.reshape(-1, graph.z)
 
 

@@ -11,10 +11,10 @@ from panolink.errors import SignalError
 MAX_SPACING = 1 << 16
 _TAPS, _MAX_LAG = 16, 4096  # of the filter, in blocks
 _SIGNIFICANT = 5  # standard deviations of what chance correlates
-_START = 0x50494C4F  # of the pilots' Gold sequence: not that of the whitening
+_C_INIT = 0x50494C4F  # of the pilots' Gold sequence (TS 38.211 §5.2.1): not that of the scrambling
 
 
-def check_spacing(spacing: int) -> None:
+def check_pilot_spacing(spacing: int) -> None:
     """Raise `SignalError` for a spacing that cannot be; 0 means no pilots."""
     if spacing and not 2 <= spacing <= MAX_SPACING:
         raise SignalError(f"pilot_spacing is {spacing}; allowed: 0, or 2 … {MAX_SPACING}")
@@ -33,9 +33,9 @@ def pilot_mask(total: int, spacing: int) -> np.ndarray:
     return mask
 
 
-def with_pilots(symbols: np.ndarray, spacing: int) -> np.ndarray:
+def insert_pilots(symbols: np.ndarray, spacing: int) -> np.ndarray:
     """Symbols complex64 (n,) with pilots among them, complex64 (n + pilot_count,)."""
-    check_spacing(spacing)
+    check_pilot_spacing(spacing)
     if not spacing:
         return symbols
     burst = np.empty(symbols.size + pilot_count(symbols.size, spacing), np.complex64)
@@ -45,7 +45,7 @@ def with_pilots(symbols: np.ndarray, spacing: int) -> np.ndarray:
     return burst
 
 
-def estimated(
+def estimate_channel(
     symbols: np.ndarray, *, spacing: int, coherence_symbols: int, noise_variance: float, lost: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """What a receiver makes of a burst with pilots: its other symbols, and what it believes their channel to be.
@@ -141,8 +141,8 @@ def _distance_from_line(gains: np.ndarray, error: np.ndarray) -> float:
 
 
 def _pilots(n: int) -> np.ndarray:
-    from panolink.phy.fec.scrambling import whitening
+    from panolink.phy.fec.scrambling import scrambling_sequence
     from panolink.phy.mcs import Modulation
     from panolink.phy.modem.mapping import map_bits
 
-    return map_bits(whitening(2 * n, start=_START), Modulation.QPSK)
+    return map_bits(scrambling_sequence(2 * n, c_init=_C_INIT), Modulation.QPSK)
