@@ -1,4 +1,4 @@
-"""The network of index contexts learns what neighbours tell, and nothing is lost when it is made of integers."""
+"""The index context model learns what neighbours tell, and loses nothing as an integer network."""
 
 import numpy as np
 import torch

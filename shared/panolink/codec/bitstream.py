@@ -42,7 +42,7 @@ class Layer(StrEnum):
 
 @dataclass(frozen=True)
 class Slice:
-    """One independently decodable piece; ``payload`` is None where it was lost on the way."""
+    """One independently decodable piece; ``payload`` is None where it was lost."""
 
     layer: Layer
     payload: bytes | None
@@ -50,20 +50,26 @@ class Slice:
 
 @dataclass(frozen=True)
 class Header:
-    """What is needed to read the rest."""
+    """The packet's header slice: what is needed to read the rest."""
 
     fingerprint: str
+    """of the model, 16 hexadecimal digits"""
     width: int
+    """of the panorama, pixels"""
     height: int
     reduction: Fraction
-    """by how much the sides were reduced before coding, in halves"""
+    """factor by which the sides were reduced before coding, a multiple of 1/2"""
     step: int
+    """quantisation step at the equator, quarter octaves, −128…127"""
     index_slices: int
+    """S"""
     parts: int
+    """P, feature slices per index slice"""
     lengths: tuple[int, ...]
     """bytes of the mask (0: none), then of each index and feature slice"""
 
     def to_bytes(self) -> bytes:
+        """The header slice, with its CRC-32."""
         fixed = MAGIC + bytes([VERSION]) + bytes.fromhex(self.fingerprint)
         halves = int(2 * self.reduction)
         numbers = (self.width, self.height, halves, self.step & 0xFF, self.index_slices, self.parts, *self.lengths)
@@ -72,7 +78,19 @@ class Header:
 
     @classmethod
     def parse(cls, data: bytes) -> tuple[Header, int]:
-        """Header at the start of ``data`` and its length in bytes; BitstreamError where there is none."""
+        """Read the header at the start of ``data``.
+
+        Returns
+        -------
+        header : Header
+        length : int
+            Its bytes in ``data``.
+
+        Raises
+        ------
+        BitstreamError
+            Where there is no header, it is damaged or of another version, or it asks for more than the limits.
+        """
         if data[:3] != MAGIC:
             raise BitstreamError("not a Panolink packet: it does not start with 'PLK'")
         if len(data) < 12 or data[3] != VERSION:
@@ -114,7 +132,23 @@ class Packet:
         indices: Sequence[bytes],
         features: Sequence[bytes],
     ) -> Packet:
-        """From the slices' payloads; ``size`` is (height, width), ``features`` holds S·P slices, part by part."""
+        """Assemble a packet from its slices' payloads.
+
+        Parameters
+        ----------
+        fingerprint : str
+            Of the model, 16 hexadecimal digits.
+        size : (height, width)
+            Of the panorama, pixels.
+        reduction : Fraction
+            Factor by which the sides were reduced.
+        step : int
+            Quantisation step at the equator, quarter octaves.
+        mask : bytes
+            Empty where no token is kept.
+        indices : sequence of S bytes
+        features : sequence of S · P bytes, part by part
+        """
         parts = len(features) // len(indices)
         lengths = tuple(len(payload) for payload in (mask, *indices, *features))
         header = Header(fingerprint, size[1], size[0], reduction, step, len(indices), parts, lengths)
@@ -122,7 +156,13 @@ class Packet:
 
     @classmethod
     def from_payloads(cls, payloads: Sequence[bytes | None]) -> Packet:
-        """From slices as received, None where lost. The header must be there; the rest may have holes."""
+        """Assemble a packet from slices as received, None where lost.
+
+        Raises
+        ------
+        BitstreamError
+            Where the header was lost or is damaged, or slices do not have the lengths that it names.
+        """
         if not payloads or payloads[0] is None:
             raise BitstreamError("the packet's header was lost; nothing can be decoded without it")
         header, _ = Header.parse(payloads[0])
@@ -145,7 +185,13 @@ class Packet:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Packet:
-        """Read a ``.plk`` file's content; BitstreamError when corrupt, truncated or of another version."""
+        """Read the content of a ``.plk`` file.
+
+        Raises
+        ------
+        BitstreamError
+            Where it is corrupt, truncated or of another version.
+        """
         header, position = Header.parse(data)
         if len(data) != position + sum(header.lengths) + 4:
             wanted = position + sum(header.lengths) + 4
@@ -160,7 +206,13 @@ class Packet:
         return cls.from_payloads(payloads)
 
     def to_bytes(self) -> bytes:
-        """The content of a ``.plk`` file. A packet with lost slices cannot be written."""
+        """The content of a ``.plk`` file.
+
+        Raises
+        ------
+        BitstreamError
+            Where slices were lost: such a packet cannot be written.
+        """
         if any(piece.payload is None for piece in self.slices):
             raise BitstreamError("a packet with lost slices cannot be written")
         body = b"".join(piece.payload or b"" for piece in self.slices)
@@ -168,15 +220,17 @@ class Packet:
 
     @property
     def fingerprint(self) -> str:
-        """Of the model that made it, 16 hexadecimal digits."""
+        """Of the model that encoded it, 16 hexadecimal digits."""
         return self.header.fingerprint
 
     @property
     def width(self) -> int:
+        """Of the panorama, pixels."""
         return self.header.width
 
     @property
     def height(self) -> int:
+        """Of the panorama, pixels."""
         return self.header.height
 
     @property
@@ -194,15 +248,18 @@ class Packet:
 
     @property
     def lost(self) -> int:
-        """Number of slices lost on the way."""
+        """Number of slices lost."""
         return sum(piece.payload is None for piece in self.slices)
 
 
 class _Reader:
+    """Reads varints from ``data``, from ``position`` on."""
+
     def __init__(self, data: bytes, position: int) -> None:
         self.data, self.position = data, position
 
     def varint(self) -> int:
+        """The next number: seven bits a byte, least significant first."""
         value = shift = 0
         while shift < 35:
             if self.position >= len(self.data):
@@ -217,6 +274,7 @@ class _Reader:
 
 
 def _varint(value: int) -> bytes:
+    """A non-negative number in as few bytes as it takes, seven bits each, least significant first."""
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)

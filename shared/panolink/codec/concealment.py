@@ -1,19 +1,28 @@
-"""Filling lost tokens from their neighbours on the sphere."""
+"""Concealment of lost tokens: features filled in from their neighbours on the sphere."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
+from panolink.codec.shapes import Features, TokenMask
 from panolink.sphere.padding import pad_sphere
 
 
-def conceal(features: Tensor, lost: Tensor, *, wrap: bool = True) -> Tensor:
+def conceal(features: Features, lost: TokenMask, *, wrap: bool = True) -> Features:
     """Replace lost tokens by the mean of the received ones around them, growing inwards until all are filled.
 
-    features (batch, dim, rows, cols); lost (batch, rows, cols) bool. Nearer neighbours weigh more (a 3×3 binomial
-    kernel). Where everything is lost the features come back as zeros.
+    Parameters
+    ----------
+    features : (batch, dim, rows, cols)
+    lost : bool (batch, rows, cols)
+    wrap : bool
+        Whether columns wrap around the sphere, as those of a crop do not.
+
+    Returns
+    -------
+    (batch, dim, rows, cols)
+        Nearer neighbours weigh more, by a 3×3 binomial kernel. Where a whole image is lost, its features are zero.
     """
     if not lost.any():
         return features

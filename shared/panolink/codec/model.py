@@ -1,4 +1,4 @@
-"""A trained model: profile, networks, codebook and tables, in one safetensors file with a fingerprint."""
+"""Trained models: profile, networks, codebook and tables in one safetensors file, identified by a fingerprint."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from panolink.errors import ModelError
 FORMAT = "panolink-model-3"
 DECODER_FORMAT = "panolink-decoder-1"
 DECODER_SUFFIX = "-p"
-"""of the file of a model's perceptual decoder"""
+"""of the name of a perceptual decoder's weights file"""
 
 
 class Decoder(StrEnum):
-    """Which of a model's decoders turns tokens into pictures; the bitstream is the same."""
+    """Which of a model's decoders reconstructs pictures; the bitstream is the same."""
 
     FIDELITY = "fidelity"
-    """least squared error"""
+    """trained for the least squared error"""
     PERCEPTUAL = "perceptual"
-    """trained for looks as well: sharper, with texture that need not be the original's"""
+    """trained with perceptual and adversarial losses: sharper, with texture that need not be the original's"""
 
 
 @dataclass(frozen=True)
 class Model:
-    """What both ends of a link must hold."""
+    """A trained model as loaded: both ends of a link must hold the same one."""
 
     name: str
     network: Autoencoder
@@ -43,15 +43,28 @@ class Model:
     fingerprint: str
     """16 hexadecimal digits over profile, codebook, tables and decoder as stored"""
     card: dict
-    """how it was trained: data, steps, minutes, figures"""
+    """model card: data, steps, minutes and figures of its training"""
 
     @property
     def profile(self) -> Profile:
+        """Of the networks."""
         return self.network.profile
 
 
 def save_model(path: Path, *, network: Autoencoder, tables: Tables, card: dict) -> None:
-    """Write a model: networks and codebook in half precision, tables as integers."""
+    """Write a model.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.safetensors`` file.
+    network : Autoencoder
+        Stored in half precision, like its codebook.
+    tables : Tables
+        Stored as integers.
+    card : dict
+        Of values that JSON can hold.
+    """
     tensors = {name: _stored(value) for name, value in network.state_dict().items()}
     tensors |= {f"tables.{name}": torch.from_numpy(np.ascontiguousarray(v)) for name, v in tables.to_arrays().items()}
     metadata = {"format": FORMAT, "profile": json.dumps(asdict(network.profile)), "card": json.dumps(card)}
@@ -59,7 +72,18 @@ def save_model(path: Path, *, network: Autoencoder, tables: Tables, card: dict) 
 
 
 def load_model(name: str | Path) -> Model:
-    """A shipped model by name, or a ``.safetensors`` file by path; ModelError where there is none or it is broken."""
+    """Load a model, in evaluation mode on the CPU.
+
+    Parameters
+    ----------
+    name : str or Path
+        A shipped model by name, or a ``.safetensors`` file by path.
+
+    Raises
+    ------
+    ModelError
+        Where there is none, or its file is damaged.
+    """
     path = _find(str(name))
     try:
         with safe_open(path, framework="pt") as file:
@@ -85,15 +109,24 @@ def load_model(name: str | Path) -> Model:
 
 
 def save_decoder(path: Path, *, network: Autoencoder, fingerprint: str, card: dict) -> None:
-    """Write the decoder of ``network`` as a second one for the model of that fingerprint."""
+    """Write the decoder of ``network`` as a further decoder of the model of that ``fingerprint``, with its ``card``."""
     tensors = {name: _stored(value) for name, value in network.decoder.state_dict().items()}
     save_file(tensors, path, metadata={"format": DECODER_FORMAT, "model": fingerprint, "card": json.dumps(card)})
 
 
 def load_decoder(model: Model, decoder: Decoder | str | Path) -> None:
-    """Have ``model`` decode with another of its decoders: the shipped one of that kind, or a ``.safetensors`` file.
+    """Replace the decoder of ``model``, in place.
 
-    ModelError where there is none, or where it belongs to another model.
+    Parameters
+    ----------
+    model : Model
+    decoder : Decoder, str or Path
+        The shipped decoder of that kind, or a ``.safetensors`` file. ``fidelity`` keeps the model's own.
+
+    Raises
+    ------
+    ModelError
+        Where there is none, or where it belongs to another model.
     """
     if decoder == Decoder.FIDELITY:
         return
@@ -123,21 +156,24 @@ def load_decoder(model: Model, decoder: Decoder | str | Path) -> None:
 
 
 def shipped_models() -> list[str]:
-    """Names of the models that come with the package."""
+    """Names of the models that come with the package, sorted."""
     return [name for name in _shipped() if not name.endswith(DECODER_SUFFIX)]
 
 
 def _perceptual() -> list[str]:
+    """The shipped perceptual decoders, as an error message lists them."""
     return [f"one for {name.removesuffix(DECODER_SUFFIX)}" for name in _shipped() if name.endswith(DECODER_SUFFIX)]
 
 
 def _shipped() -> list[str]:
+    """Names of all weights files of the package, without suffix."""
     folder = resources.files("panolink") / "weights"
     names = [Path(entry.name) for entry in folder.iterdir()] if folder.is_dir() else []
     return sorted(name.stem for name in names if name.suffix == ".safetensors")
 
 
 def _find(name: str) -> Path:
+    """The weights file of a shipped model, or the path itself; ModelError where there is none."""
     path = Path(name)
     if path.suffix == ".safetensors":
         if not path.is_file():
@@ -151,11 +187,12 @@ def _find(name: str) -> Path:
 
 
 def _stored(value: torch.Tensor) -> torch.Tensor:
+    """As weights files hold a tensor: on the CPU, in half precision where it is floating point."""
     return value.detach().cpu().contiguous().half() if value.is_floating_point() else value.detach().cpu().contiguous()
 
 
 def _fingerprint(profile: str, tensors: dict[str, torch.Tensor], tables: Tables) -> str:
-    """Of what a receiver needs to agree on: the encoder may differ."""
+    """Hash of what both ends have to share, 16 hexadecimal digits: all but the encoder."""
     digest = hashlib.sha256(profile.encode())
     for name in sorted(tensors):
         if not name.startswith("encoder."):

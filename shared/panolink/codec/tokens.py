@@ -9,33 +9,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panolink.codec.resolution import WHOLE
+from panolink.codec.shapes import IndexGrid, MaskGrid, Symbols
 from panolink.sphere.latitude import latitudes
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Indices of all tokens and the stepped differences of the kept ones; rows × cols tokens of dim dimensions."""
+    """Indices of all rows × cols tokens, and the quantised differences of the kept ones, of dim dimensions each.
+
+    This is formula (7) before the lookup: F̂ is the code plus its difference where a token is kept, the code elsewhere.
+    """
 
     width: int
+    """of the panorama, pixels"""
     height: int
     step: int
     """quantisation step at the equator, quarter octaves of the model's unit"""
-    indices: NDArray[np.int64]
+    indices: IndexGrid
     """(rows, cols) in [0, K)"""
-    kept: NDArray[np.bool_]
+    kept: MaskGrid
     """(rows, cols): the feature itself is sent too"""
-    symbols: NDArray[np.int32]
+    symbols: Symbols
     """(number kept, dim): (feature − codebook vector) in steps, in row-major order of ``kept``"""
     activation: NDArray[np.float32] | None = None
-    """(rows, cols) in [0, 1], the map that ranked the tokens; known to the transmitter only"""
+    """(rows, cols) in [0, 1]: the map that ranked the tokens, formula (6) or another; known to the transmitter only"""
     differences: NDArray[np.float32] | None = None
-    """(number kept, dim): the differences themselves, where they came as amplitudes; ``symbols`` says nothing then"""
+    """(number kept, dim), feature units: set where features were sent as analog amplitudes, in place of ``symbols``"""
     reduction: Fraction = WHOLE
-    """by how much the sides of the panorama were reduced; ``width`` and ``height`` are those of the panorama"""
+    """factor by which the sides were reduced before coding; ``width`` and ``height`` are those of the panorama"""
     slices: int = 1
-    """index slices that the rows are dealt to, each to be decoded alone"""
-    concealed: NDArray[np.bool_] | None = None
-    """(rows, cols): the index was lost on the way; None where nothing was"""
+    """number of index slices, among which the rows are interleaved; each decodes alone"""
+    concealed: MaskGrid | None = None
+    """(rows, cols): the index was lost, and the feature is filled in from neighbours; None where nothing was lost"""
 
     @property
     def share(self) -> float:
@@ -44,8 +49,20 @@ class Tokens:
 
 
 def steps_at(latitude: NDArray[np.floating]) -> NDArray[np.int64]:
-    """How many quarter octaves coarser the step is at a latitude (radians) than at the equator; same shape.
+    """How much coarser the quantisation step is at a latitude than at the equator.
 
+    Parameters
+    ----------
+    latitude : array of any shape
+        Radians.
+
+    Returns
+    -------
+    int64, same shape
+        Quarter octaves, 0 to 8.
+
+    Notes
+    -----
     A token at latitude φ covers cos φ of an equatorial token's solid angle. With distortion weighted by cos φ, the
     step that spends bits best grows as cos φ^(−1/2): two quarter octaves for each halving of cos φ.
     """

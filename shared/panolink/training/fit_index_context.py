@@ -54,7 +54,7 @@ class _Contexts(nn.Module):
 
 
 def fit_index_context(codebook: Tensor, grids: Sequence[NDArray[np.int64]], *, seed: int = 0) -> IndexContextModel:
-    """The network trained on grids of indices (rows, cols) of panoramas, and made of integers."""
+    """The network trained on grids of indices (rows, cols) of panoramas, as an integer network."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = _Contexts(codebook.cpu())

@@ -1,4 +1,4 @@
-"""Training networks of integers (`panolink.codec.entropy.integer_network`): floats, rounded as they are stored."""
+"""Training integer networks (`panolink.codec.entropy.integer_network`): floats, rounded as they are stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks of integers that nobody trained."""
+"""Integer networks with random weights."""
 
 import numpy as np
 

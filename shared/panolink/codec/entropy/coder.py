@@ -18,6 +18,7 @@ from panolink.codec.entropy.feature_context import MAX_LOG_ODDS, SIGN_BITS, firs
 from panolink.codec.entropy.index_context import bands_of, schedule
 from panolink.codec.entropy.scale_adaptation import ScaleAdaptation, adapted_classes, group_slices
 from panolink.codec.entropy.tables import MAX_MAGNITUDE, TOTAL, Tables
+from panolink.codec.shapes import IndexGrid, LogOdds, MaskGrid, ScaleClasses, Symbols
 from panolink.errors import BitstreamError
 
 stream: Any = constriction.stream  # type: ignore[attr-defined]  # a compiled module without stubs
@@ -25,7 +26,7 @@ RangeEncoder, RangeDecoder = stream.queue.RangeEncoder, stream.queue.RangeDecode
 
 ESCAPE = MAX_MAGNITUDE + 1
 CATEGORICAL = stream.model.Categorical(perfect=False)
-"""a law of its own for each symbol"""
+"""a pmf of its own for each symbol"""
 
 CHUNK = 4096
 """tokens whose pmfs are held at a time: 16 MiB for 1024 codes"""
@@ -33,8 +34,8 @@ CHUNK = 4096
 RAW = stream.model.Uniform(1 << 16)
 """sixteen raw bits, for magnitudes beyond the tables"""
 
-Batch = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int16]]
-"""symbols, classes of scale and log_odds of signs, (n, dim) each"""
+Batch = tuple[Symbols, ScaleClasses, LogOdds]
+"""symbols, their scale classes before adaptation, and log odds of their signs, (n, dim) each"""
 
 
 def _model(frequencies: np.ndarray) -> Any:
@@ -44,7 +45,7 @@ def _model(frequencies: np.ndarray) -> Any:
 _SIGNS = [
     stream.model.Categorical((row / np.float32(256)).astype(np.float32), perfect=False) for row in sign_frequencies()
 ]
-"""by the size of the log_odds: 0 for the less likely sign, 1 for the more likely one"""
+"""by |log odds|: 0 for the less likely sign, 1 for the more likely one"""
 
 
 def _finish(encoder: Any) -> bytes:
@@ -58,22 +59,40 @@ def _start(payload: bytes) -> Any:
 
 
 class SliceCoder:
-    """Codes slices with one model's tables. Every ``encode_…`` has its ``decode_…`` beside it."""
+    """Codes slices with one model's tables. Every ``encode_…`` has its ``decode_…`` beside it.
+
+    Parameters
+    ----------
+    tables : Tables
+        Of the model. ``lengths`` are their `Tables.code_lengths`, (CLASSES, MAX_MAGNITUDE + 2) bits.
+    """
 
     def __init__(self, tables: Tables) -> None:
         self.tables, self.lengths = tables, tables.code_lengths()
-        self._encoded = functools.lru_cache(maxsize=4)(self._encode_indices)  # budgets ask for the same ones again
+        self._encoded = functools.lru_cache(maxsize=4)(
+            self._encode_indices
+        )  # rate control asks for the same ones again
 
     @functools.cached_property
     def _symbol_models(self) -> list[Any]:
         return [_model(row) for row in self.tables.symbol_frequencies]
 
-    # ── indices: rows of a grid, each token given the neighbours that are known ───────────────────────────────────
+    # ── indices: rows of a grid, each token conditioned on the neighbours decoded so far ──────────────────────────────
 
-    def encode_indices(self, indices: NDArray[np.int64], slices: int = 1) -> tuple[bytes, ...]:
-        """Indices (rows, cols) → bytes of each slice; slice s has the rows s, s + ``slices``, …
+    def encode_indices(self, indices: IndexGrid, slices: int = 1) -> tuple[bytes, ...]:
+        """Encode the base layer.
 
-        A slice of all rows knows the neighbours above and below, others those in the row only.
+        Parameters
+        ----------
+        indices : (rows, cols)
+        slices : int
+            Slice s holds the rows s, s + ``slices``, … A single slice is coded with the neighbours above and below as
+            context, several with those of the same row only.
+
+        Returns
+        -------
+        tuple of bytes
+            One payload per slice.
         """
         content = np.ascontiguousarray(indices, dtype=np.int64).tobytes()
         rows, cols = indices.shape
@@ -88,10 +107,14 @@ class SliceCoder:
             payloads.append(_finish(encoder))
         return tuple(payloads)
 
-    def decode_indices(
-        self, payload: bytes, shape: tuple[int, int], start: int = 0, slices: int = 1
-    ) -> NDArray[np.int64]:
-        """Bytes → the rows ``start``, ``start`` + ``slices``, … of a panorama of ``shape`` (rows, cols)."""
+    def decode_indices(self, payload: bytes, shape: tuple[int, int], start: int = 0, slices: int = 1) -> IndexGrid:
+        """Decode slice ``start`` of ``slices``: those rows of a grid of ``shape`` (rows, cols), see `encode_indices`.
+
+        Raises
+        ------
+        BitstreamError
+            Where the payload does not decode.
+        """
         decoder = _start(payload)
         rows = len(range(start, shape[0], slices))
         indices = np.zeros(rows * shape[1], dtype=np.int64)
@@ -100,7 +123,7 @@ class SliceCoder:
         return indices.reshape(rows, shape[1])
 
     def _index_pmfs(self, indices: NDArray[np.int64], shape: tuple[int, int], start: int, slices: int):
-        """Yield (cells, pmfs (n, K)) pass by pass; a pass looks at ``indices`` (flat) of earlier passes only."""
+        """Yield (cells (n,), pmfs (n, K)) pass by pass; a pass reads ``indices`` (flat) of earlier passes only."""
         network = self.tables.index_context
         bands = bands_of(shape[0])[start::slices]
         for step in schedule(len(bands), shape[1], whole=slices == 1):
@@ -111,8 +134,8 @@ class SliceCoder:
 
     # ── mask: which tokens are kept ───────────────────────────────────────────────────────────────────────────────
 
-    def encode_mask(self, kept: NDArray[np.bool_]) -> bytes:
-        """Mask (rows, cols) → bytes: six probabilities of 1/256, then the mask, half a checkerboard at a time."""
+    def encode_mask(self, kept: MaskGrid) -> bytes:
+        """Encode which tokens are kept: probabilities in 1/256 of six contexts, then both halves of a checkerboard."""
         probabilities = np.zeros(6, dtype=np.uint8)
         encoder = RangeEncoder()
         passes = []
@@ -125,8 +148,14 @@ class SliceCoder:
             encoder.encode(bits, _binary(int(probabilities[context])))
         return probabilities.tobytes() + _finish(encoder)
 
-    def decode_mask(self, payload: bytes, rows: int, cols: int) -> NDArray[np.bool_]:
-        """Bytes → mask (rows, cols)."""
+    def decode_mask(self, payload: bytes, rows: int, cols: int) -> MaskGrid:
+        """Inverse of `encode_mask`, for a grid of ``rows`` × ``cols``.
+
+        Raises
+        ------
+        BitstreamError
+            Where the payload is too short or does not decode.
+        """
         if len(payload) < 6:
             raise BitstreamError(f"mask slice of {len(payload)} bytes; at least 6 are needed")
         decoder = _start(payload[6:])
@@ -138,18 +167,24 @@ class SliceCoder:
             kept[cells] = found
         return kept
 
-    # ── features: stepped differences of the kept tokens ──────────────────────────────────────────────────────────
+    # ── features: quantised differences of the kept tokens ────────────────────────────────────────────────────────
 
     def encode_features(self, batches: Sequence[Batch]) -> bytes:
-        """Batches of kept tokens → bytes. Symbols of class 0 must be 0."""
+        """Encode batches of kept tokens into one slice.
+
+        Parameters
+        ----------
+        batches : sequence of (symbols, classes, log_odds), each (n, dim)
+            A batch may be conditioned on the ones before it. Symbols of class 0 must be 0.
+        """
         encoder = RangeEncoder()
         for symbols, classes, log_odds in batches:
             magnitudes, escaped = np.abs(symbols), np.abs(symbols) > MAX_MAGNITUDE
             coded = np.where(escaped, ESCAPE, magnitudes).astype(np.int32)
-            lively = adapted_classes(self.tables, classes, symbols)
+            adapted = adapted_classes(self.tables, classes, symbols)
             for dims in group_slices(classes.shape[1]):
                 values = coded[:, dims].ravel()
-                for scale, members in _groups(lively[:, dims].ravel()):
+                for scale, members in _groups(adapted[:, dims].ravel()):
                     if scale:
                         encoder.encode(values[members], self._symbol_models[scale])
             large = magnitudes[escaped]
@@ -161,39 +196,48 @@ class SliceCoder:
                 encoder.encode(agree[members].astype(np.int32), _SIGNS[size])
         return _finish(encoder)
 
-    def feature_bits(
-        self, symbols: NDArray[np.int32], classes: NDArray[np.int64], log_odds: NDArray[np.int16]
-    ) -> float:
-        """How many bits a batch takes, as `panolink.codec.rate_control.rdoq.choose_symbols` counts them."""
-        lively = adapted_classes(self.tables, classes, symbols)
-        bits = self.lengths[lively, np.minimum(np.abs(symbols), ESCAPE)]
+    def feature_bits(self, symbols: Symbols, classes: ScaleClasses, log_odds: LogOdds) -> float:
+        """Ideal code length of a batch in bits, as `panolink.codec.rate_control.rdoq.choose_symbols` counts it."""
+        adapted = adapted_classes(self.tables, classes, symbols)
+        bits = self.lengths[adapted, np.minimum(np.abs(symbols), ESCAPE)]
         signs = SIGN_BITS[log_odds * np.sign(symbols) + MAX_LOG_ODDS] - 1
         return float(bits.sum() + signs[symbols != 0].sum())
 
     def feature_reader(self, payload: bytes) -> FeatureReader:
-        """What decodes the batches of a feature slice, in order."""
+        """A reader that decodes the batches of a feature slice in order."""
         return FeatureReader(self.tables, self._symbol_models, payload)
 
 
 class FeatureReader:
-    """A feature slice that is being decoded: what a batch is expected to be may depend on the batches before it."""
+    """Decoder of one feature slice, batch by batch: a batch's parameters may depend on the batches before it."""
 
     def __init__(self, tables: Tables, models: list[Any], payload: bytes) -> None:
         self._tables, self._models, self._decoder = tables, models, _start(payload)
 
-    def decode(self, classes: NDArray[np.int64], log_odds: NDArray[np.int16]) -> NDArray[np.int32]:
-        """The next batch: classes of scale and log_odds of signs (n, dim) → symbols (n, dim)."""
+    def decode(self, classes: ScaleClasses, log_odds: LogOdds) -> Symbols:
+        """Decode the next batch.
+
+        Parameters
+        ----------
+        classes, log_odds : (n, dim)
+            Scale classes before adaptation, and log odds of signs, as the encoder had them.
+
+        Raises
+        ------
+        BitstreamError
+            Where the payload does not decode.
+        """
         decoder = self._decoder
         symbols = np.zeros(classes.shape, dtype=np.int32)
         adaptation = ScaleAdaptation(self._tables, len(classes))
         for group, dims in enumerate(group_slices(classes.shape[1])):
-            plain = classes[:, dims]
-            values = np.zeros(plain.size, dtype=np.int32)
-            for scale, members in _groups(adaptation.classes(group, plain).ravel()):
+            initial = classes[:, dims]
+            values = np.zeros(initial.size, dtype=np.int32)
+            for scale, members in _groups(adaptation.classes(group, initial).ravel()):
                 if scale:
                     values[members] = _decode(decoder, self._models[scale], len(members))
-            symbols[:, dims] = values.reshape(plain.shape)
-            adaptation.update(plain, symbols[:, dims])
+            symbols[:, dims] = values.reshape(initial.shape)
+            adaptation.update(initial, symbols[:, dims])
         escaped = symbols == ESCAPE
         if escaped.any():
             symbols[escaped] = _decode(decoder, RAW, int(escaped.sum()))
@@ -207,7 +251,7 @@ class FeatureReader:
 
 
 def _decode(decoder: Any, model: Any, count: int | np.ndarray) -> np.ndarray:
-    """So many symbols of one model, or one of each law that is given."""
+    """``count`` symbols of one model, or one symbol of each pmf (n, K) given in its place."""
     try:
         return decoder.decode(model, count)
     except (AssertionError, ValueError) as error:
@@ -224,12 +268,12 @@ def _groups(values: NDArray[np.integer]) -> list[tuple[int, NDArray[np.int64]]]:
 
 
 def _binary(probability: int) -> Any:
-    """Law of one bit with P(1) = probability/256."""
+    """Model of a bit with P(1) = probability/256."""
     share = np.float32(max(int(probability), 1) / 256)
     return stream.model.Categorical(np.array([1 - share, share], dtype=np.float32), perfect=False)
 
 
-def _mask_contexts(kept: NDArray[np.bool_]):
+def _mask_contexts(kept: MaskGrid):
     """Yield (cells, contexts): even cells of the checkerboard with context 0, odd ones with 1 + kept neighbours."""
     parity = ~first_half(*kept.shape).reshape(kept.shape)
     yield ~parity, np.zeros(int((~parity).sum()), dtype=np.int64)

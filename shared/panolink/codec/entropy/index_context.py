@@ -1,9 +1,9 @@
-"""The pmf of a token's index, given the indices of its neighbours.
+"""Index context model: the probabilities of a token's index, conditioned on the indices of its neighbours.
 
-Tokens are coded in passes, coarse to fine. A pass sees what the passes before it have told: half of a whole grid is
-coded last, each token between four known neighbours. Rows that have to decode alone are halved along the row instead.
-A small network of integers (`panolink.codec.entropy.integer_network`) makes a pmf of K codes out of neighbours,
-latitude and pass.
+Tokens are coded in passes, coarse to fine, each with what the passes before it have decoded as context: half of a whole
+grid is coded last, every token between four known neighbours. Rows that have to decode alone are halved along the row
+instead. A small integer network (`panolink.codec.entropy.integer_network`) maps neighbours, latitude and pass to a pmf
+over the K codes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from panolink.cpu import parallel, row_chunks
 from panolink.jit import kernel
 
 BANDS = 32
-"""latitude is told to the network in so many bands from pole to pole"""
+"""of latitude from pole to pole: an input of the context models"""
 
 LOGIT_BITS = 4
 """a logit becomes a probability in steps of 2^−4 octaves"""
@@ -73,30 +73,49 @@ SLOTS = sum(len(one.neighbours) for one in PASSES)
 
 @dataclass(frozen=True)
 class IndexContextModel:
-    """The network for K codes, with embeddings of E numbers and layers of H."""
+    """The network for K codes, with embeddings of E numbers and layers of H.
+
+    Raises
+    ------
+    ValueError
+        Where the arrays do not fit together.
+    """
 
     embedding: NDArray[np.int8]
-    """(K + 1, E): of each code; the last is of a neighbour that is not there or not known yet"""
+    """(K + 1, E): of each code; the last is of a neighbour that is absent or not decoded yet"""
     bands: NDArray[np.int16]
     """(passes, BANDS, H): what pass and latitude add to the first layer"""
     network: IntegerNetwork
-    """its inputs are the embeddings of the neighbours of all passes, of which each pass has its own"""
+    """inputs: the embeddings of the neighbours of all passes, of which each pass connects its own; outputs: logits"""
 
     def __post_init__(self) -> None:
         inputs, hidden = self.network.first.shape
         if (inputs, self.bands.shape) != (SLOTS * self.embedding.shape[1], (len(PASSES), BANDS, hidden)):
-            raise ValueError("embeddings, bands and layers of the index contexts do not fit together")
+            raise ValueError("embeddings, bands and layers of the index context model do not fit together")
         if self.codes != len(self.embedding) - 1:
-            raise ValueError(f"index contexts of {self.codes} codes have embeddings of {len(self.embedding) - 1}")
+            raise ValueError(f"index context model of {self.codes} codes has embeddings of {len(self.embedding) - 1}")
 
     @property
     def codes(self) -> int:
+        """K, the number of codes."""
         return self.network.last.shape[1]
 
     def pmf(self, number: int, neighbours: NDArray[np.int64], bands: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Laws of n tokens of pass ``number``: (n, K), multiples of 1/TOTAL that sum to 1 in each row.
+        """Probabilities of the indices of n tokens.
 
-        ``neighbours`` (n, slots of that pass): indices, K where there is none; ``bands`` (n,): of latitude.
+        Parameters
+        ----------
+        number : int
+            Of the pass in `PASSES`.
+        neighbours : (n, neighbours of that pass)
+            Indices, K where there is none.
+        bands : (n,)
+            Of latitude, see `bands_of`.
+
+        Returns
+        -------
+        float32 (n, K)
+            Positive multiples of 1/TOTAL that sum to 1 in each row, the same on every host.
         """
         size = self.embedding.shape[1]
         seen = self.embedding[neighbours].reshape(len(neighbours), -1)
@@ -107,25 +126,32 @@ class IndexContextModel:
 
 
 def slots_of(number: int, size: int) -> slice:
-    """The inputs of a pass, for embeddings of ``size`` numbers."""
+    """Inputs of the network that pass ``number`` connects, for embeddings of ``size`` numbers."""
     start = sum(len(one.neighbours) for one in PASSES[:number])
     return slice(start * size, (start + len(PASSES[number].neighbours)) * size)
 
 
 class Step(NamedTuple):
-    """One pass over a certain grid: flat positions of the cells that it codes, and of their neighbours."""
+    """A pass over a grid of a given size: flat positions of the cells that it codes, and of their neighbours."""
 
     number: int
     """of the pass in PASSES"""
     cells: NDArray[np.int32]
     """(n,)"""
     neighbours: NDArray[np.int32]
-    """(n, slots): flat positions, rows · cols where there is none or it is not known yet"""
+    """(n, neighbours of the pass): flat positions, rows · cols where there is none or it is not decoded yet"""
 
 
 @functools.lru_cache(maxsize=8)
 def schedule(rows: int, cols: int, *, whole: bool) -> tuple[Step, ...]:
-    """The passes over a grid; columns wrap as the panorama does. ``whole``: rows are neighbours of one another."""
+    """The passes over a grid, in coding order; columns wrap as the panorama does.
+
+    Parameters
+    ----------
+    rows, cols : int
+    whole : bool
+        Whether all rows arrive together, and so are context of one another.
+    """
     passes = WHOLE_GRID if whole else SINGLE_ROWS
     turn = np.empty((rows, cols), dtype=np.int64)
     for number, one in enumerate(passes):
@@ -144,8 +170,19 @@ def schedule(rows: int, cols: int, *, whole: bool) -> tuple[Step, ...]:
 def neighbours_of(
     cells: NDArray[np.integer], shape: tuple[int, ...], offsets: Sequence[tuple[int, int]]
 ) -> NDArray[np.int32]:
-    """Flat positions (n, len(offsets)) of cells so many rows down and columns to the right of ``cells`` (n,) in a grid
-    of ``shape`` (rows, cols), whose columns wrap; rows · cols beyond the poles."""
+    """Flat positions of the neighbours of cells.
+
+    Parameters
+    ----------
+    cells : (n,)
+        Flat positions in a grid of ``shape`` (rows, cols), whose columns wrap.
+    offsets : sequence of (rows down, columns right)
+
+    Returns
+    -------
+    int32 (n, len(offsets))
+        rows · cols beyond the poles.
+    """
     rows, cols = shape
     found = np.empty((len(cells), len(offsets)), dtype=np.int32)
     for slot, (down, right) in enumerate(offsets):

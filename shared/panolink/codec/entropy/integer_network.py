@@ -1,4 +1,4 @@
-"""Small networks that compute in integers: every host comes to the same numbers, in whatever order it adds.
+"""Integer networks: small multilayer perceptrons whose results are the same on every host, in any order of sums.
 
     inputs ─ first ─ + offset ─ ReLU ─┬─ second ─ ReLU ─┬─ + ─ last ─ outputs
                                       └─────────────────┘
