@@ -1,4 +1,4 @@
-"""Bjøntegaard's measures: how much rate a codec saves, or how much quality it gains, against another one.
+"""Bjøntegaard deltas (BD-rate, BD-PSNR): rate that a codec saves, or quality that it gains, against another one.
 
 Rates are taken as logarithms and the curves interpolated by monotone piecewise cubics (PCHIP, as in JCT-VC's
 later practice) rather than by one polynomial of third degree, which swings between distant points.
@@ -15,15 +15,22 @@ Points = Sequence[float]
 def bd_rate(anchor_bpp: Points, anchor_quality: Points, bpp: Points, quality: Points) -> float:
     """Mean difference in rate at equal quality, in percent of the anchor's: −30 means 30 % fewer bits.
 
-    Args:
-        anchor_bpp, anchor_quality: points of the anchor's curve, at least two, in any order.
-        bpp, quality: points of the tested curve. Quality is in any unit (dB, SSIM) that grows with the rate.
+    Parameters
+    ----------
+    anchor_bpp, anchor_quality : sequence of float
+        Points of the anchor's curve, at least two, in any order.
+    bpp, quality : sequence of float
+        Points of the tested curve. Quality is in any unit (dB, SSIM) that grows with the rate.
 
-    Returns:
+    Returns
+    -------
+    float
         Percent, over the range of quality that both curves reach; NaN where they reach none in common.
 
-    Raises:
-        ValueError: fewer than two points, two at the same place, or a rate of zero.
+    Raises
+    ------
+    ValueError
+        Fewer than two points, two at the same place, or a rate of zero.
     """
     anchor = _curve(anchor_quality, _log(anchor_bpp))
     tested = _curve(quality, _log(bpp))
@@ -36,7 +43,7 @@ def bd_quality(anchor_bpp: Points, anchor_quality: Points, bpp: Points, quality:
 
 
 def quality_at(target_bpp: float, bpp: Points, quality: Points) -> float:
-    """Quality of a curve at one rate, interpolated over log rate; NaN outside the range that was measured."""
+    """Quality of a curve at ``target_bpp``, interpolated over log rate; NaN outside the range that was measured."""
     return float(_curve(_log(bpp), quality)(_log([target_bpp])[0]))
 
 

@@ -1,4 +1,4 @@
-"""What the pixel metrics share: bringing two pictures to one form, and decibels."""
+"""Shared by the pixel metrics: two pictures brought to one form, and decibels."""
 
 import numpy as np
 import torch
@@ -11,18 +11,36 @@ MAX_PSNR_DB = 100.0
 
 
 def psnr(mean_squared_error: Tensor) -> Tensor:
-    """−10·log10(MSE) in dB for values in [0, 1], at most `MAX_PSNR_DB` (which identical images get)."""
+    """PSNR = −10·log10(MSE) for values in [0, 1].
+
+    Parameters
+    ----------
+    mean_squared_error : tensor of any shape
+
+    Returns
+    -------
+    tensor, same shape
+        Decibels, at most `MAX_PSNR_DB`.
+    """
     return -10 * torch.log10(mean_squared_error.clamp(min=10 ** (-MAX_PSNR_DB / 10)))
 
 
 def as_batch(reference: np.ndarray | Tensor, image: np.ndarray | Tensor) -> tuple[Tensor, Tensor]:
-    """Bring two pictures to floating-point `(batch, 3, H, W)` in [0, 1] on one device, that of `image`.
+    """Bring two pictures to one form, on the device of ``image``.
 
-    Args:
-        reference, image: uint8 array `(H, W, 3)`, or floating-point tensor `(3, H, W)` or `(batch, 3, H, W)`.
+    Parameters
+    ----------
+    reference, image : array or tensor
+        uint8 array (H, W, 3), or floating-point tensor (3, H, W) or (batch, 3, H, W) in [0, 1].
 
-    Raises:
-        ImageError: another shape or dtype, or the two do not have the same size.
+    Returns
+    -------
+    reference, image : floating-point (batch, 3, H, W) in [0, 1]
+
+    Raises
+    ------
+    ImageError
+        Another shape or dtype, or two different sizes.
     """
     second = _to_tensor(image)
     first = _to_tensor(reference).to(second.device)

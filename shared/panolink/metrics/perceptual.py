@@ -48,9 +48,14 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 class Backbone(nn.Module):
-    """Convolutions of an ImageNet classifier; gives the activations after each of its blocks' last ReLU.
+    """Convolutions of an ImageNet classifier, without gradients of their own.
 
-    ``pools[i]`` runs before block i; inputs are normalised colours (batch, 3, H, W).
+    Parameters
+    ----------
+    blocks : list of lists of nn.Conv2d
+        Each convolution is followed by a ReLU.
+    pools : list of callables
+        ``pools[i]`` runs before block i.
     """
 
     def __init__(self, blocks: list[list[nn.Conv2d]], pools: list[Callable[[Tensor], Tensor]]) -> None:
@@ -60,6 +65,7 @@ class Backbone(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """Normalised colours (batch, 3, H, W) → activations after each block's last ReLU."""
         features, x = [], x.contiguous(memory_format=torch.channels_last)
         for block, pool in zip(self.blocks, self.pools, strict=True):
             x = pool(x)
@@ -70,7 +76,7 @@ class Backbone(nn.Module):
 
 
 class Distance(nn.Module, ABC):
-    """How far two pictures are apart by what a network sees in them.
+    """Perceptual distance of two pictures, by a network's activations.
 
     Images (batch, 3, H, W) in [0, 1] → distances (batch,), differentiable. ``describe`` is nearly all of the work: who
     compares many pictures with one describes that one once.
@@ -78,20 +84,29 @@ class Distance(nn.Module, ABC):
 
     @abstractmethod
     def describe(self, images: Tensor) -> list[Tensor]:
-        """What is compared of images, each (batch, channels, rows, cols)."""
+        """Activations that are compared, of images (batch, 3, H, W): each (batch, channels, rows, cols)."""
 
     @abstractmethod
     def compare(self, first: list[Tensor], second: list[Tensor]) -> Tensor:
         """Distances (batch,) of two descriptions."""
 
     def forward(self, reference: Tensor, image: Tensor) -> Tensor:
+        """Distances (batch,) of images (batch, 3, H, W) in [0, 1]."""
         return self.compare(self.describe(reference), self.describe(image))
 
 
 class LPIPS(Distance):
     """Learned perceptual image patch similarity (Zhang et al. 2018, version 0.1); 0 for identical images.
 
-    ``network``: "alexnet", with which figures are reported, or "vgg16", which serves better as a loss.
+    Parameters
+    ----------
+    network : str
+        "alexnet", with which figures are reported, or "vgg16", which serves better as a loss.
+
+    Raises
+    ------
+    ModelError
+        Where the weights are not installed.
     """
 
     shift: Tensor
@@ -119,7 +134,13 @@ class LPIPS(Distance):
 
 
 class DISTS(Distance):
-    """Deep image structure and texture similarity (Ding et al. 2020), as a distance: 0 for identical images."""
+    """Deep image structure and texture similarity (Ding et al. 2020), as a distance: 0 for identical images.
+
+    Raises
+    ------
+    ModelError
+        Where the weights are not installed.
+    """
 
     alpha: Tensor
     beta: Tensor
@@ -165,7 +186,19 @@ class FeatureDistance(Distance):
 
 
 def viewport_distance(measure: nn.Module, reference: np.ndarray | Tensor, image: np.ndarray | Tensor) -> float:
-    """Mean of a distance over the 14 views of `panolink.sphere.viewports`; images as for `vpsnr`."""
+    """Mean of a distance over the 14 views of `panolink.sphere.viewports`.
+
+    Parameters
+    ----------
+    measure : Distance
+    reference, image : array or tensor
+        As for `panolink.metrics.viewport.vpsnr`.
+
+    Raises
+    ------
+    ImageError
+        Shapes or dtypes that do not fit each other.
+    """
     with torch.inference_mode():
         first, second = (viewports(x).flatten(0, 1) for x in as_batch(reference, image))
         return float(measure(first, second).mean())

@@ -19,11 +19,14 @@ C2 = 0.03**2
 def ssim(reference: Tensor, image: Tensor) -> Tensor:
     """SSIM of each image, averaged over channels and pixels. Differentiable.
 
-    Args:
-        reference, image: floating point `(batch, channels, height, width)` in [0, 1].
+    Parameters
+    ----------
+    reference, image : (batch, channels, height, width), floating point in [0, 1]
 
-    Returns:
-        `(batch,)`, 1 for identical images.
+    Returns
+    -------
+    (batch,)
+        In [−1, 1]; 1 for identical images.
     """
     mean_x, mean_y = _blur(reference), _blur(image)
     var_x = _blur(reference * reference) - mean_x * mean_x
@@ -35,7 +38,7 @@ def ssim(reference: Tensor, image: Tensor) -> Tensor:
 
 
 def _blur(images: Tensor) -> Tensor:
-    """Separable Gaussian over `(batch, channels, height, width)`, zeros outside.
+    """Separable Gaussian over (batch, channels, height, width), zeros outside.
 
     Sums of shifted pictures: four times as fast on a CPU as convolutions of one channel.
     """

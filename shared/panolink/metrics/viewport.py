@@ -1,4 +1,4 @@
-"""VPSNR and VSSIM: fidelity of what a viewer sees, on the 14 views of `panolink.sphere.viewports`.
+"""VPSNR and VSSIM: fidelity on the 14 viewports of `panolink.sphere.viewports`.
 
     VPSNR   squared error pooled over the views of an image → PSNR of the image → mean over images
     VSSIM   SSIM of each view → mean over the views → mean over images
@@ -28,10 +28,15 @@ class ViewportScores:
 def vpsnr(reference: np.ndarray | Tensor, image: np.ndarray | Tensor) -> float:
     """PSNR over the 14 views in dB, averaged over the images where several are given.
 
-    Both: uint8 array `(H, W, 3)`, or floating-point tensor `(3, H, W)` or `(batch, 3, H, W)` in [0, 1].
+    Parameters
+    ----------
+    reference, image : array or tensor
+        uint8 array (H, W, 3), or floating-point tensor (3, H, W) or (batch, 3, H, W) in [0, 1].
 
-    Raises:
-        ImageError: shapes or ranges that do not fit each other.
+    Raises
+    ------
+    ImageError
+        Shapes or dtypes that do not fit each other.
     """
     return _vpsnr(*_views(reference, image))
 
@@ -42,7 +47,7 @@ def vssim(reference: np.ndarray | Tensor, image: np.ndarray | Tensor) -> float:
 
 
 def viewport_scores(reference: np.ndarray | Tensor, image: np.ndarray | Tensor) -> ViewportScores:
-    """Both measures for the price of one projection; arguments as for `vpsnr`."""
+    """Both measures from one projection; arguments as for `vpsnr`."""
     views = _views(reference, image)
     return ViewportScores(vpsnr_db=_vpsnr(*views), vssim=_vssim(*views))
 

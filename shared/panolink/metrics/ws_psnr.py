@@ -15,10 +15,15 @@ from panolink.sphere.latitude import latitude_weights
 def ws_psnr(reference: np.ndarray | Tensor, image: np.ndarray | Tensor) -> float:
     """Spherically weighted PSNR in dB (at most 100), averaged over the images where several are given.
 
-    Both: uint8 array `(H, W, 3)`, or floating-point tensor `(3, H, W)` or `(batch, 3, H, W)` in [0, 1].
+    Parameters
+    ----------
+    reference, image : array or tensor
+        uint8 array (H, W, 3), or floating-point tensor (3, H, W) or (batch, 3, H, W) in [0, 1].
 
-    Raises:
-        ImageError: shapes or ranges that do not fit each other.
+    Raises
+    ------
+    ImageError
+        Shapes or dtypes that do not fit each other.
     """
     first, second = as_batch(reference, image)
     weights = latitude_weights(second.shape[2], device=second.device).to(second.dtype)

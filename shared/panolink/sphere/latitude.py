@@ -9,11 +9,29 @@ from torch import Tensor
 
 
 def latitudes(rows: int, *, device: torch.device | str | None = None) -> Tensor:
-    """Latitude of the centre of each row, in radians: float32 `(rows,)`, from near +π/2 down to near −π/2."""
+    """Latitude of the centre of each row.
+
+    Parameters
+    ----------
+    rows : int
+    device : optional
+        Of the result.
+
+    Returns
+    -------
+    float32 (rows,)
+        Radians, from near +π/2 down to near −π/2.
+    """
     centres = (torch.arange(rows, dtype=torch.float64) + 0.5) / rows
     return ((0.5 - centres) * torch.pi).to(device=device, dtype=torch.float32)
 
 
 def latitude_weights(rows: int, *, device: torch.device | str | None = None) -> Tensor:
-    """cos(latitude) at the centre of each row: float32 `(rows,)`, in (0, 1], not normalised."""
+    """Area weight of each row, cos(latitude) at its centre; parameters as of `latitudes`.
+
+    Returns
+    -------
+    float32 (rows,)
+        In (0, 1], not normalised: they sum to about rows · 2/π.
+    """
     return torch.cos(latitudes(rows, device=device))

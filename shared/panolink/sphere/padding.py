@@ -1,4 +1,4 @@
-"""Padding that knows the sphere: a panorama wraps from right to left and ends at the poles."""
+"""Spherical padding: columns wrap around, rows end at the poles; and convolutions that pad this way."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ from torch import Tensor, nn
 
 
 def pad_sphere(x: Tensor, margin: int, *, wrap: bool = True) -> Tensor:
-    """Pad (batch, channels, rows, cols) by ``margin`` on all four sides.
+    """Pad a panorama on all four sides.
 
-    Columns wrap around (the meridian at ±180° is no edge); rows beyond a pole repeat the last row. With
-    ``wrap=False`` columns repeat the edge too: for crops, whose edges do not meet.
+    Parameters
+    ----------
+    x : (batch, channels, rows, cols)
+    margin : int
+        Samples on each side, at most cols. Rows beyond a pole repeat the last row.
+    wrap : bool
+        Whether columns wrap around (the meridian at ±180° is no edge). Where not, they repeat the edge: for crops.
+
+    Returns
+    -------
+    (batch, channels, rows + 2 · margin, cols + 2 · margin)
     """
     if not wrap:
         return F.pad(x, (margin,) * 4, mode="replicate")
@@ -22,9 +31,17 @@ def pad_sphere(x: Tensor, margin: int, *, wrap: bool = True) -> Tensor:
 
 
 class SphereConv2d(nn.Conv2d):
-    """A square convolution with padding on the sphere; the output has rows/stride × cols/stride samples.
+    """A square convolution with spherical padding; the output has rows/stride × cols/stride samples.
 
-    ``wrap`` is a plain attribute: the trainer, whose crops do not meet at their edges, switches it off.
+    ``wrap`` is a plain attribute that `set_wrap` switches off while a model is trained on crops.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    kernel_size : int
+        Odd.
+    stride : int
+    bias : bool
     """
 
     wrap = True
@@ -36,18 +53,31 @@ class SphereConv2d(nn.Conv2d):
         self.margin = kernel_size // 2
 
     def forward(self, input: Tensor) -> Tensor:
+        """(batch, in_channels, rows, cols) → (batch, out_channels, rows/stride, cols/stride)."""
         return super().forward(pad_sphere(input, self.margin, wrap=self.wrap) if self.margin else input)
 
 
 def set_wrap(module: nn.Module, wrap: bool) -> None:
-    """Switch every spherical convolution inside ``module`` between whole panoramas and crops."""
+    """Set whether the spherical convolutions inside ``module`` wrap: True for whole panoramas, False for crops."""
     for child in module.modules():
         if isinstance(child, SphereConv2d):
             child.wrap = wrap
 
 
 def pad_to_tokens(pixels: Tensor, factor: int) -> Tensor:
-    """Pad (batch, 3, H, W) to multiples of ``factor``: columns go on around the sphere, the last row repeats."""
+    """Pad pixels at the right and at the bottom to whole tokens.
+
+    Parameters
+    ----------
+    pixels : (batch, 3, H, W)
+    factor : int
+        Pixels per token in each direction.
+
+    Returns
+    -------
+    (batch, 3, ⌈H/factor⌉ · factor, ⌈W/factor⌉ · factor)
+        Columns go on around the sphere, the last row repeats.
+    """
     height, width = pixels.shape[-2:]
     if extra := -width % factor:
         repeats = -(-extra // width)

@@ -1,4 +1,4 @@
-"""What a viewer sees: 14 perspective views of an equirectangular panorama.
+"""Viewports: 14 perspective views of an equirectangular panorama, as a viewer sees it.
 
 The protocol of Li et al. 2022 (LIC360): yaw {−90, 0, 90, 180}° × pitch {0, +45, −45}°, and both poles;
 gnomonic projection, 90° wide, 256×171 px, bilinear.
@@ -29,12 +29,16 @@ DIRECTIONS: tuple[tuple[float, float], ...] = (
 def viewports(images: Tensor) -> Tensor:
     """Project panoramas onto the 14 views. Differentiable; wraps horizontally, clamps at the poles.
 
-    Args:
-        images: `(batch, channels, height, width)`, floating point. Values pass through linearly, so the range
-            ([0, 1] for the metrics) is kept. Half precision is computed and returned as float32.
+    Parameters
+    ----------
+    images : (batch, channels, height, width), floating point
+        Values pass through linearly, so the range ([0, 1] for the metrics) is kept. Half precision is computed and
+        returned as float32.
 
-    Returns:
-        `(batch, 14, channels, 171, 256)` on the device of `images`, in the order of `DIRECTIONS`.
+    Returns
+    -------
+    (batch, 14, channels, 171, 256)
+        On the device of ``images``, in the order of `DIRECTIONS`.
     """
     if images.dtype != torch.float64:
         images = images.float()
@@ -48,9 +52,17 @@ def viewports(images: Tensor) -> Tensor:
 
 
 def view_coordinates(yaw: float, pitch: float) -> tuple[Tensor, Tensor]:
-    """Longitude and latitude, in radians, that each pixel of one view looks at: two float64 `(171, 256)`.
+    """Longitude and latitude that each pixel of one view looks at (inverse gnomonic projection).
 
-    `yaw` and `pitch` are in degrees. Longitude is not wrapped: it lies within ±180° of `yaw`.
+    Parameters
+    ----------
+    yaw, pitch : float
+        Of the view's centre, degrees.
+
+    Returns
+    -------
+    longitude, latitude : float64 (171, 256)
+        Radians. Longitude is not wrapped: it lies within ±180° of ``yaw``.
     """
     right = (torch.arange(VIEW_WIDTH, dtype=torch.float64) - (VIEW_WIDTH - 1) / 2) / FOCAL_LENGTH
     up = ((VIEW_HEIGHT - 1) / 2 - torch.arange(VIEW_HEIGHT, dtype=torch.float64)) / FOCAL_LENGTH
