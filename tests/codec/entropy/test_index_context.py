@@ -54,7 +54,7 @@ def test_parts_that_do_not_fit_together_are_refused():
     contexts = random_index_context(CODES)
     with pytest.raises(ValueError, match="do not fit together"):
         replace(contexts, bands=contexts.bands[:, :3])
-    with pytest.raises(ValueError, match="40 codes have embeddings of 39"):
+    with pytest.raises(ValueError, match="40 codes has embeddings of 39"):
         replace(contexts, embedding=contexts.embedding[1:])
 
 
