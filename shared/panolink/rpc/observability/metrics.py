@@ -12,11 +12,11 @@ from prometheus_client import (
     Gauge,
     Histogram,
     ProcessCollector,
-    start_http_server,
 )
 
 from panolink.errors import LinkError
 from panolink.rpc.observability.device_metrics import usable_cpus
+from panolink.rpc.observability.metrics_server import MetricsServer
 from panolink.rpc.server.settings import split_address
 from panolink.rpc.server.version import version
 from panolink.rpc.wire.segments import LAYER_NAMES
@@ -44,6 +44,7 @@ class ServiceMetrics:
     """What transmitter, channel and receiver have in common."""
 
     def __init__(self) -> None:
+        self._http: MetricsServer | None = None
         self.registry = CollectorRegistry()
         self.rpc = RpcMetrics(self.registry)
         ProcessCollector(registry=self.registry)
@@ -111,14 +112,12 @@ class ServiceMetrics:
             return "off"
         host, port = split_address(listen)
         try:
-            server, _ = start_http_server(port, host, self.registry)
+            self._http = MetricsServer(host, port, self.registry)
         except OSError as error:
             raise LinkError(f"metrics cannot be served on {listen}: {error.strerror or error}") from None
-        self._http = server
-        return f"{host}:{server.server_port}"
+        return f"{host}:{self._http.port}"
 
     def close(self) -> None:
         """Stop serving."""
-        if http := getattr(self, "_http", None):
-            http.shutdown()
-            http.server_close()
+        if self._http:
+            self._http.close()
