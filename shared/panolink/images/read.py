@@ -1,0 +1,283 @@
+"""One picture: its header, then its pixels as uint8 RGB in sRGB, upright, a whole sphere."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from panolink.errors import ImageError, LimitError, PanolinkError
+from panolink.images import formats
+from panolink.images.colour import BT709, signal_to_srgb, to_rgb8
+from panolink.images.formats import FORMATS, MAX_PIXELS, MIN_SIDE, SNIFFED_BYTES, Opened, check_limit
+from panolink.images.hdr import open_exr, open_radiance
+from panolink.images.jxl import jxl_size
+from panolink.images.metadata import sphere_of
+from panolink.images.tiff import open_tiff
+from panolink.sphere.filling import place_crop
+from panolink.sphere.metadata import NOTHING_KNOWN, Crop, SphereMetadata
+
+_ORIENTATION = 0x0112
+_NOT_SAID = 2  # a code point of H.273
+_SRGB_TRANSFERS = (1, 6, 13, 14, 15)  # BT.709, 601, sRGB, 2020: shown as they are
+
+_pillow_settings = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as it is coded, and what its file says beside the pixels.
+
+    Attributes
+    ----------
+    array : uint8 sRGB (H, W, 3).
+    sphere : how the camera stood, and which part was photographed.
+    exif : as it stands in the file; empty where there is none.
+    notes : what the user should be told: frames that were left out, light that was tone-mapped, a crop that was placed.
+    """
+
+    array: NDArray[np.uint8]
+    sphere: SphereMetadata = NOTHING_KNOWN
+    exif: bytes = b""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a file says before it is decoded: the picture, its place on the sphere, and the size that it will have."""
+
+    opened: Opened
+    sphere: SphereMetadata
+    crop: Crop | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the whole sphere."""
+        crop = self.crop
+        return (crop.full_width, crop.full_height) if crop else (self.opened.width, self.opened.height)
+
+
+def load_panorama(
+    source: str | Path | bytes,
+    *,
+    name: str = "",
+    allow_any_aspect: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> NDArray[np.uint8]:
+    """Read a picture as sRGB: upright, alpha on black, colours converted, light without a limit tone-mapped.
+
+    Parameters
+    ----------
+    source : a path, or the encoded bytes.
+    name : what error messages call it; the path where empty.
+    allow_any_aspect : take pictures that are not twice as wide as high.
+    max_pixels : the largest width × height to decode.
+
+    Returns
+    -------
+    uint8 (H, W, 3). A picture whose GPano metadata say that it is a crop comes out as the whole sphere.
+
+    Raises
+    ------
+    ImageError : not a picture, truncated, a side under 16 pixels, or not 2:1.
+    LimitError : more than `max_pixels`.
+    """
+    return read_picture(source, name=name, allow_any_aspect=allow_any_aspect, max_pixels=max_pixels).array
+
+
+def read_picture(
+    source: str | Path | bytes,
+    *,
+    name: str = "",
+    allow_any_aspect: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Picture:
+    """As `load_panorama`, with what the file says beside the pixels."""
+    name = name or _name_of(source)
+    with _header(source, name, max_pixels) as header:
+        of_crop = f"{name}: its crop (GPano), {header.crop}" if header.crop else name
+        check_aspect(*header.size, allow_any_aspect, of_crop)
+        opened = header.opened
+        array = opened.decode()
+        notes, sphere = opened.notes, header.sphere
+        if crop := header.crop:
+            array, sphere = place_crop(array, crop), replace(sphere, crop=crop)
+            notes += (f"a crop, {crop}, was placed on the sphere and the rest filled in",)
+        return Picture(array, sphere, opened.exif, notes)
+
+
+def count_pixels(source: str | Path | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS) -> int:
+    """Width × height of the panorama that a picture gives, from its header alone.
+
+    Raises
+    ------
+    ImageError : not a picture.
+    LimitError : more than `max_pixels`.
+    """
+    with _header(source, name or _name_of(source), max_pixels) as header:
+        width, height = header.size
+        return width * height
+
+
+def _name_of(source: str | Path | bytes) -> str:
+    return "image" if isinstance(source, bytes) else str(source)
+
+
+@contextmanager
+def _header(source: str | Path | bytes, name: str, max_pixels: int) -> Iterator[_Header]:
+    """A picture whose header has been read and is within the limit; what goes wrong, then or later, as our errors."""
+    try:
+        with _file(source) as file:
+            opened = _open(file, max_pixels)
+            check_limit(opened.width, opened.height, max_pixels, name)
+            sphere, crop = sphere_of(opened.xmp, width=opened.width, height=opened.height)
+            header = _Header(opened, sphere, crop)
+            check_limit(*header.size, max_pixels, f"{name}: its crop (GPano), {crop}" if crop else name)
+            yield header
+    except PanolinkError as error:
+        if str(error).startswith(f"{name}: "):
+            raise
+        raise type(error)(f"{name}: {error}") from None
+    except FileNotFoundError:
+        raise ImageError(f"{name}: no such file") from None
+    except UnidentifiedImageError:
+        raise ImageError(f"{name}: {_not_an_image(source)}") from None
+    except IsADirectoryError:
+        raise ImageError(f"{name}: a folder, not an image") from None
+    except PermissionError:
+        raise ImageError(f"{name}: may not be read (permission denied)") from None
+    except Exception as error:  # decoders raise nearly anything on damaged files
+        raise ImageError(f"{name}: truncated or damaged image ({_one_line(error)})") from error
+
+
+@contextmanager
+def _file(source: str | Path | bytes) -> Iterator[BinaryIO]:
+    """A file to read and seek in; what cannot be sought, such as a pipe, is read once."""
+    if isinstance(source, bytes):
+        yield io.BytesIO(source)
+        return
+    with open(source, "rb") as file:
+        yield file if file.seekable() else io.BytesIO(file.read())
+
+
+def _open(file: BinaryIO, max_pixels: int) -> Opened:
+    head = file.read(SNIFFED_BYTES)
+    file.seek(0)
+    match formats.format_of(head):
+        case "HDR":
+            return open_radiance(file)
+        case "EXR":
+            return open_exr(file)
+        case "TIFF" if not _pillow_reads(file):
+            found = open_tiff(file, max_pixels)
+            file.seek(0)
+            return found if isinstance(found, Opened) else _open_with_pillow(file, head, max_pixels, page=found)
+        case "HEIF":
+            formats.decoder_package("pillow_heif", "HEIC").register_heif_opener()
+            return _open_with_pillow(file, head, max_pixels, also="HEIF")
+        case "JXL":
+            data = file.read()
+            width, height = jxl_size(data)
+            file.seek(0)
+            return Opened(width, height, partial(_decode_jxl, data, (width, height)))
+    return _open_with_pillow(file, head, max_pixels)
+
+
+def _pillow_reads(file: BinaryIO) -> bool:
+    """Whether a TIFF has one page, of a kind that Pillow reads well: then no other package is needed."""
+    try:
+        with _pillow_open(file, ("TIFF",)) as image:
+            tags = image.tag_v2  # type: ignore[attr-defined]
+            bits, planar, kind = tags.get(258, (1,)), tags.get(284, 1), set(tags.get(339, (1,)))
+            plain = max(bits) <= 8 or (bits == (16,) and tags.get(262) == 1)
+            return plain and planar == 1 and kind == {1} and not tags.get(254, 0) and image.n_frames == 1  # type: ignore[attr-defined]
+    except Exception:  # what it is said to be wrong with is told by whoever reads it
+        return False
+    finally:
+        file.seek(0)
+
+
+def _pillow_open(file: BinaryIO, allowed: tuple[str, ...]) -> Image.Image:
+    """Read the header. Pillow's own limit, partly a warning, is set aside: ours comes right after."""
+    with _pillow_settings:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(file, formats=allowed)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+    if size[0] * size[1] > max_pixels:
+        raise LimitError(f"{size[0]}×{size[1]} pixels is more than the {max_pixels} allowed")
+
+
+def _open_with_pillow(file: BinaryIO, head: bytes, max_pixels: int, *, page: int = 0, also: str = "") -> Opened:
+    image = _pillow_open(file, (*FORMATS, also) if also else FORMATS)
+    _check_size(image.size, max_pixels)
+    pages, notes = getattr(image, "n_frames", 1), ()
+    if pages > 1 and image.format != "MPO":  # an MPO's second picture is a preview, or the other eye's
+        what = "page" if image.format == "TIFF" else "frame"
+        notes = (f"{what} {page + 1} of {pages} was taken, the others left out",)
+    if page:
+        image.seek(page)
+        _check_size(image.size, max_pixels)
+    # A PNG without EXIF in front of its pixels would be decoded to look for it behind them.
+    exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+    turned = exif.get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    width, height = (image.height, image.width) if turned else image.size
+    primaries, transfer = formats.code_points(head)
+
+    def decode() -> NDArray[np.uint8]:
+        upright = ImageOps.exif_transpose(image)
+        said = transfer != _NOT_SAID and (transfer not in _SRGB_TRANSFERS or primaries not in (BT709, _NOT_SAID))
+        if said and not image.info.get("icc_profile"):
+            return signal_to_srgb(to_rgb8(upright) / np.float32(255), primaries, transfer)
+        return to_rgb8(upright)
+
+    return Opened(width, height, decode, _xmp(image), (image.info.get("exif") or b"").removeprefix(b"Exif\0\0"), notes)
+
+
+def _xmp(image: Image.Image) -> bytes:
+    found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    if not found and image.format == "TIFF":
+        found = image.tag_v2.get(700, b"")  # type: ignore[attr-defined]
+    return found.encode() if isinstance(found, str) else bytes(found)
+
+
+def _decode_jxl(data: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
+    formats.decoder_package("pillow_jxl", "JPEG XL")
+    with Image.open(io.BytesIO(data), formats=("JXL",)) as image:
+        if sorted(image.size) != sorted(size):
+            raise ImageError(f"JPEG XL of {image.size} where its header says {size}")
+        return to_rgb8(image)
+
+
+def check_aspect(width: int, height: int, allow_any_aspect: bool, name: str) -> None:
+    """`ImageError` for what is not a panorama: a side under 16 pixels, or not 2:1."""
+    if min(width, height) < MIN_SIDE:
+        raise ImageError(f"{name}: {width}×{height} is too small; each side has to be {MIN_SIDE} pixels or more")
+    # Two pixels of slack: stitchers round.
+    if abs(width - 2 * height) > 2 and not allow_any_aspect:
+        raise ImageError(
+            f"{name}: {width}×{height} is not 2:1, so not a full equirectangular panorama "
+            "(--any-aspect, or allow_any_aspect=True, takes it all the same)"
+        )
+
+
+def _not_an_image(source: str | Path | bytes) -> str:
+    empty = len(source) == 0 if isinstance(source, bytes) else Path(source).stat().st_size == 0
+    return "empty" if empty else "not an image that can be read"
+
+
+def _one_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,99 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from panolink.images import load_panorama
+from panolink.images.colour import HLG, PQ, compress_highlights, linear_from_signal, signal_to_srgb, srgb_from_linear
+from tests.images.pictures import CASES, encoded
+
+GREEN = (30, 180, 60)
+
+
+def profile_of(file: str) -> bytes:
+    with Image.open(CASES / file) as image:
+        return image.info["icc_profile"]
+
+
+def patch(file: str) -> np.ndarray:
+    """What the green of a case is stored as."""
+    with Image.open(CASES / file) as image:
+        stored = np.asarray(image)
+    shown = load_panorama(CASES / file).astype(int)
+    row, column = np.argwhere(np.abs(shown - GREEN).sum(-1) <= 3)[0]
+    return stored[row, column]
+
+
+@pytest.mark.parametrize("file", ["sat_adobe.png", "sat_p3.png"])
+def test_profiles_of_the_cases_are_converted_to_srgb(file: str):
+    shown = np.unique(load_panorama(CASES / file).reshape(-1, 3), axis=0).astype(int)
+    assert np.abs(shown - GREEN).max(-1).min() <= 2
+    assert np.abs(patch(file).astype(int) - GREEN).max() > 50  # it was stored as something else
+
+
+@pytest.mark.parametrize(
+    "format, options",
+    [
+        ("JPEG", {"quality": 98, "subsampling": 0}),
+        ("WEBP", {"lossless": True}),
+        ("TIFF", {}),
+        ("AVIF", {"quality": 98, "subsampling": "4:4:4"}),
+    ],
+)
+@pytest.mark.parametrize("file", ["sat_adobe.png", "sat_p3.png"])
+def test_profiles_of_other_formats_too(format: str, options: dict, file: str):
+    stored = Image.fromarray(np.broadcast_to(patch(file), (32, 64, 3)).copy())
+    shown = load_panorama(encoded(stored, format, icc_profile=profile_of(file), **options)).astype(int)
+    # This green lies at the edge of sRGB: a small step of a lossy format grows.
+    assert np.abs(shown - GREEN).max() <= 12
+
+
+def test_transparency_keeps_its_profile():
+    stored = Image.new("RGBA", (64, 32), (*map(int, patch("sat_adobe.png")), 255))
+    stored.paste((255, 255, 255, 0), (0, 0, 32, 32))
+    shown = load_panorama(encoded(stored, icc_profile=profile_of("sat_adobe.png"))).astype(int)
+    assert np.abs(shown[:, 32:] - GREEN).max() <= 2 and not shown[:, :32].any()
+
+
+def test_cmyk_profiles_and_profiles_of_another_model_do_no_harm():
+    picture = Image.new("L", (32, 16), 100)
+    assert load_panorama(encoded(picture, icc_profile=profile_of("sat_p3.png")))[0, 0].tolist() == [100] * 3
+    assert load_panorama(encoded(picture.convert("RGB"), icc_profile=b"no profile"))[0, 0].tolist() == [100] * 3
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    noise = np.random.default_rng(0).integers(0, 256, (16, 32, 3), dtype=np.uint8)
+    assert np.abs(load_panorama(encoded(noise, icc_profile=srgb)).astype(int) - noise).max() <= 1
+
+
+def test_code_points_of_a_png_say_its_colours():
+    """A cICP chunk with Display P3 (12) and the sRGB transfer (13)."""
+    import struct
+    import zlib
+
+    stored = encoded(Image.new("RGB", (64, 32), tuple(map(int, patch("sat_p3.png")))))
+    chunk = struct.pack(">I", 4) + b"cICP" + bytes([12, 13, 0, 1]) + struct.pack(">I", zlib.crc32(b"cICP\x0c\x0d\0\1"))
+    shown = load_panorama(stored[:33] + chunk + stored[33:]).astype(int)
+    assert np.abs(shown - GREEN).max() <= 5
+
+
+def test_hdr_signals_by_the_standards_numbers():
+    """BT.2100: PQ 0.58 is 203 cd/m², HLG 0.75 likewise on a display of 1000 cd/m²: diffuse white, 1."""
+    assert linear_from_signal(np.full((1, 1, 3), 0.5807), PQ) == pytest.approx(1, rel=0.01)
+    assert linear_from_signal(np.full((1, 1, 3), 0.75), HLG) == pytest.approx(1, rel=0.01)
+    assert linear_from_signal(np.ones((1, 1, 3)), PQ) == pytest.approx(10000 / 203, rel=1e-3)
+    grey = signal_to_srgb(np.full((1, 1, 3), 0.5807), 9, PQ)
+    assert grey.min() >= 235 and grey.max() - grey.min() <= 1  # white is bright and has no tint
+
+
+def test_highlights_roll_off_and_keep_their_hue():
+    light = np.array([[0.5, 0.25, 0.1], [8.0, 4.0, 1.6]])
+    rolled = compress_highlights(light)
+    assert np.allclose(rolled[0], light[0]) and rolled.max() <= 1
+    assert np.allclose(rolled[1] / rolled[1].max(), light[1] / light[1].max())
+    assert srgb_from_linear(np.array([0.0, 0.2140, 1.0, 9.0, np.nan])).tolist() == [0, 127, 255, 255, 0]
+
+
+def test_bytes_and_streams_alike():
+    data = (CASES / "sat_p3.png").read_bytes()
+    assert np.array_equal(load_panorama(data), load_panorama(CASES / "sat_p3.png"))
+    assert Image.open(io.BytesIO(data)).size == (128, 64)
