@@ -45,7 +45,7 @@ class ChannelModel(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> NoReturn:
-        raise SignalError(f"unknown channel model {value!r}; allowed: {', '.join(cls)}")
+        raise SignalError(f"unknown channel model {str(value)[:60]!r}; allowed: {', '.join(cls)}")
 
 
 class Clock(StrEnum):

@@ -50,7 +50,7 @@ class Phase:
             raise SignalError(f"seconds is {self.seconds}; allowed: above 0, finite")
         for name in self.changes:
             if name not in CHANGEABLE:
-                raise SignalError(f"unknown setting {name!r}; allowed: seconds, {', '.join(CHANGEABLE)}")
+                raise SignalError(f"unknown setting {name[:60]!r}; allowed: seconds, {', '.join(CHANGEABLE)}")
         object.__setattr__(self, "changes", MappingProxyType(dict(self.changes)))
 
     def applied(self, base: Conditions) -> Conditions:

@@ -1,4 +1,4 @@
-"""Schedules as files: a scenario in TOML, a recorded SNR in CSV. What is wrong in one is named with its line.
+"""Scenario files (TOML) and traces of a recorded SNR (CSV). What is wrong in one is named with its line.
 
 A scenario:
 
@@ -40,6 +40,9 @@ from panolink.phy.channel.scenario import CHANGEABLE, MAX_PHASES, MAX_SAMPLES, P
 
 _WHOLE = ("coherence_symbols", "subcarriers", "packet_symbols")
 _COLUMNS = ("time_s", "snr_db")
+_MAX_SHOWN = 60  # characters of a wrong value in a message
+_MAX_DIGITS = 400  # of a number in a file: more than any float has
+_MAX_DEPTH = 50  # of brackets
 
 
 def load_scenario(path: str | Path) -> Scenario:
@@ -60,14 +63,16 @@ def parse_scenario(text: str, *, name: str = "scenario") -> Scenario:
         reason, _, place = str(error).partition(" (at ")
         line = re.match(r"line (\d+)", place)
         where = f"line {line[1]}" if line else "at its end"
-        raise SignalError(f"{name}, {where}: {reason[:1].lower()}{reason[1:]}") from None
+        raise SignalError(f"{name}, {where}: {_shortened(reason[:1].lower() + reason[1:])}") from None
+    except (ValueError, RecursionError):  # what tomllib lets through of Python's own limits
+        raise _beyond_limits(text, name) from None
     lines = _Lines(text, name)
     for key in values:
         if key not in ("repeat", "phase"):
-            raise SignalError(f"{lines.of(None, key)}: unknown setting {key!r}; allowed: repeat, phase")
+            raise SignalError(f"{lines.of(None, key)}: unknown setting {_shown(key)}; allowed: repeat, phase")
     repeat, phases = values.get("repeat", False), values.get("phase", [])
     if not isinstance(repeat, bool):
-        raise SignalError(f"{lines.of(None, 'repeat')}: repeat is {repeat!r}; allowed: true, false")
+        raise SignalError(f"{lines.of(None, 'repeat')}: repeat is {_shown(repeat)}; allowed: true, false")
     if not (isinstance(phases, list) and all(isinstance(phase, dict) for phase in phases)):
         raise SignalError(f"{lines.of(None, 'phase')}: phases are tables, each under a line [[phase]]")
     if not 1 <= len(phases) <= MAX_PHASES:
@@ -81,7 +86,7 @@ def _phase(values: Mapping[str, Any], number: int, lines: "_Lines") -> Phase:
         try:
             if key == "snr_db" and isinstance(value, list):
                 if len(value) != 2:
-                    raise SignalError(f"snr_db is {value}; allowed: a number, or [from, to]")
+                    raise SignalError(f"snr_db is {_shown(value)}; allowed: a number, or [from, to]")
                 value, final = (_number("snr_db", one) for one in value)
                 Conditions(snr_db=final)
             if key in CHANGEABLE:
@@ -106,19 +111,22 @@ def _phase(values: Mapping[str, Any], number: int, lines: "_Lines") -> Phase:
 def _setting(key: str, value: object) -> Any:
     if key == "model":
         if not isinstance(value, str):
-            raise SignalError(f"model is {value!r}; allowed: the name of one, in quotes")
+            raise SignalError(f"model is {_shown(value)}; allowed: the name of one, in quotes")
         return value
     number = _number(key, value)
     if key in _WHOLE and not number.is_integer():
-        raise SignalError(f"{key} is {value!r}; allowed: a whole number")
+        raise SignalError(f"{key} is {_shown(value)}; allowed: a whole number")
     return int(number) if key in _WHOLE else number
 
 
 def _number(key: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         ramp = ", or [from, to]" if key == "snr_db" else ""
-        raise SignalError(f"{key} is {value!r}; allowed: a number{ramp}")
-    return float(value)
+        raise SignalError(f"{_shortened(key)} is {_shown(value)}; allowed: a number{ramp}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise SignalError(f"{_shortened(key)} is {_shown(value)}; allowed: a number that a float64 can hold") from None
 
 
 def parse_trace(text: str, *, name: str = "trace", repeat: bool = False) -> SnrTrace:
@@ -127,7 +135,7 @@ def parse_trace(text: str, *, name: str = "trace", repeat: bool = False) -> SnrT
     if not numbered:
         raise SignalError(f"{name}: no line at all; allowed: a line {','.join(_COLUMNS)}, then the samples")
     (first, head), *rest = numbered
-    columns = [column.strip() for column in next(csv.reader(io.StringIO(head)))]
+    columns = [column.strip() for column in _cells(head, f"{name}, line {first}: ")]
     if missing := [column for column in _COLUMNS if column not in columns]:
         raise SignalError(f"{name}, line {first}: no column {missing[0]!r}; needed: {', '.join(_COLUMNS)}")
     if len(rest) > MAX_SAMPLES:
@@ -136,7 +144,7 @@ def parse_trace(text: str, *, name: str = "trace", repeat: bool = False) -> SnrT
     values: list[float] = []
     for i, line in rest:
         where = f"{name}, line {i}: "
-        cells = next(csv.reader(io.StringIO(line)))
+        cells = _cells(line, where)
         if len(cells) != len(columns):
             raise SignalError(f"{where}{len(cells)} values for {len(columns)} columns")
         row = dict(zip(columns, cells, strict=True))
@@ -158,7 +166,41 @@ def _cell(text: str, where: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise SignalError(f"{where} is {text.strip()!r}; allowed: a number") from None
+        raise SignalError(f"{where} is {_shown(text.strip())}; allowed: a number") from None
+
+
+def _cells(line: str, where: str) -> list[str]:
+    try:
+        return next(csv.reader(io.StringIO(line)), [])
+    except csv.Error as error:  # a field of more characters than the reader takes
+        raise SignalError(f"{where}{error}") from None
+
+
+def _shown(value: object) -> str:
+    """A value from a file as a message has it: on one line, and not at any length."""
+    try:
+        return _shortened(repr(value))
+    except (ValueError, RecursionError):  # integers of thousands of digits, brackets in brackets
+        return "beyond what can be shown"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
+
+
+def _beyond_limits(text: str, name: str) -> SignalError:
+    """The error for a file that is TOML but too much for its reader: a number's digits, or the depth of brackets."""
+    key, depth = "", 0
+    for number, line in enumerate(text.splitlines(), start=1):
+        key = setting[1] if (setting := re.match(r"\s*([\w.\"'-]+)\s*=", line)) else key
+        where = f"{name}, line {number}: {_shortened(key)}"
+        if re.search(rf"\d[\d_]{{{_MAX_DIGITS}}}", line):
+            return SignalError(f"{where} is a number of more than {_MAX_DIGITS} digits")
+        for character in line:
+            depth = max(0, depth + (character in "[{") - (character in "]}"))
+            if depth > _MAX_DEPTH:
+                return SignalError(f"{where} has more than {_MAX_DEPTH} brackets in one another")
+    return SignalError(f"{name}: a value in it is beyond the limits of its reader")
 
 
 def _text(path: str | Path) -> str:
