@@ -43,18 +43,8 @@ def scripts(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(environment, with_pip=False)
     scripts = environment / "bin"
     (packages,) = environment.glob("lib/python3*/site-packages")
-    install = (
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        scripts / "python",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--no-index",
-    )
-    run(*install, "--disable-pip-version-check", wheel, cwd=environment)
+    pip = (sys.executable, "-m", "pip", "--python", scripts / "python", "--quiet", "--disable-pip-version-check")
+    run(*pip, "install", "--no-deps", "--no-index", wheel, cwd=environment)
     others = [path for path in sys.path if path.endswith("site-packages")]
     (packages / "others.pth").write_text("\n".join(others))
     for name in NOT_NEEDED:
@@ -77,8 +67,8 @@ def test_help(scripts: Path, tmp_path: Path) -> None:
 
 
 def test_demo(scripts: Path, tmp_path: Path) -> None:
-    told = run(scripts / "panolink", "demo", "--json", "--seed", "1", "--out", "out", cwd=tmp_path)
-    delivered = [json.loads(line) for line in told.splitlines()]
+    printed = run(scripts / "panolink", "demo", "--json", "--seed", "1", "--out", "out", cwd=tmp_path)
+    delivered = [json.loads(line) for line in printed.splitlines()]
     assert [Path(one["source"]).name for one in delivered] == ["city.webp", "forest.webp", "interior.webp"]
     assert all(one["delivered"] and one["vpsnr_db"] > 15 for one in delivered)
     assert not any(Path(one["source"]).is_relative_to(ROOT) for one in delivered)
