@@ -1,6 +1,6 @@
 # Everything runs in .venv, which is made on first use. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-deploy lint format types stubs check-stubs dashboards check-dashboards golden train clean
+.PHONY: help setup demo test test-deploy lint format types stubs check-stubs dashboards check-dashboards docs golden train clean
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -55,6 +55,9 @@ dashboards: $(INSTALLED_DEV) ## make deploy/grafana/dashboards from the code bes
 check-dashboards: $(INSTALLED_DEV) ## fail if the committed dashboards are not what the code gives
 	@$(BIN)/python -m deploy.grafana.generate --check
 
+docs: $(INSTALLED_DEV) ## build the documentation site into site/, with links and anchors checked
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 golden: $(INSTALLED_DEV) ## write the golden files anew, after a deliberate change of the format
 	@PANOLINK_WRITE_GOLDEN=1 $(BIN)/python -m pytest -k golden
 
@@ -64,5 +67,5 @@ train: $(INSTALLED_DEV) ## train a model: make train DATA=folder/of/panoramas [C
 	@$(BIN)/panolink train --data "$(DATA)" --config "$(CONFIG)" $(ARGS)
 
 clean: ## remove .venv, outputs and caches
-	rm -rf .venv out build dist .pytest_cache .ruff_cache .cache
+	rm -rf .venv out build dist site .pytest_cache .ruff_cache .cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
