@@ -108,10 +108,10 @@ async def test_a_replica_that_leaves_while_its_turn_comes_is_passed_over(
         """The first replica's address is taken away just after it was told."""
 
         async def candidates(self, item_id: str) -> list[Replica]:
-            told = await super().candidates(item_id)
-            self._take([stays])
+            candidates = await super().candidates(item_id)
+            self._set_addresses([stays])
             await asyncio.sleep(0.05)
-            return told
+            return candidates
 
     next_hop = Late(f"{leaves},{stays}", reconnect_timeout=0)
     talk = link_client(next_hop, timeout=20, limits=Limits(), metrics=ServiceMetrics())

@@ -1,4 +1,4 @@
-"""Waiting for whatever comes first."""
+"""Waiting for the first of several events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ Default = TypeVar("Default")
 
 
 async def unless(event: asyncio.Event, awaitable: Awaitable[Result], default: Default) -> Result | Default:
-    """The result of `awaitable`; or, when `event` is set first, cancels it and returns `default`."""
+    """Await `awaitable` unless `event` is set first.
+
+    Returns
+    -------
+    Result or Default
+        The result of `awaitable`; `default` if the event was set first, in which case `awaitable` is cancelled.
+    """
     wanted = asyncio.ensure_future(awaitable)
     halt = asyncio.ensure_future(event.wait())
     try:

@@ -1,4 +1,4 @@
-"""How much is allowed: constants of the protocol, and limits that a service can be given."""
+"""Limits: constants of the protocol, per-item limits of a service, and concurrent streams."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from panolink.errors import LimitError, LinkError, PanolinkError
 from panolink.rpc.flow_control.memory_budget import MemoryBudget
 
 MAX_MESSAGE_BYTES = 1 << 20
-"""No message of the protocol is larger; gRPC refuses one that is before it is parsed."""
+"""Maximum size of a message in bytes; gRPC rejects larger ones before parsing them."""
 
 CHUNK_BYTES = 1 << 18
-"""Payload of one chunk: small enough for streams to share a connection, large enough to cost little."""
+"""Payload of a chunk in bytes: small enough for streams to share a connection, large enough for low overhead."""
 
 STALL_SECONDS = 60.0
-"""An item that has begun and of which nothing more comes for so long is given up, and its stream with it."""
+"""Idle timeout in seconds within an item, after which its stream is aborted."""
 
 LEAST_BYTES_PER_SECOND = 8192.0
-"""An item that has begun is to be whole within `STALL_SECONDS` and what its bytes take at this pace, 64 kbit/s."""
+"""Minimum transfer rate (64 kbit/s): an item must be complete within `STALL_SECONDS` plus its size over this rate."""
 
 MAX_ID_LENGTH = 64
 MAX_SOURCE_LENGTH = 256
 
 MAX_LATER_ROUNDS = 3
-"""Rounds of hybrid ARQ that may follow a burst's first one."""
+"""Maximum number of hybrid ARQ retransmission rounds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one item of a stream may ask for. Each is checked before memory is taken."""
+    """Limits of one item of a stream, checked against its header before memory is allocated."""
 
     image_bytes: int = 64 << 20
     """Bytes of an image file."""
@@ -47,35 +47,59 @@ class Limits:
 
 
 def check_limit(value: int, limit: int, what: str) -> None:
-    """Raise `LimitError` ("what: value, at most limit") when `value` is over `limit`."""
+    """Check a value against its limit.
+
+    Parameters
+    ----------
+    what
+        Name of the quantity, for the message.
+
+    Raises
+    ------
+    LimitError
+        `value` exceeds `limit`.
+    """
     if value > limit:
         raise LimitError(f"{what}: {value}, at most {limit} are allowed")
 
 
 class SlotAllocator:
-    """Numbers for those who are here: the least free one each, so that no more are in use than there ever were at once.
+    """Allocates the lowest free slot number.
 
-    Whatever is told apart by slot stays bounded, as ids would not.
+    Slot numbers are below the maximum number of concurrent users, so a metric labelled by slot has bounded
+    cardinality, unlike one labelled by id.
     """
 
     def __init__(self) -> None:
         self._taken: set[int] = set()
 
     def acquire(self) -> int:
-        """A free number, the least one."""
+        """Allocate the lowest free slot."""
         slot = next(number for number in itertools.count() if number not in self._taken)
         self._taken.add(slot)
         return slot
 
     def release(self, slot: int) -> None:
-        """The number is free again."""
+        """Return a slot."""
         self._taken.discard(slot)
 
 
 class Streams:
-    """The streams of one kind that a service has open: how many there may be, and how they come to an end.
+    """Concurrent streams of one kind: limits their number and drains them on shutdown.
 
-    `room` is what the items on them share, in bytes that their headers announce.
+    Parameters
+    ----------
+    what
+        Service and kind, for messages: `receiver: watch`.
+    limit
+        Maximum number of open streams.
+    memory
+        Budget shared by the items of all streams, in bytes announced by their headers; None: unlimited.
+
+    Attributes
+    ----------
+    draining : asyncio.Event
+        Set once the service shuts down; streams end at the next item boundary.
     """
 
     def __init__(self, what: str, *, limit: int, memory: MemoryBudget | None = None) -> None:
@@ -92,7 +116,14 @@ class Streams:
 
     @contextmanager
     def enter(self) -> Iterator[PanolinkError | None]:
-        """Hold a stream's place, or learn why there is none: `LimitError`, or `LinkError` when the service stops."""
+        """Count a stream for the duration of the context.
+
+        Yields
+        ------
+        PanolinkError or None
+            None if the stream may proceed; `LimitError` if too many streams are open, `LinkError` if the service is
+            shutting down.
+        """
         if self.draining.is_set():
             yield LinkError(f"{self._what}: the service is shutting down")
             return
@@ -109,7 +140,18 @@ class Streams:
                 self._idle.set()
 
     async def drain(self, seconds: float) -> bool:
-        """Let no stream begin, ask the open ones to end, and wait for them; whether all did in time."""
+        """Refuse new streams, signal the open ones to end, and wait for them.
+
+        Parameters
+        ----------
+        seconds
+            Timeout.
+
+        Returns
+        -------
+        bool
+            Whether all streams ended in time.
+        """
         self.draining.set()
         try:
             await asyncio.wait_for(self._idle.wait(), seconds)

@@ -1,4 +1,4 @@
-"""What a service uses of its host: processors, and the device that its networks run on."""
+"""Resource usage of a service: CPUs, memory, and the device of its networks."""
 
 from __future__ import annotations
 
@@ -21,30 +21,38 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def usable_cpus() -> float:
-    """Processors that this process may use: those it may run on, or its container's share where that is less."""
+    """Number of CPUs available to this process: its affinity, or its cgroup quota if that is less."""
     cpus = float(usable_cores())
     quota, _, period = _cgroup("cpu.max").partition(" ")
     return min(cpus, int(quota) / int(period)) if quota.isdigit() and period.isdigit() else cpus
 
 
 def usable_memory() -> float:
-    """Bytes that this process may use: the machine's, or its container's limit where that is less."""
+    """Memory available to this process in bytes: the machine's, or its cgroup limit if that is less."""
     total = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     limit = _cgroup("memory.max")
     return min(total, float(limit)) if limit.isdigit() else total
 
 
 def resident_memory() -> float:
-    """Bytes of this process in memory; NaN where the system does not tell."""
+    """Resident set size of this process in bytes; NaN if unknown."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return math.nan
     return float(pages * os.sysconf("SC_PAGE_SIZE"))
 
 
 def measure_device(device: str, metrics: ServiceMetrics) -> None:
-    """Let `metrics` tell of the device that networks run on (`cpu`, `cuda:0`): memory and, of a GPU, how busy it is."""
+    """Export memory and, on a GPU, utilization of the device that networks run on.
+
+    Parameters
+    ----------
+    device
+        `cpu`, `cuda:0` …
+    metrics
+        Where the gauges are registered.
+    """
     used, limit = metrics.device_memory.labels(device), metrics.device_memory_limit.labels(device)
     if not device.startswith("cuda"):
         used.set_function(resident_memory)
@@ -61,15 +69,15 @@ def measure_device(device: str, metrics: ServiceMetrics) -> None:
 
 
 def _gpu_utilization(index: int) -> Callable[[], float] | None:
-    """Asks the GPU's driver how busy it is, 0 to 1; None, and a line in the log, where that cannot be asked."""
+    """Function that queries the utilization of a GPU, 0 to 1; None, with a log line, if NVML is unavailable."""
     import torch
 
     try:
         pynvml: Any = importlib.import_module("pynvml")
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(index).uuid}")
-        pynvml.nvmlDeviceGetUtilizationRates(handle)  # a part of a GPU (MIG) does not tell
-    except Exception as error:  # not installed, or a driver that does not tell; the service works without it
+        pynvml.nvmlDeviceGetUtilizationRates(handle)  # not supported by MIG instances
+    except Exception as error:  # not installed, or not supported by the driver; optional
         log.info("no GPU utilization in the metrics: %s (it needs panolink[gpu])", error)
         return None
     return lambda: pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100

@@ -1,7 +1,7 @@
-"""What services write to standard error: lines for people on a terminal, JSON objects for whatever collects logs.
+"""Structured logging to standard error: text on a terminal, JSON lines for log collectors.
 
-Every line about a panorama tells which one: `stream` and `panorama`, the same at the transmitter, the channel and the
-receiver. `about` puts such ids on all lines of a block.
+Every line about a panorama has its ids, `stream` and `panorama`, which are the same at the transmitter, the channel
+and the receiver. `context` adds such ids to all lines logged in a block.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from panolink.rpc.flow_control.limits import MAX_ID_LENGTH
 from panolink.rpc.observability import tracing
 from panolink.v1 import link_pb2
 
-_ids: ContextVar[Mapping[str, str]] = ContextVar("ids", default={})  # noqa: B039 - it is never changed
+_ids: ContextVar[Mapping[str, str]] = ContextVar("ids", default={})  # noqa: B039 - never mutated
 
 _PLAIN = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 @contextmanager
 def context(**ids: str) -> Iterator[None]:
-    """Put ids on every line that is logged in this block, and in the tasks and threads that it starts."""
+    """Add ids to every line logged in this block, and in the tasks and threads it starts."""
     token = _ids.set({**_ids.get(), **ids})
     try:
         yield
@@ -37,27 +37,27 @@ def context(**ids: str) -> Iterator[None]:
 
 
 def burst_ids(burst_id: str) -> dict[str, str]:
-    """The ids of a burst's panorama. Our transmitters call the n-th panorama of a stream `STREAM-n`."""
-    name = burst_id[:MAX_ID_LENGTH]  # refused ones have lines too, and may be called anything
+    """Log ids of a burst; transmitters name the n-th panorama of a stream `STREAM-n`."""
+    name = burst_id[:MAX_ID_LENGTH]  # rejected bursts are logged too, and their ids are arbitrary
     stream, dash, _ = name.partition("-")
     return {"stream": stream if dash else "", "panorama": name}
 
 
 @contextmanager
 def hop(name: str, header: link_pb2.BurstHeader) -> Iterator[None]:
-    """What a service does with a burst: its ids are on all lines, and it is a span of the panorama's trace."""
+    """Handle a burst in a block with its log ids and a span of its trace."""
     ids = burst_ids(header.burst_id)
     with context(**ids), tracing.span(name, parent=header.traceparent, kind="server", **ids):
         yield
 
 
 def fields(**values: Any) -> dict[str, Any]:
-    """What a line knows beyond its message, as `extra` of a logging call; JSON lines have it, plain ones do not."""
+    """Structured fields as `extra` of a logging call, None omitted; written to JSON lines only."""
     return {"fields": {name: value for name, value in values.items() if value is not None}}
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, service, logger, message, ids, fields, and a crash with its trace."""
+    """One JSON object per line: time, level, service, logger, message, ids, fields, and exceptions with traceback."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -77,13 +77,15 @@ class JsonFormatter(logging.Formatter):
             line["trace_id"] = trace
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]
-            line["error"] = f"{type(error).__name__}: {error}"  # for eyes; the trace is for `jq -r .trace`
+            line["error"] = (
+                f"{type(error).__name__}: {error}"  # readable at a glance; the traceback is for `jq -r .trace`
+            )
             line["trace"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
 class TextFormatter(logging.Formatter):
-    """Time, level, logger, message and ids; a crash's trace below."""
+    """Time, level, logger, message and ids; tracebacks on the lines below."""
 
     def __init__(self) -> None:
         super().__init__(_PLAIN)
@@ -93,24 +95,28 @@ class TextFormatter(logging.Formatter):
 
 
 def _quoted(text: str) -> str:
-    """An id as it is; in quotes where it might be taken for something else, for ids come from the network."""
+    """An id, quoted if ambiguous, as ids come from the network."""
     return text if text.isascii() and text.isprintable() and text and " " not in text else json.dumps(text)
 
 
 def configure(service: str, *, level: str, form: str) -> None:
-    """Send this process's log to standard error, and what would end it without a word too.
+    """Configure logging of this process to standard error, uncaught exceptions included.
 
-    Args:
-        service: `transmitter`, `channel` or `receiver`.
-        level: `debug`, `info`, `warning`, `error`.
-        form: `text`, `json`, or `auto`: text on a terminal.
+    Parameters
+    ----------
+    service
+        `transmitter`, `channel` or `receiver`.
+    level
+        `debug`, `info`, `warning` or `error`.
+    form
+        `text`, `json`, or `auto`: text on a terminal.
     """
     wanted: int = getattr(logging, level.upper())
     as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(service) if as_json else TextFormatter())
     logging.basicConfig(level=max(logging.INFO, wanted), handlers=[handler], force=True)
-    logging.getLogger("panolink").setLevel(wanted)  # not the root: libraries' debug lines would drown ours
+    logging.getLogger("panolink").setLevel(wanted)  # not the root logger: debug lines of libraries would drown ours
     faulthandler.enable()
     sys.excepthook = lambda kind, error, trace: _log_crash(kind, error, trace, "main thread")
     threading.excepthook = lambda crash: _log_crash(

@@ -1,4 +1,4 @@
-"""What every service measures. Each service has a registry of its own and adds what is only its own."""
+"""Prometheus metrics common to all services; each service has its own registry and adds its own metrics."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from panolink.rpc.wire.segments import LAYER_NAMES
 from panolink.v1 import link_pb2
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-"""Buckets of durations, from a call to a slow CPU's network."""
+"""Histogram buckets of durations in seconds, from a call to a network on a slow CPU."""
 
 
 class RpcMetrics:
-    """The common gRPC server metrics, by method."""
+    """The usual gRPC server metrics, by method."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         labels = ("grpc_type", "grpc_service", "grpc_method")
@@ -41,7 +41,7 @@ class RpcMetrics:
 
 
 class ServiceMetrics:
-    """What transmitter, channel and receiver have in common."""
+    """Metrics of transmitter, channel and receiver alike."""
 
     def __init__(self) -> None:
         self._http: MetricsServer | None = None
@@ -72,23 +72,26 @@ class ServiceMetrics:
         self.device_busy = self.counter("device_busy_seconds", "Time in which a network ran.", "device")
         self.gauge("cpus", "Processors that the service may use.").set(usable_cpus())
         self.gauge("build_info", "Version of Panolink, always 1.", "version").labels(version()).set(1)
-        for layer in LAYER_NAMES.values():  # from 0 on: the first loss is an increase too
+        for layer in LAYER_NAMES.values():  # start at 0, so that the first loss is an increase too
             self.segments_sent.labels(layer)
             self.segments_lost.labels(layer)
             self.segments_recovered.labels(layer)
             self.segments_unsent.labels(layer)
 
     def counter(self, name: str, text: str, *labels: str) -> Counter:
+        """Register a counter `panolink_NAME`."""
         return Counter(f"panolink_{name}", text, labels, registry=self.registry)
 
     def gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        """Register a gauge `panolink_NAME`."""
         return Gauge(f"panolink_{name}", text, labels, registry=self.registry)
 
     def histogram(self, name: str, text: str, buckets: Iterable[float], *labels: str) -> Histogram:
+        """Register a histogram `panolink_NAME`."""
         return Histogram(f"panolink_{name}", text, labels, buckets=tuple(buckets), registry=self.registry)
 
     def count_segments(self, segments: Iterable[link_pb2.LayerSegments]) -> None:
-        """Count a burst's segments by what became of them."""
+        """Count a burst's segments by layer and outcome."""
         for count in segments:
             layer = LAYER_NAMES.get(count.layer, "other")
             self.segments_sent.labels(layer).inc(count.sent)
@@ -97,17 +100,33 @@ class ServiceMetrics:
             self.segments_recovered.labels(layer).inc(count.recovered)
 
     def observe_stages(self, seconds: dict[str, float]) -> None:
-        """Observe the durations of stages that ran in this service."""
+        """Observe durations in seconds by stage."""
         for stage, duration in seconds.items():
             self.stage_seconds.labels(stage).observe(duration)
 
     def watch_certificate(self, expires: Callable[[], datetime | None]) -> None:
-        """Tell when our certificate expires; `expires` is asked whenever somebody reads."""
+        """Export the expiry of the certificate of this service, queried from `expires` at each scrape."""
         gauge = self.gauge("certificate_expiry_timestamp_seconds", "When our certificate expires, since 1970.")
         gauge.set_function(lambda: time.timestamp() if (time := expires()) else math.nan)
 
     def serve(self, listen: str) -> str:
-        """Serve the metrics over HTTP; the address in use, or `off`. `LinkError` where the port is taken."""
+        """Serve the metrics over HTTP.
+
+        Parameters
+        ----------
+        listen
+            `host:port`, or `off`.
+
+        Returns
+        -------
+        str
+            The address in use, or `off`.
+
+        Raises
+        ------
+        LinkError
+            The port is taken.
+        """
         if listen == "off":
             return "off"
         host, port = split_address(listen)
@@ -118,6 +137,6 @@ class ServiceMetrics:
         return f"{host}:{self._http.port}"
 
     def close(self) -> None:
-        """Stop serving."""
+        """Stop the HTTP server."""
         if self._http:
             self._http.close()

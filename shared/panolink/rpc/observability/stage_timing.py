@@ -1,4 +1,4 @@
-"""The stages of a panorama's way, and how their durations are taken."""
+"""Stages of the transmission of a panorama, and measurement of their durations."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ STAGES = (
     "queue",
     "total",
 )
-"""Names of durations, in the order of the way. `queue` is the wait for a network, at both ends; `total` is measured
-at the transmitter, and is more than the sum by the time on the wire."""
+"""Names of the stages in order. `queue` is the time spent waiting for a network, at both ends; `total` is measured at
+the transmitter and includes the time on the wire."""
 
 
 def in_order(seconds: Mapping[str, float]) -> dict[str, float]:
-    """Durations by stage, in the order of the way; names that are not ours come last."""
+    """Sort durations by stage; unknown stages come last."""
     known = {stage: seconds[stage] for stage in STAGES if stage in seconds}
     return known | {stage: seconds[stage] for stage in sorted(seconds) if stage not in known}
 
 
 @contextmanager
 def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    """Add the duration of a block to `seconds[stage]`; where panoramas are traced, it is a span too."""
+    """Add the duration of a block to `seconds[stage]`, and record it as a span if tracing is enabled."""
     start = time.monotonic()
     try:
         with tracing.span(stage):
@@ -50,5 +50,5 @@ def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
 
 
 async def in_thread(executor: Executor, work: Callable[[], Result]) -> Result:
-    """Run `work` on a thread of the executor, where it knows which panorama it is about (see `logs`, `tracing`)."""
+    """Run `work` on an executor with the context variables (log ids, span) of the caller."""
     return await asyncio.get_running_loop().run_in_executor(executor, copy_context().run, work)

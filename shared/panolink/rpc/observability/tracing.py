@@ -1,7 +1,7 @@
-"""OpenTelemetry traces, where they are asked for: one panorama is one trace, with spans of every process it passes.
+"""Optional OpenTelemetry tracing: one trace per panorama, with spans of every process it passes.
 
-Off by default, and then nothing of OpenTelemetry is imported. `start` (PANOLINK_OTLP_ENDPOINT) turns it on for this
-process; it needs the extra `panolink[tracing]`. Trace context travels with each burst (`BurstHeader.traceparent`).
+Disabled by default, and then OpenTelemetry is not imported. `start` (PANOLINK_OTLP_ENDPOINT) enables it for this
+process and requires the extra `panolink[tracing]`. Bursts carry the trace context (`BurstHeader.traceparent`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Literal
 from panolink.errors import PanolinkError
 
 EXPORT_SECONDS = 3.0
-"""How long sending spans may take; a collector that is away must not hold up a service that stops."""
+"""Export timeout in seconds: an unreachable collector must not delay shutdown."""
 
 _MAX_LENGTH = 128  # a traceparent has 55 characters; later versions may append to it
 
@@ -27,9 +27,21 @@ Kind = Literal["internal", "server", "client"]
 
 
 def start(service: str, version: str, endpoint: str) -> None:
-    """Trace this process, and send its spans to the OTLP collector (gRPC) at `http://host:port` or `https://…`.
+    """Enable tracing with an OTLP exporter over gRPC.
 
     The usual OTEL_… variables apply (OTEL_TRACES_SAMPLER, OTEL_RESOURCE_ATTRIBUTES, OTEL_EXPORTER_OTLP_HEADERS …).
+
+    Parameters
+    ----------
+    service, version
+        Attributes of the resource.
+    endpoint
+        Collector, `http://host:port` or `https://host:port`.
+
+    Raises
+    ------
+    PanolinkError
+        OpenTelemetry is not installed.
     """
     try:
         exporter = importlib.import_module("opentelemetry.exporter.otlp.proto.grpc.trace_exporter")
@@ -49,14 +61,14 @@ def start(service: str, version: str, endpoint: str) -> None:
 
 
 def use(provider: Any) -> None:
-    """Trace with a provider of the application's own."""
+    """Enable tracing with a given tracer provider."""
     global _provider, _tracer
     _provider = provider
     _tracer = provider.get_tracer("panolink")
 
 
 def stop() -> None:
-    """Send the spans that wait, and trace no more."""
+    """Flush pending spans and disable tracing."""
     global _provider, _tracer
     provider, _provider, _tracer = _provider, None, None
     if provider is not None:
@@ -65,9 +77,16 @@ def stop() -> None:
 
 @contextmanager
 def span(name: str, *, parent: str = "", kind: Kind = "internal", **attributes: Any) -> Iterator[None]:
-    """A span around a block: below `parent` (a W3C traceparent), or below the span that we are in.
+    """Record a block as a span.
 
-    An exception that leaves the block ends the span with an error.
+    Parameters
+    ----------
+    parent
+        W3C traceparent of the parent; empty: the current span.
+    kind
+        OpenTelemetry's span kind.
+    attributes
+        Recorded as `panolink.NAME`; None is omitted.
     """
     if _tracer is None:
         yield
@@ -81,7 +100,7 @@ def span(name: str, *, parent: str = "", kind: Kind = "internal", **attributes: 
 
 
 def record(seconds: Mapping[str, float]) -> None:
-    """Spans of stages that have followed one another and have ended just now, from their durations."""
+    """Record consecutive stages that have just ended as spans, from their durations in seconds."""
     if _tracer is None:
         return
     begin = time.time_ns() - sum(map(_nanoseconds, seconds.values()))
@@ -92,7 +111,7 @@ def record(seconds: Mapping[str, float]) -> None:
 
 
 def annotate(**attributes: Any) -> None:
-    """Tell the span that we are in more; what is None is left out."""
+    """Set attributes of the current span; None is omitted."""
     if _tracer is not None:
         from opentelemetry.trace import get_current_span
 
@@ -100,7 +119,7 @@ def annotate(**attributes: Any) -> None:
 
 
 def fail(message: str) -> None:
-    """The span that we are in ends with an error, though no exception leaves it."""
+    """Mark the current span as failed without an exception."""
     if _tracer is not None:
         from opentelemetry.trace import Status, StatusCode, get_current_span
 
@@ -108,9 +127,9 @@ def fail(message: str) -> None:
 
 
 def traceparent() -> str:
-    """W3C trace context of the span that we are in; empty outside of any.
+    """W3C trace context of the current span; empty if there is none.
 
-    It need not be a span of ours: a program that traces itself and sends panoramas finds them in its own traces.
+    The span may belong to the calling application, whose own traces then include its panoramas.
     """
     if "opentelemetry.trace" not in sys.modules:
         return ""
@@ -122,7 +141,7 @@ def traceparent() -> str:
 
 
 def trace_id() -> str:
-    """The id of the trace that we are in, 32 hexadecimal digits; empty outside of any."""
+    """Id of the current trace, 32 hexadecimal digits; empty if there is none."""
     if _tracer is None:
         return ""
     from opentelemetry.trace import format_trace_id, get_current_span
@@ -132,7 +151,7 @@ def trace_id() -> str:
 
 
 def _context(parent: str) -> Any:
-    """The context that a traceparent from the wire describes; the present one where it is empty or makes no sense."""
+    """Context of a traceparent from the wire; None (the current one) if it is empty or invalid."""
     if not parent or len(parent) > _MAX_LENGTH:
         return None
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator

@@ -1,7 +1,7 @@
-"""A certificate authority for development and small deployments, and certificates of services and clients.
+"""A certificate authority for development and small deployments.
 
-Larger ones have an authority already (cert-manager, Vault, a company's own). Services ask no more of a certificate than
-what is made here: the names by which others reach them, for servers and clients both.
+Larger deployments have one already (cert-manager, Vault, a company's own). Services require no more of a certificate
+than what is issued here: their names as subject alternative names, for server and client authentication.
 """
 
 from __future__ import annotations
@@ -23,25 +23,31 @@ from panolink.errors import SettingError
 
 CA_NAME = "ca"
 EVERYWHERE = ("localhost", "127.0.0.1", "::1")
-"""Names in every certificate: a service is reached from its own host too."""
+"""Names in every certificate, as a service is also reached from its own host."""
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 _HOST = re.compile(
     r"(\*\.)?([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 )
-_CLOCKS = datetime.timedelta(minutes=5)  # hosts' clocks may differ by so much
+_CLOCKS = datetime.timedelta(minutes=5)  # tolerated clock skew between hosts
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Whom a certificate is for: the name of its files, and all names and addresses by which others reach it."""
+    """Subject of a certificate: the name of its files, and its alternative names and addresses."""
 
     name: str
     hosts: tuple[str, ...]
 
     @classmethod
     def parse(cls, text: str) -> Subject:
-        """`NAME` or `NAME=HOST,HOST…`; `SettingError` for what cannot be a file's or a host's name."""
+        """Parse `NAME` or `NAME=HOST,HOST…`.
+
+        Raises
+        ------
+        SettingError
+            Not a valid file or host name.
+        """
         name, _, more = text.partition("=")
         if not _NAME.fullmatch(name) or name == CA_NAME:
             raise SettingError(f"{text}: allowed is NAME or NAME=HOST,HOST, such as receiver=receiver.example,10.0.0.7")
@@ -54,7 +60,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class IssuedCertificate:
-    """A certificate and its key, as files."""
+    """An issued certificate and its key, as files."""
 
     name: str
     hosts: tuple[str, ...]
@@ -66,13 +72,30 @@ class IssuedCertificate:
 def issue_certificates(
     folder: Path, subjects: Sequence[Subject], *, days: int, ca_days: int, start: datetime.datetime | None = None
 ) -> list[IssuedCertificate]:
-    """Make an authority in `folder`, unless there is one, and a certificate for each subject; what was made.
+    """Create an authority in a folder, unless it has one, and issue a certificate for each subject.
 
-    They are valid from `start` (now where None) for so many days. Nothing is overwritten; keys can be read by their
-    owner alone (mode 0600).
+    Nothing is overwritten; keys are readable by their owner alone (mode 0600).
 
-    Raises:
-        SettingError: a file that is there already, an authority that cannot be used, or one that expires first.
+    Parameters
+    ----------
+    folder
+        Where the files go.
+    subjects
+        Whom to issue certificates for.
+    days, ca_days
+        Validity of the certificates and of a new authority in days.
+    start
+        Start of validity; None: now.
+
+    Returns
+    -------
+    list of IssuedCertificate
+        What was created, a new authority first.
+
+    Raises
+    ------
+    SettingError
+        A file exists already, or the authority is unusable or expires before the certificates.
     """
     ca_cert, ca_key = _files(folder, CA_NAME)
     names = [subject.name for subject in subjects]
@@ -122,7 +145,7 @@ def _make_certificate(
 ) -> IssuedCertificate:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject.name)])
-    both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]  # a hop is one and the other
+    both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]  # a hop is both
     builder = (
         _builder(name, authority.subject, key, start, days)
         .add_extension(x509.SubjectAlternativeName(list(_alternatives(subject.hosts))), critical=False)
@@ -180,7 +203,7 @@ def _write(
 
 
 def _write_new(file: Path, content: bytes, *, mode: int) -> None:
-    """Write a file that must not be there; its mode is right from the first byte."""
+    """Create a file that must not exist, with its mode from the start."""
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as opened:
         opened.write(content)

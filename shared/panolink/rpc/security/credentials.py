@@ -1,15 +1,15 @@
-"""What a process shows to others, and whom it believes: TLS certificates and a bearer token, read from files.
+"""TLS certificates and bearer token of a process, loaded from files.
 
-    PANOLINK_TLS_CA       certificates of the authorities that are believed, PEM
-    PANOLINK_TLS_CERT     our certificate, PEM, with those between it and the authority
+    PANOLINK_TLS_CA       certificates of the trusted authorities, PEM
+    PANOLINK_TLS_CERT     certificate of this process with its intermediates, PEM
     PANOLINK_TLS_KEY      its private key, PEM, without a passphrase
     PANOLINK_TOKEN_FILE   the bearer token, one line
 
-A server with certificate and key speaks TLS, and with an authority as well it takes only clients whose certificate the
-authority has signed (mutual TLS). A client with an authority, or a certificate, speaks TLS.
+A server with certificate and key uses TLS; with an authority as well it accepts only clients whose certificate the
+authority has signed (mutual TLS). A client with an authority or a certificate uses TLS.
 
-Files are read again when they change, for connections begun from then on. New ones that cannot be used are logged, and
-what was read before stays in use.
+Files are reloaded when they change, for new connections. Unusable new files are logged, and the previous contents
+stay in use.
 """
 
 from __future__ import annotations
@@ -39,34 +39,40 @@ INSECURE = "PANOLINK_INSECURE"
 _MAX_FILE_BYTES = 4 << 20  # all authorities of a system are about 200 KB
 _TOKEN = re.compile(
     r"[\x21-\x7e]{16,4096}"
-)  # what HTTP/2 carries as it is; 16 characters are the least worth guessing at
+)  # printable ASCII, as HTTP/2 metadata carries it; 16 characters resist brute force
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Material:
-    """What the files hold."""
+    """Contents of the files."""
 
     authorities: bytes | None = None
     chain: bytes | None = None
     key: bytes | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
     expires: datetime.datetime | None = None
-    """When our certificate does."""
+    """Expiry of the certificate of this process."""
 
 
 class Credentials:
-    """TLS files and a token file; with none of them, connections are in the clear.
+    """TLS files and a token file; without any of them, connections are in the clear.
 
-    Args:
-        ca: file with the certificates of the authorities that are believed.
-        cert, key: our certificate and its private key; both or neither.
-        token_file: file with the bearer token.
+    Parameters
+    ----------
+    ca
+        File with the certificates of the trusted authorities.
+    cert, key
+        Certificate of this process and its private key; both or neither.
+    token_file
+        File with the bearer token.
 
-    Raises:
-        SettingError: a file that cannot be read or used, a key that does not fit, a certificate that has expired;
-            named as the environment variable is.
+    Raises
+    ------
+    SettingError
+        An unreadable or invalid file, a key that does not match, or an expired certificate; names the environment
+        variable.
     """
 
     def __init__(
@@ -88,23 +94,23 @@ class Credentials:
 
     @classmethod
     def from_environment(cls) -> Credentials:
-        """Those that the four variables name; an empty one counts as not set."""
+        """Load the files named by the four variables; an empty variable counts as unset."""
         value = os.environ.get
         return cls(ca=value(CA), cert=value(CERT), key=value(KEY), token_file=value(TOKEN_FILE))
 
     @property
     def secure_server(self) -> bool:
-        """Whether a server speaks TLS with them."""
+        """Whether a server uses TLS with them."""
         return CERT in self._files
 
     @property
     def secure_client(self) -> bool:
-        """Whether a client speaks TLS with them."""
+        """Whether a client uses TLS with them."""
         return CA in self._files or CERT in self._files
 
     @property
     def material(self) -> Material:
-        """What the files hold now; the same object for as long as they have not changed."""
+        """Current contents of the files; the same object until they change."""
         with self._lock:
             stamp = self._stamped()
             if stamp != self._stamp:
@@ -112,16 +118,24 @@ class Credentials:
                 try:
                     self._material = self._read()
                     log.info("read again: %s", ", ".join(map(str, self._files.values())))
-                except SettingError as error:  # perhaps one of two files is still to come
+                except SettingError as error:  # perhaps only one of two files has been replaced so far
                     log.error("%s; what was read before stays in use", error)
             return self._material
 
     def check_server(self, setting: str, address: str, *, insecure: bool) -> None:
-        """Check that a server may listen on an address; `setting` is where it comes from.
+        """Check that a server may listen on an address.
 
-        Raises:
-            SettingError: other hosts would reach it in the clear, and nobody has said that they may; or it would
-                believe an authority and have nothing to show itself.
+        Parameters
+        ----------
+        setting
+            Name of the setting of the address, for messages.
+        insecure
+            Whether plaintext connections from other hosts are permitted.
+
+        Raises
+        ------
+        SettingError
+            Other hosts could connect in the clear without `insecure`, or there is an authority but no certificate.
         """
         if self.secure_server:
             return
@@ -134,13 +148,13 @@ class Credentials:
             )
 
     def server(self) -> grpc.ServerCredentials | None:
-        """A server's credentials, which follow the files; None to listen in the clear."""
+        """Server credentials that are reloaded with the files; None: listen in the clear."""
         if not self.secure_server:
             return None
         latest = self.material
 
         def renewed() -> Any:
-            """Asked before every handshake; None keeps what is in use."""
+            """Called before every handshake; None keeps the current configuration."""
             nonlocal latest
             before, latest = latest, self.material
             return None if latest is before else _server_configuration(latest)
@@ -150,10 +164,12 @@ class Credentials:
         )
 
     def client(self, target: str) -> Callable[[], grpc.ChannelCredentials] | None:
-        """Makes a client's credentials of what the files hold at that time; None to connect in the clear.
+        """Factory of client credentials from the files' contents at call time; None: connect in the clear.
 
-        Raises:
-            SettingError: a token would be sent in the clear to another host.
+        Raises
+        ------
+        SettingError
+            A token would be sent in the clear to another host.
         """
         if TOKEN_FILE in self._files and not self.secure_client and not is_loopback(target):
             raise SettingError(
@@ -165,7 +181,7 @@ class Credentials:
         material = self.material
         if self.secure_client:
             credentials = grpc.ssl_channel_credentials(material.authorities, material.key, material.chain)
-        else:  # in the clear, and gRPC itself sees to it that it stays on this machine
+        else:  # in the clear; gRPC enforces that the peer is on this machine
             credentials = grpc.local_channel_credentials()
         if material.token is None:
             return credentials
@@ -185,12 +201,12 @@ class Credentials:
 
 
 def same_token(given: str, wanted: str) -> bool:
-    """Whether two tokens are the same, in a time that does not tell how much of them is."""
+    """Compare two tokens in constant time."""
     return hmac.compare_digest(given.encode(), wanted.encode())
 
 
 def is_loopback(target: str) -> bool:
-    """Whether `host:port` (with or without `dns:///`) can be reached from this machine alone."""
+    """Whether `host:port` (with or without `dns:///`) is a loopback address."""
     host = host_of(target)
     try:
         return ip_address(host).is_loopback
@@ -199,7 +215,7 @@ def is_loopback(target: str) -> bool:
 
 
 def host_of(target: str) -> str:
-    """The host of `host:port`, `[v6]:port` or `dns:///host:port`."""
+    """Host of `host:port`, `[v6]:port` or `dns:///host:port`."""
     return target.removeprefix("dns:///").rpartition(":")[0].strip("[]")
 
 
@@ -209,7 +225,7 @@ def _server_configuration(material: Material) -> grpc.ServerCertificateConfigura
 
 
 def _stamp(file: Path) -> tuple[int, int, int] | None:
-    """Changes when a file does, or when a link to it leads to another one."""
+    """Modification stamp: changes with the file, or with the target of a symbolic link."""
     try:
         found = file.stat()
     except OSError:
@@ -238,14 +254,14 @@ def _certificates(named: str, content: bytes) -> list[Certificate]:
 
 
 def _check_authorities(named: str, content: bytes) -> None:
-    """A file of many authorities may hold old ones, but not only such."""
+    """Check that not all authorities of a file have expired."""
     last = max(certificate.not_valid_after_utc for certificate in _certificates(named, content))
     if last <= _now():
         raise SettingError(f"{named}: expired on {_day(last)}")
 
 
 def _check_pair(named: str, content: bytes, named_key: str, key_content: bytes) -> datetime.datetime:
-    """Check that certificate and key belong together, and that the certificate is valid: until when."""
+    """Check that the certificate is valid and matches the key; returns its expiry."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -267,7 +283,7 @@ def _check_pair(named: str, content: bytes, named_key: str, key_content: bytes) 
 
 def _token(named: str, content: bytes) -> str:
     token = content.decode("latin-1").strip()
-    if not _TOKEN.fullmatch(token):  # the message tells nothing of what is in there
+    if not _TOKEN.fullmatch(token):  # the message does not reveal the contents
         raise SettingError(f"{named}: allowed is one line of 16 to 4096 ASCII characters without blanks")
     return token
 

@@ -1,4 +1,4 @@
-"""Who may call: with a token set, whoever shows it. Health is for everybody, for orchestrators cannot show one."""
+"""Bearer token authentication of calls; health checks are exempt, as orchestrators cannot present a token."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from panolink.rpc.security.credentials import TOKEN_FILE, Credentials, same_toke
 
 _OPEN = f"/{health.SERVICE_NAME}/"
 _SCHEME = "Bearer "
-_QUIET_SECONDS = 0.2
-_PATIENCE_SECONDS = 5.0
+_IDLE_SECONDS = 0.2
+_DRAIN_SECONDS = 5.0
 
 
 class TokenInterceptor(grpc.aio.ServerInterceptor):
-    """Turns calls away, with UNAUTHENTICATED, that do not show the token; everybody may call while none is set."""
+    """Rejects calls without the right token as UNAUTHENTICATED; without a token file, every call is allowed."""
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
@@ -29,14 +29,14 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
         wanted = self._credentials.material.token
         if handler is None or wanted is None or handler_call_details.method.startswith(_OPEN):
             return handler
-        shown = _shown(handler_call_details.invocation_metadata)
-        if shown is not None and same_token(shown, wanted):
+        presented = _presented_token(handler_call_details.invocation_metadata)
+        if presented is not None and same_token(presented, wanted):
             return handler
-        return _refusing(handler, "no token was shown" if shown is None else "the token shown is not the right one")
+        return _refusing(handler, "no token was shown" if presented is None else "the token shown is not the right one")
 
 
-def _shown(metadata: Any) -> str | None:
-    """The bearer token in a call's metadata."""
+def _presented_token(metadata: Any) -> str | None:
+    """Bearer token in a call's metadata; None if there is none."""
     for name, value in metadata or ():
         if name == "authorization" and isinstance(value, str) and value.startswith(_SCHEME):
             return value.removeprefix(_SCHEME)
@@ -44,17 +44,17 @@ def _shown(metadata: Any) -> str | None:
 
 
 def _refusing(handler: Any, reason: str) -> Any:
-    """A handler of the same kind that only refuses."""
+    """Handler of the same kind that rejects every call."""
     error = AccessError(f"{reason} ({TOKEN_FILE})")
 
     async def refuse(request: Any, context: Any) -> Any:
         if handler.request_streaming:
-            await _ignore(request)
+            await _drain(request)
         raise error
 
     async def refuse_stream(request: Any, context: Any) -> Any:
         await refuse(request, context)
-        yield  # makes it a generator, as the method that it stands for
+        yield  # makes it an async generator, like the method it replaces
 
     words = {False: "unary", True: "stream"}
     kind = f"{words[handler.request_streaming]}_{words[handler.response_streaming]}"
@@ -66,11 +66,11 @@ def _refusing(handler: Any, reason: str) -> Any:
     )
 
 
-async def _ignore(messages: Any) -> None:
-    """Let a caller finish what it is writing, for a while: one that is writing when a status arrives does not get to
-    see it (grpc/grpc#36066)."""
+async def _drain(messages: Any) -> None:
+    """Drain a caller's messages for a while: a client that is writing when the status arrives does not see it
+    (grpc/grpc#36066)."""
     source = aiter(messages)
     with suppress(TimeoutError, StopAsyncIteration):
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with asyncio.timeout(_DRAIN_SECONDS):
             while True:
-                await asyncio.wait_for(anext(source), _QUIET_SECONDS)
+                await asyncio.wait_for(anext(source), _IDLE_SECONDS)

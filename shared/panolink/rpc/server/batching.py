@@ -1,4 +1,4 @@
-"""One device for several streams: what they ask for is run in batches, off the event loop."""
+"""Dynamic batching of the items of all streams for one device, off the event loop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Batched(Generic[Result]):
-    """An item's result, the seconds it waited, and the seconds that its batch ran."""
+    """Result of an item, seconds it was queued, and run time of its batch in seconds."""
 
     result: Result
     queue_seconds: float
@@ -25,17 +25,24 @@ class Batched(Generic[Result]):
 
 
 class Batcher(Generic[Item, Result]):
-    """Collects items of all streams and runs them together.
+    """Collects items of all streams and processes them in batches.
 
-    Args:
-        run: maps a list of items to the list of their results; called on `executor`, one call at a time.
-        max_batch: items in a batch.
-        max_wait: seconds that the first item of a batch waits for others.
-        max_queue: items that may wait; more callers wait for a place (`block`).
-        observe: told the size of each batch.
-        busy: told the seconds that each batch ran.
+    A batch that raises is run again item by item, so that only the failing item fails.
 
-    A batch that raises is run again item by item, so that one bad item fails alone.
+    Parameters
+    ----------
+    run
+        Maps a list of items to the list of their results; called on `executor`, one call at a time.
+    max_batch
+        Maximum number of items in a batch.
+    max_wait
+        Seconds that the first item of a batch waits for others.
+    max_queue
+        Queue capacity in items; further callers block.
+    observe
+        Called with the size of each batch.
+    busy
+        Called with the run time of each batch in seconds.
     """
 
     def __init__(
@@ -60,11 +67,11 @@ class Batcher(Generic[Item, Result]):
         self._worker: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
-        """Items that wait."""
+        """Number of queued items."""
         return self._queue.qsize()
 
     async def __call__(self, item: Item) -> Batched[Result]:
-        """The result for an item; raises what `run` raises for it."""
+        """Process an item; raises what `run` raises for it."""
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
         queued = _QueuedItem(item, asyncio.get_running_loop().create_future(), time.monotonic())
@@ -72,7 +79,7 @@ class Batcher(Generic[Item, Result]):
         return await queued.future
 
     async def close(self) -> None:
-        """Stop; what waits or runs fails with `LinkError`."""
+        """Stop; queued and running items fail with `LinkError`."""
         if self._worker:
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
@@ -84,7 +91,7 @@ class Batcher(Generic[Item, Result]):
     async def _work(self) -> None:
         while True:
             await self._collect()
-            batch = [queued for queued in self._batch if not queued.future.done()]  # some may have gone
+            batch = [queued for queued in self._batch if not queued.future.done()]  # callers may have been cancelled
             if not batch:
                 continue
             self._observe(len(batch))
@@ -101,7 +108,7 @@ class Batcher(Generic[Item, Result]):
                         _fail(queued, own)
 
     async def _collect(self) -> None:
-        """Wait for the next batch."""
+        """Collect the next batch."""
         self._batch = []
         self._batch.append(await self._queue.get())
         until = time.monotonic() + self._max_wait
@@ -130,7 +137,7 @@ class Batcher(Generic[Item, Result]):
 
 @dataclass(slots=True)
 class _QueuedItem:
-    """An item in the queue, and when it came."""
+    """A queued item and its arrival time."""
 
     item: Any
     future: asyncio.Future[Any]

@@ -1,4 +1,4 @@
-"""What surrounds every call: errors become statuses, metrics count it, a log line tells of it."""
+"""Server interceptor of every call: errors to statuses, metrics, and a log line."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _KINDS = {
     "stream_unary": "client_stream",
     "stream_stream": "bidi_stream",
 }
-"""Kinds of methods, by gRPC's names and by the common metrics'."""
+"""Method types: names of gRPC's handlers, and of the metrics."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A method that is called, as the common metrics name it."""
+    """The method of a call, as labelled in the metrics."""
 
     kind: str
     service: str
@@ -42,10 +42,10 @@ class Call:
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Surrounds every call of a server.
+    """Maps errors to statuses, and counts and logs every call.
 
-    A `PanolinkError` that leaves a handler ends the call with its status and one-line message; any other
-    exception is logged with its trace and ends the call with INTERNAL, telling nothing of our insides.
+    A `PanolinkError` raised by a handler ends the call with its status and one-line message; any other exception is
+    logged with its traceback and ends the call with INTERNAL, without details.
     """
 
     def __init__(self, metrics: RpcMetrics) -> None:
@@ -54,7 +54,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         handler = await continuation(handler_call_details)
         if handler is None:
-            return None  # UNIMPLEMENTED; not measured, for anybody can make up names
+            return None  # UNIMPLEMENTED; not measured, as clients choose the name (unbounded labels)
         _, service, method = handler_call_details.method.split("/")
         words = {False: "unary", True: "stream"}
         kind = f"{words[handler.request_streaming]}_{words[handler.response_streaming]}"
@@ -62,12 +62,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         call = Call(_KINDS[kind], service, method)
         make: Any = getattr(grpc, f"{kind}_rpc_method_handler")
         return make(
-            self._surround(call, handler, behaviour),
+            self._wrap(call, handler, behaviour),
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
 
-    def _surround(self, call: Call, handler: Any, behaviour: Callable[..., Any]) -> Callable[..., Any]:
+    def _wrap(self, call: Call, handler: Any, behaviour: Callable[..., Any]) -> Callable[..., Any]:
         received = self._metrics.received.labels(*call.labels)
         sent = self._metrics.sent.labels(*call.labels)
 
@@ -83,7 +83,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return request
 
         async def answer(request: Any, context: Any) -> Any:
-            async with self._around(call, context):
+            async with self._observe(call, context):
                 response = await behaviour(incoming(request), context)
                 if not handler.response_streaming:
                     sent.inc()
@@ -91,7 +91,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
             async with (
-                self._around(call, context),
+                self._observe(call, context),
                 aclosing(behaviour(incoming(request), context)) as responses,
             ):
                 async for response in responses:
@@ -101,7 +101,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return stream if inspect.isasyncgenfunction(behaviour) else answer
 
     @asynccontextmanager
-    async def _around(self, call: Call, context: Any) -> AsyncIterator[None]:
+    async def _observe(self, call: Call, context: Any) -> AsyncIterator[None]:
         self._metrics.started.labels(*call.labels).inc()
         start = time.monotonic()
         code = grpc.StatusCode.OK
@@ -132,6 +132,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
 
 def _code_set(context: Any) -> grpc.StatusCode:
-    """The status that a handler has set; OK where it set none."""
+    """Status set by a handler; OK if it set none."""
     code = context.code()
     return code if isinstance(code, grpc.StatusCode) else code_named(int(code or 0))

@@ -1,4 +1,4 @@
-"""The models that a service holds, and the device that they run on."""
+"""Registry of the loaded codecs of a service, and their device."""
 
 from __future__ import annotations
 
@@ -17,11 +17,21 @@ if TYPE_CHECKING:
 class ModelRegistry:
     """Codecs by name and by fingerprint; the first is the default.
 
-    Args:
-        names: shipped models, or paths of `.safetensors` files.
-        decoder: `fidelity`, `perceptual`, or a file of a decoder, see `panolink.codec.model`.
-        device: `auto`, `cpu`, `cuda`, `cuda:1` …
-        metrics: told of the models and of the device's memory.
+    Parameters
+    ----------
+    names
+        Shipped models, or paths of `.safetensors` files.
+    device
+        `auto`, `cpu`, `cuda`, `cuda:1` …
+    metrics
+        Exports the models and the memory of the device.
+    decoder
+        `fidelity`, `perceptual`, or the file of a decoder, see `panolink.codec.model`.
+
+    Raises
+    ------
+    ModelError
+        A model or decoder cannot be loaded.
     """
 
     def __init__(
@@ -39,14 +49,14 @@ class ModelRegistry:
         measure_device(self.device, metrics)
 
     def named(self, name: str) -> Codec:
-        """The model of a name; the default for an empty one. `ModelError` for one that is not here."""
+        """Model of a name, the default for an empty one; raises `ModelError` for an unknown one."""
         codec = self._by_name.get(name) if name else self.codecs[0]
         if codec is None:
             raise ModelError(f"no model {name!r} here, there is {', '.join(self._by_name)}")
         return codec
 
     def with_fingerprint(self, fingerprint: str) -> Codec:
-        """The model of a fingerprint; `ModelError`, naming it and those that are here."""
+        """Model of a fingerprint; raises `ModelError`, listing the models held, for an unknown one."""
         codec = self._by_fingerprint.get(fingerprint)
         if codec is None:
             here = ", ".join(f"{codec.fingerprint} ({codec.name})" for codec in self.codecs)
@@ -55,11 +65,11 @@ class ModelRegistry:
 
     @property
     def batch_size(self) -> int:
-        """How many panoramas the device had best run together."""
+        """Recommended batch size on the device."""
         return 8 if self.device.startswith("cuda") else 1
 
     def describe(self, response: node_pb2.DescribeResponse) -> None:
-        """Fill in what `Node.Describe` tells of models and device."""
+        """Add models and device to the response of `Node.Describe`."""
         response.device = self.device
         for codec in self.codecs:
             response.models.add(name=codec.name, fingerprint=codec.fingerprint, profile=codec.profile)

@@ -1,4 +1,4 @@
-"""The life of a service: it starts, says that it is ready, serves, is told to stop, finishes, and ends."""
+"""Life cycle of a service process: start, ready, serve, drain on SIGTERM, exit."""
 
 from __future__ import annotations
 
@@ -37,26 +37,31 @@ log = logging.getLogger(__name__)
 
 _OPTIONS = (
     *COMMON_OPTIONS,
-    ("grpc.so_reuseport", 0),  # a port in use is an error, not something to share
+    ("grpc.so_reuseport", 0),  # a port in use is an error
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # clients ping every 20 s; who pings faster is cut off
-    ("grpc.server_handshake_timeout_ms", 10_000),  # who connects and says nothing
-    ("grpc.max_concurrent_streams", 128),  # calls on one connection; one more waits at the client
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # clients ping every 20 s; faster ones are disconnected
+    ("grpc.server_handshake_timeout_ms", 10_000),  # idle connections
+    ("grpc.max_concurrent_streams", 128),  # calls per connection; further ones wait at the client
 )
-_FORCE_SECONDS = 4.0  # after the time for draining, a process that has not ended is ended
+_FORCE_SECONDS = 4.0  # after the drain timeout, a process that still runs is killed
 _GRACE_SECONDS = 0.2  # for health checks and the like, once all streams have ended
 
 
 class Server:
-    """A gRPC server with health checking, reflection, a description of itself, and metrics on their own port.
+    """A gRPC server with health checking, reflection, `Node.Describe`, and metrics on a port of their own.
 
-    Args:
-        name: `transmitter`, `channel` or `receiver`.
-        settings: what the service was told.
-        metrics: what it measures.
-        describe: fills in what `Node.Describe` tells beyond name, version and uptime.
+    Use it as an async context manager, or through `run`.
 
-    Use it as an async context manager (tests do), or let `run` do everything.
+    Parameters
+    ----------
+    name
+        `transmitter`, `channel` or `receiver`.
+    settings
+        Settings of the service.
+    metrics
+        Metrics of the service.
+    describe
+        Completes the response of `Node.Describe`, which has name, version and uptime.
     """
 
     def __init__(
@@ -88,29 +93,29 @@ class Server:
         self.add(node_pb2_grpc.add_NodeServicer_to_server, _Node(name, describe), "panolink.v1.Node")
 
     def add(self, add_to_server: Callable[[Any, Any], None], servicer: Any, full_name: str) -> None:
-        """Serve a servicer; `full_name` is its service's, `panolink.v1.Link`."""
+        """Add a servicer; `full_name` is the name of its gRPC service, `panolink.v1.Link`."""
         add_to_server(servicer, self._server)
         self._services.append(full_name)
 
     def streams(self, kind: str) -> Streams:
-        """Room for one kind of streams. Kinds drain in the order in which they are asked for here."""
+        """Create the limiter of one kind of streams; kinds are drained in the order of creation."""
         streams = Streams(f"{self.name}: {kind}", limit=self.settings.max_streams, memory=self._memory)
         self.metrics.streams.labels(kind).set_function(lambda: len(streams))
         self._streams.append(streams)
         return streams
 
     def on_close(self, close: Callable[[], Awaitable[None]]) -> None:
-        """Await `close()` after all streams have ended; last come, first closed."""
+        """Register `close()` to be awaited after all streams have ended, in reverse order of registration."""
         self._closers.append(close)
 
     async def start(self) -> None:
-        """Listen and answer; `LinkError` where a port cannot be had."""
+        """Start serving; raises `LinkError` if a port is not available."""
         reflection.enable_server_reflection([*self._services, reflection.SERVICE_NAME], self._server)
         try:
             self.address = self._listen(self.settings.listen)
             self.metrics_address = self.metrics.serve(self.settings.metrics_listen)
         except LinkError:
-            await self._server.stop(None)  # or its threads would keep the process alive
+            await self._server.stop(None)  # its threads would keep the process alive
             raise
         await self._server.start()
         for service in ("", *self._services):
@@ -129,7 +134,7 @@ class Server:
         return f"{address.rpartition(':')[0]}:{port}"
 
     async def drain(self) -> None:
-        """Tell health checkers, let nothing begin, finish what is under way, and end."""
+        """Report NOT_SERVING, refuse new streams, finish items in flight, and stop."""
         await self._health.enter_graceful_shutdown()
         deadline = time.monotonic() + self.settings.drain_seconds
         for streams in self._streams:
@@ -162,16 +167,28 @@ class _Node(node_pb2_grpc.NodeServicer):
 
 
 def run(kind: type[Settings], build: Callable[[Settings], Server]) -> int:
-    """Run a service until SIGTERM or SIGINT; the exit status.
+    """Run a service until SIGTERM or SIGINT.
 
-    Once it serves, one line of JSON on standard output says so:
+    Once it serves, it prints one line of JSON to standard output:
     `{"ready": "channel", "listen": "127.0.0.1:50052", "metrics": "127.0.0.1:9102", "pid": 4711}`.
-    A second signal ends it at once.
+    A second signal ends it immediately.
+
+    Parameters
+    ----------
+    kind
+        Class of the service's settings.
+    build
+        Creates the server from settings.
+
+    Returns
+    -------
+    int
+        Exit status: 0, 1 for an error, 2 for an invalid setting.
     """
     options = _options(f"python -m {build.__module__.rpartition('.')[0]}")
     if options.insecure:
         os.environ[INSECURE] = "1"
-    # The first process of a container has no default for signals: without this, one that starts could not be stopped.
+    # PID 1 of a container has no default signal handlers: without this it could not be stopped during startup.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = load_settings(kind)
     observing = load_settings(ObservingSettings)
@@ -188,7 +205,7 @@ def run(kind: type[Settings], build: Callable[[Settings], Server]) -> int:
 
 
 def _options(program: str) -> argparse.Namespace:
-    """What is no setting of a service, but concerns the way in which it was started."""
+    """Parse the command line, which has what concerns the start of a process rather than the service."""
     about = "Run a Panolink service until SIGTERM; its settings are environment variables (docs/protocol.md)."
     parser = argparse.ArgumentParser(prog=program, description=about)
     parser.add_argument("--insecure", action="store_true", help=f"listen in the clear on any address ({INSECURE}=1)")
@@ -201,7 +218,7 @@ def _options(program: str) -> argparse.Namespace:
 
 
 def _end_within(seconds: float, name: str) -> None:
-    """End the process after so long, whatever hangs: a thread in a decoder, a callback that blocks the event loop."""
+    """Kill the process after a timeout in seconds, even if a worker thread hangs or the event loop is blocked."""
 
     def end() -> None:
         log.critical("%s did not end within %g s and is ended by force", name, seconds)
@@ -213,19 +230,19 @@ def _end_within(seconds: float, name: str) -> None:
 
 
 async def _serve(settings: Settings, build: Callable[[Settings], Server], *, until_stdin_ends: bool) -> int:
-    told = asyncio.Event()
+    stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def read_stdin() -> None:
         if not os.read(0, 4096):
             loop.remove_reader(0)
-            told.set()
+            stopping.set()
 
     def stop(*_: object) -> None:
-        if told.is_set():
+        if stopping.is_set():
             os._exit(1)
         _end_within(settings.drain_seconds + _FORCE_SECONDS, server.name)
-        loop.call_soon_threadsafe(told.set)
+        loop.call_soon_threadsafe(stopping.set)
 
     server = build(settings)
     async with server:
@@ -241,6 +258,6 @@ async def _serve(settings: Settings, build: Callable[[Settings], Server], *, unt
         }
         with contextlib.suppress(BrokenPipeError):
             print(json.dumps(ready), flush=True)
-        await told.wait()
+        await stopping.wait()
         log.info("%s drains", server.name)
     return 0

@@ -1,4 +1,4 @@
-"""What every service can be told, by environment variables; a bad value stops the service with one line."""
+"""Settings common to all services, from environment variables; an invalid value ends the service with one line."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\s\[\]/]+):(?P<port>[0-9]
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """`host:port` or `[v6]:port` as host and port; `ValueError` otherwise."""
+    """Split `host:port` or `[v6]:port`; raises `ValueError` if it is neither."""
     match = _ADDRESS.fullmatch(address)
     if not match or int(match["port"]) > 65535:
         raise ValueError("allowed is host:port, such as 127.0.0.1:50051, with a port up to 65535")
     host = match["host"].strip("[]")
     try:
-        host.encode("idna")  # as a look-up does
+        host.encode("idna")  # as name resolution does
     except UnicodeError:
         raise ValueError("no name of a host: allowed are parts of 1 to 63 letters, digits and - with dots") from None
     return host, int(match["port"])
@@ -57,20 +57,20 @@ def _names(value: Any) -> Any:
 
 
 Address = Annotated[str, AfterValidator(_address)]
-"""`host:port`; to listen on port 0 is to take any free one."""
+"""`host:port`; port 0 listens on any free port."""
 
 Target = Annotated[str, AfterValidator(_target)]
-"""`host:port` of a next hop; `host:port,host:port` or `dns:///host:port` to share bursts out among several."""
+"""`host:port` of a next hop; `host:port,host:port` or `dns:///host:port` to balance bursts over several."""
 
 MetricsAddress = Annotated[str, AfterValidator(_address_or_off)]
 """`host:port`, or `off`."""
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), Field(min_length=1)]
-"""Names, with commas in between."""
+"""Comma-separated names."""
 
 
 class ServiceSettings(BaseSettings):
-    """Settings of every service; a service's own class gives the prefix of the variables and adds its own."""
+    """Settings of every service; subclasses set the prefix of the variables and add settings."""
 
     model_config = SettingsConfigDict(
         extra="forbid",
@@ -81,35 +81,35 @@ class ServiceSettings(BaseSettings):
     )
 
     listen: Address
-    """Where gRPC is served."""
+    """Address of the gRPC server."""
     metrics_listen: MetricsAddress
-    """Where Prometheus reads metrics over HTTP, or `off`."""
+    """Address of the HTTP server for Prometheus metrics, or `off`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Lines of this importance and above are written to standard error."""
+    """Minimum level of log lines."""
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 25.0
-    """How long what is under way may take when the service is told to stop."""
+    """Seconds that items in flight may take on shutdown."""
     max_connections: Annotated[int, Field(ge=1, le=100_000)] = 256
-    """Connections open at once; one more is closed."""
+    """Maximum number of connections; further ones are closed."""
     max_streams: Annotated[int, Field(ge=1, le=10_000)] = 16
-    """Streams open at once; one more is refused."""
+    """Maximum number of streams of a kind; further ones are refused."""
     max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 4
-    """Items under way on one stream; one more waits."""
+    """Maximum number of items in flight on a stream; further ones wait."""
     max_image_bytes: Annotated[int, Field(ge=1024, le=1 << 32)] = Limits.image_bytes
-    """Bytes of an image file."""
+    """Maximum size of an image file in bytes."""
     max_image_pixels: Annotated[int, Field(ge=2, le=1 << 32)] = Limits.image_pixels
-    """Pixels of a panorama."""
+    """Maximum size of a panorama in pixels."""
     max_burst_symbols: Annotated[int, Field(ge=1, le=1 << 30)] = Limits.symbols
-    """Complex symbols of a burst (8 bytes each)."""
+    """Maximum length of a burst in complex symbols (8 bytes each)."""
     max_bytes_under_way: Annotated[int, Field(ge=1024, le=1 << 40)] = 1 << 30
-    """Bytes of images or bursts under way on all streams together; one more item waits."""
+    """Memory budget in bytes for images or bursts in flight on all streams; items exceeding it wait."""
     credentials: Credentials = Field(default_factory=Credentials.from_environment)
-    """Certificates and token, from `PANOLINK_TLS_…` and `PANOLINK_TOKEN_FILE`: the same for all services."""
+    """Certificates and token, from `PANOLINK_TLS_…` and `PANOLINK_TOKEN_FILE`, common to all services."""
     insecure: bool = Field(default=False, validation_alias=INSECURE)
-    """Listen in the clear where other hosts can reach it."""
+    """Permit plaintext connections from other hosts."""
 
     @property
     def service(self) -> str:
-        """`transmitter`, `channel` or `receiver`, as the variables' prefix has it."""
+        """`transmitter`, `channel` or `receiver`, from the prefix of the variables."""
         return self.model_config.get("env_prefix", "").removeprefix("PANOLINK_").strip("_").lower()
 
     @model_validator(mode="after")
@@ -119,7 +119,7 @@ class ServiceSettings(BaseSettings):
 
     @property
     def limits(self) -> Limits:
-        """What one item may ask for."""
+        """Limits of one item."""
         return Limits(
             image_bytes=self.max_image_bytes,
             image_pixels=self.max_image_pixels,
@@ -128,33 +128,33 @@ class ServiceSettings(BaseSettings):
 
 
 class NetworkSettings(ServiceSettings):
-    """Settings of the services that run a model's networks."""
+    """Settings of services that run neural networks."""
 
     models: Names = ("base",)
-    """Models to hold, the first is the default: names of shipped ones or paths of .safetensors files, with commas."""
+    """Models to load, the first is the default: comma-separated names of shipped models or .safetensors files."""
     device: str = "auto"
-    """Where they run: `auto`, `cpu`, `cuda`, `cuda:1` …"""
+    """Device of the networks: `auto`, `cpu`, `cuda`, `cuda:1` …"""
     workers: Annotated[int, Field(ge=1, le=256)] = os.cpu_count() or 1
-    """Threads for everything but the networks."""
+    """Number of worker threads for everything but the networks."""
     max_batch: Annotated[int, Field(ge=1, le=256)] | None = None
-    """Panoramas that run through the network together; unset: 8 on a GPU, 1 on a CPU, which gains nothing by more."""
+    """Maximum batch size of the networks; unset: 8 on a GPU, 1 on a CPU, which does not benefit from batching."""
     batch_wait_seconds: Annotated[float, Field(ge=0, le=10)] = 0.005
-    """How long the first of a batch waits for others."""
+    """Seconds that the first item of a batch waits for others."""
     max_pixels_under_way: Annotated[int, Field(ge=2, le=1 << 40)] = 1 << 28
-    """Pixels of panoramas that are unpacked at a time; one more panorama waits."""
+    """Memory budget in pixels for decoded panoramas; panoramas exceeding it wait."""
     queue_size: Annotated[int, Field(ge=1, le=10_000)] = 16
-    """Panoramas that wait for the network over all streams; one more waits, and its sender with it."""
+    """Capacity in panoramas of the queue for the network; further ones block, applying back-pressure."""
 
 
 class ObservingSettings(BaseSettings):
-    """How a process is watched, the same for every service of a host."""
+    """Logging and tracing of a process, common to all services of a host."""
 
     model_config = SettingsConfigDict(env_prefix="PANOLINK_", extra="forbid", frozen=True, env_ignore_empty=True)
 
     log_format: Literal["auto", "text", "json"] = "auto"
-    """Lines for people, or JSON objects; `auto`: JSON where standard error is not a terminal."""
+    """Text lines or JSON objects; `auto`: JSON unless standard error is a terminal."""
     otlp_endpoint: Annotated[str, AfterValidator(_endpoint)] = ""
-    """Where OpenTelemetry traces go (OTLP over gRPC); nothing is traced without it."""
+    """OTLP collector (gRPC) for OpenTelemetry traces; empty: tracing is disabled."""
 
 
 Settings = TypeVar("Settings", bound=ServiceSettings)
@@ -162,25 +162,25 @@ Loaded = TypeVar("Loaded", bound=BaseSettings)
 
 
 def load_settings(kind: type[Loaded]) -> Loaded:
-    """Settings from the environment; for a bad value, one line on standard error and exit status 2."""
+    """Load settings from the environment; exits with status 2 and a line per invalid value on standard error."""
     try:
         return kind()  # type: ignore[call-arg]
     except ValidationError as error:
         for problem in error.errors():
-            print(_told(kind, problem), file=sys.stderr)
+            print(_problem_text(kind, problem), file=sys.stderr)
     except SettingError as error:
         print(error, file=sys.stderr)
     raise SystemExit(2)
 
 
-def _told(kind: type[BaseSettings], problem: Any) -> str:
-    """One problem of a settings class, as `VARIABLE=value: what is allowed`."""
+def _problem_text(kind: type[BaseSettings], problem: Any) -> str:
+    """Format a validation problem as `VARIABLE=value: what is allowed`."""
     message = problem["msg"].removeprefix("Value error, ")
-    if not problem["loc"]:  # of several settings together, and named by the message
+    if not problem["loc"]:  # concerns several settings, which the message names
         return message
     return f"{_variable_name(kind, str(problem['loc'][0]))}={problem['input']!s}: {message}"
 
 
 def _variable_name(kind: type[BaseSettings], field: str) -> str:
-    """The environment variable of a field; those with a name of their own are the same for all services."""
+    """Environment variable of a field; those with a fixed name are common to all services."""
     return field if field == INSECURE else (kind.model_config.get("env_prefix", "") + field).upper()

@@ -1,10 +1,10 @@
-"""Which Panolink this is."""
+"""Version of the installed package."""
 
 import importlib.metadata
 
 
 def version() -> str:
-    """Panolink's version; `0` where it runs from a source tree that was never installed."""
+    """Version of Panolink; `0` if it runs from a source tree without installation."""
     try:
         return importlib.metadata.version("panolink")
     except importlib.metadata.PackageNotFoundError:

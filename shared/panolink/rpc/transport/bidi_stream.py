@@ -1,4 +1,7 @@
-"""One stream of items to a service, and their answers. It breaks once; `RetryingClient` opens the next."""
+"""A bidirectional stream of items and their answers.
+
+A `BidiStream` is used until it breaks; `RetryingClient` then opens another one.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,20 @@ Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
 
-# What grpc.aio says, in place of the status, when a stream ends while we write to it (grpc/grpc#36066).
+# Details reported by grpc.aio instead of the status if a stream ends during a write (grpc/grpc#36066).
 _WRITE_LOST = "Internal error from Core"
 
 
-class Unanswered(Exception):  # noqa: N818 - an outcome, which is no error as long as the item can be sent again
-    """The stream broke before an item's answer came: how, and whether the other side may have the whole item."""
+class Unanswered(Exception):  # noqa: N818 - an outcome: the item can be sent again
+    """The stream broke before an item was answered.
+
+    Parameters
+    ----------
+    failure
+        Why it broke.
+    sent
+        Whether the peer may have received the complete item.
+    """
 
     def __init__(self, failure: link_pb2.Failure, *, sent: bool) -> None:
         super().__init__(failure.message)
@@ -35,19 +46,27 @@ class Unanswered(Exception):  # noqa: N818 - an outcome, which is no error as lo
 
 
 class BidiStream(Generic[Item, Answer]):
-    """A call with items under way on it.
+    """A bidirectional gRPC call with several items in flight.
 
-    Args:
-        call: a bidirectional stream, just begun.
-        messages: the messages that make up an item.
-        answers: the answers in a stream of messages, each with the id of its item.
-        failed: the answer for an item that got none, from the reason.
-        peer: the other side, for messages: `next hop 127.0.0.1:50053`.
-        timeout: seconds from an item's last message to its answer; later ones are ignored.
-        on_break: told when the stream breaks with items under way.
+    If the peer becomes UNAVAILABLE, pending items raise `Unanswered`. If it ends the stream with another status, that
+    status is the answer of every pending item.
 
-    When the peer goes away (UNAVAILABLE), what is under way becomes `Unanswered`. When it ends the stream for another
-    reason, that is every item's answer.
+    Parameters
+    ----------
+    call
+        A bidirectional call, just started.
+    messages
+        Serializes an item.
+    answers
+        Parses the answers in a stream of messages; yields each with the id of its item.
+    failed
+        Makes the answer of an item that received none.
+    peer
+        Name of the peer, for messages: `next hop 127.0.0.1:50053`.
+    timeout
+        Seconds from an item's last message to its answer; later answers are ignored.
+    on_break
+        Called if the stream breaks with items pending.
     """
 
     def __init__(
@@ -77,29 +96,40 @@ class BidiStream(Generic[Item, Answer]):
         return len(self._pending)
 
     async def send(self, item_id: str, item: Item) -> asyncio.Future[Answer]:
-        """Send an item as fast as the other side takes it; the future becomes its answer, or raises `Unanswered`."""
+        """Send an item, subject to the peer's flow control.
+
+        Returns
+        -------
+        asyncio.Future
+            The answer; raises `Unanswered` if the stream breaks first.
+
+        Raises
+        ------
+        Unanswered
+            The stream has ended already.
+        """
         async with self._writing:
-            if self.ended:  # while we waited for our turn
+            if self.ended:  # while waiting for the lock
                 raise Unanswered(failure(grpc.StatusCode.UNAVAILABLE, f"{self._peer} is gone"), sent=False)
-            under_way = self._pending[item_id] = _PendingItem(item)
+            pending = self._pending[item_id] = _PendingItem(item)
             try:
                 for message in self._messages(item):
-                    if under_way.future.done():  # refused early, or the stream broke: the rest is of no use
+                    if pending.future.done():  # rejected early, or the stream broke: skip the rest
                         break
                     await self._call.write(message)
                 else:
-                    under_way.sent = True
+                    pending.sent = True
             except (grpc.RpcError, asyncio.InvalidStateError):
-                await asyncio.wait([under_way.future])  # the stream has ended; its reader answers all that is pending
+                await asyncio.wait([pending.future])  # the stream has ended; the reader resolves all pending items
             except BaseException:
                 self._pending.pop(item_id, None)
                 raise
         timer = asyncio.get_running_loop().call_later(self._timeout, self._time_out, item_id)
-        under_way.future.add_done_callback(lambda _: timer.cancel())
-        return under_way.future
+        pending.future.add_done_callback(lambda _: timer.cancel())
+        return pending.future
 
     async def close(self) -> None:
-        """End the stream; what is under way is answered with failures."""
+        """Close the stream; pending items are answered with failures."""
         if not self._pending and not self.ended:
             await _quietly(self._call.done_writing(), 1.0)
             await _quietly(asyncio.shield(self._reader), 1.0)
@@ -115,7 +145,7 @@ class BidiStream(Generic[Item, Answer]):
             code, details = error.code(), tls_refusal(error) or error.details() or error.code().name
             if error.details() == _WRITE_LOST:
                 code, details = grpc.StatusCode.UNAVAILABLE, "ended the stream while it was written to"
-            elif code is grpc.StatusCode.CANCELLED:  # not by us, which raises CancelledError: it goes away
+            elif code is grpc.StatusCode.CANCELLED:  # by the peer, as a local cancellation raises CancelledError
                 code, details = grpc.StatusCode.UNAVAILABLE, "broke the stream off"
             reason = failure(code, f"{self._peer}: {details}")
         except asyncio.CancelledError:
@@ -132,34 +162,34 @@ class BidiStream(Generic[Item, Answer]):
             log.warning("%d under way when the stream ended: %s", len(self._pending), reason.message)
             self._on_break()
         gone = reason.code == grpc.StatusCode.UNAVAILABLE.value[0]
-        for item_id, under_way in list(self._pending.items()):
+        for item_id, pending in list(self._pending.items()):
             if gone:
-                self._answer(item_id, Unanswered(reason, sent=under_way.sent))
+                self._answer(item_id, Unanswered(reason, sent=pending.sent))
             else:
-                self._answer(item_id, self._failed(under_way.item, reason))
+                self._answer(item_id, self._failed(pending.item, reason))
 
     def _time_out(self, item_id: str) -> None:
-        if under_way := self._pending.get(item_id):
+        if pending := self._pending.get(item_id):
             message = f"{self._peer}: no answer within {self._timeout:g} s"
-            self._answer(item_id, self._failed(under_way.item, failure(grpc.StatusCode.DEADLINE_EXCEEDED, message)))
+            self._answer(item_id, self._failed(pending.item, failure(grpc.StatusCode.DEADLINE_EXCEEDED, message)))
 
     def _answer(self, item_id: str, answer: Any) -> None:
-        """Resolve an item's future, once; an answer to nothing that is pending is too late or a fault."""
-        under_way = self._pending.pop(item_id, None)
-        if under_way is None:
+        """Resolve an item's future once; an answer to an item that is not pending is late, or a bug of the peer."""
+        pending = self._pending.pop(item_id, None)
+        if pending is None:
             with logs.context(**logs.burst_ids(item_id)):
                 log.warning("%s: an answer for %r, which is not under way", self._peer, item_id)
-        elif under_way.future.done():
-            pass  # whoever waited for it has gone
+        elif pending.future.done():
+            pass  # its caller was cancelled
         elif isinstance(answer, Unanswered):
-            under_way.future.set_exception(answer)
-            under_way.future.exception()  # seen: asyncio need not complain if nobody waits for it any more
+            pending.future.set_exception(answer)
+            pending.future.exception()  # mark as retrieved: the caller may have been cancelled
         else:
-            under_way.future.set_result(answer)
+            pending.future.set_result(answer)
 
 
 class _PendingItem:
-    """An item whose answer is still to come."""
+    """An item without an answer so far."""
 
     def __init__(self, item: Any) -> None:
         self.item = item
@@ -168,6 +198,6 @@ class _PendingItem:
 
 
 async def _quietly(awaitable: Any, seconds: float) -> None:
-    """Wait for the end of something whose outcome no longer matters."""
+    """Await something whose outcome no longer matters, with a timeout."""
     with suppress(grpc.RpcError, asyncio.InvalidStateError, asyncio.CancelledError, TimeoutError):
         await asyncio.wait_for(awaitable, seconds)

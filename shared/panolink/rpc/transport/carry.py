@@ -1,4 +1,4 @@
-"""Both sides of `Link.Carry`: serving it at the end of a hop, and speaking it to the next one."""
+"""Client and server sides of `Link.Carry`, which transports bursts to the next hop."""
 
 from __future__ import annotations
 
@@ -36,7 +36,17 @@ log = logging.getLogger(__name__)
 def link_client(
     next_hop: Replicas, *, timeout: float, limits: Limits, metrics: ServiceMetrics
 ) -> RetryingClient[Burst, Receipt]:
-    """Bursts to the next hop, and their receipts; `timeout` in seconds."""
+    """Client that sends bursts to the next hop and returns their receipts.
+
+    Parameters
+    ----------
+    timeout
+        Seconds from a burst's last message to its receipt.
+    limits
+        Limits of received pictures.
+    metrics
+        Counts broken streams and resent bursts.
+    """
 
     def carry(connection: grpc.aio.Channel) -> Any:
         stub: Any = link_pb2_grpc.LinkStub(connection)
@@ -56,27 +66,32 @@ def link_client(
 
 
 class BurstHandler(Protocol):
-    """What a service does with the bursts of one stream."""
+    """Handles the bursts of one stream."""
 
     def check(self, header: link_pb2.BurstHeader) -> None:
-        """Raise a `PanolinkError` to refuse a burst before its samples are taken."""
+        """Raise a `PanolinkError` to reject a burst before its samples are read."""
 
     async def accept(self, burst: Burst) -> Awaitable[Receipt]:
-        """Take a burst, in order; waiting here holds the sender back. The receipt may come any time later."""
+        """Accept a burst; called in order, and applies back-pressure while it waits. Returns the awaitable receipt."""
         ...
 
     async def close(self) -> None:
-        """The stream has ended."""
+        """Release the resources of a stream that has ended."""
 
 
 class LinkEndpoint(link_pb2_grpc.LinkServicer):
-    """Answers every burst of every stream with one receipt.
+    """Servicer that answers every burst with exactly one receipt.
 
-    Args:
-        open_handler: makes the handler of a new stream.
-        limits: what a burst may ask for.
-        streams: the streams that may be open.
-        in_flight: bursts under way on one stream, from their first byte to their receipt's last.
+    Parameters
+    ----------
+    open_handler
+        Makes the handler of a new stream.
+    limits
+        Limits of a burst.
+    streams
+        Limits and drains the streams.
+    in_flight
+        Maximum number of bursts in flight on a stream, from the first byte of a burst to the last of its receipt.
     """
 
     def __init__(
@@ -120,11 +135,11 @@ class LinkEndpoint(link_pb2_grpc.LinkServicer):
 
 
 def _failed(header: link_pb2.BurstHeader, error: Exception) -> Receipt:
-    """The receipt for a burst that met an error, and a line for the log; faults of ours with their trace."""
-    told = logs.fields(source=header.source[:MAX_SOURCE_LENGTH], code=code_of(error).name)
+    """Log a failed burst, with a traceback unless it is a `PanolinkError`, and make its receipt."""
+    extra = logs.fields(source=header.source[:MAX_SOURCE_LENGTH], code=code_of(error).name)
     with logs.context(**logs.burst_ids(header.burst_id)):
         if isinstance(error, PanolinkError):
-            log.warning("burst refused: %s", one_line(error), extra=told)
+            log.warning("burst refused: %s", one_line(error), extra=extra)
         else:
-            log.error("burst failed", exc_info=error, extra=told)
+            log.error("burst failed", exc_info=error, extra=extra)
     return Receipt.failed(header.burst_id, failure_of(error, about=f"burst {header.burst_id}"))

@@ -1,4 +1,4 @@
-"""Connections between services: how they are secured, how a dead peer is noticed, how soon we try again."""
+"""gRPC channels: TLS, keep-alive, reconnection, and errors of calls."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2_000),
-    ("grpc.use_local_subchannel_pool", 1),  # one connection's broken state is not another's
+    ("grpc.use_local_subchannel_pool", 1),  # channels do not share the backoff state of a broken connection
 )
 _RETRY_SECONDS = 0.1
-_FINISH_SECONDS = 3600.0  # for streams that began before the certificates changed
+_FINISH_SECONDS = 3600.0  # for calls started before the certificates changed
 
 _REFUSALS = (
     ("certificate has expired", "its certificate has expired"),
@@ -44,20 +44,26 @@ _REFUSALS = (
         f"({CERT} and {KEY}), or it has all the connections that it takes",
     ),
 )
-"""What gRPC says when the two sides do not accept one another, and what that means. A server that does not like a
-client's certificate hangs up without a word (TLS 1.3), and so does one that is spoken to in the clear."""
+"""Fragments of gRPC's messages for failed TLS handshakes, and their meaning. With TLS 1.3, a server that rejects a
+client's certificate closes the connection without an alert, and so does one that receives plaintext."""
 
 
 def open_channel(target: str, credentials: Credentials | None = None, *, authority: str = "") -> grpc.aio.Channel:
-    """A connection to a service: kept alive, and mended within seconds when the service comes back.
+    """Open a channel with keep-alive that reconnects within seconds.
 
-    Args:
-        credentials: those of the environment (`PANOLINK_TLS_…`) where None.
-        authority: `host:port` by which the service is known where `target` is only one of its addresses; its
-            certificate has to be for that name.
+    Parameters
+    ----------
+    target
+        Address, `host:port`.
+    credentials
+        TLS files and token; None: from the environment (`PANOLINK_TLS_…`).
+    authority
+        `host:port` whose name the server's certificate must match if `target` is one of its resolved addresses.
 
-    Raises:
-        SettingError: credentials that cannot be used, or a token that would be sent in the clear to another host.
+    Raises
+    ------
+    SettingError
+        Unusable credentials, or a token that would be sent in the clear to another host.
     """
     credentials = credentials or Credentials.from_environment()
     secured = credentials.client(target)
@@ -72,10 +78,10 @@ def open_channel(target: str, credentials: Credentials | None = None, *, authori
 
 
 class _ReloadingChannel(grpc.aio.Channel):
-    """A channel that is made anew when the credentials' files have changed.
+    """A channel that is replaced when the credentials' files have changed.
 
-    gRPC's client reads certificates and token once. Calls begun after a change go over a new connection; those under
-    way finish on theirs.
+    gRPC clients read certificates and token once. Calls started after a change use a new connection; earlier ones
+    finish on theirs.
     """
 
     def __init__(self, material: Callable[[], Material], connect: Callable[[], grpc.aio.Channel]) -> None:
@@ -130,9 +136,19 @@ class _ReloadingChannel(grpc.aio.Channel):
 async def wait_until_reachable(channel: grpc.aio.Channel, target: str, seconds: float) -> None:
     """Wait until a service answers.
 
-    Raises:
-        LinkError: none does within so many seconds.
-        AccessError: one is there, and one of the two does not accept the other; told at once.
+    Parameters
+    ----------
+    target
+        Its address, for messages.
+    seconds
+        Timeout.
+
+    Raises
+    ------
+    LinkError
+        No service answered in time.
+    AccessError
+        Authentication failed on either side; raised at once.
     """
     stub: Any = node_pb2_grpc.NodeStub(channel)
     deadline = time.monotonic() + seconds
@@ -142,7 +158,7 @@ async def wait_until_reachable(channel: grpc.aio.Channel, target: str, seconds: 
             return
         except grpc.aio.AioRpcError as error:
             if error.code() == grpc.StatusCode.UNIMPLEMENTED:
-                return  # somebody is there
+                return  # a gRPC server without Node: it is reachable
             found = link_error(error, target)
             if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 raise found from None
@@ -153,7 +169,7 @@ async def wait_until_reachable(channel: grpc.aio.Channel, target: str, seconds: 
 
 
 async def unary_response(call: Awaitable[Response], target: str) -> Response:
-    """The response of a unary call; a `PanolinkError` in one line where there is none."""
+    """Response of a unary call; raises a one-line `PanolinkError` if it fails."""
     try:
         return await call
     except grpc.aio.AioRpcError as error:
@@ -161,7 +177,7 @@ async def unary_response(call: Awaitable[Response], target: str) -> Response:
 
 
 def link_error(error: grpc.aio.AioRpcError, target: str) -> PanolinkError:
-    """What went wrong with a call, for people: `AccessError` where it was turned away, otherwise `LinkError`."""
+    """Convert an RPC error: `AccessError` if authentication failed, otherwise `LinkError`."""
     if error.code() == grpc.StatusCode.UNIMPLEMENTED:
         return LinkError(f"{target}: this service does not know that request (is it another kind of service?)")
     refusal = tls_refusal(error)
@@ -173,7 +189,7 @@ def link_error(error: grpc.aio.AioRpcError, target: str) -> PanolinkError:
 
 
 def tls_refusal(error: grpc.aio.AioRpcError) -> str:
-    """In words, that a connection could not be made because of certificates; empty for anything else."""
+    """Explanation of a failed TLS handshake; empty for any other error."""
     details = error.details() or ""
     if error.code() != grpc.StatusCode.UNAVAILABLE or "failed to connect" not in details:
         return ""

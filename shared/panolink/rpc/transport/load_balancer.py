@@ -1,11 +1,11 @@
-"""Who may stand behind a target: one address, several, or all that a name has; and whose turn it is.
+"""Client-side load balancing over the replicas behind a target.
 
-    127.0.0.1:50053                    one
-    10.0.0.5:50053,10.0.0.6:50053      several
-    dns:///receiver:50053              every address of that name, asked for again and again
+    127.0.0.1:50053                    one address
+    10.0.0.5:50053,10.0.0.6:50053      several addresses
+    dns:///receiver:50053              every address of a name, resolved periodically
 
-A Carry stream lives long, so gRPC's own round robin, which chooses once for each call, would leave a whole stream with
-one replica. Here every replica has a connection and streams of its own, and each burst goes to one of them.
+Carry streams are long-lived, so gRPC's round-robin policy, which picks a replica per call, would send a whole stream
+to one replica. Here every replica has its own channel and streams, and a replica is picked per item.
 """
 
 from __future__ import annotations
@@ -33,56 +33,66 @@ log = logging.getLogger(__name__)
 
 DNS = "dns:///"
 RESOLVE_SECONDS = 5.0
-"""A name's addresses are asked for again when the last answer is older and something is to be sent."""
-_FIRST_REST, _LONGEST_REST = 0.1, 1.0  # seconds for which a replica is left alone that breaks every stream
+"""Maximum age in seconds of resolved addresses; older ones are resolved again on the next send."""
+_MIN_BACKOFF, _MAX_BACKOFF = 0.1, 1.0  # backoff in seconds of a replica that breaks every stream
 GRACE_SECONDS = 120.0
-"""What is under way on a replica whose address is gone may take so long: it is shutting down, not dead."""
+"""Seconds that items in flight may take on a replica whose address was removed: it is draining, not dead."""
 
 
 class Replica:
-    """One address, and the connection to it."""
+    """One address and its channel."""
 
     def __init__(self, address: str, channel: grpc.aio.Channel) -> None:
         self.address = address
         self.channel = channel
         self._breaks = 0
-        self._rests_until = 0.0
+        self._backoff_until = 0.0
 
     @property
     def connected(self) -> bool:
-        """Whether the connection stands."""
+        """Whether the channel is connected."""
         return self.channel.get_state() is grpc.ChannelConnectivity.READY
 
     @property
     def reachable(self) -> bool:
-        """Whether it is worth trying; a connection that is idle is begun."""
+        """Whether to try it: neither failing nor backing off. An idle channel starts to connect."""
         away = grpc.ChannelConnectivity.TRANSIENT_FAILURE
-        return self.channel.get_state(try_to_connect=True) is not away and time.monotonic() >= self._rests_until
+        return self.channel.get_state(try_to_connect=True) is not away and time.monotonic() >= self._backoff_until
 
     def answered(self) -> None:
-        """It is there."""
+        """Reset the backoff after an answer."""
         self._breaks = 0
 
     def broke(self) -> None:
-        """A stream to it broke. It is tried again at once; if that breaks too, it rests for longer and longer."""
+        """Record a broken stream: the first is retried at once, further ones with exponential backoff."""
         self._breaks += 1
         if self._breaks > 1:
-            self._rests_until = time.monotonic() + min(_FIRST_REST * 2 ** (self._breaks - 2), _LONGEST_REST)
+            self._backoff_until = time.monotonic() + min(_MIN_BACKOFF * 2 ** (self._breaks - 2), _MAX_BACKOFF)
 
 
 class Replicas:
-    """The replicas behind a target.
+    """The replicas behind a target; must be created in a running event loop.
 
-    Args:
-        target: as above.
-        credentials: those of the environment (`PANOLINK_TLS_…`) where None.
-        patience: seconds from the first stream that breaks, without any answer since, until they are `lost`.
-        resolve: the addresses of a `dns:///` target's `host:port`, as `host:port` each.
+    Parameters
+    ----------
+    target
+        One of the forms above.
+    credentials
+        TLS files and token; None: from the environment (`PANOLINK_TLS_…`).
+    reconnect_timeout
+        Seconds without any answer, counted from the first broken stream, until `unreachable`.
+    resolve
+        Resolves the `host:port` of a `dns:///` target to a list of `host:port`.
 
-    Must be made in a running event loop.
+    Attributes
+    ----------
+    last_error : str
+        Why no replica could be reached at the last attempt; empty after an answer.
 
-    Raises:
-        SettingError: no address after `dns:///`, or credentials that do not suit the target.
+    Raises
+    ------
+    SettingError
+        No address after `dns:///`, or credentials that do not suit the target.
     """
 
     def __init__(
@@ -95,25 +105,24 @@ class Replicas:
     ) -> None:
         self.target = target
         self._name = target.removeprefix(DNS) if target.startswith(DNS) else ""
-        if target.startswith(DNS):  # others are gRPC's to understand
+        if target.startswith(DNS):  # other forms are validated by gRPC
             try:
                 split_address(self._name)
             except ValueError as error:
                 raise SettingError(f"{target}: {error}") from None
         self._credentials = credentials or Credentials.from_environment()
-        for address in target.split(","):  # now, and not when an address joins later
+        for address in target.split(","):  # fail now, not when an address is added later
             self._credentials.client(address)
         self._reconnect_timeout = reconnect_timeout
         self._resolve = resolve or resolve_addresses
         self._replicas: dict[str, Replica] = {}
-        self._away_since: float | None = None
+        self._unanswered_since: float | None = None
         self.last_error = ""
-        """Why nobody could be reached when that was last tried; empty once somebody has answered."""
         self._resolved_at = -float("inf")
         self._resolving: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
         if not self._name:
-            self._take(target.split(","))
+            self._set_addresses(target.split(","))
 
     def __contains__(self, replica: Replica) -> bool:
         return self._replicas.get(replica.address) is replica
@@ -123,50 +132,52 @@ class Replicas:
 
     @property
     def connected(self) -> int:
-        """Replicas with a standing connection."""
+        """Number of connected replicas."""
         return sum(replica.connected for replica in self._replicas.values())
 
     @property
-    def lost(self) -> bool:
-        """Whether nobody has answered for as long as patience lasts."""
-        return self._away_since is not None and time.monotonic() - self._away_since >= self._reconnect_timeout
+    def unreachable(self) -> bool:
+        """Whether no replica has answered for `reconnect_timeout` seconds."""
+        return (
+            self._unanswered_since is not None and time.monotonic() - self._unanswered_since >= self._reconnect_timeout
+        )
 
     async def candidates(self, item_id: str) -> list[Replica]:
-        """The replicas that an item may be sent to, the one whose turn it is first; none while none is reachable.
+        """Reachable replicas in the order in which to try them for an item; empty if none is reachable.
 
-        The order follows from the item's id and the addresses alone. So consecutive items go round, and an item that is
-        sent again, by a hop that has been restarted, say, meets the replica that may have had it before.
+        The order depends on the item's id and the addresses alone: consecutive items go round robin, and an item that
+        is resent, even after a restart, reaches the replica that may have received it before.
         """
         await self._refresh()
         order = [self._replicas[address] for address in round_robin(item_id, sorted(self._replicas))]
         reachable = [replica for replica in order if replica.reachable]
         if not reachable:
-            self._away()
+            self._start_timeout()
         return reachable
 
     def measure(self, gauge: Gauge) -> None:
-        """Let a gauge with the label `state` tell how many replicas there are."""
+        """Export the number of replicas to a gauge with the label `state`."""
         gauge.labels("known").set_function(lambda: len(self))
         gauge.labels("connected").set_function(lambda: self.connected)
 
     def answered(self, replica: Replica) -> None:
-        """An answer has come."""
-        self._away_since = None
+        """Record an answer of a replica."""
+        self._unanswered_since = None
         self.last_error = ""
         replica.answered()
 
     def broke(self, replica: Replica) -> None:
-        """A stream broke with items under way: is the address still good?"""
-        self._away()
+        """Record a stream of a replica that broke with items pending; resolves the name again."""
+        self._start_timeout()
         self._resolved_at = -float("inf")
         replica.broke()
 
-    def _away(self) -> None:
-        if self._away_since is None:
-            self._away_since = time.monotonic()
+    def _start_timeout(self) -> None:
+        if self._unanswered_since is None:
+            self._unanswered_since = time.monotonic()
 
     async def close(self) -> None:
-        """Close all connections, and with them every stream."""
+        """Close all channels and their streams."""
         if self._resolving:
             self._resolving.cancel()
         for task in self._leaving:
@@ -175,27 +186,27 @@ class Replicas:
             await replica.channel.close(None)
 
     async def _refresh(self) -> None:
-        """Ask for the name's addresses if the last answer is old; nobody waits for it but who has no address at all."""
+        """Resolve the name in the background if the addresses are old; wait only if there are none at all."""
         if not self._name:
             return
         if self._resolving is None and time.monotonic() - self._resolved_at > RESOLVE_SECONDS:
-            self._resolving = asyncio.create_task(self._look_up())
+            self._resolving = asyncio.create_task(self._resolve_name())
         if self._resolving and not self._replicas:
             await asyncio.shield(self._resolving)
 
-    async def _look_up(self) -> None:
+    async def _resolve_name(self) -> None:
         try:
             addresses = await self._resolve(self._name)
         except OSError as error:
             log.warning("%s: %s; going on with %d addresses", self.target, error.strerror or error, len(self))
         else:
-            self._take(addresses)
+            self._set_addresses(addresses)
         finally:
             self._resolved_at = time.monotonic()
             self._resolving = None
 
-    def _take(self, addresses: Sequence[str]) -> None:
-        """These are the addresses from now on; streams to those that are not may end by themselves."""
+    def _set_addresses(self, addresses: Sequence[str]) -> None:
+        """Replace the addresses; streams to removed ones may drain."""
         for address in self._replicas.keys() - set(addresses):
             log.info("%s: %s has left", self.target, address)
             leaving = asyncio.create_task(self._replicas.pop(address).channel.close(GRACE_SECONDS))
@@ -208,10 +219,10 @@ class Replicas:
 
 
 def round_robin(item_id: str, things: Sequence[Thing]) -> Iterator[Thing]:
-    """All things in an order of the item's own.
+    """Yield all things in an order determined by an item's id.
 
-    Items `name-1`, `name-2` … go round by their first choice, and those that have the same one by their second: what a
-    replica leaves behind is spread over all others.
+    The first choices of items `name-1`, `name-2` … go round robin, and so do the second choices of those with the
+    same first one: the load of a failed replica is spread over all others.
     """
     name, _, count = item_id.rpartition("-")
     number = zlib.crc32(name.encode()) + int(count) if count.isdecimal() else zlib.crc32(item_id.encode())
@@ -222,7 +233,7 @@ def round_robin(item_id: str, things: Sequence[Thing]) -> Iterator[Thing]:
 
 
 async def resolve_addresses(name: str) -> list[str]:
-    """All addresses of `host:port`; `OSError` where there are none."""
+    """Resolve `host:port` to all its addresses; raises `OSError` if there are none."""
     host, _, port = name.rpartition(":")
     loop = asyncio.get_running_loop()
     found: list[Any] = await loop.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)

@@ -1,7 +1,7 @@
-"""Items to a service, shared out among its replicas, over streams that mend themselves; one answer for each.
+"""Reconnecting streams to the replicas of a service, with exactly one answer per item.
 
-The transmitter and the channel speak to their next hop through it (bursts and receipts), and the client to a
-transmitter (panoramas and deliveries).
+Used by the transmitter and the channel for their next hop (bursts and receipts), and by the client for a transmitter
+(panoramas and deliveries).
 """
 
 from __future__ import annotations
@@ -26,28 +26,38 @@ Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
 
 MAX_BREAKS = 3
-"""An item that has been sent whole so often, over connections that broke, may be why they break."""
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5  # seconds between attempts while nobody is reachable
+"""Broken connections after which an item that was sent completely each time is suspected to be the cause."""
+_MIN_BACKOFF, _MAX_BACKOFF = 0.05, 0.5  # seconds between attempts while no replica is reachable
 
 
 class RetryingClient(Generic[Item, Answer]):
-    """Sends items and hands out the answer of each.
+    """Sends items and returns their answers, resending items whose stream broke.
 
-    Args:
-        replicas: who may answer. Each is spoken to on a stream of its own, and items go round (`Replicas.in_turn`).
-        open_call: starts a bidirectional stream on a connection.
-        messages: the messages that make up an item.
-        answers: the answers in a stream of messages, each with the id of its item.
-        failed: the answer for an item that got none, from the reason.
-        peer: what the replicas are, for messages: `next hop`.
-        timeout: seconds from an item's last message to its answer, later ones are ignored; and for sending it again.
-        on_break: told of each stream that breaks with items under way.
-        on_resend: told of each item that is sent again.
+    When a stream breaks because its replica went away, its pending items are resent to the next reachable replica, so
+    servers must deduplicate items by id. While no replica is reachable, items wait for the replicas'
+    `reconnect_timeout` and then fail with UNAVAILABLE. Callers bound the number of items in flight (see
+    `map_concurrent`).
 
-    When a stream breaks because its replica went away, the items under way on it are sent again, to the first replica
-    in turn that can be reached; so whoever answers has to know an item's id again. While none can be reached, items
-    wait as long as the replicas' patience lasts, and then fail with UNAVAILABLE. How many items are under way is the
-    caller's to bound (see `map_concurrent`).
+    Parameters
+    ----------
+    replicas
+        The servers. Each has its own stream, and items are spread over them (`Replicas.candidates`).
+    open_call
+        Starts a bidirectional call on a channel.
+    messages
+        Serializes an item.
+    answers
+        Parses the answers in a stream of messages; yields each with the id of its item.
+    failed
+        Makes the answer of an item that received none.
+    peer
+        What the replicas are, for messages: `next hop`.
+    timeout
+        Seconds from an item's last message to its answer; also the total time for resending it.
+    on_break
+        Called for each stream that breaks with items pending.
+    on_resend
+        Called for each item that is resent.
     """
 
     def __init__(
@@ -75,11 +85,11 @@ class RetryingClient(Generic[Item, Answer]):
         self._streams: dict[Replica, BidiStream[Item, Answer]] = {}
 
     async def send(self, item_id: str, item: Item) -> Awaitable[Answer]:
-        """Send an item as fast as the other side takes it; what is returned gives its answer, never an error."""
+        """Send an item, subject to the peer's flow control; returns the awaitable answer, which raises nothing."""
         return self._answer(item_id, item, *await self._deliver(item_id, item))
 
     async def close(self) -> None:
-        """End all streams; items under way are answered with failures."""
+        """Close all streams; pending items are answered with failures."""
         streams, self._streams = list(self._streams.values()), {}
         await asyncio.gather(*(stream.close() for stream in streams))
 
@@ -89,7 +99,7 @@ class RetryingClient(Generic[Item, Answer]):
             try:
                 got = await answer
             except Unanswered as lost:
-                # One that stops in good order ends its streams, and keeps the connection for a while.
+                # A replica that shuts down in order ends its streams first, and its connection later.
                 breaks += lost.sent and replica is not None and not replica.connected
                 if breaks >= MAX_BREAKS or time.monotonic() - start > self._timeout:
                     message = f"{lost} (sent again and again; {breaks} connections broke)"
@@ -105,11 +115,11 @@ class RetryingClient(Generic[Item, Answer]):
     async def _deliver(
         self, item_id: str, item: Item, why: link_pb2.Failure | None = None
     ) -> tuple[Replica | None, Awaitable[Answer]]:
-        """Send an item to the first replica in turn that takes it: that one and its answer to come, or none and why."""
+        """Send an item to the first candidate that accepts it; returns the replica (None: failed) and the answer."""
         if why is None:
             cannot = self._replicas.last_error or f"{self._peer} {self._replicas.target}: cannot be reached"
             why = failure(grpc.StatusCode.UNAVAILABLE, cannot)
-        pause = _FIRST_PAUSE
+        backoff = _MIN_BACKOFF
         while True:
             for replica in await self._replicas.candidates(item_id):
                 try:
@@ -122,21 +132,21 @@ class RetryingClient(Generic[Item, Answer]):
                     continue
                 return replica, answer
             self._replicas.last_error = why.message
-            if self._replicas.lost:
+            if self._replicas.unreachable:
                 return None, _done(self._failed(item, why))
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            await asyncio.sleep(backoff)
+            backoff = min(2 * backoff, _MAX_BACKOFF)
 
     async def _stream(self, replica: Replica) -> BidiStream[Item, Answer]:
-        """The open stream to a replica, or a new one; those to replicas that have left end once they are idle."""
+        """Get or open the stream to a replica; idle streams to removed replicas are closed."""
         for known, stream in list(self._streams.items()):
-            # Others may have done the same while we waited for the end of one.
+            # Concurrent calls may have done the same during the await.
             if known not in self._replicas and not len(stream) and self._streams.get(known) is stream:
                 del self._streams[known]
                 await stream.close()
         stream = self._streams.get(replica)
         if stream is None or stream.ended:
-            if replica not in self._replicas:  # it has left while its turn came, and its connection takes no more calls
+            if replica not in self._replicas:  # removed in the meantime, and its channel accepts no more calls
                 raise Unanswered(
                     failure(grpc.StatusCode.UNAVAILABLE, f"{self._peer} {replica.address} has left"), sent=False
                 )

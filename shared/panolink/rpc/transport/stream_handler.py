@@ -1,6 +1,6 @@
-"""Items from a stream, several under way at once, one answer for each.
+"""Concurrent handling of a stream of items, with exactly one answer per item.
 
-`map_concurrent` is the bare pattern; `serve_stream` is how a service uses it on a stream of messages.
+`map_concurrent` is the generic pattern; `serve_stream` applies it to a stream of protocol messages.
 """
 
 from __future__ import annotations
@@ -25,13 +25,23 @@ async def map_concurrent(
     *,
     in_flight: int,
 ) -> AsyncGenerator[Answer, None]:
-    """Yield one answer for every item, in the order in which they are ready.
+    """Map items to answers concurrently; yields answers in order of completion.
 
-    `accept` is called for one item at a time, in order, and may wait (that is back-pressure); what it returns
-    is awaited beside the others'. An item counts as in flight from before it is read until its answer has
-    been taken, and never more than `in_flight` are: a slow taker, or a slow `accept`, stops the reading.
+    Parameters
+    ----------
+    items
+        The items; closed at the end.
+    accept
+        Called for one item at a time, in order; it may wait, which applies back-pressure, and returns the awaitable
+        answer, which is awaited concurrently.
+    in_flight
+        Maximum number of items in flight, each from before it is read until its answer has been consumed: a slow
+        consumer, or a slow `accept`, stops the reading.
 
-    A `PanolinkError` from `items` or `accept` is the stream's end: it is raised after all answers under way.
+    Raises
+    ------
+    PanolinkError
+        From `items` or `accept`, once all pending answers have been yielded.
     """
     answers: asyncio.Queue[Any] = asyncio.Queue()
     slots = asyncio.Semaphore(in_flight)
@@ -42,12 +52,12 @@ async def map_concurrent(
 
     async def read() -> None:
         failed: PanolinkError | None = None
-        async with asyncio.TaskGroup() as under_way:
+        async with asyncio.TaskGroup() as tasks:
             try:
                 await slots.acquire()
                 async for item in items:
-                    under_way.create_task(finish(await accept(item)))
-                    del item  # or it would live until the next one comes
+                    tasks.create_task(finish(await accept(item)))
+                    del item  # do not keep it alive until the next item
                     await slots.acquire()
             except PanolinkError as error:
                 failed = error
@@ -64,7 +74,7 @@ async def map_concurrent(
                 slots.release()
             await reader
         except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None  # the first fault; the others follow from it
+            raise group.exceptions[0] from None  # the first error; the others follow from it
         finally:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
@@ -82,16 +92,37 @@ async def serve_stream(
     refusal: PanolinkError | None = None,
     memory: MemoryBudget | None = None,
 ) -> AsyncGenerator[Answer, None]:
-    """Answer every item of a stream of messages exactly once, whatever happens to it.
+    """Answer every item of a stream of messages exactly once.
 
-    With a `refusal`, the first item is answered with it and the stream ends with it. (A status alone would get lost:
-    a client of grpc.aio that is writing when the status arrives sees an internal error, grpc/grpc#36066.) A service
-    that is shutting down (`LinkError`) answers nothing: that item may be sent to another one.
+    Parameters
+    ----------
+    messages
+        Messages of the stream.
+    admit
+        Validates a header, see `frames`.
+    accept
+        Accepts a complete item, see `map_concurrent`.
+    failed
+        Makes the answer of an item that was rejected or failed, from its header and the error.
+    item_id
+        Id of an item, from its header.
+    in_flight
+        Maximum number of items in flight.
+    stop
+        Ends the stream at the next item boundary once it is set.
+    refusal
+        Refuses the stream: its first item is answered with this error and the stream ends with it. (A client of
+        grpc.aio that is writing when the status arrives sees an internal error instead, grpc/grpc#36066.) A
+        `LinkError` (shutting down) answers no item, so that it can be resent to another replica.
+    memory
+        Budget for the items; each reservation is held until the answer is known.
 
-    `admit` is for `frames`, `accept` for `map_concurrent`; `failed(header, error)` makes the answer for an item
-    that was refused, or that met an error in `accept` or later. An id that is already under way ends the
-    stream, for no answer to it could be told from the other's. An item's share of `room` is held until its answer is
-    known.
+    Raises
+    ------
+    BitstreamError
+        An id that is already in flight on this stream, whose answers would be ambiguous.
+    LinkError
+        `stop` was set, or an item timed out.
     """
     if refusal:
         async for frame in frames(messages, lambda _: {}):
@@ -99,16 +130,16 @@ async def serve_stream(
                 yield failed(frame.header, refusal)
             raise refusal
         return
-    under_way: set[str] = set()
+    active: set[str] = set()
     reservations: set[Reservation] = set()
 
     async def begin(frame: Frame) -> Awaitable[Answer]:
         if frame.reservation:
             reservations.add(frame.reservation)
         name = item_id(frame.header)
-        if name in under_way:
+        if name in active:
             raise BitstreamError(f"id {name!r} is already under way on this stream")
-        under_way.add(name)
+        active.add(name)
         try:
             if frame.error:
                 raise frame.error
@@ -122,7 +153,7 @@ async def serve_stream(
         except Exception as error:
             return failed(header, error)
         finally:
-            under_way.discard(item_id(header))
+            active.discard(item_id(header))
             if reservation:
                 reservation.release()
                 reservations.discard(reservation)
@@ -133,5 +164,5 @@ async def serve_stream(
             async for answer in answers:
                 yield answer
     finally:
-        for reservation in reservations:  # of items whose stream broke first
+        for reservation in reservations:  # of items whose stream broke before they were answered
             reservation.release()

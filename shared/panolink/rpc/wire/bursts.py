@@ -1,4 +1,4 @@
-"""Bursts and receipts as values, and their messages.
+"""Bursts and receipts as values, and their protocol messages.
 
 I/Q samples are little-endian, complex64 (`cf32_le`) or pairs of int16 (`ci16_le`), as SigMF names them.
 """
@@ -32,7 +32,7 @@ _INT16_PEAK = 32767.0
 
 @dataclass(frozen=True)
 class Burst:
-    """A burst: its header, channel coefficients complex64 (blocks,), and symbols complex64 (n,)."""
+    """A burst: header, channel coefficients complex64 (blocks,), and symbols complex64 (n,)."""
 
     header: link_pb2.BurstHeader
     csi: np.ndarray
@@ -41,19 +41,30 @@ class Burst:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of a burst, and the received picture (a PNG file) where one was asked for."""
+    """Outcome of a burst, with the received picture (a PNG file) if it was requested."""
 
     header: link_pb2.ReceiptHeader
     picture: bytes = b""
 
     @classmethod
     def failed(cls, burst_id: str, failure: link_pb2.Failure) -> Receipt:
-        """The receipt of a burst that was not delivered."""
+        """Receipt of a burst that was not delivered."""
         return cls(link_pb2.ReceiptHeader(burst_id=burst_id, failure=failure))
 
 
 def check_names(item_id: str, source: str, what: str) -> None:
-    """Raise `BitstreamError` for an id or source name that is empty or too long."""
+    """Check the length of an item's id and source name.
+
+    Parameters
+    ----------
+    what
+        Kind of item, for the message.
+
+    Raises
+    ------
+    BitstreamError
+        The id is empty or longer than 64 characters, or the source name longer than 256.
+    """
     if not 1 <= len(item_id) <= MAX_ID_LENGTH:
         raise BitstreamError(f"{what} id of {len(item_id)} characters, 1 to {MAX_ID_LENGTH} are allowed")
     if len(source) > MAX_SOURCE_LENGTH:
@@ -61,7 +72,22 @@ def check_names(item_id: str, source: str, what: str) -> None:
 
 
 def admit_burst(header: link_pb2.BurstHeader, limits: Limits) -> Mapping[str, int]:
-    """Bytes of each part that a burst's header announces; a `PanolinkError` for a header that is wrong."""
+    """Validate a burst's header.
+
+    Returns
+    -------
+    Mapping[str, int]
+        Size in bytes of each part announced by the header: `csi` and `samples`.
+
+    Raises
+    ------
+    LimitError
+        Symbols, segments or payload bytes exceed `limits`.
+    BitstreamError
+        Ids, an unknown sample format, or an empty burst.
+    SignalError
+        Inconsistent channel state, sample scale or HARQ round.
+    """
     check_names(header.burst_id, header.source, "burst")
     state = header.channel_state
     check_limit(header.symbols, limits.symbols, "symbols in a burst")
@@ -92,12 +118,12 @@ def admit_burst(header: link_pb2.BurstHeader, limits: Limits) -> Mapping[str, in
 
 
 def ends_harq(header: link_pb2.BurstHeader) -> bool:
-    """Whether this is a later round that brings nothing: the receiver is to make do with what it has."""
+    """Whether this is a retransmission round without segments, with which a sender ends the HARQ process."""
     return header.harq.round > 0 and not header.segments
 
 
 def _check_round(harq: link_pb2.Harq, segments: int) -> None:
-    """Raise `SignalError` for a round that cannot be."""
+    """Raise `SignalError` for an invalid HARQ round."""
     if harq.round + harq.rounds_left > MAX_LATER_ROUNDS:
         raise SignalError(f"round {harq.round} with {harq.rounds_left} to follow, {MAX_LATER_ROUNDS} is the last one")
     if not (math.isfinite(harq.wait_seconds) and harq.wait_seconds > 0):
@@ -110,7 +136,7 @@ def _check_round(harq: link_pb2.Harq, segments: int) -> None:
 
 
 def burst_from_frame(frame: Frame) -> Burst:
-    """The burst in a whole frame. Whether its numbers make sense is the radio's to say."""
+    """Parse a complete frame; sample values are validated later, by the demodulator."""
     header: link_pb2.BurstHeader = frame.header
     samples = frame.parts["samples"]
     if header.sample_format == link_pb2.SAMPLE_FORMAT_CI16_LE:
@@ -122,7 +148,13 @@ def burst_from_frame(frame: Frame) -> Burst:
 
 
 def burst_messages(burst: Burst) -> Iterator[link_pb2.Burst]:
-    """The messages of a burst; its header's counts and sample scale are filled in here."""
+    """Serialize a burst, filling in the counts and the sample scale of its header.
+
+    Raises
+    ------
+    LimitError
+        The header does not fit a message.
+    """
     header = link_pb2.BurstHeader()
     header.CopyFrom(burst.header)
     header.symbols = len(burst.symbols)
@@ -141,7 +173,7 @@ def burst_messages(burst: Burst) -> Iterator[link_pb2.Burst]:
 
 
 def receipt_messages(receipt: Receipt) -> Iterator[link_pb2.Receipt]:
-    """The messages of a receipt."""
+    """Serialize a receipt."""
     header = link_pb2.ReceiptHeader()
     header.CopyFrom(receipt.header)
     header.picture_bytes = len(receipt.picture)
@@ -151,7 +183,7 @@ def receipt_messages(receipt: Receipt) -> Iterator[link_pb2.Receipt]:
 
 
 async def receipts(messages: AsyncIterable[Any], limits: Limits) -> AsyncIterator[tuple[str, Receipt]]:
-    """The receipts in a stream of messages, each with its burst's id."""
+    """Parse the receipts in a stream of messages; yields each with its burst's id."""
 
     def admit(header: link_pb2.ReceiptHeader) -> Mapping[str, int]:
         check_limit(header.picture_bytes, picture_limit(limits), "bytes in a picture")
@@ -166,10 +198,10 @@ async def receipts(messages: AsyncIterable[Any], limits: Limits) -> AsyncIterato
 
 
 def picture_limit(limits: Limits) -> int:
-    """Bytes that a picture's PNG file may have: three per pixel, and something for its frame."""
+    """Maximum size of a picture's PNG file in bytes: three per pixel plus 1 MiB of overhead."""
     return 3 * limits.image_pixels + (1 << 20)
 
 
 def failed_receipt(burst: Burst, failure: Any) -> Receipt:
-    """The receipt of a burst that got none."""
+    """Receipt of a burst for which the next hop sent none."""
     return Receipt.failed(burst.header.burst_id, failure)

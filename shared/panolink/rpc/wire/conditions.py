@@ -1,4 +1,4 @@
-"""Conditions of a radio channel, between the radio's type and the wire's."""
+"""Channel conditions: conversion between `panolink.phy.Conditions` and its protocol message."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CLOCKS = {Clock.STREAM: channel_pb2.CLOCK_STREAM, Clock.WALL: channel_pb2.CLOCK
 _MODEL_NAMES = {number: name for name, number in _MODELS.items()}
 _CLOCK_NAMES = {number: name for name, number in _CLOCKS.items()}
 
-# Fields that are plain numbers, of one name here and on the wire.
+# Numeric fields, with the same name in both.
 _NUMBERS = (
     *("snr_db", "coherence_symbols", "rician_k_db", "doppler_hz", "symbol_rate_hz", "delay_spread_s", "subcarriers"),
     *("erasure_rate", "erasure_burst", "packet_symbols"),
@@ -42,9 +42,21 @@ def conditions_to_wire(
     unscheduled: bool = False,
     **numbers: float | None,
 ) -> channel_pb2.Conditions:
-    """Conditions with only the given fields set, by the names of `Conditions`; `SignalError` for what does not fit.
+    """Build a message in which only the given fields are set.
 
-    `unseeded` and `unscheduled` say that there shall be no seed, no schedule (any more).
+    Parameters
+    ----------
+    model, clock, seed, schedule, **numbers
+        Fields of `Conditions` by name; None leaves a field unset.
+    unseeded, unscheduled
+        Remove the seed or the schedule.
+
+    Raises
+    ------
+    SignalError
+        A value does not fit its field.
+    TypeError
+        An unknown field.
     """
     wire = channel_pb2.Conditions()
     for name, value in numbers.items():
@@ -75,7 +87,7 @@ def conditions_to_wire(
 
 
 def whole_conditions_to_wire(conditions: Conditions) -> channel_pb2.Conditions:
-    """Conditions with all fields set."""
+    """Build a message in which all fields are set."""
     return conditions_to_wire(
         model=conditions.model,
         clock=conditions.clock,
@@ -88,7 +100,20 @@ def whole_conditions_to_wire(conditions: Conditions) -> channel_pb2.Conditions:
 
 
 def conditions_from_wire(wire: channel_pb2.Conditions, present: Conditions | None = None) -> Conditions:
-    """`present` with the fields that are set in `wire` changed; `SignalError` for impossible values."""
+    """Apply a message to conditions.
+
+    Parameters
+    ----------
+    wire
+        Message; unset fields keep their value.
+    present
+        Conditions to change; None: the defaults.
+
+    Raises
+    ------
+    SignalError
+        Invalid values.
+    """
     present = present or Conditions()
     changes = _changes(wire)
     if wire.clock:
@@ -106,7 +131,7 @@ def conditions_from_wire(wire: channel_pb2.Conditions, present: Conditions | Non
 
 
 def _changes(wire: channel_pb2.Conditions) -> dict[str, Any]:
-    """Model and numbers that are set."""
+    """Model and numeric fields that are set."""
     changes: dict[str, Any] = {name: getattr(wire, name) for name in _NUMBERS if wire.HasField(name)}  # type: ignore[arg-type]
     if wire.model:
         changes["model"] = _named(wire.model, _MODEL_NAMES, "fading model")
@@ -131,7 +156,7 @@ def _scenario(wire: channel_pb2.Scenario) -> Scenario:
 def _set(wire: channel_pb2.Conditions, name: str, value: float) -> None:
     try:
         setattr(wire, name, value)
-    except (ValueError, TypeError) as error:  # protobuf's words for a number that does not fit its field
+    except (ValueError, TypeError) as error:  # protobuf rejects a number that does not fit its field
         raise SignalError(f"conditions: {name}: {error}") from None
 
 

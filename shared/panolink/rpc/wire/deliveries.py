@@ -1,4 +1,4 @@
-"""What a user of the link sees, as values: deliveries, received panoramas, services."""
+"""Results of the public client as values: deliveries, received panoramas, service descriptions."""
 
 from __future__ import annotations
 
@@ -21,10 +21,16 @@ from panolink.v1 import link_pb2, node_pb2, receiver_pb2, transmitter_pb2
 
 @dataclass(frozen=True)
 class Segments:
-    """Segments of a burst: how many were sent, how many were lost, and both by layer.
+    """Segment counts of a burst, in total and by layer.
 
-    `unsent` ones were left out by the transmitter, to keep a budget: they are among neither. `recovered` ones failed at
-    first and came with a later round: they are not among the lost.
+    Attributes
+    ----------
+    sent, lost
+        Segments sent, and those of them lost for good.
+    unsent
+        Segments dropped by the transmitter to meet a budget; counted neither as sent nor as lost.
+    recovered
+        Segments recovered by a retransmission; not counted as lost.
     """
 
     sent: int = 0
@@ -44,8 +50,19 @@ class Segments:
 
 @dataclass(frozen=True, kw_only=True)
 class Adapted:
-    """What an adaptive panorama was sent for: an SNR in dB, what had been taken off it, the amount of fading, and how
-    much further than usual the SNR might have fallen before indices were lost."""
+    """Link adaptation of an adaptive panorama.
+
+    Attributes
+    ----------
+    snr_db
+        Es/N0 in dB for which it was protected.
+    margin_db
+        Margin in dB subtracted from the measured SNR.
+    fading
+        Expected fading within a burst, from 0 (none) to 1 (Rayleigh).
+    insurance_db
+        Additional margin in dB of the base layer (indices).
+    """
 
     snr_db: float
     margin_db: float
@@ -55,13 +72,34 @@ class Adapted:
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """What became of one panorama; if it was not delivered, `error` says why and `code` is its gRPC status.
+    """Outcome of one panorama.
 
-    `picture` is what the receiver saw, uint8 (height, width, 3); `activation` is the activation map, uint8
-    (rows, columns), one value per token. Both are None unless asked for. `snr_db` is that of the channel's conditions,
-    None where no noise was added; `measured_snr_db` is what the receiver measured. `schemes` tells how each layer was
-    sent (`qpsk 1/2`), the first segments first. `symbol_budget` is None where there was none, `adapted` where nothing
-    was adapted. `rounds` counts the first one too; `symbols` those of all rounds, `retransmitted_symbols` of the later.
+    Attributes
+    ----------
+    delivered, error, code
+        Whether it was delivered; otherwise the reason and its gRPC status code.
+    bpp, bits
+        Bits per pixel, and bits by layer.
+    tokens, kept, guessed
+        Tokens in total, those whose features were sent, and those concealed because their segment was lost.
+    symbols, retransmitted_symbols, symbols_per_pixel
+        Complex symbols of all rounds, pilots included; those of retransmissions; per pixel.
+    rounds
+        HARQ rounds, the first transmission included.
+    symbol_budget
+        Maximum number of symbols; None if there was none.
+    schemes
+        Modulation and coding schemes by layer (`qpsk 1/2`), in the order of the segments.
+    adapted
+        Link adaptation; None if the panorama was not adaptive.
+    snr_db, measured_snr_db
+        Es/N0 in dB of the channel's conditions (None: no noise) and as measured by the receiver.
+    seconds
+        Duration of each stage in seconds.
+    picture
+        The received panorama, uint8 (height, width, 3); None unless requested.
+    activation
+        The activation map, uint8 (rows, columns), one value per token; None unless requested.
     """
 
     id: str
@@ -94,12 +132,12 @@ class Delivery:
 
     @property
     def tau(self) -> float | None:
-        """Share of the tokens whose features were sent too; None where nothing was."""
+        """Share of the tokens whose features were sent; None if nothing was sent."""
         return self.kept / self.tokens if self.tokens else None
 
     @classmethod
     def failed(cls, item_id: str, source: str, failure: link_pb2.Failure) -> Delivery:
-        """The delivery of a panorama that was not delivered, where nothing else is known."""
+        """Delivery of a panorama that failed before anything else was known."""
         return cls(id=item_id, source=source, delivered=False, error=failure.message, code=_code(failure))
 
     @classmethod
@@ -135,7 +173,7 @@ class Delivery:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """All but the pictures, ready for `json.dumps`."""
+        """All fields but the pictures, ready for `json.dumps`."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         del values["picture"], values["activation"]
         values["adapted"] = vars(self.adapted) if self.adapted else None
@@ -155,7 +193,7 @@ class Delivery:
 
 @dataclass(frozen=True, kw_only=True)
 class ReceivedPanorama:
-    """A panorama as a receiver shows it: its PNG file, and what is known of it. `array` decodes the file."""
+    """A panorama published by a receiver, with its PNG file; `array` decodes the file."""
 
     number: int
     burst_id: str
@@ -195,7 +233,7 @@ class ReceivedPanorama:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceInfo:
-    """What a running service tells about itself. Each of `models` has `name`, `fingerprint` and `profile`."""
+    """Description of a running service. Each of `models` has `name`, `fingerprint` and `profile`."""
 
     service: str
     version: str
@@ -218,7 +256,7 @@ class ServiceInfo:
 
 
 async def deliveries(messages: AsyncIterable[Any], limits: Limits) -> AsyncIterator[tuple[str, Delivery]]:
-    """The deliveries in a stream of messages, each with its panorama's id."""
+    """Parse the deliveries in a stream of messages; yields each with its panorama's id."""
 
     def admit(header: transmitter_pb2.DeliveryHeader) -> Mapping[str, int]:
         check_limit(header.picture_bytes, picture_limit(limits), "bytes in a picture")
@@ -238,7 +276,23 @@ async def deliveries(messages: AsyncIterable[Any], limits: Limits) -> AsyncItera
 
 
 def decode_png(png: bytes, mode: str) -> np.ndarray:
-    """A PNG file that a Panolink service sent: uint8 (H, W, 3) for mode `RGB`, (H, W) for `L`."""
+    """Decode a PNG file sent by a service.
+
+    Parameters
+    ----------
+    mode
+        `RGB` or `L`.
+
+    Returns
+    -------
+    np.ndarray
+        uint8 (H, W, 3) for `RGB`, (H, W) for `L`.
+
+    Raises
+    ------
+    PanolinkError
+        Not a readable PNG file.
+    """
     from PIL import Image
 
     try:
@@ -252,15 +306,15 @@ def _code(failure: link_pb2.Failure) -> str:
     return code_named(failure.code).name
 
 
-def _schemes(told: Iterable[transmitter_pb2.LayerScheme]) -> dict[str, tuple[str, ...]]:
+def _schemes(wire: Iterable[transmitter_pb2.LayerScheme]) -> dict[str, tuple[str, ...]]:
     schemes: dict[str, tuple[str, ...]] = {}
-    for one in told:
+    for one in wire:
         layer = LAYER_NAMES.get(one.layer, "other")
         schemes[layer] = (*schemes.get(layer, ()), scheme_name(one))
     return schemes
 
 
-def _adapted(told: transmitter_pb2.Adaptation) -> Adapted:
+def _adapted(wire: transmitter_pb2.Adaptation) -> Adapted:
     return Adapted(
-        snr_db=told.snr_db, margin_db=told.margin_db, fading=told.fading, base_layer_margin_db=told.insurance_db
+        snr_db=wire.snr_db, margin_db=wire.margin_db, fading=wire.fading, base_layer_margin_db=wire.insurance_db
     )

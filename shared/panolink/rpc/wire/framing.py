@@ -1,8 +1,7 @@
-"""Large things as messages of at most 1 MiB, and back.
+"""Framing: large items as messages of at most 1 MiB.
 
 Every stream of the protocol is a sequence of items, and every item is a `header` message followed by messages
-that carry chunks of its parts (see `proto/panolink/v1`). `chunks` cuts a part; `frames` puts items together
-again.
+with chunks of its parts (see `proto/panolink/v1`). `chunks` splits a part; `frames` reassembles items.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _STOPPED = object()
 
 
 def chunks(data: bytes | bytearray | memoryview, size: int = CHUNK_BYTES) -> Iterator[bytes]:
-    """Cut `data` into pieces of `size` bytes (the last may be shorter); nothing for empty data."""
+    """Split `data` into chunks of `size` bytes (the last may be shorter); none for empty data."""
     view = memoryview(data).cast("B")
     for start in range(0, len(view), size):
         yield bytes(view[start : start + size])
@@ -30,16 +29,16 @@ def chunks(data: bytes | bytearray | memoryview, size: int = CHUNK_BYTES) -> Ite
 
 @dataclass(slots=True)
 class Frame:
-    """One item of a stream: its header and parts, or its header and why the rest was not taken."""
+    """One item of a stream: its header with its parts, or with the error for which it was rejected."""
 
     header: Any
     parts: dict[str, bytearray] = field(default_factory=dict)
     error: PanolinkError | None = None
     reservation: Reservation | None = None
-    """The room that its parts take; whoever gets the frame releases it."""
+    """Memory reserved for its parts; to be released by the consumer of the frame."""
 
     def _missing(self, sizes: Mapping[str, int]) -> str:
-        """The first part that is incomplete, in words; empty when the item is whole."""
+        """Description of the first incomplete part; empty if the item is complete."""
         for name, size in sizes.items():
             if len(self.parts[name]) < size:
                 return f"{len(self.parts[name])} of {size} bytes of {name}"
@@ -55,17 +54,34 @@ async def frames(
     stall: float | None = None,
     pace: float | None = None,
 ) -> AsyncGenerator[Frame, None]:
-    """Put the items of a stream together.
+    """Reassemble the items of a stream.
 
-    `admit(header)` returns the bytes of each part that the header announces, or raises a `PanolinkError` to
-    refuse the item. A refused, truncated or overlong item is yielded with its `error`, its other chunks are
-    skipped, and the stream goes on. Memory is taken as chunks arrive, never in advance.
+    A rejected, truncated or overlong item is yielded with its `error`, its remaining chunks are skipped, and the
+    stream goes on. Buffers grow as chunks arrive; nothing is allocated in advance.
 
-    `stop` ends the stream between two items with `LinkError`, and so does an item whose next message does not come
-    within `stall` seconds, or which is not whole after `stall` seconds and those that its announced bytes take at
-    `pace` (bytes per second): nobody holds room for good by sending little. An item waits before its first chunk, and
-    its time with it, until there is `room` for all that its header tells of. A chunk that belongs to no item is a
-    `BitstreamError`.
+    Parameters
+    ----------
+    messages
+        Messages with a `part` oneof: `header`, or a chunk of a named part.
+    admit
+        Returns the size in bytes of each part announced by a header, or raises a `PanolinkError` to reject the item.
+    stop
+        Ends the stream at the next item boundary once it is set.
+    memory
+        Budget from which all parts of an item are reserved before its first chunk is read; waiting for it does not
+        count against the timeouts.
+    stall
+        Idle timeout in seconds within an item; None: unlimited.
+    pace
+        Minimum transfer rate in bytes per second: an item must be complete within `stall` seconds plus its announced
+        size over `pace`, so that a slow sender cannot hold its reservation indefinitely.
+
+    Raises
+    ------
+    LinkError
+        `stop` was set, or an item timed out.
+    BitstreamError
+        A chunk without a header.
     """
     source = aiter(messages)
     frame: Frame | None = None
@@ -118,7 +134,7 @@ async def frames(
 
 
 async def _first(source: AsyncIterator[Any], stop: asyncio.Event | None) -> Any:
-    """The next message between two items, or `_END`; `LinkError` when `stop` is set first."""
+    """Next message at an item boundary, or `_END`; `LinkError` if `stop` is set first."""
     following = anext(source, _END)
     message = await (following if stop is None else unless(stop, following, _STOPPED))
     if message is _STOPPED:
@@ -127,7 +143,7 @@ async def _first(source: AsyncIterator[Any], stop: asyncio.Event | None) -> Any:
 
 
 async def _next(source: AsyncIterator[Any], stall: float | None, whole_by: float | None) -> Any:
-    """The next message of an item, or `_END`; `LinkError` when none comes within `stall` seconds, or by `whole_by`."""
+    """Next message within an item, or `_END`; `LinkError` after `stall` seconds, or at the time `whole_by`."""
     try:
         async with asyncio.timeout_at(whole_by), asyncio.timeout(stall) as next_piece:
             return await anext(source, _END)

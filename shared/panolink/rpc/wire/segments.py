@@ -1,4 +1,4 @@
-"""Formats of segments, between the radio's types and the wire's."""
+"""Segment formats: conversion between the types of `panolink.phy` and protocol messages."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ LAYERS = {
     "indices": link_pb2.LAYER_INDICES,
     "features": link_pb2.LAYER_FEATURES,
 }
-"""Layers of a packet by the codec's names."""
+"""Protocol numbers of the codec's layers, by name."""
 
 LAYER_NAMES = {number: name for name, number in LAYERS.items()}
-"""The codec's names of the wire's layers."""
+"""Names of the codec's layers, by protocol number."""
 
 
 def segments_of(
@@ -34,14 +34,25 @@ def segments_of(
     formats: Sequence[SegmentFormat] | None = None,
     unsent: Collection[int] = (),
 ) -> tuple[list[link_pb2.SegmentFormat], list[SegmentFormat]]:
-    """The segments of a packet's slices (layer, payload), for the wire and for the radio.
+    """Segments of a packet's slices, for the protocol and for the modulator.
 
-    Every slice has its segment on the wire. An empty slice, or one that is left out, takes no symbols, so the radio
-    knows nothing of it.
+    Every slice has a segment in the burst's header. Empty and unsent slices occupy no symbols, and so have no format.
 
-    Args:
-        formats: of the slices that are sent; None: the default protection.
-        unsent: places of the slices that are left out.
+    Parameters
+    ----------
+    slices
+        Layer and payload of each slice.
+    formats
+        Formats of the non-empty slices that are sent, in order; None: the default unequal error protection.
+    unsent
+        Positions of the slices that are not sent.
+
+    Returns
+    -------
+    segments : list of link_pb2.SegmentFormat
+        One per slice.
+    formats : list of SegmentFormat
+        One per non-empty slice that is sent.
     """
     if formats is None:
         sent = [piece for place, piece in enumerate(slices) if place not in unsent]
@@ -61,7 +72,7 @@ def segments_of(
 
 
 def schemes_of(segments: Iterable[link_pb2.SegmentFormat]) -> list[transmitter_pb2.LayerScheme]:
-    """How segments are sent: an entry for each scheme of each layer, in the order of the segments."""
+    """Count segments by layer and scheme, in order of first appearance."""
     counts: dict[tuple[link_pb2.Layer, link_pb2.Modulation, float], int] = {}
     for segment in segments:
         if segment.payload_bytes or segment.values:
@@ -74,23 +85,32 @@ def schemes_of(segments: Iterable[link_pb2.SegmentFormat]) -> list[transmitter_p
 
 
 def scheme_name(scheme: transmitter_pb2.LayerScheme) -> str:
-    """`qpsk 1/2`, or `analogue`; `SignalError` as `scheme_from_wire`."""
+    """Name of a scheme: `qpsk 1/2`, or `analogue`; raises as `scheme_from_wire`."""
     if scheme.modulation == link_pb2.MODULATION_ANALOGUE:
         return "analogue"
     return str(scheme_from_wire(scheme.modulation, scheme.code_rate))
 
 
 def scheme_from_wire(modulation: link_pb2.Modulation, code_rate: float) -> Scheme:
-    """The radio's scheme; `SignalError` for an unknown modulation, or a code rate that cannot be."""
+    """Convert a modulation and code rate.
+
+    Raises
+    ------
+    SignalError
+        Unknown modulation, or a code rate out of range.
+    """
     if modulation not in _MODULATIONS_BACK:
         raise SignalError(f"unknown modulation number {modulation}; allowed: 1, 2, 3")
     return Scheme(_MODULATIONS_BACK[modulation], code_rate)
 
 
 def formats_from_wire(segments: Iterable[link_pb2.SegmentFormat]) -> list[SegmentFormat | AnalogueFormat]:
-    """The radio's formats; `SignalError` for an unknown modulation, a code rate or a length that cannot be.
+    """Formats for the demodulator; empty and unsent segments have none (see `payloads_from_segments`).
 
-    Empty segments are left out; `payloads_from_segments` puts them back.
+    Raises
+    ------
+    SignalError
+        Unknown modulation, or an invalid code rate, length or combination of fields.
     """
     formats: list[SegmentFormat | AnalogueFormat] = []
     schemes: dict[tuple[link_pb2.Modulation, float], Scheme] = {}
@@ -115,7 +135,7 @@ def formats_from_wire(segments: Iterable[link_pb2.SegmentFormat]) -> list[Segmen
 def payloads_from_segments(
     segments: Iterable[link_pb2.SegmentFormat], received: Iterable[bytes | None]
 ) -> list[bytes | None]:
-    """Payloads of all segments, from those that have some; None for one that was lost, or never sent."""
+    """Payloads of all segments, from those of the non-empty ones; None for a segment that was lost or unsent."""
     following = iter(received)
     return [None if segment.unsent else next(following) if segment.payload_bytes else b"" for segment in segments]
 
@@ -126,10 +146,21 @@ def count_segments(
     recovered: Container[int] = (),
     erased: Container[int] = (),
 ) -> list[link_pb2.LayerSegments]:
-    """Segments sent, lost and never sent by layer, in the order of the layers; empty ones do not count.
+    """Count segments by layer and outcome; empty segments do not count.
 
-    An analogue segment is lost where nothing of it arrived, and its payload is None. `recovered` are the numbers of
-    segments that came with a later round, `erased` of those of which nothing arrived in the first one.
+    Parameters
+    ----------
+    segments, payloads
+        Segments, and their payloads; None for a lost one (of an analogue segment: nothing arrived).
+    recovered
+        Positions of segments recovered by a retransmission.
+    erased
+        Positions of segments that were erased entirely in the first round.
+
+    Returns
+    -------
+    list of link_pb2.LayerSegments
+        In the order of the layers.
     """
     counts: dict[int, link_pb2.LayerSegments] = {}
     for number, (segment, payload) in enumerate(zip(segments, payloads, strict=True)):

@@ -1,4 +1,4 @@
-"""Errors and gRPC status codes: one table, both ways."""
+"""Mapping between errors and gRPC status codes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MESSAGE_LENGTH = 512  # statuses travel in HTTP/2 trailers, which are small
 
 
 def code_of(error: BaseException) -> grpc.StatusCode:
-    """The status code for an error: INTERNAL for one that Panolink did not raise on purpose."""
+    """Status code of an error: INTERNAL for one that is not a `PanolinkError`."""
     for kind, code in _CODES:
         if isinstance(error, kind):
             return code
@@ -40,24 +40,29 @@ def code_of(error: BaseException) -> grpc.StatusCode:
 
 
 def one_line(error: BaseException | str) -> str:
-    """The error's message on one line, at most 512 characters."""
+    """Error message on one line, at most 512 characters."""
     return " ".join(str(error).split())[:_MESSAGE_LENGTH] or type(error).__name__
 
 
 def code_named(number: int) -> grpc.StatusCode:
-    """The status code of a number read from the wire; UNKNOWN for a number that is none."""
+    """Status code of a number read from the wire; UNKNOWN for an undefined one."""
     return _BY_NUMBER.get(number, grpc.StatusCode.UNKNOWN)
 
 
 def failure(code: grpc.StatusCode, message: str) -> link_pb2.Failure:
-    """The status of one item of a stream."""
+    """Status of one item of a stream."""
     return link_pb2.Failure(code=code.value[0], message=one_line(message))
 
 
 def failure_of(error: BaseException, *, about: str = "") -> link_pb2.Failure:
-    """The status of one item that met `error`; `about` names the item where the message does not.
+    """Status of one item that failed.
 
-    What is not a `PanolinkError` is a fault of ours: its text stays in our log and does not travel.
+    The text of an error that is not a `PanolinkError` or a gRPC status is internal and is not sent.
+
+    Parameters
+    ----------
+    about
+        Name of the item, prepended unless the message contains it.
     """
     if isinstance(error, grpc.aio.AioRpcError):
         code: grpc.StatusCode = error.code()
