@@ -55,9 +55,9 @@ class _Server(ThreadingMixIn, WSGIServer):
     block_on_close = False
 
     def __init__(self, address: tuple[str, int], handler: type[WSGIRequestHandler]) -> None:
-        super().__init__(address, handler)
         self._lock = threading.Lock()
-        self._open: dict[socket.socket, threading.Timer] = {}  # in the order of their coming
+        self._open: dict[socket.socket, threading.Timer] = {}  # in order of arrival
+        super().__init__(address, handler)  # calls server_close() if the port is taken
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
@@ -83,7 +83,7 @@ class _Server(ThreadingMixIn, WSGIServer):
                 self._forget(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing: a connection that breaks, or was ended, is its client's business."""
+        """Ignore errors of single connections, such as resets."""
 
     def _forget(self, request: socket.socket) -> None:
         if timer := self._open.pop(request, None):
