@@ -4,10 +4,7 @@ import torch
 
 from panolink.codec.bitstream import Layer, Packet
 from panolink.codec.codec import Codec
-from panolink.codec.concealment import conceal
-from panolink.codec.model import load_model, save_model
-from panolink.codec.tokens import steps_of_rows
-from panolink.errors import ImageError, ModelError
+from panolink.errors import ImageError
 
 
 def squared_error(image: np.ndarray, reference: np.ndarray) -> float:
@@ -83,46 +80,6 @@ def test_lost_indices_are_concealed_and_marked(tiny: Codec, panorama: np.ndarray
 def test_lost_mask_leaves_the_base_layer(tiny: Codec, panorama: np.ndarray):
     packet = tiny.encode(panorama, tau=0.5)
     assert not tiny.unpack(lose(packet, Layer.MASK, every=1)).kept.any()
-
-
-def test_concealment_fills_from_neighbours_around_the_sphere():
-    features = torch.ones(1, 2, 4, 8) * torch.tensor([3.0, -1.0]).view(1, 2, 1, 1)
-    lost = torch.zeros(1, 4, 8, dtype=torch.bool)
-    lost[0, 1:3, :3] = lost[0, :, 7] = True
-    torch.testing.assert_close(conceal(features.masked_fill(lost[:, None], 99.0), lost), features)
-    gone = conceal(features, torch.ones_like(lost))
-    assert gone.count_nonzero() == 0
-
-
-def test_steps_grow_towards_the_poles():
-    steps = steps_of_rows(32)
-    assert np.array_equal(steps, steps[::-1])
-    assert steps[15] == 0 and steps[0] > steps[8] > 0
-    assert (np.diff(steps[:16]) <= 0).all()
-
-
-def test_a_packet_of_another_model(tiny: Codec, panorama: np.ndarray, tmp_path):
-    tables = tiny.model.tables
-    save_model(tmp_path / "other.safetensors", network=tiny.network, tables=tables, card={"name": "same weights"})
-    assert load_model(tmp_path / "other.safetensors").fingerprint == tiny.fingerprint
-    with torch.no_grad():
-        tiny.network.codebook[0, 0] += 1
-    save_model(tmp_path / "other.safetensors", network=tiny.network, tables=tables, card={})
-    other = Codec.load(tmp_path / "other.safetensors", device="cpu")
-    assert other.fingerprint != tiny.fingerprint
-    with pytest.raises(ModelError, match=f"{tiny.fingerprint}.*'other' with {other.fingerprint}"):
-        other.decode(tiny.encode(panorama, tau=0))
-
-
-def test_models_that_are_none(tmp_path):
-    with pytest.raises(ModelError, match="unknown model 'vast'; shipped are base"):
-        Codec.load("vast")
-    with pytest.raises(ModelError, match="no such weights file"):
-        Codec.load(tmp_path / "none.safetensors")
-    broken = tmp_path / "broken.safetensors"
-    broken.write_bytes(b"\x80\x04pickle")
-    with pytest.raises(ModelError, match="not a readable weights file"):
-        Codec.load(broken)
 
 
 @pytest.mark.parametrize("shape", [(512, 1024), (512, 1024, 4), (8, 16, 3)])

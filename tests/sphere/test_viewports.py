@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from panolink.sphere.latitude import latitude_weights, latitudes
+from panolink.sphere.latitude import latitudes
 from panolink.sphere.viewports import DIRECTIONS, VIEW_HEIGHT, VIEW_WIDTH, view_coordinates, viewports
 
 
@@ -79,10 +79,3 @@ def test_no_seam_at_the_back():
     panorama[..., 0] = panorama[..., -1] = 1
     back = viewports(panorama)[0, DIRECTIONS.index((180.0, 0.0)), 0]
     assert torch.allclose(back[:, 126:130], torch.tensor(1.0), atol=1e-4)
-
-
-def test_latitude_weights():
-    weights = latitude_weights(4)
-    assert weights.tolist() == pytest.approx([math.cos(math.radians(a)) for a in (67.5, 22.5, 22.5, 67.5)])
-    # Each row's share of the sphere: their sum approaches rows × 2/π.
-    assert latitude_weights(512).mean().item() == pytest.approx(2 / math.pi, rel=1e-4)

@@ -6,32 +6,18 @@ from panolink.codec.entropy.feature_context import LOG_ODDS_STEPS, MAX_LOG_ODDS,
 from panolink.codec.entropy.index_context import bands_of, schedule
 from panolink.codec.entropy.scale_adaptation import ScaleAdaptation, group_slices
 from panolink.codec.entropy.tables import (
-    ADAPTATION_CONTEXTS,
     CLASSES,
-    GROUP_STARTS,
     MAX_MAGNITUDE,
     TOTAL,
     Tables,
-    to_frequencies,
 )
 from panolink.errors import BitstreamError
-from tests.codec.entropy.integer_networks import random_feature_context, random_index_context
-
-CODES, DIM = 24, 6
+from tests.codec.entropy.random_tables import CODES, DIM, random_tables
 
 
 @pytest.fixture(scope="module")
 def tables() -> Tables:
-    random = np.random.default_rng(0)
-    return Tables(
-        levels=random.integers(40, 90, (CODES, DIM)).astype(np.uint8),
-        symbol_frequencies=to_frequencies(random.gamma(0.5, size=(CLASSES, MAX_MAGNITUDE + 2)) + 1e-3),
-        code_frequencies=to_frequencies(random.gamma(0.3, size=(1, CODES)) + 1e-3)[0],
-        expected_magnitude=np.arange(CLASSES, dtype=np.int32),
-        shifts=random.integers(-6, 7, (len(GROUP_STARTS), ADAPTATION_CONTEXTS)).astype(np.int8),
-        index_context=random_index_context(CODES),
-        feature_context=random_feature_context(CODES, DIM),
-    )
+    return random_tables()
 
 
 @pytest.mark.parametrize("slices", [1, 2, 5])
@@ -44,7 +30,7 @@ def test_indices_round_trip(tables: Tables, shape: tuple[int, int], slices: int)
         assert np.array_equal(coder.decode_indices(payload, shape, start, slices), indices[start::slices])
 
 
-def test_indices_take_the_bits_that_their_laws_say(tables: Tables):
+def test_indices_take_the_bits_of_their_pmfs(tables: Tables):
     coder, indices = SliceCoder(tables), np.random.default_rng(2).integers(0, CODES, (16, 32))
     bits = 0.0
     for step in schedule(16, 32, whole=True):
@@ -86,18 +72,18 @@ def test_features_round_trip_with_escapes(tables: Tables):
 def test_size_is_what_the_tables_say(tables: Tables):
     """The cost of a slice is the sum of its symbols' code lengths: what an exact budget rests on."""
     random = np.random.default_rng(5)
-    plain = random.integers(1, CLASSES, (600, DIM))
-    log_odds = random.integers(-15, 16, plain.shape).astype(np.int16)
-    symbols, classes = np.zeros((600, DIM), dtype=np.int32), np.zeros_like(plain)
+    initial = random.integers(1, CLASSES, (600, DIM))
+    log_odds = random.integers(-15, 16, initial.shape).astype(np.int16)
+    symbols, classes = np.zeros((600, DIM), dtype=np.int32), np.zeros_like(initial)
     adaptation = ScaleAdaptation(tables, 600)
     for group, dims in enumerate(group_slices(DIM)):  # drawn from the very pmfs they are coded with
-        classes[:, dims] = adaptation.classes(group, plain[:, dims])
-        law = tables.symbol_frequencies[classes[:, dims]] / TOTAL
-        columns = (law.cumsum(axis=-1) < random.random((*law.shape[:2], 1))).sum(axis=-1)
+        classes[:, dims] = adaptation.classes(group, initial[:, dims])
+        pmf = tables.symbol_frequencies[classes[:, dims]] / TOTAL
+        columns = (pmf.cumsum(axis=-1) < random.random((*pmf.shape[:2], 1))).sum(axis=-1)
         symbols[:, dims] = np.minimum(columns, MAX_MAGNITUDE)
-        adaptation.update(plain[:, dims], symbols[:, dims])
+        adaptation.update(initial[:, dims], symbols[:, dims])
     symbols[random.random(symbols.shape) > 1 / (1 + np.exp(-log_odds / LOG_ODDS_STEPS))] *= -1
-    payload = SliceCoder(tables).encode_features([(symbols, plain, log_odds)])
+    payload = SliceCoder(tables).encode_features([(symbols, initial, log_odds)])
     bits = -np.log2(tables.symbol_frequencies[classes, np.abs(symbols)] / TOTAL).sum()
     agreement = (log_odds * np.sign(symbols))[symbols != 0]
     bits += SIGN_BITS[agreement + MAX_LOG_ODDS].sum()
@@ -114,11 +100,3 @@ def test_nothing_to_code(tables: Tables):
 def test_truncated_mask(tables: Tables):
     with pytest.raises(BitstreamError, match="mask slice of 3 bytes"):
         SliceCoder(tables).decode_mask(b"abc", 4, 4)
-
-
-def test_frequencies_are_positive_and_sum_up():
-    table = to_frequencies(np.array([[0, 0, 5], [1, 1, 1]]), 1000)
-    assert table.sum(axis=1).tolist() == [1000, 1000]
-    assert table.min() >= 1
-    with pytest.raises(ValueError, match="sum to 65536"):
-        Tables(*[np.ones((2, 2), dtype=np.int32)] * 5, random_index_context(2), random_feature_context(2, 2))  # type: ignore[arg-type]

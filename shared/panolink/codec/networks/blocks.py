@@ -19,7 +19,7 @@ class ResidualBlock(nn.Module):
         x ─┬─ conv 3×3 ─ leaky ReLU ─ conv 3×3 ─ + ─
            └─────────────────────────────────────┘
 
-    The second convolution starts at zero, so that a new block changes nothing.
+    The second convolution's weights start at zero, so that a new block adds a constant to each channel and no more.
 
     Parameters
     ----------

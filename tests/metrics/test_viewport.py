@@ -4,38 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from panolink.errors import ImageError
-from panolink.metrics.ssim import ssim
 from panolink.metrics.viewport import viewport_scores, vpsnr, vssim
 from panolink.metrics.ws_psnr import ws_psnr
 
 
 def noise_image(seed: int = 0, height: int = 64, width: int = 128) -> np.ndarray:
     return np.random.default_rng(seed).integers(60, 196, (height, width, 3), dtype=np.uint8)
-
-
-def reference_ssim(x: np.ndarray, y: np.ndarray) -> float:
-    """Pixel by pixel, as the formula is written: two planes in [0, 1], zeros outside."""
-    offsets = np.arange(11) - 5
-    window = np.exp(-(offsets[:, None] ** 2 + offsets[None, :] ** 2) / (2 * 1.5**2))
-    window /= window.sum()
-    px, py = np.pad(x, 5), np.pad(y, 5)
-    values = np.empty_like(x)
-    for i, j in np.ndindex(x.shape):
-        wx, wy = px[i : i + 11, j : j + 11], py[i : i + 11, j : j + 11]
-        mx, my = (window * wx).sum(), (window * wy).sum()
-        vx, vy = (window * wx**2).sum() - mx**2, (window * wy**2).sum() - my**2
-        cov = (window * wx * wy).sum() - mx * my
-        values[i, j] = ((2 * mx * my + 1e-4) * (2 * cov + 9e-4)) / ((mx**2 + my**2 + 1e-4) * (vx + vy + 9e-4))
-    return float(values.mean())
-
-
-def test_ssim_follows_the_formula():
-    rng = np.random.default_rng(1)
-    x = rng.random((2, 3, 17, 23))
-    y = np.clip(x + rng.normal(0, 0.1, x.shape), 0, 1)
-    expected = [np.mean([reference_ssim(x[b, c], y[b, c]) for c in range(3)]) for b in range(2)]
-    assert ssim(torch.from_numpy(x), torch.from_numpy(y)).tolist() == pytest.approx(expected, rel=1e-9)
 
 
 def test_identical_images_are_perfect():
@@ -72,31 +46,9 @@ def test_more_noise_is_worse():
     assert [s.vssim for s in scores] == sorted((s.vssim for s in scores), reverse=True)
 
 
-def test_errors_at_the_poles_weigh_less():
-    clean = noise_image()
-    pole, equator = clean.copy(), clean.copy()
-    pole[:4] += 30
-    equator[30:34] += 30
-    assert ws_psnr(clean, pole) > ws_psnr(clean, equator) + 6
-
-
 def test_arrays_and_tensors_agree_and_batches_average():
     a, b = noise_image(0), noise_image(1)
     as_tensor = [torch.from_numpy(x).permute(2, 0, 1) / 255 for x in (a, b)]
     assert vpsnr(*as_tensor) == pytest.approx(vpsnr(a, b), abs=1e-4)
     batch = torch.stack(as_tensor), torch.stack((as_tensor[0], as_tensor[0]))
     assert vssim(*batch) == pytest.approx((1 + vssim(a, b)) / 2, abs=1e-4)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        np.zeros((64, 126, 3), np.uint8),
-        np.zeros((64, 128), np.uint8),
-        np.zeros((64, 128, 3)),
-        torch.zeros(3, 64, 128).byte(),
-    ],
-)
-def test_pictures_that_do_not_fit_are_refused(other: np.ndarray | torch.Tensor):
-    with pytest.raises(ImageError):
-        vpsnr(noise_image(), other)

@@ -1,0 +1,138 @@
+"""Weights files: models, their further decoders, and files that are neither."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+import panolink
+from panolink.codec.codec import Codec
+from panolink.codec.model import load_decoder, load_model, save_decoder, save_model, shipped_models
+from panolink.errors import ModelError
+
+WEIGHTS = Path(panolink.__file__).parent / "weights"
+
+
+@pytest.fixture(scope="module")
+def base() -> Codec:
+    return Codec.load("base", device="cpu")
+
+
+def test_a_packet_of_another_model(tiny: Codec, panorama: np.ndarray, tmp_path):
+    tables = tiny.model.tables
+    save_model(tmp_path / "other.safetensors", network=tiny.network, tables=tables, card={"name": "same weights"})
+    assert load_model(tmp_path / "other.safetensors").fingerprint == tiny.fingerprint
+    with torch.no_grad():
+        tiny.network.codebook[0, 0] += 1
+    save_model(tmp_path / "other.safetensors", network=tiny.network, tables=tables, card={})
+    other = Codec.load(tmp_path / "other.safetensors", device="cpu")
+    assert other.fingerprint != tiny.fingerprint
+    with pytest.raises(ModelError, match=f"{tiny.fingerprint}.*'other' with {other.fingerprint}"):
+        other.decode(tiny.encode(panorama, tau=0))
+
+
+def test_models_that_are_none(tmp_path):
+    with pytest.raises(ModelError, match="unknown model 'vast'; shipped are base"):
+        Codec.load("vast")
+    with pytest.raises(ModelError, match="no such weights file"):
+        Codec.load(tmp_path / "none.safetensors")
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"\x80\x04pickle")
+    with pytest.raises(ModelError, match="not a readable weights file"):
+        Codec.load(broken)
+
+
+def changed_weights(target: Path, **changes: object) -> Path:
+    """The shipped weights with other metadata, or with tensors replaced (None: left out)."""
+    with safe_open(WEIGHTS / "base.safetensors", framework="pt") as file:
+        metadata = dict(file.metadata())
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no dict)
+    for name, value in changes.items():
+        if name in metadata:
+            metadata[name] = str(value)
+        elif value is None:
+            del tensors[name]
+        else:
+            tensors[name] = value  # type: ignore[assignment]
+    save_file(tensors, target, metadata=metadata)
+    return target
+
+
+def test_weights_with_one_number_changed_are_another_model(base: Codec, panorama: np.ndarray, tmp_path: Path):
+    codebook = base.network.codebook.detach().half().clone()
+    codebook[0, 0] += 1
+    codec = Codec.load(changed_weights(tmp_path / "other.safetensors", codebook=codebook), device="cpu")
+    with pytest.raises(ModelError, match=f"made by model {base.fingerprint}.*'other' with {codec.fingerprint}"):
+        codec.decode(base.encode(panorama))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": "panolink-model-1"}, "not a Panolink model of format"),
+        ({"profile": "{}"}, "weights do not fit their profile"),
+        ({"profile": "nonsense"}, "weights do not fit their profile"),
+        ({"codebook": None}, "weights do not fit their profile"),
+        ({"tables.contexts.bands": None}, "weights do not fit their profile"),
+    ],
+)
+def test_weights_that_are_damaged(tmp_path: Path, changes: dict[str, object], message: str):
+    path = changed_weights(tmp_path / "damaged.safetensors", **changes)
+    with pytest.raises(ModelError, match=message) as caught:
+        Codec.load(path, device="cpu")
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_weights_that_end_early(tmp_path: Path):
+    path = tmp_path / "short.safetensors"
+    path.write_bytes((WEIGHTS / "base.safetensors").read_bytes()[:-1000])
+    with pytest.raises(ModelError, match="not a readable weights file"):
+        Codec.load(path, device="cpu")
+
+
+@pytest.fixture
+def darker(tiny_path: Path, tmp_path: Path) -> Path:
+    """A file of a decoder of the tiny model, whose pictures are a little darker."""
+    model = load_model(tiny_path)
+    with torch.no_grad():
+        model.network.decoder.transform.bias -= 0.2  # type: ignore[union-attr, operator]
+    save_decoder(tmp_path / "darker.safetensors", network=model.network, fingerprint=model.fingerprint, card={})
+    return tmp_path / "darker.safetensors"
+
+
+def test_another_decoder_reads_the_same_packets(tiny: Codec, tiny_path: Path, darker: Path, panorama: np.ndarray):
+    other = Codec.load(tiny_path, decoder=darker, device="cpu")
+    packet = tiny.encode(panorama, tau=0.5)
+    assert other.fingerprint == tiny.fingerprint
+    assert other.encode(panorama, tau=0.5).to_bytes() == packet.to_bytes()
+    first, second = tiny.decode(packet), other.decode(packet)
+    assert 4 < float(np.mean(first.astype(int) - second)) < 10
+
+
+def test_a_decoder_belongs_to_its_model(darker: Path):
+    with pytest.raises(ModelError, match="not for 'base'"):
+        load_decoder(load_model("base"), darker)
+
+
+def test_what_is_no_decoder(tiny_path: Path, tmp_path: Path):
+    model = load_model(tiny_path)
+    with pytest.raises(ModelError, match="not a decoder of format"):
+        load_decoder(model, tiny_path)
+    with pytest.raises(ModelError, match="has no perceptual decoder"):
+        load_decoder(model, "perceptual")
+    with pytest.raises(ModelError, match="not a readable file"):
+        load_decoder(model, tmp_path / "absent.safetensors")
+
+
+def test_decoders_are_no_models():
+    assert not [name for name in shipped_models() if name.endswith("-p")]
+
+
+def test_the_shipped_perceptual_decoder(panorama: np.ndarray):
+    fidelity, perceptual = (Codec.load("base", decoder=kind, device="cpu") for kind in ("fidelity", "perceptual"))
+    packet = fidelity.encode(panorama, bpp=0.2)
+    first, second = fidelity.decode(packet), perceptual.decode(packet)
+    assert 0.5 < np.abs(first.astype(int) - second).mean() < 8
