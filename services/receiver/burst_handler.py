@@ -165,7 +165,7 @@ class BurstReceiver:
             with self._metrics.in_flight.track_inprogress():
                 await self._pipeline.hear(burst, reception)
         except Exception as error:
-            if reception.hearing is None:
+            if reception.decoder is None:
                 reception.error = error
             elif not isinstance(error, PanolinkError):
                 log.exception("burst %s: round %d failed", burst.header.burst_id, burst.header.harq.round)

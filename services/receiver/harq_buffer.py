@@ -86,7 +86,7 @@ class HarqBuffer:
     def wait(self, waiting: PendingBurst, seconds: float) -> bool:
         """Wait for another round; whether there is room for that, for otherwise the burst is given up at once."""
         waiting.busy = False
-        waiting.bytes = hearing.held_bytes if (hearing := waiting.reception.hearing) else 0
+        waiting.bytes = decoder.held_bytes if (decoder := waiting.reception.decoder) else 0
         burst_id = waiting.header.burst_id
         self._waiting[burst_id] = self._waiting.pop(burst_id)  # the last one in the row
         wait = min(seconds, self._longest_wait)

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panolink.images import encode_png
-from panolink.link.receiver import BurstDecoder
+from panolink.link.receiver import BurstDecoder, Retransmission, unpack
 from panolink.phy.fec.ldpc_decoder import decoder_for
 from panolink.phy.snr_estimation import ChannelMeasurement, measure_channel
-from panolink.rpc.flow_control.limits import check_limit
 from panolink.rpc.flow_control.memory_budget import MemoryBudget, Reservation
 from panolink.rpc.observability import tracing
 from panolink.rpc.observability.metrics import ServiceMetrics
@@ -22,6 +21,7 @@ from panolink.rpc.observability.stage_timing import in_thread, timed
 from panolink.rpc.server.batching import Batcher
 from panolink.rpc.server.model_registry import ModelRegistry
 from panolink.rpc.wire.bursts import Burst
+from panolink.rpc.wire.segments import counts_to_wire, segments_from_wire
 from panolink.services.receiver.settings import ReceiverSettings
 from panolink.v1 import link_pb2
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 class Reception:
     """What has become of a burst so far."""
 
-    hearing: BurstDecoder | None = None
-    """What was heard; None before the first round, and where that made no sense."""
+    decoder: BurstDecoder | None = None
+    """What was decoded; None before the first round, and where that made no sense."""
     channel: ChannelMeasurement | None = None
     """Of the first round, which is the longest."""
     error: Exception | None = None
@@ -49,23 +49,22 @@ class Reception:
     @property
     def segments(self) -> Sequence[link_pb2.LayerSegments]:
         """What became of its segments."""
-        return self.hearing.counts if self.hearing else ()
+        return counts_to_wire(self.decoder.counts) if self.decoder else ()
 
     @property
     def header_lost(self) -> bool:
         """Whether the one segment without which nothing can be decoded is missing."""
-        payloads = self.hearing.payloads if self.hearing else []
-        return not payloads or payloads[0] is None
+        return self.decoder.header_lost if self.decoder else True
 
     @property
     def rounds(self) -> int:
         """Rounds that were heard."""
-        return self.hearing.rounds if self.hearing else 0
+        return self.decoder.rounds if self.decoder else 0
 
     @property
     def needed(self) -> list[int]:
         """Segments that a later round could bring."""
-        return self.hearing.needed if self.hearing else []
+        return self.decoder.needed if self.decoder else []
 
 
 class Pipeline:
@@ -120,32 +119,31 @@ class Pipeline:
         self._network.shutdown(wait=False, cancel_futures=True)
 
     def _demodulate(self, burst: Burst, reception: Reception) -> None:
-        state = burst.header.channel_state
+        header, channel = burst.header, channel_of(burst)
+        segments = segments_from_wire(header.segments)
+        again = None
+        if reception.rounds:
+            again = Retransmission(header.harq.round, list(header.harq.numbers), segments)
         with timed(reception.seconds, "fec_decode"):
-            hearing = reception.hearing or BurstDecoder(burst.header, decoder_for(self._device))
-            hearing.hear(burst, keep=burst.header.harq.rounds_left > 0)
-            reception.hearing = hearing
-            reception.channel = reception.channel or measure_channel(
-                burst.symbols,
-                csi=burst.csi,
-                coherence_symbols=state.coherence_symbols,
-                noise_variance=state.noise_variance,
-                pilot_spacing=burst.header.pilot_spacing,
-            )
+            decoder = reception.decoder or BurstDecoder(segments, decoder_for(self._device))
+            decoder.decode(burst.symbols, **channel, retransmission=again, keep=header.harq.rounds_left > 0)
+            reception.decoder = decoder
+            reception.channel = reception.channel or measure_channel(burst.symbols, **channel)
 
-    def _unpack(self, codec: Codec, reception: Reception) -> Any:
-        from panolink.codec.bitstream import Packet
-        from panolink.link.analog_features import received
-
-        hearing = reception.hearing
-        assert hearing
+    def _unpack(self, codec: Codec, reception: Reception) -> Tokens:
+        assert reception.decoder
         with timed(reception.seconds, "entropy_decode"):
-            amplitudes = hearing.amplitudes
-            packet = Packet.from_payloads(amplitudes.base if amplitudes else hearing.payloads)
-            check_limit(packet.width * packet.height, self._limits.image_pixels, "pixels in a panorama")
-            if amplitudes:
-                tokens = received(codec, packet, amplitudes.heard, amplitudes.values, amplitudes.gain_corrections)
-            else:
-                tokens = codec.unpack(packet)
+            tokens = unpack(codec, reception.decoder, max_pixels=self._limits.image_pixels)
         reception.guessed = 0 if tokens.concealed is None else int(tokens.concealed.sum())
         return tokens
+
+
+def channel_of(burst: Burst) -> dict[str, Any]:
+    """Channel state of a burst, as `BurstDecoder.decode` takes it."""
+    state = burst.header.channel_state
+    return {
+        "csi": burst.csi,
+        "coherence_symbols": state.coherence_symbols,
+        "noise_variance": state.noise_variance,
+        "pilot_spacing": burst.header.pilot_spacing,
+    }

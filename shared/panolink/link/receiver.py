@@ -1,159 +1,290 @@
-"""What is heard of a burst, round by round: payloads, and what is kept of segments that failed."""
+"""The receiver of the paper's Figure 1: symbols and channel state → payloads → tokens → panorama.
+
+    received = Receiver(codec).receive(symbols, segments, csi=h, coherence_symbols=n, noise_variance=N0)
+    received.picture                                                    # None where the header was lost
+
+The steps on their own, as services need them (batches over streams, retransmissions): `BurstDecoder`, `unpack`,
+`Codec.reconstruct`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from panolink.cpu import parallel
-from panolink.errors import SignalError
+from panolink.errors import LimitError, SignalError
+from panolink.link.segments import GAIN_CORRECTIONS, Segment, SegmentCounts, count_segments
+from panolink.phy.analog import AnalogueFormat
 from panolink.phy.channel_decoder import ReceivedSegment, decode, llrs_of, received_segments
-from panolink.phy.fec.ldpc_decoder import Decoder
+from panolink.phy.fec.ldpc_decoder import Decoder, decoder_for
 from panolink.phy.harq import HarqReceiver
 from panolink.phy.mcs import SegmentFormat
-from panolink.rpc.wire.bursts import Burst
-from panolink.rpc.wire.segments import count_segments, formats_from_wire, payloads_from_segments
-from panolink.v1 import link_pb2
+from panolink.phy.snr_estimation import ChannelMeasurement, measure_channel
+
+if TYPE_CHECKING:
+    from panolink.codec.codec import Codec
+    from panolink.codec.tokens import Tokens
 
 _OVERHEAD_BYTES = 4096  # of a burst of which next to nothing is kept
 
 
-class Amplitudes(NamedTuple):
-    """Features that were sent without a code, and the coded segments before them.
+@dataclass(frozen=True)
+class Received:
+    """What a receiver made of a burst.
+
+    Parameters
+    ----------
+    picture : uint8 (H, W, 3); None where the packet's header was lost.
+    tokens : those that the picture was made of; None likewise.
+    segments : what became of the segments, by layer.
+    channel : what the receiver measured of the channel.
+    """
+
+    picture: np.ndarray | None
+    tokens: Tokens | None
+    segments: Mapping[str, SegmentCounts]
+    channel: ChannelMeasurement
+
+
+class Receiver:
+    """Receives bursts of one model, each in a single round.
+
+    Parameters
+    ----------
+    codec : the model that the transmitter used.
+    device : where LDPC decoding runs, see `panolink.phy.fec.ldpc_decoder.decoder_for`.
+    """
+
+    def __init__(self, codec: Codec, *, device: str = "cpu") -> None:
+        self.codec = codec
+        self._decoder = decoder_for(device)
+
+    def receive(
+        self,
+        symbols: np.ndarray,
+        segments: Sequence[Segment],
+        *,
+        csi: np.ndarray,
+        coherence_symbols: int,
+        noise_variance: float,
+        pilot_spacing: int = 0,
+    ) -> Received:
+        """Demodulate, decode and reconstruct a burst; parameters and errors as of `BurstDecoder.decode`."""
+        burst = BurstDecoder(segments, self._decoder)
+        channel = {
+            "csi": csi,
+            "coherence_symbols": coherence_symbols,
+            "noise_variance": noise_variance,
+            "pilot_spacing": pilot_spacing,
+        }
+        burst.decode(symbols, **channel)
+        measured = measure_channel(symbols, **channel)
+        if burst.header_lost:
+            return Received(None, None, burst.counts, measured)
+        tokens = unpack(self.codec, burst)
+        (picture,) = self.codec.reconstruct([tokens])
+        return Received(picture, tokens, burst.counts, measured)
+
+
+class Retransmission(NamedTuple):
+    """A later round of hybrid ARQ: its number, from 1 on, and the positions and formats of the segments in it."""
+
+    round: int
+    places: Sequence[int]
+    segments: Sequence[Segment]
+
+
+class AnalogFeatures(NamedTuple):
+    """Features that were sent as amplitudes, and the coded segments before them.
 
     base : payloads of header, mask and indices; None where lost.
-    heard, values : what arrived of each analogue segment, None where it was empty; and how many values it has.
-    gain_corrections : payload of the coded segment that says how to read them; None where it was lost.
+    segments, values : what arrived of each analog segment, None where it was empty; and how many values it has.
+    gain_corrections : payload that says how to scale them; None where it was lost.
     """
 
     base: list[bytes | None]
-    heard: list[ReceivedSegment | None]
+    segments: list[ReceivedSegment | None]
     values: list[int]
     gain_corrections: bytes | None
 
 
 class BurstDecoder:
-    """A burst as far as it has been heard.
+    """Incremental decoding of a burst: soft bits of segments that fail are kept for the rounds that follow.
 
-    Segments go by their numbers on the wire; the radio knows of those that have symbols.
+    Parameters
+    ----------
+    segments : all segments of the burst, those without symbols too.
+    decoder : for the first round's segments.
 
-    Args:
-        header: of the burst's first round.
-        decoder: for the segments of the first round.
-
-    Raises:
-        SignalError: formats that cannot be.
+    Raises
+    ------
+    SignalError
+        Analog segments without the coded one that says how to scale them.
     """
 
-    def __init__(self, header: link_pb2.BurstHeader, decoder: Decoder) -> None:
-        self._segments = header.segments
+    def __init__(self, segments: Sequence[Segment], decoder: Decoder) -> None:
+        self.segments = list(segments)
         self._decoder = decoder
-        self._formats = dict(zip(_with_symbols(header.segments), formats_from_wire(header.segments), strict=True))
-        self._coded = [number for number, fmt in self._formats.items() if isinstance(fmt, SegmentFormat)]
-        self._places = {number: place for place, number in enumerate(self._coded)}
+        self._formats = {place: segment.format for place, segment in enumerate(segments) if segment.format}
+        coded = [place for place, fmt in self._formats.items() if isinstance(fmt, SegmentFormat)]
+        self._coded_order = {place: order for order, place in enumerate(coded)}
+        analog = [place for place in self._formats if place not in self._coded_order]
+        corrections = [place for place in coded if segments[place].layer == GAIN_CORRECTIONS]
+        if any(segments[place].layer != "features" for place in analog) or (
+            analog and (len(corrections) != 1 or corrections[0] > analog[0])
+        ):
+            raise SignalError("analog segments must be features, after one coded segment of gain corrections")
         self._harq: HarqReceiver | None = None
-        self._coded_payloads: list[bytes | None] = [None] * len(self._coded)
+        self._coded_payloads: list[bytes | None] = [None] * len(coded)
         self._failed_at_first: frozenset[int] = frozenset()
         self._erased_at_first: frozenset[int] = frozenset()
-        self._size = header.ByteSize() + _OVERHEAD_BYTES
+        self._analog: dict[int, ReceivedSegment] = {}
         self.rounds = 0
-        """Rounds that were heard."""
-        self.analogue: dict[int, ReceivedSegment] = {}
-        """What arrived of analogue segments."""
+        """rounds decoded so far"""
 
-    def hear(self, burst: Burst, *, keep: bool) -> None:
-        """Take in a round.
+    def decode(
+        self,
+        symbols: np.ndarray,
+        *,
+        csi: np.ndarray,
+        coherence_symbols: int,
+        noise_variance: float,
+        pilot_spacing: int = 0,
+        retransmission: Retransmission | None = None,
+        keep: bool = False,
+    ) -> None:
+        """Decode a round.
 
-        Args:
-            keep: soft bits of segments that fail, for those of a later round.
+        Parameters
+        ----------
+        symbols, csi, coherence_symbols, noise_variance, pilot_spacing : as of `panolink.phy.demodulate`.
+        retransmission : of a later round; None for the first one.
+        keep : keep soft bits of segments that fail, since another round may follow.
 
-        Raises:
-            SignalError: numbers or lengths that make no sense, or segments that are not those of the first round.
+        Raises
+        ------
+        SignalError
+            Lengths or numbers that make no sense, or segments that are not those of the first round.
         """
-        state, again = burst.header.channel_state, bool(self.rounds)
-        numbers = list(burst.header.harq.numbers) if again else list(self._formats)
-        if again:
-            self._check(numbers, burst.header.segments)
-        heard = received_segments(
-            burst.symbols,
-            csi=burst.csi,
-            coherence_symbols=state.coherence_symbols,
-            noise_variance=state.noise_variance,
-            formats=[self._formats[number] for number in numbers],
-            pilot_spacing=burst.header.pilot_spacing,
+        places = list(self._formats)
+        if retransmission:
+            self._check(retransmission)
+            places = list(retransmission.places)
+        received = received_segments(
+            symbols,
+            csi=csi,
+            coherence_symbols=coherence_symbols,
+            noise_variance=noise_variance,
+            formats=[self._formats[place] for place in places],
+            pilot_spacing=pilot_spacing,
         )
-        arrived = dict(zip(numbers, heard, strict=True))
-        self.analogue |= {number: what for number, what in arrived.items() if number not in self._places}
-        coded = [number for number in numbers if number in self._places]
-        formats = [fmt for number in coded if isinstance(fmt := self._formats[number], SegmentFormat)]
-        llrs = parallel(lambda pair: llrs_of(*pair), zip((arrived[number] for number in coded), formats, strict=True))
-        if not again and not keep:
+        arrived = dict(zip(places, received, strict=True))
+        self._analog |= {place: segment for place, segment in arrived.items() if place not in self._coded_order}
+        coded = [place for place in places if place in self._coded_order]
+        formats = [fmt for place in coded if isinstance(fmt := self._formats[place], SegmentFormat)]
+        llrs = parallel(lambda pair: llrs_of(*pair), zip((arrived[place] for place in coded), formats, strict=True))
+        if not retransmission and not keep:
             self._coded_payloads = decode(llrs, formats, self._decoder)
         else:
             self._harq = self._harq or HarqReceiver(formats, decoder=self._decoder)
-            self._harq.combine(llrs, [self._places[number] for number in coded], burst.header.harq.round)
+            number = retransmission.round if retransmission else 0
+            self._harq.combine(llrs, [self._coded_order[place] for place in coded], number)
             self._coded_payloads = self._harq.payloads
-        if not again:
+        if not retransmission:
             self._failed_at_first = frozenset(self.needed)
-            self._erased_at_first = frozenset(number for number, what in arrived.items() if not what.gains.any())
+            self._erased_at_first = frozenset(place for place, segment in arrived.items() if not segment.gains.any())
         self.rounds += 1
 
     @property
     def needed(self) -> list[int]:
-        """Segments that could be sent again, ascending: all whose CRC failed."""
-        return [number for number, place in self._places.items() if self._coded_payloads[place] is None]
+        """Positions of the segments that could be sent again, ascending: all whose CRC failed."""
+        return [place for place, order in self._coded_order.items() if self._coded_payloads[order] is None]
 
     @property
     def payloads(self) -> list[bytes | None]:
-        """Of all segments, None where one was lost or never sent. An analogue one has none: it is lost if nothing of it
-        arrived."""
-        payloads = payloads_from_segments(self._segments, self._coded_payloads)
-        for number, heard in self.analogue.items():
-            payloads[number] = b"" if heard.gains.any() else None
+        """Of all segments; None where one was lost or unsent, b"" of empty ones and of analog ones that arrived."""
+        payloads: list[bytes | None] = [None if segment.unsent else b"" for segment in self.segments]
+        for place, order in self._coded_order.items():
+            payloads[place] = self._coded_payloads[order]
+        for place, segment in self._analog.items():
+            payloads[place] = b"" if segment.gains.any() else None
         return payloads
 
     @property
-    def amplitudes(self) -> Amplitudes | None:
-        """The features, where they are analogue; None where they are coded.
-
-        Raises:
-            SignalError: analogue segments of another layer, or without the one that says how to read them.
-        """
-        if not self.analogue:
-            return None
-        features = [i for i, segment in enumerate(self._segments) if segment.layer == link_pb2.LAYER_FEATURES]
-        if not self.analogue.keys() <= set(features[1:]) or not self._segments[features[0]].payload_bytes:
-            raise SignalError("analogue segments must be features, behind a coded segment of features")
+    def header_lost(self) -> bool:
+        """Whether the one segment is missing without which nothing can be decoded."""
         payloads = self.payloads
-        return Amplitudes(
-            base=[payloads[i] for i in range(len(payloads)) if i not in set(features)],
-            heard=[self.analogue.get(i) for i in features[1:]],
-            values=[self._segments[i].values for i in features[1:]],
-            gain_corrections=payloads[features[0]],
+        return not payloads or payloads[0] is None
+
+    @property
+    def analog_features(self) -> AnalogFeatures | None:
+        """The features, where they are analog; None where they are coded."""
+        if not self._analog:
+            return None
+        payloads = self.payloads
+        features = [place for place, segment in enumerate(self.segments) if segment.layer == "features"]
+        (corrections,) = (place for place, segment in enumerate(self.segments) if segment.layer == GAIN_CORRECTIONS)
+        formats = [self.segments[place].format for place in features]
+        return AnalogFeatures(
+            base=[payloads[place] for place in range(len(payloads)) if place not in {corrections, *features}],
+            segments=[self._analog.get(place) for place in features],
+            values=[fmt.values if isinstance(fmt, AnalogueFormat) else 0 for fmt in formats],
+            gain_corrections=payloads[corrections],
         )
 
     @property
-    def counts(self) -> Sequence[link_pb2.LayerSegments]:
-        """Segments by layer and by what became of them."""
+    def counts(self) -> dict[str, SegmentCounts]:
+        """What became of the segments, by layer."""
         recovered = self._failed_at_first.difference(self.needed)
-        return count_segments(self._segments, self.payloads, recovered, self._erased_at_first)
+        return count_segments(self.segments, self.payloads, recovered=recovered, erased=self._erased_at_first)
 
     @property
     def held_bytes(self) -> int:
         """Memory that waiting for another round takes."""
-        analogue = sum(heard.symbols.nbytes + heard.gains.nbytes for heard in self.analogue.values())
+        analog = sum(segment.symbols.nbytes + segment.gains.nbytes for segment in self._analog.values())
         payloads = sum(len(payload) for payload in self._coded_payloads if payload)
-        return self._size + payloads + analogue + (self._harq.buffer_bytes if self._harq else 0)
+        soft_bits = self._harq.buffer_bytes if self._harq else 0
+        return _OVERHEAD_BYTES + 64 * len(self.segments) + payloads + analog + soft_bits
 
-    def _check(self, numbers: Sequence[int], segments: Sequence[link_pb2.SegmentFormat]) -> None:
+    def _check(self, retransmission: Retransmission) -> None:
         """Raise `SignalError` where a later round brings what the first did not, or brings it otherwise."""
-        for number, segment in zip(numbers, segments, strict=True):
-            if number not in self._places or segment != self._segments[number]:
+        for place, segment in zip(retransmission.places, retransmission.segments, strict=True):
+            if place not in self._coded_order or segment.format != self._formats[place]:
                 raise SignalError(
-                    f"segment {number} of a later round is none of the first round's {len(self._segments)}, "
+                    f"segment {place} of a later round is none of the first round's {len(self.segments)}, "
                     "or has another format"
                 )
 
 
-def _with_symbols(segments: Sequence[link_pb2.SegmentFormat]) -> list[int]:
-    return [number for number, segment in enumerate(segments) if segment.payload_bytes or segment.values]
+def unpack(codec: Codec, burst: BurstDecoder, *, max_pixels: int | None = None) -> Tokens:
+    """Tokens from what was received of a burst; those of lost segments are concealed.
+
+    Parameters
+    ----------
+    codec : the model that the packet was made with.
+    max_pixels : the largest panorama to reconstruct, width × height.
+
+    Raises
+    ------
+    BitstreamError
+        Payloads that make no packet.
+    LimitError
+        A panorama of more pixels.
+    ModelError
+        A packet of another model.
+    """
+    from panolink.codec.bitstream import Packet
+    from panolink.link.analog_features import received
+
+    analog = burst.analog_features
+    packet = Packet.from_payloads(analog.base if analog else burst.payloads)
+    pixels = packet.width * packet.height
+    if max_pixels is not None and pixels > max_pixels:
+        raise LimitError(f"pixels in a panorama: {pixels}, at most {max_pixels} are allowed")
+    if analog:
+        return received(codec, packet, analog.segments, analog.values, analog.gain_corrections)
+    return codec.unpack(packet)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from panolink.errors import SignalError
+from panolink.link.segments import GAIN_CORRECTIONS, Segment, SegmentCounts
 from panolink.link.unequal_protection import assign_formats
 from panolink.phy import Modulation, Scheme, SegmentFormat
 from panolink.phy.analog import AnalogueFormat
@@ -105,7 +106,7 @@ def scheme_from_wire(modulation: link_pb2.Modulation, code_rate: float) -> Schem
 
 
 def formats_from_wire(segments: Iterable[link_pb2.SegmentFormat]) -> list[SegmentFormat | AnalogueFormat]:
-    """Formats for the demodulator; empty and unsent segments have none (see `payloads_from_segments`).
+    """Formats for the demodulator; empty and unsent segments have none.
 
     Raises
     ------
@@ -132,46 +133,32 @@ def formats_from_wire(segments: Iterable[link_pb2.SegmentFormat]) -> list[Segmen
     return formats
 
 
-def payloads_from_segments(
-    segments: Iterable[link_pb2.SegmentFormat], received: Iterable[bytes | None]
-) -> list[bytes | None]:
-    """Payloads of all segments, from those of the non-empty ones; None for a segment that was lost or unsent."""
-    following = iter(received)
-    return [None if segment.unsent else next(following) if segment.payload_bytes else b"" for segment in segments]
+def segments_from_wire(segments: Sequence[link_pb2.SegmentFormat]) -> list[Segment]:
+    """Segments of a burst, by their layers; raises as `formats_from_wire`.
 
-
-def count_segments(
-    segments: Sequence[link_pb2.SegmentFormat],
-    payloads: Sequence[bytes | None],
-    recovered: Container[int] = (),
-    erased: Container[int] = (),
-) -> list[link_pb2.LayerSegments]:
-    """Count segments by layer and outcome; empty segments do not count.
-
-    Parameters
-    ----------
-    segments, payloads
-        Segments, and their payloads; None for a lost one (of an analogue segment: nothing arrived).
-    recovered
-        Positions of segments recovered by a retransmission.
-    erased
-        Positions of segments that were erased entirely in the first round.
-
-    Returns
-    -------
-    list of link_pb2.LayerSegments
-        In the order of the layers.
+    Where features are analog, the first segment of their layer is a coded one: the gain corrections.
     """
-    counts: dict[int, link_pb2.LayerSegments] = {}
-    for number, (segment, payload) in enumerate(zip(segments, payloads, strict=True)):
-        if not (segment.payload_bytes or segment.values or segment.unsent):
-            continue
-        count = counts.setdefault(segment.layer, link_pb2.LayerSegments(layer=segment.layer))
-        if segment.unsent:
-            count.unsent += 1
-            continue
-        count.sent += 1
-        count.lost += payload is None
-        count.recovered += number in recovered
-        count.erased += number in erased
-    return [counts[layer] for layer in sorted(counts)]
+    formats = iter(formats_from_wire(segments))
+    analog = any(segment.values for segment in segments)
+    made: list[Segment] = []
+    for segment in segments:
+        layer = LAYER_NAMES.get(segment.layer, "features")
+        if analog and layer == "features" and not any(one.layer == GAIN_CORRECTIONS for one in made):
+            layer = GAIN_CORRECTIONS
+        occupied = segment.payload_bytes or segment.values
+        made.append(Segment(layer, next(formats) if occupied else None, unsent=segment.unsent))
+    return made
+
+
+def counts_to_wire(counts: Mapping[str, SegmentCounts]) -> list[link_pb2.LayerSegments]:
+    """Segment counts for a receipt, in the order of the layers; gain corrections count as features."""
+    messages: dict[int, link_pb2.LayerSegments] = {}
+    for layer, count in counts.items():
+        number = LAYERS["features" if layer == GAIN_CORRECTIONS else layer]
+        message = messages.setdefault(number, link_pb2.LayerSegments(layer=number))
+        message.sent += count.sent
+        message.lost += count.lost
+        message.unsent += count.unsent
+        message.recovered += count.recovered
+        message.erased += count.erased
+    return [messages[number] for number in sorted(messages)]

@@ -1,0 +1,82 @@
+"""Segments of a burst: what of a packet is sent, in which layer, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+
+from panolink.phy.analog import AnalogueFormat
+from panolink.phy.mcs import SegmentFormat
+
+GAIN_CORRECTIONS = "gain_corrections"
+"""layer of the coded segment that says how analog features are to be scaled (`panolink.link.analog_features`)"""
+
+LAYERS = ("header", "mask", "indices", GAIN_CORRECTIONS, "features")
+"""names of all layers, in the order in which a burst has them"""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment: a slice of a packet, or analog features.
+
+    Parameters
+    ----------
+    layer : one of `LAYERS`.
+    format : how it is sent; None for a slice that is empty or `unsent`.
+    unsent : left out, to keep a budget: the receiver takes it as lost.
+    """
+
+    layer: str
+    format: SegmentFormat | AnalogueFormat | None = None
+    unsent: bool = False
+
+
+@dataclass(frozen=True)
+class SegmentCounts:
+    """Segments of a layer by what became of them; empty ones do not count.
+
+    Parameters
+    ----------
+    sent : those with symbols.
+    lost : of these, those whose CRC failed in the end; an analog one of which nothing arrived.
+    unsent : those left out.
+    recovered : those that came with a retransmission.
+    erased : those of which nothing at all arrived in the first round.
+    """
+
+    sent: int = 0
+    lost: int = 0
+    unsent: int = 0
+    recovered: int = 0
+    erased: int = 0
+
+
+def count_segments(
+    segments: Sequence[Segment],
+    payloads: Sequence[bytes | None],
+    *,
+    recovered: Container[int] = (),
+    erased: Container[int] = (),
+) -> dict[str, SegmentCounts]:
+    """Count segments by layer, in the order of `LAYERS`.
+
+    Parameters
+    ----------
+    segments, payloads : one payload per segment; None for one that was lost.
+    recovered, erased : positions of such segments.
+    """
+    places: dict[str, list[int]] = {}
+    for place, segment in enumerate(segments):
+        if segment.format or segment.unsent:
+            places.setdefault(segment.layer, []).append(place)
+    counts = {}
+    for layer in sorted(places, key=LAYERS.index):
+        sent = [place for place in places[layer] if not segments[place].unsent]
+        counts[layer] = SegmentCounts(
+            sent=len(sent),
+            lost=sum(payloads[place] is None for place in sent),
+            unsent=len(places[layer]) - len(sent),
+            recovered=sum(place in recovered for place in sent),
+            erased=sum(place in erased for place in sent),
+        )
+    return counts
