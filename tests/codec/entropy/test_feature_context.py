@@ -49,18 +49,21 @@ def test_what_is_expected_depends_on_what_is_known_only():
     known = random.integers(-100, 101, (4, 8, 4)).astype(np.int8)
     cells = np.arange(32)
     alone, whole = (network(grid, cells, whole=whole) for whole in (False, True))
-    told = network(grid, cells, whole=True, differences=known)
-    assert not np.array_equal(whole.shifts, told.shifts) and not np.array_equal(alone.shifts, whole.shifts)
+    with_differences = network(grid, cells, whole=True, differences=known)
+    assert not np.array_equal(whole.shifts, with_differences.shifts) and not np.array_equal(alone.shifts, whole.shifts)
     other = grid.copy()
     other[2] = random.integers(0, CODES, 8)
     again = network(other, cells[:16], whole=False)
     assert np.array_equal(again.shifts, alone.shifts[:16]) and np.array_equal(again.log_odds, alone.log_odds[:16])
     part = network(grid, cells[5:9], whole=True, differences=known)
-    assert np.array_equal(part.log_odds, told.of(slice(5, 9)).log_odds)
-    assert np.abs(told.shifts).max() <= MAX_SCALE_SHIFT and np.abs(told.log_odds).max() <= MAX_LOG_ODDS
+    assert np.array_equal(part.log_odds, with_differences.of(slice(5, 9)).log_odds)
+    assert (
+        np.abs(with_differences.shifts).max() <= MAX_SCALE_SHIFT
+        and np.abs(with_differences.log_odds).max() <= MAX_LOG_ODDS
+    )
 
 
-def test_signs_have_the_odds_that_they_are_told_with():
+def test_sign_frequencies_are_those_of_the_log_odds():
     table = sign_frequencies()
     assert (table.sum(axis=1) == 256).all() and table.min() >= 1
     assert table[0].tolist() == [128, 128]

@@ -36,9 +36,9 @@ def test_a_part_is_priced_as_the_whole(pricing: TokenCostModel):
 
 
 def test_the_first_half_knows_codes_only(pricing: TokenCostModel):
-    alone, told = pricing.from_index_context(0, RD_LAMBDA), pricing.at(0, RD_LAMBDA)
-    assert np.array_equal(told.bits[pricing.first], alone.bits[pricing.first])
-    assert not np.array_equal(told.bits[~pricing.first], alone.bits[~pricing.first])
+    alone, informed = pricing.from_index_context(0, RD_LAMBDA), pricing.at(0, RD_LAMBDA)
+    assert np.array_equal(informed.bits[pricing.first], alone.bits[pricing.first])
+    assert not np.array_equal(informed.bits[~pricing.first], alone.bits[~pricing.first])
     untold = pricing.with_neighbours(
         pricing.from_index_context(0, RD_LAMBDA), 0, RD_LAMBDA, np.zeros(pricing.first.size, dtype=bool)
     )
@@ -62,7 +62,7 @@ def test_priced_bits_are_written(tiny: Codec, pricing: TokenCostModel, step: int
     assert 8 * len(payload) == pytest.approx(float(priced.bits[kept].sum()), abs=48)
 
 
-def test_surroundings_save_bits(samples: list[Path]):
+def test_the_feature_context_saves_bits(samples: list[Path]):
     """Of the tables that ship: codes around a token save some bits, differences on its four sides more."""
     codec, image = Codec.load("base", device="cpu"), load_panorama(samples[0])
     (features,) = codec.extract([image])
@@ -75,7 +75,7 @@ def test_surroundings_save_bits(samples: list[Path]):
         chosen = replace(tables, feature_context=network)
         priced = TokenCostModel(chosen, tables.code_lengths(), found[0].numpy(), difference, whole=True)
         kept = priced.from_index_context(4, RD_LAMBDA).pays(RD_LAMBDA)
-        for told, all_of in (("codes", priced.from_index_context(4, RD_LAMBDA)), ("sides", priced.at(4, RD_LAMBDA))):
-            bits[name, told] = float(all_of.bits[kept & ~priced.first].sum())
+        for known, all_of in (("codes", priced.from_index_context(4, RD_LAMBDA)), ("sides", priced.at(4, RD_LAMBDA))):
+            bits[name, known] = float(all_of.bits[kept & ~priced.first].sum())
     assert bits["none", "codes"] == bits["none", "sides"]
     assert bits["some", "sides"] < 0.97 * bits["some", "codes"] < 0.97 * 0.99 * bits["none", "codes"]

@@ -44,10 +44,10 @@ def _choose(value, plain, log_odds, starts, shifts, expected_magnitude, lengths,
     bits = np.zeros(tokens, np.float32)
     gain = np.zeros(tokens, np.float32)
     for token in range(tokens):
-        found, promised = 0, 0
+        found, expected = 0, 0
         for group in range(len(starts) - 1):
-            shift = shifts[group, adaptation_context(found, promised)]
-            found_here, promised_here = 0, 0
+            shift = shifts[group, adaptation_context(found, expected)]
+            found_here, expected_here = 0, 0
             for dim in range(starts[group], starts[group + 1]):
                 scale = shifted_class(plain[token, dim], shift)
                 if scale == 0:
@@ -68,7 +68,7 @@ def _choose(value, plain, log_odds, starts, shifts, expected_magnitude, lengths,
                 bits[token] += best_bits
                 gain[token] += best * (2 * magnitude - best)
                 found_here += min(best, MAX_COUNTED_MAGNITUDE)
-                promised_here += expected_magnitude[plain[token, dim]]
+                expected_here += expected_magnitude[plain[token, dim]]
             found = (5 * found >> 3) + UNIT * found_here
-            promised = (5 * promised >> 3) + promised_here
+            expected = (5 * expected >> 3) + expected_here
     return symbols, bits, gain
