@@ -1,1 +1,1 @@
-"""The channel: bursts pass through simulated fading and noise on their way to the next hop."""
+"""The channel service: applies simulated fading and noise to bursts, and forwards them to the next hop."""

@@ -1,4 +1,4 @@
-"""The channel service: one hop of the link with its own radio conditions, and the rpcs that change them."""
+"""The channel service: a simulated radio hop, and the RPCs that read and change its conditions."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ log = logging.getLogger(__name__)
 
 
 class LiveConditions:
-    """The radio conditions at present, shared by all streams."""
+    """Current channel conditions, shared by all streams."""
 
     def __init__(self, conditions: Conditions) -> None:
         self.change(conditions)
 
     def change(self, conditions: Conditions) -> None:
-        """Set other conditions; their time begins now."""
+        """Replace the conditions and restart their clock."""
         self.conditions, self._since = conditions, time.monotonic()
 
     def now(self) -> float | None:
-        """The wall clock's time in seconds; None where each stream has its own."""
+        """Seconds since the conditions were set; None if each stream has its own clock."""
         return time.monotonic() - self._since if self.conditions.clock == Clock.WALL else None
 
 
 class ChannelMetrics(ServiceMetrics):
-    """What only the channel measures."""
+    """Metrics of the channel, in addition to the common ones."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class ChannelMetrics(ServiceMetrics):
 
 
 class ChannelServicer(channel_pb2_grpc.ChannelServicer):
-    """Tells and changes the conditions."""
+    """Servicer for reading and changing the conditions."""
 
     def __init__(self, live: LiveConditions) -> None:
         self._live = live
@@ -67,11 +67,10 @@ class ChannelServicer(channel_pb2_grpc.ChannelServicer):
 
 
 class ChannelHandler:
-    """One stream's way through the channel: a `BurstHandler`.
+    """`BurstHandler` of one stream through the channel.
 
-    Each stream has a `Channel` of its own, so that with a seed its n-th burst meets the same fading and noise
-    whatever other streams do. Changed conditions take effect, and begin their randomness anew, with the next
-    burst.
+    Each stream has its own `Channel`: with a seed, its n-th burst is subject to the same fading and noise regardless
+    of other streams. New conditions take effect, with a newly seeded generator, from the next burst on.
     """
 
     def __init__(
@@ -89,10 +88,10 @@ class ChannelHandler:
         )
 
     def check(self, header: link_pb2.BurstHeader) -> None:
-        """All bursts may pass."""
+        """Accept every burst."""
 
     async def accept(self, burst: Burst) -> Awaitable[Receipt]:
-        """Send a burst through the channel and on to the next hop."""
+        """Apply the channel to a burst and forward it to the next hop."""
         conditions = self._live.conditions
         if conditions is not self._channel.conditions:
             self._channel = Channel(conditions)
@@ -110,13 +109,13 @@ class ChannelHandler:
         return self._receipt(burst_id, await self._client.send(burst_id, passed), seconds)
 
     async def close(self) -> None:
-        """The stream has ended, and with it the one to the next hop."""
+        """Close the stream to the next hop."""
         await self._client.close()
 
     def _apply(self, burst: Burst, at: float | None) -> tuple[Burst, int]:
         passed, reception = apply_channel(self._channel, burst, at=at)
         if self._one_way and not passed.header.harq.round:
-            passed.header.ClearField("harq")  # there is no way back on which segments could be asked for
+            passed.header.ClearField("harq")  # without a return channel there are no retransmissions
         return passed, reception.erased_symbols
 
     async def _receipt(self, burst_id: str, pending: Awaitable[Receipt], seconds: float) -> Receipt:
@@ -132,7 +131,7 @@ class ChannelHandler:
 
 
 def build(settings: ChannelSettings) -> Server:
-    """The channel service, ready to start."""
+    """Build the channel service, ready to start."""
     metrics = ChannelMetrics()
     live = LiveConditions(settings.conditions)
     next_hop = Replicas(settings.target, settings.credentials, reconnect_timeout=settings.reconnect_seconds)

@@ -1,4 +1,4 @@
-"""What the channel can be told: `PANOLINK_CHANNEL_…`."""
+"""Settings of the channel, `PANOLINK_CHANNEL_…`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ChannelSettings(ServiceSettings):
     rician_k_db: Annotated[float, Field(ge=-50, le=100)] = 6.0
     """Power of the direct path over that of the scattered ones, in dB (rician only)."""
     seed: Annotated[int, Field(ge=0, lt=1 << 64)] | None = None
-    """Every stream meets the fading and noise of this seed; fresh ones without it."""
+    """Seed of fading and noise of every stream; unset: random."""
     doppler_hz: Annotated[float, Field(ge=0, le=1e6)] | None = None
     """Largest Doppler shift (jakes and tdl); unset: that of the speed, or 10 Hz where none is set."""
     speed_kmh: Annotated[float, Field(ge=0, le=1e5)] | None = None
@@ -98,7 +98,7 @@ class ChannelSettings(ServiceSettings):
 
     @property
     def conditions(self) -> Conditions:
-        """The conditions to begin with."""
+        """Initial conditions."""
         given = {name: getattr(self, name) for name in vars(Conditions()) if name in type(self).model_fields}
         if self.doppler_hz is None:
             given["doppler_hz"] = Conditions.doppler_hz

@@ -1,4 +1,4 @@
-"""What the channel does to a burst: y = h·x + n, told to the receiver as CSI."""
+"""Application of a simulated channel to a burst: y = h·x + n, with h and the noise variance reported as CSI."""
 
 from __future__ import annotations
 
@@ -14,17 +14,27 @@ from panolink.v1 import link_pb2
 
 
 def apply_channel(channel: Channel, burst: Burst, *, at: float | None = None) -> tuple[Burst, Reception]:
-    """The burst as it leaves the channel, and what the channel did to it.
+    """Apply a channel to a burst.
 
-    Args:
-        at: when it begins, in seconds; see `Channel.apply`.
+    Parameters
+    ----------
+    at
+        Start time in seconds, see `Channel.apply`.
 
-    Raises:
-        SignalError: numbers that are not finite, or segments that do not fit the symbols. The burst counts as never
-            sent: those after it meet the same channel as without it.
+    Returns
+    -------
+    burst : Burst
+        The burst after the channel.
+    reception : Reception
+        Symbols, coefficients and noise of this channel alone.
+
+    Raises
+    ------
+    SignalError
+        Non-finite values, or segments that do not match the symbols; the state of the channel does not change.
     """
     finite_complex(burst.csi, "csi")
-    if ends_harq(burst.header):  # nothing that takes time on the air
+    if ends_harq(burst.header):  # occupies no air time
         return burst, Reception(burst.symbols, burst.csi, 1, 0.0)
     formats = formats_from_wire(burst.header.segments) if channel.conditions.erases_segments else None
     reception = channel.apply(burst.symbols, at=at, formats=formats, pilot_spacing=burst.header.pilot_spacing)
@@ -32,11 +42,11 @@ def apply_channel(channel: Channel, burst: Burst, *, at: float | None = None) ->
 
 
 def cascaded(burst: Burst, reception: Reception) -> Burst:
-    """The burst as it leaves the channel, its channel state joined with what was before.
+    """The burst after a channel, with the channel state of the cascade.
 
-    With h₁, N₁ before and h₂, N₂ here, y = h₂(h₁x + n₁) + n₂ has the coefficient h₂h₁ and noise of variance
-    |h₂|²N₁ + N₂. That differs from block to block, and the wire has one N0 per burst: each block is scaled so
-    that its noise has the variance N₁ + N₂, which changes nothing about its SNR.
+    With h₁, N₁ of earlier channels and h₂, N₂ of this one, y = h₂(h₁x + n₁) + n₂ has the coefficient h₂h₁ and a
+    noise variance of |h₂|²N₁ + N₂. That differs from block to block, and a burst has one N₀: each block is scaled to
+    a noise variance of N₁ + N₂, which leaves its SNR as it is.
     """
     before = burst.header.channel_state
     header = link_pb2.BurstHeader()
@@ -61,7 +71,7 @@ def cascaded(burst: Burst, reception: Reception) -> Burst:
 
 
 def _common_blocks(total: int, *channels: tuple[np.ndarray, int]) -> tuple[int, list[np.ndarray]]:
-    """Coefficients of several channels over blocks that suit them all."""
+    """Coefficients of several channels over the largest common block length."""
     changing = [block for _, block in channels if block < total]
     block = math.gcd(*changing) if changing else total
     blocks = -(-total // block)
@@ -69,5 +79,5 @@ def _common_blocks(total: int, *channels: tuple[np.ndarray, int]) -> tuple[int, 
 
 
 def _joined(first_db: float, second_db: float) -> float:
-    """SNR in dB behind two channels in a row: their noise powers add up."""
+    """SNR in dB after two channels in cascade, whose noise powers add up."""
     return -10 * math.log10(10 ** (-first_db / 10) + 10 ** (-second_db / 10))

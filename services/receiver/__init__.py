@@ -1,1 +1,1 @@
-"""The receiver: bursts become panoramas again, for whoever watches."""
+"""The receiver service: decodes bursts to panoramas, and publishes them to watchers."""

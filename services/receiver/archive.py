@@ -1,4 +1,4 @@
-"""Received panoramas as files: a viewer whose window is a folder, of bounded size."""
+"""Archive of received panoramas: a watcher that writes to a folder of bounded size."""
 
 from __future__ import annotations
 
@@ -19,19 +19,26 @@ log = logging.getLogger(__name__)
 
 
 class Archive:
-    """Writes what the receiver shows into a folder, and deletes the oldest where that becomes too large.
+    """Writes published panoramas to a folder, deleting the oldest files beyond a size limit.
 
-    Args:
-        folder: where the files go: `20261122T203347.123456Z_forest.png`, the time and what the sender called it.
-        limit_bytes: of all these files together; those of earlier runs count.
-        viewers: where it watches. The policy for a full queue, and the count of what it drops, are theirs.
-        metrics: told of files written, deleted and failed, and of the bytes in use.
+    Files are written atomically. A failed write (disk full) is counted and logged; the panorama still counts as
+    received.
 
-    A file that cannot be written (the disk is full) is counted and logged, and the panorama counts as received all
-    the same. Each file is there whole or not at all.
+    Parameters
+    ----------
+    folder
+        Destination of the files, named by time and source: `20261122T203347.123456Z_forest.png`.
+    limit_bytes
+        Maximum size of all files together, including those of earlier runs.
+    watchers
+        Where to subscribe; determines the policy for a full queue, and counts what is dropped.
+    metrics
+        Exports files written, deleted and failed, and the bytes in use.
 
-    Raises:
-        SettingError: the folder cannot be made or written.
+    Raises
+    ------
+    SettingError
+        The folder cannot be created or written.
     """
 
     def __init__(self, folder: Path, *, limit_bytes: int, watchers: Watchers, metrics: ServiceMetrics) -> None:
@@ -39,7 +46,7 @@ class Archive:
         self._limit = limit_bytes
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for part in folder.glob(".*.part"):  # of a run that was killed
+            for part in folder.glob(".*.part"):  # left by a killed process
                 part.unlink()
             (folder / ".part").touch()
             (folder / ".part").unlink()
@@ -55,7 +62,7 @@ class Archive:
         self._task = asyncio.create_task(self._keep(watchers))
 
     async def close(self) -> None:
-        """Write what still waits, and stop. Call it when nothing is received any more."""
+        """Write what is queued, and stop; to be called once nothing is received any more."""
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
@@ -102,7 +109,7 @@ class Archive:
             self._bytes -= size
             try:
                 path.unlink()
-            except FileNotFoundError:  # somebody has taken it away
+            except FileNotFoundError:  # deleted by someone else
                 continue
             except OSError as error:
                 log.error("%s cannot be deleted: %s", path, error.strerror)

@@ -1,4 +1,4 @@
-"""Bursts that arrive: received once each, shown, answered."""
+"""Handler of received bursts: deduplicates, decodes with HARQ, publishes, and answers each with a receipt."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class BurstReceiver:
-    """The end of every stream of bursts: a `BurstHandler`, the same for all."""
+    """`BurstHandler` of the receiver, shared by all streams."""
 
     def __init__(
         self,
@@ -41,9 +41,9 @@ class BurstReceiver:
         self._pipeline = pipeline
         self._watchers = watchers
         self._metrics = metrics
-        self._places = asyncio.Semaphore(settings.queue_size)
+        self._queue_slots = asyncio.Semaphore(settings.queue_size)
         metrics.queue_limit.labels("burst").set(settings.queue_size)
-        self._taken = metrics.queue_depth.labels("burst")
+        self._queued = metrics.queue_depth.labels("burst")
         self._numbers = itertools.count(1)
         self._recent = ReceiptCache()
         self._rounds = HarqBuffer(
@@ -53,7 +53,7 @@ class BurstReceiver:
         metrics.harq_held_bytes.set_function(lambda: self._rounds.bytes)
 
     def check(self, header: link_pb2.BurstHeader) -> None:
-        """Refuse a burst whose model is not held here."""
+        """Reject a burst whose model is not loaded."""
         try:
             self._models.with_fingerprint(header.model_fingerprint)
         except PanolinkError:
@@ -61,17 +61,17 @@ class BurstReceiver:
             raise
 
     async def accept(self, burst: Burst) -> Awaitable[Receipt]:
-        """Take a burst or a round as soon as there is a place for it; one sent again has its receipt already."""
-        await self._places.acquire()
+        """Accept a burst or HARQ round once the queue has capacity; a duplicate is answered from the cache."""
+        await self._queue_slots.acquire()
         try:
             answer = self._known(burst.header)
         except BaseException:
-            self._places.release()
+            self._queue_slots.release()
             raise
         if answer is not None:
-            self._places.release()
+            self._queue_slots.release()
             return answer
-        self._taken.inc()
+        self._queued.inc()
         header = burst.header
         if not header.HasField("harq"):
             return self._recent.begin(header.burst_id, self._receive(burst))
@@ -79,14 +79,14 @@ class BurstReceiver:
         return waiting.begin(header.harq.round, self._receive_round(burst, waiting))
 
     async def close(self) -> None:
-        """Nothing is kept for a stream."""
+        """No state is kept per stream."""
 
     async def finish(self) -> None:
-        """Make do with what there is of bursts that wait for another round. Call it when all streams have ended."""
+        """Complete bursts waiting for retransmissions; to be called once all streams have ended."""
         await asyncio.gather(*(self._finish(waiting, "closing") for waiting in self._rounds))
 
     def _known(self, header: link_pb2.BurstHeader) -> Awaitable[Receipt] | None:
-        """The answer to a burst or round that need not be decoded; None where it has to be."""
+        """Answer to a burst or round that need not be decoded; None if it must be."""
         if header.burst_id in self._recent:
             self._metrics.repeats.inc()
             return self._recent.receipt(header.burst_id)
@@ -111,41 +111,41 @@ class BurstReceiver:
         reception = Reception()
         try:
             with logs.hop("receive", burst.header):
-                await self._hear(burst, reception)
+                await self._demodulate(burst, reception)
                 return await self._reconstruct(burst.header, reception)
         finally:
-            self._places.release()
-            self._taken.dec()
+            self._queue_slots.release()
+            self._queued.dec()
 
     async def _receive_round(self, burst: Burst, waiting: PendingBurst) -> Receipt:
-        """Hear a round; ask for another one, or make do with what there is now."""
+        """Decode a round; request a retransmission, or complete the burst."""
         header, reception, why = burst.header, waiting.reception, "rounds"
         try:
             with logs.hop("hear", header):
-                last_error = await self._hear(burst, reception)
-                if last_error and header.harq.round:
-                    log.warning("round %d is of no use: %s", header.harq.round, last_error)
+                error = await self._demodulate(burst, reception)
+                if error and header.harq.round:
+                    log.warning("round %d is of no use: %s", header.harq.round, error)
                     why = "refused"
                 elif header.harq.round:
                     self._metrics.harq_rounds.inc()
-                needed = [] if last_error else reception.needed
+                needed = [] if error else reception.needed
                 if needed and header.harq.rounds_left and self._rounds.wait(waiting, header.harq.wait_seconds):
                     return Receipt(_receipt(header, reception, needed=needed))
             self._give_up(waiting, why)
             return await self._recent.receipt(header.burst_id)
         finally:
-            self._places.release()
-            self._taken.dec()
+            self._queue_slots.release()
+            self._queued.dec()
 
     async def _finish(self, waiting: PendingBurst, why: str) -> Receipt:
-        """The receipt of a burst of which no other round comes."""
+        """Complete a burst without further rounds; returns its receipt."""
         if waiting.busy and (answer := waiting.answer(waiting.last)):
             await answer
         self._give_up(waiting, why)
         return await self._recent.receipt(waiting.header.burst_id)
 
     def _give_up(self, waiting: PendingBurst, why: str) -> None:
-        """Wait no longer: a burst is made of what there is."""
+        """Stop waiting, and complete the burst from the segments received so far."""
         header = waiting.header
         if header.burst_id in self._recent:
             return
@@ -158,8 +158,8 @@ class BurstReceiver:
         with logs.hop("receive", waiting.header):
             return await self._reconstruct(waiting.header, waiting.reception)
 
-    async def _hear(self, burst: Burst, reception: Reception) -> Exception | None:
-        """Take in a burst or a round; the error that it met. One in a first round is the burst's own."""
+    async def _demodulate(self, burst: Burst, reception: Reception) -> Exception | None:
+        """Demodulate a burst or a round; returns its error. An error in a first round fails the burst."""
         self._metrics.symbols.inc(len(burst.symbols))
         try:
             with self._metrics.in_flight.track_inprogress():
@@ -198,7 +198,7 @@ class BurstReceiver:
                 reception.reservation.release()
         receipt = _receipt(header, reception, failed=failed)
         self._measure(receipt)
-        _tell(receipt, header.source)
+        _log_receipt(receipt, header.source)
         return Receipt(receipt, picture if header.return_picture and failed is None else b"")
 
     def _shown(self, header: link_pb2.BurstHeader, reception: Reception, picture: bytes) -> WatchedPanorama:
@@ -237,7 +237,7 @@ def _receipt(
     failed: link_pb2.Failure | None = None,
     needed: Sequence[int] = (),
 ) -> link_pb2.ReceiptHeader:
-    """A burst's receipt; or, with the segments that are `needed`, the answer to a round."""
+    """Receipt of a burst; or, with `needed` segments, the answer that requests a retransmission."""
     receipt = link_pb2.ReceiptHeader(burst_id=header.burst_id, failure=failed, rounds=reception.rounds, needed=needed)
     if header.channel_state.HasField("snr_db"):
         receipt.snr_db = header.channel_state.snr_db
@@ -251,17 +251,17 @@ def _receipt(
 
 
 async def _first_round_needed(header: link_pb2.BurstHeader) -> Receipt:
-    """The answer to a later round of a burst that is not known."""
+    """Answer to a retransmission round of an unknown burst."""
     return Receipt(link_pb2.ReceiptHeader(burst_id=header.burst_id, needs_first_round=True))
 
 
-def _tell(receipt: link_pb2.ReceiptHeader, source: str) -> None:
-    """One line on what became of a burst, and the same for its trace."""
+def _log_receipt(receipt: link_pb2.ReceiptHeader, source: str) -> None:
+    """Log the outcome of a burst on one line, and annotate its span with it."""
     code = code_named(receipt.failure.code).name
     sent, lost = (sum(getattr(count, name) for count in receipt.segments) for name in ("sent", "lost"))
     snr_db = receipt.snr_db if receipt.HasField("snr_db") else None
     tracing.annotate(code=code, segments_sent=sent, segments_lost=lost, guessed=receipt.guessed_tokens, snr_db=snr_db)
-    told = logs.fields(
+    fields = logs.fields(
         code=code,
         source=source,
         snr_db=snr_db,
@@ -273,6 +273,6 @@ def _tell(receipt: link_pb2.ReceiptHeader, source: str) -> None:
     )
     if receipt.HasField("failure"):
         tracing.fail(receipt.failure.message)
-        log.warning("not received: %s", receipt.failure.message, extra=told)
+        log.warning("not received: %s", receipt.failure.message, extra=fields)
     else:
-        log.info("received %r: %d of %d segments lost", source, lost, sent, extra=told)
+        log.info("received %r: %d of %d segments lost", source, lost, sent, extra=fields)

@@ -1,4 +1,4 @@
-"""Bursts that wait for another round: for how long, and in how much memory."""
+"""HARQ buffer: bursts waiting for retransmissions, bounded in time and memory."""
 
 from __future__ import annotations
 
@@ -14,47 +14,59 @@ from panolink.v1 import link_pb2
 class PendingBurst:
     """A burst between its first round and its receipt.
 
-    `header` is that of the first round.
+    Attributes
+    ----------
+    header
+        Header of the first round.
+    reception
+        Decoding state.
+    busy
+        Whether a round is being decoded.
+    bytes
+        Memory held by the soft values.
     """
 
     def __init__(self, header: link_pb2.BurstHeader) -> None:
         self.header = header
         self.reception = Reception()
         self.busy = False
-        """Whether a round is being decoded."""
         self.bytes = 0
         self.timer: asyncio.TimerHandle | None = None
         self._answers: dict[int, asyncio.Task[Receipt]] = {}
 
     def begin(self, number: int, answer: Coroutine[Any, Any, Receipt]) -> Awaitable[Receipt]:
-        """Answer a round; to the end, even if nobody waits for the answer any more."""
+        """Start decoding a round; it completes even if the caller is cancelled."""
         self.busy = True
         self.stop_timer()
         self._answers[number] = asyncio.create_task(answer)
         return asyncio.shield(self._answers[number])
 
     def answer(self, number: int) -> Awaitable[Receipt] | None:
-        """The answer to a round that is known."""
+        """Awaitable answer to a round; None if the round is new."""
         return asyncio.shield(task) if (task := self._answers.get(number)) else None
 
     @property
     def last(self) -> int:
-        """Number of the last round that came; −1 before the first."""
+        """Number of the last round received; −1 before the first."""
         return max(self._answers, default=-1)
 
     def stop_timer(self) -> None:
-        """The time does not count while a round is decoded."""
+        """Stop the timeout; time spent decoding does not count."""
         if self.timer:
             self.timer.cancel()
 
 
 class HarqBuffer:
-    """The bursts that wait.
+    """Bursts waiting for retransmissions.
 
-    Args:
-        limit_bytes: that they may take together; those that have waited longest are given up first.
-        longest_wait: seconds for which one is kept at most.
-        give_up: told of a burst that is to be made do with, and why: `waited` or `memory`. It is forgotten then.
+    Parameters
+    ----------
+    limit_bytes
+        Maximum memory in bytes; the bursts that have waited longest are evicted first.
+    longest_wait
+        Maximum wait in seconds.
+    give_up
+        Called with each evicted burst and the reason, `waited` or `memory`.
     """
 
     def __init__(self, *, limit_bytes: int, longest_wait: float, give_up: Callable[[PendingBurst, str], None]) -> None:
@@ -71,24 +83,24 @@ class HarqBuffer:
 
     @property
     def bytes(self) -> int:
-        """Memory that all of them take."""
+        """Memory held by all bursts in bytes."""
         return sum(waiting.bytes for waiting in self._waiting.values())
 
     def get(self, burst_id: str) -> PendingBurst | None:
-        """The burst, if it is known and has no receipt yet."""
+        """Pending burst of an id; None if unknown or completed."""
         return self._waiting.get(burst_id)
 
     def open(self, header: link_pb2.BurstHeader) -> PendingBurst:
-        """A burst's first round has come."""
+        """Add a burst whose first round has arrived."""
         waiting = self._waiting[header.burst_id] = PendingBurst(header)
         return waiting
 
     def wait(self, waiting: PendingBurst, seconds: float) -> bool:
-        """Wait for another round; whether there is room for that, for otherwise the burst is given up at once."""
+        """Wait for another round; False if the burst was evicted at once for lack of memory."""
         waiting.busy = False
         waiting.bytes = decoder.held_bytes if (decoder := waiting.reception.decoder) else 0
         burst_id = waiting.header.burst_id
-        self._waiting[burst_id] = self._waiting.pop(burst_id)  # the last one in the row
+        self._waiting[burst_id] = self._waiting.pop(burst_id)  # most recently used
         wait = min(seconds, self._longest_wait)
         waiting.timer = asyncio.get_running_loop().call_later(wait, self._drop, waiting, "waited")
         held = self.bytes
@@ -101,7 +113,7 @@ class HarqBuffer:
         return burst_id in self._waiting
 
     def end(self, waiting: PendingBurst) -> None:
-        """The burst gets its receipt."""
+        """Remove a burst that is being completed."""
         waiting.stop_timer()
         self._waiting.pop(waiting.header.burst_id, None)
 

@@ -1,4 +1,4 @@
-"""What only the receiver measures."""
+"""Metrics of the receiver."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from panolink.rpc.observability.metrics import ServiceMetrics
 
 
 class ReceiverMetrics(ServiceMetrics):
-    """Metrics of the receiver."""
+    """Metrics of the receiver, in addition to the common ones."""
 
     def __init__(self) -> None:
         super().__init__()

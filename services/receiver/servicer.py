@@ -1,4 +1,4 @@
-"""The receiver service: the end of the link, and a window on what comes out of it."""
+"""The receiver service: receives bursts, and publishes panoramas to watchers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from panolink.v1 import link_pb2_grpc, receiver_pb2, receiver_pb2_grpc
 
 
 class ReceiverServicer(receiver_pb2_grpc.ReceiverServicer):
-    """Shows received panoramas to viewers."""
+    """Servicer that streams received panoramas to watchers."""
 
     def __init__(self, watchers: Watchers, streams: Streams) -> None:
         self._watchers = watchers
@@ -35,8 +35,8 @@ class ReceiverServicer(receiver_pb2_grpc.ReceiverServicer):
         with self._streams.enter() as refusal, self._watchers.join() as watcher:
             if refusal:
                 raise refusal
-            await context.send_initial_metadata(())  # the viewer knows that nothing is missed from here on
-            for shown in itertools.count(1):
+            await context.send_initial_metadata(())  # signals the client that it is subscribed
+            for sent in itertools.count(1):
                 panorama = await unless(self._streams.draining, watcher.queue.get(), None)
                 if panorama is None:
                     return
@@ -46,12 +46,12 @@ class ReceiverServicer(receiver_pb2_grpc.ReceiverServicer):
                 yield receiver_pb2.ReceivedPanorama(header=header)
                 for chunk in chunks(panorama.picture):
                     yield receiver_pb2.ReceivedPanorama(picture=chunk)
-                if shown == request.count:
+                if sent == request.count:
                     return
 
 
 def build(settings: ReceiverSettings) -> Server:
-    """The receiver service, its models loaded, ready to start."""
+    """Load the models and build the receiver service, ready to start."""
     metrics = ReceiverMetrics()
     models = ModelRegistry(settings.models, decoder=settings.decoder, device=settings.device, metrics=metrics)
     phy.warm_up(device=models.device)
@@ -59,17 +59,17 @@ def build(settings: ReceiverSettings) -> Server:
     watchers = Watchers(settings.watch_policy, size=settings.watch_queue, on_drop=metrics.dropped.labels("watch").inc)
     metrics.queue_depth.labels("watch").set_function(lambda: watchers.waiting)
     metrics.queue_limit.labels("watch").set_function(lambda: len(watchers) * settings.watch_queue)
-    arrival = BurstReceiver(models, pipeline, watchers, settings, metrics)
+    receiver = BurstReceiver(models, pipeline, watchers, settings, metrics)
 
     server = Server("receiver", settings, metrics, describe=models.describe)
     server.on_close(pipeline.close)
     if settings.save_folder:
         limit = settings.save_limit_bytes
-        store = Archive(settings.save_folder, limit_bytes=limit, watchers=watchers, metrics=metrics)
-        server.on_close(store.close)
-    server.on_close(arrival.finish)
+        archive = Archive(settings.save_folder, limit_bytes=limit, watchers=watchers, metrics=metrics)
+        server.on_close(archive.close)
+    server.on_close(receiver.finish)
     link = LinkEndpoint(
-        lambda: arrival,
+        lambda: receiver,
         limits=settings.limits,
         streams=server.streams("link"),
         in_flight=settings.max_in_flight,

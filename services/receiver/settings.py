@@ -1,4 +1,4 @@
-"""What the receiver can be told: `PANOLINK_RECEIVER_…`."""
+"""Settings of the receiver, `PANOLINK_RECEIVER_…`."""
 
 from __future__ import annotations
 

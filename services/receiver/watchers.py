@@ -1,4 +1,4 @@
-"""Received panoramas for whoever watches: a bounded queue per viewer, and a named policy for a full one."""
+"""Publication of received panoramas: a bounded queue per watcher, and a policy for full queues."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from panolink.v1 import receiver_pb2
 
 @dataclass(frozen=True)
 class WatchedPanorama:
-    """A received panorama: what is known of it, and its PNG file."""
+    """A published panorama: its header and its PNG file."""
 
     header: receiver_pb2.ReceivedPanoramaHeader
     picture: bytes = field(repr=False)
 
 
 class Watcher:
-    """One viewer's queue, and how many panoramas the viewer has missed."""
+    """Queue of one watcher, and its number of dropped panoramas."""
 
     def __init__(self, size: int) -> None:
         self.queue: asyncio.Queue[WatchedPanorama] = asyncio.Queue(size)
@@ -30,13 +30,16 @@ class Watcher:
 
 
 class Watchers:
-    """All who watch.
+    """All current watchers.
 
-    Args:
-        policy: `block`: publishing waits for a place in every queue. `newest`: the oldest panorama of a full
-            queue makes room.
-        size: panoramas in one viewer's queue.
-        on_drop: told of each panorama that a viewer misses.
+    Parameters
+    ----------
+    policy
+        `block`: publishing waits for every queue. `newest`: a full queue drops its oldest panorama.
+    size
+        Capacity of a queue in panoramas.
+    on_drop
+        Called for each dropped panorama.
     """
 
     def __init__(self, policy: Literal["block", "newest"], *, size: int, on_drop: Callable[[], None]) -> None:
@@ -50,12 +53,12 @@ class Watchers:
 
     @property
     def waiting(self) -> int:
-        """Panoramas in all queues."""
+        """Number of panoramas in all queues."""
         return sum(watcher.queue.qsize() for watcher in self._watchers)
 
     @contextmanager
     def join(self) -> Iterator[Watcher]:
-        """Watch from now on."""
+        """Subscribe for the duration of the context."""
         watcher = Watcher(self._size)
         self._watchers.add(watcher)
         try:
@@ -65,7 +68,7 @@ class Watchers:
             watcher.gone.set()
 
     async def publish(self, panorama: WatchedPanorama) -> None:
-        """Give a panorama to every viewer; with `block`, not before each has room for it or is gone."""
+        """Queue a panorama for every watcher; with `block`, waits until each has capacity or has left."""
         for watcher in list(self._watchers):
             if self._policy == "block":
                 await unless(watcher.gone, watcher.queue.put(panorama), None)

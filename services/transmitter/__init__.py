@@ -1,1 +1,1 @@
-"""The transmitter: panoramas become bursts, and what became of them comes back."""
+"""The transmitter service: encodes panoramas to bursts, sends them to the next hop, and returns deliveries."""

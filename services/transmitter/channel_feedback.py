@@ -1,4 +1,4 @@
-"""What a panorama may cost on the air, and what receipts have taught of the channel behind the target."""
+"""Channel feedback: symbol budgets of panoramas, and link adaptation from receipts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from panolink.v1 import link_pb2, transmitter_pb2
 
 
 class ChannelFeedback:
-    """One controller for the channel behind the target, taught by the receipts of all streams."""
+    """Outer-loop link adaptation for the channel behind the target, fed by the receipts of all streams."""
 
     def __init__(self, settings: TransmitterSettings, metrics: TransmitterMetrics) -> None:
         self._symbols_per_pixel = settings.symbols_per_pixel
@@ -22,18 +22,33 @@ class ChannelFeedback:
             snr_db=settings.initial_snr_db, header_snr_db=HEADER_SNR_DB, fall_db=settings.sudden_fade_db
         )
         self._metrics = metrics
-        self._tell()
+        self._update_metrics()
 
     def choice(self) -> Choice:
-        """How the next adaptive panorama is to be sent."""
+        """Protection of the next adaptive panorama."""
         return self._controller.choice()
 
     def budget(self, header: transmitter_pb2.PanoramaHeader, *, pixels: int) -> SymbolBudget | None:
-        """Symbols that a panorama may take; None where nothing bounds them.
+        """Symbol budget of a panorama.
 
-        Raises:
-            RateError: `adaptive` together with a rate of the source.
-            SignalError: a deadline, or symbols per pixel, that are not above 0 or leave no symbol.
+        Parameters
+        ----------
+        header
+            Its rate, deadline and whether it is adaptive.
+        pixels
+            Its number of pixels.
+
+        Returns
+        -------
+        SymbolBudget or None
+            None: unlimited.
+
+        Raises
+        ------
+        RateError
+            `adaptive` together with a source rate (bpp or tau).
+        SignalError
+            A deadline or symbols per pixel that are not positive, or leave no symbol.
         """
         rate = header.WhichOneof("rate")
         if header.adaptive and rate in ("bpp", "tau"):
@@ -48,9 +63,16 @@ class ChannelFeedback:
         return min(budgets, key=lambda budget: budget.symbols, default=None)
 
     def learn(self, receipt: link_pb2.ReceiptHeader, sent_with: Choice) -> None:
-        """Take in what became of a panorama that was sent with a choice.
+        """Update the outer loop with the outcome of a panorama.
 
-        One that never arrived teaches nothing, and nothing does where the link has no way back.
+        Receipts of bursts that never arrived, and of links without a return channel, are ignored.
+
+        Parameters
+        ----------
+        receipt
+            The outcome.
+        sent_with
+            The protection with which the panorama was sent.
         """
         if receipt.one_way or not receipt.segments:
             return
@@ -58,7 +80,7 @@ class ChannelFeedback:
         self._controller.learn(
             Feedback(
                 receipt.measured_snr_db if known else None,
-                {  # what a later round made good was lost by this choice all the same; no choice saves erased packets
+                {  # recovered segments count as lost: the choice failed; erased ones do not: no choice would save them
                     LAYER_NAMES[count.layer]: (count.sent - count.erased, count.lost + count.recovered - count.erased)
                     for count in receipt.segments
                     if count.layer in LAYER_NAMES
@@ -67,9 +89,9 @@ class ChannelFeedback:
             ),
             sent_with,
         )
-        self._tell()
+        self._update_metrics()
 
-    def _tell(self) -> None:
+    def _update_metrics(self) -> None:
         choice, metrics = self.choice(), self._metrics
         metrics.counted_on_db.set(choice.snr_db)
         metrics.margin_db.set(choice.margin_db)

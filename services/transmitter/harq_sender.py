@@ -1,4 +1,4 @@
-"""Hybrid ARQ at its sender: what a receiver asks for is sent again, as long as it is worth it and may be."""
+"""Hybrid ARQ sender: retransmits the segments requested by the receiver, within deadline and symbol budget."""
 
 from __future__ import annotations
 
@@ -22,18 +22,21 @@ from panolink.v1 import link_pb2, transmitter_pb2
 
 log = logging.getLogger(__name__)
 
-_GRACE_SECONDS = 2.0  # for a round that is under way when it becomes too late for others
-_MOST_BEGINNINGS = 3  # a receiver that forgets a burst so often has another trouble than the air
+_GRACE_SECONDS = 2.0  # for a round in flight when the deadline passes
+_MAX_RESTARTS = 3  # a receiver that lost its state this often has other problems than the channel
 
 Send = Callable[[Burst], Awaitable[Receipt]]
 
 
 class Retransmitter:
-    """Makes the later rounds of a burst.
+    """Builds the retransmission rounds of a burst.
 
-    Args:
-        first: its first round; segments without a payload of their own, analogue ones say, are never sent again.
-        payloads, formats: of the segments that have a payload, in order.
+    Parameters
+    ----------
+    first
+        The first round. Segments without payload, such as analogue ones, are never retransmitted.
+    payloads, formats
+        Of the segments with a payload, in order.
     """
 
     def __init__(self, first: Burst, payloads: Sequence[bytes], formats: Sequence[SegmentFormat]) -> None:
@@ -44,8 +47,20 @@ class Retransmitter:
         self._sender = HarqSender(payloads, formats)
 
     def affordable(self, needed: Sequence[int], symbols: float) -> list[int]:
-        """Those of the needed segments that fit so many symbols, pilots included, the most important ones first;
-        ascending."""
+        """Select requested segments within a symbol budget, by importance of their layer.
+
+        Parameters
+        ----------
+        needed
+            Numbers of the requested segments.
+        symbols
+            Budget, pilots included; may be infinite.
+
+        Returns
+        -------
+        list of int
+            Ascending numbers.
+        """
         chosen: list[int] = []
         taken = 0
         for number in sorted(set(needed) & self._formats.keys(), key=lambda n: (self._layer(n), n)):
@@ -56,7 +71,19 @@ class Retransmitter:
         return sorted(chosen)
 
     def round(self, number: int, segments: Sequence[int], *, rounds_left: int, wait_seconds: float) -> Burst:
-        """A later round with these segments; without any, it asks for an end."""
+        """Build a retransmission round.
+
+        Parameters
+        ----------
+        number
+            Number of the round, from 1.
+        segments
+            Ascending numbers of its segments; none: the round ends the HARQ process.
+        rounds_left
+            Rounds that may follow.
+        wait_seconds
+            How long the receiver waits for the next one.
+        """
         header = link_pb2.BurstHeader()
         header.CopyFrom(self.first.header)
         del header.segments[:]
@@ -78,14 +105,22 @@ class Retransmitter:
 
 @dataclass
 class HarqSession:
-    """Follows a panorama through its rounds, from the first receipt to the last.
+    """HARQ process of one burst, from its first round to its receipt.
 
-    Attributes:
-        repeater: makes the rounds.
-        delivery: counts rounds and symbols.
-        rounds: that may follow the first one.
-        until: on the monotonic clock, when it is too late to send anything again; infinite where nothing says so.
-        patience: seconds for which the receiver is to wait where nothing says when it is too late.
+    Attributes
+    ----------
+    retransmitter
+        Builds the rounds.
+    delivery
+        Counts rounds and symbols.
+    rounds
+        Maximum number of retransmission rounds.
+    until
+        Deadline for retransmissions on the monotonic clock in seconds; infinite if there is none.
+    patience
+        Seconds for which the receiver waits for a round if there is no deadline.
+    metrics
+        Counts rounds, symbols and abandoned retransmissions.
     """
 
     retransmitter: Retransmitter
@@ -96,24 +131,37 @@ class HarqSession:
     metrics: TransmitterMetrics
 
     def announce(self) -> None:
-        """Tell the receiver with the first round how many others may follow: none if it is late already."""
+        """Announce the number of retransmission rounds in the first round; none if the deadline has passed."""
         rounds_left = 0 if self._late else self.rounds
         harq = link_pb2.Harq(rounds_left=rounds_left, wait_seconds=self._wait)
         self.retransmitter.first.header.harq.CopyFrom(harq)
 
-    async def follow(self, receipt: Receipt, send: Send) -> Receipt:
-        """The burst's receipt, from the answer to its first round. Seconds of all rounds are in it."""
-        number, beginnings, ended = 0, 1, False
+    async def run(self, receipt: Receipt, send: Send) -> Receipt:
+        """Retransmit until the receiver has what it needs, or nothing more may be sent.
+
+        Parameters
+        ----------
+        receipt
+            Answer to the first round.
+        send
+            Sends a round and returns its answer.
+
+        Returns
+        -------
+        Receipt
+            The final receipt, with the stage durations of all rounds.
+        """
+        number, starts, ended = 0, 1, False
         seconds: dict[str, float] = {}
         while receipt.header.needed or receipt.header.needs_first_round:
             for stage, duration in receipt.header.seconds.items():
                 seconds[stage] = seconds.get(stage, 0.0) + duration
             if receipt.header.needs_first_round:
-                if beginnings == _MOST_BEGINNINGS:
+                if starts == _MAX_RESTARTS:
                     return self._failed("the receiver has lost the first rounds of the burst again and again")
-                beginnings, number = beginnings + 1, 0
+                starts, number = starts + 1, 0
                 log.info("the receiver does not know the burst: it is sent from its first round on")
-                burst = self._from_the_beginning()
+                burst = self._restart()
             elif ended:
                 return self._failed("the receiver asks for segments after the last round")
             else:
@@ -132,11 +180,11 @@ class HarqSession:
 
     @property
     def _wait(self) -> float:
-        """For how long a receiver is to wait that hears nothing more: it is told where nothing more comes."""
+        """Seconds for which the receiver waits for the next round, should the connection break."""
         return min(max(self.until - time.monotonic(), 0) + _GRACE_SECONDS, self.patience)
 
     def _next(self, number: int, needed: Sequence[int]) -> Burst:
-        """The next round: what is needed and may still be sent, or the end."""
+        """Next round: requested segments within the budget, or the end of the process."""
         budget, spent = self.delivery.symbol_budget, self.delivery.symbols
         left = budget - spent if budget else float("inf")
         late = self._late
@@ -144,13 +192,13 @@ class HarqSession:
         why = "" if segments else "deadline" if late else "budget"
         if why:
             self.metrics.harq_given_up.labels(why).inc()
-        told = logs.fields(segments_needed=len(needed), segments_sent=len(segments), reason=why or None)
-        log.info("round %d: %d of %d segments are sent again", number, len(segments), len(needed), extra=told)
+        fields = logs.fields(segments_needed=len(needed), segments_sent=len(segments), reason=why or None)
+        log.info("round %d: %d of %d segments are sent again", number, len(segments), len(needed), extra=fields)
         rounds_left = self.rounds - number if segments else 0
         return self.retransmitter.round(number, segments, rounds_left=rounds_left, wait_seconds=self._wait)
 
-    def _from_the_beginning(self) -> Burst:
-        """The first round once more, as when a stream breaks: it may cost more symbols than the budget has."""
+    def _restart(self) -> Burst:
+        """Resend the first round, as after a broken stream; it may exceed the symbol budget."""
         self.announce()
         return self.retransmitter.first
 

@@ -1,4 +1,4 @@
-"""What only the transmitter measures."""
+"""Metrics of the transmitter."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from panolink.v1 import link_pb2, transmitter_pb2
 
 
 class TransmitterMetrics(ServiceMetrics):
-    """What only the transmitter measures."""
+    """Metrics of the transmitter, in addition to the common ones."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class TransmitterMetrics(ServiceMetrics):
             "end_to_end_seconds", "From a panorama's last byte to its receipt.", (*SECONDS, 60.0)
         )
         self.vpsnr_db = self.histogram("vpsnr_db", "VPSNR of received pictures against those sent.", range(12, 48, 2))
-        for layer in LAYERS:  # from 0 on, so that the first bits are an increase too
+        for layer in LAYERS:  # start at 0, so that the first bits are an increase too
             self.bits.labels(layer)
         self.stream_bits.labels("0")
         self.harq_rounds = self.counter("harq_rounds", "Later rounds of bursts that were sent.")
@@ -53,7 +53,7 @@ class TransmitterMetrics(ServiceMetrics):
         self.fading = self.gauge("adaptation_fading_ratio", "Fading expected within a burst: 0 none, 1 Rayleigh.")
 
     def count_schemes(self, schemes: Iterable[transmitter_pb2.LayerScheme]) -> None:
-        """Count a panorama's segments by scheme, and tell the bits per symbol of each layer."""
+        """Count a panorama's segments by scheme, and export the bits per symbol of each layer."""
         segments: dict[str, int] = defaultdict(int)
         symbols_per_bit: dict[str, float] = defaultdict(float)
         for one in schemes:

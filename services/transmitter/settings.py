@@ -1,4 +1,4 @@
-"""What the transmitter can be told: `PANOLINK_TRANSMITTER_…`."""
+"""Settings of the transmitter, `PANOLINK_TRANSMITTER_…`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TransmitterSettings(NetworkSettings):
     quality_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the panoramas, of those whose picture comes back, that are compared with what was sent (VPSNR)."""
     pilot_spacing: Annotated[int, AfterValidator(_spacing)] = 0
-    """Every so many symbols one is a pilot, from which the receiver learns the channel; 0: it is told (perfect CSI)."""
+    """Pilot spacing in symbols, for channel estimation at the receiver; 0: no pilots, perfect CSI."""
     symbols_per_pixel: Annotated[float, Field(gt=0, le=100)] = 0.1
     """What an adaptive panorama may take, pilots included, where its sender gives neither a budget nor a deadline."""
     symbol_rate_hz: Annotated[float, Field(gt=0, le=1e12)] = 1e6

@@ -12,7 +12,7 @@ from panolink.images import encode_png
 from panolink.metrics.viewport import vpsnr
 from panolink.rpc.flow_control.memory_budget import MemoryBudget
 from panolink.rpc.server.server import Server
-from panolink.services.transmitter.delivery_log import QualityMonitor
+from panolink.services.transmitter.quality_monitor import QualityMonitor
 
 Start = Callable[..., Awaitable[Server]]
 

@@ -274,7 +274,7 @@ async def test_a_sender_that_may_send_no_more_says_so(start: Start, panorama: np
         return (await air.answers(burst))[0]
 
     async with asyncio.timeout(20):
-        final = await follower.follow(asked, send)
+        final = await follower.run(asked, send)
     assert [len(burst.symbols) for burst in sent_bursts] == [0]
     assert final.picture
     assert sum(count.lost for count in final.header.segments) == len(asked.header.needed)
@@ -298,7 +298,7 @@ async def test_a_receiver_that_was_restarted_gets_all_again(start: Start, panora
         sent_symbols.append(len(burst.symbols))
         return (await air.answers(apply_channel(air.channel, burst)[0]))[0]
 
-    final = await follower.follow(asked, send)
+    final = await follower.run(asked, send)
     assert final.picture
     assert sum(count.recovered for count in final.header.segments)
     assert sent_symbols[1] == size and 0 < sent_symbols[2] < size  # nothing of the first receiver's is counted on
@@ -323,7 +323,7 @@ async def test_a_link_that_forgets_again_and_again_is_given_up(start: Start, pan
         return (await air.answers(burst))[0]
 
     async with asyncio.timeout(20):
-        final = await follower.follow(asked, send)
+        final = await follower.run(asked, send)
     assert final.header.failure.code == 14
     assert "lost the first rounds" in final.header.failure.message
     assert sample(other, "harq_unknown_total") == 3
