@@ -1,4 +1,4 @@
-"""A user's way to a running link.
+"""Public client of a running link.
 
 async with Client("127.0.0.1:50051") as link:
     async for delivery in link.send(["one.jpg", "two.jpg"], bpp=0.1):
@@ -50,17 +50,32 @@ Panorama: TypeAlias = str | Path | bytes | np.ndarray | tuple[str, bytes | np.nd
 class Client:
     """A connection to one running service; an async context manager.
 
-    Args:
-        target: the service's address, `host:port`: a transmitter's to send, a receiver's to watch.
-        connect_timeout: seconds to wait for the service when the context is entered.
-        delivery_timeout: seconds from a panorama's last byte sent to its delivery.
-        in_flight: panoramas under way at once.
-        reconnect_timeout: seconds for which panoramas are kept for a transmitter that went away; those that it had
-            are sent again when it is back, and received once.
-        credentials: certificates and token; those that the environment names (`PANOLINK_TLS_…`) where None.
+    Parameters
+    ----------
+    target
+        Address of the service, `host:port`: a transmitter to send, a receiver to watch, a channel for its conditions.
+    connect_timeout
+        Seconds to wait for the service when the context is entered.
+    delivery_timeout
+        Seconds from the last byte of a panorama to its delivery.
+    in_flight
+        Maximum number of panoramas in flight.
+    reconnect_timeout
+        Seconds for which panoramas are kept for an unreachable transmitter; pending ones are resent when it is back,
+        and received once.
+    limits
+        Limits of received pictures; None: the defaults.
+    credentials
+        Certificates and token; None: from the environment (`PANOLINK_TLS_…`).
 
-    Raises `LinkError` where no service answers, `AccessError` where one turns us away or is not who it should be, and
-    `SettingError` for credentials that cannot be used.
+    Raises
+    ------
+    LinkError
+        No service answers.
+    AccessError
+        Authentication failed on either side.
+    SettingError
+        Unusable credentials.
     """
 
     def __init__(
@@ -114,23 +129,48 @@ class Client:
         activation: bool = False,
         allow_any_aspect: bool = False,
     ) -> AsyncGenerator[Delivery, None]:
-        """Send panoramas; yields one `Delivery` for each, in the order in which they become known.
+        """Send panoramas.
 
-        Args:
-            panoramas: read as they are needed, so that a long sequence takes no memory.
-            bpp: bits per pixel, all layers included; or
-            tau: share of the tokens whose features are sent; or
-            symbols_per_pixel: channel uses per pixel, pilots included, not to be exceeded. Nothing of these: all that
-                fits the deadline, or the default of the model (of the transmitter, where `adaptive`).
-            deadline: seconds that a panorama may be on the air, and within which what is lost may be sent again.
-            adaptive: whether modulation, code rates and share of the features follow the channel, in such a budget.
-            harq: rounds in which lost segments may be sent again, 0 to 3; the transmitter's setting where None.
-            analogue: whether features are sent as amplitudes, without a code; the transmitter's setting where None.
-            model: name of one of the transmitter's models; empty for its first.
-            picture, activation: whether deliveries bring the received picture and the activation map.
-            allow_any_aspect: whether pictures that are not 2:1 are sent.
+        A panorama that cannot be read, sent or received yields a failed delivery; the others go on. At most one of
+        `bpp`, `tau` and `symbols_per_pixel` may be given; without any, the rate follows from the deadline, or is the
+        default of the model (of the transmitter if `adaptive`).
 
-        A panorama that cannot be read, sent or received is delivered as a failure, and the others go on.
+        Parameters
+        ----------
+        panoramas
+            Panoramas, read lazily.
+        bpp
+            Bits per pixel, all layers included.
+        tau
+            Share of the tokens whose features are sent, 0 to 1.
+        symbols_per_pixel
+            Maximum number of channel uses per pixel, pilots included.
+        deadline
+            Air time in seconds that a panorama may take, retransmissions included.
+        adaptive
+            Whether modulation, code rates and share of the features adapt to the channel, within the budget.
+        harq
+            Maximum number of HARQ retransmission rounds, 0 to 3; None: the transmitter's setting.
+        analogue
+            Whether features are sent as uncoded amplitudes; None: the transmitter's setting.
+        model
+            Name of one of the transmitter's models; empty: its first.
+        picture, activation
+            Whether deliveries include the received picture and the activation map.
+        allow_any_aspect
+            Whether pictures that are not 2:1 are sent.
+
+        Yields
+        ------
+        Delivery
+            One for each panorama, in order of completion.
+
+        Raises
+        ------
+        ValueError
+            Contradictory or invalid arguments.
+        LinkError
+            Not connected.
         """
         rates = {"bpp": bpp, "tau": tau, "symbols_per_pixel": symbols_per_pixel}
         rate: dict[str, Any] = {name: value for name, value in rates.items() if value is not None}
@@ -193,7 +233,7 @@ class Client:
             await transmitters.close()
 
     async def watch(self, *, count: int = 0) -> AsyncGenerator[ReceivedPanorama, None]:
-        """Yield every panorama that a receiver receives from now on; at most `count` where it is not 0."""
+        """Yield panoramas as a receiver receives them, `count` of them (0: unlimited)."""
         stub: Any = receiver_pb2_grpc.ReceiverStub(self._connected())
 
         def admit(header: receiver_pb2.ReceivedPanoramaHeader) -> dict[str, int]:
@@ -212,18 +252,32 @@ class Client:
             call.cancel()
 
     async def conditions(self) -> Conditions:
-        """The present conditions of a running channel."""
+        """Current conditions of a running channel."""
         stub: Any = channel_pb2_grpc.ChannelStub(self._connected())
         response = await unary_response(stub.GetConditions(channel_pb2.GetConditionsRequest()), self.target)
         return conditions_from_wire(response.conditions)
 
     async def set_conditions(self, *, unseeded: bool = False, unscheduled: bool = False, **changes: Any) -> Conditions:
-        """Change what is given of a running channel's conditions, and return the new ones.
+        """Change the conditions of a running channel.
 
-        Args:
-            changes: fields of `panolink.phy.Conditions` by name; a schedule may be a scenario or an SNR trace.
-            unseeded: fresh randomness again.
-            unscheduled: end the schedule.
+        Parameters
+        ----------
+        changes
+            Fields of `panolink.phy.Conditions` by name; a schedule may be a scenario or an SNR trace.
+        unseeded
+            Remove the seed.
+        unscheduled
+            End the schedule.
+
+        Returns
+        -------
+        Conditions
+            The new conditions.
+
+        Raises
+        ------
+        SignalError, LinkError
+            Invalid values; the service rejects them or cannot be reached.
         """
         wanted = conditions_to_wire(unseeded=unseeded, unscheduled=unscheduled, **changes)
         stub: Any = channel_pb2_grpc.ChannelStub(self._connected())
@@ -232,7 +286,7 @@ class Client:
         return conditions_from_wire(response.conditions)
 
     async def info(self) -> ServiceInfo:
-        """What the service is."""
+        """Describe the service."""
         stub: Any = node_pb2_grpc.NodeStub(self._connected())
         return ServiceInfo.from_wire(await unary_response(stub.Describe(node_pb2.DescribeRequest()), self.target))
 
@@ -244,7 +298,7 @@ class Client:
 
 @dataclass(frozen=True)
 class _Outgoing:
-    """A panorama on its way out: its header and its image file."""
+    """A panorama to send: its header and its image file."""
 
     header: transmitter_pb2.PanoramaHeader
     image: bytes
@@ -262,7 +316,7 @@ def _messages(item: _Outgoing) -> Iterator[transmitter_pb2.TransmitRequest]:
 
 
 async def _each(panoramas: Iterable[Panorama] | AsyncIterable[Panorama]) -> AsyncIterator[Panorama]:
-    """Any kind of iterable as an async one; a plain one is advanced in a thread, for it may read files."""
+    """Iterate asynchronously over any iterable; a synchronous one is advanced in a thread, as it may read files."""
     if isinstance(panoramas, AsyncIterable):
         async for panorama in panoramas:
             yield panorama
@@ -273,7 +327,7 @@ async def _each(panoramas: Iterable[Panorama] | AsyncIterable[Panorama]) -> Asyn
 
 
 def _named(panorama: Panorama, fallback: str) -> tuple[str, Panorama]:
-    """A panorama's name, at most 256 characters of its end, and the panorama."""
+    """Split a panorama from its name (its last 256 characters)."""
     name: str = fallback
     if isinstance(panorama, tuple):
         name, panorama = panorama
@@ -283,7 +337,7 @@ def _named(panorama: Panorama, fallback: str) -> tuple[str, Panorama]:
 
 
 def _file(panorama: Panorama, source: str) -> bytes:
-    """An image file's bytes; pictures are packed as PNG, which loses nothing."""
+    """Bytes of an image file; arrays are encoded as PNG."""
     from panolink.images import encode_png
 
     if isinstance(panorama, bytes):

@@ -27,7 +27,7 @@ class Commands(TyperGroup):
             if isinstance(error, SettingError):
                 raise typer.Exit(2) from None
         except BrokenPipeError:
-            raise  # whoever read our output has gone: not worth a message
+            raise  # the reader of our output has closed it
         except OSError as error:
             if wants_traceback() or error.filename is None:
                 raise

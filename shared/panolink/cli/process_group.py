@@ -81,10 +81,14 @@ def environments(
 ) -> dict:
     """Each service's settings as environment variables.
 
-    Args:
-        shared: settings of transmitter and receiver (`models`, `device`), None for the default.
-        channel: settings of the channel (`model`, `snr_db`, `seed`).
-        receiver: settings of the receiver alone (`decoder`).
+    Parameters
+    ----------
+    shared
+        Settings of transmitter and receiver (`models`, `device`); None: the default.
+    channel
+        Settings of the channel (`model`, `snr_db`, `seed`).
+    receiver
+        Settings of the receiver alone (`decoder`).
     """
     reachable = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
     settings: dict[str, dict[str, object]] = {
@@ -104,12 +108,15 @@ def environments(
 class Services:
     """Transmitter, channel and receiver as children of this process; an async context manager.
 
-    Args:
-        environments: settings of each, as `environments` makes them, on top of this process's own.
-        on_line: told of each line that a service logs: its name, and the line.
+    The children run in their own sessions, so that Ctrl-C reaches only this process, which stops them in order. If
+    this process is killed, their standard input ends, and they drain by themselves.
 
-    They live in sessions of their own, so that a Ctrl-C in the terminal reaches only us, and we stop them in order.
-    If we are killed, their standard input ends, and they drain by themselves.
+    Parameters
+    ----------
+    environments
+        Settings of each service from `environments`, in addition to the environment of this process.
+    on_line
+        Called with the name of a service and each line that it logs.
     """
 
     def __init__(
@@ -122,7 +129,7 @@ class Services:
         self._last: dict[str, deque[str]] = {name: deque(maxlen=20) for name in NAMES}
         self._tasks: list[asyncio.Task[None]] = []
         self._signals = 0
-        self._told = asyncio.Event()
+        self._stop_requested = asyncio.Event()
 
     async def __aenter__(self) -> Services:
         loop = asyncio.get_running_loop()
@@ -153,11 +160,11 @@ class Services:
             SignalledError: one of `SIGNALS` has come.
         """
         wanted = asyncio.ensure_future(work)
-        told = asyncio.ensure_future(self._told.wait())
+        stopped = asyncio.ensure_future(self._stop_requested.wait())
         ends = {asyncio.ensure_future(child.wait()): name for name, child in self._children.items()}
         try:
-            await asyncio.wait({wanted, told, *ends}, return_when=asyncio.FIRST_COMPLETED)
-            if told.done():
+            await asyncio.wait({wanted, stopped, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            if stopped.done():
                 raise SignalledError
             for end, name in ends.items():
                 if end.done():
@@ -165,12 +172,12 @@ class Services:
                     raise LinkError(self._obituary(name, end.result()))
             return await wanted
         finally:
-            for task in (wanted, told, *ends):
+            for task in (wanted, stopped, *ends):
                 task.cancel()
-            await asyncio.gather(wanted, told, *ends, return_exceptions=True)
+            await asyncio.gather(wanted, stopped, *ends, return_exceptions=True)
 
     async def stop(self) -> None:
-        """SIGTERM to one after the other, in the order of the link; each drains before the next is told."""
+        """SIGTERM to one after the other, in the order of the link; each drains before the next is signalled."""
         for child in self._children.values():
             if child.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
@@ -220,7 +227,7 @@ class Services:
     def _signalled(self) -> None:
         """The first time: stop in order. After that: end them at once."""
         self._signals += 1
-        self._told.set()
+        self._stop_requested.set()
         if self._signals > 1:
             for child in self._children.values():
                 if child.returncode is None:
