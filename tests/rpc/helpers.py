@@ -13,12 +13,12 @@ from panolink.rpc.wire.bursts import Burst, Receipt
 
 
 @asynccontextmanager
-async def talking(
+async def connected_client(
     target: str, *, timeout: float = 20.0, reconnect_timeout: float = 0.0, **options: Any
 ) -> AsyncIterator[RetryingClient[Burst, Receipt]]:
     """Bursts to a next hop, on streams of their own."""
     next_hop = Replicas(target, reconnect_timeout=reconnect_timeout, **options)
-    talk = link_client(next_hop, timeout=timeout, limits=Limits(), metrics=ServiceMetrics())
-    yield talk
-    await talk.close()
+    client = link_client(next_hop, timeout=timeout, limits=Limits(), metrics=ServiceMetrics())
+    yield client
+    await client.close()
     await next_hop.close()

@@ -17,7 +17,7 @@ from panolink.rpc.transport.carry import LinkEndpoint
 from panolink.rpc.wire.bursts import Burst, Receipt
 from panolink.services.channel.simulator import cascaded
 from panolink.v1 import link_pb2, link_pb2_grpc
-from tests.rpc.helpers import talking
+from tests.rpc.helpers import connected_client
 
 SYMBOLS = 1000
 
@@ -105,8 +105,8 @@ async def test_bursts_go_on_and_receipts_come_back(start: Callable[..., Awaitabl
     keeper = Keeper()
     async with next_hop(keeper) as hop:
         service = await start("channel", target=hop.address, seed=3, coherence_symbols=100)
-        async with talking(service.address) as talk:
-            receipt = await (await talk.send("1", sent()))
+        async with connected_client(service.address) as link_client:
+            receipt = await (await link_client.send("1", sent()))
     assert receipt.picture == b"picture"
     assert set(receipt.header.seconds) == {"decode", "channel"}
     expected = Channel(Conditions("rayleigh", snr_db=10, coherence_symbols=100, seed=3)).apply(sent().symbols)
@@ -117,9 +117,16 @@ async def test_a_seed_gives_every_stream_the_same_channel(start: Callable[..., A
     keeper = Keeper()
     async with next_hop(keeper) as hop:
         service = await start("channel", target=hop.address, seed=7)
-        async with talking(service.address) as left, talking(service.address) as right:
-            for talk, name in ((left, "a1"), (right, "b1"), (right, "b2"), (left, "a2"), (left, "a3"), (right, "b3")):
-                await (await talk.send(name, sent(name)))
+        async with connected_client(service.address) as left, connected_client(service.address) as right:
+            for link_client, name in (
+                (left, "a1"),
+                (right, "b1"),
+                (right, "b2"),
+                (left, "a2"),
+                (left, "a3"),
+                (right, "b3"),
+            ):
+                await (await link_client.send(name, sent(name)))
     for number in "123":
         np.testing.assert_array_equal(keeper.bursts["a" + number].symbols, keeper.bursts["b" + number].symbols)
     assert not np.array_equal(keeper.bursts["a1"].symbols, keeper.bursts["a2"].symbols)
@@ -129,10 +136,10 @@ async def test_conditions_change_while_it_runs(start: Callable[..., Awaitable[Se
     keeper = Keeper()
     async with next_hop(keeper) as hop:
         service = await start("channel", target=hop.address, seed=7, snr_db=0)
-        async with talking(service.address) as talk, Client(service.address) as client:
-            await (await talk.send("1", sent("1")))
+        async with connected_client(service.address) as link_client, Client(service.address) as client:
+            await (await link_client.send("1", sent("1")))
             new = await client.set_conditions(model="awgn", snr_db=30)
-            await (await talk.send("2", sent("2")))
+            await (await link_client.send("2", sent("2")))
             assert new == await client.conditions() == Conditions("awgn", snr_db=30, seed=7)
             with pytest.raises(LinkError, match="snr_db is 1000"):
                 await client.set_conditions(snr_db=1000)
@@ -149,17 +156,17 @@ async def test_a_next_hop_that_goes_away_fails_bursts_and_comes_back(
     hop = next_hop(keeper)
     await hop.start()
     service = await start("channel", target=hop.address)
-    async with talking(service.address) as talk:
-        assert not (await (await talk.send("1", sent("1")))).header.HasField("failure")
+    async with connected_client(service.address) as link_client:
+        assert not (await (await link_client.send("1", sent("1")))).header.HasField("failure")
         await hop.drain()
-        lost = await (await talk.send("2", sent("2")))
+        lost = await (await link_client.send("2", sent("2")))
         assert f"next hop {hop.address}" in lost.header.failure.message
         again = Server("receiver", hop.settings.model_copy(update={"listen": hop.address}), ServiceMetrics())
         link = LinkEndpoint(lambda: keeper, limits=Limits(), streams=again.streams("link"), in_flight=4)
         again.add(link_pb2_grpc.add_LinkServicer_to_server, link, "panolink.v1.Link")
         async with again:
             for attempt in range(50):
-                receipt = await (await talk.send(f"again{attempt}", sent(f"again{attempt}")))
+                receipt = await (await link_client.send(f"again{attempt}", sent(f"again{attempt}")))
                 if not receipt.header.HasField("failure"):
                     break
                 await asyncio.sleep(0.1)

@@ -18,7 +18,7 @@ from panolink.rpc.wire.segments import formats_from_wire
 from panolink.services.channel.settings import ChannelSettings
 from panolink.services.channel.simulator import apply_channel
 from panolink.v1 import link_pb2
-from tests.services.test_channel import SYMBOLS, Keeper, next_hop, sent, talking
+from tests.services.test_channel import SYMBOLS, Keeper, connected_client, next_hop, sent
 
 Start = Callable[..., Awaitable[Server]]
 
@@ -30,9 +30,9 @@ async def kept(start: Start, bursts: list[Burst], **settings: Any) -> list[Burst
     keeper = Keeper()
     async with next_hop(keeper) as hop:
         service = await start("channel", target=hop.address, **settings)
-        async with talking(service.address) as talk:
+        async with connected_client(service.address) as link_client:
             for burst in bursts:
-                receipt = await (await talk.send(burst.header.burst_id, burst))
+                receipt = await (await link_client.send(burst.header.burst_id, burst))
                 assert not receipt.header.HasField("failure"), receipt.header.failure.message
     return [keeper.bursts[burst.header.burst_id] for burst in bursts]
 
@@ -65,11 +65,11 @@ async def test_the_wall_clock_is_the_same_for_all_streams(start: Start) -> None:
     fade = Scenario((Phase(0.3, {"snr_db": 20.0}), Phase(60, {"snr_db": 0.0})))
     async with next_hop(keeper) as hop:
         service = await start("channel", target=hop.address, model="awgn")
-        async with talking(service.address) as early, Client(service.address) as client:
+        async with connected_client(service.address) as early, Client(service.address) as client:
             await client.set_conditions(clock="wall", schedule=fade)
             await (await early.send("1", sent("1")))
             await asyncio.sleep(0.3)
-            async with talking(service.address) as late:  # a new stream, and yet the fade has come
+            async with connected_client(service.address) as late:  # a new stream, and yet the fade has come
                 await (await late.send("2", sent("2")))
             await (await early.send("3", sent("3")))
     snrs = [keeper.bursts[name].header.channel_state.snr_db for name in "123"]
@@ -101,8 +101,8 @@ async def test_erased_segments_arrive_as_erasures_and_are_counted(start: Start) 
     keeper = Keeper()
     async with next_hop(keeper) as hop:
         service = await start("channel", target=hop.address, model="ideal", erasure_rate=0.3, erasure_burst=2, seed=1)
-        async with talking(service.address) as talk:
-            await (await talk.send("1", burst))
+        async with connected_client(service.address) as link_client:
+            await (await link_client.send("1", burst))
         erased = service.metrics.registry.get_sample_value("panolink_erased_symbols_total")
     arrived = keeper.bursts["1"]
     assert arrived.header.channel_state.coherence_symbols == 1
@@ -186,10 +186,10 @@ async def test_bursts_that_make_no_sense_fail_alone(start: Start, panorama: np.n
     undisturbed = await deliveries()
     async with Client(receiver.address) as client:
         (model,) = (await client.info()).models
-    async with talking(channel.address) as talk:
+    async with connected_client(channel.address) as link_client:
         among = asyncio.create_task(deliveries())
         for name, (code, message) in REFUSALS.items():
-            receipt = await (await talk.send(name, spoilt(name, model["fingerprint"])))
+            receipt = await (await link_client.send(name, spoilt(name, model["fingerprint"])))
             assert receipt.header.failure.code == code
             assert message in receipt.header.failure.message
             assert "\n" not in receipt.header.failure.message
@@ -203,9 +203,9 @@ async def test_a_burst_that_is_refused_leaves_its_streams_channel_as_it_was(star
     keeper = Keeper()
     async with next_hop(keeper) as hop:
         service = await start("channel", target=hop.address, model="jakes", seed=1)
-        async with talking(service.address) as talk:
+        async with connected_client(service.address) as link_client:
             for burst in (sent("1"), spoilt("nan", ""), spoilt("csi", ""), sent("2")):
-                await (await talk.send(burst.header.burst_id, burst))
+                await (await link_client.send(burst.header.burst_id, burst))
     channel = Channel(Conditions("jakes", seed=1))
     for name in "12":
         np.testing.assert_array_equal(keeper.bursts[name].symbols, channel.apply(sent().symbols).symbols)

@@ -20,7 +20,7 @@ from panolink.rpc.transport.carry import LinkEndpoint
 from panolink.rpc.transport.connection import open_channel
 from panolink.rpc.wire.bursts import Burst, Receipt, burst_messages
 from panolink.v1 import link_pb2, link_pb2_grpc
-from tests.rpc.helpers import talking
+from tests.rpc.helpers import connected_client
 
 MakeBurst = Callable[..., Burst]
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -84,10 +84,10 @@ async def test_draining_finishes_what_is_under_way_and_takes_nothing_new(burst: 
     await server.start()
     async with (
         open_channel(server.address) as channel,
-        talking(server.address) as talk,
-        talking(server.address) as late,
+        connected_client(server.address) as client,
+        connected_client(server.address) as late,
     ):
-        pending = await talk.send("1", burst())
+        pending = await client.send("1", burst())
         await asyncio.wait_for(handler.taken.wait(), 5)
         draining = asyncio.create_task(server.drain())
         await asyncio.sleep(0.05)
@@ -103,8 +103,8 @@ async def test_draining_finishes_what_is_under_way_and_takes_nothing_new(burst: 
 async def test_what_does_not_finish_in_time_is_cut_off(burst: MakeBurst) -> None:
     server = link_server(Gated(), drain_seconds=0.05)
     await server.start()
-    async with talking(server.address) as talk:
-        pending = await talk.send("1", burst())
+    async with connected_client(server.address) as client:
+        pending = await client.send("1", burst())
         await asyncio.wait_for(server.drain(), 5)
         assert (await pending).header.HasField("failure")
 
@@ -114,8 +114,8 @@ async def test_streams_are_counted_and_limited(burst: MakeBurst) -> None:
     handler.go.set()
     async with (
         link_server(handler, max_streams=1) as server,
-        talking(server.address) as first,
-        talking(server.address) as second,
+        connected_client(server.address) as first,
+        connected_client(server.address) as second,
     ):
         await (await first.send("1", burst()))
         refused = await (await second.send("2", burst("2")))
@@ -133,12 +133,12 @@ async def test_calls_are_measured_by_method_and_status(burst: MakeBurst) -> None
     async with (
         link_server(handler) as server,
         open_channel(server.address) as channel,
-        talking(server.address) as talk,
+        connected_client(server.address) as client,
     ):
-        await (await talk.send("1", burst()))
-        fault = await (await talk.send("fault", burst("fault")))
+        await (await client.send("1", burst()))
+        fault = await (await client.send("fault", burst("fault")))
         assert fault.header.failure.message == "burst fault: internal error"
-        await talk.close()
+        await client.close()
         call: Any = channel.unary_unary("/panolink.v1.Link/Nothing")
         with pytest.raises(grpc.aio.AioRpcError):
             await call(b"")

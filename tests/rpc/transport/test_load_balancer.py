@@ -20,7 +20,7 @@ from panolink.rpc.wire.bursts import Burst, admit_burst
 from panolink.rpc.wire.framing import frames
 from panolink.v1 import link_pb2, link_pb2_grpc
 from tests import certificates
-from tests.rpc.helpers import talking
+from tests.rpc.helpers import connected_client
 
 
 def first(item_id: str, things: list[str]) -> str:
@@ -88,8 +88,8 @@ async def test_a_replicas_certificate_is_for_the_name_and_not_for_its_address(
 
     async def ask(target: str) -> link_pb2.ReceiptHeader:
         options = {"credentials": certificates.of(folder, "client"), "resolve": resolve}
-        async with talking(target, **options) as talk:
-            return (await (await talk.send("1", burst("1")))).header
+        async with connected_client(target, **options) as client:
+            return (await (await client.send("1", burst("1")))).header
 
     async with server:
         assert not (await ask("dns:///receiver:50053")).HasField("failure")
@@ -114,9 +114,9 @@ async def test_a_replica_that_leaves_while_its_turn_comes_is_passed_over(
             return candidates
 
     next_hop = Late(f"{leaves},{stays}", reconnect_timeout=0)
-    talk = link_client(next_hop, timeout=20, limits=Limits(), metrics=ServiceMetrics())
+    client = link_client(next_hop, timeout=20, limits=Limits(), metrics=ServiceMetrics())
     name = next(f"x-{n}" for n in range(9) if first(f"x-{n}", sorted((leaves, stays))) == leaves)
-    answer = await asyncio.wait_for(await talk.send(name, burst(name)), 20)
-    await talk.close()
+    answer = await asyncio.wait_for(await client.send(name, burst(name)), 20)
+    await client.close()
     await next_hop.close()
     assert not answer.header.HasField("failure"), answer.header

@@ -16,7 +16,7 @@ from panolink.rpc.transport.stream_handler import map_concurrent
 from panolink.rpc.wire.bursts import Burst, Receipt, admit_burst, burst_from_frame, burst_messages
 from panolink.rpc.wire.framing import frames
 from panolink.v1 import link_pb2, link_pb2_grpc
-from tests.rpc.helpers import talking
+from tests.rpc.helpers import connected_client
 
 ADD = link_pb2_grpc.add_LinkServicer_to_server
 MakeBurst = Callable[..., Burst]
@@ -52,8 +52,8 @@ def endpoint(handler: StandIn, *, in_flight: int = 4) -> LinkEndpoint:
 
 async def test_bursts_and_receipts_cross(serve: Any, burst: MakeBurst) -> None:
     handler = StandIn()
-    async with talking(await serve(ADD, endpoint(handler))) as talk:
-        pending = [await talk.send(str(n), burst(str(n), symbols=50_000)) for n in range(10)]
+    async with connected_client(await serve(ADD, endpoint(handler))) as client:
+        pending = [await client.send(str(n), burst(str(n), symbols=50_000)) for n in range(10)]
         got = await asyncio.gather(*pending)
     assert [receipt.header.burst_id for receipt in got] == handler.seen == [str(n) for n in range(10)]
     assert all(receipt.picture == b"picture" * 100_000 for receipt in got)
@@ -70,8 +70,8 @@ async def test_a_slow_hop_slows_the_sender(serve: Any, burst: MakeBurst) -> None
             most = max(most, started - finished)
             yield burst(str(number), symbols=20_000)
 
-    async with talking(await serve(ADD, endpoint(handler, in_flight=2))) as talk:
-        sending = map_concurrent(endless(), lambda b: talk.send(b.header.burst_id, b), in_flight=3)
+    async with connected_client(await serve(ADD, endpoint(handler, in_flight=2))) as client:
+        sending = map_concurrent(endless(), lambda b: client.send(b.header.burst_id, b), in_flight=3)
         async for receipt in sending:
             assert not receipt.header.HasField("failure")
             finished += 1
@@ -103,10 +103,10 @@ async def test_bursts_under_way_fail_once_when_the_stream_is_ended_and_the_next_
 ) -> None:
     servicer = Breaks(grpc.StatusCode.INTERNAL)
     address = await serve(ADD, servicer)
-    async with talking(address) as talk:
-        first = await (await talk.send("first", burst("first")))
-        lost = await (await talk.send("lost", burst("lost")))
-        again = await (await talk.send("again", burst("again")))
+    async with connected_client(address) as client:
+        first = await (await client.send("first", burst("first")))
+        lost = await (await client.send("lost", burst("lost")))
+        again = await (await client.send("again", burst("again")))
     assert not first.header.HasField("failure")
     assert lost.header.failure.message == f"next hop {address}: out of order"
     assert not again.header.HasField("failure")
@@ -115,8 +115,8 @@ async def test_bursts_under_way_fail_once_when_the_stream_is_ended_and_the_next_
 
 async def test_bursts_under_way_are_sent_again_when_the_hop_goes_away(serve: Any, burst: MakeBurst) -> None:
     servicer = Breaks(grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAVAILABLE)
-    async with talking(await serve(ADD, servicer), reconnect_timeout=60) as talk:
-        pending = [await talk.send(name, burst(name)) for name in ("lost", "next")]
+    async with connected_client(await serve(ADD, servicer), reconnect_timeout=60) as client:
+        pending = [await client.send(name, burst(name)) for name in ("lost", "next")]
         lost, following = await asyncio.gather(*pending)
     assert not lost.header.HasField("failure")
     assert not following.header.HasField("failure")
@@ -126,9 +126,9 @@ async def test_bursts_under_way_are_sent_again_when_the_hop_goes_away(serve: Any
 
 async def test_a_burst_that_is_refused_without_end_is_given_up(serve: Any, burst: MakeBurst) -> None:
     servicer = Breaks(*[grpc.StatusCode.UNAVAILABLE] * 1000)
-    async with talking(await serve(ADD, servicer), reconnect_timeout=60, timeout=0.3) as talk:
-        lost = await (await talk.send("lost", burst("lost")))
-        good = await (await talk.send("good", burst("good")))
+    async with connected_client(await serve(ADD, servicer), reconnect_timeout=60, timeout=0.3) as client:
+        lost = await (await client.send("lost", burst("lost")))
+        good = await (await client.send("good", burst("good")))
     assert lost.header.failure.code == grpc.StatusCode.UNAVAILABLE.value[0]
     assert "out of order" in lost.header.failure.message
     assert not good.header.HasField("failure")
@@ -156,9 +156,9 @@ async def test_a_burst_that_every_hop_dies_of_is_given_up(free_port: Callable[[]
             await start()
 
     await start()
-    async with talking(f"127.0.0.1:{port}", reconnect_timeout=60) as talk:
-        lost = await (await talk.send("poison", burst("poison")))
-        good = await (await talk.send("good", burst("good")))
+    async with connected_client(f"127.0.0.1:{port}", reconnect_timeout=60) as client:
+        lost = await (await client.send("poison", burst("poison")))
+        good = await (await client.send("good", burst("good")))
     assert lost.header.failure.code == grpc.StatusCode.UNAVAILABLE.value[0]
     assert "3 connections broke" in lost.header.failure.message
     assert len(deaths) == 3
@@ -172,15 +172,15 @@ async def test_bursts_wait_for_a_hop_that_is_away_and_no_longer_than_patience_la
 ) -> None:
     port = free_port()
     handler = StandIn()
-    async with talking(f"127.0.0.1:{port}", reconnect_timeout=60) as talk:
-        waiting = asyncio.create_task(talk.send("1", burst("1")))
+    async with connected_client(f"127.0.0.1:{port}", reconnect_timeout=60) as client:
+        waiting = asyncio.create_task(client.send("1", burst("1")))
         await asyncio.sleep(0.3)
         assert not waiting.done()
         await serve(ADD, endpoint(handler), port=port)
         assert not (await (await waiting)).header.HasField("failure")
-    async with talking(f"127.0.0.1:{free_port()}", reconnect_timeout=0.2) as talk:
+    async with connected_client(f"127.0.0.1:{free_port()}", reconnect_timeout=0.2) as client:
         started = time.monotonic()
-        first = await (await talk.send("1", burst("1")))
+        first = await (await client.send("1", burst("1")))
         assert time.monotonic() - started >= 0.2
         assert first.header.failure.code == grpc.StatusCode.UNAVAILABLE.value[0]
 
@@ -189,8 +189,8 @@ async def test_bursts_go_round_the_replicas_and_leave_those_that_are_away(serve:
     handlers = [StandIn() for _ in range(3)]
     addresses = [await serve(ADD, endpoint(handler)) for handler in handlers]
     away = "127.0.0.1:1"
-    async with talking(",".join([*addresses, away])) as talk:
-        pending = [await talk.send(f"s-{n}", burst(f"s-{n}")) for n in range(24)]
+    async with connected_client(",".join([*addresses, away])) as client:
+        pending = [await client.send(f"s-{n}", burst(f"s-{n}")) for n in range(24)]
         got = await asyncio.gather(*pending)
     assert not any(receipt.header.HasField("failure") for receipt in got)
     # Six each are theirs, and the six of the one that is away are spread over them.
@@ -209,36 +209,36 @@ async def test_addresses_of_a_name_may_change(serve: Any, burst: MakeBurst, monk
             raise OSError("the name server is away")
         return list(found)
 
-    async with talking("dns:///receiver:50053", reconnect_timeout=5, resolve=resolve) as talk:
+    async with connected_client("dns:///receiver:50053", reconnect_timeout=5, resolve=resolve) as client:
         for number in range(4):
-            assert not (await (await talk.send(f"s-{number}", burst(f"s-{number}")))).header.HasField("failure")
+            assert not (await (await client.send(f"s-{number}", burst(f"s-{number}")))).header.HasField("failure")
         assert len(old.seen) == 4
         found[:] = [await serve(ADD, endpoint(new))]
         for number in range(4, 12):
-            assert not (await (await talk.send(f"s-{number}", burst(f"s-{number}")))).header.HasField("failure")
+            assert not (await (await client.send(f"s-{number}", burst(f"s-{number}")))).header.HasField("failure")
         assert len(new.seen) >= 6  # an answer of the name server is awaited by nobody, so it comes a little late
         found.clear()
-        assert not (await (await talk.send("s-12", burst("s-12")))).header.HasField("failure")
+        assert not (await (await client.send("s-12", burst("s-12")))).header.HasField("failure")
         assert new.seen[-1] == "s-12"
 
 
 async def test_nobody_there(free_port: Callable[[], int], burst: MakeBurst) -> None:
-    async with talking(f"127.0.0.1:{free_port()}") as talk:
-        got = [await (await talk.send(str(n), burst(str(n)))) for n in range(2)]
+    async with connected_client(f"127.0.0.1:{free_port()}") as client:
+        got = [await (await client.send(str(n), burst(str(n)))) for n in range(2)]
     assert {receipt.header.failure.code for receipt in got} == {grpc.StatusCode.UNAVAILABLE.value[0]}
 
 
 async def test_a_hop_that_never_answers_is_given_up(serve: Any, burst: MakeBurst) -> None:
-    async with talking(await serve(ADD, endpoint(StandIn(seconds=30))), timeout=0.05) as talk:
-        receipt = await (await talk.send("1", burst()))
+    async with connected_client(await serve(ADD, endpoint(StandIn(seconds=30))), timeout=0.05) as client:
+        receipt = await (await client.send("1", burst()))
     assert receipt.header.failure.code == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
 
 
 async def test_bad_bursts_fail_alone(serve: Any, burst: MakeBurst) -> None:
-    async with talking(await serve(ADD, endpoint(StandIn()))) as talk:
+    async with connected_client(await serve(ADD, endpoint(StandIn()))) as client:
         bad = burst("bad")
         bad.header.ClearField("sample_format")
-        wrong, good = await asyncio.gather(await talk.send("bad", bad), await talk.send("good", burst("good")))
+        wrong, good = await asyncio.gather(await client.send("bad", bad), await client.send("good", burst("good")))
     assert wrong.header.failure.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
     assert wrong.header.failure.message.startswith("burst bad: sample format 0")
     assert not good.header.HasField("failure")
@@ -251,9 +251,9 @@ async def test_a_burst_refused_by_its_header_is_not_sent_to_its_end(serve: Any, 
                 raise ModelError("made with model 1, this receiver holds 2")
 
     handler = Picky()
-    async with talking(await serve(ADD, endpoint(handler))) as talk:
-        foreign = await (await talk.send("foreign", burst("foreign", symbols=2_000_000)))
-        good = await (await talk.send("good", burst("good", symbols=200_000)))
+    async with connected_client(await serve(ADD, endpoint(handler))) as client:
+        foreign = await (await client.send("foreign", burst("foreign", symbols=2_000_000)))
+        good = await (await client.send("good", burst("good", symbols=200_000)))
     assert foreign.header.failure.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]
     assert not good.header.HasField("failure")
     assert handler.seen == ["good"]
