@@ -11,9 +11,9 @@ import grpc
 
 from panolink.errors import BitstreamError, PanolinkError
 from panolink.rpc.observability import logs, tracing
-from panolink.rpc.observability.stage_timing import in_order
 from panolink.rpc.server.model_registry import ModelRegistry
 from panolink.rpc.wire.bursts import Burst, Receipt, ends_harq
+from panolink.rpc.wire.stages import in_order
 from panolink.rpc.wire.status import code_named, failure, failure_of
 from panolink.services.receiver.harq_buffer import HarqBuffer, PendingBurst
 from panolink.services.receiver.metrics import ReceiverMetrics

@@ -6,8 +6,8 @@ import logging
 
 from panolink.rpc.flow_control.limits import MAX_SOURCE_LENGTH
 from panolink.rpc.observability import logs, tracing
-from panolink.rpc.observability.stage_timing import in_order
 from panolink.rpc.wire.segments import LAYER_NAMES
+from panolink.rpc.wire.stages import in_order
 from panolink.rpc.wire.status import code_named
 from panolink.v1 import transmitter_pb2
 

@@ -1,6 +1,6 @@
 import pytest
 
-from panolink.rpc.server.settings import load_settings, split_address
+from panolink.rpc.server.settings import load_settings
 from panolink.services.channel.settings import ChannelSettings
 from panolink.services.receiver.settings import ReceiverSettings
 from panolink.services.transmitter.settings import TransmitterSettings
@@ -70,11 +70,3 @@ def test_a_bad_value_stops_with_its_name_and_what_is_allowed(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"{name}={value}: ")
     assert allowed in line
-
-
-def test_addresses() -> None:
-    assert split_address("[::1]:80") == ("::1", 80)
-    assert split_address("receiver:50053") == ("receiver", 50053)
-    for wrong in ("", "host", ":80", "host:", "a:b:80", "host:123456"):
-        with pytest.raises(ValueError, match="host:port"):
-            split_address(wrong)

@@ -15,10 +15,10 @@ from prometheus_client import (
 )
 
 from panolink.errors import LinkError
+from panolink.rpc.addresses import split_address
 from panolink.rpc.observability.device_metrics import usable_cpus
 from panolink.rpc.observability.metrics_server import MetricsServer
-from panolink.rpc.server.settings import split_address
-from panolink.rpc.server.version import version
+from panolink.rpc.version import version
 from panolink.rpc.wire.segments import LAYER_NAMES
 from panolink.v1 import link_pb2
 

@@ -1,10 +1,10 @@
-"""Stages of the transmission of a panorama, and measurement of their durations."""
+"""Measurement of how long the stages of a panorama's transmission take."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -13,29 +13,6 @@ from typing import TypeVar
 from panolink.rpc.observability import tracing
 
 Result = TypeVar("Result")
-
-STAGES = (
-    "decode_image",
-    "encode",
-    "quantize",
-    "entropy_code",
-    "fec_encode",
-    "channel",
-    "fec_decode",
-    "entropy_decode",
-    "decode",
-    "encode_picture",
-    "queue",
-    "total",
-)
-"""Names of the stages in order. `queue` is the time spent waiting for a network, at both ends; `total` is measured at
-the transmitter and includes the time on the wire."""
-
-
-def in_order(seconds: Mapping[str, float]) -> dict[str, float]:
-    """Sort durations by stage; unknown stages come last."""
-    known = {stage: seconds[stage] for stage in STAGES if stage in seconds}
-    return known | {stage: seconds[stage] for stage in sorted(seconds) if stage not in known}
 
 
 @contextmanager

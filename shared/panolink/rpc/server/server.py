@@ -28,8 +28,8 @@ from panolink.rpc.security.credentials import INSECURE
 from panolink.rpc.security.token_auth import TokenInterceptor
 from panolink.rpc.server.interceptors import CallInterceptor
 from panolink.rpc.server.settings import ObservingSettings, ServiceSettings, Settings, load_settings
-from panolink.rpc.server.version import version
 from panolink.rpc.transport.connection import COMMON_OPTIONS
+from panolink.rpc.version import version
 from panolink.rpc.wire.status import one_line
 from panolink.v1 import node_pb2, node_pb2_grpc
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -11,23 +10,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from panolink.errors import SettingError
+from panolink.rpc.addresses import ADDRESS, split_address
 from panolink.rpc.flow_control.limits import Limits
 from panolink.rpc.security.credentials import INSECURE, Credentials
-
-_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\s\[\]/]+):(?P<port>[0-9]{1,5})")
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Split `host:port` or `[v6]:port`; raises `ValueError` if it is neither."""
-    match = _ADDRESS.fullmatch(address)
-    if not match or int(match["port"]) > 65535:
-        raise ValueError("allowed is host:port, such as 127.0.0.1:50051, with a port up to 65535")
-    host = match["host"].strip("[]")
-    try:
-        host.encode("idna")  # as name resolution does
-    except UnicodeError:
-        raise ValueError("no name of a host: allowed are parts of 1 to 63 letters, digits and - with dots") from None
-    return host, int(match["port"])
 
 
 def _address(value: str) -> str:
@@ -47,7 +32,7 @@ def _target(value: str) -> str:
 
 def _endpoint(value: str) -> str:
     scheme, separator, address = value.partition("://")
-    if value and (scheme not in ("http", "https") or not separator or not _ADDRESS.fullmatch(address.rstrip("/"))):
+    if value and (scheme not in ("http", "https") or not separator or not ADDRESS.fullmatch(address.rstrip("/"))):
         raise ValueError("allowed is http://host:port, or https://host:port for TLS")
     return value
 

@@ -22,8 +22,8 @@ import grpc.aio
 from prometheus_client import Gauge
 
 from panolink.errors import SettingError
+from panolink.rpc.addresses import split_address
 from panolink.rpc.security.credentials import Credentials
-from panolink.rpc.server.settings import split_address
 from panolink.rpc.transport.connection import open_channel
 
 Thing = TypeVar("Thing")

@@ -11,10 +11,10 @@ import numpy as np
 
 from panolink.errors import PanolinkError
 from panolink.rpc.flow_control.limits import Limits, check_limit
-from panolink.rpc.observability.stage_timing import in_order
 from panolink.rpc.wire.bursts import picture_limit
 from panolink.rpc.wire.framing import frames
 from panolink.rpc.wire.segments import LAYER_NAMES, scheme_name
+from panolink.rpc.wire.stages import in_order
 from panolink.rpc.wire.status import code_named, failure_of
 from panolink.v1 import link_pb2, node_pb2, receiver_pb2, transmitter_pb2
 
