@@ -10,6 +10,7 @@ import math
 import os
 import sys
 import textwrap
+from enum import StrEnum
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -63,6 +64,8 @@ def allowed(field: FieldInfo) -> str:
         annotation = next(part for part in get_args(annotation) if part is not type(None))
     if get_origin(annotation) is Literal:
         return "one of " + ", ".join(get_args(annotation))
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return "one of " + ", ".join(annotation)
     if annotation is bool:
         return "0 or 1"
     ends = [

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from panolink.phy import Conditions, doppler_of_speed
+from panolink.phy import ChannelModel, Clock, Conditions, doppler_of_speed
 from panolink.phy.channel.scenario_files import load_scenario, load_trace
 from panolink.rpc.server.settings import Address, MetricsAddress, ServiceSettings, Target
 
@@ -42,9 +42,7 @@ class ChannelSettings(ServiceSettings):
     """How long the next hop may take for a burst."""
     reconnect_seconds: Annotated[float, Field(ge=0, le=3600)] = 30.0
     """How long bursts wait for a next hop that is away; after that they are lost until it is back."""
-    model: Literal["ideal", "awgn", "rayleigh", "rician", "jakes", "tdl-a", "tdl-b", "tdl-c", "tdl-d", "tdl-e"] = (
-        "rayleigh"
-    )
+    model: ChannelModel = ChannelModel.RAYLEIGH
     """Kind of fading."""
     snr_db: Annotated[float, Field(ge=-50, le=100)] = 10.0
     """Mean Es/N0 in dB."""
@@ -72,7 +70,7 @@ class ChannelSettings(ServiceSettings):
     """Mean number of packets erased in a row; 0: one does not depend on the other."""
     packet_symbols: Annotated[int, Field(ge=0, le=1 << 24)] = 0
     """Symbols of a packet; 0: each segment is a packet of its own."""
-    clock: Literal["stream", "wall"] = "stream"
+    clock: Clock = Clock.STREAM
     """What the time of fading and schedule is: symbols sent ÷ symbol rate, by stream, or the time of day."""
     scenario: Annotated[Path, AfterValidator(_scenario_file)] | None = None
     """A TOML file of phases that change the conditions as time goes by."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,45 +10,29 @@ import typer
 
 from panolink.cli.options import Address, Json, print_json, print_pairs
 from panolink.cli.transfer import connected
+from panolink.phy.channel.channel_models import ChannelModel, models_with
+from panolink.phy.channel.conditions import Clock
 
-
-class Fading(StrEnum):
-    """Kinds of channel."""
-
-    IDEAL = "ideal"
-    AWGN = "awgn"
-    RAYLEIGH = "rayleigh"
-    RICIAN = "rician"
-    JAKES = "jakes"
-    TDL_A = "tdl-a"
-    TDL_B = "tdl-b"
-    TDL_C = "tdl-c"
-    TDL_D = "tdl-d"
-    TDL_E = "tdl-e"
-
-
-class Clock(StrEnum):
-    """Kinds of time."""
-
-    STREAM = "stream"
-    WALL = "wall"
+_RICIAN, _MOVING, _TDL = (models_with(setting) for setting in ("rician_k_db", "doppler_hz", "subcarriers"))
 
 
 def channel(
     target: Address,
-    model: Annotated[Fading | None, typer.Option(help="Kind of fading.")] = None,
+    model: Annotated[ChannelModel | None, typer.Option(help="Kind of fading.")] = None,
     snr: Annotated[float | None, typer.Option(help="Mean Es/N0 in dB.")] = None,
     coherence: Annotated[
-        int | None, typer.Option(min=1, help="Symbols over which the fading stays as it is (jakes, tdl: at most).")
+        int | None,
+        typer.Option(min=1, help=f"Symbols over which the fading stays as it is ({_MOVING}: at most)."),
     ] = None,
     rician_k: Annotated[
-        float | None, typer.Option(help="Power of the direct path over the scattered ones, in dB (rician only).")
+        float | None,
+        typer.Option(help=f"Power of the direct path over the scattered ones, in dB ({_RICIAN} only)."),
     ] = None,
-    doppler: Annotated[float | None, typer.Option(min=0, help="Largest Doppler shift in Hz (jakes, tdl).")] = None,
+    doppler: Annotated[float | None, typer.Option(min=0, help=f"Largest Doppler shift in Hz ({_MOVING}).")] = None,
     speed: Annotated[float | None, typer.Option(min=0, help="Instead: how fast the receiver moves, in km/h …")] = None,
     carrier: Annotated[float, typer.Option(min=0, help="… at a carrier of so many GHz.")] = 3.5,
-    delay_spread: Annotated[float | None, typer.Option(min=0, help="RMS delay spread in ns (tdl).")] = None,
-    subcarriers: Annotated[int | None, typer.Option(min=1, help="Of an OFDM symbol (tdl).")] = None,
+    delay_spread: Annotated[float | None, typer.Option(min=0, help=f"RMS delay spread in ns ({_TDL}).")] = None,
+    subcarriers: Annotated[int | None, typer.Option(min=1, help=f"Of an OFDM symbol ({_TDL}).")] = None,
     symbol_rate: Annotated[float | None, typer.Option(min=1, help="Symbols per second: a burst's duration.")] = None,
     erasure: Annotated[float | None, typer.Option(min=0, max=1, help="Share of the packets that are erased.")] = None,
     erasure_burst: Annotated[

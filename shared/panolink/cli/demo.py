@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from panolink.cli.channel import Fading
 from panolink.cli.options import Bpp, Json, Tau, check_rate, err, out, print_error, print_json
 from panolink.cli.process_group import Ports, Services, SignalledError, environments
 from panolink.cli.report import Result, failure_line, print_table
 from panolink.cli.transfer import connected, deliveries
 from panolink.errors import PanolinkError
 from panolink.filenames import file_stem
+from panolink.phy.channel.channel_models import ChannelModel
 
 if TYPE_CHECKING:
     from panolink.client import Delivery
@@ -29,7 +29,7 @@ def demo(
     bpp: Bpp = None,
     tau: Tau = None,
     model: Annotated[str | None, typer.Option(help="Shipped model, or a .safetensors file (base by default).")] = None,
-    fading: Annotated[Fading, typer.Option(help="Kind of channel.")] = Fading.RAYLEIGH,
+    fading: Annotated[ChannelModel, typer.Option(help="Kind of channel.")] = ChannelModel.RAYLEIGH,
     snr: Annotated[float, typer.Option(help="Mean Es/N0 in dB.")] = 10.0,
     seed: Annotated[int | None, typer.Option(min=0, help="The same fading and noise every time.")] = None,
     json: Json = False,
@@ -48,8 +48,8 @@ def demo(
         channel={"model": fading, "snr_db": snr, "seed": seed},
     )
     rate = {"bpp": bpp, "tau": tau}
-    kind = fading.upper() if fading is Fading.AWGN or fading.startswith("tdl") else fading.title()
-    title = f"{kind} channel" if fading is Fading.IDEAL else f"{kind} channel, {snr:g} dB"
+    kind = fading.upper() if fading is ChannelModel.AWGN or fading.is_tapped_delay_line else fading.title()
+    title = f"{kind} channel" if fading is ChannelModel.IDEAL else f"{kind} channel, {snr:g} dB"
 
     async def run() -> list[Result]:
         async with Services(settings) as services:

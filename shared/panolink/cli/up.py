@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from panolink.cli.channel import Fading
 from panolink.cli.options import Json, err, out, print_json
 from panolink.cli.process_group import Ports, Services, SignalledError, environments
+from panolink.phy.channel.channel_models import ChannelModel
 
 COLOURS = {"transmitter": "cyan", "channel": "magenta", "receiver": "green"}
 
@@ -33,7 +33,9 @@ def up(
         str | None, typer.Option(help="How the receiver makes pictures: fidelity (the default), or perceptual.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = None,
-    fading: Annotated[Fading | None, typer.Option(help="Kind of channel to begin with (rayleigh by default).")] = None,
+    fading: Annotated[
+        ChannelModel | None, typer.Option(help="Kind of channel to begin with (rayleigh by default).")
+    ] = None,
     snr: Annotated[float | None, typer.Option(help="Mean Es/N0 in dB to begin with (10 by default).")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Every stream meets the same fading and noise.")] = None,
     insecure: Annotated[

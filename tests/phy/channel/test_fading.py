@@ -11,7 +11,7 @@ from sionna.phy.channel import cir_to_ofdm_channel
 from sionna.phy.channel.tr38901 import TDL
 
 from panolink.phy import ChannelModel, Conditions
-from panolink.phy.channel.fading import Sinusoids, complex_normal, delay_profile, fading_of
+from panolink.phy.channel.fading import SumOfSinusoids, complex_normal, delay_profile, generate_fading
 
 TDLS = [model for model in ChannelModel if model.is_tapped_delay_line]
 
@@ -19,7 +19,7 @@ TDLS = [model for model in ChannelModel if model.is_tapped_delay_line]
 def draws(conditions: Conditions, n: int, count: int, *, start: float = 0.0) -> np.ndarray:
     """Coefficients of `count` independent fadings over n symbols, complex64 (count, blocks)."""
     seeds = np.random.SeedSequence(5).spawn(count)
-    return np.stack([fading_of(conditions, np.random.default_rng(seed)).gains(start, n)[0] for seed in seeds])
+    return np.stack([generate_fading(conditions, np.random.default_rng(seed)).gains(start, n)[0] for seed in seeds])
 
 
 def correlation(h: np.ndarray, lag: int) -> complex:
@@ -50,22 +50,22 @@ def test_jakes_is_rayleigh():
 
 def test_fading_goes_on_from_burst_to_burst():
     conditions = Conditions("jakes", doppler_hz=50, coherence_symbols=64)
-    whole, _ = fading_of(conditions, np.random.default_rng(1)).gains(0.5, 6400)
-    parts = fading_of(conditions, np.random.default_rng(1))
+    whole, _ = generate_fading(conditions, np.random.default_rng(1)).gains(0.5, 6400)
+    parts = generate_fading(conditions, np.random.default_rng(1))
     first, _ = parts.gains(0.5, 3200)
     second, _ = parts.gains(0.5 + 3200e-6, 3200)
     np.testing.assert_allclose(np.concatenate([first, second]), whole, atol=1e-4)
     # … for hours, too
-    late = fading_of(conditions, np.random.default_rng(1)).gains(1e5, 6400)[0]
+    late = generate_fading(conditions, np.random.default_rng(1)).gains(1e5, 6400)[0]
     assert np.abs(np.diff(late)).max() < 2 * pi * 50 * 64e-6 * np.abs(late).max() * 1.5
 
 
 def test_a_coefficient_holds_for_no_longer_than_the_doppler_allows():
     for doppler, block in [(0.0, 256), (10.0, 256), (500.0, 62), (1e6, 1)]:
-        fading = fading_of(Conditions("jakes", doppler_hz=doppler), np.random.default_rng(0))
+        fading = generate_fading(Conditions("jakes", doppler_hz=doppler), np.random.default_rng(0))
         h, given = fading.gains(0, 1000)
         assert (given, h.size) == (block, -(-1000 // block))
-    still = fading_of(Conditions("jakes", doppler_hz=0), np.random.default_rng(0))
+    still = generate_fading(Conditions("jakes", doppler_hz=0), np.random.default_rng(0))
     assert np.ptp(np.abs(np.concatenate([still.gains(t, 5000)[0] for t in (0, 7, 1e6)]))) < 1e-5
 
 
@@ -100,17 +100,17 @@ def test_taps_move_as_in_sionna():
     doppler = speed * 3.5e9 / 299_792_458
     angles = 2 * pi / m * np.arange(1, m + 1) + theta
     amplitudes = np.sqrt(delay_profile(ChannelModel.TDL_A).powers / m).astype(np.float32)
-    ours = Sinusoids(amplitudes, doppler * np.cos(angles), phi.astype(float)).at(0.0, 1 / rate, steps)
+    ours = SumOfSinusoids(amplitudes, doppler * np.cos(angles), phi.astype(float)).at(0.0, 1 / rate, steps)
     np.testing.assert_allclose(ours, a[0, 0, 0, 0, 0].numpy(), atol=2e-4)
 
 
 def test_frequency_response_is_that_of_sionna():
     """The same taps, seen by OFDM: ours are read back from the response, Sionna makes its own of them."""
     conditions = Conditions("tdl-c", delay_spread_s=1e-6, doppler_hz=0, subcarriers=48, coherence_symbols=1)
-    fading = fading_of(conditions, np.random.default_rng(2))
+    fading = generate_fading(conditions, np.random.default_rng(2))
     h, block = fading.gains(0, 48)
     profile = delay_profile(ChannelModel.TDL_C)
-    taps = fading_of(conditions, np.random.default_rng(2))._scattered.at(24e-6, 48e-6, 1)[:, 0]  # type: ignore[attr-defined]
+    taps = generate_fading(conditions, np.random.default_rng(2))._scattered.at(24e-6, 48e-6, 1)[:, 0]  # type: ignore[attr-defined]
     spacing = (1 + 144 / 2048) * 1e6 / 48
     frequencies = torch.tensor(spacing * (np.arange(48) - 23.5), dtype=torch.float32)
     shape = (1, 1, 1, 1, 1, taps.size, 1)
@@ -149,7 +149,7 @@ def test_the_direct_path_of_tdl_d_moves_with_seven_tenths_of_the_doppler_shift()
 def test_subcarriers_share_a_coefficient_as_far_as_the_delays_allow():
     for spread, most, block in [(0.0, 256, 64), (0.0, 16, 16), (300e-9, 256, 4), (1e-6, 256, 1), (300e-9, 3, 2)]:
         conditions = Conditions("tdl-a", delay_spread_s=spread, coherence_symbols=most)
-        h, given = fading_of(conditions, np.random.default_rng(0)).gains(0, 1000)
+        h, given = generate_fading(conditions, np.random.default_rng(0)).gains(0, 1000)
         assert (given, h.size) == (block, -(-1000 // block))
 
 

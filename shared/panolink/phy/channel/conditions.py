@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NoReturn
 
 from panolink.errors import SignalError
+from panolink.phy.channel.channel_models import ChannelModel
 
 if TYPE_CHECKING:
     from panolink.phy.channel.scenario import Scenario, SnrTrace
@@ -14,38 +15,6 @@ if TYPE_CHECKING:
 MAX_COHERENCE_SYMBOLS = 1 << 24
 MAX_SUBCARRIERS = 1 << 14
 SPEED_OF_LIGHT = 299_792_458.0
-
-
-class ChannelModel(StrEnum):
-    """What h is.
-
-    ideal : 1, and no noise.
-    awgn : 1.
-    rayleigh : CN(0, 1), independent from block to block.
-    rician : a fixed path K times as strong as the scattered rest, independent from block to block.
-    jakes : CN(0, 1) with the autocorrelation J₀(2π·f_d·τ) in time (Clarke's model).
-    tdl-a … tdl-e : tapped delay lines of 3GPP TR 38.901 under OFDM; the taps move as in `jakes`.
-    """
-
-    IDEAL = "ideal"
-    AWGN = "awgn"
-    RAYLEIGH = "rayleigh"
-    RICIAN = "rician"
-    JAKES = "jakes"
-    TDL_A = "tdl-a"
-    TDL_B = "tdl-b"
-    TDL_C = "tdl-c"
-    TDL_D = "tdl-d"
-    TDL_E = "tdl-e"
-
-    @property
-    def is_tapped_delay_line(self) -> bool:
-        """Whether h differs from subcarrier to subcarrier."""
-        return self.value.startswith("tdl-")
-
-    @classmethod
-    def _missing_(cls, value: object) -> NoReturn:
-        raise SignalError(f"unknown channel model {str(value)[:60]!r}; allowed: {', '.join(cls)}")
 
 
 class Clock(StrEnum):
@@ -133,7 +102,7 @@ class Conditions:
     @property
     def noise_variance(self) -> float:
         """N0, the variance of the complex noise."""
-        return 0.0 if self.model == ChannelModel.IDEAL else 10 ** (-self.snr_db / 10)
+        return 0.0 if ChannelModel(self.model).noiseless else 10 ** (-self.snr_db / 10)
 
     @property
     def erases_segments(self) -> bool:

@@ -5,15 +5,17 @@ Each kind gives `gains(start, n)`: coefficients complex64 (⌈n / block⌉,) for
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from math import acos, ceil, pi, sqrt
-from typing import NamedTuple, Protocol
+from math import acos, ceil, inf, pi, sqrt
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
-from panolink.phy.channel.conditions import ChannelModel, Conditions
+from panolink.phy.channel.channel_models import ChannelModel, FadingProcess
+from panolink.phy.channel.conditions import Conditions
 
 # h is sampled so that over one sample a Doppler period or the RMS delay turns it by a 32nd of a turn at most.
 _SAMPLES_PER_TURN = 32
@@ -30,26 +32,22 @@ class Fading(Protocol):
         ...
 
 
-def fading_of(conditions: Conditions, rng: np.random.Generator) -> Fading:
-    """The fading that the conditions ask for, fed by `rng`."""
-    model = ChannelModel(conditions.model)
-    if model.is_tapped_delay_line:
-        return TappedDelayLine(conditions, rng)
-    if model is ChannelModel.JAKES:
-        return Jakes(conditions, rng)
-    return BlockFading(conditions, rng)
+def generate_fading(conditions: Conditions, rng: np.random.Generator) -> Fading:
+    """The fading process of the conditions' model; `rng` draws its coefficients, or its angles and phases."""
+    return _PROCESSES[ChannelModel(conditions.model).process](conditions, rng)
 
 
 class BlockFading:
-    """None (h = 1), Rayleigh or Rician, new for each block of `coherence_symbols`, whatever the time."""
+    """h = √(K/(K+1)) + √(1/(K+1))·CN(0, 1), new for each block of `coherence_symbols`, whatever the time.
+
+    K is the model's, or that of the conditions: ∞ (h = 1), 0 (Rayleigh) or between (Rician).
+    """
 
     def __init__(self, conditions: Conditions, rng: np.random.Generator) -> None:
         self._block, self._rng = conditions.coherence_symbols, rng
-        k = 10 ** (conditions.rician_k_db / 10)
-        self._fixed, self._scattered = {
-            ChannelModel.RAYLEIGH: (0.0, 1.0),
-            ChannelModel.RICIAN: (sqrt(k / (k + 1)), sqrt(1 / (k + 1))),
-        }.get(ChannelModel(conditions.model), (1.0, 0.0))
+        k_db = ChannelModel(conditions.model).k_db
+        k = 10 ** ((conditions.rician_k_db if k_db is None else k_db) / 10)
+        self._direct, self._scattered = (1.0, 0.0) if k == inf else (sqrt(k / (k + 1)), sqrt(1 / (k + 1)))
 
     def gains(self, start: float, n: int) -> tuple[np.ndarray, int]:
         """See `Fading.gains`."""
@@ -57,11 +55,11 @@ class BlockFading:
         if not self._scattered:
             return np.ones(blocks, np.complex64), self._block
         scattered = np.float32(self._scattered) * complex_normal(self._rng, blocks)
-        return np.float32(self._fixed) + scattered, self._block
+        return np.float32(self._direct) + scattered, self._block
 
 
-class Jakes:
-    """Flat Rayleigh fading of a moving receiver: Clarke's model."""
+class ClarkeFading:
+    """Flat Rayleigh fading of a moving receiver, autocorrelation J₀(2π·f_d·τ): Clarke's model, or Jakes'."""
 
     def __init__(self, conditions: Conditions, rng: np.random.Generator) -> None:
         self._rate = conditions.symbol_rate_hz
@@ -69,7 +67,7 @@ class Jakes:
         if conditions.doppler_hz > 0:
             turn = self._rate / conditions.doppler_hz
             self._block = max(1, min(self._block, int(turn / _SAMPLES_PER_TURN)))
-        self._scattered = Sinusoids.drawn(rng, np.ones(1), conditions.doppler_hz)
+        self._scattered = SumOfSinusoids.random(rng, np.ones(1), conditions.doppler_hz)
 
     def gains(self, start: float, n: int) -> tuple[np.ndarray, int]:
         """See `Fading.gains`; h is sampled in the middle of each block."""
@@ -102,7 +100,7 @@ class TappedDelayLine:
         frequencies = spacing * (places - (self._subcarriers - 1) / 2)
         delays = profile.delays * conditions.delay_spread_s
         self._response = np.exp(-2j * pi * delays[:, None] * frequencies).astype(np.complex64)
-        self._scattered = Sinusoids.drawn(rng, profile.powers, conditions.doppler_hz)
+        self._scattered = SumOfSinusoids.random(rng, profile.powers, conditions.doppler_hz)
         self._direct = sqrt(profile.direct_power)
         self._direct_turns = conditions.doppler_hz * np.cos(_LOS_ANGLE)
         self._direct_phase = rng.uniform(-pi, pi)
@@ -119,7 +117,7 @@ class TappedDelayLine:
 
 
 @dataclass(frozen=True)
-class Sinusoids:
+class SumOfSinusoids:
     """Scattered taps as sums of sinusoids: Xiao, Zheng, Beaulieu 2006, eqs. 6 and 7, as in Sionna's `TDL`.
 
     Sionna draws angles and phases anew at each call; here they are kept, so that fading goes on from burst to burst.
@@ -134,7 +132,7 @@ class Sinusoids:
     phases: np.ndarray
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator, powers: np.ndarray, doppler_hz: float, m: int = _SINUSOIDS) -> "Sinusoids":
+    def random(cls, rng: np.random.Generator, powers: np.ndarray, doppler_hz: float, m: int = _SINUSOIDS) -> Self:
         """Random angles of arrival, one in each m-th of the circle, and random phases."""
         shape = (powers.size, m)
         angles = 2 * pi / m * np.arange(1, m + 1) + rng.uniform(-pi / m, pi / m, shape)
@@ -157,6 +155,13 @@ class Sinusoids:
         right = np.exp(2j * pi * self.turns[:, :, None] * fine).astype(np.complex64)  # (taps, sinusoids, columns)
         sums = (left @ right).reshape(self.amplitudes.size, -1)[:, :count]
         return self.amplitudes[:, None] * sums
+
+
+_PROCESSES: dict[FadingProcess, Callable[[Conditions, np.random.Generator], Fading]] = {
+    FadingProcess.BLOCK: BlockFading,
+    FadingProcess.CLARKE: ClarkeFading,
+    FadingProcess.TAPPED_DELAY_LINE: TappedDelayLine,
+}
 
 
 class DelayProfile(NamedTuple):

@@ -13,9 +13,10 @@ from math import gcd, isfinite, log10, sqrt
 import numpy as np
 
 from panolink.errors import SignalError
-from panolink.phy.channel.conditions import ChannelModel, Conditions
+from panolink.phy.channel.channel_models import MODEL_SETTINGS, ChannelModel
+from panolink.phy.channel.conditions import Conditions
 from panolink.phy.channel.erasure import GilbertElliott, packet_numbers
-from panolink.phy.channel.fading import Fading, complex_normal, fading_of
+from panolink.phy.channel.fading import Fading, complex_normal, generate_fading
 from panolink.phy.mcs import Format
 
 
@@ -46,7 +47,7 @@ class Reception:
         return lost.size * self.coherence_symbols - (short if self.csi.size - 1 in lost[-1:] else 0)
 
 
-_FADING_FIELDS = ("model", "coherence_symbols", "rician_k_db", "doppler_hz", "delay_spread_s", "subcarriers")
+_FADING_FIELDS = ("model", "coherence_symbols", *MODEL_SETTINGS)
 
 
 class Channel:
@@ -101,7 +102,7 @@ class Channel:
             n0 = float(1 / powers.mean())
             csi = csi * np.sqrt(powers * n0).astype(np.float32)
         received = symbols.copy()
-        if now.model != ChannelModel.IDEAL:
+        if not ChannelModel(now.model).noiseless:
             received = expand_gains(csi, block, n) * symbols + np.float32(sqrt(n0)) * complex_normal(self._rng, n)
         reception = Reception(received, csi, block, n0)
         return reception if packets is None else self._erased(reception, packets, now)
@@ -110,7 +111,7 @@ class Channel:
         """The fading of these conditions, which goes on where it was when a schedule comes back to it."""
         key = tuple(getattr(conditions, name) for name in _FADING_FIELDS)
         if key not in self._fading:
-            self._fading[key] = fading_of(conditions, self._rng)
+            self._fading[key] = generate_fading(conditions, self._rng)
         return self._fading[key]
 
     def _erased(self, reception: Reception, packets: np.ndarray, conditions: Conditions) -> Reception:

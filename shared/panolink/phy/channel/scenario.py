@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panolink.errors import SignalError
+from panolink.phy.channel.channel_models import MODEL_SETTINGS
 
 if TYPE_CHECKING:
     from panolink.phy.channel.conditions import Conditions
@@ -20,7 +21,7 @@ MAX_PHASES = 1000
 MAX_SAMPLES = 60_000  # what one message of the protocol can carry
 
 CHANGEABLE = (
-    *("model", "snr_db", "coherence_symbols", "rician_k_db", "doppler_hz", "delay_spread_s", "subcarriers"),
+    *("model", "snr_db", "coherence_symbols", *MODEL_SETTINGS),
     *("erasure_rate", "erasure_burst", "packet_symbols"),
 )
 """What a phase may change of the conditions; a stream's time and randomness are not among it."""

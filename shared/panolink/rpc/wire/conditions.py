@@ -9,18 +9,7 @@ from panolink.errors import SignalError
 from panolink.phy import ChannelModel, Clock, Conditions, Phase, Scenario, SnrTrace
 from panolink.v1 import channel_pb2
 
-_MODELS = {
-    ChannelModel.IDEAL: channel_pb2.FADING_MODEL_IDEAL,
-    ChannelModel.AWGN: channel_pb2.FADING_MODEL_AWGN,
-    ChannelModel.RAYLEIGH: channel_pb2.FADING_MODEL_RAYLEIGH,
-    ChannelModel.RICIAN: channel_pb2.FADING_MODEL_RICIAN,
-    ChannelModel.JAKES: channel_pb2.FADING_MODEL_JAKES,
-    ChannelModel.TDL_A: channel_pb2.FADING_MODEL_TDL_A,
-    ChannelModel.TDL_B: channel_pb2.FADING_MODEL_TDL_B,
-    ChannelModel.TDL_C: channel_pb2.FADING_MODEL_TDL_C,
-    ChannelModel.TDL_D: channel_pb2.FADING_MODEL_TDL_D,
-    ChannelModel.TDL_E: channel_pb2.FADING_MODEL_TDL_E,
-}
+_MODELS = {model: getattr(channel_pb2, f"FADING_MODEL_{model.name}") for model in ChannelModel}
 _CLOCKS = {Clock.STREAM: channel_pb2.CLOCK_STREAM, Clock.WALL: channel_pb2.CLOCK_WALL}
 _MODEL_NAMES = {number: name for name, number in _MODELS.items()}
 _CLOCK_NAMES = {number: name for name, number in _CLOCKS.items()}
