@@ -21,8 +21,8 @@ from benchmarks.link.segment_loss import Air, Draw
 from benchmarks.link.semantic_link import Analogue, Digital
 from benchmarks.link.separate_coding import arrival, room
 from panolink.images import load_panorama
+from panolink.link.coding import Coding
 from panolink.link.rate_allocation import SymbolBudget
-from panolink.link.transmitter import Coding
 from panolink.link.unequal_protection import Fixed
 from panolink.metrics.viewport import vpsnr
 from panolink.phy import Scheme

@@ -38,8 +38,8 @@ from benchmarks.link.separate_coding import SCHEMES, Files, RateQuality, arrival
 from benchmarks.link.snr_curves import Curves, PictureCache, report
 from panolink.errors import RateError
 from panolink.images import IMAGE_SUFFIXES, Failure, panoramas_in
+from panolink.link.coding import Coding
 from panolink.link.rate_allocation import SymbolBudget
-from panolink.link.transmitter import Coding
 from panolink.link.unequal_protection import SAFETY_DB, Choice, Fixed, Protection, Schemes
 
 SNRS = [float(snr) for snr in np.arange(-5, 25.1, 2.5)]

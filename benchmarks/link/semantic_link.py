@@ -11,14 +11,14 @@ import numpy as np
 from benchmarks.link.segment_loss import COHERENCE_SYMBOLS, Air, Draw
 from panolink.codec.bitstream import Layer, Packet
 from panolink.errors import RateError
+from panolink.link.analog_coding import code_analog
 from panolink.link.analog_features import received
+from panolink.link.coding import Coding
 from panolink.link.rate_allocation import Plan, SymbolBudget
-from panolink.link.transmitter import Coding
 from panolink.link.unequal_protection import Protection
 from panolink.phy.channel.model import expand_gains
 from panolink.phy.channel_decoder import ReceivedSegment
 from panolink.phy.modem.interleaving import interleaver
-from panolink.services.transmitter.analogue import coded_as_amplitudes
 
 
 def arrives(layers: Sequence[str], lost: np.ndarray) -> bool:
@@ -52,7 +52,7 @@ class Analogue:
     """Header, mask and indices coded; of the features what the remaining symbols carry, as amplitudes."""
 
     def __init__(self, coding: Coding, budget: SymbolBudget, protection: Protection) -> None:
-        coded = coded_as_amplitudes(coding, budget, protection)
+        coded = code_analog(coding, budget, protection)
         if coded is None:
             raise RateError(f"budget of {budget.symbols} symbols leaves none for analogue features")
         self._codec, self._coded = coding.codec, coded

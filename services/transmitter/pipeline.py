@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from panolink import phy
-from panolink.codec.resolution import WHOLE
-from panolink.errors import RateError
 from panolink.images import count_pixels, encode_png, load_panorama
 from panolink.link.rate_allocation import SymbolBudget
-from panolink.link.transmitter import Coded, Coding
+from panolink.link.transmitter import RateRequest, Transmitter
 from panolink.link.unequal_protection import Choice, Fixed
 from panolink.rpc.flow_control.limits import check_limit
 from panolink.rpc.flow_control.memory_budget import MemoryBudget
@@ -24,8 +21,7 @@ from panolink.rpc.observability.stage_timing import in_thread, timed
 from panolink.rpc.server.batching import Batcher
 from panolink.rpc.server.model_registry import ModelRegistry
 from panolink.rpc.wire.bursts import Burst
-from panolink.rpc.wire.segments import LAYERS, schemes_of, segments_of
-from panolink.services.transmitter.analogue import analogue_segments, coded_as_amplitudes
+from panolink.rpc.wire.segments import LAYERS, schemes_of, segments_to_wire
 from panolink.services.transmitter.channel_feedback import ChannelFeedback
 from panolink.services.transmitter.harq_sender import Retransmitter
 from panolink.services.transmitter.settings import TransmitterSettings
@@ -119,10 +115,11 @@ class Pipeline:
         network = {"queue": batched.queue_seconds, "encode": batched.run_seconds}
         prepared.seconds.update(network)
         tracing.record(network)
-        coding = Coding(codec, picture, {WHOLE: batched.result}, self._pilot_spacing, prepared.seconds)
         if header.adaptive:
             prepared.choice = self._feedback.choice()  # as late as can be: receipts have come in meanwhile
-        return await in_thread(self._workers, partial(self._code, coding, budget, header, burst_id, prepared))
+        return await in_thread(
+            self._workers, partial(self._code, codec, picture, batched.result, budget, header, burst_id, prepared)
+        )
 
     async def close(self) -> None:
         for batcher in self._extract.values():
@@ -144,74 +141,46 @@ class Pipeline:
         prepared.delivery.height, prepared.delivery.width = picture.shape[:2]
         return picture
 
-    def _coded(
-        self,
-        coding: Coding,
-        budget: SymbolBudget | None,
-        header: transmitter_pb2.PanoramaHeader,
-        prepared: Prepared,
-    ) -> Coded:
-        """What is sent of a panorama, and how."""
-        at_rate = budget is None or header.WhichOneof("rate") in ("bpp", "tau")
-        whole = budget
-        if budget and not at_rate and prepared.rounds:
-            budget = SymbolBudget(max(1, int((1 - self._harq_reserve) * budget.symbols)))
-        coded = coding.at_rate(header, budget) if at_rate else None
-        if prepared.analogue:
-            # As many symbols as coded features would have had, where nothing else is said.
-            room = SymbolBudget(coded.plan.symbols) if coded else budget
-            assert room
-            tau = header.tau if header.HasField("tau") else None
-            if amplitudes := coded_as_amplitudes(coding, room, prepared.choice or Fixed(), tau=tau):
-                return amplitudes
-        if coded:
-            return coded
-        assert budget and whole
-        try:
-            return coding.within(budget, prepared.choice)
-        except RateError:
-            if budget == whole:
-                raise
-            return coding.within(whole, prepared.choice)  # a picture first, and then rounds
-
     def _code(
         self,
-        coding: Coding,
+        codec: Codec,
+        picture: np.ndarray,
+        features: Any,
         budget: SymbolBudget | None,
         header: transmitter_pb2.PanoramaHeader,
         burst_id: str,
         prepared: Prepared,
     ) -> Burst:
-        delivery, codec, size = prepared.delivery, coding.codec, coding.size
+        delivery = prepared.delivery
         if budget:
             delivery.symbol_budget = budget.symbols
-        if prepared.choice:
-            told = prepared.choice
-            delivery.adaptation.snr_db, delivery.adaptation.margin_db = told.snr_db, told.margin_db
-            delivery.adaptation.fading, delivery.adaptation.insurance_db = told.fading, told.base_layer_margin_db
-        coded = self._coded(coding, budget, header, prepared)
-        tokens, packet, plan = coded.tokens, coded.packet, coded.plan
-        bits = dict(packet.bits)
-        with timed(prepared.seconds, "fec_encode"):
-            segments, formats = segments_of(plan.slices, plan.formats, plan.unsent)
-            if coded.values:  # the last one says how to read them
-                segments[-1].layer = link_pb2.LAYER_FEATURES
-                segments += analogue_segments(coded.values)
-                bits["features"] = 8 * segments[-1 - len(coded.values)].payload_bytes
-            payloads = [payload for i, (_, payload) in enumerate(plan.slices) if payload and i not in plan.unsent]
-            symbols = phy.modulate(payloads, formats, pilot_spacing=self._pilot_spacing, amplitudes=coded.amplitudes)
+        if choice := prepared.choice:
+            delivery.adaptation.snr_db, delivery.adaptation.margin_db = choice.snr_db, choice.margin_db
+            delivery.adaptation.fading, delivery.adaptation.insurance_db = choice.fading, choice.base_layer_margin_db
+        request = RateRequest(
+            bpp=header.bpp if header.HasField("bpp") else None,
+            tau=header.tau if header.HasField("tau") else None,
+            budget=budget,
+            protection=prepared.choice or Fixed(),
+            analog=prepared.analogue,
+            retransmission_reserve=self._harq_reserve if prepared.rounds else 0.0,
+            pilot_spacing=self._pilot_spacing,
+        )
+        stage = partial(timed, prepared.seconds)
+        sent = Transmitter(codec).transmit(picture, request, features=features, stage=stage)
+        segments, tokens = segments_to_wire(sent.segments), sent.tokens
         delivery.model, delivery.model_fingerprint = codec.name, codec.fingerprint
         delivery.bits.extend(
-            transmitter_pb2.LayerBits(layer=LAYERS[layer], bits=count) for layer, count in bits.items()
+            transmitter_pb2.LayerBits(layer=LAYERS[layer], bits=count) for layer, count in sent.bits.items()
         )
-        delivery.bpp = sum(bits.values()) / (size[0] * size[1])
+        delivery.bpp = sent.bpp
         delivery.tokens, delivery.kept = tokens.kept.size, int(tokens.kept.sum())
-        delivery.symbols, delivery.rounds = len(symbols), 1
-        delivery.symbols_per_pixel = len(symbols) / (size[0] * size[1])
+        delivery.symbols, delivery.rounds = len(sent.symbols), 1
+        delivery.symbols_per_pixel = sent.symbols_per_pixel
         delivery.schemes.extend(schemes_of(segments))
         if header.return_activation and tokens.activation is not None:
             prepared.activation = encode_png((tokens.activation * 255).round().clip(0, 255).astype(np.uint8))
-        check_limit(len(symbols), self._limits.symbols, f"{header.source}: symbols in a burst")
+        check_limit(len(sent.symbols), self._limits.symbols, f"{header.source}: symbols in a burst")
         check_limit(len(segments), self._limits.segments, f"{header.source}: segments in a burst")
         burst = Burst(
             link_pb2.BurstHeader(
@@ -220,14 +189,14 @@ class Pipeline:
                 source=header.source,
                 segments=segments,
                 sample_format=self._sample_format,
-                channel_state=link_pb2.ChannelState(coherence_symbols=len(symbols)),
+                channel_state=link_pb2.ChannelState(coherence_symbols=len(sent.symbols)),
                 return_picture=header.return_picture,
                 traceparent=header.traceparent,
                 pilot_spacing=self._pilot_spacing,
             ),
             np.ones(1, np.complex64),  # no channel yet: h = 1, no noise
-            symbols,
+            sent.symbols,
         )
         if prepared.rounds:
-            prepared.retransmitter = Retransmitter(burst, payloads, formats)
+            prepared.retransmitter = Retransmitter(burst, sent.payloads, sent.formats)
         return burst

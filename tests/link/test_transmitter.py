@@ -1,48 +1,114 @@
-from pathlib import Path
+"""The transmitter without services: everything that is asked for, and nothing over its budget."""
 
 import numpy as np
 import pytest
 
 from panolink.codec.codec import Codec
-from panolink.codec.resolution import WHOLE, candidates
-from panolink.images import load_panorama, resized
+from panolink.errors import RateError
 from panolink.link.rate_allocation import SymbolBudget
-from panolink.link.transmitter import FINE_ENOUGH, Coding
-from panolink.link.unequal_protection import Choice, Fixed
+from panolink.link.receiver import Receiver
+from panolink.link.segments import GAIN_CORRECTIONS
+from panolink.link.transmitter import RateRequest, Transmission, Transmitter
+from panolink.link.unequal_protection import Choice
+from panolink.metrics.viewport import vpsnr
+from panolink.phy.analog import AnalogueFormat
+from panolink.phy.mcs import SegmentFormat
 
-SIZE = (256, 512)
-PIXELS = SIZE[0] * SIZE[1]
-BUDGETS = (0.02, 0.05, 0.1, 0.2, 0.5)
-
-
-@pytest.fixture(scope="module")
-def codec() -> Codec:
-    return Codec.load("base", device="cpu")
+PIXELS = 128 * 256
 
 
-@pytest.fixture(scope="module")
-def coding(codec: Codec) -> Coding:
-    sample = load_panorama(Path(__file__).parent.parent.parent / "samples/city.webp")
-    return Coding(codec, resized(sample, SIZE))
+def received(codec: Codec, sent: Transmission, pilot_spacing: int = 0) -> np.ndarray:
+    """The picture after a channel without fading at 40 dB."""
+    random = np.random.default_rng(1)
+    noise = random.normal(scale=np.sqrt(1e-4 / 2), size=(2, len(sent.symbols)))
+    symbols = (sent.symbols + noise[0] + 1j * noise[1]).astype(np.complex64)
+    picture = (
+        Receiver(codec)
+        .receive(
+            symbols,
+            sent.segments,
+            csi=np.ones(1, np.complex64),
+            coherence_symbols=len(symbols),
+            noise_variance=1e-4,
+            pilot_spacing=pilot_spacing,
+        )
+        .picture
+    )
+    assert picture is not None
+    return picture
 
 
-@pytest.mark.parametrize(
-    "protection", [Fixed(), Choice(3.0), Choice(15.0, fading=1.0)], ids=["fixed", "3 dB", "fading"]
-)
-def test_the_resolution_is_the_finest_whose_step_is_fine_enough(coding: Coding, protection: Fixed | Choice):
-    *_, coarsest = candidates(1.0, SIZE)
-    found = []
-    for spp in BUDGETS:
-        budget = SymbolBudget.per_pixel(spp, pixels=PIXELS)
-        coded = coding.within(budget, protection)
-        assert coded.plan.symbols <= budget.symbols
-        assert coded.tokens.step <= FINE_ENOUGH or coded.tokens.reduction == coarsest or not coded.tokens.kept.any()
-        found.append(coded.tokens.reduction)
-    assert found == sorted(found, reverse=True)
-    assert found[0] > WHOLE == found[-1]
+def test_a_rate_counts_every_bit(tiny: Codec, panorama: np.ndarray) -> None:
+    sent = Transmitter(tiny).transmit(panorama, RateRequest(bpp=0.15))
+    assert 0.12 < sent.bpp <= 0.15
+    assert sum(sent.bits.values()) == round(sent.bpp * PIXELS)
+    assert len(sent.symbols) == sum(fmt.symbols for fmt in sent.formats)
+    assert [fmt.payload_bytes for fmt in sent.formats] == [len(payload) for payload in sent.payloads]
+    assert np.mean(np.abs(sent.symbols) ** 2) == pytest.approx(1, abs=0.05)
+    picture = received(tiny, sent)
+    assert np.array_equal(picture, tiny.reconstruct([sent.tokens])[0])
 
 
-def test_a_plain_panorama_stays_whole(codec: Codec):
-    """All of it is sent with room to spare: a smaller one would be no better."""
-    coded = Coding(codec, np.full((*SIZE, 3), 130, np.uint8)).within(SymbolBudget.per_pixel(0.2, pixels=PIXELS))
-    assert coded.tokens.reduction == WHOLE and not coded.plan.unsent
+@pytest.mark.parametrize("pilot_spacing", [0, 16])
+@pytest.mark.parametrize("protection", [None, Choice(12.0)])
+def test_a_budget_counts_every_symbol(
+    tiny: Codec, panorama: np.ndarray, protection: Choice | None, pilot_spacing: int
+) -> None:
+    budget = SymbolBudget.per_pixel(0.08, pixels=PIXELS)
+    request = RateRequest(
+        budget=budget, pilot_spacing=pilot_spacing, **({"protection": protection} if protection else {})
+    )
+    sent = Transmitter(tiny).transmit(panorama, request)
+    assert 0.7 * budget.symbols < len(sent.symbols) <= budget.symbols
+    assert sent.symbols_per_pixel == len(sent.symbols) / PIXELS
+    assert vpsnr(panorama, received(tiny, sent, pilot_spacing)) > 12
+
+
+def test_a_part_of_the_budget_may_be_kept_back(tiny: Codec, panorama: np.ndarray) -> None:
+    budget = SymbolBudget.per_pixel(0.3, pixels=PIXELS)
+    sent = Transmitter(tiny).transmit(panorama, RateRequest(budget=budget, retransmission_reserve=0.2))
+    assert len(sent.symbols) <= 0.8 * budget.symbols
+    least = SymbolBudget(len(Transmitter(tiny).transmit(panorama, RateRequest(tau=0.0)).symbols))
+    all_of_it = Transmitter(tiny).transmit(panorama, RateRequest(budget=least, retransmission_reserve=0.5))
+    assert all_of_it.tokens.kept.size, "a picture comes before rounds"
+
+
+def test_analog_features_follow_their_gain_corrections(tiny: Codec, panorama: np.ndarray) -> None:
+    budget = SymbolBudget.per_pixel(0.5, pixels=PIXELS)
+    sent = Transmitter(tiny).transmit(panorama, RateRequest(budget=budget, analog=True))
+    layers = [segment.layer for segment in sent.segments]
+    assert layers.count(GAIN_CORRECTIONS) == 1
+    after = sent.segments[layers.index(GAIN_CORRECTIONS) + 1 :]
+    assert after and all(segment.layer == "features" for segment in after)
+    assert any(isinstance(segment.format, AnalogueFormat) for segment in after)
+    assert all(segment.format is None or isinstance(segment.format, AnalogueFormat) for segment in after)
+    assert all(isinstance(fmt, SegmentFormat) for fmt in sent.formats)
+    assert len(sent.symbols) <= budget.symbols
+    coded = Transmitter(tiny).transmit(panorama, RateRequest(tau=0.0))
+    assert vpsnr(panorama, received(tiny, sent)) > vpsnr(panorama, received(tiny, coded)) + 1
+
+
+def test_stages_are_measured_where_somebody_asks(tiny: Codec, panorama: np.ndarray) -> None:
+    from contextlib import contextmanager
+
+    seen = []
+
+    @contextmanager
+    def stage(name: str):
+        seen.append(name)
+        yield
+
+    (features,) = tiny.extract([panorama])
+    sent = Transmitter(tiny).transmit(panorama, RateRequest(tau=0.2), features=features, stage=stage)
+    assert "encode" not in seen and {"quantize", "entropy_code", "fec_encode"} <= set(seen)
+    again = Transmitter(tiny).transmit(panorama, RateRequest(tau=0.2))
+    assert np.array_equal(sent.symbols, again.symbols)
+
+
+def test_what_cannot_be_is_refused(tiny: Codec, panorama: np.ndarray) -> None:
+    with pytest.raises(RateError, match="give bpp or tau, not both"):
+        RateRequest(bpp=0.1, tau=0.1)
+    with pytest.raises(RateError, match="least"):
+        Transmitter(tiny).transmit(panorama, RateRequest(budget=SymbolBudget(10)))
+    with pytest.raises(RateError, match=r"at this tau the panorama takes \d+ symbols, and its deadline leaves 10"):
+        Transmitter(tiny).transmit(panorama, RateRequest(tau=0.5, budget=SymbolBudget(10)))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from panolink.client import Client
+from panolink.link.segments import Segment
 from panolink.link.unequal_protection import assign_formats
 from panolink.phy import Channel, Conditions, Modulation, Scheme, modulate
 from panolink.phy.harq import CHASE_FIRST
@@ -18,6 +19,7 @@ from panolink.rpc.server.server import Server
 from panolink.rpc.transport.connection import open_channel
 from panolink.rpc.wire.bursts import Burst, Receipt, burst_messages, receipts
 from panolink.rpc.wire.deliveries import Delivery
+from panolink.rpc.wire.segments import segments_to_wire
 from panolink.services.channel.simulator import apply_channel
 from panolink.services.transmitter.harq_sender import HarqSession, Retransmitter
 from panolink.services.transmitter.metrics import TransmitterMetrics
@@ -173,14 +175,14 @@ class Air:
 
     def __init__(self, receiver: Server, panorama: np.ndarray, burst_id: str = "air-1") -> None:
         from panolink.codec.codec import Codec
-        from panolink.rpc.wire.segments import segments_of
 
         codec = Codec.load(receiver.settings.models[0], device="cpu")  # type: ignore[attr-defined]
         packet = codec.encode(panorama, tau=0.5, robust=True)
         slices = [(str(piece.layer), piece.payload or b"") for piece in packet.slices]
         schemes = {layer: (Scheme(Modulation.QPSK, rate),) for layer, rate in PROTECTED.items()}
         formats = assign_formats([(layer, len(payload)) for layer, payload in slices if payload], schemes)
-        segments, formats = segments_of(slices, formats)
+        following = iter(formats)
+        segments = segments_to_wire(Segment(layer, next(following) if payload else None) for layer, payload in slices)
         payloads = [payload for _, payload in slices if payload]
         symbols = modulate(payloads, formats)
         header = link_pb2.BurstHeader(

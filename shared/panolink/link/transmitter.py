@@ -1,152 +1,176 @@
-"""From features to what is sent of them: at a rate of the source, or whatever fits a budget of symbols."""
+"""The transmitter of the paper's Figure 1: panorama → tokens → packet → protected segments → symbols.
+
+request = RateRequest(budget=SymbolBudget.per_pixel(0.1, pixels=height * width))
+transmission = Transmitter(codec).transmit(picture, request)
+transmission.symbols, transmission.segments                         # what a channel and a `Receiver` take
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from panolink.codec.resolution import WHOLE, candidates
+from panolink.codec.resolution import WHOLE
 from panolink.errors import RateError
-from panolink.link.rate_allocation import Plan, SymbolBudget, fill
-from panolink.link.unequal_protection import Fixed, Protection, assign_formats
-from panolink.rpc.observability.stage_timing import timed
-from panolink.v1 import transmitter_pb2
+from panolink.link.analog_coding import code_analog
+from panolink.link.coding import Coded, Coding, Stage, untimed
+from panolink.link.rate_allocation import SymbolBudget
+from panolink.link.segments import GAIN_CORRECTIONS, Segment
+from panolink.link.unequal_protection import Fixed, Protection
+from panolink.phy import modulate
+from panolink.phy.analog import AnalogueFormat
+from panolink.phy.mcs import SegmentFormat
 
 if TYPE_CHECKING:
-    from panolink.codec.bitstream import Packet
+    from torch import Tensor
+
     from panolink.codec.codec import Codec
     from panolink.codec.tokens import Tokens
 
 
-FINE_ENOUGH = 6
-"""quarter octaves: where a budget leaves a coarser step than that, the next smaller picture looks better. Sooner than
-for a file (`panolink.codec.resolution`): a base layer that is protected well is dear, and a smaller picture's smaller.
-Best of 4 to 12 on 11 validation panoramas at 0.03 to 0.2 symbols per pixel, by 0.3 dB over the file's"""
+@dataclass(frozen=True, kw_only=True)
+class RateRequest:
+    """What a panorama may cost, and how it is to be protected.
 
-SPARSE = 0.8
-"""share of a budget below which nothing of a panorama is missing: a plain one takes no more"""
+    Parameters
+    ----------
+    bpp : bits per pixel of the packet, above 0. With neither ``bpp``, ``tau`` nor ``budget``: as `Codec.encode`.
+    tau : share of the features kept, 0 … 1. Not together with ``bpp``.
+    budget : symbols that all segments and pilots may take; with a rate, the most that it may come to.
+    protection : scheme of each layer; `Fixed` for the default ones, a `Choice` for the channel at hand.
+    analog : send features as uncoded amplitudes where the budget leaves room for them.
+    retransmission_reserve : share of the budget kept back for later rounds of hybrid ARQ, 0 … 0.5.
+    pilot_spacing : every so many symbols one is a pilot; 0: none.
 
-
-class _TooCoarseError(Exception):
-    """A budget leaves a step that is too coarse for this resolution."""
-
-
-@dataclass(frozen=True)
-class Coded:
-    """A panorama's tokens, their packet, and how its slices are sent.
-
-    Where features are amplitudes, these are the symbols of each index slice's, and how many `values` they are; the
-    plan's last slice then is not the packet's, but says how to read them.
+    Raises
+    ------
+    RateError
+        Both ``bpp`` and ``tau``.
     """
 
-    tokens: Tokens
-    packet: Packet
-    plan: Plan
-    amplitudes: Sequence[np.ndarray] = ()
-    values: Sequence[int] = ()
-
-
-@dataclass(frozen=True)
-class Coding:
-    """Codes one panorama.
-
-    `known` holds its features by the reduction of its sides, those that are missing are added; `seconds` takes the
-    durations of the stages: with a budget, of all attempts together.
-    """
-
-    codec: Codec
-    picture: np.ndarray
-    known: dict[Fraction, Any] = field(default_factory=dict)
+    bpp: float | None = None
+    tau: float | None = None
+    budget: SymbolBudget | None = None
+    protection: Protection = field(default_factory=Fixed)
+    analog: bool = False
+    retransmission_reserve: float = 0.0
     pilot_spacing: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.bpp is not None and self.tau is not None:
+            raise RateError("give bpp or tau, not both")
+
+
+@dataclass(frozen=True)
+class Transmission:
+    """A panorama on its way into the air.
+
+    Parameters
+    ----------
+    symbols : complex64 (n,), unit mean power, pilots among them.
+    segments : what they carry: a receiver has to know it.
+    payloads : of the coded segments with symbols, in order.
+    tokens : what the packet was made of.
+    bits : of the source coder, by layer; all of them.
+    size : height and width of the panorama.
+    """
+
+    symbols: np.ndarray
+    segments: Sequence[Segment]
+    payloads: Sequence[bytes]
+    tokens: Tokens
+    bits: Mapping[str, int]
+    size: tuple[int, int]
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width."""
-        return self.picture.shape[0], self.picture.shape[1]
+    def formats(self) -> list[SegmentFormat]:
+        """Formats of the coded segments with symbols, in order."""
+        return [fmt for segment in self.segments if isinstance(fmt := segment.format, SegmentFormat)]
 
-    def at_rate(self, header: transmitter_pb2.PanoramaHeader, budget: SymbolBudget | None) -> Coded:
-        """At the rate that the header asks for, protected as is usual.
+    @property
+    def bpp(self) -> float:
+        """Bits per pixel, all counted."""
+        return sum(self.bits.values()) / (self.size[0] * self.size[1])
 
-        Raises:
-            RateError: more symbols than the budget has.
+    @property
+    def symbols_per_pixel(self) -> float:
+        """Channel uses per pixel, all counted."""
+        return len(self.symbols) / (self.size[0] * self.size[1])
+
+
+class Transmitter:
+    """Transmits panoramas with one model."""
+
+    def __init__(self, codec: Codec) -> None:
+        self.codec = codec
+
+    def transmit(
+        self,
+        picture: np.ndarray,
+        request: RateRequest,
+        *,
+        features: Tensor | None = None,
+        stage: Stage = untimed,
+    ) -> Transmission:
+        """Code and modulate a panorama.
+
+        Parameters
+        ----------
+        picture : uint8 (H, W, 3).
+        features : its features at full resolution, where they are known (`Codec.extract`).
+        stage : measures the stages.
+
+        Raises
+        ------
+        RateError
+            The base layer does not fit: into ``bpp``, or a header and a slice of it into the budget.
         """
-        which = header.WhichOneof("rate")
-        if which == "tau":
-            tokens = self.quantized(WHOLE, tau=header.tau)
-        else:
-            with timed(self.seconds, "quantize"):
-                tokens = self.codec.tokens_at(
-                    self.picture, header.bpp if which else None, features=self.known, robust=True
-                )
-        packet = self._pack(tokens)
-        slices = slices_of(packet)
-        formats = assign_formats([(layer, len(payload)) for layer, payload in slices if payload])
-        plan = Plan(packet.bpp, slices, formats, self.pilot_spacing)
-        if budget and plan.symbols > budget.symbols:
-            raise RateError(
-                f"at this {which} the panorama takes {plan.symbols} symbols, and its deadline leaves {budget.symbols}; "
-                f"without {which}, what fits is sent"
-            )
-        return Coded(tokens, packet, plan)
-
-    def within(self, budget: SymbolBudget, protection: Protection | None = None) -> Coded:
-        """As much as a budget has room for, at the finest resolution that it leaves a step for that is `FINE_ENOUGH`.
-        `protection`: None for the usual one.
-
-        Raises:
-            RateError: no room for a header and a slice of the base layer.
-        """
-        protection = protection or Fixed()
-        *finer, coarsest = candidates(math.inf, self.size)
-        for reduction in finer:
-            try:
-                coded = self._filled(budget, protection, reduction, coarsest_step=FINE_ENOUGH)
-            except (RateError, _TooCoarseError):
-                continue
-            complete = coded.tokens.kept.any() or coded.plan.symbols < SPARSE * budget.symbols
-            if complete and not coded.plan.unsent:
-                return coded
-        return self._filled(budget, protection, coarsest)
-
-    def _filled(
-        self, budget: SymbolBudget, protection: Protection, reduction: Fraction, *, coarsest_step: float = math.inf
-    ) -> Coded:
-        made: dict[float, tuple[Tokens, Packet]] = {}
-
-        def pack(bpp: float) -> list[tuple[str, bytes]]:
-            tokens = self.quantized(reduction, bpp=bpp or None, tau=None if bpp else 0.0)
-            if bpp and tokens.step > coarsest_step:
-                raise _TooCoarseError
-            made[bpp] = tokens, self._pack(tokens)
-            return slices_of(made[bpp][1])
-
-        pixels = self.size[0] * self.size[1]
-        plan = fill(pack, budget, protection, pixels=pixels, pilot_spacing=self.pilot_spacing)
-        return Coded(*made[plan.bpp], plan)
-
-    def quantized(self, reduction: Fraction, *, bpp: float | None = None, tau: float | None = None) -> Tokens:
-        """The tokens of the panorama with its sides reduced, in slices that decode alone."""
-        if reduction not in self.known:
-            from panolink.codec.resolution import reduce
-
-            with timed(self.seconds, "encode"):
-                (self.known[reduction],) = self.codec.extract([reduce(self.picture, reduction)])
-        with timed(self.seconds, "quantize"):
-            return self.codec.quantize(
-                self.known[reduction], size=self.size, bpp=bpp, tau=tau, reduction=reduction, robust=True
-            )
-
-    def _pack(self, tokens: Tokens) -> Packet:
-        with timed(self.seconds, "entropy_code"):
-            return self.codec.pack(tokens)
+        known = {} if features is None else {WHOLE: features}
+        coding = Coding(self.codec, picture, known, request.pilot_spacing, stage)
+        coded = _coded(coding, request)
+        plan, bits = coded.plan, dict(coded.packet.bits)
+        following = iter(plan.formats)
+        segments = [
+            Segment(layer, next(following) if payload and place not in plan.unsent else None, place in plan.unsent)
+            for place, (layer, payload) in enumerate(plan.slices)
+        ]
+        payloads = [payload for place, (_, payload) in enumerate(plan.slices) if payload and place not in plan.unsent]
+        if coded.values:
+            segments += [Segment("features", AnalogueFormat(count) if count else None) for count in coded.values]
+            bits["features"] = sum(8 * len(payload) for layer, payload in plan.slices if layer == GAIN_CORRECTIONS)
+        with stage("fec_encode"):
+            symbols = modulate(payloads, plan.formats, pilot_spacing=request.pilot_spacing, amplitudes=coded.amplitudes)
+        return Transmission(symbols, segments, payloads, coded.tokens, bits, coding.size)
 
 
-def slices_of(packet: Packet) -> list[tuple[str, bytes]]:
-    """Layers and payloads of a packet, as the radio takes them."""
-    return [(str(piece.layer), piece.payload or b"") for piece in packet.slices]
+def _coded(coding: Coding, request: RateRequest) -> Coded:
+    """What is sent of a panorama, and how."""
+    budget = request.budget
+    at_rate = budget is None or request.bpp is not None or request.tau is not None
+    if budget and not at_rate and request.retransmission_reserve:
+        budget = SymbolBudget(max(1, int((1 - request.retransmission_reserve) * budget.symbols)))
+    coded = coding.at_rate(request.bpp, request.tau) if at_rate else None
+    if coded and budget and coded.plan.symbols > budget.symbols:
+        which = "tau" if request.bpp is None else "bpp"
+        raise RateError(
+            f"at this {which} the panorama takes {coded.plan.symbols} symbols, and its deadline leaves "
+            f"{budget.symbols}; without {which}, what fits is sent"
+        )
+    if request.analog:
+        # As many symbols as coded features would have had, where nothing else is said.
+        room = SymbolBudget(coded.plan.symbols) if coded else budget
+        assert room
+        if analog := code_analog(coding, room, request.protection, tau=request.tau):
+            return analog
+    if coded:
+        return coded
+    assert budget and request.budget
+    try:
+        return coding.within(budget, request.protection)
+    except RateError:
+        if budget == request.budget:
+            raise
+        return coding.within(request.budget, request.protection)  # a picture first, and then rounds

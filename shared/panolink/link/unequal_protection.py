@@ -7,6 +7,7 @@ from math import inf
 from typing import Protocol
 
 from panolink.errors import SignalError
+from panolink.link.segments import GAIN_CORRECTIONS
 from panolink.phy.bler_curves import bler_curve
 from panolink.phy.mcs import MCS_TABLE, Modulation, Scheme, SegmentFormat
 
@@ -23,6 +24,7 @@ def default_schemes() -> dict[str, tuple[Scheme, ...]]:
     return {
         "header": (Scheme(qpsk, 1 / 10),),
         "mask": (Scheme(qpsk, 1 / 5),),
+        GAIN_CORRECTIONS: (Scheme(qpsk, 1 / 5),),  # as precious as the mask: without them, values say little
         "indices": (Scheme(qpsk, 3 / 20), Scheme(qpsk, 1 / 4), Scheme(qpsk, 1 / 3)),
         "features": (Scheme(qpsk, 1 / 2), Scheme(qam16, 1 / 3), Scheme(qam16, 1 / 2)),
     }
@@ -70,6 +72,7 @@ TARGET = 0.01
 SAFETY_DB: dict[str, tuple[float, ...]] = {
     "header": (7.0,),
     "mask": (6.0,),
+    GAIN_CORRECTIONS: (6.0,),
     "indices": (4.0,),
     "features": (2.0, 0.0),
 }
@@ -143,7 +146,7 @@ class Choice:
         lowered = 0.0 if layer == "features" else lowered_db
         extra_db = self.base_layer_margin_db if layer == "indices" else min(self.base_layer_margin_db, lowered)
         safety = SAFETY_DB[layer][run] + extra_db - lowered
-        size = _HEADER_BYTES if layer in ("header", "mask") else 330
+        size = _HEADER_BYTES if layer in ("header", "mask", GAIN_CORRECTIONS) else 330
         snr_db = min(self.snr_db, self.header_snr_db) if layer == "header" else self.snr_db
         fit = [s for s in MCS_TABLE if required_snr_db(s, payload_bytes=size, fading=self.fading) + safety <= snr_db]
         return max(fit, key=lambda s: s.bits_per_symbol, default=MCS_TABLE[0])

@@ -5,8 +5,8 @@ import panolink
 from benchmarks.link.segment_loss import Air, Draw
 from benchmarks.link.semantic_link import Analogue, Digital, arrives
 from panolink.errors import RateError
+from panolink.link.coding import Coding
 from panolink.link.rate_allocation import SymbolBudget
-from panolink.link.transmitter import Coding
 from panolink.link.unequal_protection import Choice
 from panolink.metrics.viewport import vpsnr
 

@@ -10,36 +10,34 @@ from panolink.rpc.wire.segments import (
     scheme_name,
     schemes_of,
     segments_from_wire,
-    segments_of,
+    segments_to_wire,
 )
 from panolink.v1 import link_pb2
-
-
-def test_formats_are_the_same_on_both_sides() -> None:
-    slices = [("header", b"h" * 40), ("indices", b"i" * 300), ("features", b"f" * 300), ("features", b"g" * 200)]
-    segments, formats = segments_of(slices)
-    crossed = [link_pb2.SegmentFormat.FromString(segment.SerializeToString()) for segment in segments]
-    assert formats_from_wire(crossed) == formats
-    assert [form.symbols for form in formats_from_wire(crossed)] == [form.symbols for form in formats]
 
 
 def crossed(segments: list[link_pb2.SegmentFormat]) -> list[link_pb2.SegmentFormat]:
     return [link_pb2.SegmentFormat.FromString(segment.SerializeToString()) for segment in segments]
 
 
-def test_segments_keep_their_layers_and_empty_ones_their_places() -> None:
-    scheme = Scheme("qpsk", 1 / 5)  # type: ignore[arg-type]
-    slices = [("header", b"h"), ("indices", b"ij"), ("indices", b"k"), ("features", b"")]
-    segments, formats = segments_of(slices, [SegmentFormat(1, scheme), SegmentFormat(1, scheme)], unsent=(1,))
-    assert segments_from_wire(crossed(segments)) == [
-        Segment("header", formats[0]),
+ROBUST, FAST = SegmentFormat(40, Scheme("qpsk", 1 / 5)), SegmentFormat(300, Scheme("16qam", 1 / 2))  # type: ignore[arg-type]
+
+
+def test_segments_cross_as_they_are() -> None:
+    segments = [
+        Segment("header", ROBUST),
+        Segment("mask"),
         Segment("indices", unsent=True),
-        Segment("indices", formats[1]),
+        Segment("indices", FAST),
+        Segment("features", FAST),
         Segment("features"),
     ]
-    assert [(one.layer, one.segments) for one in schemes_of(segments)] == [
-        (link_pb2.LAYER_HEADER, 1),
-        (link_pb2.LAYER_INDICES, 1),
+    messages = crossed(segments_to_wire(segments))
+    assert segments_from_wire(messages) == segments
+    assert formats_from_wire(messages) == [ROBUST, FAST, FAST]
+    assert [(one.layer, scheme_name(one), one.segments) for one in schemes_of(messages)] == [
+        (link_pb2.LAYER_HEADER, "qpsk 1/5", 1),
+        (link_pb2.LAYER_INDICES, "16qam 1/2", 1),
+        (link_pb2.LAYER_FEATURES, "16qam 1/2", 1),
     ]
 
 
@@ -70,13 +68,17 @@ ANALOGUE = {"layer": link_pb2.LAYER_FEATURES, "modulation": link_pb2.MODULATION_
 
 
 def test_analogue_segments_have_values_and_no_payload() -> None:
-    segments, formats = segments_of([("header", b"h"), ("features", b"e")])
-    segments += [link_pb2.SegmentFormat(**ANALOGUE, values=5), link_pb2.SegmentFormat(layer=link_pb2.LAYER_FEATURES)]
-    assert [form.symbols for form in formats_from_wire(segments)] == [*(form.symbols for form in formats), 3]
-    made = segments_from_wire(segments)
-    assert [segment.layer for segment in made] == ["header", GAIN_CORRECTIONS, "features", "features"]
-    assert made[2].format == AnalogueFormat(5) and made[3].format is None
-    assert [scheme_name(one) for one in schemes_of(segments)][-1] == "analogue"
+    segments = [
+        Segment("header", ROBUST),
+        Segment(GAIN_CORRECTIONS, ROBUST),
+        Segment("features", AnalogueFormat(5)),
+        Segment("features"),
+    ]
+    messages = crossed(segments_to_wire(segments))
+    assert [message.layer for message in messages[1:]] == [link_pb2.LAYER_FEATURES] * 3
+    assert segments_from_wire(messages) == segments
+    assert [form.symbols for form in formats_from_wire(messages)] == [ROBUST.symbols, ROBUST.symbols, 3]
+    assert [scheme_name(one) for one in schemes_of(messages)][-1] == "analogue"
     for wrong in ({"payload_bytes": 1, "values": 1}, {"values": 0}, {"values": 1, "unsent": True}):
         with pytest.raises(SignalError, match="analogue segments have values and no payload"):
             formats_from_wire([link_pb2.SegmentFormat(**ANALOGUE, **wrong)])  # type: ignore[arg-type]

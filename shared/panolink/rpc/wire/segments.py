@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from panolink.errors import SignalError
 from panolink.link.segments import GAIN_CORRECTIONS, Segment, SegmentCounts
-from panolink.link.unequal_protection import assign_formats
 from panolink.phy import Modulation, Scheme, SegmentFormat
 from panolink.phy.analog import AnalogueFormat
 from panolink.v1 import link_pb2, transmitter_pb2
@@ -30,46 +29,20 @@ LAYER_NAMES = {number: name for name, number in LAYERS.items()}
 """Names of the codec's layers, by protocol number."""
 
 
-def segments_of(
-    slices: Sequence[tuple[str, bytes]],
-    formats: Sequence[SegmentFormat] | None = None,
-    unsent: Collection[int] = (),
-) -> tuple[list[link_pb2.SegmentFormat], list[SegmentFormat]]:
-    """Segments of a packet's slices, for the protocol and for the modulator.
-
-    Every slice has a segment in the burst's header. Empty and unsent slices occupy no symbols, and so have no format.
-
-    Parameters
-    ----------
-    slices
-        Layer and payload of each slice.
-    formats
-        Formats of the non-empty slices that are sent, in order; None: the default unequal error protection.
-    unsent
-        Positions of the slices that are not sent.
-
-    Returns
-    -------
-    segments : list of link_pb2.SegmentFormat
-        One per slice.
-    formats : list of SegmentFormat
-        One per non-empty slice that is sent.
-    """
-    if formats is None:
-        sent = [piece for place, piece in enumerate(slices) if place not in unsent]
-        formats = assign_formats([(layer, len(payload)) for layer, payload in sent if payload])
-    following = iter(formats)
-    segments = []
-    for place, (layer, payload) in enumerate(slices):
-        if place in unsent:
-            segments.append(link_pb2.SegmentFormat(layer=LAYERS[layer], unsent=True))
-            continue
-        segment = link_pb2.SegmentFormat(payload_bytes=len(payload), layer=LAYERS[layer])
-        if payload:
-            scheme = next(following).scheme
-            segment.modulation, segment.code_rate = _MODULATIONS[scheme.modulation], scheme.code_rate
-        segments.append(segment)
-    return segments, list(formats)
+def segments_to_wire(segments: Iterable[Segment]) -> list[link_pb2.SegmentFormat]:
+    """Segments for a burst's header; those without symbols too. Gain corrections are the first of the features."""
+    messages = []
+    for segment in segments:
+        layer = LAYERS["features" if segment.layer == GAIN_CORRECTIONS else segment.layer]
+        message = link_pb2.SegmentFormat(layer=layer, unsent=segment.unsent)
+        if isinstance(segment.format, AnalogueFormat):
+            message.modulation, message.values = link_pb2.MODULATION_ANALOGUE, segment.format.values
+        elif segment.format:
+            scheme = segment.format.scheme
+            message.payload_bytes = segment.format.payload_bytes
+            message.modulation, message.code_rate = _MODULATIONS[scheme.modulation], scheme.code_rate
+        messages.append(message)
+    return messages
 
 
 def schemes_of(segments: Iterable[link_pb2.SegmentFormat]) -> list[transmitter_pb2.LayerScheme]:

@@ -1,8 +1,7 @@
-"""Features as amplitudes: how many tokens they are sent of, and the segments that carry them."""
+"""Uncoded analog transmission of features: of how many tokens, and with how many values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,17 +9,16 @@ import numpy as np
 from panolink.codec.resolution import WHOLE
 from panolink.errors import RateError
 from panolink.link.analog_features import SideInformation, differences_of, pack_base
+from panolink.link.coding import Coded, Coding, slices_of
 from panolink.link.rate_allocation import Plan, SymbolBudget, fill
-from panolink.link.transmitter import Coded, Coding, slices_of
+from panolink.link.segments import GAIN_CORRECTIONS
 from panolink.link.unequal_protection import Choice, Protection
-from panolink.rpc.observability.stage_timing import timed
-from panolink.v1 import link_pb2
 
 _SHARES = (0.25, 0.5, 1.0)
 _USUAL_SNR_DB = 10.0  # for which the share of the tokens is chosen where nobody tells of the channel
 
 
-def coded_as_amplitudes(
+def code_analog(
     coding: Coding, budget: SymbolBudget, protection: Protection, *, tau: float | None = None
 ) -> Coded | None:
     """Mask and indices coded; of the features what the rest of a budget carries, as amplitudes. None where it has none.
@@ -28,7 +26,7 @@ def coded_as_amplitudes(
     `tau` is the share of the tokens whose features are sent; None: the one of a few that promises the least error.
     """
     codec, base = coding.codec, coding.quantized(WHOLE, tau=0.0)
-    with timed(coding.seconds, "quantize"):
+    with coding.stage("quantize"):
         differences = differences_of(codec, coding.known[WHOLE], base.indices)
     noise = 10 ** (-(protection.snr_db if isinstance(protection, Choice) else _USUAL_SNR_DB) / 10)
     best: tuple[float, Coded, SideInformation, list[int]] | None = None
@@ -36,10 +34,9 @@ def coded_as_amplitudes(
         kept = coding.quantized(WHOLE, tau=share).kept
         tokens = replace(base, kept=kept, symbols=np.zeros((int(kept.sum()), differences.shape[2]), np.int32))
         known = SideInformation.of(codec, base.indices, kept, base.slices)
-        with timed(coding.seconds, "entropy_code"):
+        with coding.stage("entropy_code"):
             packet = pack_base(codec, tokens)
-        # The gain_corrections are as precious as the mask: either without the other says little.
-        slices = [*slices_of(packet), ("mask", bytes(known.slices))]
+        slices = [*slices_of(packet), (GAIN_CORRECTIONS, bytes(known.slices))]
         pixels = coding.size[0] * coding.size[1]
         try:
             plan = fill(lambda _, s=slices: s, budget, protection, pixels=pixels, pilot_spacing=coding.pilot_spacing)
@@ -55,20 +52,8 @@ def coded_as_amplitudes(
         return None
     _, coded, known, counts = best
     amplitudes, gain_corrections = known.modulate(differences, counts)
-    plan = coded.plan._replace(slices=[*coded.plan.slices[:-1], ("mask", gain_corrections)])
+    plan = coded.plan._replace(slices=[*coded.plan.slices[:-1], (GAIN_CORRECTIONS, gain_corrections)])
     return replace(coded, plan=plan, amplitudes=amplitudes, values=counts)
-
-
-def analogue_segments(values: Sequence[int]) -> list[link_pb2.SegmentFormat]:
-    """The segments of so many values each; an empty one for none."""
-    return [
-        link_pb2.SegmentFormat(
-            layer=link_pb2.LAYER_FEATURES,
-            modulation=link_pb2.MODULATION_ANALOGUE if count else link_pb2.MODULATION_UNSPECIFIED,
-            values=count,
-        )
-        for count in values
-    ]
 
 
 def _left(plan: Plan, budget: SymbolBudget) -> int:
