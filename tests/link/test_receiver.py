@@ -12,7 +12,7 @@ from panolink.link.segments import GAIN_CORRECTIONS, Segment, SegmentCounts
 from panolink.link.unequal_protection import assign_formats
 from panolink.metrics.viewport import vpsnr
 from panolink.phy import Scheme, SegmentFormat, modulate
-from panolink.phy.analog import AnalogueFormat
+from panolink.phy.analog import AnalogFormat
 from panolink.phy.fec.ldpc_decoder import LayeredDecoder
 from panolink.phy.harq import HarqSender
 
@@ -114,7 +114,7 @@ def test_a_panorama_over_the_limit_is_refused_before_it_is_unpacked(tiny: Codec,
 
 
 def test_analog_segments_need_their_gain_corrections() -> None:
-    header, analog = Segment("header", SegmentFormat(9, Scheme("qpsk", 1 / 3))), AnalogueFormat(4)  # type: ignore[arg-type]
+    header, analog = Segment("header", SegmentFormat(9, Scheme("qpsk", 1 / 3))), AnalogFormat(4)  # type: ignore[arg-type]
     corrections = Segment(GAIN_CORRECTIONS, SegmentFormat(1, Scheme("qpsk", 1 / 3)))  # type: ignore[arg-type]
     BurstDecoder([header, corrections, Segment("features", analog)], LayeredDecoder())
     for wrong in (

@@ -11,7 +11,7 @@ from panolink.link.segments import GAIN_CORRECTIONS
 from panolink.link.transmitter import RateRequest, Transmission, Transmitter
 from panolink.link.unequal_protection import Choice
 from panolink.metrics.viewport import vpsnr
-from panolink.phy.analog import AnalogueFormat
+from panolink.phy.analog import AnalogFormat
 from panolink.phy.mcs import SegmentFormat
 
 PIXELS = 128 * 256
@@ -80,8 +80,8 @@ def test_analog_features_follow_their_gain_corrections(tiny: Codec, panorama: np
     assert layers.count(GAIN_CORRECTIONS) == 1
     after = sent.segments[layers.index(GAIN_CORRECTIONS) + 1 :]
     assert after and all(segment.layer == "features" for segment in after)
-    assert any(isinstance(segment.format, AnalogueFormat) for segment in after)
-    assert all(segment.format is None or isinstance(segment.format, AnalogueFormat) for segment in after)
+    assert any(isinstance(segment.format, AnalogFormat) for segment in after)
+    assert all(segment.format is None or isinstance(segment.format, AnalogFormat) for segment in after)
     assert all(isinstance(fmt, SegmentFormat) for fmt in sent.formats)
     assert len(sent.symbols) <= budget.symbols
     coded = Transmitter(tiny).transmit(panorama, RateRequest(tau=0.0))

@@ -28,7 +28,7 @@ from panolink.codec.quantization.vector_quantizer import look_up
 from panolink.codec.rate_control.controller import COARSEST_STEP, FINEST_STEP
 from panolink.codec.tokens import Tokens, steps_of_rows
 from panolink.errors import BitstreamError
-from panolink.phy.analog import AnalogueLayer, chosen
+from panolink.phy.analog import AnalogMapper, select_values
 
 if TYPE_CHECKING:
     from panolink.codec.codec import Codec
@@ -52,7 +52,7 @@ class _Sent(NamedTuple):
 
     tokens: NDArray[np.int64]
     dims: NDArray[np.int64]
-    layer: AnalogueLayer
+    mapper: AnalogMapper
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +97,8 @@ class SideInformation:
         for s, count in enumerate(counts):
             sent = self._sent(s, count)
             values = _flat(differences)[sent.tokens, sent.dims]
-            gain_corrections.append(_gain_byte(sent.layer.amplitudes(values)[1]))
-            symbols.append(sent.layer.amplitudes(values, gain_correction=_gain_of(gain_corrections[-1]))[0])
+            gain_corrections.append(_gain_byte(sent.mapper.map_values(values)[1]))
+            symbols.append(sent.mapper.map_values(values, gain_correction=_gain_of(gain_corrections[-1]))[0])
         return symbols, bytes(gain_corrections)
 
     def expected_error(self, differences: NDArray[np.float32], counts: Sequence[int], noise_variance: float) -> float:
@@ -108,7 +108,7 @@ class SideInformation:
         error = float(worth.sum())
         for s, count in enumerate(counts):
             sent = self._sent(s, count)
-            strength = sent.layer.powers
+            strength = sent.mapper.powers
             error -= float((strength / (strength + noise_variance / 2) * worth[sent.tokens, sent.dims]).sum())
         return error
 
@@ -117,7 +117,7 @@ class SideInformation:
     ) -> tuple[_Sent, NDArray[np.float32], float]:
         """The values of slice s that were sent, their estimates, and the mean variance of the estimates' errors."""
         sent = self._sent(s, count)
-        values, errors = sent.layer.heard(
+        values, errors = sent.mapper.estimate_values(
             heard.symbols, heard.gains, noise_variance=heard.noise_variance, gain_correction=gain_correction
         )
         return sent, values, float(errors.mean())
@@ -126,9 +126,9 @@ class SideInformation:
         mine = np.zeros_like(self.kept)
         mine[s :: self.slices] = self.kept[s :: self.slices]
         members, dim = np.flatnonzero(mine), self.scales.shape[2]
-        places = chosen(_flat(self.worth)[members].ravel(), count)
+        places = select_values(_flat(self.worth)[members].ravel(), count)
         tokens, dims = members[places // dim], places % dim
-        return _Sent(tokens, dims, AnalogueLayer(_flat(self.scales)[tokens, dims], _flat(self.worth)[tokens, dims]))
+        return _Sent(tokens, dims, AnalogMapper(_flat(self.scales)[tokens, dims], _flat(self.worth)[tokens, dims]))
 
 
 @torch.inference_mode()

@@ -18,7 +18,7 @@ import numpy as np
 from panolink.cpu import parallel
 from panolink.errors import LimitError, SignalError
 from panolink.link.segments import GAIN_CORRECTIONS, Segment, SegmentCounts, count_segments
-from panolink.phy.analog import AnalogueFormat
+from panolink.phy.analog import AnalogFormat
 from panolink.phy.channel_decoder import ReceivedSegment, decode, llrs_of, received_segments
 from panolink.phy.fec.ldpc_decoder import Decoder, decoder_for
 from panolink.phy.harq import HarqReceiver
@@ -232,7 +232,7 @@ class BurstDecoder:
         return AnalogFeatures(
             base=[payloads[place] for place in range(len(payloads)) if place not in {corrections, *features}],
             segments=[self._analog.get(place) for place in features],
-            values=[fmt.values if isinstance(fmt, AnalogueFormat) else 0 for fmt in formats],
+            values=[fmt.values if isinstance(fmt, AnalogFormat) else 0 for fmt in formats],
             gain_corrections=payloads[corrections],
         )
 

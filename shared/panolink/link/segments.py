@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
-from panolink.phy.analog import AnalogueFormat
+from panolink.phy.analog import AnalogFormat
 from panolink.phy.mcs import SegmentFormat
 
 GAIN_CORRECTIONS = "gain_corrections"
@@ -27,7 +27,7 @@ class Segment:
     """
 
     layer: str
-    format: SegmentFormat | AnalogueFormat | None = None
+    format: SegmentFormat | AnalogFormat | None = None
     unsent: bool = False
 
 

@@ -21,7 +21,7 @@ from panolink.link.rate_allocation import SymbolBudget
 from panolink.link.segments import GAIN_CORRECTIONS, Segment
 from panolink.link.unequal_protection import Fixed, Protection
 from panolink.phy import modulate
-from panolink.phy.analog import AnalogueFormat
+from panolink.phy.analog import AnalogFormat
 from panolink.phy.mcs import SegmentFormat
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Transmitter:
         ]
         payloads = [payload for place, (_, payload) in enumerate(plan.slices) if payload and place not in plan.unsent]
         if coded.values:
-            segments += [Segment("features", AnalogueFormat(count) if count else None) for count in coded.values]
+            segments += [Segment("features", AnalogFormat(count) if count else None) for count in coded.values]
             bits["features"] = sum(8 * len(payload) for layer, payload in plan.slices if layer == GAIN_CORRECTIONS)
         with stage("fec_encode"):
             symbols = modulate(payloads, plan.formats, pilot_spacing=request.pilot_spacing, amplitudes=coded.amplitudes)

@@ -1,11 +1,12 @@
 """Values sent as amplitudes: no code, no cliff. Each real number is half of a symbol, in phase or in quadrature.
 
-    places = chosen(worth, count=2 * symbols_to_spend)
-    layer = AnalogueLayer(scales[places], worth[places])
-    symbols, gain_correction = layer.modulate(values[places])
-    values, errors = layer.estimate(**vars(channel.apply(symbols)), gain_correction=gain_correction)
+    places = select_values(worth, count=2 * symbols_to_spend)
+    mapper = AnalogMapper(scales[places], worth[places])
+    symbols, gain_correction = mapper.modulate(values[places])
+    values, errors = mapper.estimate(**vars(channel.apply(symbols)), gain_correction=gain_correction)
 
-That is a burst of its own. As a segment of one that has others, too, the values go through `amplitudes` and `heard`.
+That is a burst of its own. As a segment of one that has others, too, the values go through
+`map_values` and `estimate_values`.
 
 Both ends know how large each value is likely to be, so nothing is sent but the values and one number,
 `gain_correction`. Power is
@@ -27,7 +28,7 @@ QUARTER_OCTAVES = 4
 _MOST_WORTH = 200  # quarter octaves between the greatest and the least: float32 reaches as far
 
 
-def chosen(worth: np.ndarray, count: int) -> np.ndarray:
+def select_values(worth: np.ndarray, count: int) -> np.ndarray:
     """Places of the `count` values with the greatest worth, ascending; of equals the first ones. int64 (≤ count,).
 
     worth : √(weight · variance) of each value in quarter octaves, integers (n,): so all hosts choose the same.
@@ -38,7 +39,7 @@ def chosen(worth: np.ndarray, count: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class AnalogueFormat:
+class AnalogFormat:
     """A segment of real values, two a symbol.
 
     Raises
@@ -59,13 +60,13 @@ class AnalogueFormat:
 
 
 @dataclass(frozen=True, eq=False)
-class AnalogueLayer:
+class AnalogMapper:
     """Real values of known scale as symbols.
 
     Parameters
     ----------
     scales : standard deviation of each value as both ends know it, > 0, floats (n,).
-    worth : as in `chosen`, integers (n,).
+    worth : as in `select_values`, integers (n,).
 
     Raises
     ------
@@ -107,12 +108,12 @@ class AnalogueLayer:
         ------
         SignalError : values that are not finite, or another number of them.
         """
-        ordered, gain_correction = self.amplitudes(values)
+        ordered, gain_correction = self.map_values(values)
         symbols = np.empty_like(ordered)
         symbols[interleaver(ordered.size)] = ordered
         return symbols, gain_correction
 
-    def amplitudes(self, values: np.ndarray, *, gain_correction: float | None = None) -> tuple[np.ndarray, float]:
+    def map_values(self, values: np.ndarray, *, gain_correction: float | None = None) -> tuple[np.ndarray, float]:
         """As `modulate`, in the order of the values.
 
         Parameters
@@ -162,17 +163,19 @@ class AnalogueLayer:
                 raise SignalError(f"{name} is {value}; allowed: 0 and above, finite")
         places = interleaver(self.symbols)
         gains = expand_gains(csi, coherence_symbols, self.symbols)[places]
-        return self.heard(symbols[places], gains, noise_variance=noise_variance, gain_correction=gain_correction)
+        return self.estimate_values(
+            symbols[places], gains, noise_variance=noise_variance, gain_correction=gain_correction
+        )
 
-    def heard(
+    def estimate_values(
         self, symbols: np.ndarray, gains: np.ndarray, *, noise_variance: float, gain_correction: float
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `estimate`, of symbols in the order of the values: y and h, complex64 (symbols,) both, and N0 ≥ 0."""
         gains = gains.astype(np.complex128)
-        heard = (gains.conj() * symbols).view(np.float64)[: self.scales.size]
+        matched = (gains.conj() * symbols).view(np.float64)[: self.scales.size]
         strength = np.repeat(np.abs(gains) ** 2, 2)[: self.scales.size] * self.powers
         total = np.maximum(strength + noise_variance / 2, np.finfo(np.float64).tiny)
         deviation = self.scales * np.sqrt(gain_correction)
-        estimates = deviation * np.sqrt(self.powers) * heard / total
+        estimates = deviation * np.sqrt(self.powers) * matched / total
         errors = np.where(strength > 0, deviation**2 * (noise_variance / 2) / total, deviation**2)
         return estimates.astype(np.float32), errors.astype(np.float32)

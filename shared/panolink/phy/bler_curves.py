@@ -17,7 +17,7 @@ from panolink.errors import SignalError
 from panolink.phy.mcs import MCS_TABLE, Scheme
 
 SIZES = (60, 330, 1000)
-"""payload bytes of the segments that were measured: a header, a slice of a packet, a piece of a picture file"""
+"""payload bytes of the segments that were measured: one short, one medium, one long code block or more"""
 
 
 CHANNELS = ("awgn", "rayleigh")

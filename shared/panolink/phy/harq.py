@@ -1,11 +1,11 @@
-"""Hybrid ARQ: segments that failed are sent again, and what was heard of them before is not thrown away.
+"""Hybrid ARQ: segments that failed are sent again, and their soft bits of all rounds are combined.
 
     sender = HarqSender(payloads, formats)
     receiver = HarqReceiver(formats)
-    asked = range(len(formats))
+    failed = range(len(formats))
     for round in range(rounds):
-        reception = channel.apply(sender.burst(asked, round))
-        asked = receiver.receive(reception, asked, round)        # the segments that still fail
+        reception = channel.apply(sender.burst(failed, round))
+        failed = receiver.receive(reception, failed, round)
     receiver.payloads
 
 Soft bits of all rounds add up in the word before rate matching. A round sends the redundancy version that the
@@ -36,7 +36,7 @@ CHASE_FIRST = (0, 0, 2, 3)
 """the default: a first round that was erased is made good by its repetition, not by parities alone"""
 
 INCREMENTAL = (0, 2, 3, 1)
-"""NR's usual order, best where the first round was heard at all: version 2 is parities only"""
+"""NR's usual order, best where the first round was received at all: version 2 is parities only"""
 
 
 class HarqSender:
@@ -69,15 +69,18 @@ class HarqSender:
 
 
 @dataclass
-class _Heard:
-    """What was heard of a segment: LLRs of its code blocks before rate matching, float32 (blocks, width·z)."""
+class _SoftBuffer:
+    """Combined LLRs of a segment's code blocks before rate matching, float32 (blocks, width·z).
+
+    rows : of circulants, up to the last parity of which something was received.
+    """
 
     llr: np.ndarray
     rows: int
 
 
 class HarqReceiver:
-    """Adds up what is heard of each segment, round by round.
+    """Combines the soft bits of each segment, round by round, and decodes.
 
     It keeps a float32 for each bit of the mother code, but only of segments that still fail: about 160 bytes for each
     byte of their payload.
@@ -98,7 +101,7 @@ class HarqReceiver:
         decoder: Decoder | None = None,
     ) -> None:
         self._formats, self._versions = list(formats), _checked(versions)
-        self._heard: dict[int, _Heard] = {}
+        self._buffers: dict[int, _SoftBuffer] = {}
         self._decoder = LayeredDecoder()
         self._first_decoder = decoder or self._decoder
         self.payloads: list[bytes | None] = [None] * len(self._formats)
@@ -106,12 +109,23 @@ class HarqReceiver:
     @property
     def buffer_bytes(self) -> int:
         """Memory that the soft bits of segments take which still fail."""
-        return sum(heard.llr.nbytes for heard in self._heard.values())
+        return sum(buffer.llr.nbytes for buffer in self._buffers.values())
 
     def receive(
         self, reception: Reception, segments: Sequence[int], round: int, *, pilot_spacing: int = 0
     ) -> list[int]:
-        """Take in a round's burst; the segments, of those in it, that still fail.
+        """Demodulate a round's burst, combine and decode it.
+
+        Parameters
+        ----------
+        reception : what the channel gave for `HarqSender.burst` of the same segments and round.
+        segments : their numbers in the burst of the first round.
+        round : 0 for the first.
+        pilot_spacing : as the burst was sent.
+
+        Returns
+        -------
+        Numbers of the segments, of those in the round, whose CRC still fails.
 
         Raises
         ------
@@ -123,7 +137,22 @@ class HarqReceiver:
         return self.combine(soft_bits(**vars(reception), formats=formats, pilot_spacing=pilot_spacing), segments, round)
 
     def combine(self, llrs: Sequence[np.ndarray], segments: Sequence[int], round: int) -> list[int]:
-        """As `receive`, of soft bits: LLRs float32 (code blocks, n) of each segment in the round."""
+        """As `receive`, of a round's soft bits.
+
+        Parameters
+        ----------
+        llrs : ln P(0)/P(1) of each segment in the round, float32 (code blocks, n) each.
+        segments : their numbers in the burst.
+        round : 0 for the first.
+
+        Returns
+        -------
+        Numbers of the segments, of those in the round, whose CRC still fails.
+
+        Raises
+        ------
+        SignalError : a segment or round that there is not.
+        """
         version = _version(self._versions, round)
         _check_segments(segments, len(self._formats))
         if round == 0:
@@ -141,19 +170,19 @@ class HarqReceiver:
         """Add LLRs (blocks, n) to those of segment i."""
         code = code_of(self._formats[i])
         size = len(llrs), code.graph.width * code.graph.z
-        heard = self._heard.setdefault(i, _Heard(np.zeros(size, np.float32), 0))
+        buffer = self._buffers.setdefault(i, _SoftBuffer(np.zeros(size, np.float32), 0))
         places = code.sent_positions(version)
-        for word, llr in zip(heard.llr, llrs, strict=True):
+        for word, llr in zip(buffer.llr, llrs, strict=True):
             np.add.at(word, places, llr)  # a version that goes all the way round has bits twice
-        heard.rows = max(heard.rows, _rows(code, version))
+        buffer.rows = max(buffer.rows, _rows(code, version))
 
     def _try(self, i: int) -> None:
-        """Decode what was heard of segment i; forget it where that succeeds."""
-        fmt, heard = self._formats[i], self._heard[i]
-        blocks = [self._decode(code_of(fmt), word, heard.rows) for word in heard.llr]
+        """Decode what was received of segment i; drop its soft bits where that succeeds."""
+        fmt, buffer = self._formats[i], self._buffers[i]
+        blocks = [self._decode(code_of(fmt), word, buffer.rows) for word in buffer.llr]
         self.payloads[i] = check_segment(fmt, np.concatenate(blocks))
         if self.payloads[i] is not None:
-            del self._heard[i]
+            del self._buffers[i]
 
     def _decode(self, code: LdpcCode, word: np.ndarray, rows: int) -> np.ndarray:
         word = word[: (code.graph.info_columns + rows) * code.graph.z].copy()

@@ -3,7 +3,7 @@ import pytest
 from panolink.errors import SignalError
 from panolink.link.segments import GAIN_CORRECTIONS, Segment, SegmentCounts
 from panolink.phy import Scheme, SegmentFormat
-from panolink.phy.analog import AnalogueFormat
+from panolink.phy.analog import AnalogFormat
 from panolink.rpc.wire.segments import (
     counts_to_wire,
     formats_from_wire,
@@ -71,7 +71,7 @@ def test_analogue_segments_have_values_and_no_payload() -> None:
     segments = [
         Segment("header", ROBUST),
         Segment(GAIN_CORRECTIONS, ROBUST),
-        Segment("features", AnalogueFormat(5)),
+        Segment("features", AnalogFormat(5)),
         Segment("features"),
     ]
     messages = crossed(segments_to_wire(segments))

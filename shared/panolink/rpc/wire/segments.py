@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from panolink.errors import SignalError
 from panolink.link.segments import GAIN_CORRECTIONS, Segment, SegmentCounts
 from panolink.phy import Modulation, Scheme, SegmentFormat
-from panolink.phy.analog import AnalogueFormat
+from panolink.phy.analog import AnalogFormat
 from panolink.v1 import link_pb2, transmitter_pb2
 
 _MODULATIONS = {
@@ -35,7 +35,7 @@ def segments_to_wire(segments: Iterable[Segment]) -> list[link_pb2.SegmentFormat
     for segment in segments:
         layer = LAYERS["features" if segment.layer == GAIN_CORRECTIONS else segment.layer]
         message = link_pb2.SegmentFormat(layer=layer, unsent=segment.unsent)
-        if isinstance(segment.format, AnalogueFormat):
+        if isinstance(segment.format, AnalogFormat):
             message.modulation, message.values = link_pb2.MODULATION_ANALOGUE, segment.format.values
         elif segment.format:
             scheme = segment.format.scheme
@@ -78,7 +78,7 @@ def scheme_from_wire(modulation: link_pb2.Modulation, code_rate: float) -> Schem
     return Scheme(_MODULATIONS_BACK[modulation], code_rate)
 
 
-def formats_from_wire(segments: Iterable[link_pb2.SegmentFormat]) -> list[SegmentFormat | AnalogueFormat]:
+def formats_from_wire(segments: Iterable[link_pb2.SegmentFormat]) -> list[SegmentFormat | AnalogFormat]:
     """Formats for the demodulator; empty and unsent segments have none.
 
     Raises
@@ -86,7 +86,7 @@ def formats_from_wire(segments: Iterable[link_pb2.SegmentFormat]) -> list[Segmen
     SignalError
         Unknown modulation, or an invalid code rate, length or combination of fields.
     """
-    formats: list[SegmentFormat | AnalogueFormat] = []
+    formats: list[SegmentFormat | AnalogFormat] = []
     schemes: dict[tuple[link_pb2.Modulation, float], Scheme] = {}
     for segment in segments:
         if segment.unsent and segment.payload_bytes:
@@ -96,7 +96,7 @@ def formats_from_wire(segments: Iterable[link_pb2.SegmentFormat]) -> list[Segmen
         ):
             raise SignalError("analogue segments have values and no payload, all others a payload and no values")
         if segment.values:
-            formats.append(AnalogueFormat(segment.values))
+            formats.append(AnalogFormat(segment.values))
         if not segment.payload_bytes:
             continue
         key = (segment.modulation, segment.code_rate)
