@@ -17,7 +17,9 @@ from panolink.errors import ImageError, LimitError, PanolinkError
 
 
 class PictureDecoder:
-    """A pool of `decode_worker` processes. Safe to use from several threads; calls wait for a free process.
+    """A pool of `decode_worker` processes, each started when it is first needed.
+
+    Safe to use from several threads; calls wait for a free process.
 
     Parameters
     ----------
@@ -80,19 +82,30 @@ class _DiedError(Exception):
 
 
 class _Worker:
-    """One process, started anew after it has died."""
+    """One process, started when it is first asked and again after it has died."""
 
     def __init__(self, memory_bytes: int) -> None:
         self._memory_bytes = memory_bytes
         self._closed = False
-        self._start()
+        self._process: subprocess.Popen[bytes] | None = None
 
-    def _start(self) -> None:
-        self._connection, theirs = Pipe()
+    @property
+    def pid(self) -> int | None:
+        """Of the process; None where it does not run."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    def _started(self) -> tuple[subprocess.Popen[bytes], Any]:
+        if self.pid is None and not self._closed:
+            self._process, self._connection = self._start()
+        assert self._process
+        return self._process, self._connection
+
+    def _start(self) -> tuple[subprocess.Popen[bytes], Any]:
+        ours, theirs = Pipe()
         module = "panolink.services.transmitter.decode_worker"
         # -P: a file of that name in the working directory is none of ours. Libraries write to standard error as they
         # like; what went wrong comes back as an answer.
-        self._process = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-P", "-m", module, str(theirs.fileno()), str(self._memory_bytes)],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
@@ -100,35 +113,38 @@ class _Worker:
             stderr=subprocess.DEVNULL,
         )
         theirs.close()
+        return process, ours
 
     def ask(self, options: dict[str, Any], data: bytes, seconds: float) -> tuple[dict[str, Any], np.ndarray]:
         """An answer, and the pixels after it, uint8 (n,); `_DiedError` where there is none."""
-        if self._process.poll() is not None and not self._closed:
-            self._start()
+        if self._closed:
+            raise _DiedError(None, late=False)
+        process, connection = self._started()
         late = threading.Event()
 
         def stop() -> None:
             late.set()
-            self._process.kill()
+            process.kill()
 
         timer = threading.Timer(seconds, stop)
         timer.start()
         try:
-            self._connection.send_bytes(json.dumps(options).encode())
-            self._connection.send_bytes(data)
-            answer = json.loads(self._connection.recv_bytes())
+            connection.send_bytes(json.dumps(options).encode())
+            connection.send_bytes(data)
+            answer = json.loads(connection.recv_bytes())
             pixels = np.empty(int(np.prod(answer.get("shape", [0]))), np.uint8)
             if pixels.size:
-                self._connection.recv_bytes_into(pixels.data)
+                connection.recv_bytes_into(pixels.data)
             return answer, pixels
         except (EOFError, OSError):
-            self._process.kill()
-            raise _DiedError(self._process.wait(), late=late.is_set()) from None
+            process.kill()
+            raise _DiedError(process.wait(), late=late.is_set()) from None
         finally:
             timer.cancel()
 
     def kill(self) -> None:
         """End the process for good."""
         self._closed = True
-        self._process.kill()
-        self._process.wait()
+        if self._process:
+            self._process.kill()
+            self._process.wait()

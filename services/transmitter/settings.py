@@ -32,6 +32,10 @@ class TransmitterSettings(NetworkSettings):
     """How long bursts wait for a next hop that is away; after that they are lost until it is back."""
     sample_format: Literal["cf32_le", "ci16_le"] = "cf32_le"
     """How I/Q samples are stored on the wire: 8 or 4 bytes a symbol."""
+    decode_seconds: Annotated[float, Field(gt=0, le=3600)] = 20.0
+    """How long decoding a picture may take; a process that takes longer is killed, and the picture refused."""
+    decode_memory_bytes: Annotated[int, Field(ge=64 << 20)] = 1 << 30
+    """Memory that decoding a picture may take."""
     quality_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the panoramas, of those whose picture comes back, that are compared with what was sent (VPSNR)."""
     pilot_spacing: Annotated[int, AfterValidator(_spacing)] = 0

@@ -24,7 +24,8 @@ from panolink.services.transmitter.channel_feedback import ChannelFeedback
 from panolink.services.transmitter.delivery_log import log_delivery
 from panolink.services.transmitter.harq_sender import HarqSession
 from panolink.services.transmitter.metrics import TransmitterMetrics
-from panolink.services.transmitter.pipeline import Pipeline, Prepared
+from panolink.services.transmitter.panorama_encoding import PanoramaEncoding
+from panolink.services.transmitter.pipeline import Pipeline
 from panolink.services.transmitter.quality_monitor import QualityMonitor
 from panolink.services.transmitter.settings import TransmitterSettings
 from panolink.v1 import link_pb2, transmitter_pb2
@@ -129,54 +130,52 @@ class StreamSession:
             logs.context(**ids),
             tracing.span("transmit", parent=header.traceparent, kind="server", source=header.source, **ids),
         ):
-            outcome = await self._prepare_and_carry(frame, burst_id, previous, sent)
+            outcome = await self._encode_and_carry(frame, burst_id, previous, sent)
             log_delivery(outcome.header)
             return outcome
 
-    async def _prepare_and_carry(self, frame: Frame, burst_id: str, previous: _Sent, sent: _Sent) -> Outcome:
+    async def _encode_and_carry(self, frame: Frame, burst_id: str, previous: _Sent, sent: _Sent) -> Outcome:
         header: transmitter_pb2.PanoramaHeader = frame.header
         start = time.monotonic()
-        prepared = Prepared(
-            transmitter_pb2.DeliveryHeader(panorama_id=header.panorama_id, source=header.source),
-            rounds=header.harq if header.HasField("harq") else self._settings.harq,
-            analogue=header.analogue if header.HasField("analogue") else self._settings.analogue,
-        )
+        encoding = PanoramaEncoding(self._pipeline, header, burst_id)
         sampled = header.return_picture and self._quality.due()
         image = b""
         receipt: Receipt | None = None
         with self._metrics.in_flight.track_inprogress():
             try:
                 image = bytes(frame.parts.pop("image"))
-                burst = await self._pipeline.prepare(header, image, burst_id, prepared)
+                burst = await encoding.run(image)
             except Exception as error:
                 previous.add_done_callback(lambda _: _complete(sent))
-                prepared.delivery.failure.CopyFrom(failure_for(header, error))
+                encoding.delivery.failure.CopyFrom(failure_for(header, error))
             else:
                 until = start + header.deadline_seconds if header.deadline_seconds else math.inf
-                receipt = await self._carry(burst, prepared, until, previous, sent)
-                _add_receipt(prepared.delivery, receipt)
-                if prepared.choice:
-                    self._feedback.learn(receipt.header, prepared.choice)
-        self._metrics.observe_stages(prepared.seconds)
-        for stage, seconds in prepared.seconds.items():
-            prepared.delivery.seconds[stage] += seconds
-        prepared.delivery.seconds["total"] = time.monotonic() - start
+                receipt = await self._carry(burst, encoding, until, previous, sent)
+                _add_receipt(encoding.delivery, receipt)
+                if encoding.choice:
+                    self._feedback.learn(receipt.header, encoding.choice)
+        self._metrics.observe_stages(encoding.seconds)
+        for stage, seconds in encoding.seconds.items():
+            encoding.delivery.seconds[stage] += seconds
+        encoding.delivery.seconds["total"] = time.monotonic() - start
         if sampled and receipt and receipt.picture:
-            size = prepared.delivery.width * prepared.delivery.height
+            size = encoding.delivery.width * encoding.delivery.height
             self._quality.measure(image, receipt.picture, size, allow_any_aspect=header.allow_any_aspect)
-        return Outcome(prepared.delivery, prepared.activation, receipt.picture if receipt else b"")
+        return Outcome(encoding.delivery, encoding.activation, receipt.picture if receipt else b"")
 
-    async def _carry(self, burst: Burst, prepared: Prepared, until: float, previous: _Sent, sent: _Sent) -> Receipt:
+    async def _carry(
+        self, burst: Burst, encoding: PanoramaEncoding, until: float, previous: _Sent, sent: _Sent
+    ) -> Receipt:
         """Send a burst in order, and its HARQ retransmissions as soon as they are requested."""
         harq: HarqSession | None = None
         with tracing.span("carry", kind="client"):
             burst.header.traceparent = tracing.traceparent() or burst.header.traceparent
             try:
                 await asyncio.shield(previous)
-                if prepared.retransmitter:
+                if encoding.retransmitter:
                     patience = self._settings.receipt_timeout_seconds
                     harq = HarqSession(
-                        prepared.retransmitter, prepared.delivery, prepared.rounds, until, patience, self._metrics
+                        encoding.retransmitter, encoding.delivery, encoding.rounds, until, patience, self._metrics
                     )
                     harq.announce()
                 pending = await self._client.send(burst.header.burst_id, burst)

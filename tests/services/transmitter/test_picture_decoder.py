@@ -86,8 +86,9 @@ def test_what_takes_too_long_is_stopped(monkeypatch: pytest.MonkeyPatch, panoram
 
 
 def test_a_decoder_that_dies_costs_one_picture(decoder: PictureDecoder, panorama: np.ndarray) -> None:
-    worker = decoder._workers[0]
-    slow = threading.Timer(0.2, lambda: os.kill(worker._process.pid, signal.SIGSEGV))
+    decoder.decode(encoded(panorama, "PNG"), **PICTURE)
+    worker = next(worker for worker in decoder._workers if worker.pid)
+    slow = threading.Timer(0.2, lambda: os.kill(worker.pid or 0, signal.SIGSEGV))
     while (idle := decoder._idle.get()) is not worker:
         decoder._idle.put(idle)
         decoder._idle.queue.reverse()
@@ -105,7 +106,7 @@ def test_a_decoder_that_dies_costs_one_picture(decoder: PictureDecoder, panorama
 
 def test_no_process_outlives_its_pool() -> None:
     pool = PictureDecoder(processes=2, seconds=1, memory_bytes=1 << 28)
-    pids = [worker._process.pid for worker in pool._workers]
+    pids = [worker._started()[0].pid for worker in pool._workers]
     pool.close()
     for pid in pids:
         with pytest.raises(ProcessLookupError):

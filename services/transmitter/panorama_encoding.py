@@ -1,0 +1,167 @@
+"""One panorama's way from an image file to a burst, and what is known of it at each step."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from panolink.images import encode_png
+from panolink.link.rate_allocation import SymbolBudget
+from panolink.link.transmitter import RateRequest, Transmission, Transmitter
+from panolink.link.unequal_protection import Choice, Fixed
+from panolink.rpc.flow_control.limits import check_limit
+from panolink.rpc.observability import tracing
+from panolink.rpc.observability.stage_timing import timed
+from panolink.rpc.wire.bursts import Burst
+from panolink.rpc.wire.segments import LAYERS, schemes_of, segments_to_wire
+from panolink.services.transmitter.harq_sender import Retransmitter
+from panolink.services.transmitter.pipeline import Extracted, Pipeline
+from panolink.v1 import link_pb2, transmitter_pb2
+
+if TYPE_CHECKING:
+    from panolink.codec.codec import Codec
+
+_SAMPLE_FORMATS = {
+    "cf32_le": link_pb2.SAMPLE_FORMAT_CF32_LE,
+    "ci16_le": link_pb2.SAMPLE_FORMAT_CI16_LE,
+}
+
+
+class PanoramaEncoding:
+    """Encodes one panorama to a burst.
+
+    Parameters
+    ----------
+    pipeline
+        Shared by all panoramas.
+    header
+        What was asked for.
+    burst_id
+        Of the burst.
+
+    Attributes
+    ----------
+    delivery : transmitter_pb2.DeliveryHeader
+        What is known of the panorama so far; after an error too.
+    seconds : dict[str, float]
+        Durations of the stages so far.
+    choice : Choice or None
+        How an adaptive panorama is protected.
+    rounds : int
+        HARQ rounds that may follow the first one.
+    retransmitter : Retransmitter or None
+        Makes them.
+    activation : bytes
+        PNG of the activation map, where it was asked for.
+    """
+
+    def __init__(self, pipeline: Pipeline, header: transmitter_pb2.PanoramaHeader, burst_id: str) -> None:
+        settings = pipeline.settings
+        self._pipeline, self._header, self._burst_id = pipeline, header, burst_id
+        self._analog = header.analogue if header.HasField("analogue") else settings.analogue
+        self.delivery = transmitter_pb2.DeliveryHeader(panorama_id=header.panorama_id, source=header.source)
+        self.seconds: dict[str, float] = {}
+        self.choice: Choice | None = None
+        self.rounds: int = header.harq if header.HasField("harq") else settings.harq
+        self.retransmitter: Retransmitter | None = None
+        self.activation = b""
+
+    async def run(self, image: bytes) -> Burst:
+        """Encode an image file.
+
+        Raises
+        ------
+        PanolinkError
+            The file, the rate or the size cannot be served.
+        """
+        header, pipeline = self._header, self._pipeline
+        codec = pipeline.models.named(header.model)
+        pixels = await pipeline.run(partial(self._count_pixels, image))
+        budget = pipeline.feedback.budget(header, pixels=pixels)
+        reservation = await pipeline.memory.reserve(pixels)
+        try:
+            picture = await pipeline.run(partial(self._decode, image))
+            extracted = await pipeline.extract(codec, picture)
+            self.seconds.update(extracted.seconds)
+            tracing.record(extracted.seconds)
+            if header.adaptive:
+                self.choice = pipeline.feedback.choice()  # as late as can be: receipts have come in meanwhile
+            return await pipeline.run(partial(self._transmit, codec, picture, extracted, budget))
+        finally:
+            reservation.release()
+
+    def _count_pixels(self, image: bytes) -> int:
+        max_pixels = self._pipeline.settings.limits.image_pixels
+        return self._pipeline.decoder.count_pixels(image, name=self._name, max_pixels=max_pixels)
+
+    def _decode(self, image: bytes) -> np.ndarray:
+        with timed(self.seconds, "decode_image"):
+            picture = self._pipeline.decoder.decode(
+                image,
+                name=self._name,
+                allow_any_aspect=self._header.allow_any_aspect,
+                max_pixels=self._pipeline.settings.limits.image_pixels,
+            )
+        self.delivery.height, self.delivery.width = picture.shape[:2]
+        return picture
+
+    def _transmit(self, codec: Codec, picture: np.ndarray, extracted: Extracted, budget: SymbolBudget | None) -> Burst:
+        header, settings, delivery = self._header, self._pipeline.settings, self.delivery
+        if budget:
+            delivery.symbol_budget = budget.symbols
+        if choice := self.choice:
+            delivery.adaptation.snr_db, delivery.adaptation.margin_db = choice.snr_db, choice.margin_db
+            delivery.adaptation.fading, delivery.adaptation.insurance_db = choice.fading, choice.base_layer_margin_db
+        request = RateRequest(
+            bpp=header.bpp if header.HasField("bpp") else None,
+            tau=header.tau if header.HasField("tau") else None,
+            budget=budget,
+            protection=self.choice or Fixed(),
+            analog=self._analog,
+            retransmission_reserve=settings.harq_reserve if self.rounds else 0.0,
+            pilot_spacing=settings.pilot_spacing,
+        )
+        stage = partial(timed, self.seconds)
+        sent = Transmitter(codec).transmit(picture, request, features=extracted.features, stage=stage)
+        delivery.model, delivery.model_fingerprint = codec.name, codec.fingerprint
+        if header.return_activation and sent.tokens.activation is not None:
+            self.activation = encode_png((sent.tokens.activation * 255).round().clip(0, 255).astype(np.uint8))
+        return self._burst(codec, sent)
+
+    def _burst(self, codec: Codec, sent: Transmission) -> Burst:
+        header, settings, delivery = self._header, self._pipeline.settings, self.delivery
+        segments = segments_to_wire(sent.segments)
+        delivery.bits.extend(
+            transmitter_pb2.LayerBits(layer=LAYERS[layer], bits=count) for layer, count in sent.bits.items()
+        )
+        delivery.bpp = sent.bpp
+        delivery.tokens, delivery.kept = sent.tokens.kept.size, int(sent.tokens.kept.sum())
+        delivery.symbols, delivery.rounds = len(sent.symbols), 1
+        delivery.symbols_per_pixel = sent.symbols_per_pixel
+        delivery.schemes.extend(schemes_of(segments))
+        check_limit(len(sent.symbols), settings.limits.symbols, f"{header.source}: symbols in a burst")
+        check_limit(len(segments), settings.limits.segments, f"{header.source}: segments in a burst")
+        burst = Burst(
+            link_pb2.BurstHeader(
+                burst_id=self._burst_id,
+                model_fingerprint=codec.fingerprint,
+                source=header.source,
+                segments=segments,
+                sample_format=_SAMPLE_FORMATS[settings.sample_format],
+                channel_state=link_pb2.ChannelState(coherence_symbols=len(sent.symbols)),
+                return_picture=header.return_picture,
+                traceparent=header.traceparent,
+                pilot_spacing=settings.pilot_spacing,
+            ),
+            np.ones(1, np.complex64),  # no channel yet: h = 1, no noise
+            sent.symbols,
+        )
+        if self.rounds:
+            self.retransmitter = Retransmitter(burst, sent.payloads, sent.formats)
+        return burst
+
+    @property
+    def _name(self) -> str:
+        return self._header.source or self._header.panorama_id
