@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from panolink.images import load_panorama
+import numpy as np
+
 from panolink.rpc.flow_control.memory_budget import MemoryBudget
 from panolink.rpc.wire.deliveries import decode_png
 
@@ -27,12 +28,21 @@ class QualityMonitor:
         Called with the VPSNR of each in dB.
     memory
         Budget for the pixels of both pictures.
+    decode
+        Decodes an image file, as `PictureDecoder.decode`.
     """
 
-    def __init__(self, share: float, observe: Callable[[float], None], memory: MemoryBudget) -> None:
+    def __init__(
+        self,
+        share: float,
+        observe: Callable[[float], None],
+        memory: MemoryBudget,
+        decode: Callable[..., np.ndarray],
+    ) -> None:
         self._share = share
         self._observe = observe
         self._memory = memory
+        self._decode = decode
         self._credit = 1.0 - share  # the first panorama is due
         self._running: asyncio.Task[None] | None = None
 
@@ -65,15 +75,14 @@ class QualityMonitor:
     async def _measure(self, sent: bytes, received_png: bytes, pixels: int, allow_any_aspect: bool) -> None:
         reservation = await self._memory.reserve(2 * pixels)
         try:
-            self._observe(await asyncio.to_thread(_vpsnr, sent, received_png, pixels, allow_any_aspect))
+            self._observe(await asyncio.to_thread(self._vpsnr, sent, received_png, pixels, allow_any_aspect))
         except Exception:  # a bug must not fail the delivery
             log.exception("the quality of a picture could not be measured")
         finally:
             reservation.release()
 
+    def _vpsnr(self, sent: bytes, received_png: bytes, pixels: int, allow_any_aspect: bool) -> float:
+        from panolink.metrics.viewport import vpsnr
 
-def _vpsnr(sent: bytes, received_png: bytes, pixels: int, allow_any_aspect: bool) -> float:
-    from panolink.metrics.viewport import vpsnr
-
-    picture = load_panorama(sent, allow_any_aspect=allow_any_aspect, max_pixels=pixels)
-    return vpsnr(picture, decode_png(received_png, "RGB"))
+        picture = self._decode(sent, name="panorama", allow_any_aspect=allow_any_aspect, max_pixels=pixels)
+        return vpsnr(picture, decode_png(received_png, "RGB"))

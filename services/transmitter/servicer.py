@@ -47,7 +47,9 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
         self._settings = settings
         self._metrics = metrics
         self._slots = SlotAllocator()
-        self._quality = QualityMonitor(settings.quality_share, metrics.vpsnr_db.observe, pipeline.memory)
+        self._quality = QualityMonitor(
+            settings.quality_share, metrics.vpsnr_db.observe, pipeline.memory, pipeline.decoder.decode
+        )
 
     async def Transmit(self, request_iterator: Any, context: Any) -> AsyncIterator[transmitter_pb2.Delivery]:
         with self._streams.enter() as refusal:

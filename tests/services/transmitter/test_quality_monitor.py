@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from panolink.client import Client
-from panolink.images import encode_png
+from panolink.images import encode_png, load_panorama
 from panolink.metrics.viewport import vpsnr
 from panolink.rpc.flow_control.memory_budget import MemoryBudget
 from panolink.rpc.server.server import Server
@@ -28,7 +28,7 @@ async def sent(target: str, panoramas: list[Any], **options: Any) -> list[Any]:
 
 @pytest.mark.parametrize(("share", "due"), [(0.0, 0), (0.25, 3), (0.5, 6), (1.0, 12)])
 async def test_a_share_is_spread_evenly(share: float, due: int) -> None:
-    meter = QualityMonitor(share, lambda value: None, MemoryBudget(1))
+    meter = QualityMonitor(share, lambda value: None, MemoryBudget(1), load_panorama)
     assert sum(meter.due() for _ in range(12)) == due
 
 
@@ -58,7 +58,7 @@ async def test_one_at_a_time_and_a_fault_costs_a_measurement_only(
     panorama: np.ndarray, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: list[float] = []
-    meter = QualityMonitor(1.0, seen.append, MemoryBudget(1 << 20))
+    meter = QualityMonitor(1.0, seen.append, MemoryBudget(1 << 20), load_panorama)
     png, pixels = encode_png(panorama), panorama.shape[0] * panorama.shape[1]
     meter.measure(png, png, pixels)
     assert not meter.due()  # while the first one runs
@@ -78,7 +78,7 @@ async def test_one_at_a_time_and_a_fault_costs_a_measurement_only(
 async def test_both_pictures_are_unpacked_within_the_limit(panorama: np.ndarray) -> None:
     png, pixels = encode_png(panorama), panorama.shape[0] * panorama.shape[1]
     memory, seen = MemoryBudget(2 * pixels), []
-    meter = QualityMonitor(1.0, lambda value: seen.append(memory.used), memory)
+    meter = QualityMonitor(1.0, lambda value: seen.append(memory.used), memory, load_panorama)
     others = await memory.reserve(pixels)
     meter.measure(png, png, pixels)
     await asyncio.sleep(0.1)
