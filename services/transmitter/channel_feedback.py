@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from math import isfinite
+
 from panolink.errors import RateError
 from panolink.link.outer_loop import Controller, Feedback
 from panolink.link.rate_allocation import SymbolBudget
@@ -11,6 +14,8 @@ from panolink.services.transmitter.metrics import TransmitterMetrics
 from panolink.services.transmitter.settings import TransmitterSettings
 from panolink.v1 import link_pb2, transmitter_pb2
 
+log = logging.getLogger(__name__)
+
 
 class ChannelFeedback:
     """Outer-loop link adaptation for the channel behind the target, fed by the receipts of all streams."""
@@ -19,7 +24,10 @@ class ChannelFeedback:
         self._symbols_per_pixel = settings.symbols_per_pixel
         self._symbol_rate_hz = settings.symbol_rate_hz
         self._controller = Controller(
-            snr_db=settings.initial_snr_db, header_snr_db=HEADER_SNR_DB, fall_db=settings.sudden_fade_db
+            snr_db=settings.initial_snr_db,
+            header_snr_db=HEADER_SNR_DB,
+            fall_db=settings.sudden_fade_db,
+            memory_seconds=settings.channel_memory_seconds,
         )
         self._metrics = metrics
         self._update_metrics()
@@ -65,7 +73,8 @@ class ChannelFeedback:
     def learn(self, receipt: link_pb2.ReceiptHeader, sent_with: Choice) -> None:
         """Update the outer loop with the outcome of a panorama.
 
-        Receipts of bursts that never arrived, and of links without a return channel, are ignored.
+        Receipts of bursts that never arrived, of links without a return channel, and those that cannot be true (an SNR
+        that no receiver measures, more segments lost than sent, a failure without a code) are ignored.
 
         Parameters
         ----------
@@ -75,6 +84,9 @@ class ChannelFeedback:
             The protection with which the panorama was sent.
         """
         if receipt.one_way or not receipt.segments:
+            return
+        if not _plausible(receipt):
+            log.warning("a receipt that cannot be true is not learnt from")
             return
         known = receipt.HasField("measured_snr_db")
         self._controller.learn(
@@ -97,3 +109,15 @@ class ChannelFeedback:
         metrics.margin_db.set(choice.margin_db)
         metrics.base_layer_margin_db.set(choice.base_layer_margin_db)
         metrics.fading.set(choice.fading)
+
+
+def _plausible(receipt: link_pb2.ReceiptHeader) -> bool:
+    """Whether a receipt's numbers could be those of a burst."""
+    lowest, highest = Controller.PLAUSIBLE_DB
+    if receipt.HasField("measured_snr_db") and not (
+        lowest <= receipt.measured_snr_db <= highest and isfinite(receipt.fading) and receipt.fading >= 0
+    ):
+        return False
+    if receipt.HasField("failure") and not receipt.failure.code:
+        return False
+    return all(count.erased <= count.lost + count.recovered <= count.sent for count in receipt.segments)

@@ -111,9 +111,7 @@ class PanoramaEncoding:
         header, settings, delivery = self._header, self._pipeline.settings, self.delivery
         if budget:
             delivery.symbol_budget = budget.symbols
-        if choice := self.choice:
-            delivery.adaptation.snr_db, delivery.adaptation.margin_db = choice.snr_db, choice.margin_db
-            delivery.adaptation.fading, delivery.adaptation.insurance_db = choice.fading, choice.base_layer_margin_db
+        self._report_choice()
         request = RateRequest(
             bpp=header.bpp if header.HasField("bpp") else None,
             tau=header.tau if header.HasField("tau") else None,
@@ -122,13 +120,24 @@ class PanoramaEncoding:
             analog=self._analog,
             retransmission_reserve=settings.harq_reserve if self.rounds else 0.0,
             pilot_spacing=settings.pilot_spacing,
+            probe=True,
         )
         stage = partial(timed, self.seconds)
         sent = Transmitter(codec).transmit(picture, request, features=extracted.features, stage=stage)
+        if isinstance(sent.protection, Choice):
+            self.choice = sent.protection  # a probe has another one
+            self._report_choice()
         delivery.model, delivery.model_fingerprint = codec.name, codec.fingerprint
         if header.return_activation and sent.tokens.activation is not None:
             self.activation = encode_png((sent.tokens.activation * 255).round().clip(0, 255).astype(np.uint8))
         return self._burst(codec, sent)
+
+    def _report_choice(self) -> None:
+        """Write into the delivery how an adaptive panorama is protected."""
+        if choice := self.choice:
+            told = self.delivery.adaptation
+            told.snr_db, told.margin_db = choice.snr_db, choice.margin_db
+            told.fading, told.insurance_db = choice.fading, choice.base_layer_margin_db
 
     def _burst(self, codec: Codec, sent: Transmission) -> Burst:
         header, settings, delivery = self._header, self._pipeline.settings, self.delivery

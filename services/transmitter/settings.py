@@ -54,3 +54,5 @@ class TransmitterSettings(NetworkSettings):
     """Es/N0 in dB that adaptive panoramas count on until receipts tell of the channel."""
     sudden_fade_db: Annotated[float, Field(ge=0, le=60)] = 18.0
     """Fall of the SNR, in dB, that adaptive panoramas' indices are prepared for until experience says otherwise."""
+    channel_memory_seconds: Annotated[float, Field(gt=0, le=86_400)] = 30.0
+    """After so long without a receipt, adaptive panoramas no longer expect a channel worse than INITIAL_SNR_DB."""

@@ -159,3 +159,40 @@ def test_the_amount_of_fading_is_learnt_in_steps():
     assert controller.choice().fading == 1.0
     controller.learn(Feedback(10.0, {"indices": (6, 0)}))  # not known
     assert controller.choice().fading == 1.0
+
+
+def test_what_was_learnt_of_a_bad_channel_is_forgotten_with_time():
+    now = 0.0
+    controller = Controller(snr_db=0.0, memory_seconds=30.0, clock=lambda: now)
+    controller.learn(Feedback(25.0, {"indices": (6, 0)}))
+    for _ in range(3):
+        faded = controller.learn(Feedback(-8.0, {"indices": (6, 6)}))
+    assert faded.snr_db < -8.0 and faded.margin_db > 0
+    now = 29.9
+    assert controller.choice() == faded
+    now = 30.0
+    choice = controller.choice()
+    assert (choice.snr_db, choice.margin_db) == (0.0, 0.0)
+    assert controller.learn(Feedback(25.0, {"indices": (6, 0)})).snr_db == 25.0  # without a second receipt
+    now = 1e6
+    assert controller.choice().snr_db == 25.0  # a good channel stays what it was: the next receipt tells otherwise
+    with pytest.raises(SignalError, match="memory_seconds is 0"):
+        Controller(memory_seconds=0.0)
+
+
+def test_losses_of_a_probe_say_nothing_of_the_margin():
+    controller = Controller(snr_db=-8.0)
+    probe = controller.choice().less_safe()[-1]
+    assert probe.snr_db + probe.margin_db == -8.0 and probe.snr_db >= 40.0
+    choice = controller.learn(Feedback(-8.0, {"header": (1, 1), "indices": (6, 6)}), probe)
+    assert controller.margin_db == 0 and choice.snr_db == -8.0 and choice.base_layer_margin_db == 0
+
+
+@pytest.mark.parametrize("snr_db", [-1e308, 1e308])
+def test_an_snr_that_nobody_measures_is_bounded(snr_db):
+    controller = Controller()
+    controller.learn(Feedback(snr_db, {"indices": (6, 0)}))
+    assert abs(controller.choice().snr_db) <= 80.0
+    for _ in range(3):
+        controller.learn(Feedback(20.0, {"indices": (6, 0)}))
+    assert controller.choice().snr_db == pytest.approx(20.0, abs=1.0)

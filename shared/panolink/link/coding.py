@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import numpy as np
 from panolink.codec.resolution import WHOLE, candidates
 from panolink.errors import RateError
 from panolink.link.rate_allocation import Plan, SymbolBudget, fill
-from panolink.link.unequal_protection import Fixed, Protection, assign_formats
+from panolink.link.unequal_protection import Choice, Fixed, Protection, assign_formats
 
 if TYPE_CHECKING:
     from panolink.codec.bitstream import Packet
@@ -114,6 +115,42 @@ class Coding:
             if complete and not coded.plan.unsent:
                 return coded
         return self._filled(budget, protection, coarsest)
+
+    def probe(self, budget: SymbolBudget, choice: Choice) -> tuple[Coded, Choice]:
+        """What fits most robustly where `within` has no room at the SNR that is counted on.
+
+        A panorama that is refused for what the channel was like teaches nothing of what it is like now. So it is sent
+        less safely, at the coarsest resolution, with the first of `Choice.less_safe` that fits.
+
+        Returns
+        -------
+        coded : what is sent.
+        choice : what it is sent with.
+
+        Raises
+        ------
+        RateError
+            No room even with the fastest schemes.
+        """
+        *_, coarsest = candidates(math.inf, self.size)
+        base = slices_of(self._pack(self.quantized(coarsest, tau=0.0)))
+        pixels = self.size[0] * self.size[1]
+
+        def pack(bpp: float) -> list[tuple[str, bytes]]:
+            if bpp:
+                raise RateError("the base layer alone is tried")
+            return base
+
+        def fits(tried: Choice) -> bool:
+            try:
+                fill(pack, budget, tried, pixels=pixels, pilot_spacing=self.pilot_spacing)
+            except RateError:
+                return False
+            return True
+
+        choices = choice.less_safe() or [choice]
+        found = choices[min(bisect_left(choices, True, key=fits), len(choices) - 1)]
+        return self._filled(budget, found, coarsest), found
 
     def _filled(
         self, budget: SymbolBudget, protection: Protection, reduction: Fraction, *, coarsest_step: float = math.inf

@@ -6,7 +6,8 @@ choice = controller.choice()
 controller.learn(Feedback(snr_db, {"indices": (sent, lost), "features": (sent, lost)}), choice)
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import inf, isfinite
 
@@ -48,7 +49,18 @@ class Controller:
     hysteresis_db : ≥ 0.
     header_snr_db : see `Choice`.
     fall_db : ≥ 0; a fall of the SNR to be prepared for as if it had been seen.
+    memory_seconds : > 0; after so long without a receipt a channel that was bad is no longer taken for bad: the margin
+        is dropped, and the SNR counted on is at least ``snr_db`` again.
+    clock : seconds, monotonic.
+
+    Raises
+    ------
+    SignalError
+        A number out of range.
     """
+
+    PLAUSIBLE_DB = (-40.0, 80.0)
+    """What receipts report beyond these is taken for these."""
 
     GROWTH_DB, SHRINKAGE_DB, MOST_DB = 1.5, 0.5, 12.0
     PATIENCE = 4  # clean receipts before the margin is made smaller for the first time
@@ -66,11 +78,17 @@ class Controller:
         hysteresis_db: float = 1.0,
         header_snr_db: float = inf,
         fall_db: float = 0.0,
+        memory_seconds: float = inf,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         for name, value in (("hysteresis_db", hysteresis_db), ("fall_db", fall_db)):
             if not value >= 0:
                 raise SignalError(f"{name} is {value}; allowed: 0 and above")
+        if not memory_seconds > 0:
+            raise SignalError(f"memory_seconds is {memory_seconds}; allowed: above 0")
         self.hysteresis_db, self.margin_db = hysteresis_db, 0.0
+        self._initial_snr_db, self._memory_seconds, self._clock = snr_db, memory_seconds, clock
+        self._learnt_at = clock()
         self._fall_db = fall_db
         self._choice = Choice(snr_db, fading, 0.0, header_snr_db, self._base_layer_margin_at(snr_db))
         self._snr_db: float | None = None
@@ -81,7 +99,18 @@ class Controller:
 
     def choice(self) -> Choice:
         """For the next panorama."""
+        if self._clock() - self._learnt_at >= self._memory_seconds:
+            self._forget()
         return self._choice
+
+    def _forget(self) -> None:
+        """What was learnt of a bad channel is too old to go by."""
+        self._learnt_at = self._clock()
+        self._snr_db = self._risen = self._fading = None
+        self.margin_db, self._clean, self._patience, self._shrunk = 0.0, 0, self.PATIENCE, False
+        snr_db = max(self._choice.snr_db, self._initial_snr_db)
+        base_layer_margin_db = self._base_layer_margin_at(snr_db)
+        self._choice = replace(self._choice, snr_db=snr_db, margin_db=0.0, base_layer_margin_db=base_layer_margin_db)
 
     def learn(self, feedback: Feedback, sent_with: Choice | None = None) -> Choice:
         """Take a receipt into account, and choose anew.
@@ -89,7 +118,10 @@ class Controller:
         sent_with : the choice that the panorama was sent with; None: the present one.
         """
         sent_with = sent_with or self._choice
+        self._learnt_at = self._clock()
         measured = feedback.snr_db if feedback.snr_db is not None and isfinite(feedback.snr_db) else None
+        if measured is not None:
+            measured = min(max(measured, self.PLAUSIBLE_DB[0]), self.PLAUSIBLE_DB[1])
         fall_db = 0.0 if measured is None else sent_with.snr_db + sent_with.margin_db - measured
         self._fall_db = max(self._fall_db - self.FORGOTTEN_DB, fall_db, 0.0)
         grown = fall_db <= SAFETY_DB["indices"][0] and self._learn_margin(feedback.segments, sent_with)

@@ -19,7 +19,7 @@ from panolink.link.analog_coding import code_analog
 from panolink.link.coding import Coded, Coding, Stage, untimed
 from panolink.link.rate_allocation import SymbolBudget
 from panolink.link.segments import GAIN_CORRECTIONS, Segment
-from panolink.link.unequal_protection import Fixed, Protection
+from panolink.link.unequal_protection import Choice, Fixed, Protection
 from panolink.phy import modulate
 from panolink.phy.analog import AnalogFormat
 from panolink.phy.mcs import SegmentFormat
@@ -44,6 +44,7 @@ class RateRequest:
     analog : send features as uncoded amplitudes where the budget leaves room for them.
     retransmission_reserve : share of the budget kept back for later rounds of hybrid ARQ, 0 … 0.5.
     pilot_spacing : every so many symbols one is a pilot; 0: none.
+    probe : where nothing fits as safely as a `Choice` asks for, send what fits less safely (see `Coding.probe`).
 
     Raises
     ------
@@ -58,6 +59,7 @@ class RateRequest:
     analog: bool = False
     retransmission_reserve: float = 0.0
     pilot_spacing: int = 0
+    probe: bool = False
 
     def __post_init__(self) -> None:
         if self.bpp is not None and self.tau is not None:
@@ -76,6 +78,7 @@ class Transmission:
     tokens : what the packet was made of.
     bits : of the source coder, by layer; all of them.
     size : height and width of the panorama.
+    protection : what the segments are sent with: that of the request, unless this is a probe.
     """
 
     symbols: np.ndarray
@@ -84,6 +87,7 @@ class Transmission:
     tokens: Tokens
     bits: Mapping[str, int]
     size: tuple[int, int]
+    protection: Protection
 
     @property
     def formats(self) -> list[SegmentFormat]:
@@ -130,7 +134,7 @@ class Transmitter:
         """
         known = {} if features is None else {WHOLE: features}
         coding = Coding(self.codec, picture, known, request.pilot_spacing, stage)
-        coded = _coded(coding, request)
+        coded, protection = _coded(coding, request)
         plan, bits = coded.plan, dict(coded.packet.bits)
         following = iter(plan.formats)
         segments = [
@@ -143,11 +147,12 @@ class Transmitter:
             bits["features"] = sum(8 * len(payload) for layer, payload in plan.slices if layer == GAIN_CORRECTIONS)
         with stage("fec_encode"):
             symbols = modulate(payloads, plan.formats, pilot_spacing=request.pilot_spacing, amplitudes=coded.amplitudes)
-        return Transmission(symbols, segments, payloads, coded.tokens, bits, coding.size)
+        return Transmission(symbols, segments, payloads, coded.tokens, bits, coding.size, protection)
 
 
-def _coded(coding: Coding, request: RateRequest) -> Coded:
+def _coded(coding: Coding, request: RateRequest) -> tuple[Coded, Protection]:
     """What is sent of a panorama, and how."""
+    protection = request.protection
     budget = request.budget
     at_rate = budget is None or request.bpp is not None or request.tau is not None
     if budget and not at_rate and request.retransmission_reserve:
@@ -163,14 +168,16 @@ def _coded(coding: Coding, request: RateRequest) -> Coded:
         # As many symbols as coded features would have had, where nothing else is said.
         room = SymbolBudget(coded.plan.symbols) if coded else budget
         assert room
-        if analog := code_analog(coding, room, request.protection, tau=request.tau):
-            return analog
+        if analog := code_analog(coding, room, protection, tau=request.tau):
+            return analog, protection
     if coded:
-        return coded
+        return coded, protection
     assert budget and request.budget
-    try:
-        return coding.within(budget, request.protection)
-    except RateError:
-        if budget == request.budget:
-            raise
-        return coding.within(request.budget, request.protection)  # a picture first, and then rounds
+    for room in dict.fromkeys((budget, request.budget)):  # a picture first, and then rounds
+        try:
+            return coding.within(room, protection), protection
+        except RateError:
+            if room == request.budget and not (request.probe and isinstance(protection, Choice)):
+                raise
+    assert isinstance(protection, Choice)
+    return coding.probe(request.budget, protection)

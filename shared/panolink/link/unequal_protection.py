@@ -1,9 +1,9 @@
 """Which layer of a packet is sent how robustly."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import inf
+from math import ceil, inf, isfinite
 from typing import Protocol
 
 from panolink.errors import SignalError
@@ -86,6 +86,9 @@ That costs some 1100 symbols where the channel is good, and keeps panoramas from
 """
 
 
+_FASTEST_DB = 40.0  # from here on every layer has the fastest scheme, with all its safety and with Rayleigh fading
+
+
 _HEADER_BYTES = 60  # short segments need more SNR: header and mask are judged at this size
 
 
@@ -150,6 +153,21 @@ class Choice:
         snr_db = min(self.snr_db, self.header_snr_db) if layer == "header" else self.snr_db
         fit = [s for s in MCS_TABLE if required_snr_db(s, payload_bytes=size, fading=self.fading) + safety <= snr_db]
         return max(fit, key=lambda s: s.bits_per_symbol, default=MCS_TABLE[0])
+
+    def less_safe(self) -> "list[Choice]":
+        """Choices that are less and less safe than this one, by a decibel each, up to the fastest schemes there are.
+
+        First headers give up being sent as if the SNR were no better than `header_snr_db`; then a higher SNR is counted
+        on than the channel is known to have. What that takes comes out of `margin_db`, so that `snr_db + margin_db`
+        stays what was measured, and losses say nothing of the margin that the controller keeps.
+        """
+        bare = replace(self, base_layer_margin_db=0.0)
+        headers = range(1, max(0, ceil(self.snr_db - self.header_snr_db)) + 1) if isfinite(self.header_snr_db) else ()
+        rises = range(1, max(0, ceil(_FASTEST_DB - self.snr_db)) + 1)
+        return [
+            *(replace(bare, header_snr_db=self.header_snr_db + db) for db in headers),
+            *(replace(bare, snr_db=self.snr_db + db, margin_db=self.margin_db - db, header_snr_db=inf) for db in rises),
+        ]
 
     def schemes(self, *, lowered_db: float = 0.0) -> Schemes:
         """Schemes of all layers, as `assign_formats` takes them; `lowered_db` is for the base layer."""

@@ -168,6 +168,39 @@ async def test_rounds_have_what_a_picture_leaves_of_a_budget(
     assert delivery.delivered and delivery.symbols_per_pixel <= least
 
 
+@pytest.mark.parametrize(
+    ("size", "options"), [((128, 64), {}), ((512, 256), {"deadline": 0.001})], ids=["128x64", "deadline of 1 ms"]
+)
+async def test_a_tight_budget_outlives_a_fade(
+    start: Start, panorama: np.ndarray, size: tuple[int, int], options: dict[str, Any]
+) -> None:
+    """Nothing fits at the SNR of the fade: what is sent all the same brings the receipts that tell of its end."""
+    panorama = np.array(Image.fromarray(panorama).resize(size))
+    receiver = await start("receiver")
+    channel = await start("channel", target=receiver.address, model="awgn", snr_db=25, seed=1)
+    transmitter = await start("transmitter", target=channel.address, initial_snr_db=-5)
+    cold = await sent(transmitter.address, panorama, 3, adaptive=True, **options)
+    assert all(delivery.delivered for delivery in cold), cold[0]
+    async with Client(channel.address) as control:
+        await control.set_conditions(snr_db=-8.0)
+        faded = await sent(transmitter.address, panorama, 3, adaptive=True, **options)
+        assert {delivery.code for delivery in faded} == {"DATA_LOSS"}  # sent, and lost: not refused
+        await control.set_conditions(snr_db=25.0)
+        after = await sent(transmitter.address, panorama, 12, adaptive=True, **options)
+    assert [delivery.delivered for delivery in after] == [True] * 12
+    assert all(delivery.symbols <= (delivery.symbol_budget or 0) for delivery in (*cold, *faded, *after))
+    probe = after[0].adapted
+    assert probe and probe.snr_db > -8.0 and probe.margin_db < 0
+    assert after[-1].adapted and after[-1].adapted.snr_db > 0 > probe.snr_db + probe.margin_db
+
+
+async def test_a_budget_that_no_scheme_fits_is_refused(
+    link: tuple[Server, Server, Server], panorama: np.ndarray
+) -> None:
+    (refused,) = await sent(link[0].address, panorama, adaptive=True, symbols_per_pixel=0.0002)
+    assert refused.code == "INVALID_ARGUMENT" and "the least is" in (refused.error or "")
+
+
 async def test_erased_packets_cost_no_margin(start: Start, panorama: np.ndarray) -> None:
     receiver = await start("receiver")
     air = {"model": "awgn", "snr_db": 15, "erasure_rate": 0.2, "seed": 2}
@@ -233,6 +266,27 @@ def test_no_choice_saves_packets_that_were_erased(feedback: ChannelFeedback) -> 
     erased = link_pb2.LayerSegments(layer=link_pb2.LAYER_INDICES, sent=6, lost=3, recovered=1, erased=4)
     feedback.learn(link_pb2.ReceiptHeader(segments=[erased], measured_snr_db=15.0), feedback.choice())
     assert feedback.choice().margin_db == 0 and feedback.choice().snr_db == 15.0
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"measured_snr_db": -1e308},
+        {"measured_snr_db": 1e308},
+        {"measured_snr_db": float("nan")},
+        {"measured_snr_db": 10.0, "fading": -1.0},
+        {"measured_snr_db": 10.0, "fading": float("inf")},
+        {"segments": [link_pb2.LayerSegments(layer=link_pb2.LAYER_INDICES, sent=6, lost=7)]},
+        {"segments": [link_pb2.LayerSegments(layer=link_pb2.LAYER_INDICES, sent=6, lost=1, erased=4_000_000_000)]},
+        {"measured_snr_db": -4.0, "failure": link_pb2.Failure(code=0, message="no code")},
+    ],
+)
+def test_receipts_that_cannot_be_true_teach_nothing(feedback: ChannelFeedback, lie: dict[str, Any]) -> None:
+    before = feedback.choice()
+    usual = {"segments": [link_pb2.LayerSegments(layer=link_pb2.LAYER_INDICES, sent=6)]}
+    fields: Any = usual | lie
+    feedback.learn(link_pb2.ReceiptHeader(**fields), before)
+    assert feedback.choice() == before
 
 
 @pytest.mark.parametrize(
