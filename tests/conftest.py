@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-pytest_plugins = ["tests.tiny_model"]
+pytest_plugins = ["tests.running_services", "tests.tiny_model"]
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 

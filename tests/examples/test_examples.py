@@ -1,13 +1,17 @@
 """The examples run as they are written."""
 
+import asyncio
 import re
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from panolink.rpc.server.server import Server
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,3 +32,20 @@ def test_link_without_services(small: Path) -> None:
     printed = run("link_without_services.py", small)
     assert re.search(r"\d+ symbols, 0\.\d+ per pixel", printed)
     assert re.search(r"VPSNR \d+\.\d\d dB", printed)
+
+
+def test_codec_only(small: Path) -> None:
+    assert len(re.findall(r"0\.\d+ bpp: VPSNR \d+\.\d\d dB, VSSIM 0\.\d+", run("codec_only.py", small))) == 3
+
+
+def test_custom_channel(small: Path) -> None:
+    printed = run("custom_channel.py", small)
+    assert sum(int(lost) for lost in re.findall(r": (\d+) of \d+ segments lost", printed)) > 0
+
+
+async def test_client(start: Callable[..., Awaitable[Server]], small: Path) -> None:
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address)
+    printed = await asyncio.to_thread(run, "client.py", transmitter.address, small, small.with_name("missing.png"))
+    assert re.search(r"small\.png: 0\.\d+ bpp, 0 lost, \d+\.\d\d s", printed)
+    assert "missing.png: INVALID_ARGUMENT" in printed

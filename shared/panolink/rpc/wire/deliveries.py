@@ -60,7 +60,7 @@ class Adapted:
         Margin in dB subtracted from the measured SNR.
     fading
         Expected fading within a burst, from 0 (none) to 1 (Rayleigh).
-    insurance_db
+    base_layer_margin_db
         Additional margin in dB of the base layer (indices).
     """
 
