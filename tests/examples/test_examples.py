@@ -38,8 +38,10 @@ def test_codec_only(small: Path) -> None:
     assert len(re.findall(r"0\.\d+ bpp: VPSNR \d+\.\d\d dB, VSSIM 0\.\d+", run("codec_only.py", small))) == 3
 
 
-def test_custom_channel(small: Path) -> None:
-    printed = run("custom_channel.py", small)
+def test_custom_channel(tmp_path: Path, panorama: np.ndarray) -> None:
+    path = tmp_path / "larger.png"
+    Image.fromarray(panorama).resize((512, 256)).save(path)
+    printed = run("custom_channel.py", path)
     assert sum(int(lost) for lost in re.findall(r": (\d+) of \d+ segments lost", printed)) > 0
 
 
