@@ -8,6 +8,7 @@
     ├── SignalError      radio symbols, channel state or modulation that make no sense
     ├── LimitError       something larger or more numerous than a limit allows
     ├── LinkError        a service that cannot be reached, broke off or is shutting down
+    │   └── StallError   an item of a stream whose bytes stall, or come too slowly
     ├── AccessError      a connection or call that is turned away: certificates, token
     └── SettingError     a setting that cannot be used, such as a certificate that has expired
 
@@ -45,6 +46,10 @@ class LimitError(PanolinkError, ValueError):
 
 class LinkError(PanolinkError):
     """A service that cannot be reached, broke off, refused, or is shutting down."""
+
+
+class StallError(LinkError):
+    """An item of a stream whose bytes stall, or come too slowly."""
 
 
 class AccessError(PanolinkError):

@@ -15,6 +15,7 @@ from panolink.rpc.wire.status import code_named, code_of, failure_of, one_line
         (errors.ModelError("x"), grpc.StatusCode.FAILED_PRECONDITION),
         (errors.LimitError("x"), grpc.StatusCode.RESOURCE_EXHAUSTED),
         (errors.LinkError("x"), grpc.StatusCode.UNAVAILABLE),
+        (errors.StallError("x"), grpc.StatusCode.DEADLINE_EXCEEDED),
         (KeyError("x"), grpc.StatusCode.INTERNAL),
     ],
 )

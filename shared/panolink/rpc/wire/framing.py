@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from dataclasses import dataclass, field
 from typing import Any
 
-from panolink.errors import BitstreamError, LinkError, PanolinkError
+from panolink.errors import BitstreamError, LinkError, PanolinkError, StallError
 from panolink.rpc.flow_control.aio import unless
 from panolink.rpc.flow_control.limits import CHUNK_BYTES
 from panolink.rpc.flow_control.memory_budget import MemoryBudget, Reservation
@@ -143,11 +143,11 @@ async def _first(source: AsyncIterator[Any], stop: asyncio.Event | None) -> Any:
 
 
 async def _next(source: AsyncIterator[Any], stall: float | None, whole_by: float | None) -> Any:
-    """Next message within an item, or `_END`; `LinkError` after `stall` seconds, or at the time `whole_by`."""
+    """Next message within an item, or `_END`; `StallError` after `stall` seconds, or at the time `whole_by`."""
     try:
         async with asyncio.timeout_at(whole_by), asyncio.timeout(stall) as next_piece:
             return await anext(source, _END)
     except TimeoutError:
         if next_piece.expired():
-            raise LinkError(f"the next piece of an item did not come within {stall:g} s") from None
-        raise LinkError("the pieces of an item come too slowly") from None
+            raise StallError(f"the next piece of an item did not come within {stall:g} s") from None
+        raise StallError("the pieces of an item come too slowly") from None

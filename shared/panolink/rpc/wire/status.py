@@ -14,6 +14,7 @@ from panolink.errors import (
     PanolinkError,
     RateError,
     SignalError,
+    StallError,
 )
 from panolink.v1 import link_pb2
 
@@ -24,6 +25,7 @@ _CODES: tuple[tuple[type[PanolinkError], grpc.StatusCode], ...] = (
     (SignalError, grpc.StatusCode.INVALID_ARGUMENT),
     (ModelError, grpc.StatusCode.FAILED_PRECONDITION),
     (LimitError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (StallError, grpc.StatusCode.DEADLINE_EXCEEDED),
     (LinkError, grpc.StatusCode.UNAVAILABLE),
     (AccessError, grpc.StatusCode.UNAUTHENTICATED),
 )
