@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from panolink.images import encode_png
+from panolink.images import encode_png, is_sphere
 from panolink.link.receiver import BurstDecoder, Retransmission, unpack
 from panolink.phy.fec.ldpc_decoder import decoder_for
 from panolink.phy.snr_estimation import ChannelMeasurement, measure_channel
@@ -23,6 +23,7 @@ from panolink.rpc.server.model_registry import ModelRegistry
 from panolink.rpc.wire.bursts import Burst
 from panolink.rpc.wire.segments import counts_to_wire, segments_from_wire
 from panolink.services.receiver.settings import ReceiverSettings
+from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 from panolink.v1 import link_pb2
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Reception:
     seconds: dict[str, float] = field(default_factory=dict)
     guessed: int = 0
     picture: np.ndarray | None = None
+    sphere: SphereMetadata = NOTHING_KNOWN
     reservation: Reservation | None = None
     """The room that the picture takes; to be released when it is no longer needed."""
 
@@ -107,10 +109,12 @@ class Pipeline:
         reception.picture = batched.result
 
     async def as_png(self, reception: Reception) -> bytes:
-        """The picture as a PNG file."""
+        """The picture as a PNG file, which says that it is a sphere where it is one."""
         assert reception.picture is not None
+        height, width = reception.picture.shape[:2]
+        sphere = reception.sphere if is_sphere(width, height) else None
         with timed(reception.seconds, "encode_picture"):
-            return await in_thread(self._workers, partial(encode_png, reception.picture))
+            return await in_thread(self._workers, partial(encode_png, reception.picture, sphere=sphere))
 
     async def close(self) -> None:
         for batcher in self._reconstruct.values():
@@ -134,6 +138,7 @@ class Pipeline:
         assert reception.decoder
         with timed(reception.seconds, "entropy_decode"):
             tokens = unpack(codec, reception.decoder, max_pixels=self._limits.image_pixels)
+        reception.sphere = tokens.sphere
         reception.guessed = 0 if tokens.concealed is None else int(tokens.concealed.sum())
         return tokens
 

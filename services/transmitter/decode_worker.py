@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from panolink.errors import LimitError, PanolinkError
-from panolink.images import count_pixels, load_panorama
+from panolink.images import count_pixels, read_picture
 
 MAX_SCANS = 256
 """of a JPEG file. Encoders write about ten; each takes as long to decode as the whole picture, in a few bytes."""
@@ -43,14 +43,14 @@ def _answer(options: dict[str, Any], data: bytes, memory_bytes: int) -> tuple[di
         check_scans(data, name)
         if options["header_only"]:
             return {"pixels": count_pixels(data, name=name, max_pixels=max_pixels)}, None
-        picture = load_panorama(data, name=name, allow_any_aspect=options["allow_any_aspect"], max_pixels=max_pixels)
+        picture = read_picture(data, name=name, allow_any_aspect=options["allow_any_aspect"], max_pixels=max_pixels)
     except MemoryError:
         return _failure(LimitError(f"{name}: decoding takes more than the {memory_bytes >> 20} MiB allowed")), None
     except PanolinkError as error:
         if isinstance(error.__cause__, MemoryError):
             error = LimitError(f"{name}: decoding takes more than the {memory_bytes >> 20} MiB allowed")
         return _failure(error), None
-    return {"shape": picture.shape}, picture
+    return {"shape": picture.array.shape, "sphere": picture.sphere.to_bytes().hex()}, picture.array
 
 
 def _failure(error: PanolinkError) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from panolink.images import encode_png
+from panolink.images import Picture, encode_png
 from panolink.link.rate_allocation import SymbolBudget
 from panolink.link.transmitter import RateRequest, Transmission, Transmitter
 from panolink.link.unequal_protection import Choice, Fixed
@@ -83,7 +83,7 @@ class PanoramaEncoding:
         reservation = await pipeline.memory.reserve(pixels)
         try:
             picture = await pipeline.run(partial(self._decode, image))
-            extracted = await pipeline.extract(codec, picture)
+            extracted = await pipeline.extract(codec, picture.array)
             self.seconds.update(extracted.seconds)
             tracing.record(extracted.seconds)
             if header.adaptive:
@@ -96,18 +96,18 @@ class PanoramaEncoding:
         max_pixels = self._pipeline.settings.limits.image_pixels
         return self._pipeline.decoder.count_pixels(image, name=self._name, max_pixels=max_pixels)
 
-    def _decode(self, image: bytes) -> np.ndarray:
+    def _decode(self, image: bytes) -> Picture:
         with timed(self.seconds, "decode_image"):
-            picture = self._pipeline.decoder.decode(
+            picture = self._pipeline.decoder.read(
                 image,
                 name=self._name,
                 allow_any_aspect=self._header.allow_any_aspect,
                 max_pixels=self._pipeline.settings.limits.image_pixels,
             )
-        self.delivery.height, self.delivery.width = picture.shape[:2]
+        self.delivery.height, self.delivery.width = picture.array.shape[:2]
         return picture
 
-    def _transmit(self, codec: Codec, picture: np.ndarray, extracted: Extracted, budget: SymbolBudget | None) -> Burst:
+    def _transmit(self, codec: Codec, picture: Picture, extracted: Extracted, budget: SymbolBudget | None) -> Burst:
         header, settings, delivery = self._header, self._pipeline.settings, self.delivery
         if budget:
             delivery.symbol_budget = budget.symbols
@@ -123,7 +123,9 @@ class PanoramaEncoding:
             probe=True,
         )
         stage = partial(timed, self.seconds)
-        sent = Transmitter(codec).transmit(picture, request, features=extracted.features, stage=stage)
+        sent = Transmitter(codec).transmit(
+            picture.array, request, features=extracted.features, stage=stage, sphere=picture.sphere
+        )
         if isinstance(sent.protection, Choice):
             self.choice = sent.protection  # a probe has another one
             self._report_choice()

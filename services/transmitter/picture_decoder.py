@@ -14,6 +14,8 @@ import numpy as np
 
 from panolink import errors
 from panolink.errors import ImageError, LimitError, PanolinkError
+from panolink.images import Picture
+from panolink.sphere.metadata import SphereMetadata
 
 
 class PictureDecoder:
@@ -40,7 +42,11 @@ class PictureDecoder:
         return self._ask(data, name, {"header_only": True, "max_pixels": max_pixels})[0]["pixels"]
 
     def decode(self, data: bytes, *, name: str, allow_any_aspect: bool, max_pixels: int) -> np.ndarray:
-        """The picture, uint8 (H, W, 3).
+        """The pixels of `read`, uint8 (H, W, 3)."""
+        return self.read(data, name=name, allow_any_aspect=allow_any_aspect, max_pixels=max_pixels).array
+
+    def read(self, data: bytes, *, name: str, allow_any_aspect: bool, max_pixels: int) -> Picture:
+        """The picture and its sphere metadata, as `panolink.images.read_picture` gives them.
 
         Raises
         ------
@@ -51,7 +57,9 @@ class PictureDecoder:
         """
         options = {"header_only": False, "allow_any_aspect": allow_any_aspect, "max_pixels": max_pixels}
         answer, pixels = self._ask(data, name, options)
-        return pixels.reshape(answer["shape"])
+        array = pixels.reshape(answer["shape"])
+        height, width = array.shape[:2]
+        return Picture(array, SphereMetadata.from_bytes(bytes.fromhex(answer["sphere"]), width=width, height=height))
 
     def close(self) -> None:
         """Kill the processes; calls under way fail."""

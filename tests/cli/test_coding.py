@@ -1,4 +1,5 @@
 import json
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,11 @@ from PIL import Image
 from typer.testing import Result
 
 from panolink.codec.bitstream import Packet
-from panolink.images import load_panorama
+from panolink.images import load_panorama, read_picture
 from panolink.metrics.viewport import vpsnr
-from tests.cli.helpers import objects, one_line
+from panolink.sphere.metadata import SphereMetadata
+from tests.cli.helpers import ENVIRONMENT, PANOLINK, objects, one_line
+from tests.images.pictures import CASES
 
 Run = Callable[..., Result]
 
@@ -21,7 +24,7 @@ def test_encode_and_decode(panolink: Run, small: Path, tmp_path: Path):
     result = panolink("encode", small, packet, "--bpp", "0.5", "--json")
     assert result.exit_code == 0, result.output
     (told,) = objects(result.stdout)
-    keys = ["model", "fingerprint", "width", "height", "bpp", "bits", "tokens", "kept", "seconds"]
+    keys = ["model", "fingerprint", "width", "height", "bpp", "bits", "tokens", "kept", "seconds", "sphere"]
     assert list(told) == keys
     assert set(told["bits"]) == {"header", "indices", "mask", "features"}
     assert (told["model"], told["width"], told["height"], told["tokens"]) == ("base", 256, 128, 16 * 8)
@@ -160,3 +163,65 @@ def test_a_packet_of_another_model(panolink: Run, small: Path, tmp_path: Path):
 def test_a_picture_format_that_does_not_exist(panolink: Run, small: Path, tmp_path: Path):
     panolink("encode", small, tmp_path / "a.plk", "--tau", "0")
     assert "unknown image extension" in one_line(panolink("decode", tmp_path / "a.plk", tmp_path / "a.xyz"))
+
+
+def test_nothing_is_overwritten_unless_asked_for(panolink: Run, small: Path, tmp_path: Path):
+    before = small.read_bytes()
+    line = one_line(panolink("encode", small, small))
+    assert "small.png" in line and "--overwrite" in line and small.read_bytes() == before
+    packet, link = tmp_path / "a.plk", tmp_path / "link.plk"
+    assert panolink("encode", small, packet).exit_code == 0
+    link.symlink_to(small)
+    for target in (packet, link):
+        assert "exists already" in one_line(panolink("encode", small, target))
+    assert panolink("encode", small, link, "--overwrite").exit_code == 0
+    assert not link.is_symlink() and small.read_bytes() == before  # the link is replaced, not followed
+    picture = tmp_path / "a.jpg"
+    assert panolink("decode", packet, picture).exit_code == 0
+    assert "exists already" in one_line(panolink("decode", packet, picture))
+    assert panolink("decode", packet, picture, "--overwrite").exit_code == 0
+    assert not list(tmp_path.glob(".panolink-*"))
+
+
+def test_pose_and_crop_go_into_the_packet_and_out_of_it(panolink: Run, tmp_path: Path):
+    packet = tmp_path / "theta.plk"
+    assert panolink("encode", CASES / "theta.jpg", packet, "--bpp", "0.2").exit_code == 0
+    (told,) = objects(panolink("info", packet, "--json").stdout)
+    assert told["sphere"] == {"heading": 225.0, "pitch": 17.0, "roll": -12.0} and told["exif_bytes"] == 0
+    assert "heading 225" in panolink("info", packet).stdout
+    for suffix in (".png", ".jpg", ".webp"):
+        target = tmp_path / f"out{suffix}"
+        assert panolink("decode", packet, target).exit_code == 0
+        found = read_picture(target)
+        assert found.sphere == SphereMetadata(225, 17, -12) and b"RICOH" not in target.read_bytes()
+    result = panolink("encode", CASES / "crop2to1.jpg", tmp_path / "crop.plk", "--bpp", "0.2", "--json")
+    (told,) = objects(result.stdout)
+    assert (told["width"], told["height"]) == (512, 256) and told["bpp"] <= 0.2
+    assert told["sphere"]["crop"] == {
+        "left": 128, "top": 64, "width": 256, "height": 128, "full_width": 512, "full_height": 256
+    }  # fmt: skip
+    assert "placed on the sphere" in result.stderr
+
+
+def test_exif_is_kept_where_asked_for(panolink: Run, tmp_path: Path):
+    assert panolink("encode", CASES / "theta.jpg", tmp_path / "a.plk", "--keep-metadata").exit_code == 0
+    for suffix in (".png", ".jpg", ".webp"):
+        assert panolink("decode", tmp_path / "a.plk", tmp_path / f"a{suffix}").exit_code == 0
+        with Image.open(tmp_path / f"a{suffix}") as image:
+            assert image.getexif()[0x0110] == "RICOH THETA Z1" and image.getexif().get_ifd(0x8825)[1] == "N"
+
+
+def test_streams(panolink: Run, small: Path, tmp_path: Path):
+    encode = subprocess.run(
+        [*PANOLINK, "encode", "-", "-"], input=small.read_bytes(), capture_output=True, env=ENVIRONMENT, check=True
+    )
+    assert encode.stdout.startswith(b"PLK") and b"256" in encode.stderr
+    decode = subprocess.run(
+        [*PANOLINK, "decode", "-", "-"], input=encode.stdout, capture_output=True, env=ENVIRONMENT, check=True
+    )
+    assert load_panorama(decode.stdout).shape == (128, 256, 3)
+
+
+def test_a_full_disk_is_one_line(panolink: Run, small: Path):
+    line = one_line(panolink("encode", small, "/dev/full"))
+    assert "/dev/full" in line and "No space left" in line

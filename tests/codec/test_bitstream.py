@@ -1,10 +1,14 @@
+import struct
+import zlib
+
 import numpy as np
 import pytest
 
-from panolink.codec.bitstream import Header, Layer, Packet
+from panolink.codec.bitstream import Header, Layer, Packet, metadata_bits
 from panolink.codec.codec import Codec
 from panolink.codec.resolution import WHOLE
 from panolink.errors import BitstreamError, PanolinkError
+from panolink.sphere.metadata import Crop, SphereMetadata
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +115,41 @@ def test_garbage_slices_give_a_picture_or_one_clear_error(tiny: Codec, panorama:
         except PanolinkError:
             continue
         assert image.shape == panorama.shape
+
+
+SPHERE = SphereMetadata(heading=225, pitch=17, roll=-12, crop=Crop(0, 100, 1024, 300, 1024, 512))
+
+
+def test_metadata_in_the_header(packet: Packet):
+    with_pose = packet.with_metadata(SPHERE, b"II*\0 exif")
+    again = Packet.from_bytes(with_pose.to_bytes())
+    assert again == with_pose and again.header.sphere == SPHERE and again.header.exif == b"II*\0 exif"
+    extra = 8 * (len(with_pose.to_bytes()) - len(packet.to_bytes()))
+    assert extra == metadata_bits(SPHERE, b"II*\0 exif") and with_pose.bits["header"] == packet.bits["header"] + extra
+    assert metadata_bits(SphereMetadata(225, 17, -12)) == 80
+
+
+def test_packets_without_metadata_are_what_they_were(packet: Packet):
+    assert packet.with_metadata().to_bytes() == packet.to_bytes() and packet.to_bytes()[3] == 4
+    assert packet.with_metadata(SPHERE).to_bytes()[3] == 5
+    assert packet.with_metadata(SPHERE).with_metadata() == packet and metadata_bits() == 0
+
+
+def test_metadata_of_kinds_to_come_are_skipped(packet: Packet):
+    head = packet.with_metadata(SphereMetadata(heading=1)).slices[0].payload
+    assert head is not None
+    # length 5 and a record of type 1, 3 bytes: put one of type 9 behind it
+    assert head[-10:-4] == b"\5\1\3" + SphereMetadata(heading=1).to_bytes()
+    body = head[:-10] + bytes([8]) + head[-9:-4] + bytes([9, 1, 77])
+    header, _ = Header.parse(body + struct.pack("<I", zlib.crc32(body)))
+    assert header.sphere == SphereMetadata(heading=1)
+
+
+@pytest.mark.parametrize("kind", range(4))
+def test_damaged_metadata(packet: Packet, kind: int):
+    head = packet.with_metadata(SPHERE).slices[0].payload
+    assert head is not None
+    bodies = [head[:-4][:-3], head[:-6], head[:-4] + b"x", head[:-27] + b"\xff" + head[-26:-4]]
+    body = bodies[kind]
+    with pytest.raises(BitstreamError):
+        Header.parse(body + struct.pack("<I", zlib.crc32(body)))

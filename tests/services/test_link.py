@@ -19,6 +19,7 @@ from panolink.rpc.transport.carry import LinkEndpoint
 from panolink.rpc.transport.connection import open_channel
 from panolink.rpc.wire.bursts import Burst, Receipt
 from panolink.rpc.wire.deliveries import Delivery
+from panolink.sphere.metadata import SphereMetadata
 from panolink.v1 import link_pb2, link_pb2_grpc, transmitter_pb2, transmitter_pb2_grpc
 
 Start = Callable[..., Awaitable[Server]]
@@ -66,6 +67,17 @@ async def test_a_panorama_crosses_and_everything_is_told(start: Start, panorama:
         assert sample(service.metrics, "symbols_total") == 2 * one.symbols
         assert sample(service.metrics, "segments_sent_total", layer="header") == 2
         assert sample(service.metrics, "in_flight") == 0
+
+
+async def test_the_pose_of_the_camera_crosses_too(start: Start, panorama: np.ndarray) -> None:
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address)
+    poses = {"north": SphereMetadata(heading=0), "tilted": SphereMetadata(225.5, -17, 12), "unknown": SphereMetadata()}
+    files = [(name, encode_png(panorama, sphere=sphere)) for name, sphere in poses.items()]
+    got = await sent(transmitter.address, files, bpp=0.5)
+    assert {name: delivery.sphere for name, delivery in got.items()} == poses
+    got = await sent(transmitter.address, [files[1]], tau=0.5, analogue=True)
+    assert got["tilted"].sphere == poses["tilted"] and got["tilted"].as_dict()["sphere"]["heading"] == 225.5
 
 
 @pytest.mark.parametrize("sample_format", ["cf32_le", "ci16_le"])

@@ -8,8 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from panolink.cli.options import AnyAspect, Bpp, DecoderName, Device, Json, Tau, about, check_rate, out, print_json
-from panolink.errors import ModelError
+from panolink.cli.options import (
+    AnyAspect,
+    Bpp,
+    DecoderName,
+    Device,
+    Json,
+    Overwrite,
+    Tau,
+    about,
+    check_rate,
+    err,
+    out,
+    print_json,
+    print_note,
+)
+from panolink.cli.streams import STREAM, check_target, read_source, source_name, write_target
+from panolink.errors import ModelError, RateError
 
 if TYPE_CHECKING:
     from panolink.codec.codec import Codec
@@ -25,26 +40,46 @@ def encode(
     ] = "base",
     device: Device = "auto",
     any_aspect: AnyAspect = False,
+    keep_metadata: Annotated[
+        bool, typer.Option("--keep-metadata", help="Keep EXIF (camera, time, place) in the packet, beside the pose.")
+    ] = False,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Encode a panorama into a .plk file.
 
     Example: [bold]panolink encode street.jpg street.plk --bpp 0.1[/bold]
+
+    - is standard input or output. Heading, pitch and roll of the camera, and the crop, are kept; EXIF, with the place
+    and serial numbers, is not, unless asked for.
     """
     check_rate(bpp, tau)
+    from panolink.codec.bitstream import metadata_bits
     from panolink.codec.codec import Codec
     from panolink.codec.model_selection import AUTO, quantize, serving
-    from panolink.images import load_panorama
+    from panolink.images import read_picture
+    from panolink.images.metadata import kept_exif
 
-    image = load_panorama(source, allow_any_aspect=any_aspect)
+    told = out if target != STREAM else err
+    if target != STREAM:
+        check_target(target, overwrite=overwrite)
+    picture = read_picture(read_source(source), name=source_name(source), allow_any_aspect=any_aspect)
+    for note in picture.notes:
+        print_note(f"{source_name(source)}: {note}")
+    image, exif = picture.array, kept_exif(picture.exif) if keep_metadata else b""
+    if bpp is not None:
+        left = bpp - metadata_bits(picture.sphere, exif) / (image.shape[0] * image.shape[1])
+        if left <= 0:
+            raise RateError(f"{source_name(source)}: the metadata alone take more than that")
+        bpp = left
     codecs = [Codec.load(name, device=device) for name in (serving(bpp) if model == AUTO else [model])]
     began = time.monotonic()
     with about(source):
         codec, tokens = quantize(image, codecs, bpp=bpp, tau=tau)
-        packet = codec.pack(tokens)
+        packet = codec.pack(tokens).with_metadata(picture.sphere, exif)
     seconds = time.monotonic() - began
     data = packet.to_bytes()
-    target.write_bytes(data)
+    write_target(target, data, overwrite=overwrite)
     kept = int(tokens.kept.sum())
     if json:
         print_json(
@@ -58,10 +93,12 @@ def encode(
                 "tokens": tokens.kept.size,
                 "kept": kept,
                 "seconds": seconds,
-            }
+                "sphere": picture.sphere.as_dict(),
+            },
+            console=told,
         )
         return
-    out.print(
+    told.print(
         f"{target}: {packet.width}×{packet.height}, {len(data):,} bytes, {packet.bpp:.4f} bpp "
         f"({kept:,} of {tokens.kept.size:,} tokens with features), model {codec.name}, {seconds:.2f} s",
         markup=False,
@@ -77,22 +114,33 @@ def decode(
     ] = "",
     decoder: DecoderName = "fidelity",
     device: Device = "auto",
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Decode a .plk file into a picture.
 
     Example: [bold]panolink decode street.plk street.png[/bold]
+
+    - is standard input or output (as PNG). A panorama is marked as a photo sphere, with the pose that the packet tells.
     """
     from panolink.codec.bitstream import Packet
-    from panolink.images import save_image
+    from panolink.images import is_sphere
+    from panolink.images.write import encode_image
 
+    told = out if target != STREAM else err
+    suffix = ".png" if target == STREAM else target.suffix
+    if target != STREAM:
+        check_target(target, overwrite=overwrite)
     with about(source):
-        packet = Packet.from_bytes(source.read_bytes())
+        packet = Packet.from_bytes(read_source(source))
         codec = _codec_for(packet.fingerprint, model, decoder, device)
         began = time.monotonic()
         image = codec.decode(packet)
     seconds = time.monotonic() - began
-    save_image(image, target)
+    sphere = packet.header.sphere if is_sphere(packet.width, packet.height) else None
+    write_target(
+        target, encode_image(image, suffix, sphere=sphere, exif=packet.header.exif, name=target), overwrite=overwrite
+    )
     if json:
         print_json(
             {
@@ -104,10 +152,12 @@ def decode(
                 "height": packet.height,
                 "bpp": packet.bpp,
                 "seconds": seconds,
-            }
+                "sphere": packet.header.sphere.as_dict(),
+            },
+            console=told,
         )
         return
-    out.print(
+    told.print(
         f"{target}: {packet.width}×{packet.height} from {packet.bpp:.4f} bpp, model {codec.name}, {seconds:.2f} s",
         markup=False,
         soft_wrap=True,

@@ -79,6 +79,8 @@ def _packet(path: Path) -> dict[str, Any]:
         "bpp": packet.bpp,
         "bits": packet.bits,
         "slices": len(packet.slices),
+        "sphere": packet.header.sphere.as_dict(),
+        "exif_bytes": len(packet.header.exif),
     }
 
 

@@ -46,6 +46,9 @@ DecoderName: TypeAlias = Annotated[
     str, typer.Option("--decoder", help="fidelity (least squared error), perceptual (sharper looks), or a file of one.")
 ]
 Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
+Overwrite: TypeAlias = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files that exist; otherwise they are left, and new ones numbered.")
+]
 AnyAspect: TypeAlias = Annotated[bool, typer.Option("--any-aspect", help="Take pictures that are not 2:1, too.")]
 Address: TypeAlias = Annotated[str, typer.Argument(metavar="HOST:PORT", callback=_address)]
 To: TypeAlias = Annotated[
@@ -72,10 +75,16 @@ def seconds(text: str) -> float:
     return value
 
 
-def print_json(values: Mapping[str, Any]) -> None:
-    """One object, one line, at once."""
-    sys.stdout.write(json.dumps(values, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+def print_json(values: Mapping[str, Any], *, console: Console | None = None) -> None:
+    """One object, one line, at once, in ASCII, so that any locale can have it; on standard output, or a console's."""
+    stream = (console or out).file
+    stream.write(json.dumps(values) + "\n")
+    stream.flush()
+
+
+def print_note(note: str) -> None:
+    """One line on standard error that is no error: `panolink: note: …`."""
+    print_error(f"note: {note}")
 
 
 def print_error(error: object) -> None:

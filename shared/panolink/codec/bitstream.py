@@ -1,7 +1,9 @@
 """The bitstream: a packet of independently decodable slices, in memory, in a ``.plk`` file and on the air.
 
     header   magic "PLK", version, fingerprint (8 bytes), width, height, reduction, step, index slices S, parts P,
-             length of the mask, lengths of the S index and S·P feature slices (varints), CRC-32 of all this
+             length of the mask, lengths of the S index and S·P feature slices (varints), CRC-32 of all this;
+             in version 5, in front of the CRC, metadata: length, then records of type (1: sphere, 2: EXIF), length and
+             content
     mask     which tokens are kept (absent when none is)
     indices  slice s holds the token rows r ≡ s (mod S): a lost slice leaves no two neighbouring rows empty; files have
              one slice of all rows
@@ -16,19 +18,23 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 
 from panolink.codec.resolution import FROM_BPP, WHOLE
 from panolink.errors import BitstreamError
+from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 
 MAGIC = b"PLK"
 VERSION = 4
+EXTENDED_VERSION = 5
+"""of packets whose header has metadata; a release that does not know them refuses them by their version"""
 MAX_SIDE = 1 << 16
 MAX_PIXELS = 1 << 27
 """16384×8192; a header of a few bytes must not be able to ask for more memory than that"""
 MAX_SLICES = 1 << 16
+_SPHERE, _EXIF = 1, 2  # types of records in the extension
 
 
 class Layer(StrEnum):
@@ -67,13 +73,18 @@ class Header:
     """P, feature slices per index slice"""
     lengths: tuple[int, ...]
     """bytes of the mask (0: none), then of each index and feature slice"""
+    sphere: SphereMetadata = NOTHING_KNOWN
+    """how the camera stood, and which part of the sphere was photographed"""
+    exif: bytes = b""
+    """in files only, and only where it was asked for"""
 
     def to_bytes(self) -> bytes:
         """The header slice, with its CRC-32."""
-        fixed = MAGIC + bytes([VERSION]) + bytes.fromhex(self.fingerprint)
+        extension = _extension(self.sphere, self.exif)
+        fixed = MAGIC + bytes([EXTENDED_VERSION if extension else VERSION]) + bytes.fromhex(self.fingerprint)
         halves = int(2 * self.reduction)
         numbers = (self.width, self.height, halves, self.step & 0xFF, self.index_slices, self.parts, *self.lengths)
-        body = fixed + b"".join(_varint(number) for number in numbers)
+        body = fixed + b"".join(_varint(number) for number in numbers) + extension
         return body + struct.pack("<I", zlib.crc32(body))
 
     @classmethod
@@ -93,8 +104,11 @@ class Header:
         """
         if data[:3] != MAGIC:
             raise BitstreamError("not a Panolink packet: it does not start with 'PLK'")
-        if len(data) < 12 or data[3] != VERSION:
-            raise BitstreamError(f"packet of version {data[3:4].hex() or 'none'}; this release reads version {VERSION}")
+        if len(data) < 12 or data[3] not in (VERSION, EXTENDED_VERSION):
+            version = data[3:4].hex() or "none"
+            raise BitstreamError(
+                f"packet of version {version}; this release reads version {VERSION} and {EXTENDED_VERSION}"
+            )
         reader = _Reader(data, 12)
         width, height, halves, step, index_slices, parts = (reader.varint() for _ in range(6))
         if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
@@ -106,11 +120,16 @@ class Header:
         if width * height > MAX_PIXELS:
             raise BitstreamError(f"packet of {width}×{height} pixels; at most {MAX_PIXELS} are allowed")
         lengths = tuple(reader.varint() for _ in range(1 + index_slices * (1 + parts)))
+        extension = reader.take(reader.varint()) if data[3] == EXTENDED_VERSION else b""
         end = reader.position
         if data[end : end + 4] != struct.pack("<I", zlib.crc32(data[:end])):
             raise BitstreamError("packet header is corrupt or truncated: its checksum does not fit")
         step = step - 256 if step > 127 else step
-        return cls(data[4:12].hex(), width, height, Fraction(halves, 2), step, index_slices, parts, lengths), end + 4
+        sphere, exif = _parse_extension(extension, width, height)
+        header = cls(
+            data[4:12].hex(), width, height, Fraction(halves, 2), step, index_slices, parts, lengths, sphere, exif
+        )
+        return header, end + 4
 
 
 @dataclass(frozen=True)
@@ -153,6 +172,11 @@ class Packet:
         lengths = tuple(len(payload) for payload in (mask, *indices, *features))
         header = Header(fingerprint, size[1], size[0], reduction, step, len(indices), parts, lengths)
         return cls(header, cls._with_layers(header, header.to_bytes(), [mask, *indices, *features]))
+
+    def with_metadata(self, sphere: SphereMetadata = NOTHING_KNOWN, exif: bytes = b"") -> Packet:
+        """The same packet with metadata in its header; without any, its bytes are those of version 4."""
+        header = replace(self.header, sphere=sphere, exif=exif)
+        return replace(self, header=header, slices=(Slice(Layer.HEADER, header.to_bytes()), *self.slices[1:]))
 
     @classmethod
     def from_payloads(cls, payloads: Sequence[bytes | None]) -> Packet:
@@ -258,6 +282,13 @@ class _Reader:
     def __init__(self, data: bytes, position: int) -> None:
         self.data, self.position = data, position
 
+    def take(self, count: int) -> bytes:
+        """The next ``count`` bytes."""
+        if self.position + count > len(self.data):
+            raise BitstreamError("packet header is truncated")
+        self.position += count
+        return self.data[self.position - count : self.position]
+
     def varint(self) -> int:
         """The next number: seven bits a byte, least significant first."""
         value = shift = 0
@@ -280,3 +311,27 @@ def _varint(value: int) -> bytes:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     return bytes([*out, value])
+
+
+def metadata_bits(sphere: SphereMetadata = NOTHING_KNOWN, exif: bytes = b"") -> int:
+    """Bits that metadata take in a packet's header."""
+    return 8 * len(_extension(sphere, exif))
+
+
+def _extension(sphere: SphereMetadata, exif: bytes) -> bytes:
+    """Records of type, length and content, behind their length; empty where there is nothing to say."""
+    records = [(_SPHERE, sphere.to_bytes())] if sphere else []
+    records += [(_EXIF, exif)] if exif else []
+    body = b"".join(bytes([kind]) + _varint(len(content)) + content for kind, content in records)
+    return _varint(len(body)) + body if body else b""
+
+
+def _parse_extension(data: bytes, width: int, height: int) -> tuple[SphereMetadata, bytes]:
+    """What `_extension` wrote; records of types that are not known are skipped."""
+    reader, found = _Reader(data, 0), {}
+    while reader.position < len(data):
+        kind = reader.take(1)[0]
+        found[kind] = reader.take(reader.varint())
+    sphere = found.get(_SPHERE)
+    known = SphereMetadata.from_bytes(sphere, width=width, height=height) if sphere is not None else NOTHING_KNOWN
+    return known, found.get(_EXIF, b"")

@@ -261,6 +261,7 @@ class Codec:
             kept=kept,
             symbols=symbols[received],
             concealed=concealed if concealed.any() else None,
+            sphere=header.sphere,
         )
 
     @torch.inference_mode()

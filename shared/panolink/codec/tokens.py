@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from panolink.codec.resolution import WHOLE
 from panolink.codec.shapes import IndexGrid, MaskGrid, Symbols
 from panolink.sphere.latitude import latitudes
+from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Tokens:
     """number of index slices, among which the rows are interleaved; each decodes alone"""
     concealed: MaskGrid | None = None
     """(rows, cols): the index was lost, and the feature is filled in from neighbours; None where nothing was lost"""
+    sphere: SphereMetadata = NOTHING_KNOWN
+    """what the packet's header says of the camera's pose and of the part that was photographed"""
 
     @property
     def share(self) -> float:

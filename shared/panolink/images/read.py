@@ -262,12 +262,16 @@ def _decode_jxl(data: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
         return to_rgb8(image)
 
 
+def is_sphere(width: int, height: int) -> bool:
+    """Whether a picture is 2:1, as a whole sphere is; two pixels of slack, for stitchers round."""
+    return abs(width - 2 * height) <= 2
+
+
 def check_aspect(width: int, height: int, allow_any_aspect: bool, name: str) -> None:
     """`ImageError` for what is not a panorama: a side under 16 pixels, or not 2:1."""
     if min(width, height) < MIN_SIDE:
         raise ImageError(f"{name}: {width}×{height} is too small; each side has to be {MIN_SIDE} pixels or more")
-    # Two pixels of slack: stitchers round.
-    if abs(width - 2 * height) > 2 and not allow_any_aspect:
+    if not is_sphere(width, height) and not allow_any_aspect:
         raise ImageError(
             f"{name}: {width}×{height} is not 2:1, so not a full equirectangular panorama "
             "(--any-aspect, or allow_any_aspect=True, takes it all the same)"

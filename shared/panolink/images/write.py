@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from panolink.errors import ImageError
-from panolink.images.formats import IMAGE_SUFFIXES
+from panolink.files import write_file
 from panolink.images.metadata import xmp_of
 from panolink.sphere.metadata import SphereMetadata
 
@@ -31,7 +31,12 @@ def resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
 
 
 def save_image(
-    array: NDArray[np.uint8], path: str | Path, *, sphere: SphereMetadata | None = None, exif: bytes = b""
+    array: NDArray[np.uint8],
+    path: str | Path,
+    *,
+    sphere: SphereMetadata | None = None,
+    exif: bytes = b"",
+    overwrite: bool = True,
 ) -> None:
     """Write uint8 (H, W, 3) in the format of the path's extension; WebP lossless, JPEG at quality 95.
 
@@ -39,28 +44,35 @@ def save_image(
     ----------
     sphere : written as GPano XMP, so that viewers show the picture as a sphere; None: an ordinary picture.
     exif : written as it is, where the format has a place for it.
+    overwrite : whether a file of that name is replaced.
 
     Raises
     ------
-    ImageError : an extension that names no format, or a place that cannot be written.
+    ImageError : an extension that names no format, or a place that cannot be written, or has a file already.
     """
     path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encode_image(array, path.suffix, sphere=sphere, exif=exif))
-    except ValueError:
-        known = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise ImageError(f"{path}: unknown image extension {path.suffix!r}; use one of {known}") from None
+        write_file(path, encode_image(array, path.suffix, sphere=sphere, exif=exif, name=path), overwrite=overwrite)
     except OSError as error:
         raise ImageError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def encode_image(
-    array: NDArray[np.uint8], suffix: str, *, sphere: SphereMetadata | None = None, exif: bytes = b""
+    array: NDArray[np.uint8],
+    suffix: str,
+    *,
+    sphere: SphereMetadata | None = None,
+    exif: bytes = b"",
+    name: str | Path = "",
 ) -> bytes:
-    """An image file in memory, in the format of an extension; `ValueError` for one that names no format."""
+    """An image file in memory, in the format of an extension; `sphere` and `exif` as in `save_image`.
+
+    Raises
+    ------
+    ImageError : an extension that names no format; `name` is the file's, for the message.
+    """
     suffix = suffix.lower()
-    options: dict[str, Any] = {"exif": exif} if exif else {}
+    options: dict[str, Any] = {"exif": b"Exif\0\0" + exif} if exif else {}
     match suffix:
         case ".webp":
             options |= {"lossless": True}
@@ -71,7 +83,8 @@ def encode_image(
         options |= {"tiffinfo": {700: xmp}} if suffix in (".tif", ".tiff") else {"xmp": xmp}
     format = Image.registered_extensions().get(suffix)
     if format is None or format not in Image.SAVE:
-        raise ValueError(suffix)
+        known = ", ".join(sorted(_WITH_XMP | {".bmp", ".gif", ".jp2", ".png", ".ppm"}))
+        raise ImageError(f"{name}: unknown image extension {suffix!r}; use one of {known}")
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, format, **options)
     data = buffer.getvalue()

@@ -35,7 +35,7 @@ def code_analog(
         tokens = replace(base, kept=kept, symbols=np.zeros((int(kept.sum()), differences.shape[2]), np.int32))
         known = SideInformation.of(codec, base.indices, kept, base.slices)
         with coding.stage("entropy_code"):
-            packet = pack_base(codec, tokens)
+            packet = pack_base(codec, tokens).with_metadata(coding.sphere)
         slices = [*slices_of(packet), (GAIN_CORRECTIONS, bytes(known.slices))]
         pixels = coding.size[0] * coding.size[1]
         try:

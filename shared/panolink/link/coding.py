@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from panolink.codec.bitstream import metadata_bits
 from panolink.codec.resolution import WHOLE, candidates
 from panolink.errors import RateError
 from panolink.link.rate_allocation import Plan, SymbolBudget, fill
 from panolink.link.unequal_protection import Choice, Fixed, Protection, assign_formats
+from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 
 if TYPE_CHECKING:
     from panolink.codec.bitstream import Packet
@@ -71,6 +73,7 @@ class Coding:
     known : its features by the reduction of its sides; those that are missing are added.
     pilot_spacing : every so many symbols one is a pilot; 0: none.
     stage : measures the stages `encode`, `quantize` and `entropy_code`, which may come several times each.
+    sphere : metadata that the packet's header carries.
     """
 
     codec: Codec
@@ -78,6 +81,7 @@ class Coding:
     known: dict[Fraction, Any] = field(default_factory=dict)
     pilot_spacing: int = 0
     stage: Stage = untimed
+    sphere: SphereMetadata = NOTHING_KNOWN
 
     @property
     def size(self) -> tuple[int, int]:
@@ -90,6 +94,8 @@ class Coding:
         if tau is not None:
             tokens = self.quantized(WHOLE, tau=tau)
         else:
+            if bpp is not None:
+                bpp -= metadata_bits(self.sphere) / (self.size[0] * self.size[1])
             with self.stage("quantize"):
                 tokens = self.codec.tokens_at(self.picture, bpp, features=self.known, robust=True)
         packet = self._pack(tokens)
@@ -182,7 +188,7 @@ class Coding:
 
     def _pack(self, tokens: Tokens) -> Packet:
         with self.stage("entropy_code"):
-            return self.codec.pack(tokens)
+            return self.codec.pack(tokens).with_metadata(self.sphere)
 
 
 def slices_of(packet: Packet) -> list[tuple[str, bytes]]:

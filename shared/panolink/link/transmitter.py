@@ -23,6 +23,7 @@ from panolink.link.unequal_protection import Choice, Fixed, Protection
 from panolink.phy import modulate
 from panolink.phy.analog import AnalogFormat
 from panolink.phy.mcs import SegmentFormat
+from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -118,6 +119,7 @@ class Transmitter:
         *,
         features: Tensor | None = None,
         stage: Stage = untimed,
+        sphere: SphereMetadata = NOTHING_KNOWN,
     ) -> Transmission:
         """Code and modulate a panorama.
 
@@ -126,6 +128,7 @@ class Transmitter:
         picture : uint8 (H, W, 3).
         features : its features at full resolution, where they are known (`Codec.extract`).
         stage : measures the stages.
+        sphere : metadata that the packet's header carries.
 
         Raises
         ------
@@ -133,7 +136,7 @@ class Transmitter:
             The base layer does not fit: into ``bpp``, or a header and a slice of it into the budget.
         """
         known = {} if features is None else {WHOLE: features}
-        coding = Coding(self.codec, picture, known, request.pilot_spacing, stage)
+        coding = Coding(self.codec, picture, known, request.pilot_spacing, stage, sphere)
         coded, protection = _coded(coding, request)
         plan, bits = coded.plan, dict(coded.packet.bits)
         following = iter(plan.formats)

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from panolink.errors import PanolinkError
+from panolink.images.metadata import sphere_in_png
 from panolink.rpc.flow_control.limits import Limits, check_limit
 from panolink.rpc.wire.bursts import picture_limit
 from panolink.rpc.wire.framing import frames
 from panolink.rpc.wire.segments import LAYER_NAMES, scheme_name
 from panolink.rpc.wire.stages import in_order
 from panolink.rpc.wire.status import code_named, failure_of
+from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 from panolink.v1 import link_pb2, node_pb2, receiver_pb2, transmitter_pb2
 
 
@@ -128,6 +130,7 @@ class Delivery:
     segments: Segments = field(default_factory=Segments)
     seconds: Mapping[str, float] = field(default_factory=dict)
     picture: np.ndarray | None = field(default=None, repr=False)
+    sphere: SphereMetadata = NOTHING_KNOWN
     activation: np.ndarray | None = field(default=None, repr=False)
 
     @property
@@ -169,6 +172,7 @@ class Delivery:
             segments=Segments.from_wire(header.segments),
             seconds=in_order(header.seconds),
             picture=decode_png(picture, "RGB") if picture else None,
+            sphere=sphere_in_png(picture) if picture else NOTHING_KNOWN,
             activation=decode_png(activation, "L") if activation else None,
         )
 
@@ -176,6 +180,7 @@ class Delivery:
         """All fields but the pictures, ready for `json.dumps`."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         del values["picture"], values["activation"]
+        values["sphere"] = self.sphere.as_dict()
         values["adapted"] = vars(self.adapted) if self.adapted else None
         segments = self.segments
         values["segments"] = {
@@ -229,6 +234,11 @@ class ReceivedPanorama:
     def array(self) -> np.ndarray:
         """The picture, uint8 (height, width, 3)."""
         return decode_png(self.png, "RGB")
+
+    @property
+    def sphere(self) -> SphereMetadata:
+        """How the camera stood, and which part of the sphere was photographed."""
+        return sphere_in_png(self.png)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,49 @@
+"""`-` for standard input and output, and targets that are checked before any work is done."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from panolink.errors import PanolinkError
+from panolink.files import check_free, write_file
+
+STREAM = Path("-")
+"""Standard input, or output."""
+
+
+def source_name(source: Path) -> str:
+    """What messages call a source."""
+    return "standard input" if source == STREAM else str(source)
+
+
+def read_source(source: Path) -> bytes:
+    """All of a file, a pipe or standard input, read once.
+
+    Raises
+    ------
+    PanolinkError : it cannot be read; names it.
+    """
+    if source == STREAM:
+        return sys.stdin.buffer.read()
+    try:
+        return source.read_bytes()
+    except FileNotFoundError:
+        raise PanolinkError(f"{source}: no such file") from None
+    except OSError as error:
+        raise PanolinkError(f"{source}: {error.strerror or error}") from None
+
+
+def check_target(target: Path, *, overwrite: bool) -> None:
+    """`FileExistsError` before any work is done for a file that may not be replaced."""
+    if not overwrite:
+        check_free(target)
+
+
+def write_target(target: Path, data: bytes, *, overwrite: bool) -> None:
+    """A whole file or none, or standard output; `OSError` as of `panolink.files.write_file`."""
+    if target == STREAM:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        write_file(target, data, overwrite=overwrite)
