@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.lib.timing import peak_flops
+from panolink.training.batches import PREFETCHED, loading_processes
 from panolink.training.config import TrainingConfig
 from panolink.training.data import PanoramaCache
 from panolink.training.trainer import Trainer
@@ -30,38 +31,42 @@ from panolink.training.warm_start import beginning
 
 
 def main(
-    data: Annotated[Path, typer.Argument(help="Panoramas to learn from.")],
+    data: Annotated[list[Path], typer.Argument(help="Panoramas to learn from.")],
     config: Annotated[str, typer.Option(help="base, perceptual, paper, or a .toml file.")] = "base",
     start: Annotated[str, typer.Option(help="A model to begin with.")] = "",
     cache: Annotated[Path, typer.Option(help="Where decoded panoramas are kept.")] = Path("runs/cache"),
     batch: Annotated[int | None, typer.Option(help="Crops a step.")] = None,
+    on_device: Annotated[bool, typer.Option("--crops-on-device", help="Crops are cut where networks train.")] = False,
     steps: Annotated[int, typer.Option(min=2, help="Steps that are timed.")] = 12,
     rows: Annotated[int, typer.Option(min=1, help="Operations that are listed.")] = 12,
 ) -> None:
     """Crops per second, share of the machine's peak, loader's share of the time, and what a step is made of."""
     settings = TrainingConfig.load(config)
-    settings = replace(settings, batch=batch or settings.batch)
+    settings = replace(settings, batch=batch or settings.batch, crops_on_device=on_device)
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder)
         trainer = Trainer(settings, PanoramaCache(data, cache), run, start=beginning(start, settings, run))
-        batches = iter(trainer.loader)
+        batches = trainer.batches()
 
         def step() -> None:
             trainer.train_step(*next(batches), adversarial=settings.adversarial_from < 1)
 
         peak = peak_flops(trainer.device)
         step()
-        for _ in range(trainer.loader.num_workers * (trainer.loader.prefetch_factor or 0)):
-            next(batches)  # what was cut while the first step took its time
+        if not settings.crops_on_device:
+            for _ in range(PREFETCHED * (loading_processes() if trainer.device.type == "cuda" else 1)):
+                next(batches)  # what was cut while the first step took its time
         with FlopCounterMode(display=False) as counter:
             step()
         flops = float(counter.get_total_flops())
+        report: dict[str, Any] = {}
         waited, began = 0.0, time.perf_counter()
         for _ in range(steps):
             asked = time.perf_counter()
             crops = next(batches)
             waited += time.perf_counter() - asked
-            trainer.train_step(*crops, adversarial=settings.adversarial_from < 1)
+            report = trainer.train_step(*crops, adversarial=settings.adversarial_from < 1)
+        float(report["loss"])  # a GPU is done when its result is here
         spent = time.perf_counter() - began
         seconds = spent / steps
         found: dict[str, Any] = {

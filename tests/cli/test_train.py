@@ -68,6 +68,27 @@ def test_train_a_decoder(panolink: Run, data: Path, small: Path, tmp_path: Path)
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
 
 
+@pytest.mark.slow
+def test_a_run_without_an_end_is_finished_and_exported(
+    panolink: Run, data: Path, tiny: Path, small: Path, tmp_path: Path
+):
+    run = tmp_path / "runs" / "tiny"
+    command = ("train", "--data", data, "--config", tiny, "--out", run, "--copies", "1", "--json")
+    assert "no checkpoint.safetensors there" in one_line(panolink(*command, "--finish", "1"))
+    assert "no best.safetensors there" in one_line(panolink(*command, "--export-only"))
+    wrong = panolink(*command, "--endless", "--minutes", "1")
+    assert wrong.exit_code == 2 and "exclude each other" in wrong.stderr
+    result = panolink(*command, "--start", "base", "--endless", "--steps", "1", "--no-export")
+    assert result.exit_code == 0, result.output
+    assert not (run / "weights.safetensors").exists() and "model" not in objects(result.stdout)[0]
+    (finished,) = objects(panolink(*command, "--finish", "5", "--steps", "1", "--no-export").stdout)
+    assert finished["steps"] == 2 and finished["config"]["decay_share"] == 1
+    (exported,) = objects(panolink(*command, "--export-only").stdout)
+    assert exported["steps"] == 2 and exported["validation"]["vpsnr_at_0.1"] > 15
+    packet = tmp_path / "a.plk"
+    assert panolink("encode", small, packet, "--tau", "0", "--model", exported["model"]).exit_code == 0
+
+
 def test_what_cannot_be_trained(panolink: Run, data: Path, tiny: Path, tmp_path: Path):
     common = ("train", "--out", tmp_path / "run", "--data")
     assert "no such folder" in one_line(panolink(*common, tmp_path / "absent"))

@@ -14,9 +14,11 @@ from panolink.codec.networks.blocks import ResidualBlock
 from panolink.errors import ImageError, ModelError
 from panolink.sphere.padding import set_wrap
 from panolink.training import export
+from panolink.training.checkpoint import save_checkpoint, save_pieces
 from panolink.training.codebook_ema import CodebookAverager, k_means, scale_classes
+from panolink.training.compilation import compile_networks
 from panolink.training.config import TrainingConfig
-from panolink.training.data import PanoramaCache, random_crop
+from panolink.training.data import CropStream, PanoramaCache, held_out, random_crop
 from panolink.training.discriminator import PatchDiscriminator
 from panolink.training.export import export_model, views
 from panolink.training.fit_tables import fit_tables
@@ -24,7 +26,7 @@ from panolink.training.laplace_prior import DEAD_ZONE
 from panolink.training.mean_only_batchnorm import centre_units
 from panolink.training.muon import ConvolutionMuon, orthogonalise
 from panolink.training.soft_quantization import lost_tokens, smooth_bits
-from panolink.training.trainer import Trainer, compile_networks
+from panolink.training.trainer import Trainer
 from panolink.training.validation import idle_units
 from panolink.training.warm_start import beginning
 
@@ -65,7 +67,11 @@ def test_train_resume_export_and_use(name: str, cache: PanoramaCache, small_prof
     again.run()
     assert again.step == 6
     records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert [record["step"] for record in records if "validation" in record] == [3, 6]
+    assert [record["step"] for record in records if "validation" in record] == [
+        3,
+        6,
+        6,
+    ]  # and the mean of two snapshots
 
     target = tmp_path / "weights.safetensors"
     training, _ = cache.split()
@@ -82,6 +88,38 @@ def test_train_resume_export_and_use(name: str, cache: PanoramaCache, small_prof
     image = cache.panorama(0)
     assert codec.model.card == {"steps": 6}
     assert codec.decode(codec.encode(image, tau=0.5)).shape == image.shape
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_a_run_that_was_stopped_ends_where_another_does(
+    on_device: bool, cache: PanoramaCache, small_profiles, tmp_path: Path
+):
+    config = replace(TrainingConfig.load("base"), minutes=0.0, decay_share=0.0, crops_on_device=on_device, **QUICK)
+    whole = Trainer(replace(config, steps=4), cache, tmp_path / "whole")
+    whole.train()
+    stopped = Trainer(replace(config, steps=2), cache, tmp_path / "stopped")
+    stopped.train()
+    save_checkpoint(stopped, 0.0)
+    again = Trainer(replace(config, steps=2), cache, tmp_path / "stopped")
+    again.train()
+    assert again.step == whole.step == 4
+    for state in ("averaged", "state"):
+        one, other = (getattr(trainer, state) for trainer in (whole, again))
+        one, other = (value() if callable(value) else value for value in (one, other))
+        for name, value in one.items():
+            assert torch.equal(value, other[name]), name
+
+
+def test_a_state_in_pieces_is_a_start(cache: PanoramaCache, small_profiles, tmp_path: Path):
+    config = replace(TrainingConfig.load("base"), steps=1, **QUICK)
+    trainer = Trainer(config, cache, tmp_path / "first")
+    trainer.train()
+    (tmp_path / "pieces").mkdir()
+    save_pieces(tmp_path / "pieces", trainer.averaged)
+    start = beginning(str(tmp_path / "pieces"), config, tmp_path)
+    following = Trainer(config, cache, tmp_path / "second", start=start)
+    for name, value in trainer.averaged.items():
+        assert torch.equal(following.state()[name], value)
 
 
 def test_copies_are_panoramas_turned_and_mirrored(cache: PanoramaCache):
@@ -121,11 +159,11 @@ def test_laws_are_counted_on_the_first_panoramas_alone(cache: PanoramaCache, sma
 def test_training_lowers_the_distortion(cache: PanoramaCache, small_profiles, tmp_path: Path):
     config = replace(TrainingConfig.load("base"), **QUICK)
     trainer = Trainer(config, cache, tmp_path)
-    batch = next(iter(trainer.loader))
+    batch = next(trainer.batches())
     errors = []
     for _ in range(60):
         torch.manual_seed(3)  # the same steps and shares each time
-        errors.append(trainer.train_step(*batch, adversarial=False)["mse"])
+        errors.append(float(trainer.train_step(*batch, adversarial=False)["mse"]))
     assert np.mean(errors[-5:]) < 0.97 * errors[0]
 
 
@@ -144,6 +182,47 @@ def test_split_keeps_sources_together(tmp_path: Path):
     assert sorted(training + validation) == list(range(40))
     assert validation and not {i // 4 for i in training} & {i // 4 for i in validation}
     assert (cache.panorama(7)[..., 0] == 7).all()
+
+
+def test_several_folders_are_one_set(tmp_path: Path):
+    from PIL import Image
+
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        for name in ("pano0078", "own") if number else ("pano0000", "pano0113"):
+            Image.new("RGB", (32, 16), (number, 0, 0)).save(folder / f"{name}.png")
+    (tmp_path / "one.csv").write_text("id,group\npano0000,a\npano0113,b\n")
+    cache = PanoramaCache(folders, tmp_path / "cache")
+    assert len(cache) == 4 and cache.name == "one and two"
+    assert [int(cache.panorama(i)[0, 0, 0]) for i in range(4)] == [0, 0, 1, 1]
+    training, validation = cache.split()
+    assert [cache.ids[i] for i in validation] == ["pano0113", "pano0078"], "those that the list names, in its order"
+    assert [cache.ids[i] for i in training] == ["pano0000", "own"]
+    cache.keep([0, 2])
+    assert cache.ids == ["pano0000", "own"] and cache.panorama(1)[0, 0, 0] == 1
+    (tmp_path / "two" / "own.png").rename(tmp_path / "two" / "pano0000.png")
+    with pytest.raises(ImageError, match="two panoramas are called 'pano0000'"):
+        PanoramaCache(folders, tmp_path / "cache")
+
+
+def test_nothing_of_a_listed_panoramas_source_is_trained_on():
+    assert held_out(["pano0078", "x", "y"], {"pano0078": "a", "x": "a", "y": "b"}) == [0]
+
+
+def test_large_panoramas_are_drawn_more_often_and_whole(tmp_path: Path):
+    from PIL import Image
+
+    folder = tmp_path / "panoramas"
+    folder.mkdir()
+    Image.new("RGB", (64, 32), (10, 0, 0)).save(folder / "small.png")
+    Image.new("RGB", (192, 96), (20, 0, 0)).save(folder / "large.png")
+    stream = CropStream(PanoramaCache(folder, tmp_path / "cache"), [0, 1], size=16, batch=400, native_share=1.0)
+    pixels, latitude, _ = next(iter(stream))
+    large = pixels[:, 0, 0, 0] == 20
+    assert float(large.float().mean()) == pytest.approx(0.9, abs=0.05)
+    spans = (latitude[:, 0] - latitude[:, -1]) / (15 * np.pi)
+    assert torch.allclose(spans[large], torch.tensor(1 / 96)) and torch.allclose(spans[~large], torch.tensor(1 / 32))
 
 
 def test_a_folder_without_panoramas(tmp_path: Path):
@@ -181,7 +260,8 @@ def test_code_lengths_follow_what_is_sent():
     averager = CodebookAverager(2, 2, decay=0.5)
     classes = torch.full((5000, 1), 20)
     for _ in range(30):
-        averager.count_symbols(classes, (torch.arange(5000)[:, None] % 4 == 0).float())
+        ones = (torch.arange(5000)[:, None] % 4 == 0).float()
+        averager.count_symbols(torch.cat([classes, classes]), torch.cat([ones, 0 * ones]), torch.arange(10000) < 5000)
     lengths = averager.code_lengths()
     assert lengths[20, 0] == pytest.approx(np.log2(4 / 3), abs=0.02)
     assert lengths[20, 1] == pytest.approx(np.log2(4) + 1, abs=0.02)

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import timedelta
-from json import dumps
+from json import dumps, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from panolink.cli.options import Json, err, out, print_json
-from panolink.errors import ImageError, ModelError
+from panolink.errors import ImageError, ModelError, SettingError
 
 if TYPE_CHECKING:
     from panolink.training.config import TrainingConfig
@@ -44,10 +44,21 @@ def train(
         typer.Option(
             "--start",
             "--resume-from",
-            metavar="MODEL|WEIGHTS",
-            help="A shipped model or weights to begin with (under torchrun: --resume-from).",
+            metavar="MODEL|WEIGHTS|FOLDER",
+            help="A shipped model, weights, or a state in pieces to begin with (under torchrun: --resume-from).",
         ),
     ] = "",
+    endless: Annotated[bool, typer.Option("--endless", help="At a constant rate until it is stopped.")] = False,
+    finish: Annotated[
+        float | None,
+        typer.Option(min=0.01, metavar="MINUTES", help="Go on from the checkpoint, the rate falling to zero."),
+    ] = None,
+    export: Annotated[
+        bool, typer.Option("--export/--no-export", help="Whether the entropy coder is fitted and a model written.")
+    ] = True,
+    export_only: Annotated[
+        bool, typer.Option("--export-only", help="Train no further: make a model of the best weights of --out.")
+    ] = False,
     cache: Annotated[
         Path | None, typer.Option(help="Decoded panoramas are kept there (OUT/../cache by default).")
     ] = None,
@@ -61,9 +72,11 @@ def train(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Train a model. A run that was stopped goes on when started again with the same --out.
+    """Train a model. A run that was stopped goes on, exactly, when started again with the same --out.
 
     Example: [bold]panolink train --data panoramas/ --config base --minutes 60 --out runs/base[/bold]
+
+    In the background: [bold]--endless --no-export[/bold]; later [bold]--finish 30[/bold] on the same --out.
 
     Several processes: [bold]torchrun --nproc-per-node 2 -m panolink.cli train --data panoramas/[/bold]
 
@@ -74,23 +87,48 @@ def train(
     settings = TrainingConfig.load(config)
     given = {"minutes": minutes, "steps": steps, "batch": batch, "copies": copies}
     settings = replace(settings, **{name: value for name, value in given.items() if value is not None})
+    folder = target or Path("runs") / Path(config).stem
+    settings = _length(settings, folder, endless=endless, finish=finish, limited=minutes is not None)
     if settings.decoder_only and not start:
         raise ModelError(f"configuration {config!r} trains a decoder for a finished model: name it with --start")
+    if export_only and not (folder / "best.safetensors").is_file():
+        raise ModelError(f"{folder}: no best.safetensors there to export; a run writes it when it validates")
     for one in data:
         if not one.is_dir():
             raise ImageError(f"{one}: no such folder")
-    folder = target or Path("runs") / Path(config).stem
     with _processes() as (rank, of_first):
         folder.mkdir(parents=True, exist_ok=True)
         cache = cache or folder.parent / "cache"
         beginning = of_first(_prepare(settings, data, cache, folder, start) if rank == 0 else None)
-        summary = _train(settings, data, cache, folder, beginning, rank, start)
+        trainer = _trainer(settings, data, cache, folder, beginning)
+        if export_only:
+            minutes, validation = trainer.spent_minutes, _last_validation(folder)
+        else:
+            minutes, validation = _train(trainer, rank)
+        summary = _card(trainer, minutes, validation) if rank == 0 else {}
+        if rank == 0 and (export or export_only):
+            summary = {"model": str(_export(trainer, summary, start)), **summary}
     if rank == 0 and json:
         print_json(summary)
     elif rank == 0:
-        figure = f"{summary['validation']['vpsnr_at_0.1']:.2f} dB VPSNR at 0.1 bpp"
+        figure = f"{validation['vpsnr_at_0.1']:.2f} dB VPSNR at 0.1 bpp" if validation else "not validated"
         effort = f"{summary['steps']} steps, {summary['minutes']:.1f} minutes"
-        out.print(f"{summary['model']}: {effort}, {figure}", markup=False, soft_wrap=True)
+        out.print(f"{summary.get('model', folder)}: {effort}, {figure}", markup=False, soft_wrap=True)
+
+
+def _length(
+    settings: TrainingConfig, folder: Path, *, endless: bool, finish: float | None, limited: bool
+) -> TrainingConfig:
+    """The settings with the length of the run that was asked for."""
+    if endless + limited + (finish is not None) > 1:
+        raise SettingError("--endless, --minutes and --finish exclude each other; give one of them")
+    if endless:
+        return replace(settings, minutes=0.0)
+    if finish is None:
+        return settings
+    if not (folder / "checkpoint.safetensors").is_file():
+        raise ModelError(f"{folder}: no checkpoint.safetensors there to finish; --out names the run")
+    return replace(settings, minutes=finish, decay_share=1.0)
 
 
 @contextmanager
@@ -132,25 +170,34 @@ def _prepare(config: TrainingConfig, data: list[Path], cache: Path, folder: Path
     return beginning(start, config, folder)
 
 
-def _train(
-    config: TrainingConfig, data: list[Path], cache: Path, folder: Path, beginning: Path | None, rank: int, start: str
-) -> dict[str, Any]:
-    """Train and, in the first process, export; what the run came to."""
+def _trainer(config: TrainingConfig, data: list[Path], cache: Path, folder: Path, beginning: Path | None) -> Trainer:
+    """A trainer over the panoramas, which have been decoded."""
     from panolink.training.data import PanoramaCache
     from panolink.training.trainer import Trainer
 
-    panoramas = PanoramaCache(data, cache)
-    trainer = Trainer(config, panoramas, folder, start=beginning)
+    return Trainer(config, PanoramaCache(data, cache), folder, start=beginning)
+
+
+def _train(trainer: Trainer, rank: int) -> tuple[float, dict[str, float]]:
+    """Train; the minutes of the whole run, and the last validation."""
     if rank:
         trainer.run()
-        return {}
-    err.print(f"training {config.profile} on {len(panoramas)} panoramas into {folder}", markup=False)
+        return 0.0, {}
+    profile, panoramas = trainer.config.profile, len(trainer.cache)
+    err.print(f"training {profile} on {panoramas} panoramas into {trainer.folder}", markup=False)
     close = _tensorboard(trainer)
     began = time.monotonic()
     validation = trainer.run()
-    minutes = trainer.spent_minutes + (time.monotonic() - began) / 60
     close()
-    return _export(trainer, minutes, validation, start)
+    return trainer.spent_minutes + (time.monotonic() - began) / 60, validation
+
+
+def _last_validation(folder: Path) -> dict[str, float]:
+    """The best that a run's log tells of; empty without one."""
+    log = folder / "metrics.jsonl"
+    records = [loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+    found = [record["validation"] for record in records if "validation" in record]
+    return max(found, key=lambda figures: -figures.get("lpips_at_0.1", -figures["vpsnr_at_0.1"]), default={})
 
 
 def _tensorboard(trainer: Trainer) -> Callable[[], object]:
@@ -177,11 +224,8 @@ def _tensorboard(trainer: Trainer) -> Callable[[], object]:
     return writer.close
 
 
-def _export(trainer: Trainer, minutes: float, validation: dict[str, float], start: str) -> dict[str, Any]:
-    """Write the best averaged weights as a model, or as a decoder of ``start``, and `metrics.json`; its content."""
-    from panolink.codec.model import load_model
-    from panolink.training.export import export_decoder, export_model
-
+def _card(trainer: Trainer, minutes: float, validation: dict[str, float]) -> dict[str, Any]:
+    """What a run came to; also written as ``metrics.json``."""
     training, held_out = trainer.cache.split()
     card = {
         "data": f"{len(training)} panoramas of {trainer.cache.name}, {len(held_out)} held out",
@@ -191,14 +235,24 @@ def _export(trainer: Trainer, minutes: float, validation: dict[str, float], star
         "config": asdict(trainer.config),
         "validation": validation,
     }
+    (trainer.folder / "metrics.json").write_text(dumps(card, indent=2) + "\n")
+    return card
+
+
+def _export(trainer: Trainer, card: dict[str, Any], start: str) -> Path:
+    """Write the best averaged weights as a model, or as a decoder of the model that they began with; the file."""
+    from panolink.codec.model import load_model
+    from panolink.training.export import export_decoder, export_model
+
     target = trainer.folder / "weights.safetensors"
     best = trainer.folder / "best.safetensors"
     if trainer.config.decoder_only:
-        export_decoder(best, load_model(start), target, card)
-    else:
-        some = training[:: -(-len(training) // TABLE_PANORAMAS)]
-        copies = trainer.config.copies
-        err.print(f"fitting the entropy coder on {len(some)} panoramas, {copies} times each")
-        export_model(best, trainer.model.profile, trainer.cache, some, target, card, copies=copies)
-    (trainer.folder / "metrics.json").write_text(dumps(card, indent=2) + "\n")
-    return {"model": str(target), **card}
+        pieces = Path(start).is_dir()  # of a session that began with the shipped model of the profile
+        export_decoder(best, load_model(trainer.config.profile if pieces else start), target, card)
+        return target
+    training, _ = trainer.cache.split()
+    some = training[:: -(-len(training) // TABLE_PANORAMAS)]
+    copies = trainer.config.copies
+    err.print(f"fitting the entropy coder on {len(some)} panoramas, {copies} times each")
+    export_model(best, trainer.model.profile, trainer.cache, some, target, card, copies=copies)
+    return target

@@ -53,14 +53,20 @@ class CodebookAverager(nn.Module):
         self.spread.lerp_(batch[:, dim : 2 * dim], 1 - self.decay)
         self.weight.lerp_(batch[:, -2], 1 - self.decay)
         self.count.lerp_(batch[:, -1], 1 - self.decay)
-        seen = self.count > 1e-3
-        codebook[seen] = self.total[seen] / self.count[seen, None]
+        mean = self.total / self.count.clamp_min(1e-3)[:, None]
+        codebook.copy_(torch.where(self.count[:, None] > 1e-3, mean, codebook))
 
     @torch.no_grad()
-    def count_symbols(self, classes: Tensor, magnitudes: Tensor) -> None:
-        """Fold the sent symbols' classes and magnitudes (n, dim) into ``law``; rare classes move slowly."""
+    def count_symbols(self, classes: Tensor, magnitudes: Tensor, sent: Tensor) -> None:
+        """Fold the symbols of tokens that are ``sent`` (n,) bool into ``law``; rare classes move slowly.
+
+        ``classes`` and ``magnitudes`` (n, dim). A histogram of all, the others out of its range, needs no list of the
+        sent ones, for whose length the host would wait.
+        """
         cells = classes * self.law.shape[1] + magnitudes.clamp_max(self.law.shape[1] - 1).long()
-        counts = torch.bincount(cells.flatten(), minlength=self.law.numel()).view_as(self.law).float()
+        places = torch.where(sent[:, None], cells, -1).float() + 0.5
+        count = self.law.numel()
+        counts = torch.histc(places, bins=count, min=0, max=count).view_as(self.law)
         if dist.is_initialized():
             dist.all_reduce(counts)
         seen = counts.sum(dim=1, keepdim=True)

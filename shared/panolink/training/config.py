@@ -30,6 +30,8 @@ class TrainingConfig:
     """by which panoramas are resized before they are cropped, at least and at most"""
     native_share: float = 0.0
     """share of crops cut from panoramas as they are, at 1 : 1"""
+    crops_on_device: bool = False
+    """hold all panoramas in the device's memory and cut crops there; see `DevicePanoramas`"""
     learning_rate: float = 1e-3
     """of Adam, for everything but the 3×3 kernels"""
     kernel_learning_rate: float = 2e-3
@@ -37,6 +39,7 @@ class TrainingConfig:
     kernel_decay: float = 0.3
     """by which kernels shrink at each of Muon's steps, relative to its learning rate"""
     warm_up: int = 200
+    """steps from the first, over which the learning rates rise"""
     distortion: str = "mse"
     """"mse", or "l1" as in the paper"""
     commitment: float = 0.05
@@ -56,8 +59,10 @@ class TrainingConfig:
     adversarial_weight: float = 0.0
     ema: float = 0.999
     validate_minutes: float = 6.0
-    """between validations, or a quarter of a shorter run"""
+    """between validations, or a quarter of a shorter run; 0: only at the end"""
     checkpoint_minutes: float = 10.0
+    snapshots: int = 5
+    """averaged weights of so many last checkpoints are kept; at the end their mean ships if it is the best"""
     validation_images: int = 12
     copies: int = 8
     """How often the networks of the entropy coder see each panorama, after training: at another width, turned, often

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -16,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from panolink.cpu import usable_cores
 from panolink.errors import ImageError
 
 VALIDATION_SHARE = 0.05
@@ -83,6 +86,11 @@ class PanoramaCache:
     def __len__(self) -> int:
         return len(self.entries)
 
+    def keep(self, indices: Sequence[int]) -> None:
+        """Forget all but these panoramas; the others are renumbered."""
+        self.entries = [self.entries[index] for index in sorted(indices)]
+        self.ids = [self.ids[index] for index in sorted(indices)]
+
     def panorama(self, index: int) -> np.ndarray:
         """Pixels of one panorama, uint8 (H, W, 3), as a view of the mapped file."""
         entry = self.entries[index]
@@ -146,17 +154,25 @@ def _decode_all(paths: Sequence[Path], stem: Path, max_width: int) -> None:
     stem.parent.mkdir(parents=True, exist_ok=True)
     entries, offset = [], 0
     partial = stem.with_suffix(".partial")
-    with partial.open("wb") as file:
-        for path in paths:
-            with Image.open(path) as picture:
-                image = picture.convert("RGB")
-            if image.width > max_width:
-                image = image.resize((max_width, max_width * image.height // image.width), Image.Resampling.LANCZOS)
-            file.write(image.tobytes())
-            entries.append({"id": path.stem, "width": image.width, "height": image.height, "offset": offset})
-            offset += image.width * image.height * 3
+    with partial.open("wb") as file, ThreadPoolExecutor(usable_cores()) as pool:
+        for start in range(0, len(paths), 64):
+            some = paths[start : start + 64]
+            for path, pixels in zip(some, pool.map(lambda path: _decoded(path, max_width), some), strict=True):
+                file.write(pixels.tobytes())
+                height, width, _ = pixels.shape
+                entries.append({"id": path.stem, "width": width, "height": height, "offset": offset})
+                offset += pixels.size
     partial.rename(stem.with_suffix(".u8"))
     stem.with_suffix(".json").write_text(json.dumps(entries))
+
+
+def _decoded(path: Path, max_width: int) -> NDArray[np.uint8]:
+    """uint8 (H, W, 3), at most ``max_width`` wide."""
+    with Image.open(path) as picture:
+        image = picture.convert("RGB")
+    if image.width > max_width:
+        image = image.resize((max_width, max_width * image.height // image.width), Image.Resampling.LANCZOS)
+    return np.asarray(image)
 
 
 def read_groups(folder: Path) -> dict[str, str]:
@@ -205,7 +221,8 @@ def random_crop(
 class CropStream(torch.utils.data.IterableDataset):
     """Endless batches of crops: pixels (batch, 3, size, size) uint8, latitude (batch, size), weight (batch,).
 
-    A panorama is drawn in proportion to its number of pixels: of a large one there are more different crops.
+    A panorama is drawn in proportion to its number of pixels: of a large one there are more different crops. The batch
+    of a step depends on ``seed`` and the step's number alone, ``first`` for the first, however many workers load.
     """
 
     def __init__(
@@ -218,16 +235,18 @@ class CropStream(torch.utils.data.IterableDataset):
         scales: tuple[float, float] = (0.6, 1.0),
         native_share: float = 0.0,
         seed: tuple[int, ...] = (0,),
+        first: int = 0,
     ) -> None:
         self.cache, self.indices, self.size, self.batch = cache, indices, size, batch
-        self.scales, self.native_share, self.seed = scales, native_share, seed
+        self.scales, self.native_share, self.seed, self.first = scales, native_share, seed, first
         area = np.square(cache.widths()[list(indices)].astype(np.float64))
         self.odds = area / area.sum()
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         worker = torch.utils.data.get_worker_info()
-        random = np.random.default_rng([*self.seed, worker.id if worker else 0])
-        while True:
+        number, stride = (worker.id, worker.num_workers) if worker else (0, 1)
+        for step in itertools.count(self.first + number, stride):
+            random = np.random.default_rng([*self.seed, step])
             crops = [
                 random_crop(
                     self.cache.panorama(int(index)),

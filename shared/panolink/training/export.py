@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from panolink.codec.model import Model, save_decoder, save_model
 from panolink.codec.networks.autoencoder import Autoencoder, Profile
+from panolink.errors import ModelError
 from panolink.training.data import PanoramaCache
 from panolink.training.fit_tables import fit_tables
 from panolink.training.validation import shrink
@@ -47,6 +48,10 @@ def export_decoder(weights: Path, model: Model, target: Path, card: dict) -> Non
     state = {k: v for k, v in load_file(weights).items() if not k.startswith("averager.")}
     network = Autoencoder(model.profile)
     network.load_state_dict(state)
+    if not torch.equal(network.codebook.half(), model.network.codebook.half()):
+        raise ModelError(
+            f"{weights}: a decoder for other codes than those of {model.name!r} ({model.fingerprint})"
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     save_decoder(target, network=network, fingerprint=model.fingerprint, card=card)
 

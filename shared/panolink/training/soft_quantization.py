@@ -14,7 +14,6 @@ from panolink.codec.networks.decoder import guidance_planes
 from panolink.codec.quantization.activation_map import activation_map
 from panolink.codec.quantization.vector_quantizer import look_up, nearest_code
 from panolink.codec.rate_control.controller import RD_LAMBDA
-from panolink.codec.tokens import steps_at
 from panolink.training.codebook_ema import CodebookAverager, scale_classes
 from panolink.training.laplace_prior import DEAD_ZONE
 
@@ -111,7 +110,7 @@ def code_batch(
     detached = features.detach()
     indices = nearest_code(detached, codebook)
     codes = look_up(indices, codebook)
-    row_steps = torch.from_numpy(steps_at(latitude.cpu().numpy())).to(step.device)
+    row_steps = torch.round(-2 * torch.log2(torch.cos(latitude.double()).clamp_min(2.0**-4))).long()  # `steps_at`
     token_step = (step[:, None] + row_steps)[:, :, None].expand_as(indices)
     width = torch.exp2(token_step.float() / 4)[:, None]
 
@@ -124,8 +123,8 @@ def code_batch(
         gain = (symbols * (2 * value - symbols)).sum(dim=1)
         worth = gain / cost.clamp_min(1e-3)
         if learn and model.training:  # validation, which one process does alone, only looks
-            magnitude = symbols.abs().permute(0, 2, 3, 1)[worth > RD_LAMBDA]
-            averager.count_symbols(classes.permute(0, 2, 3, 1)[worth > RD_LAMBDA], magnitude)
+            rows, magnitudes = (x.permute(0, 2, 3, 1).flatten(0, 2) for x in (classes, symbols.abs()))
+            averager.count_symbols(rows, magnitudes, (worth > RD_LAMBDA).flatten())
     bits = smooth_bits(value, classes, lengths).sum(dim=1)
     with torch.no_grad():
         if ranking == "paper":

@@ -6,31 +6,33 @@ import json
 import math
 import os
 import signal
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import load_file
+from torch import Tensor
 
 from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
 from panolink.codec.networks.blocks import PIXEL_STEP
 from panolink.codec.networks.decoder import BaseDecoder, initialize_as_block_transform
 from panolink.codec.networks.encoder import BaseEncoder
 from panolink.codec.quantization.vector_quantizer import nearest_code
-from panolink.cpu import usable_cores
-from panolink.errors import ModelError
 from panolink.metrics.perceptual import lpips
 from panolink.sphere.padding import set_wrap
+from panolink.training.batches import Batch, batches, crop_stream
+from panolink.training.checkpoint import load_checkpoint, load_state, save_checkpoint, save_state
 from panolink.training.codebook_ema import CodebookAverager, as_tokens, k_means, principal_components
+from panolink.training.compilation import compile_networks, warm_up
 from panolink.training.config import TrainingConfig
 from panolink.training.data import CropStream, PanoramaCache
+from panolink.training.device_crops import DevicePanoramas
 from panolink.training.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from panolink.training.distributed import average_gradients, cpu_hours, of_first
 from panolink.training.losses import sphere_distortion
@@ -39,6 +41,12 @@ from panolink.training.muon import ConvolutionMuon
 from panolink.training.schedule import Schedule
 from panolink.training.soft_quantization import BITS_PRICE, Coded, code_batch
 from panolink.training.validation import shrink, validate
+from panolink.training.weight_average import WeightAverage, mean_state
+
+LOG_EVERY = 50
+"""steps between records of figures, for which alone the host waits for a GPU"""
+
+COLUMNS = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
 
 REPLACE_EVERY = 250
 """steps between replacements of dead codes: about a thousand tokens per code"""
@@ -66,7 +74,9 @@ class Trainer:
         if config.decoder_only:
             self.model.encoder.requires_grad_(False)
         if cuda:
+            torch.set_float32_matmul_precision("high")
             compile_networks(self.model, self.discriminator, self.perceive)
+            warm_up(self.model, batch=config.batch, crop=config.crop, trained=not config.decoder_only)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         kernels = [p for p in trained if p.ndim == 4 and p.shape[-1] == 3]
         others = [p for p in trained if not (p.ndim == 4 and p.shape[-1] == 3)]
@@ -80,36 +90,21 @@ class Trainer:
         self.listeners: list[Callable[[dict], None]] = []
         """told of each record that is logged"""
         training, validation = cache.split()
-        stream = CropStream(
-            cache,
-            training,
-            size=config.crop,
-            batch=config.batch,
-            scales=config.scales,
-            native_share=config.native_share,
-            seed=(config.seed, self.rank),
-        )
-        self.loader = torch.utils.data.DataLoader(
-            stream,
-            batch_size=None,
-            num_workers=loading_processes() if cuda else 1,
-            prefetch_factor=4,
-            pin_memory=cuda,
-            worker_init_fn=ignore_terminate,
-        )
+        self.panoramas: DevicePanoramas | None = None
+        if config.crops_on_device:
+            self.panoramas = DevicePanoramas(cache, training, least_scale=config.scales[0], device=self.device)
         chosen = validation[:: max(1, len(validation) // config.validation_images)][: config.validation_images]
         self.validation = [shrink(cache.panorama(i), 1024) for i in chosen]
-        self.averaged: dict[str, Tensor] = {}
-        if self.checkpoint.exists():
-            self.load_checkpoint()
-        else:
+        if not self.checkpoint.exists():
             if start is not None:
                 load_state(load_file(start), self.model, self.averager)
             else:
-                self.initialise(stream)
-            self.averaged = {name: value.detach().clone().float() for name, value in self.state().items()}
-        stream.seed += (self.step,)  # a run that goes on sees new crops
-        torch.manual_seed(config.seed + self.step)
+                self.initialise(crop_stream(config, cache, rank=self.rank))
+        self.average = WeightAverage(self.state())
+        if self.checkpoint.exists():
+            load_checkpoint(self)
+        else:
+            torch.manual_seed(config.seed)
         if dist.is_initialized():  # each process began on crops of its own
             for value in (*self.state().values(), *self.discriminator.state_dict().values()):
                 dist.broadcast(value, 0)
@@ -122,6 +117,15 @@ class Trainer:
     @property
     def checkpoint(self) -> Path:
         return self.folder / "checkpoint.safetensors"
+
+    @property
+    def averaged(self) -> dict[str, Tensor]:
+        """The averaged state: what is validated, exported and started from."""
+        return self.average.values
+
+    def batches(self) -> Iterator[Batch]:
+        """Batches from the next step on."""
+        return batches(self.config, self.cache, self.device, panoramas=self.panoramas, rank=self.rank, first=self.step)
 
     def state(self) -> dict[str, Tensor]:
         """What is trained and shipped: networks, codebook and the sums behind the scales."""
@@ -157,16 +161,14 @@ class Trainer:
 
     def shares(self, batch: int) -> Tensor:
         """Shares of tokens kept: seven images in ten what pays, as the codec does, one none, two any share."""
-        draw = torch.rand(batch)
-        pays = -torch.exp(0.5 * torch.randn(batch))
-        return torch.where(draw < 0.1, torch.zeros(batch), torch.where(draw < 0.8, pays, torch.rand(batch))).to(
-            self.device
-        )
+        draw, pays, share = torch.rand(batch), -torch.exp(0.5 * torch.randn(batch)), torch.rand(batch)
+        shares = torch.where(draw < 0.1, torch.zeros(batch), torch.where(draw < 0.8, pays, share))
+        return (shares.pin_memory() if self.device.type == "cuda" else shares).to(self.device, non_blocking=True)
 
-    def train_step(self, pixels: Tensor, latitude: Tensor, weight: Tensor, *, adversarial: bool) -> dict[str, float]:
+    def train_step(self, pixels: Tensor, latitude: Tensor, weight: Tensor, *, adversarial: bool) -> dict[str, Tensor]:
         config, device = self.config, self.device
         pixels = pixels.to(device, non_blocking=True).float().contiguous(memory_format=torch.channels_last)
-        latitude, weight = latitude.to(device), weight.to(device)
+        latitude, weight = (x.to(device, non_blocking=True) for x in (latitude, weight))
         batch = len(pixels)
         with torch.autocast(device.type, dtype=torch.bfloat16), torch.set_grad_enabled(not config.decoder_only):
             features = self.model.encoder(pixels)
@@ -218,8 +220,8 @@ class Trainer:
         self.step += 1
         if not config.decoder_only:
             report |= self.learn_codebook(features, coded)
-        self.average_weights()
-        return {name: float(value.detach()) for name, value in report.items()}
+        self.average.update(min(config.ema, (1 + self.step) / (10 + self.step)))
+        return {name: value.detach() for name, value in report.items()}
 
     def learn_codebook(self, features: Tensor, coded: Coded) -> dict[str, Tensor]:
         """Move the codebook towards a batch's features; what became of dead codes, when it is their turn."""
@@ -230,93 +232,98 @@ class Trainer:
             return {}
         return {"dead": torch.tensor(float(self.averager.replace_dead(tokens, self.model.codebook)))}
 
-    @torch.no_grad()
-    def average_weights(self) -> None:
-        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        for name, value in self.state().items():
-            if value.is_floating_point() and not name.startswith("averager."):
-                self.averaged[name].lerp_(value.float(), 1 - decay)
-            else:
-                self.averaged[name] = value.detach().clone()
-
     # ── the run ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def run(self) -> dict[str, float]:
-        """Train until steps or minutes are used up, or SIGTERM or SIGINT comes; returns the last validation."""
-        config, began = self.config, time.monotonic()
-        stop = False
+        """Train until steps or minutes are used up, or SIGTERM or SIGINT comes; returns the best last validation."""
+        minutes, stopped = self.train()
+        return self.conclude(minutes, stopped=stopped) if self.rank == 0 else {}
 
-        def ask_to_stop(*_: object) -> None:
-            nonlocal stop
-            stop = True
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, ask_to_stop)
-        validated = saved = began
+    def train(self) -> tuple[float, bool]:
+        """The loop of `run`, without its end: the minutes that it took, and whether a signal stopped it."""
+        config, began, first_step = self.config, time.monotonic(), self.step
         schedule = Schedule(config.minutes, config.steps, config.warm_up, config.decay_share)
-        validate_minutes = min(config.validate_minutes, config.minutes / 4 or config.validate_minutes)
-        waited, result = 0.0, {}
-        first_step = self.step
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
-        batches = iter(self.loader)
-        with Progress(*columns, console=Console(stderr=True), disable=self.rank != 0) as bar:
+        validate_minutes = min(config.validate_minutes, config.minutes / 4 or math.inf) or math.inf
+        validated = saved = began
+        waited = 0.0
+        batches = self.batches()
+        with (
+            _stop_on_signals() as stop,
+            Progress(*COLUMNS, console=Console(stderr=True), disable=self.rank != 0) as bar,
+        ):
             task = bar.add_task(f"train {config.profile}", total=1.0, note="")
             while True:
                 minutes = (time.monotonic() - began) / 60
-                progress = schedule.progress(self.step - first_step, minutes)
-                progress = of_first(1.0 if stop else progress, self.device)
+                progress = 1.0 if stop.is_set() else schedule.progress(self.step - first_step, minutes)
+                progress = of_first(progress, self.device)
                 if progress >= 1:
                     break
                 asked = time.monotonic()
                 batch = next(batches)
                 waited += time.monotonic() - asked
-                rate = config.rate * schedule.rate(progress, self.step)
-                self.optimizers["muon"].param_groups[0]["lr"] = config.kernel_learning_rate * rate
-                self.optimizers["adam"].param_groups[0]["lr"] = config.learning_rate * rate
+                self.set_rate(config.rate * schedule.rate(progress, self.step))
                 report = self.train_step(*batch, adversarial=progress >= config.adversarial_from)
-                if self.step % 50 == 0:
-                    note = f"step {self.step} " + " ".join(f"{k} {v:.3g}" for k, v in report.items())
+                if self.step % LOG_EVERY == 0:
+                    figures = {name: float(value) for name, value in report.items()}
+                    note = f"step {self.step} " + " ".join(f"{k} {v:.3g}" for k, v in figures.items())
                     bar.update(task, completed=progress, note=note)
-                    self.log(
-                        {
-                            "step": self.step,
-                            "minutes": self.spent_minutes + minutes,
-                            "cpu_hours": self.cpu_hours,
-                            "loader": waited / 60 / minutes,
-                        }
-                        | report
-                    )
+                    self.log({"step": self.step} | self.spent(minutes) | {"loader": waited / 60 / minutes} | figures)
                 now = time.monotonic()
                 if now - validated > 60 * validate_minutes and self.rank == 0:
-                    validated, result = now, self.validate(minutes)
+                    self.validate(self.averaged, minutes)
+                    validated = time.monotonic()
                 if now - saved > 60 * config.checkpoint_minutes and self.rank == 0:
-                    saved = now
-                    self.save_checkpoint(minutes)
-        minutes = (time.monotonic() - began) / 60
-        if self.rank == 0:
-            result = self.validate(minutes)
-            self.save_checkpoint(minutes)
-        return result
+                    self.save(minutes)
+                    saved = time.monotonic()
+        return (time.monotonic() - began) / 60, stop.is_set()
 
-    def validate(self, minutes: float) -> dict[str, float]:
-        """Validate the averaged weights; keep them as ``best.safetensors`` when they are the best so far."""
+    def set_rate(self, rate: float) -> None:
+        """Both learning rates, as a factor of the configuration's."""
+        self.optimizers["muon"].param_groups[0]["lr"] = self.config.kernel_learning_rate * rate
+        self.optimizers["adam"].param_groups[0]["lr"] = self.config.learning_rate * rate
+
+    def spent(self, minutes: float) -> dict[str, float]:
+        """What the whole run has taken, ``minutes`` of it in this call."""
+        return {"minutes": self.spent_minutes + minutes, "cpu_hours": self.cpu_hours}
+
+    def save(self, minutes: float) -> None:
+        """The checkpoint, and beside it the averaged weights for the mean of late ones."""
+        save_checkpoint(self, minutes)
+        if not self.config.snapshots:
+            return
+        save_state(self.folder / f"snapshot-{self.step:08d}.safetensors", self.averaged)
+        for old in self.snapshots()[: -self.config.snapshots]:
+            old.unlink()
+
+    def snapshots(self) -> list[Path]:
+        """Averaged weights of the last checkpoints, oldest first."""
+        return sorted(self.folder.glob("snapshot-*.safetensors"))
+
+    def conclude(self, minutes: float, *, stopped: bool) -> dict[str, float]:
+        """Validate what the run came to, and at its end the mean of late snapshots too; the better one's figures."""
+        results = [self.validate(self.averaged, minutes)]
+        self.save(minutes)
+        if not stopped and len(self.snapshots()) > 1:
+            mean = {name: value.to(self.device) for name, value in mean_state(self.snapshots()).items()}
+            results.append(self.validate(mean, minutes, averaged=len(self.snapshots())))
+        return max(results, key=self.score)
+
+    def score(self, validation: dict[str, float]) -> float:
+        """What a validation is worth: the larger the better."""
+        return -validation["lpips_at_0.1"] if self.perceive is not None else validation["vpsnr_at_0.1"]
+
+    def validate(self, state: dict[str, Tensor], minutes: float, **more: int) -> dict[str, float]:
+        """Validate an averaged state; keep it as ``best.safetensors`` when it is the best so far."""
         model = Autoencoder(self.model.profile).to(self.device)
         averager = CodebookAverager(*model.codebook.shape).to(self.device)
-        load_state(self.averaged, model, averager)
+        load_state(state, model, averager)
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        perceive = lpips() if self.perceive is not None else None
+        perceive = lpips().to(self.device) if self.perceive is not None else None
         result = validate(model, averager, self.validation, device=self.device, perceive=perceive)
-        spent = {"minutes": self.spent_minutes + minutes, "cpu_hours": self.cpu_hours}
-        self.log({"step": self.step, **spent, "validation": result})
-        score = -result["lpips_at_0.1"] if self.perceive is not None else result["vpsnr_at_0.1"]
-        if score > self.best:
-            self.best = score
-            save_file({k: v.contiguous() for k, v in self.averaged.items()}, self.folder / "best.safetensors")
+        self.log({"step": self.step} | self.spent(minutes) | more | {"validation": result})
+        if self.score(result) > self.best:
+            self.best = self.score(result)
+            save_state(self.folder / "best.safetensors", state)
         return result
 
     def log(self, record: dict) -> None:
@@ -326,75 +333,14 @@ class Trainer:
             for listener in self.listeners:
                 listener(record)
 
-    def save_checkpoint(self, minutes: float) -> None:
-        """Everything needed to go on: weights, averages, optimisers, counters. Written beside and then renamed."""
-        tensors = {f"model.{k}": v for k, v in self.state().items()} | {
-            f"averaged.{k}": v for k, v in self.averaged.items()
-        }
-        for name, optimizer in {**self.optimizers, "adversary": self.adversary}.items():
-            for index, state in optimizer.state_dict()["state"].items():
-                tensors |= {f"{name}.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
-        tensors |= {f"discriminator.{k}": v for k, v in self.discriminator.state_dict().items()}
-        counters = {
-            "step": self.step,
-            "minutes": self.spent_minutes + minutes,
-            "cpu_hours": self.cpu_hours,
-            "best": self.best,
-            "config": asdict(self.config),
-        }
-        partial = self.checkpoint.with_suffix(".partial")
-        save_file(
-            {k: v.contiguous().clone() for k, v in tensors.items()},
-            partial,
-            metadata={"counters": json.dumps(counters)},
-        )
-        partial.rename(self.checkpoint)
 
-    def load_checkpoint(self) -> None:
-        with safe_open(self.checkpoint, framework="pt") as file:
-            counters = json.loads(file.metadata()["counters"])
-        tensors = load_file(self.checkpoint)
-        load_state(below("model.", tensors), self.model, self.averager)
-        self.averaged = {name: value.to(self.device) for name, value in below("averaged.", tensors).items()}
-        self.discriminator.load_state_dict(below("discriminator.", tensors))
-        for name, optimizer in {**self.optimizers, "adversary": self.adversary}.items():
-            state: dict[int, dict[str, Tensor]] = {}
-            for key, value in below(f"{name}.", tensors).items():
-                index, field = key.split(".")
-                state.setdefault(int(index), {})[field] = value
-            optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-        self.step, self.spent_minutes, self.best = counters["step"], counters["minutes"], counters["best"]
-        self.spent_cpu_hours = counters.get("cpu_hours", 0.0)
-
-
-def below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin with ``prefix``, without it."""
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def load_state(state: dict[str, Tensor], model: Autoencoder, averager: CodebookAverager) -> None:
-    """Put what ``Trainer.state`` gave into a model and its averager; ModelError where it is of another size."""
+@contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set, until the block ends."""
+    stop = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        model.load_state_dict({name: value for name, value in state.items() if not name.startswith("averager.")})
-        averager.load_state_dict(below("averager.", state))
-    except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip()
-        raise ModelError(f"weights that do not fit today's profile {model.profile.name!r}: {reason}") from None
-
-
-def compile_networks(model: Autoencoder, *others: nn.Module | None, backend: str = "inductor") -> None:
-    """Compile, in place, what a step runs on a GPU; names of weights stay as they are."""
-    for network in (model.encoder, model.decoder, *others):
-        if network is not None:
-            network.compile(backend=backend, dynamic=False)
-
-
-def loading_processes() -> int:
-    """Processes that cut crops, some 270 a second each, for a GPU that takes thousands."""
-    return max(1, min(usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) - 2, 16))
-
-
-def ignore_terminate(worker: int) -> None:
-    """SIGTERM or Ctrl-C to the group asks the trainer to save and stop; its loader must live until then."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -12,7 +12,7 @@ from panolink.codec.networks.blocks import ResidualBlock
 from panolink.codec.networks.decoder import guidance_planes
 from panolink.images import resized
 from panolink.metrics.perceptual import LPIPS, viewport_distance
-from panolink.metrics.viewport import vpsnr
+from panolink.metrics.viewport import viewport_scores
 from panolink.sphere.latitude import latitudes
 from panolink.sphere.padding import set_wrap
 from panolink.training.codebook_ema import CodebookAverager
@@ -20,6 +20,9 @@ from panolink.training.soft_quantization import code_batch
 
 OPERATING_POINTS = ((16, -1.0), (12, -1.0), (8, -1.0), (4, -1.0), (0, -1.0))
 """(step in quarter octaves, share; negative: what pays), from coarse to fine, before them the base layer alone"""
+
+RATES = (0.1, 0.2, 0.4)
+"""bits per pixel at which measures are told, between those of the operating points"""
 
 
 def shrink(panorama: np.ndarray, width: int) -> np.ndarray:
@@ -38,7 +41,7 @@ def validate(
     device: torch.device,
     perceive: LPIPS | None = None,
 ) -> dict[str, float]:
-    """Mean bpp and VPSNR over panoramas (width divisible by 16) at each operating point, and VPSNR at 0.1 bpp.
+    """Mean bpp, VPSNR and VSSIM over panoramas (width divisible by 16) at each operating point, and at `RATES`.
 
     With ``perceive`` the same of LPIPS, under names of their own. ``idle`` is the share of `idle_units`.
 
@@ -48,11 +51,12 @@ def validate(
     model.eval()
     set_wrap(model, True)
     codes = model.codebook.shape[0]
-    results: dict[tuple[int, float], list[tuple[float, float, float]]] = {}
+    results: dict[tuple[int, float], list[tuple[float, ...]]] = {}
     histogram = torch.ones(codes)
     for panorama in panoramas:
         pixels = torch.tensor(panorama).permute(2, 0, 1)[None].float().to(device)
         pixels = pixels.contiguous(memory_format=torch.channels_last)
+        original = pixels[0] / 255
         with torch.autocast(device.type, dtype=torch.bfloat16):
             features = model.encoder(pixels)
         latitude = latitudes(features.shape[2], device=device)[None]
@@ -70,24 +74,27 @@ def validate(
             histogram += torch.bincount(coded.indices.flatten().cpu(), minlength=codes)
             with torch.autocast(device.type, dtype=torch.bfloat16):
                 image = model.decoder(coded.received, coded.guidance)
-            picture = image[0].clamp(0, 255).round().byte().permute(1, 2, 0).cpu().numpy()
-            seen = viewport_distance(perceive, panorama, picture) if perceive is not None else 0.0
+            picture = image[0].float().clamp(0, 255).round() / 255
+            scores = viewport_scores(original, picture)
+            seen = viewport_distance(perceive, original, picture) if perceive is not None else 0.0
             tau = float(coded.kept.float().mean())
             mask = 0.0 if tau in (0.0, 1.0) else -tau * np.log2(tau) - (1 - tau) * np.log2(1 - tau)
             bpp = (float(coded.bits.sum()) + mask * coded.kept.numel()) / pixels[0, 0].numel()
-            results.setdefault((step, share), []).append((bpp, float(vpsnr(panorama, picture)), seen))
+            results.setdefault((step, share), []).append((bpp, scores.vpsnr_db, scores.vssim, seen))
     idle = idle_units(model, panoramas[0], device=device)
     set_wrap(model, False)
     model.train()
     law = histogram / histogram.sum()
     index_bpp = float(-(law * law.log2()).sum()) / model.profile.factor**2
-    means = np.array([np.mean(points, axis=0) for points in results.values()]) + np.array([index_bpp, 0, 0])
-    names = ("vpsnr",) if perceive is None else ("vpsnr", "lpips")
+    means = np.array([np.mean(points, axis=0) for points in results.values()]) + np.array([index_bpp, 0, 0, 0])
+    names = ("vpsnr", "vssim") if perceive is None else ("vpsnr", "vssim", "lpips")
     report = {"idle": idle} | {f"bpp{i}": float(point[0]) for i, point in enumerate(means)}
     ordered = means[means[:, 0].argsort()]
     for column, name in enumerate(names, 1):
         report |= {f"{name}{i}": float(point[column]) for i, point in enumerate(means)}
-        report[f"{name}_at_0.1"] = float(np.interp(np.log(0.1), np.log(ordered[:, 0]), ordered[:, column]))
+        for rate in RATES:
+            value = np.interp(np.log(rate), np.log(ordered[:, 0]), ordered[:, column])
+            report[f"{name}_at_{rate}"] = float(value)
     return report
 
 

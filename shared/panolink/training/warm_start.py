@@ -15,6 +15,7 @@ from panolink.codec.entropy.tables import LEVEL_ZERO, TOTAL
 from panolink.codec.model import Model, load_model
 from panolink.codec.networks.autoencoder import PROFILES
 from panolink.errors import ModelError
+from panolink.training.checkpoint import load_pieces, save_state
 from panolink.training.codebook_ema import CodebookAverager
 from panolink.training.config import TrainingConfig
 
@@ -25,6 +26,9 @@ def beginning(start: str, config: TrainingConfig, folder: Path) -> Path | None:
     """The file of weights to begin with. A finished model is turned into one, in the run's folder."""
     if not start:
         return None
+    if Path(start).is_dir():
+        save_state(folder / STARTING_WEIGHTS, load_pieces(Path(start)))
+        return folder / STARTING_WEIGHTS
     if Path(start).suffix == ".safetensors":
         try:
             with safe_open(start, framework="pt") as file:

@@ -1,0 +1,162 @@
+"""What a run leaves on disk: a checkpoint to go on from exactly, and averaged states, whole or in pieces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from panolink.codec.networks.autoencoder import Autoencoder
+from panolink.errors import ModelError
+from panolink.training.codebook_ema import CodebookAverager
+
+if TYPE_CHECKING:
+    from panolink.training.trainer import Trainer
+
+PIECE_BYTES = 15 << 20
+"""of one file of a state in pieces"""
+
+
+def save_checkpoint(trainer: Trainer, minutes: float) -> None:
+    """Weights, averages, optimisers, random numbers and counters; written beside the last one and then renamed."""
+    tensors = {f"model.{name}": value for name, value in trainer.state().items()}
+    tensors |= {f"averaged.{name}": value for name, value in trainer.averaged.items()}
+    for name, optimizer in _optimizers(trainer).items():
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"{name}.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
+    tensors |= {f"discriminator.{name}": value for name, value in trainer.discriminator.state_dict().items()}
+    tensors |= {f"random.{name}": value for name, value in _random_state(trainer.device).items()}
+    counters = {
+        "step": trainer.step,
+        "minutes": trainer.spent_minutes + minutes,
+        "cpu_hours": trainer.cpu_hours,
+        "best": trainer.best,
+        "config": asdict(trainer.config),
+    }
+    save_state(trainer.checkpoint, tensors, {"counters": json.dumps(counters)})
+
+
+def load_checkpoint(trainer: Trainer) -> None:
+    """Put a trainer where `save_checkpoint` found it."""
+    with safe_open(trainer.checkpoint, framework="pt") as file:
+        counters = json.loads(file.metadata()["counters"])
+    tensors = load_file(trainer.checkpoint)
+    load_state(below("model.", tensors), trainer.model, trainer.averager)
+    trainer.average.load(below("averaged.", tensors))
+    trainer.discriminator.load_state_dict(below("discriminator.", tensors))
+    for name, optimizer in _optimizers(trainer).items():
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in below(f"{name}.", tensors).items():
+            index, field = key.split(".")
+            state.setdefault(int(index), {})[field] = value
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        _lay_out(optimizer)
+    trainer.step, trainer.spent_minutes, trainer.best = counters["step"], counters["minutes"], counters["best"]
+    trainer.spent_cpu_hours = counters.get("cpu_hours", 0.0)
+    random = below("random.", tensors)
+    if "cpu" in random:
+        torch.set_rng_state(random["cpu"])
+    else:
+        torch.manual_seed(trainer.config.seed + trainer.step)
+    if "cuda" in random and trainer.device.type == "cuda":
+        torch.cuda.set_rng_state(random["cuda"], trainer.device)
+
+
+def save_state(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write tensors to a file that is whole at every moment."""
+    partial = path.with_suffix(".partial")
+    save_file({name: value.detach().contiguous().clone() for name, value in tensors.items()}, partial, metadata)
+    partial.rename(path)
+
+
+def save_pieces(folder: Path, state: Mapping[str, Tensor], *, piece_bytes: int = PIECE_BYTES) -> list[Path]:
+    """Write a state as ``state-0.safetensors`` and so on, each of at most ``piece_bytes``, by tensors' first dimension.
+
+    A tensor that does not fit is cut: its parts are called ``name@row``.
+    """
+    pieces: list[dict[str, Tensor]] = [{}]
+    room = piece_bytes - (1 << 16)  # the header's
+    free = room
+    for name, value in state.items():
+        parts = {name: value}
+        if value.nbytes > free and value.ndim and len(value) > 1:
+            rows = max(1, room // 4 // max(1, value.nbytes // len(value)))
+            parts = {f"{name}@{i}": value[i : i + rows] for i in range(0, len(value), rows)}
+        for part, tensor in parts.items():
+            if tensor.nbytes > free:
+                pieces.append({})
+                free = room
+            pieces[-1][part] = tensor
+            free -= tensor.nbytes
+    files = [folder / f"state-{number}.safetensors" for number in range(len(pieces))]
+    for file, piece in zip(files, pieces, strict=True):
+        save_state(file, piece, {"pieces": str(len(pieces))})
+    return files
+
+
+def load_pieces(folder: Path) -> dict[str, Tensor]:
+    """What `save_pieces` wrote; ModelError where there is nothing, or not all of it."""
+    files = sorted(folder.glob("state-*.safetensors"), key=lambda file: int(file.stem.split("-")[1]))
+    if not files:
+        raise ModelError(f"{folder}: no state-0.safetensors there; wanted a state in pieces, or a file of weights")
+    parts: dict[str, dict[int, Tensor]] = {}
+    for file in files:
+        try:
+            with safe_open(file, framework="pt") as opened:
+                count = int((opened.metadata() or {}).get("pieces", 0))
+                tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (safe_open is no dict)
+        except (OSError, SafetensorError) as error:
+            raise ModelError(f"{file}: not a readable weights file ({error})") from None
+        if count > len(files):
+            raise ModelError(f"{folder}: {len(files)} of the {count} pieces of a state are there")
+        for key, value in tensors.items():
+            name, _, row = key.partition("@")
+            parts.setdefault(name, {})[int(row or 0)] = value
+    return {
+        name: torch.cat([of[row] for row in sorted(of)]) if len(of) > 1 else next(iter(of.values()))
+        for name, of in parts.items()
+    }
+
+
+def below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def load_state(state: dict[str, Tensor], model: Autoencoder, averager: CodebookAverager) -> None:
+    """Put what ``Trainer.state`` gave into a model and its averager; ModelError where it is of another size."""
+    try:
+        model.load_state_dict({name: value for name, value in state.items() if not name.startswith("averager.")})
+        averager.load_state_dict(below("averager.", state))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip()
+        raise ModelError(f"weights that do not fit today's profile {model.profile.name!r}: {reason}") from None
+
+
+def _optimizers(trainer: Trainer) -> dict[str, torch.optim.Optimizer]:
+    return {**trainer.optimizers, "adversary": trainer.adversary}
+
+
+def _random_state(device: torch.device) -> dict[str, Tensor]:
+    found = {"cpu": torch.get_rng_state()}
+    return found | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else found
+
+
+def _lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Give what an optimiser holds of each parameter that parameter's strides, which files do not keep.
+
+    Fused steps walk through memory: moments laid out otherwise than their weights would be other weights' moments.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            state = optimizer.state.get(parameter, {})
+            for name, value in state.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

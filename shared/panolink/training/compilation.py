@@ -1,0 +1,54 @@
+"""Compiling networks for a GPU, and doing without where that fails."""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+from torch import nn
+
+from panolink.codec.networks.autoencoder import Autoencoder
+from panolink.codec.networks.decoder import guidance_planes
+
+
+def compile_networks(model: Autoencoder, *others: nn.Module | None, backend: str = "inductor") -> None:
+    """Compile, in place, what a step runs on a GPU; names of weights stay as they are."""
+    for network in (model.encoder, model.decoder, *others):
+        if network is not None:
+            network.compile(backend=backend, dynamic=False)
+
+
+def undo_compilation(*networks: nn.Module | None) -> None:
+    """Run networks as they are written again."""
+    for network in networks:
+        if network is not None:
+            network._compiled_call_impl = None
+
+
+def warm_up(model: Autoencoder, *, batch: int, crop: int, trained: bool = True) -> bool:
+    """Run compiled networks forwards and backwards once at a step's shapes, so that the first step does not wait.
+
+    Weights and gradients are left as they were. ``trained`` False: the encoder runs without gradients. Returns False,
+    and leaves the networks uncompiled, where compiling or running fails.
+    """
+    device = model.codebook.device
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
+    try:
+        pixels = torch.full((batch, 3, crop, crop), 127.0, device=device)
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            with torch.set_grad_enabled(trained):
+                features = model.encoder(pixels)
+            plane = torch.zeros_like(features[:, 0])
+            image = model.decoder(features, guidance_planes(plane > 0, plane, plane))
+        image.sub(pixels).square().mean().backward()
+        return True
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        undo_compilation(model.encoder, model.decoder)
+        print(f"networks run uncompiled: {type(error).__name__}: {str(error)[:300]}", file=sys.stderr)
+        return False
+    finally:
+        model.zero_grad(set_to_none=True)
+        model.load_state_dict(kept)
