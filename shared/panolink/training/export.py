@@ -49,9 +49,7 @@ def export_decoder(weights: Path, model: Model, target: Path, card: dict) -> Non
     network = Autoencoder(model.profile)
     network.load_state_dict(state)
     if not torch.equal(network.codebook.half(), model.network.codebook.half()):
-        raise ModelError(
-            f"{weights}: a decoder for other codes than those of {model.name!r} ({model.fingerprint})"
-        )
+        raise ModelError(f"{weights}: a decoder for other codes than those of {model.name!r} ({model.fingerprint})")
     target.parent.mkdir(parents=True, exist_ok=True)
     save_decoder(target, network=network, fingerprint=model.fingerprint, card=card)
 
