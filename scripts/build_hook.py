@@ -9,6 +9,9 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+PAGE_SOURCES = Path("services", "viewer", "web")
+"""What the viewer's page is built from; a wheel has the page as it is built, in `static`."""
+
 
 class ServicesBuildHook(BuildHookInterface):
     """Puts the services into the wheel; makes sure of the link for an editable installation."""
@@ -22,7 +25,10 @@ class ServicesBuildHook(BuildHookInterface):
             For an editable installation, if the checkout has a text file where the link should be.
         """
         if version != "editable":
-            build_data["force_include"]["services"] = "panolink/services"
+            for path in sorted(Path(self.root, "services").rglob("*")):
+                inside = path.relative_to(self.root)
+                if path.is_file() and not inside.is_relative_to(PAGE_SOURCES) and "__pycache__" not in inside.parts:
+                    build_data["force_include"][str(inside)] = f"panolink/{inside}"
             return
         link = Path(self.root, "shared", "panolink", "services")
         if not link.exists():

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Make .venv and install Panolink into it, editable, in the versions of constraints.txt.
 #
-#     scripts/setup.sh            what the demo, the services and all formats of pictures need
+#     scripts/setup.sh            what the demo, the services, the viewer and all formats of pictures need
 #     scripts/setup.sh dev        and what tests, linters and training need (any extra of pyproject.toml)
 #
 # PYTHON=/path/to/python3.12 chooses the interpreter. Running it again repairs or updates an environment.
@@ -51,7 +51,7 @@ then
     $python -m pip install --disable-pip-version-check --extra-index-url "$cpu_builds" -c constraints.txt torch
 fi
 
-extras=formats${1:+,$1}
+extras=formats,viewer${1:+,$1}
 if command -v nvidia-smi >/dev/null 2>&1; then extras=$extras,gpu; fi
 $python -m pip install --disable-pip-version-check -c constraints.txt -e ".[$extras]"
 

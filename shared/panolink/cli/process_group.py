@@ -1,4 +1,4 @@
-"""The three services as child processes: started together, watched, and stopped in the order of the link."""
+"""The services as child processes: started together, watched, and stopped in the order of the link."""
 
 from __future__ import annotations
 
@@ -36,12 +36,18 @@ class SignalledError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Ports:
-    """Where the services listen; metrics on three ports in a row from `metrics`, 0 for none."""
+    """Where the services listen; metrics on ports in a row from `metrics`, 0 for none. A viewer with port 0 is none."""
 
     transmitter: int
     channel: int
     receiver: int
     metrics: int = 0
+    viewer: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The services that are run."""
+        return (*NAMES, "viewer") if self.viewer else NAMES
 
     @classmethod
     def free(cls) -> Ports:
@@ -54,9 +60,9 @@ class Ports:
 
     def check(self, host: str) -> None:
         """`LinkError`, naming port and option, where one is in use: seconds before a service would find out."""
-        wanted = [(getattr(self, name), f"--{name}-port") for name in NAMES]
+        wanted = [(getattr(self, name), f"--{name}-port") for name in self.names]
         if self.metrics:
-            wanted += [(self.metrics + index, "--metrics-port") for index in range(len(NAMES))]
+            wanted += [(self.metrics + index, "--metrics-port") for index in range(len(self.names))]
         taken: dict[int, str] = {}
         for port, option in wanted:
             if port in taken:
@@ -96,7 +102,13 @@ def environments(
         "channel": {"target": f"{reachable}:{ports.receiver}", **channel},
         "receiver": {**shared, **(receiver or {})},
     }
-    for index, name in enumerate(NAMES):
+    if ports.viewer:
+        services = {name: f"{reachable}:{getattr(ports, name)}" for name in NAMES}
+        settings = {
+            "viewer": {**services, "supervised": True},
+            **settings,
+        }  # first to be stopped: it talks to all others
+    for index, name in enumerate(ports.names):
         metrics = f"{host}:{ports.metrics + index}" if ports.metrics else "off"
         settings[name] |= {"listen": f"{host}:{getattr(ports, name)}", "metrics_listen": metrics}
     return {
@@ -106,7 +118,7 @@ def environments(
 
 
 class Services:
-    """Transmitter, channel and receiver as children of this process; an async context manager.
+    """Transmitter, channel, receiver, and perhaps a viewer, as children of this process; an async context manager.
 
     The children run in their own sessions, so that Ctrl-C reaches only this process, which stops them in order. If
     this process is killed, their standard input ends, and they drain by themselves.
@@ -126,7 +138,8 @@ class Services:
         self._on_line = on_line
         self._children: dict[str, asyncio.subprocess.Process] = {}
         self._ready: dict[str, asyncio.Future[dict[str, Any]]] = {}
-        self._last: dict[str, deque[str]] = {name: deque(maxlen=20) for name in NAMES}
+        self._last: dict[str, deque[str]] = {name: deque(maxlen=20) for name in environments}
+        self._restarting: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._signals = 0
         self._stop_requested = asyncio.Event()
@@ -136,7 +149,7 @@ class Services:
         for number in SIGNALS:
             loop.add_signal_handler(number, self._signalled)
         try:
-            for name in NAMES:
+            for name in self._environments:
                 await self._start(name)
         except BaseException:
             await self.stop()
@@ -163,14 +176,20 @@ class Services:
         stopped = asyncio.ensure_future(self._stop_requested.wait())
         ends = {asyncio.ensure_future(child.wait()): name for name, child in self._children.items()}
         try:
-            await asyncio.wait({wanted, stopped, *ends}, return_when=asyncio.FIRST_COMPLETED)
-            if stopped.done():
-                raise SignalledError
-            for end, name in ends.items():
-                if end.done():
-                    await asyncio.sleep(0.1)  # its last words are still on their way
-                    raise LinkError(self._obituary(name, end.result()))
-            return await wanted
+            while True:
+                await asyncio.wait({wanted, stopped, *ends}, return_when=asyncio.FIRST_COMPLETED)
+                if stopped.done():
+                    raise SignalledError
+                for end, name in [(end, name) for end, name in ends.items() if end.done()]:
+                    if name not in self._restarting:
+                        await asyncio.sleep(0.1)  # its last words are still on their way
+                        raise LinkError(self._obituary(name, end.result()))
+                    self._restarting.discard(name)
+                    del ends[end]
+                    await self._start(name)
+                    ends[asyncio.ensure_future(self._children[name].wait())] = name
+                if wanted.done():
+                    return await wanted
         finally:
             for task in (wanted, stopped, *ends):
                 task.cancel()
@@ -211,6 +230,14 @@ class Services:
                 said = json.loads(line)
                 if said.get("ready") == name and not self._ready[name].done():
                     self._ready[name].set_result(said)
+                if name == "viewer" and said.get("restart") == "receiver":
+                    self._kill("receiver")
+
+    def _kill(self, name: str) -> None:
+        """Kill a service that is running; `supervise` starts it again."""
+        if self._ready[name].done() and self._children[name].returncode is None and not self._stop_requested.is_set():
+            self._restarting.add(name)
+            self._children[name].kill()
 
     async def _log(self, name: str, child: asyncio.subprocess.Process) -> None:
         assert child.stderr

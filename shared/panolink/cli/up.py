@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 from typing import Annotated, Any
 
@@ -11,9 +12,10 @@ from rich.text import Text
 
 from panolink.cli.options import Json, err, out, print_json
 from panolink.cli.process_group import Ports, Services, SignalledError, environments
+from panolink.errors import PanolinkError
 from panolink.phy.channel.channel_models import ChannelModel
 
-COLOURS = {"transmitter": "cyan", "channel": "magenta", "receiver": "green"}
+COLOURS = {"transmitter": "cyan", "channel": "magenta", "receiver": "green", "viewer": "yellow"}
 
 Port = typer.Option(min=1, max=65535)
 
@@ -24,7 +26,10 @@ def up(
     channel_port: Annotated[int, Port] = 50052,
     receiver_port: Annotated[int, Port] = 50053,
     metrics_port: Annotated[
-        int, typer.Option(min=0, max=65533, help="First of three ports in a row for Prometheus metrics; 0: none.")
+        int,
+        typer.Option(
+            min=0, max=65532, help="First of three ports (four with --viewer) for Prometheus metrics; 0: none."
+        ),
     ] = 9101,
     model: Annotated[
         str | None, typer.Option(help="Models to hold, with commas in between: names, or .safetensors files.")
@@ -38,6 +43,8 @@ def up(
     ] = None,
     snr: Annotated[float | None, typer.Option(help="Mean Es/N0 in dB to begin with (10 by default).")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Every stream meets the same fading and noise.")] = None,
+    viewer: Annotated[bool, typer.Option("--viewer", help="Run the live viewer too, a web page.")] = False,
+    viewer_port: Annotated[int, Port] = 8360,
     insecure: Annotated[
         bool,
         typer.Option(
@@ -50,13 +57,23 @@ def up(
 
     Example: [bold]panolink up --fading rayleigh --snr 10[/bold]
 
+    With [bold]--viewer[/bold], a web page shows what is received, live.
+
     Whatever has no option here is set by environment variables, such as PANOLINK_RECEIVER_WATCH_POLICY=block.
     """
     from panolink.rpc.security.credentials import INSECURE, Credentials
 
     Credentials.from_environment().check_server("--host", f"{host}:{transmitter_port}", insecure=insecure)
     os.environ[INSECURE] = str(int(insecure))
-    ports = Ports(transmitter=transmitter_port, channel=channel_port, receiver=receiver_port, metrics=metrics_port)
+    if viewer:
+        check_viewer()
+    ports = Ports(
+        transmitter=transmitter_port,
+        channel=channel_port,
+        receiver=receiver_port,
+        metrics=metrics_port,
+        viewer=viewer_port if viewer else 0,
+    )
     ports.check(host)
     settings = environments(
         host,
@@ -66,6 +83,21 @@ def up(
         receiver={"decoder": decoder},
     )
     asyncio.run(_run(settings, json))
+
+
+def check_viewer() -> None:
+    """Raise `PanolinkError` where what the viewer needs is not installed."""
+    if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn", "websockets")):
+        raise PanolinkError("the viewer is not installed; install it with: pip install 'panolink[viewer]'")
+
+
+def viewer_url(said: dict[str, Any]) -> str:
+    """Address of the page for a browser on this machine, from what a viewer said when it was ready."""
+    from panolink.rpc.security.credentials import Credentials
+
+    host, _, port = said["listen"].rpartition(":")
+    host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
+    return f"{'https' if Credentials.from_environment().secure_server else 'http'}://{host}:{port}"
 
 
 async def _run(settings: dict[str, dict[str, str]], json: bool) -> None:
@@ -99,6 +131,8 @@ def _announce(ready: dict[str, dict[str, Any]], json: bool) -> None:
         ("  watch them arrive   ", f"panolink watch {receiver} --out received/"),
         ("  change the channel  ", f"panolink channel {channel} --model rayleigh --snr 7"),
     ]
+    if "viewer" in ready:
+        lines.insert(0, ("Look around in what arrives: ", viewer_url(ready["viewer"])))
     if ready["transmitter"]["metrics"] not in ("", "off"):
         places = ", ".join(f"http://{said['metrics']}/metrics" for said in ready.values())
         lines.append((f"  metrics             {places}", ""))

@@ -31,6 +31,8 @@ import grpc
 from panolink.errors import SettingError
 
 if TYPE_CHECKING:
+    import ssl
+
     from cryptography.x509 import Certificate
 
 CA, CERT, KEY, TOKEN_FILE = "PANOLINK_TLS_CA", "PANOLINK_TLS_CERT", "PANOLINK_TLS_KEY", "PANOLINK_TOKEN_FILE"
@@ -162,6 +164,10 @@ class Credentials:
         return grpc.dynamic_ssl_server_credentials(
             _server_configuration(latest), renewed, require_client_authentication=CA in self._files
         )
+
+    def load_into(self, context: ssl.SSLContext) -> None:
+        """Load certificate and key into the context of a server that is not gRPC's."""
+        context.load_cert_chain(self._files[CERT], self._files[KEY])
 
     def client(self, target: str) -> Callable[[], grpc.ChannelCredentials] | None:
         """Factory of client credentials from the files' contents at call time; None: connect in the clear.

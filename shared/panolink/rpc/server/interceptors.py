@@ -27,6 +27,9 @@ _KINDS = {
 }
 """Method types: names of gRPC's handlers, and of the metrics."""
 
+_POLLED = ("Describe", "GetConditions")
+"""Methods that viewers call every few seconds; where they succeed, a log line each would drown the others."""
+
 
 @dataclass(frozen=True)
 class Call:
@@ -127,7 +130,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             seconds = time.monotonic() - start
             self._metrics.handled.labels(*call.labels, code.name).inc()
             self._metrics.handling.labels(*call.labels).observe(seconds)
-            level = logging.DEBUG if call.service.startswith("grpc.") else logging.INFO
+            polled = call.service.startswith("grpc.") or (call.method in _POLLED and code is grpc.StatusCode.OK)
+            level = logging.DEBUG if polled else logging.INFO
             log.log(level, "%s/%s %s %.3f s %s", call.service, call.method, code.name, seconds, message)
 
 

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -166,7 +166,24 @@ class _Node(node_pb2_grpc.NodeServicer):
         return response
 
 
-def run(kind: type[Settings], build: Callable[[Settings], Server]) -> int:
+class RunningServer(Protocol):
+    """What `run` needs of a server: an async context manager that serves from entering to leaving."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def metrics_address(self) -> str: ...
+
+    async def __aenter__(self) -> Any: ...
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+
+def run(kind: type[Settings], build: Callable[[Settings], RunningServer]) -> int:
     """Run a service until SIGTERM or SIGINT.
 
     Once it serves, it prints one line of JSON to standard output:
@@ -229,7 +246,7 @@ def _end_within(seconds: float, name: str) -> None:
     timer.start()
 
 
-async def _serve(settings: Settings, build: Callable[[Settings], Server], *, until_stdin_ends: bool) -> int:
+async def _serve(settings: Settings, build: Callable[[Settings], RunningServer], *, until_stdin_ends: bool) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 

@@ -1,0 +1,132 @@
+"""What browsers may ask for: changes of the channel, scenarios, and options of sending; all of it checked here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from panolink.errors import PanolinkError
+from panolink.phy import ChannelModel, Clock, Conditions, Phase, Scenario
+
+NUMBERS = (
+    *("snr_db", "coherence_symbols", "rician_k_db", "doppler_hz", "delay_spread_s"),
+    *("erasure_rate", "erasure_burst"),
+)
+"""Numbers of the conditions that the page may change."""
+
+_WHOLE = ("coherence_symbols",)
+
+
+class ControlError(PanolinkError, ValueError):
+    """A browser's request that makes no sense."""
+
+
+def conditions_as_dict(conditions: Conditions) -> dict[str, Any]:
+    """What the page shows of the conditions."""
+    values = {name: getattr(conditions, name) for name in ("model", *NUMBERS)}
+    return {**values, "scheduled": conditions.schedule is not None}
+
+
+def changes_of(message: Mapping[str, Any], present: Conditions) -> dict[str, Any]:
+    """Arguments of `Client.set_conditions` for a browser's request.
+
+    Parameters
+    ----------
+    message
+        `changes`: `model` and `NUMBERS` by name; or `scenario`: a name of `scenarios`, or `off`.
+    present
+        The channel's conditions.
+
+    Raises
+    ------
+    ControlError
+        Unknown names, or values of the wrong type; their ranges are the channel's to check.
+    """
+    if (name := message.get("scenario")) is not None:
+        if name == "off":
+            return {"unscheduled": True}
+        known = scenarios(present.snr_db)
+        if not isinstance(name, str) or name not in known:
+            raise ControlError(f"unknown scenario {str(name)[:40]!r}; allowed: off, {', '.join(known)}")
+        return {"clock": Clock.WALL, "schedule": known[name]}
+    changes = message.get("changes")
+    if not isinstance(changes, dict) or not changes:
+        raise ControlError("conditions: allowed is an object of changes, or the name of a scenario")
+    checked: dict[str, Any] = {"unscheduled": True}
+    for name, value in changes.items():
+        if name == "model":
+            checked[name] = _model(value)
+        elif name in NUMBERS:
+            checked[name] = _number(name, value)
+        else:
+            raise ControlError(f"unknown condition {name[:40]!r}; allowed: model, {', '.join(NUMBERS)}")
+    return checked
+
+
+def scenarios(snr_db: float) -> dict[str, Scenario]:
+    """The page's scenarios; each ends at the SNR in dB at which it began."""
+    deep = min(snr_db, -5.0)
+    return {
+        "fade": Scenario((_line(0.5, snr_db, deep), _line(3, deep), _line(1.5, deep, snr_db))),
+        "tunnel": Scenario(
+            (_line(2, snr_db), _line(2, snr_db, deep), _line(5, deep), _line(2, deep, snr_db), _line(1, snr_db))
+        ),
+        "drive": Scenario(
+            (
+                *(_line(3, snr_db), _line(3, snr_db, snr_db - 8), _line(3, snr_db - 8, snr_db + 4)),
+                *(_line(3, snr_db + 4, snr_db - 5), _line(3, snr_db - 5, snr_db)),
+            ),
+            repeat=True,
+        ),
+    }
+
+
+def send_options(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `Client.send` for a browser's options; absent or null: the transmitter's defaults.
+
+    Raises
+    ------
+    ControlError
+        Values out of range or of the wrong type.
+    """
+    options: dict[str, Any] = {"adaptive": bool(message.get("adaptive", False))}
+    ranges = {"bpp": (0.01, 24.0), "tau": (0.0, 1.0), "symbols_per_pixel": (0.001, 100.0)}
+    for name, (least, most) in ranges.items():
+        if message.get(name) is not None:
+            options[name] = _number(name, message[name], least, most)
+    if len(options) > 2 or (options["adaptive"] and {"bpp", "tau"} & options.keys()):
+        raise ControlError("at most one of bpp, tau and symbols_per_pixel; adaptive goes with the last one only")
+    if message.get("harq") is not None:
+        options["harq"] = int(_number("harq", message["harq"], 0, 3))
+    model = message.get("model") or ""
+    if not isinstance(model, str) or len(model) > 256:
+        raise ControlError("model: allowed is one of the transmitter's models")
+    options["model"] = model
+    return options
+
+
+def width_of(message: Mapping[str, Any]) -> int | None:
+    """The width in pixels to which panoramas are reduced before they are sent; None: as they are."""
+    if message.get("width") is None:
+        return None
+    return int(_number("width", message["width"], 64, 16384))
+
+
+def _line(seconds: float, start: float, end: float | None = None) -> Phase:
+    return Phase(seconds, {"snr_db": start}, end)
+
+
+def _model(value: Any) -> ChannelModel:
+    try:
+        return ChannelModel(value)
+    except (ValueError, TypeError):
+        raise ControlError(f"unknown channel {str(value)[:40]!r}; allowed: {', '.join(ChannelModel)}") from None
+
+
+def _number(name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ControlError(f"{name}: allowed is a number")
+    if not least <= value <= most:
+        raise ControlError(f"{name} is {value:g}; allowed: {least:g} to {most:g}")
+    return int(value) if name in _WHOLE else value

@@ -1,0 +1,186 @@
+"""The viewer's side of the link: watches the receiver, and keeps an eye on all three services."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from panolink.client import Client, ReceivedPanorama
+from panolink.errors import PanolinkError
+from panolink.phy import Conditions
+from panolink.services.viewer.control import conditions_as_dict
+from panolink.services.viewer.hub import Hub
+from panolink.services.viewer.metrics import ViewerMetrics
+from panolink.services.viewer.sent import SentPanoramas
+from panolink.services.viewer.settings import ViewerSettings
+
+POLL_SECONDS = 2.0
+ANSWER_SECONDS = 2.0
+RETRY_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class LinkWatcher:
+    """Publishes to the hub: received panoramas (`picture`, `quality`), `services`, and the channel's `conditions`."""
+
+    def __init__(self, settings: ViewerSettings, hub: Hub, metrics: ViewerMetrics, sent: SentPanoramas) -> None:
+        self._settings = settings
+        self._hub = hub
+        self._metrics = metrics
+        self._sent = sent
+        self._newest: ReceivedPanorama | None = None
+        self._arrived = asyncio.Event()
+        self._services: dict[str, dict[str, Any]] = {}
+        self._quality: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch())
+            tasks.create_task(self._show())
+            for name in ("transmitter", "channel", "receiver"):
+                tasks.create_task(self._ask(name))
+
+    def client(self, name: str, *, connect_timeout: float = ANSWER_SECONDS) -> Client:
+        """A client of one of the services."""
+        return Client(
+            getattr(self._settings, name),
+            connect_timeout=connect_timeout,
+            limits=self._settings.limits,
+            credentials=self._settings.credentials,
+        )
+
+    async def set_conditions(self, changes: dict[str, Any]) -> None:
+        """Change the channel's conditions and publish them; raises what `Client.set_conditions` raises."""
+        async with self.client("channel") as channel:
+            self._publish_conditions(await channel.set_conditions(**changes))
+
+    async def conditions(self) -> Conditions:
+        """The channel's conditions."""
+        async with self.client("channel") as channel:
+            return await channel.conditions()
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                async with self.client("receiver") as receiver, aclosing(receiver.watch()) as arrivals:
+                    async for panorama in arrivals:
+                        if self._arrived.is_set():
+                            self._metrics.skipped.labels("link").inc()
+                        self._newest = panorama
+                        self._arrived.set()
+            except PanolinkError as error:
+                log.debug("not watching: %s", error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _show(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            panorama = self._newest
+            assert panorama
+            try:
+                picture, jpeg = await asyncio.to_thread(self._encoded, panorama)
+            except PanolinkError as error:
+                log.warning("%s", error)
+                continue
+            original = self._sent.find(panorama.source)
+            self._hub.picture(_header(panorama, sent=original is not None), jpeg)
+            if original is not None and (self._quality is None or self._quality.done()):
+                self._quality = asyncio.create_task(self._judge(panorama.source, original.picture, picture))
+
+    async def _judge(self, source: str, original: np.ndarray, received: np.ndarray) -> None:
+        if original.shape == received.shape:
+            scores = await asyncio.to_thread(_scores, original, received)
+            self._hub.event("quality", source=source, **scores)
+
+    def _encoded(self, panorama: ReceivedPanorama) -> tuple[np.ndarray, bytes]:
+        picture = panorama.array
+        return picture, to_jpeg(picture, self._settings.max_width, self._settings.picture_quality)
+
+    async def _ask(self, name: str) -> None:
+        """Ask a service again and again what it is; without an answer, say how to start it."""
+        address = getattr(self._settings, name)
+        while True:
+            answer: dict[str, Any] = {"address": address, "up": False}
+            try:
+                async with self.client(name) as client:
+                    while True:
+                        info = await asyncio.wait_for(client.info(), ANSWER_SECONDS)
+                        models = [dict(model) for model in info.models]
+                        found = {"version": info.version, "device": info.device, "models": models}
+                        self._tell(name, {**answer, "up": True, **found})
+                        if name == "channel":
+                            self._publish_conditions(await asyncio.wait_for(client.conditions(), ANSWER_SECONDS))
+                        await asyncio.sleep(POLL_SECONDS)
+            except TimeoutError:
+                self._tell(name, {**answer, "error": f"{address}: no answer within {ANSWER_SECONDS:g} s"})
+            except PanolinkError as error:
+                self._tell(name, {**answer, "error": str(error)})
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def _tell(self, name: str, answer: dict[str, Any]) -> None:
+        self._services[name] = answer
+        self._hub.state("services", services=self._services)
+
+    def _publish_conditions(self, conditions: Conditions) -> None:
+        self._hub.state("conditions", conditions=conditions_as_dict(conditions))
+
+
+def to_jpeg(picture: np.ndarray, max_width: int, quality: int) -> bytes:
+    """Encode a picture uint8 (H, W, 3) for browsers, reduced to at most `max_width` pixels of width."""
+    image = Image.fromarray(picture)
+    if image.width > max_width:
+        image = image.resize((max_width, max(1, image.height * max_width // image.width)), Image.Resampling.BOX)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality, subsampling=0)
+    return file.getvalue()
+
+
+def _header(panorama: ReceivedPanorama, *, sent: bool) -> dict[str, Any]:
+    """What browsers are told of a picture."""
+    segments = panorama.segments
+    return {
+        "type": "picture",
+        "number": panorama.number,
+        "burst_id": panorama.burst_id,
+        "source": panorama.source,
+        "width": panorama.width,
+        "height": panorama.height,
+        "snr_db": panorama.snr_db,
+        "guessed": panorama.guessed,
+        "rounds": panorama.rounds,
+        "segments": {
+            "sent": dict(segments.sent_by_layer),
+            "lost": dict(segments.lost_by_layer),
+            "unsent": segments.unsent,
+            "recovered": segments.recovered,
+        },
+        "original": sent,
+    }
+
+
+def _scores(original: np.ndarray, received: np.ndarray) -> dict[str, float]:
+    from panolink.metrics.viewport import viewport_scores
+
+    scores = viewport_scores(original, received)
+    return {"vpsnr_db": scores.vpsnr_db, "vssim": scores.vssim}
+
+
+@asynccontextmanager
+async def running(watcher: LinkWatcher) -> AsyncIterator[None]:
+    """Run the watcher in the background."""
+    task = asyncio.create_task(watcher.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

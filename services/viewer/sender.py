@@ -1,0 +1,152 @@
+"""Sends panoramas through the link: samples, uploads, or a stream of either that goes on until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import panolink
+from panolink.client import Client, Delivery
+from panolink.errors import LinkError, PanolinkError
+from panolink.images import IMAGE_SUFFIXES
+from panolink.services.viewer.hub import Hub
+from panolink.services.viewer.sent import SentPanoramas
+from panolink.services.viewer.settings import ViewerSettings
+from panolink.services.viewer.uploads import Upload, picture_of
+
+IN_FLIGHT = 2
+RECONNECT_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Show:
+    """What is sent: pictures made by `frames(width)`, each with a name.
+
+    Attributes
+    ----------
+    options
+        Arguments of `Client.send`.
+    width
+        Width in pixels to which pictures are reduced; None: as they are.
+    interval
+        Least seconds from one picture to the next.
+    repeat
+        Whether it begins again at its end.
+    """
+
+    name: str
+    frames: Callable[[int | None], Iterator[tuple[str, np.ndarray]]]
+    options: dict[str, Any] = field(default_factory=dict)
+    width: int | None = None
+    interval: float = 0.0
+    repeat: bool = False
+
+
+class Sender:
+    """Sends one show at a time; a new one takes the place of the one that runs.
+
+    Publishes to the hub: `sending` (state), `delivery` and `problem` (events).
+    """
+
+    def __init__(self, settings: ViewerSettings, hub: Hub, sent: SentPanoramas) -> None:
+        self._settings = settings
+        self._hub = hub
+        self._sent = sent
+        self._numbers = itertools.count(1)
+        self._task: asyncio.Task[None] | None = None
+        hub.state("sending", name=None, repeat=False)
+
+    async def play(self, show: Show) -> None:
+        """Send a show."""
+        await self.stop()
+        self._task = asyncio.create_task(self._run(show))
+
+    async def stop(self) -> None:
+        """Stop what is being sent; panoramas under way are given up."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def _run(self, show: Show) -> None:
+        self._hub.state("sending", name=show.name, repeat=show.repeat)
+        client = Client(
+            self._settings.transmitter,
+            connect_timeout=5.0,
+            in_flight=IN_FLIGHT,
+            reconnect_timeout=RECONNECT_SECONDS,
+            limits=self._settings.limits,
+            credentials=self._settings.credentials,
+        )
+        try:
+            async with client as link:
+                async for delivery in link.send(self._panoramas(show), picture=False, activation=True, **show.options):
+                    self._publish(delivery)
+        except PanolinkError as error:
+            self._hub.event("problem", text=str(error), fix=_fix(error))
+        except Exception:
+            log.exception("sending %s failed", show.name)
+            self._hub.event("problem", text=f"{show.name}: sending failed; the viewer's log says why", fix="")
+        finally:
+            self._hub.state("sending", name=None, repeat=False)
+
+    async def _panoramas(self, show: Show) -> AsyncIterator[tuple[str, np.ndarray]]:
+        while True:
+            frames, due = show.frames(show.width), time.monotonic()
+            while (found := await asyncio.to_thread(next, frames, None)) is not None:
+                name, picture = found
+                source = f"{name} #{next(self._numbers)}"
+                self._sent.put(source, picture)
+                yield source, picture
+                due = max(due + show.interval, time.monotonic() - show.interval)
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+            if not show.repeat:
+                return
+
+    def _publish(self, delivery: Delivery) -> None:
+        sent = self._sent.find(delivery.source)
+        if sent and delivery.activation is not None:
+            sent.activation = delivery.activation
+        values = delivery.as_dict()
+        values["activation"] = delivery.activation is not None
+        self._hub.event("delivery", **values)
+
+
+def samples_in(folder: Path | None) -> dict[str, Path]:
+    """The samples by name; those in the package where no folder is given."""
+    folder = folder or Path(panolink.__file__).parent / "samples"
+    return {path.stem: path for path in sorted(folder.glob("*")) if path.suffix.lower() in IMAGE_SUFFIXES}
+
+
+def show_of_samples(samples: dict[str, Path], names: list[str], max_pixels: int, **how: Any) -> Show:
+    """A show of samples, one after the other."""
+
+    def frames(width: int | None) -> Iterator[tuple[str, np.ndarray]]:
+        for name in names:
+            yield name, picture_of(samples[name], width, max_pixels)
+
+    return Show(", ".join(names), frames, **how)
+
+
+def show_of_upload(upload: Upload, max_pixels: int, **how: Any) -> Show:
+    """A show of an uploaded picture or video."""
+
+    def frames(width: int | None) -> Iterator[tuple[str, np.ndarray]]:
+        for picture in upload.pictures(width, max_pixels):
+            yield upload.name, picture
+
+    return Show(upload.name, frames, **how)
+
+
+def _fix(error: PanolinkError) -> str:
+    return "panolink up" if isinstance(error, LinkError) else ""

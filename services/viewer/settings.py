@@ -1,0 +1,51 @@
+"""Settings of the viewer, `PANOLINK_VIEWER_…`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from panolink.rpc.server.settings import Address, MetricsAddress, ServiceSettings, Target
+
+
+def _names(value: Any) -> Any:
+    return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+
+HostNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
+"""Comma-separated names; none is allowed too."""
+
+
+class ViewerSettings(ServiceSettings):
+    """Settings of the viewer."""
+
+    model_config = SettingsConfigDict(env_prefix="PANOLINK_VIEWER_")
+
+    listen: Address = "127.0.0.1:8360"
+    """Address of the web page."""
+    metrics_listen: MetricsAddress = "127.0.0.1:9104"
+    transmitter: Target = "127.0.0.1:50051"
+    """Transmitter that panoramas are sent to."""
+    channel: Address = "127.0.0.1:50052"
+    """Channel whose conditions are shown and changed."""
+    receiver: Address = "127.0.0.1:50053"
+    """Receiver that is watched."""
+    hosts: HostNames = ()
+    """Comma-separated names under which browsers reach the page, besides `localhost` and IP addresses."""
+    samples: Path | None = None
+    """Folder of the panoramas that the page offers; unset: those in the package."""
+    max_browsers: Annotated[int, Field(ge=1, le=10_000)] = 64
+    """Maximum number of browsers; further ones are refused."""
+    max_upload_bytes: Annotated[int, Field(ge=1024, le=1 << 32)] = 64 << 20
+    """Maximum size of an uploaded picture or video in bytes."""
+    max_width: Annotated[int, Field(ge=64, le=16384)] = 4096
+    """Maximum width in pixels of pictures sent to browsers; larger ones are reduced."""
+    picture_quality: Annotated[int, Field(ge=1, le=100)] = 90
+    """JPEG quality of pictures sent to browsers."""
+    send_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 15.0
+    """Time that a browser may take for one message; a slower one is disconnected."""
+    supervised: bool = False
+    """Whether whoever started this process restarts a receiver when asked to on standard output (`panolink up`)."""

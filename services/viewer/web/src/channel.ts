@@ -1,0 +1,86 @@
+import { button, choice, el, field } from "./dom";
+import type { Conditions, Request } from "./messages";
+
+const MODELS: [string, string][] = [
+  ["ideal", "Ideal: neither noise nor fading"],
+  ["awgn", "AWGN: noise only"],
+  ["rayleigh", "Rayleigh: fading without line of sight"],
+  ["rician", "Rician: fading with line of sight"],
+  ["jakes", "Jakes: a moving receiver"],
+  ["tdl-a", "TDL-A: echoes in a city"],
+  ["tdl-b", "TDL-B"],
+  ["tdl-c", "TDL-C"],
+  ["tdl-d", "TDL-D"],
+  ["tdl-e", "TDL-E"],
+];
+
+const WAIT = 120;
+
+/** Model, SNR and losses of the channel, and scenarios. */
+export function channelPanel(place: HTMLElement, send: (request: Request) => void) {
+  const snr = slider(-5, 30, 0.5, (value) => change({ snr_db: value }));
+  const erasures = slider(0, 0.9, 0.01, (value) => change({ erasure_rate: value }));
+  const model = choice(MODELS, "rayleigh", (value) => change({ model: value }));
+  const [snrText, erasureText] = [el("output", {}), el("output", {})];
+  const scheduled = el("p", { className: "scheduled", role: "status", hidden: true }, "A scenario is running. ", button("End it", () => send({ type: "conditions", scenario: "off" }), { className: "quiet" }));
+  const kill = button("Kill the receiver", () => send({ type: "kill" }), { className: "danger", hidden: true, title: "Ends the receiver's process at once; it is started anew" });
+  let touched = 0;
+
+  function change(changes: Partial<Conditions>): void {
+    touched = Date.now();
+    send({ type: "conditions", changes });
+  }
+
+  function label(): void {
+    snrText.textContent = `${Number(snr.value).toFixed(1)} dB`;
+    erasureText.textContent = `${Math.round(100 * Number(erasures.value))} %`;
+  }
+
+  snr.addEventListener("input", label);
+  erasures.addEventListener("input", label);
+  snr.id = "snr";
+  place.append(
+    field("Signal-to-noise ratio", snr, snrText),
+    field("Model", model),
+    field("Erased packets", erasures, erasureText),
+    el("h3", {}, "Scenarios"),
+    el(
+      "div",
+      { className: "buttons" },
+      button("Drive through a tunnel", () => send({ type: "conditions", scenario: "tunnel" })),
+      button("City drive", () => send({ type: "conditions", scenario: "drive" })),
+    ),
+    el("h3", {}, "Break it"),
+    el("div", { className: "buttons" }, button("Deep fade", () => send({ type: "conditions", scenario: "fade" }), { className: "danger" }), kill),
+    scheduled,
+  );
+  label();
+
+  return {
+    conditions(found: Conditions): void {
+      scheduled.hidden = !found.scheduled;
+      if (Date.now() - touched < 1000) return; // not while it is being dragged
+      snr.value = String(found.snr_db);
+      erasures.value = String(found.erasure_rate);
+      model.value = found.model;
+      label();
+    },
+    supervised(can: boolean): void {
+      kill.hidden = !can;
+    },
+  };
+}
+
+/** A slider that tells its value at most every `WAIT` ms, and always its last one. */
+function slider(min: number, max: number, step: number, tell: (value: number) => void): HTMLInputElement {
+  const made = el("input", { type: "range" });
+  Object.assign(made, { min: String(min), max: String(max), step: String(step) });
+  let timer = 0;
+  made.addEventListener("input", () => {
+    timer ||= window.setTimeout(() => {
+      timer = 0;
+      tell(Number(made.value));
+    }, WAIT);
+  });
+  return made;
+}

@@ -1,0 +1,188 @@
+import { $, button, el } from "./dom";
+import type { Delivery, Picture } from "./messages";
+import type { Numbers } from "./numbers";
+import { MODES, type Mode, type Sphere } from "./sphere";
+
+const KEPT = 16;
+const THUMB = { resizeWidth: 128, resizeHeight: 64 };
+
+interface Shot {
+  header: Picture;
+  jpeg: Blob;
+  activation: boolean;
+  item: HTMLLIElement;
+}
+
+/** The panoramas that have arrived: the newest or a chosen one on the sphere, the last ones in the strip. */
+export class Gallery {
+  private readonly shots: Shot[] = [];
+  private shown: Shot | null = null;
+  private mode: Mode = "received";
+  private overlay = false;
+  private paused = false;
+  private busy = false;
+  private compared = "";
+  private mapped = "";
+  private readonly pause = button("Pause", () => this.setPaused(!this.paused));
+
+  constructor(
+    private readonly sphere: Sphere,
+    private readonly numbers: Numbers,
+  ) {
+    const names: Record<Mode, string> = { received: "Received", compare: "Compare", sent: "Sent", difference: "Difference" };
+    $("views").append(
+      ...MODES.map((mode) => button(names[mode], () => this.setMode(mode), { "data-mode": mode })),
+      button("Activation", () => {
+        this.overlay = !this.overlay;
+        void this.update();
+      }, { "data-mode": "activation", title: "Where the picture has detail that the encoder finds worth sending" }),
+    );
+    $("strip-tools").append(
+      this.pause,
+      button("Back", () => this.step(-1), { title: "One panorama back" }),
+      button("Forward", () => this.step(1), { title: "One panorama forward" }),
+      button("Save", () => this.save(), { title: "Save the panorama that is shown" }),
+    );
+    $<HTMLInputElement>("divider").oninput = () => this.apply();
+    addEventListener("keydown", (event) => {
+      if (event.key === " " && event.target === $("sphere")) {
+        event.preventDefault();
+        this.setPaused(!this.paused);
+      }
+    });
+    void this.update();
+  }
+
+  /** A panorama has arrived. It is skipped where the last one is still being decoded: the newest wins. */
+  async arrived(header: Picture, jpeg: Blob): Promise<void> {
+    const shot: Shot = { header, jpeg, activation: false, item: el("li") };
+    this.shots.push(shot);
+    while (this.shots.length > KEPT) this.shots.shift()?.item.remove();
+    $("strip").append(shot.item);
+    void this.thumbnail(shot);
+    if (!this.paused) await this.show(shot);
+  }
+
+  delivered(delivery: Delivery): void {
+    const shot = this.shots.find(({ header }) => header.source === delivery.source);
+    if (!shot) return;
+    shot.activation = delivery.activation;
+    if (shot === this.shown) void this.update();
+  }
+
+  private async show(shot: Shot): Promise<void> {
+    this.shown = shot;
+    if (this.busy) return;
+    this.busy = true;
+    try {
+      while (this.shown) {
+        const now: Shot = this.shown;
+        this.sphere.show("received", await createImageBitmap(now.jpeg));
+        document.body.dataset.shown = String(now.header.number);
+        await this.update();
+        if (this.shown === now) break;
+      }
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  /** Fetch what the view needs beside the received picture, and set the view. */
+  private async update(): Promise<void> {
+    const shot = this.shown;
+    if (shot?.header.original && this.mode !== "received" && this.compared !== shot.header.source) {
+      const sent = await fetched("sent", shot.header.source);
+      if (sent) {
+        this.sphere.show("sent", sent);
+        this.compared = shot.header.source;
+      }
+    }
+    if (shot?.activation && this.overlay && this.mapped !== shot.header.source) {
+      const map = await fetched("activation", shot.header.source);
+      if (map) {
+        this.sphere.show("activation", map);
+        this.mapped = shot.header.source;
+      }
+    }
+    this.apply();
+  }
+
+  private apply(): void {
+    const shot = this.shown;
+    const original = Boolean(shot?.header.original);
+    const mode = original && this.compared === shot?.header.source ? this.mode : "received";
+    const divider = $<HTMLInputElement>("divider");
+    divider.hidden = $("labels").hidden = mode !== "compare";
+    $("stage").style.setProperty("--divider", divider.value);
+    const mapped = this.overlay && this.mapped !== "" && this.mapped === shot?.header.source;
+    this.sphere.set(mode, Number(divider.value), mapped ? 1 : 0);
+    for (const each of $("views").children as HTMLCollectionOf<HTMLButtonElement>) {
+      const name = each.dataset.mode;
+      each.setAttribute("aria-pressed", String(name === "activation" ? this.overlay : name === this.mode));
+      const needs = name === "activation" ? shot?.activation || original : name === "received" || original;
+      each.disabled = Boolean(shot) && !needs;
+      if (each.disabled) each.title = "Only for panoramas that were sent from this page: the link carries no original";
+      else if (name !== "activation") each.title = "";
+    }
+    for (const each of this.shots) each.item.classList.toggle("shown", each === shot);
+    $("caption").textContent = shot ? caption(shot.header) : "";
+    if (shot) this.numbers.choose(shot.header.source);
+  }
+
+  private async thumbnail(shot: Shot): Promise<void> {
+    const small = await createImageBitmap(shot.jpeg, { ...THUMB, resizeQuality: "low" });
+    const canvas = el("canvas", { width: small.width, height: small.height });
+    canvas.getContext("2d")?.drawImage(small, 0, 0);
+    small.close();
+    const lost = Object.values(shot.header.segments.lost).some(Boolean);
+    const choose = button("", () => {
+      this.setPaused(true);
+      void this.show(shot);
+    }, { "aria-label": `Show number ${shot.header.number}, ${shot.header.source}${lost ? ", with losses" : ""}` });
+    choose.append(canvas, el("span", { className: lost ? "number lost" : "number", "aria-hidden": "true" }, String(shot.header.number)));
+    shot.item.append(choose);
+    const strip = $("strip");
+    if (!this.paused) strip.scrollLeft = strip.scrollWidth;
+  }
+
+  private setMode(mode: Mode): void {
+    this.mode = mode;
+    void this.update();
+  }
+
+  private setPaused(paused: boolean): void {
+    this.paused = paused;
+    this.pause.textContent = paused ? "Live" : "Pause";
+    this.pause.classList.toggle("primary", paused);
+    const last = this.shots.at(-1);
+    if (!paused && last) void this.show(last);
+  }
+
+  private step(by: number): void {
+    const now = this.shown ? this.shots.indexOf(this.shown) : this.shots.length;
+    const next = this.shots[Math.max(0, Math.min(this.shots.length - 1, now + by))];
+    if (!next) return;
+    this.setPaused(true);
+    void this.show(next);
+  }
+
+  private save(): void {
+    if (!this.shown) return;
+    const link = el("a", { href: URL.createObjectURL(this.shown.jpeg) });
+    link.download = `panolink-${this.shown.header.number}.jpg`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  }
+}
+
+async function fetched(what: string, source: string): Promise<ImageBitmap | null> {
+  const response = await fetch(`api/${what}?source=${encodeURIComponent(source)}`).catch(() => null);
+  return response?.ok ? createImageBitmap(await response.blob()) : null;
+}
+
+function caption({ number, source, width, height, snr_db, guessed }: Picture): string {
+  const parts = [`No. ${number}`, source, `${width} × ${height}`];
+  if (snr_db !== null) parts.push(`${snr_db.toFixed(1)} dB SNR`);
+  if (guessed) parts.push(`${guessed} tokens concealed`);
+  return parts.join("  ·  ");
+}

@@ -1,0 +1,78 @@
+import { $ } from "./dom";
+import { channelPanel } from "./channel";
+import { Gallery } from "./gallery";
+import { gazing, headset, looking, turning } from "./look";
+import type { Message } from "./messages";
+import { Notices } from "./notices";
+import { Numbers } from "./numbers";
+import { sendPanel } from "./send";
+import { signedIn } from "./signin";
+import { Socket } from "./socket";
+import { Sphere } from "./sphere";
+import { Status } from "./status";
+import { theme } from "./theme";
+
+const canvas = $<HTMLCanvasElement>("sphere");
+const sphere = new Sphere(canvas);
+const notices = new Notices($("notices"));
+const status = new Status();
+const numbers = new Numbers($("numbers"));
+const gallery = new Gallery(sphere, numbers);
+
+const socket = new Socket({
+  open: () => status.connected(true),
+  lost: () => status.connected(false),
+  picture: (header, jpeg) => {
+    status.arrived();
+    numbers.picture(header);
+    void gallery.arrived(header, jpeg);
+  },
+  message,
+});
+const channel = channelPanel($("channel"), (request) => socket.send(request));
+const send = sendPanel($("send"), (request) => socket.send(request), notices);
+
+function message(received: Message): void {
+  switch (received.type) {
+    case "viewer":
+      $("version").textContent = `Panolink ${received.version}`;
+      send.samples(received.samples);
+      channel.supervised(received.supervised);
+      break;
+    case "services":
+      status.services(received.services);
+      send.models(received.services.transmitter?.models ?? []);
+      break;
+    case "conditions":
+      channel.conditions(received.conditions);
+      break;
+    case "sending":
+      send.sending(received.name, received.repeat);
+      break;
+    case "delivery":
+      if (!received.delivered) notices.tell(`${received.source}: ${received.error ?? "not delivered"}`);
+      numbers.delivery(received);
+      gallery.delivered(received);
+      break;
+    case "quality":
+      numbers.quality(received.source, received.vpsnr_db, received.vssim);
+      break;
+    case "problem":
+      notices.tell(received.text, received.fix);
+      break;
+    case "refused":
+      notices.tell(received.text);
+      break;
+  }
+}
+
+looking(canvas, sphere);
+turning($("gyro"), sphere);
+void headset($("vr"), sphere);
+gazing(sphere, (yaw, pitch, fov) => socket.send({ type: "gaze", yaw, pitch, fov }));
+theme($("theme"));
+$("full").onclick = () => {
+  if (document.fullscreenElement) void document.exitFullscreen();
+  else void $("stage").requestFullscreen().catch(() => notices.tell("this browser has no full screen for pages"));
+};
+void signedIn($<HTMLDialogElement>("signin")).then(() => socket.connect());

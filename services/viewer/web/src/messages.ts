@@ -1,0 +1,78 @@
+/** What the viewer service sends (docs/viewer.md), and what it takes. */
+
+export interface Service {
+  address: string;
+  up: boolean;
+  error?: string;
+  version?: string;
+  device?: string;
+  models?: { name: string; fingerprint: string; profile: string }[];
+}
+
+export interface Conditions {
+  model: string;
+  snr_db: number;
+  coherence_symbols: number;
+  rician_k_db: number;
+  doppler_hz: number;
+  delay_spread_s: number;
+  erasure_rate: number;
+  erasure_burst: number;
+  scheduled: boolean;
+}
+
+export interface Picture {
+  type: "picture";
+  number: number;
+  burst_id: string;
+  source: string;
+  width: number;
+  height: number;
+  snr_db: number | null;
+  guessed: number;
+  rounds: number;
+  segments: { sent: Record<string, number>; lost: Record<string, number>; unsent: number; recovered: number };
+  original: boolean;
+}
+
+export interface Delivery {
+  type: "delivery";
+  source: string;
+  delivered: boolean;
+  error: string | null;
+  width: number;
+  height: number;
+  model: string;
+  bpp: number;
+  bits: Record<string, number>;
+  tokens: number;
+  kept: number;
+  guessed: number;
+  symbols: number;
+  symbols_per_pixel: number;
+  rounds: number;
+  schemes: Record<string, string[]>;
+  snr_db: number | null;
+  measured_snr_db: number | null;
+  seconds: Record<string, number>;
+  segments: { sent: number; lost: number; unsent: number; recovered: number };
+  activation: boolean;
+}
+
+export type Message =
+  | { type: "viewer"; version: string; samples: string[]; supervised: boolean }
+  | { type: "services"; services: Record<string, Service> }
+  | { type: "conditions"; conditions: Conditions }
+  | { type: "sending"; name: string | null; repeat: boolean }
+  | { type: "quality"; source: string; vpsnr_db: number; vssim: number }
+  | { type: "problem"; text: string; fix: string }
+  | { type: "refused"; text: string }
+  | Delivery;
+
+export type Request =
+  | { type: "gaze"; yaw: number; pitch: number; fov: number }
+  | { type: "conditions"; changes: Partial<Conditions> }
+  | { type: "conditions"; scenario: string }
+  | { type: "send"; samples: string[]; options: object }
+  | { type: "stop" }
+  | { type: "kill" };

@@ -1,0 +1,121 @@
+import { $, button, choice, el, field } from "./dom";
+import type { Request, Service } from "./messages";
+import type { Notices } from "./notices";
+
+/** Samples, uploads and how they are sent. */
+export function sendPanel(place: HTMLElement, send: (request: Request) => void, notices: Notices) {
+  const chosen = new Set<string>();
+  const samples = el("div", { className: "samples", role: "group", "aria-label": "Samples" });
+  const file = el("input", { type: "file", accept: "image/*,video/*", className: "for-readers", id: "file" });
+  const width = choice([["512", "512 × 256"], ["1024", "1024 × 512"], ["2048", "2048 × 1024"], ["", "as it is"]], "1024", resend);
+  const model = choice([["", "the transmitter's first"]], "", resend);
+  const rate = choice(
+    [["", "the model's default"], ["bpp:0.05", "0.05 bits per pixel"], ["bpp:0.1", "0.1 bits per pixel"], ["bpp:0.3", "0.3 bits per pixel"], ["bpp:1", "1 bit per pixel"], ["tau:0", "no features (τ = 0)"], ["tau:0.25", "a quarter of the features (τ = 0.25)"], ["tau:1", "all features (τ = 1)"], ["adaptive", "adaptive: follow the channel"]],
+    "",
+    resend,
+  );
+  const harq = choice([["", "the transmitter's setting"], ["0", "never"], ["1", "once"], ["2", "twice"], ["3", "three times"]], "", resend);
+  const speed = choice([["0", "as fast as it goes"], ["1", "1 per second"], ["2", "2 per second"], ["5", "5 per second"], ["10", "10 per second"]], "1", resend);
+  const stop = button("Stop", () => send({ type: "stop" }), { hidden: true });
+  const going = el("p", { className: "going", role: "status" });
+  let playing = false;
+
+  function options(repeat: boolean): object {
+    const [kind, value] = rate.value.split(":");
+    return {
+      repeat,
+      width: width.value ? Number(width.value) : null,
+      model: model.value,
+      harq: harq.value ? Number(harq.value) : null,
+      per_second: Number(speed.value),
+      adaptive: kind === "adaptive",
+      ...(value === undefined ? {} : { [kind]: Number(value) }),
+    };
+  }
+
+  function stream(): void {
+    const names = [...chosen];
+    const all = [...samples.querySelectorAll("button")].map((each) => each.dataset.name ?? "");
+    send({ type: "send", samples: names.length ? names : all, options: options(true) });
+  }
+
+  function resend(): void {
+    if (playing) stream();
+  }
+
+  async function upload(given: File): Promise<void> {
+    going.textContent = `Uploading ${given.name} …`;
+    const query = new URLSearchParams({ name: given.name, options: JSON.stringify(options(false)) });
+    try {
+      const response = await fetch(`api/upload?${query}`, { method: "POST", body: given });
+      if (!response.ok) notices.tell(((await response.json()) as { error: string }).error);
+    } catch {
+      notices.tell(`${given.name}: the viewer did not take it; is it larger than it allows?`);
+    }
+    going.textContent = "";
+  }
+
+  file.onchange = () => {
+    const [given] = file.files ?? [];
+    if (given) void upload(given);
+    file.value = "";
+  };
+  for (const kind of ["dragover", "dragleave", "drop"] as const)
+    addEventListener(kind, (event) => {
+      event.preventDefault();
+      document.body.classList.toggle("dropping", kind === "dragover");
+      const [given] = kind === "drop" ? (event.dataTransfer?.files ?? []) : [];
+      if (given) void upload(given);
+    });
+
+  place.append(
+    samples,
+    el(
+      "div",
+      { className: "buttons" },
+      button("Stream samples", stream, { className: "primary", id: "stream" }),
+      stop,
+      el("label", { for: "file", className: "button" }, "Open a file …"),
+      file,
+    ),
+    going,
+    el(
+      "details",
+      {},
+      el("summary", {}, "How it is sent"),
+      el("div", { className: "grid" }, field("Size", width), field("Speed", speed), field("Rate", rate), field("Send lost parts again", harq), field("Model", model)),
+    ),
+  );
+
+  return {
+    samples(names: string[]): void {
+      samples.replaceChildren(
+        ...names.map((name) => {
+          const one = button("", () => {
+            if (chosen.delete(name)) one.setAttribute("aria-pressed", "false");
+            else {
+              chosen.add(name);
+              one.setAttribute("aria-pressed", "true");
+              send({ type: "send", samples: playing ? [...chosen] : [name], options: options(playing) });
+            }
+          }, { "data-name": name, "aria-pressed": "false" });
+          one.append(el("img", { src: `api/samples/${encodeURIComponent(name)}`, alt: "" }), name);
+          return one;
+        }),
+      );
+    },
+    models(models: NonNullable<Service["models"]>): void {
+      const names = models.map(({ name }) => name);
+      if (names.join() === [...model.options].slice(1).map((option) => option.value).join()) return;
+      const before = model.value;
+      model.replaceChildren(el("option", { value: "" }, "the transmitter's first"), ...names.map((name) => el("option", { value: name }, name)));
+      model.value = names.includes(before) ? before : "";
+    },
+    sending(name: string | null, repeat = false): void {
+      playing = name !== null && repeat;
+      stop.hidden = name === null;
+      going.textContent = name === null ? "" : `Sending ${name}`;
+      $("stream").textContent = playing ? "Stream anew" : "Stream samples";
+    },
+  };
+}

@@ -1,0 +1,34 @@
+export const vertexShader = /* glsl */ `
+varying vec3 direction;
+void main() {
+  direction = position;
+  gl_Position = projectionMatrix * modelViewMatrix * vec4(position, 1.0);
+}`;
+
+/** Equirectangular look-up by direction: exact at the poles, and without a seam, for nothing is interpolated but directions. */
+export const fragmentShader = /* glsl */ `
+precision highp float;
+varying vec3 direction;
+uniform sampler2D received, sent, activation;
+uniform int mode;
+uniform float divider, overlay;
+uniform vec2 size;
+const float PI = 3.14159265358979;
+void main() {
+  vec3 d = normalize(direction);
+  vec2 uv = vec2(0.5 + atan(d.x, -d.z) / (2.0 * PI), 0.5 - asin(clamp(d.y, -1.0, 1.0)) / PI);
+  vec3 there = texture2D(sent, uv).rgb;
+  vec3 here = texture2D(received, uv).rgb;
+  vec3 colour = here;
+  if (mode == 1) {
+    float x = gl_FragCoord.x / size.x;
+    colour = x < divider ? there : here;
+    if (abs(x - divider) * size.x < 1.5) colour = vec3(1.0);
+  } else if (mode == 2) colour = there;
+  else if (mode == 3) colour = clamp(abs(there - here) * 4.0, 0.0, 1.0);
+  if (overlay > 0.0) {
+    float a = texture2D(activation, uv).r;
+    colour = mix(colour * mix(1.0, 0.35, overlay), vec3(1.0, 0.48, 0.27), a * 0.75 * overlay);
+  }
+  gl_FragColor = vec4(colour, 1.0);
+}`;

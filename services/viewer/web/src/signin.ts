@@ -1,0 +1,31 @@
+import { button, el, field } from "./dom";
+
+/** Resolves when the viewer accepts us: at once, or when the right token has been given. */
+export async function signedIn(dialog: HTMLDialogElement): Promise<void> {
+  const answer = await fetch("api/session").then((response) => response.json()).catch(() => ({ signed_in: true }));
+  if (answer.signed_in) return;
+  await new Promise<void>((resolve) => {
+    const token = el("input", { type: "password", autocomplete: "current-password", required: true });
+    const problem = el("p", { className: "problem", role: "alert" });
+    const form = el(
+      "form",
+      {},
+      el("h2", { id: "signin-title" }, "Sign in"),
+      el("p", {}, "These services ask for a token: the line in the file that PANOLINK_TOKEN_FILE names."),
+      field("Token", token),
+      problem,
+      button("Continue", () => form.requestSubmit(), { className: "primary" }),
+    );
+    form.onsubmit = async (event) => {
+      event.preventDefault();
+      const response = await fetch("api/session", { method: "POST", body: JSON.stringify({ token: token.value }) });
+      if (response.ok) {
+        dialog.close();
+        resolve();
+      } else problem.textContent = ((await response.json()) as { error: string }).error;
+    };
+    dialog.oncancel = (event) => event.preventDefault();
+    dialog.replaceChildren(form);
+    dialog.showModal();
+  });
+}

@@ -1,0 +1,48 @@
+import type { Message, Picture, Request } from "./messages";
+
+/** The WebSocket to the viewer service; it connects again by itself. */
+export class Socket {
+  private socket: WebSocket | null = null;
+  private delay = 500;
+
+  constructor(
+    private readonly on: {
+      message: (message: Message) => void;
+      picture: (header: Picture, jpeg: Blob) => void;
+      open: () => void;
+      lost: () => void;
+    },
+  ) {}
+
+  connect(): void {
+    const url = new URL("ws", location.href);
+    url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+    const socket = new WebSocket(url);
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => {
+      this.delay = 500;
+      this.on.open();
+    };
+    socket.onmessage = ({ data }) => {
+      if (typeof data === "string") this.on.message(JSON.parse(data) as Message);
+      else this.on.picture(...parsed(data as ArrayBuffer));
+    };
+    socket.onclose = () => {
+      this.socket = null;
+      this.on.lost();
+      setTimeout(() => this.connect(), this.delay);
+      this.delay = Math.min(this.delay * 2, 8000);
+    };
+    this.socket = socket;
+  }
+
+  send(request: Request): void {
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(request));
+  }
+}
+
+function parsed(data: ArrayBuffer): [Picture, Blob] {
+  const length = new DataView(data).getUint32(0);
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length))) as Picture;
+  return [header, new Blob([new Uint8Array(data, 4 + length)], { type: "image/jpeg" })];
+}

@@ -1,0 +1,63 @@
+import { $, el } from "./dom";
+import type { Service } from "./messages";
+
+const NAMES = ["transmitter", "channel", "receiver"];
+
+/** The chain of services in the bar, and what the stage says while there is nothing to see. */
+export class Status {
+  private online = false;
+  private seen = false;
+  private known: Record<string, Service> = {};
+
+  connected(online: boolean): void {
+    this.online = online;
+    this.show();
+  }
+
+  services(services: Record<string, Service>): void {
+    this.known = services;
+    this.show();
+  }
+
+  arrived(): void {
+    if (this.seen) return;
+    this.seen = true;
+    this.show();
+  }
+
+  private show(): void {
+    $("chain").replaceChildren(
+      ...NAMES.map((name) => {
+        const up = this.online && this.known[name]?.up;
+        const text = up ? "running" : this.online && this.known[name] ? "not running" : "unknown";
+        return el(
+          "li",
+          { className: up ? "up" : "down", title: this.known[name]?.error ?? this.known[name]?.address ?? "" },
+          name,
+          el("span", { className: "for-readers" }, ` ${text}`),
+        );
+      }),
+    );
+    const [title, text, command] = this.words();
+    const empty = $("empty");
+    empty.hidden = !title;
+    empty.classList.toggle("over", this.seen);
+    empty.replaceChildren(
+      ...(title ? [el("h2", {}, title), el("p", {}, text), ...(command ? [el("code", {}, command)] : [])] : []),
+    );
+  }
+
+  private words(): [string, string, string] {
+    if (!this.online) return ["No connection to the viewer", "The page connects again as soon as it answers.", "panolink up --viewer"];
+    for (const name of ["receiver", "channel", "transmitter"]) {
+      const service = this.known[name];
+      if (service && !service.up) {
+        const why = service.error ?? `no ${name} answers at ${service.address}`;
+        return [`No ${name} answers at ${service.address}`, `${why}. Start it with:`, `python -m panolink.services.${name}`];
+      }
+    }
+    if (!Object.keys(this.known).length) return ["Looking for the link …", "Asking transmitter, channel and receiver.", ""];
+    if (this.seen) return ["", "", ""];
+    return ["Nothing has arrived yet", "Choose a sample under “Send”, drop a panorama anywhere on this page, or:", "panolink send PANORAMA.jpg --to " + (this.known.transmitter?.address ?? "")];
+  }
+}
