@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from panolink import phy
 from panolink.rpc.flow_control.aio import unless
-from panolink.rpc.flow_control.limits import Streams
+from panolink.rpc.flow_control.streams import OpenStream, Streams
 from panolink.rpc.server.model_registry import ModelRegistry
 from panolink.rpc.server.server import Server
 from panolink.rpc.transport.carry import LinkEndpoint
@@ -32,12 +33,21 @@ class ReceiverServicer(receiver_pb2_grpc.ReceiverServicer):
     async def Watch(
         self, request: receiver_pb2.WatchRequest, context: Any
     ) -> AsyncIterator[receiver_pb2.ReceivedPanorama]:
-        with self._streams.enter() as refusal, self._watchers.join() as watcher:
-            if refusal:
-                raise refusal
+        with self._streams.enter(context.peer()) as stream:
+            if stream.refusal:
+                raise stream.refusal
+            async with aclosing(self._published(request, context, stream)) as messages:
+                async for message in messages:
+                    yield message
+
+    async def _published(
+        self, request: receiver_pb2.WatchRequest, context: Any, stream: OpenStream
+    ) -> AsyncGenerator[receiver_pb2.ReceivedPanorama, None]:
+        with self._watchers.join() as watcher:
             await context.send_initial_metadata(())  # signals the client that it is subscribed
             for sent in itertools.count(1):
-                panorama = await unless(self._streams.draining, watcher.queue.get(), None)
+                with stream.waits_for_us():
+                    panorama = await unless(self._streams.draining, watcher.queue.get(), None)
                 if panorama is None:
                     return
                 header = receiver_pb2.ReceivedPanoramaHeader()

@@ -9,7 +9,14 @@ from typing import Any
 
 from panolink import phy
 from panolink.codec.resolution import SMALLEST_SIDE
-from panolink.rpc.flow_control.limits import MAX_ID_LENGTH, MAX_LATER_ROUNDS, SlotAllocator, Streams, check_limit
+from panolink.rpc.flow_control.limits import (
+    MAX_ID_LENGTH,
+    MAX_LATER_ROUNDS,
+    MAX_SOURCE_LENGTH,
+    SlotAllocator,
+    check_limit,
+)
+from panolink.rpc.flow_control.streams import Streams
 from panolink.rpc.observability import logs
 from panolink.rpc.server.model_registry import ModelRegistry
 from panolink.rpc.server.server import Server
@@ -52,7 +59,7 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
         )
 
     async def Transmit(self, request_iterator: Any, context: Any) -> AsyncIterator[transmitter_pb2.Delivery]:
-        with self._streams.enter() as refusal:
+        with self._streams.enter(context.peer()) as stream:
             session = StreamSession(
                 self._pipeline,
                 self._next_hop,
@@ -70,8 +77,9 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
                 item_id=lambda header: header.panorama_id,
                 in_flight=self._settings.max_in_flight,
                 stop=self._streams.draining,
-                refusal=refusal,
+                refusal=stream.refusal,
                 memory=self._streams.memory,
+                stream=stream,
             )
             try:
                 async with aclosing(outcomes):
@@ -90,7 +98,9 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
 
     def _failed(self, header: transmitter_pb2.PanoramaHeader, error: Exception) -> Outcome:
         delivery = transmitter_pb2.DeliveryHeader(
-            panorama_id=header.panorama_id, source=header.source, failure=failure_for(header, error)
+            panorama_id=header.panorama_id[:MAX_ID_LENGTH],  # longer ones are refused, and would not fit an answer
+            source=header.source[:MAX_SOURCE_LENGTH],
+            failure=failure_for(header, error),
         )
         with logs.context(panorama_id=header.panorama_id[:MAX_ID_LENGTH]):
             log_delivery(delivery)

@@ -13,7 +13,8 @@ from PIL import Image
 
 from panolink.client import Client
 from panolink.images import encode_png
-from panolink.rpc.flow_control.limits import Limits, Streams
+from panolink.rpc.flow_control.limits import Limits
+from panolink.rpc.flow_control.streams import Streams
 from panolink.rpc.server.server import Server
 from panolink.rpc.transport.carry import LinkEndpoint
 from panolink.rpc.transport.connection import open_channel

@@ -106,7 +106,7 @@ async def answered(
     return [answer async for answer in answers]
 
 
-async def test_items_hold_what_they_announce_until_they_are_answered() -> None:
+async def test_items_hold_what_has_arrived_until_they_are_answered() -> None:
     memory, wait = MemoryBudget(100), asyncio.Event()
     messages = [part for name in "abc" for part in (header(60, name), Message(picture=bytes(60)))]
     task = asyncio.create_task(answered(memory, stream(*messages[:4]), wait=wait))
@@ -142,11 +142,11 @@ async def test_a_stream_that_breaks_gives_back_what_its_items_held() -> None:
         await answered(memory, stream(header(60, "a"), Message(picture=bytes(30)), then=LinkError("broken")))
     assert memory.used == 0
     held = asyncio.Event()
-    messages = (header(60, "a"), Message(picture=bytes(60)), header(40, "b"))
+    messages = (header(60, "a"), Message(picture=bytes(60)), header(40, "b"), Message(picture=bytes(30)))
     task = asyncio.create_task(answered(memory, stream(*messages, then=held), wait=held))
     for _ in range(20):
         await asyncio.sleep(0)
-    assert memory.used == 100
+    assert memory.used == 90
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert memory.used == 0
@@ -199,3 +199,52 @@ async def test_between_items_a_stream_may_rest() -> None:
     asyncio.get_running_loop().call_later(0.1, rest.set)
     got = [frame.header.burst_id async for frame in frames(source(), admit, stall=0.02)]
     assert got == ["a", "b"]
+
+
+async def test_what_is_announced_and_does_not_come_holds_nothing() -> None:
+    memory, quiet = MemoryBudget(1000), asyncio.Event()
+    announced = [stream(header(1000, "a"), Message(picture=b"a"), then=quiet) for _ in range(4)]
+    attacks = [asyncio.create_task(answered(memory, source)) for source in announced]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert memory.used == 4
+    honest = answered(memory, stream(header(990, "honest"), Message(picture=bytes(990))))
+    assert await asyncio.wait_for(honest, 1) == ["honest"]
+    for task in attacks:
+        task.cancel()
+    await asyncio.gather(*attacks, return_exceptions=True)
+    assert memory.used == 0
+
+
+async def test_items_that_arrive_together_do_not_wait_for_one_another_for_ever() -> None:
+    """Each has come half when nothing is left: one at a time may exceed the budget."""
+    memory, chance = MemoryBudget(1000), random.Random(2)
+    exceeded = 0
+
+    async def source(name: str) -> AsyncIterator[Message]:
+        nonlocal exceeded
+        yield header(800, name)
+        for _ in range(8):
+            await asyncio.sleep(chance.random() / 1000)
+            exceeded = max(exceeded, memory.used)
+            yield Message(picture=bytes(100))
+
+    tasks = [answered(memory, source(str(number))) for number in range(12)]
+    got = await asyncio.wait_for(asyncio.gather(*tasks), 10)
+    assert got == [[str(number)] for number in range(12)]
+    assert 1000 < exceeded <= 1800 and memory.used == 0
+
+
+async def test_much_at_once_does_not_buy_hours_for_the_rest() -> None:
+    async def source() -> AsyncIterator[Message]:
+        yield header(1000, "a")
+        yield Message(picture=bytes(900))
+        while True:
+            await asyncio.sleep(0.02)
+            yield Message(picture=b"b")
+
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(LinkError, match="come too slowly"):
+        async for _ in frames(source(), admit, stall=0.2, pace=1000):
+            pass
+    assert asyncio.get_running_loop().time() - began < 1

@@ -9,7 +9,8 @@ import grpc.aio
 import pytest
 
 from panolink.errors import ModelError
-from panolink.rpc.flow_control.limits import Limits, Streams
+from panolink.rpc.flow_control.limits import Limits
+from panolink.rpc.flow_control.streams import Streams
 from panolink.rpc.transport.carry import LinkEndpoint
 from panolink.rpc.transport.connection import open_channel
 from panolink.rpc.transport.stream_handler import map_concurrent

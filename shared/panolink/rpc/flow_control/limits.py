@@ -1,15 +1,11 @@
-"""Limits: constants of the protocol, per-item limits of a service, and concurrent streams."""
+"""Limits: constants of the protocol, and per-item limits of a service."""
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-from panolink.errors import LimitError, LinkError, PanolinkError
-from panolink.rpc.flow_control.memory_budget import MemoryBudget
+from panolink.errors import LimitError
 
 MAX_MESSAGE_BYTES = 1 << 20
 """Maximum size of a message in bytes; gRPC rejects larger ones before parsing them."""
@@ -21,7 +17,7 @@ STALL_SECONDS = 60.0
 """Idle timeout in seconds within an item, after which its stream is aborted."""
 
 LEAST_BYTES_PER_SECOND = 8192.0
-"""Minimum transfer rate (64 kbit/s): an item must be complete within `STALL_SECONDS` plus its size over this rate."""
+"""Minimum transfer rate (64 kbit/s) of an item, averaged over any `STALL_SECONDS`."""
 
 MAX_ID_LENGTH = 64
 MAX_SOURCE_LENGTH = 256
@@ -82,79 +78,3 @@ class SlotAllocator:
     def release(self, slot: int) -> None:
         """Return a slot."""
         self._taken.discard(slot)
-
-
-class Streams:
-    """Concurrent streams of one kind: limits their number and drains them on shutdown.
-
-    Parameters
-    ----------
-    what
-        Service and kind, for messages: `receiver: watch`.
-    limit
-        Maximum number of open streams.
-    memory
-        Budget shared by the items of all streams, in bytes announced by their headers; None: unlimited.
-
-    Attributes
-    ----------
-    draining : asyncio.Event
-        Set once the service shuts down; streams end at the next item boundary.
-    """
-
-    def __init__(self, what: str, *, limit: int, memory: MemoryBudget | None = None) -> None:
-        self.memory = memory
-        self._what = what
-        self._limit = limit
-        self._open = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self.draining = asyncio.Event()
-
-    def __len__(self) -> int:
-        return self._open
-
-    @contextmanager
-    def enter(self) -> Iterator[PanolinkError | None]:
-        """Count a stream for the duration of the context.
-
-        Yields
-        ------
-        PanolinkError or None
-            None if the stream may proceed; `LimitError` if too many streams are open, `LinkError` if the service is
-            shutting down.
-        """
-        if self.draining.is_set():
-            yield LinkError(f"{self._what}: the service is shutting down")
-            return
-        if self._open >= self._limit:
-            yield LimitError(f"{self._what}: all {self._limit} streams are in use")
-            return
-        self._open += 1
-        self._idle.clear()
-        try:
-            yield None
-        finally:
-            self._open -= 1
-            if not self._open:
-                self._idle.set()
-
-    async def drain(self, seconds: float) -> bool:
-        """Refuse new streams, signal the open ones to end, and wait for them.
-
-        Parameters
-        ----------
-        seconds
-            Timeout.
-
-        Returns
-        -------
-        bool
-            Whether all streams ended in time.
-        """
-        self.draining.set()
-        try:
-            await asyncio.wait_for(self._idle.wait(), seconds)
-        except TimeoutError:
-            return False
-        return True

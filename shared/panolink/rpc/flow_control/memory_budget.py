@@ -7,23 +7,58 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass
 
 
 class Reservation:
-    """A share of a `MemoryBudget`, held until it is released; releasing is idempotent."""
+    """A share of a `MemoryBudget`, held until it is released; releasing is idempotent.
 
-    def __init__(self, memory: MemoryBudget, amount: int) -> None:
+    Parameters
+    ----------
+    memory
+        The budget.
+    amount
+        What is held.
+    growing
+        Whether more is to come, see `grow`.
+    """
+
+    def __init__(self, memory: MemoryBudget, amount: int, *, growing: bool = False) -> None:
         self._memory = memory
         self._amount = amount
+        self._growing = growing
+
+    async def grow(self, amount: int, *, complete: bool = False) -> None:
+        """Add to the share, waiting until that is available.
+
+        Parameters
+        ----------
+        amount
+            What to add.
+        complete
+            Nothing more is to come: once it has this, the holder needs nobody else's memory to finish.
+        """
+        await self._memory._take(amount, self, complete=complete)
+        self._amount += amount
+
+    def settle(self) -> None:
+        """Nothing more is to come, after all."""
+        if self._growing:
+            self._growing = False
+            self._memory._settled += self._amount
 
     def release(self) -> None:
         """Return the share to the budget."""
         amount, self._amount = self._amount, 0
-        self._memory._give_back(amount)
+        settled, self._growing = not self._growing, False
+        self._memory._give_back(amount, self, settled=settled)
 
 
 class MemoryBudget:
     """A counting semaphore over an amount, served first come, first served.
+
+    Items that arrive piece by piece hold what has arrived (`open`). Where incomplete items alone hold memory, they
+    would wait for one another for ever: one of them at a time may exceed the budget.
 
     Parameters
     ----------
@@ -34,7 +69,9 @@ class MemoryBudget:
     def __init__(self, size: int) -> None:
         self.size = size
         self._free = size
-        self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._settled = 0
+        self._exceeding: Reservation | None = None
+        self._queue: deque[_Request] = deque()
 
     @property
     def used(self) -> int:
@@ -55,27 +92,69 @@ class MemoryBudget:
             To be released by the caller.
         """
         amount = min(amount, self.size)
-        if self._queue or amount > self._free:
-            granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            request = (amount, granted)
-            self._queue.append(request)
-            try:
-                await granted
-            except asyncio.CancelledError:
-                if request in self._queue:
-                    self._queue.remove(request)
-                    self._give_back(0)  # later requests may fit now
-                else:  # granted and cancelled in the same iteration of the loop
-                    self._give_back(amount)
-                raise
-        else:
-            self._free -= amount
-        return Reservation(self, amount)
+        reservation = Reservation(self, 0)
+        await self._take(amount, reservation, complete=True)
+        reservation._amount = amount
+        return reservation
 
-    def _give_back(self, amount: int) -> None:
+    def open(self) -> Reservation:
+        """A reservation of nothing yet, to `grow`; or to `settle`, should it end early."""
+        return Reservation(self, 0, growing=True)
+
+    async def _take(self, amount: int, reservation: Reservation, *, complete: bool) -> None:
+        request = _Request(amount, reservation, complete, asyncio.get_running_loop().create_future())
+        self._queue.append(request)
+        self._serve_queue()
+        try:
+            await request.granted
+        except asyncio.CancelledError:
+            if request in self._queue:
+                self._queue.remove(request)
+                self._serve_queue()  # later requests may fit now
+            else:  # granted and cancelled in the same iteration of the loop
+                self._give_back(amount, reservation, settled=not reservation._growing)
+            raise
+
+    def _grantable(self, request: _Request) -> bool:
+        if request.amount <= self._free:
+            return True
+        growing = request.reservation._growing
+        return growing and not self._settled and self._exceeding in (None, request.reservation)
+
+    def _grant(self, request: _Request) -> None:
+        reservation = request.reservation
+        if request.amount > self._free:
+            self._exceeding = reservation
+        self._free -= request.amount
+        if request.complete:
+            reservation.settle()
+        if not reservation._growing:
+            self._settled += request.amount
+        if not request.granted.done():
+            request.granted.set_result(None)
+
+    def _give_back(self, amount: int, reservation: Reservation, *, settled: bool) -> None:
         self._free += amount
-        while self._queue and self._queue[0][0] <= self._free:
-            wanted, granted = self._queue.popleft()
-            self._free -= wanted
-            if not granted.done():
-                granted.set_result(None)
+        if settled:
+            self._settled -= amount
+        if self._exceeding is reservation:
+            self._exceeding = None
+        self._serve_queue()
+
+    def _serve_queue(self) -> None:
+        """Grant requests in their order; the item that exceeds the budget comes first: all wait for it."""
+        for request in [one for one in self._queue if one.reservation is self._exceeding]:
+            self._queue.remove(request)
+            self._queue.appendleft(request)
+        while self._queue and self._grantable(self._queue[0]):
+            self._grant(self._queue.popleft())
+
+
+@dataclass(frozen=True, eq=False)
+class _Request:
+    """Amount that a reservation waits for; `complete`: it is the last."""
+
+    amount: int
+    reservation: Reservation
+    complete: bool
+    granted: asyncio.Future[None]

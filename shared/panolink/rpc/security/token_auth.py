@@ -12,7 +12,7 @@ from grpc_health.v1 import health
 from panolink.errors import AccessError
 from panolink.rpc.security.credentials import TOKEN_FILE, Credentials, same_token
 
-_OPEN = f"/{health.SERVICE_NAME}/"
+_OPEN = f"/{health.SERVICE_NAME}/Check"  # not Watch, which would keep a connection open for ever
 _SCHEME = "Bearer "
 _IDLE_SECONDS = 0.2
 _DRAIN_SECONDS = 5.0
@@ -27,7 +27,7 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
     async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         handler = await continuation(handler_call_details)
         wanted = self._credentials.material.token
-        if handler is None or wanted is None or handler_call_details.method.startswith(_OPEN):
+        if handler is None or wanted is None or handler_call_details.method == _OPEN:
             return handler
         presented = _presented_token(handler_call_details.invocation_metadata)
         if presented is not None and same_token(presented, wanted):

@@ -7,17 +7,20 @@ import inspect
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import grpc.aio
 
-from panolink.errors import PanolinkError
+from panolink.errors import LinkError, PanolinkError
+from panolink.rpc.flow_control.streams import current_stream
 from panolink.rpc.observability.metrics import RpcMetrics
 from panolink.rpc.wire.status import code_named, code_of, one_line
 
 log = logging.getLogger(__name__)
+
+_ABORT_SECONDS = 1.0
 
 _KINDS = {
     "unary_unary": "unary",
@@ -49,10 +52,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     A `PanolinkError` raised by a handler ends the call with its status and one-line message; any other exception is
     logged with its traceback and ends the call with INTERNAL, without details.
+
+    Parameters
+    ----------
+    metrics
+        Counts calls and messages.
+    unread_seconds
+        How long a peer may leave a message of a stream unread before the call is ended; None: for ever.
     """
 
-    def __init__(self, metrics: RpcMetrics) -> None:
+    def __init__(self, metrics: RpcMetrics, *, unread_seconds: float | None = None) -> None:
         self._metrics = metrics
+        self._unread_seconds = unread_seconds
 
     async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         handler = await continuation(handler_call_details)
@@ -92,16 +103,26 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     sent.inc()
                 return response
 
-        async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
+        async def stream(request: Any, context: Any) -> None:
             async with (
                 self._observe(call, context),
                 aclosing(behaviour(incoming(request), context)) as responses,
             ):
                 async for response in responses:
                     sent.inc()
-                    yield response
+                    await self._write(context, response)
 
-        return stream if inspect.isasyncgenfunction(behaviour) else answer
+        return stream if handler.response_streaming and inspect.isasyncgenfunction(behaviour) else answer
+
+    async def _write(self, context: Any, response: Any) -> None:
+        """Write a message of a stream; `LinkError` if the peer leaves it unread for too long."""
+        stream = current_stream.get()
+        with stream.write() if stream else nullcontext():
+            try:
+                async with asyncio.timeout(self._unread_seconds):
+                    await context.write(response)
+            except TimeoutError:
+                raise LinkError(f"what was sent has not been read for {self._unread_seconds:g} s") from None
 
     @asynccontextmanager
     async def _observe(self, call: Call, context: Any) -> AsyncIterator[None]:
@@ -112,9 +133,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         try:
             yield
             code = _code_set(context)
-        except (asyncio.CancelledError, GeneratorExit):
+        except GeneratorExit:
             code = grpc.StatusCode.CANCELLED
             raise
+        except asyncio.CancelledError as cancelled:
+            reason = cancelled.args[0] if cancelled.args else None
+            if not isinstance(reason, PanolinkError):  # by the peer, or at shutdown
+                code = grpc.StatusCode.CANCELLED
+                raise
+            code, message = code_of(reason), one_line(reason)  # see `OpenStream.end`
+            await _abort(context, code, message)
         except grpc.aio.AbortError:
             code, message = _code_set(context), context.details()
             raise
@@ -125,7 +153,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             else:
                 message = "internal error"
                 log.exception("%s/%s failed", call.service, call.method)
-            await context.abort(code, message)
+            await _abort(context, code, message)
         finally:
             seconds = time.monotonic() - start
             self._metrics.handled.labels(*call.labels, code.name).inc()
@@ -133,6 +161,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             polled = call.service.startswith("grpc.") or (call.method in _POLLED and code is grpc.StatusCode.OK)
             level = logging.DEBUG if polled else logging.INFO
             log.log(level, "%s/%s %s %.3f s %s", call.service, call.method, code.name, seconds, message)
+
+
+async def _abort(context: Any, code: grpc.StatusCode, message: str) -> None:
+    """End a call with a status; a peer that reads nothing does not read that either, and is not waited for."""
+    try:
+        async with asyncio.timeout(_ABORT_SECONDS):
+            await context.abort(code, message)
+    except TimeoutError:
+        raise grpc.aio.AbortError(message) from None
 
 
 def _code_set(context: Any) -> grpc.StatusCode:

@@ -20,8 +20,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from panolink.errors import LinkError, PanolinkError, SettingError
-from panolink.rpc.flow_control.limits import Streams
 from panolink.rpc.flow_control.memory_budget import MemoryBudget
+from panolink.rpc.flow_control.streams import Streams
 from panolink.rpc.observability import logs, tracing
 from panolink.rpc.observability.metrics import ServiceMetrics
 from panolink.rpc.security.credentials import INSECURE
@@ -40,7 +40,6 @@ _OPTIONS = (
     ("grpc.so_reuseport", 0),  # a port in use is an error
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # clients ping every 20 s; faster ones are disconnected
-    ("grpc.server_handshake_timeout_ms", 10_000),  # idle connections
     ("grpc.max_concurrent_streams", 128),  # calls per connection; further ones wait at the client
 )
 _FORCE_SECONDS = 4.0  # after the drain timeout, a process that still runs is killed
@@ -78,8 +77,16 @@ class Server:
         self.address = ""
         self.metrics_address = ""
         self._server: Any = grpc.aio.server(
-            interceptors=[CallInterceptor(metrics.rpc), TokenInterceptor(settings.credentials)],
-            options=[*_OPTIONS, ("grpc.max_allowed_incoming_connections", settings.max_connections)],
+            interceptors=[
+                CallInterceptor(metrics.rpc, unread_seconds=settings.unread_seconds),
+                TokenInterceptor(settings.credentials),
+            ],
+            options=[
+                *_OPTIONS,
+                ("grpc.max_allowed_incoming_connections", settings.max_connections),
+                ("grpc.server_handshake_timeout_ms", int(1000 * settings.handshake_seconds)),
+                ("grpc.max_connection_idle_ms", int(1000 * settings.idle_connection_seconds)),
+            ],
         )
         self._health = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
         self._services = [health.SERVICE_NAME]
@@ -99,7 +106,13 @@ class Server:
 
     def streams(self, kind: str) -> Streams:
         """Create the limiter of one kind of streams; kinds are drained in the order of creation."""
-        streams = Streams(f"{self.name}: {kind}", limit=self.settings.max_streams, memory=self._memory)
+        streams = Streams(
+            f"{self.name}: {kind}",
+            limit=self.settings.max_streams,
+            peer_limit=self.settings.max_streams_per_host,
+            idle_seconds=self.settings.idle_stream_seconds,
+            memory=self._memory,
+        )
         self.metrics.streams.labels(kind).set_function(lambda: len(streams))
         self._streams.append(streams)
         return streams

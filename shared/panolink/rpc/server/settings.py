@@ -75,8 +75,18 @@ class ServiceSettings(BaseSettings):
     """Seconds that items in flight may take on shutdown."""
     max_connections: Annotated[int, Field(ge=1, le=100_000)] = 256
     """Maximum number of connections; further ones are closed."""
+    handshake_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
+    """Seconds in which a new connection has to complete its TLS and HTTP/2 handshakes."""
+    idle_connection_seconds: Annotated[float, Field(gt=0, le=86_400)] = 1.0
+    """Seconds after which a connection without a call is closed; clients open another one when they need it."""
     max_streams: Annotated[int, Field(ge=1, le=10_000)] = 16
-    """Maximum number of streams of a kind; further ones are refused."""
+    """Maximum number of streams of a kind; one that is not used gives way to a further one, which else is refused."""
+    max_streams_per_host: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Maximum number of streams of a kind from one host; unset: MAX_STREAMS."""
+    idle_stream_seconds: Annotated[float, Field(gt=0, le=86_400)] = 600.0
+    """Seconds after which a stream on which nothing is sent is ended; clients open another one when they need it."""
+    unread_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """Seconds that a peer may leave unread what it is sent, before its stream is ended."""
     max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 4
     """Maximum number of items in flight on a stream; further ones wait."""
     max_image_bytes: Annotated[int, Field(ge=1024, le=1 << 32)] = Limits.image_bytes

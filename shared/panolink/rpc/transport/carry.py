@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import grpc.aio
 
 from panolink.errors import PanolinkError
-from panolink.rpc.flow_control.limits import MAX_SOURCE_LENGTH, Limits, Streams
+from panolink.rpc.flow_control.limits import MAX_SOURCE_LENGTH, Limits
+from panolink.rpc.flow_control.streams import Streams
 from panolink.rpc.observability import logs
 from panolink.rpc.observability.metrics import ServiceMetrics
 from panolink.rpc.transport.load_balancer import Replicas
@@ -103,7 +104,7 @@ class LinkEndpoint(link_pb2_grpc.LinkServicer):
         self._in_flight = in_flight
 
     async def Carry(self, request_iterator: Any, context: Any) -> AsyncIterator[link_pb2.Receipt]:
-        with self._streams.enter() as refusal:
+        with self._streams.enter(context.peer()) as stream:
             handler = self._open_handler()
 
             def admit(header: link_pb2.BurstHeader) -> Any:
@@ -122,8 +123,9 @@ class LinkEndpoint(link_pb2_grpc.LinkServicer):
                 item_id=lambda header: header.burst_id,
                 in_flight=self._in_flight,
                 stop=self._streams.draining,
-                refusal=refusal,
+                refusal=stream.refusal,
                 memory=self._streams.memory,
+                stream=stream,
             )
             try:
                 async with aclosing(answers):

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import Any, TypeVar
 
 from panolink.errors import BitstreamError, LinkError, PanolinkError
 from panolink.rpc.flow_control.limits import LEAST_BYTES_PER_SECOND, STALL_SECONDS
 from panolink.rpc.flow_control.memory_budget import MemoryBudget, Reservation
+from panolink.rpc.flow_control.streams import OpenStream
 from panolink.rpc.wire.framing import Frame, frames
 
 Item = TypeVar("Item")
@@ -91,6 +92,7 @@ async def serve_stream(
     stop: asyncio.Event,
     refusal: PanolinkError | None = None,
     memory: MemoryBudget | None = None,
+    stream: OpenStream | None = None,
 ) -> AsyncGenerator[Answer, None]:
     """Answer every item of a stream of messages exactly once.
 
@@ -116,6 +118,8 @@ async def serve_stream(
         `LinkError` (shutting down) answers no item, so that it can be resent to another replica.
     memory
         Budget for the items; each reservation is held until the answer is known.
+    stream
+        Told what the stream is doing, so that it can give way to others while it is not used.
 
     Raises
     ------
@@ -149,7 +153,8 @@ async def serve_stream(
 
     async def end(header: Any, reservation: Reservation | None, pending: Awaitable[Answer] | Exception) -> Answer:
         try:
-            return failed(header, pending) if isinstance(pending, Exception) else await pending
+            with stream.item() if stream else nullcontext():
+                return failed(header, pending) if isinstance(pending, Exception) else await pending
         except Exception as error:
             return failed(header, error)
         finally:
@@ -158,7 +163,15 @@ async def serve_stream(
                 reservation.release()
                 reservations.discard(reservation)
 
-    items = frames(messages, admit, stop=stop, memory=memory, stall=STALL_SECONDS, pace=LEAST_BYTES_PER_SECOND)
+    items = frames(
+        messages,
+        admit,
+        stop=stop,
+        memory=memory,
+        stall=STALL_SECONDS,
+        pace=LEAST_BYTES_PER_SECOND,
+        progress=(lambda receiving: stream.progress(receiving=receiving)) if stream else lambda receiving: None,
+    )
     try:
         async with aclosing(map_concurrent(items, begin, in_flight=in_flight)) as answers:
             async for answer in answers:

@@ -53,6 +53,7 @@ async def frames(
     memory: MemoryBudget | None = None,
     stall: float | None = None,
     pace: float | None = None,
+    progress: Callable[[bool], None] = lambda receiving: None,
 ) -> AsyncGenerator[Frame, None]:
     """Reassemble the items of a stream.
 
@@ -68,13 +69,15 @@ async def frames(
     stop
         Ends the stream at the next item boundary once it is set.
     memory
-        Budget from which all parts of an item are reserved before its first chunk is read; waiting for it does not
-        count against the timeouts.
+        Budget from which each chunk of an item is reserved when it has arrived; waiting for it does not count against
+        the timeouts, and stops the reading.
     stall
         Idle timeout in seconds within an item; None: unlimited.
     pace
-        Minimum transfer rate in bytes per second: an item must be complete within `stall` seconds plus its announced
-        size over `pace`, so that a slow sender cannot hold its reservation indefinitely.
+        Minimum transfer rate in bytes per second, averaged over any `stall` seconds of an item: a slow sender cannot
+        hold its reservation indefinitely, however much it has sent at once before.
+    progress
+        Called with each message, and whether more of the same item is to follow.
 
     Raises
     ------
@@ -87,13 +90,16 @@ async def frames(
     frame: Frame | None = None
     sizes: Mapping[str, int] = {}
     skipping = False
-    whole_by: float | None = None
+    next_by: float | None = None
+    clock = asyncio.get_running_loop().time
     try:
         while True:
-            message = await (_first(source, stop) if frame is None else _next(source, stall, whole_by))
+            message = await (_first(source, stop) if frame is None else _next(source, stall, next_by))
             part: str = "" if message is _END else message.WhichOneof("part") or ""
             if message is _END or part == "header":
                 if frame is not None:
+                    if frame.reservation:
+                        frame.reservation.settle()
                     frame.error = BitstreamError(f"ended after {frame._missing(sizes)}")
                     frame.parts = {}
                     whole, frame = frame, None
@@ -107,10 +113,9 @@ async def frames(
                     yield Frame(message.header, error=error)
                     continue
                 skipping = False
-                reservation = await memory.reserve(sum(sizes.values())) if memory else None
-                frame = Frame(message.header, {name: bytearray() for name in sizes}, reservation=reservation)
-                if stall and pace:
-                    whole_by = asyncio.get_running_loop().time() + stall + sum(sizes.values()) / pace
+                parts = {name: bytearray() for name in sizes}
+                frame = Frame(message.header, parts, reservation=memory.open() if memory else None)
+                next_by = clock() + stall if stall and pace else None
             elif frame is None:
                 if skipping:
                     continue
@@ -123,8 +128,19 @@ async def frames(
                     frame.parts = {}
                     skipping = True
                 else:
+                    if frame.reservation:
+                        before = clock()
+                        left = sum(sizes.values()) - sum(map(len, frame.parts.values())) - len(chunk)
+                        await frame.reservation.grow(len(chunk), complete=not left)
+                        next_by = next_by and next_by + clock() - before
                     frame.parts[part] += chunk
-            if frame is not None and (frame.error or not frame._missing(sizes)):
+                    if stall and pace and next_by:
+                        next_by = min(next_by + len(chunk) / pace, clock() + stall)
+            complete = frame is not None and (frame.error or not frame._missing(sizes))
+            progress(frame is not None and not complete)
+            if frame is not None and complete:
+                if frame.reservation:
+                    frame.reservation.settle()
                 whole, frame = frame, None
                 yield whole
                 del whole
@@ -142,10 +158,10 @@ async def _first(source: AsyncIterator[Any], stop: asyncio.Event | None) -> Any:
     return message
 
 
-async def _next(source: AsyncIterator[Any], stall: float | None, whole_by: float | None) -> Any:
-    """Next message within an item, or `_END`; `StallError` after `stall` seconds, or at the time `whole_by`."""
+async def _next(source: AsyncIterator[Any], stall: float | None, next_by: float | None) -> Any:
+    """Next message within an item, or `_END`; `StallError` after `stall` seconds, or at the time `next_by`."""
     try:
-        async with asyncio.timeout_at(whole_by), asyncio.timeout(stall) as next_piece:
+        async with asyncio.timeout_at(next_by), asyncio.timeout(stall) as next_piece:
             return await anext(source, _END)
     except TimeoutError:
         if next_piece.expired():

@@ -1,0 +1,196 @@
+"""Peers that take places and memory and do not use them: an honest one is served within a second all the same."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import grpc.aio
+import numpy as np
+import pytest
+
+from panolink.client import Client
+from panolink.errors import AccessError
+from panolink.rpc.observability.metrics import ServiceMetrics
+from panolink.rpc.security.credentials import Credentials
+from panolink.rpc.server.server import Server
+from panolink.rpc.server.settings import ServiceSettings
+from panolink.rpc.transport.connection import open_channel
+from panolink.rpc.wire.deliveries import Delivery
+from panolink.services.receiver.servicer import ReceiverServicer
+from panolink.services.receiver.watchers import WatchedPanorama, Watchers
+from panolink.v1 import link_pb2, link_pb2_grpc, receiver_pb2, receiver_pb2_grpc, transmitter_pb2_grpc
+
+Start = Callable[..., Awaitable[Server]]
+NOBODY = Credentials()
+
+
+async def served(target: str, panorama: np.ndarray, credentials: Credentials = NOBODY) -> tuple[Delivery, float]:
+    """A panorama's delivery, and the seconds that it took beyond those of the pipeline itself."""
+    began = time.monotonic()
+    async with Client(target, credentials=credentials) as client:
+        (delivery,) = [one async for one in client.send([panorama], picture=False)]
+    return delivery, time.monotonic() - began - delivery.seconds.get("total", 0.0)
+
+
+async def test_streams_that_send_nothing_give_way(start: Start, panorama: np.ndarray) -> None:
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address)  # 16 streams
+    async with open_channel(transmitter.address) as channel:
+        stub: Any = transmitter_pb2_grpc.TransmitterStub(channel)
+        calls = [stub.Transmit() for _ in range(16)]
+        reads = [asyncio.create_task(call.read()) for call in calls]
+        await asyncio.sleep(0.6)
+        delivery, seconds = await served(transmitter.address, panorama)
+        assert delivery.delivered and seconds < 1.0
+        ended = [call for call in calls if call.done()]
+        assert len(ended) == 1 and await ended[0].code() is grpc.StatusCode.UNAVAILABLE
+        assert "makes room for another" in await ended[0].details()
+        for read in reads:
+            read.cancel()
+
+
+async def test_a_sender_that_had_to_give_way_notices_nothing(start: Start, panorama: np.ndarray) -> None:
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address, max_streams=1)
+
+    async def slowly() -> Any:
+        yield panorama
+        await asyncio.sleep(1.2)
+        (other,) = [one async for one in second.send([panorama], picture=False)]
+        assert other.delivered
+        await asyncio.sleep(1.2)
+        yield panorama
+
+    async with Client(transmitter.address) as first, Client(transmitter.address) as second:
+        got = [one async for one in first.send(slowly(), picture=False)]
+    assert [one.delivered for one in got] == [True, True]
+
+
+async def test_an_idle_stream_ends(start: Start) -> None:
+    transmitter = await start("transmitter", target="127.0.0.1:1", idle_stream_seconds=0.2)
+    async with open_channel(transmitter.address) as channel:
+        stub: Any = transmitter_pb2_grpc.TransmitterStub(channel)
+        call = stub.Transmit()
+        with pytest.raises(grpc.aio.AioRpcError, match=r"nothing was sent for 0\.2 s"):
+            await asyncio.wait_for(call.read(), 2)
+
+
+async def test_a_host_has_no_more_streams_than_its_share(start: Start, panorama: np.ndarray) -> None:
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address, max_streams_per_host=1)
+    async with open_channel(transmitter.address) as channel:
+        stub: Any = transmitter_pb2_grpc.TransmitterStub(channel)
+        call = stub.Transmit()
+        await call.write(_announced())
+        await asyncio.sleep(0.1)
+        delivery, _ = await served(transmitter.address, panorama)
+        assert delivery.code == "RESOURCE_EXHAUSTED" and "all 1 streams of this host" in (delivery.error or "")
+        call.cancel()
+
+
+@pytest.mark.parametrize("policy", ["newest", "block"])
+async def test_viewers_that_never_read_lose_their_place(policy: Literal["newest", "block"]) -> None:
+    """Nor do they keep a link that waits for viewers (`block`) for longer than that."""
+    settings = ServiceSettings(listen="127.0.0.1:0", metrics_listen="off", max_streams=4, unread_seconds=0.5)
+    server = Server("receiver", settings, ServiceMetrics())
+    watchers = Watchers(policy, size=1, on_drop=lambda: None)
+    servicer = ReceiverServicer(watchers, server.streams("watch"))
+    server.add(receiver_pb2_grpc.add_ReceiverServicer_to_server, servicer, "panolink.v1.Receiver")
+    picture = bytes(16 << 20)  # more than transports buffer
+    async with server, AsyncExitStack() as stack:
+        calls = []
+        for _ in range(4):
+            channel = await stack.enter_async_context(open_channel(server.address))
+            stub: Any = receiver_pb2_grpc.ReceiverStub(channel)
+            calls.append(stub.Watch(receiver_pb2.WatchRequest()))
+            await calls[-1].initial_metadata()
+        began = time.monotonic()
+        for number in range(4):
+            header = receiver_pb2.ReceivedPanoramaHeader(number=number, picture_bytes=len(picture))
+            await asyncio.wait_for(watchers.publish(WatchedPanorama(header, picture)), 2)
+        async with asyncio.timeout(3):
+            while len(watchers):
+                await asyncio.sleep(0.01)
+        assert time.monotonic() - began < 3
+        async with Client(server.address) as viewer:
+            watching = asyncio.create_task(anext(viewer.watch(count=1)))
+            while not len(watchers):
+                await asyncio.sleep(0.01)
+            header = receiver_pb2.ReceivedPanoramaHeader(number=9, picture_bytes=3)
+            await watchers.publish(WatchedPanorama(header, b"png"))
+            assert (await watching).number == 9
+        with pytest.raises(grpc.aio.AioRpcError, match=r"has not been read for 0\.5 s"):
+            while await calls[0].read() is not grpc.aio.EOF:
+                pass
+
+
+@pytest.mark.parametrize("kind", ["silent", "HTTP/2"])
+async def test_idle_connections_without_a_token_are_closed(
+    start: Start, panorama: np.ndarray, tmp_path: Path, kind: str
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("a-token-that-is-long-enough")
+    credentials = Credentials(token_file=token)
+    receiver = await start("receiver", credentials=credentials, max_connections=8, handshake_seconds=0.5)
+    async with AsyncExitStack() as stack:
+        host, _, port = receiver.address.rpartition(":")
+        for _ in range(8):
+            if kind == "silent":
+                stack.enter_context(socket.create_connection((host, int(port)), timeout=5))
+            else:
+                channel = await stack.enter_async_context(grpc.aio.insecure_channel(receiver.address))
+                await channel.channel_ready()
+        began = time.monotonic()
+        while True:  # a client is told at once that it was turned away, for want of TLS or of room
+            with suppress(AccessError):
+                async with Client(receiver.address, credentials=credentials, connect_timeout=5) as client:
+                    assert (await client.info()).service == "receiver"
+                    break
+            await asyncio.sleep(0.05)
+        assert time.monotonic() - began < 2.5
+
+
+async def test_bursts_that_announce_much_and_send_little_hold_nothing(start: Start, panorama: np.ndarray) -> None:
+    receiver = await start("receiver", max_bytes_under_way=1 << 20)
+    transmitter = await start("transmitter", target=receiver.address)
+    async with AsyncExitStack() as stack:
+        for number in range(4):
+            channel = await stack.enter_async_context(open_channel(receiver.address))
+            stub: Any = link_pb2_grpc.LinkStub(channel)
+            call = stub.Carry()
+            await call.write(_burst(f"{number}", receiver.settings.max_burst_symbols, await _fingerprint(receiver)))
+            await call.write(link_pb2.Burst(csi=bytes(8)))
+            await call.write(link_pb2.Burst(samples=b"1"))
+        await asyncio.sleep(0.1)
+        delivery, seconds = await served(transmitter.address, panorama)
+        assert delivery.delivered and seconds < 1.0
+
+
+def _announced() -> Any:
+    from panolink.v1 import transmitter_pb2
+
+    return transmitter_pb2.TransmitRequest(
+        header=transmitter_pb2.PanoramaHeader(panorama_id="slow", image_bytes=1 << 20)
+    )
+
+
+def _burst(name: str, symbols: int, fingerprint: str) -> link_pb2.Burst:
+    return link_pb2.Burst(
+        header=link_pb2.BurstHeader(
+            burst_id=name,
+            model_fingerprint=fingerprint,
+            segments=[link_pb2.SegmentFormat(payload_bytes=10, layer=link_pb2.LAYER_HEADER)],
+            symbols=symbols,
+            sample_format=link_pb2.SAMPLE_FORMAT_CF32_LE,
+            channel_state=link_pb2.ChannelState(coefficients=1, coherence_symbols=symbols),
+        )
+    )
+
+
+async def _fingerprint(receiver: Server) -> str:
+    async with Client(receiver.address) as client:
+        return (await client.info()).models[0]["fingerprint"]
