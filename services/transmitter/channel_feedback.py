@@ -16,6 +16,9 @@ from panolink.v1 import link_pb2, transmitter_pb2
 
 log = logging.getLogger(__name__)
 
+MAX_RATES = {"bpp": 1e4, "symbols_per_pixel": 1e4, "deadline_seconds": 1e9}
+"""What a panorama may be given at most: far more than any takes, and small enough to reckon with."""
+
 
 class ChannelFeedback:
     """Outer-loop link adaptation for the channel behind the target, fed by the receipts of all streams."""
@@ -54,11 +57,14 @@ class ChannelFeedback:
         Raises
         ------
         RateError
-            `adaptive` together with a source rate (bpp or tau).
+            `adaptive` together with a source rate (bpp or tau), or a number above `MAX_RATES`.
         SignalError
             A deadline or symbols per pixel that are not positive, or leave no symbol.
         """
         rate = header.WhichOneof("rate")
+        for name, most in MAX_RATES.items():
+            if getattr(header, name) > most:
+                raise RateError(f"{name} is {getattr(header, name):g}; allowed: up to {most:g}")
         if header.adaptive and rate in ("bpp", "tau"):
             raise RateError(f"adaptive together with {rate}; allowed: symbols_per_pixel, a deadline, or neither")
         budgets = []

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from panolink.errors import PanolinkError
-from panolink.rpc.flow_control.limits import SlotAllocator
+from panolink.rpc.flow_control.limits import MAX_ID_LENGTH, MAX_SOURCE_LENGTH, SlotAllocator
 from panolink.rpc.observability import logs, tracing
 from panolink.rpc.transport.carry import link_client
 from panolink.rpc.transport.load_balancer import Replicas
@@ -210,7 +210,7 @@ def _add_receipt(delivery: transmitter_pb2.DeliveryHeader, receipt: Receipt) -> 
 
 def failure_for(header: transmitter_pb2.PanoramaHeader, error: Exception) -> link_pb2.Failure:
     """Status of a panorama that failed; errors other than `PanolinkError` are logged with their traceback."""
-    source = header.source or header.panorama_id
+    source = header.source[:MAX_SOURCE_LENGTH] or header.panorama_id[:MAX_ID_LENGTH]
     if not isinstance(error, PanolinkError):
         log.error("%s failed", source, exc_info=error)
     return failure_of(error, about=source)

@@ -1,5 +1,6 @@
 """Weights files: models, their further decoders, and files that are neither."""
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -136,3 +137,39 @@ def test_the_shipped_perceptual_decoder(panorama: np.ndarray):
     packet = fidelity.encode(panorama, bpp=0.2)
     first, second = fidelity.decode(packet), perceptual.decode(packet)
     assert 0.5 < np.abs(first.astype(int) - second).mean() < 8
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        "null",
+        "[]",
+        "[" * 100_000,
+        '{"name": ' * 20_000,
+        '{"name": "x", "family": "base", "dim": 1e400}',
+        '{"name": "x", "family": "base", "dim": ' + "9" * 5000 + "}",
+        '{"name": "x", "family": "base", "dim": null}',
+        '{"name": "x", "family": "base", "dim": true}',
+        '{"name": "x", "family": "base", "dim": -1}',
+        '{"name": "x", "family": null, "dim": 8}',
+        '{"name": "x", "family": "base", "dim": 8, "codes": 99999999999}',
+        '{"name": "x", "family": "base", "dim": 1024, "codes": 65536, "encoder_channels": [4096, 4096, 4096]}',
+        '{"name": "x", "family": "paper", "dim": 1024, "encoder_channels": [4096, 4096, 4096, 4096]}',
+        '{"name": "x", "family": "base", "dim": 8, "encoder_channels": [[[]]]}',
+        '{"name": "x", "family": "base", "dim": 8, "leak": NaN}',
+    ],
+    ids=range(15),
+)
+def test_profiles_that_are_none_cost_nothing(tmp_path, profile: str):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelError, match="weights do not fit their profile"):
+        load_model(changed_weights(tmp_path / "other.safetensors", profile=profile))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KB
+
+
+@pytest.mark.parametrize(
+    "card", ["null", "[]", "{", "[" * 100_000, '"' + "x" * (1 << 20) + '"', '{"n": ' + "9" * 5000 + "}"]
+)
+def test_model_cards_that_are_none(tmp_path, card: str):
+    with pytest.raises(ModelError, match="unreadable model card"):
+        load_model(changed_weights(tmp_path / "other.safetensors", card=card))

@@ -51,6 +51,10 @@ class Model:
         return self.network.profile
 
 
+MAX_CARD_LENGTH = 1 << 20
+"""characters of a model card as JSON"""
+
+
 def save_model(path: Path, *, network: Autoencoder, tables: Tables, card: dict) -> None:
     """Write a model.
 
@@ -98,6 +102,7 @@ def load_model(name: str | Path) -> Model:
         prefix = "tables."
         arrays = {name: tensors.pop(name).numpy() for name in list(tensors) if name.startswith(prefix)}
         tables = Tables.from_arrays({name.removeprefix(prefix): array for name, array in arrays.items()})
+        _check_shapes(profile, tensors)
         network = Autoencoder(profile)
         fingerprint = _fingerprint(metadata["profile"], tensors, tables)
         network.load_state_dict(
@@ -105,7 +110,36 @@ def load_model(name: str | Path) -> Model:
         )
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path}: weights do not fit their profile ({str(error).splitlines()[0]})") from None
-    return Model(path.stem, network.eval(), tables, fingerprint, json.loads(metadata.get("card", "{}")))
+    return Model(path.stem, network.eval(), tables, fingerprint, _card(path, metadata))
+
+
+def _check_shapes(profile: Profile, tensors: dict[str, torch.Tensor]) -> None:
+    """Raise `ValueError` where a profile asks for other tensors than there are, before memory is taken for them."""
+    with torch.device("meta"):
+        wanted = {name: value.shape for name, value in Autoencoder(profile).state_dict().items()}
+    for name, shape in wanted.items():
+        if name not in tensors or tensors[name].shape != shape:
+            raise ValueError(f"no tensor {name} of {'×'.join(map(str, shape))}")
+
+
+def _card(path: Path, metadata: dict[str, str]) -> dict:
+    """Model card of a weights file.
+
+    Raises
+    ------
+    ModelError
+        It is no JSON object, or too long.
+    """
+    text = metadata.get("card", "{}")
+    try:
+        if len(text) > MAX_CARD_LENGTH:
+            raise ValueError(f"{len(text)} characters; allowed: {MAX_CARD_LENGTH}")
+        card = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: unreadable model card ({str(error).splitlines()[0][:200]})") from None
+    if not isinstance(card, dict):
+        raise ModelError(f"{path}: unreadable model card (no JSON object)")
+    return card
 
 
 def save_decoder(path: Path, *, network: Autoencoder, fingerprint: str, card: dict) -> None:

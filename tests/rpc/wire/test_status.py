@@ -2,7 +2,8 @@ import grpc
 import pytest
 
 from panolink import errors
-from panolink.rpc.wire.status import code_named, code_of, failure_of, one_line
+from panolink.rpc.wire.status import code_named, code_of, failure_of, one_line, with_code
+from panolink.v1 import link_pb2
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,11 @@ def test_messages_name_the_item_and_keep_our_insides() -> None:
 
 def test_numbers_that_are_no_codes() -> None:
     assert code_named(4711) is grpc.StatusCode.UNKNOWN
+
+
+def test_a_failure_without_a_code_is_no_success() -> None:
+    failed = link_pb2.Failure(code=0, message="nobody said")
+    with_code(failed)
+    assert code_named(failed.code) is grpc.StatusCode.UNKNOWN
+    with_code(known := link_pb2.Failure(code=8))
+    assert known.code == 8

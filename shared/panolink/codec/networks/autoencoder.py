@@ -15,6 +15,18 @@ from panolink.codec.networks.encoder import BaseEncoder, PaperEncoder
 from panolink.codec.shapes import Codebook
 from panolink.errors import ModelError
 
+MAX_PROFILE_LENGTH = 1 << 14
+"""characters of a profile as JSON"""
+
+_MOST = {
+    "dim": 1024,
+    "codes": 1 << 16,
+    "factor": 64,
+    **dict.fromkeys(("encoder_channels", "decoder_channels"), 4096),
+    **dict.fromkeys(("encoder_blocks", "decoder_blocks"), 32),
+}
+_MOST_STAGES = 16
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -47,11 +59,36 @@ class Profile:
         TypeError
             Where sizes are unknown or missing.
         ValueError
-            Where ``text`` is not JSON.
+            Where ``text`` is not JSON, is too long or too deep, or holds a size that no model has.
         """
-        values: dict[str, Any] = json.loads(text)
+        if len(text) > MAX_PROFILE_LENGTH:
+            raise ValueError(f"profile of {len(text)} characters; allowed: {MAX_PROFILE_LENGTH}")
+        try:
+            values = json.loads(text)
+        except RecursionError:
+            raise ValueError("profile is nested too deeply") from None
+        if not isinstance(values, dict):
+            raise ValueError("profile is no JSON object")
         sizes: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-        return cls(**sizes)
+        return cls(**sizes)._checked()
+
+    def _checked(self) -> Profile:
+        """This profile; raises `ValueError` where a value is of another type, or a size that no model has."""
+        for name in ("name", "family", "ranking"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"profile: {name} is no text")
+        if isinstance(self.leak, bool) or not isinstance(self.leak, int | float) or not 0 <= self.leak < 1:
+            raise ValueError(f"profile: leak is {self.leak!r}; allowed: 0 to below 1")
+        for name, most in _MOST.items():
+            value = getattr(self, name)
+            several = isinstance(value, tuple)
+            sizes = value if several else (value,)
+            if several != name.endswith(("channels", "blocks")) or len(sizes) > _MOST_STAGES:
+                raise ValueError(f"profile: {name} is {str(value)[:40]}")
+            for size in sizes:
+                if type(size) is not int or not 0 <= size <= most:
+                    raise ValueError(f"profile: {name} is {str(size)[:40]}; allowed: integers up to {most}")
+        return self
 
 
 Networks = tuple[nn.Module, nn.Module]

@@ -13,7 +13,7 @@ from typing import Any
 
 import grpc.aio
 
-from panolink.errors import LinkError, PanolinkError
+from panolink.errors import PanolinkError, StallError
 from panolink.rpc.flow_control.streams import current_stream
 from panolink.rpc.observability.metrics import RpcMetrics
 from panolink.rpc.wire.status import code_named, code_of, one_line
@@ -115,14 +115,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return stream if handler.response_streaming and inspect.isasyncgenfunction(behaviour) else answer
 
     async def _write(self, context: Any, response: Any) -> None:
-        """Write a message of a stream; `LinkError` if the peer leaves it unread for too long."""
+        """Write a message of a stream; `StallError` if the peer leaves it unread for too long."""
         stream = current_stream.get()
         with stream.write() if stream else nullcontext():
             try:
                 async with asyncio.timeout(self._unread_seconds):
                     await context.write(response)
             except TimeoutError:
-                raise LinkError(f"what was sent has not been read for {self._unread_seconds:g} s") from None
+                raise StallError(f"what was sent has not been read for {self._unread_seconds:g} s") from None
 
     @asynccontextmanager
     async def _observe(self, call: Call, context: Any) -> AsyncIterator[None]:

@@ -23,11 +23,13 @@ from panolink.rpc.flow_control.limits import (
     check_limit,
 )
 from panolink.rpc.wire.framing import Frame, chunks, frames
-from panolink.rpc.wire.status import failure_of
+from panolink.rpc.wire.status import failure_of, with_code
 from panolink.v1 import link_pb2
 
 _SAMPLE_BYTES = {link_pb2.SAMPLE_FORMAT_CF32_LE: 8, link_pb2.SAMPLE_FORMAT_CI16_LE: 4}
 _INT16_PEAK = 32767.0
+MAX_SNR_DB = 300
+"""Largest Es/N0 in dB, of either sign, that a channel state may tell: its ratio is a number all hops can work with."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Receipt:
     @classmethod
     def failed(cls, burst_id: str, failure: link_pb2.Failure) -> Receipt:
         """Receipt of a burst that was not delivered."""
-        return cls(link_pb2.ReceiptHeader(burst_id=burst_id, failure=failure))
+        return cls(link_pb2.ReceiptHeader(burst_id=burst_id[:MAX_ID_LENGTH], failure=failure))
 
 
 def check_names(item_id: str, source: str, what: str) -> None:
@@ -106,6 +108,8 @@ def admit_burst(header: link_pb2.BurstHeader, limits: Limits) -> Mapping[str, in
         raise BitstreamError(f"sample format {header.sample_format}, allowed are cf32_le (1) and ci16_le (2)")
     if not (math.isfinite(header.sample_scale) and header.sample_scale >= 0):
         raise SignalError(f"sample scale {header.sample_scale}, it must be positive")
+    if state.HasField("snr_db") and not abs(state.snr_db) <= MAX_SNR_DB:
+        raise SignalError(f"snr_db of {state.snr_db:g} in the channel state; allowed: -{MAX_SNR_DB} to {MAX_SNR_DB}")
     if not (math.isfinite(state.noise_variance) and state.noise_variance >= 0):
         raise SignalError(f"noise variance {state.noise_variance}, it must be 0 or more")
     needed = -(-header.symbols // state.coherence_symbols) if state.coherence_symbols else 0
@@ -191,6 +195,8 @@ async def receipts(messages: AsyncIterable[Any], limits: Limits) -> AsyncIterato
 
     async for frame in frames(messages, admit):
         burst_id = frame.header.burst_id
+        if frame.header.HasField("failure"):
+            with_code(frame.header.failure)
         if frame.error:
             yield burst_id, Receipt.failed(burst_id, failure_of(frame.error))
         else:

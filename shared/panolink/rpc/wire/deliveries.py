@@ -16,7 +16,7 @@ from panolink.rpc.wire.bursts import picture_limit
 from panolink.rpc.wire.framing import frames
 from panolink.rpc.wire.segments import LAYER_NAMES, scheme_name
 from panolink.rpc.wire.stages import in_order
-from panolink.rpc.wire.status import code_named, failure_of
+from panolink.rpc.wire.status import code_named, failure_of, with_code
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 from panolink.v1 import link_pb2, node_pb2, receiver_pb2, transmitter_pb2
 
@@ -275,6 +275,8 @@ async def deliveries(messages: AsyncIterable[Any], limits: Limits) -> AsyncItera
 
     async for frame in frames(messages, admit):
         header: transmitter_pb2.DeliveryHeader = frame.header
+        if header.HasField("failure"):
+            with_code(header.failure)
         if frame.error:
             yield (
                 header.panorama_id,

@@ -51,6 +51,12 @@ def code_named(number: int) -> grpc.StatusCode:
     return _BY_NUMBER.get(number, grpc.StatusCode.UNKNOWN)
 
 
+def with_code(failed: link_pb2.Failure) -> None:
+    """Give a failure that came without a code, which would read as success, the code UNKNOWN."""
+    if not failed.code:
+        failed.code = grpc.StatusCode.UNKNOWN.value[0]
+
+
 def failure(code: grpc.StatusCode, message: str) -> link_pb2.Failure:
     """Status of one item of a stream."""
     return link_pb2.Failure(code=code.value[0], message=one_line(message))
