@@ -36,7 +36,7 @@ class Sender:
         self.symbols, self.gain_corrections = self.known.modulate(self.differences, self.counts)
         self.packet = pack_base(self.codec, self.tokens)
 
-    def heard(self, noise_variance: float = 0.0, seed: int = 0) -> list[ReceivedSegment]:
+    def segments(self, noise_variance: float = 0.0, seed: int = 0) -> list[ReceivedSegment]:
         rng = np.random.default_rng(seed)
         noise = [np.sqrt(noise_variance / 2) * rng.standard_normal((x.size, 2)) @ (1, 1j) for x in self.symbols]
         return [
@@ -60,7 +60,7 @@ def error(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def test_without_noise_features_are_exact(sender: Sender) -> None:
-    tokens = received(sender.codec, sender.packet, sender.heard(), sender.counts, sender.gain_corrections)
+    tokens = received(sender.codec, sender.packet, sender.segments(), sender.counts, sender.gain_corrections)
     assert sum(sender.counts) == sender.differences.size
     assert sum(x.size for x in sender.symbols) == sender.differences.size / 2
     assert tokens.differences is not None
@@ -73,14 +73,14 @@ def test_without_noise_features_are_exact(sender: Sender) -> None:
 def test_the_picture_comes_nearer_with_the_snr(sender: Sender) -> None:
     errors = []
     for snr_db in (-5, 0, 5, 10, 15, 20):
-        heard = sender.heard(10 ** (-snr_db / 10))
-        tokens = received(sender.codec, sender.packet, heard, sender.counts, sender.gain_corrections)
+        segments = sender.segments(10 ** (-snr_db / 10))
+        tokens = received(sender.codec, sender.packet, segments, sender.counts, sender.gain_corrections)
         errors.append(error(sender.image, sender.codec.reconstruct([tokens])[0]))
     base = error(sender.image, sender.codec.decode(sender.packet))
     assert all(later < sooner for sooner, later in zip([base, *errors], errors, strict=False)), (base, errors)
 
 
-def test_the_worthiest_values_go_first(tiny: Codec, sender: Sender) -> None:
+def test_values_of_the_highest_priority_go_first(tiny: Codec, sender: Sender) -> None:
     """Half the values bring much more than half of what all bring; and the promise is kept."""
     half = Sender(tiny, sender.image, sender.differences.size // 2)
     assert sum(half.counts) <= sender.differences.size // 2
@@ -88,7 +88,7 @@ def test_the_worthiest_values_go_first(tiny: Codec, sender: Sender) -> None:
     some = half.known.expected_error(half.differences, half.counts, 0.1)
     whole = sender.known.expected_error(sender.differences, sender.counts, 0.1)
     assert whole < some < none - 0.75 * (none - whole)
-    tokens = received(tiny, half.packet, half.heard(0.1), half.counts, half.gain_corrections)
+    tokens = received(tiny, half.packet, half.segments(0.1), half.counts, half.gain_corrections)
     assert tokens.differences is not None
     off = half.differences - tokens.differences.reshape(half.differences.shape)
     weight = np.exp2(-steps_of_rows(off.shape[0]) / 2)[:, None, None]
@@ -97,7 +97,7 @@ def test_the_worthiest_values_go_first(tiny: Codec, sender: Sender) -> None:
 
 def test_a_lost_index_slice_takes_its_own_values_along(sender: Sender) -> None:
     packet = sender.without(Layer.INDICES)
-    tokens = received(sender.codec, packet, sender.heard(), sender.counts, sender.gain_corrections)
+    tokens = received(sender.codec, packet, sender.segments(), sender.counts, sender.gain_corrections)
     slices = sender.known.slices
     assert slices > 1
     assert not tokens.kept[0::slices].any() and tokens.kept[1::slices].all()
@@ -107,32 +107,34 @@ def test_a_lost_index_slice_takes_its_own_values_along(sender: Sender) -> None:
 
 
 def test_what_is_erased_falls_back_to_the_codebook(sender: Sender) -> None:
-    heard: list[ReceivedSegment | None] = list(sender.heard())
-    heard[0] = None
-    last = heard[-1]
-    assert last and len(heard) > 2
+    segments: list[ReceivedSegment | None] = list(sender.segments())
+    segments[0] = None
+    last = segments[-1]
+    assert last and len(segments) > 2
     last.gains[:] = 0
-    tokens = received(sender.codec, sender.packet, heard, sender.counts, sender.gain_corrections)
+    tokens = received(sender.codec, sender.packet, segments, sender.counts, sender.gain_corrections)
     slices = sender.known.slices
     assert not tokens.kept[0::slices].any() and not tokens.kept[slices - 1 :: slices].any()
     assert tokens.kept[1::slices].all()
     nothing = received(sender.codec, sender.packet, [None] * slices, sender.counts, sender.gain_corrections)
     assert not nothing.kept.any()
-    masked = received(sender.codec, sender.without(Layer.MASK), sender.heard(), sender.counts, sender.gain_corrections)
+    masked = received(
+        sender.codec, sender.without(Layer.MASK), sender.segments(), sender.counts, sender.gain_corrections
+    )
     assert not masked.kept.any()
 
 
 def test_without_the_gain_corrections_amplitudes_are_off_and_no_more(sender: Sender) -> None:
-    tokens = received(sender.codec, sender.packet, sender.heard(0.01), sender.counts, None)
+    tokens = received(sender.codec, sender.packet, sender.segments(0.01), sender.counts, None)
     base = error(sender.image, sender.codec.decode(sender.packet))
     assert error(sender.image, sender.codec.reconstruct([tokens])[0]) < base
 
 
 def test_what_cannot_be_is_refused(sender: Sender) -> None:
-    heard, counts = sender.heard(), sender.counts
+    segments, counts = sender.segments(), sender.counts
     with pytest.raises(BitstreamError, match=rf"values of {len(counts) - 1} slices; the packet's header names"):
-        received(sender.codec, sender.packet, heard[1:], counts[1:], sender.gain_corrections)
+        received(sender.codec, sender.packet, segments[1:], counts[1:], sender.gain_corrections)
     with pytest.raises(BitstreamError, match="the packet's header names"):
-        received(sender.codec, sender.packet, heard, counts, b"")
+        received(sender.codec, sender.packet, segments, counts, b"")
     with pytest.raises(BitstreamError, match=r"slice 0 has \d+ analogue values; its \d+ kept tokens have fewer"):
-        received(sender.codec, sender.packet, heard, [counts[0] + 1, *counts[1:]], sender.gain_corrections)
+        received(sender.codec, sender.packet, segments, [counts[0] + 1, *counts[1:]], sender.gain_corrections)

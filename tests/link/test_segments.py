@@ -22,7 +22,7 @@ def test_what_was_never_sent_is_not_lost() -> None:
     assert count_segments(segments, [None, None, b"k"]) == {"indices": SegmentCounts(sent=2, lost=1, unsent=1)}
 
 
-def test_recovered_and_erased_segments_are_told_by_their_places() -> None:
+def test_recovered_and_erased_segments_are_given_by_their_places() -> None:
     segments = [Segment("indices", ONE_BYTE)] * 3
     counts = count_segments(segments, [b"i", b"j", None], recovered={1}, erased={1, 2})
     assert counts == {"indices": SegmentCounts(sent=3, lost=1, recovered=1, erased=2)}

@@ -9,11 +9,11 @@ N = 40_001
 
 
 def drawn(seed: int = 0, spread: int = 12):
-    """Scales over six octaves, worth as they are, and Laplace values of these scales."""
+    """Scales over six octaves, priorities of the same size, and Laplace values of these scales."""
     rng = np.random.default_rng(seed)
-    worth = rng.integers(-spread, spread, N)
-    scales = np.exp2(worth / 4)
-    return scales, worth, rng.laplace(size=N) * scales / np.sqrt(2)
+    priorities = rng.integers(-spread, spread, N)
+    scales = np.exp2(priorities / 4)
+    return scales, priorities, rng.laplace(size=N) * scales / np.sqrt(2)
 
 
 def received(layer, values, *, snr_db, model="awgn", block=1, seed=1):
@@ -23,9 +23,9 @@ def received(layer, values, *, snr_db, model="awgn", block=1, seed=1):
 
 
 def test_symbols_have_unit_mean_power_whatever_the_values():
-    scales, worth, values = drawn()
+    scales, priorities, values = drawn()
     for factor in (1e-3, 1.0, 50.0):
-        symbols, gain_correction = AnalogMapper(scales, worth).modulate(factor * values)
+        symbols, gain_correction = AnalogMapper(scales, priorities).modulate(factor * values)
         assert symbols.dtype == np.complex64 and symbols.shape == ((N + 1) // 2,)
         assert np.mean(np.abs(symbols) ** 2) == pytest.approx(1, rel=1e-4)
         assert gain_correction == pytest.approx(factor**2, rel=0.05)
@@ -35,8 +35,8 @@ def test_symbols_have_unit_mean_power_whatever_the_values():
 @pytest.mark.parametrize("snr_db", [-5, 5, 15, 25])
 def test_errors_are_those_of_theory(model, snr_db):
     """σ²·(N0/2) / (|h|²·p + N0/2), in the mean over |h|² ~ Exp(1) where it fades; and as large as is said."""
-    scales, worth, values = drawn()
-    layer = AnalogMapper(scales, worth)
+    scales, priorities, values = drawn()
+    layer = AnalogMapper(scales, priorities)
     estimates, errors = received(layer, values, snr_db=snr_db, model=model)
     noise = 10 ** (-snr_db / 10) / 2
     strengths = [1.0] if model == "awgn" else -np.log(1 - (np.arange(2000) + 0.5) / 2000)  # quantiles of Exp(1)
@@ -46,8 +46,8 @@ def test_errors_are_those_of_theory(model, snr_db):
 
 
 def test_quality_follows_the_snr_without_a_cliff():
-    scales, worth, values = drawn()
-    layer = AnalogMapper(scales, worth)
+    scales, priorities, values = drawn()
+    layer = AnalogMapper(scales, priorities)
     db = [
         -10 * np.log10(np.square(received(layer, values, snr_db=snr)[0] - values).mean()) for snr in range(-20, 41, 2)
     ]
@@ -57,8 +57,8 @@ def test_quality_follows_the_snr_without_a_cliff():
 
 
 def test_the_mmse_estimate_beats_the_inverse_of_the_channel():
-    scales, worth, values = drawn()
-    layer = AnalogMapper(scales, worth)
+    scales, priorities, values = drawn()
+    layer = AnalogMapper(scales, priorities)
     estimates, _ = received(layer, values, snr_db=0)
     inverse = values + np.random.default_rng(0).normal(size=N) * np.sqrt(0.5) * scales / np.sqrt(layer.powers)
     assert np.square(estimates - values).sum() < 0.8 * np.square(inverse - values).sum()
@@ -67,16 +67,16 @@ def test_the_mmse_estimate_beats_the_inverse_of_the_channel():
 
 def test_power_goes_where_it_is_worth_most():
     """At high SNR the error is (Σ√(w·σ²))²/n·N0 against Σ w·σ²·N0 for equal powers."""
-    scales, worth, values = drawn()
-    estimates, _ = received(AnalogMapper(scales, worth), values, snr_db=35)
+    scales, priorities, values = drawn()
+    estimates, _ = received(AnalogMapper(scales, priorities), values, snr_db=35)
     equal, _ = received(AnalogMapper(scales, np.zeros(N, int)), values, snr_db=35)
     gain = np.square(equal - values).sum() / np.square(estimates - values).sum()
     assert gain == pytest.approx(np.mean(scales**2) / np.mean(scales) ** 2, rel=0.1)
 
 
 def test_erased_blocks_fall_back_to_the_mean():
-    scales, worth, values = drawn()
-    layer = AnalogMapper(scales, worth)
+    scales, priorities, values = drawn()
+    layer = AnalogMapper(scales, priorities)
     symbols, gain_correction = layer.modulate(values)
     reception = Channel(Conditions("awgn", 20, coherence_symbols=64, seed=0)).apply(symbols)
     reception.csi[::2] = 0
@@ -89,8 +89,8 @@ def test_erased_blocks_fall_back_to_the_mean():
 
 
 def test_without_noise_it_is_exact():
-    scales, worth, values = drawn()
-    symbols, gain_correction = (layer := AnalogMapper(scales, worth)).modulate(values)
+    scales, priorities, values = drawn()
+    symbols, gain_correction = (layer := AnalogMapper(scales, priorities)).modulate(values)
     estimates, errors = layer.estimate(
         **vars(Channel(Conditions("ideal")).apply(symbols)), gain_correction=gain_correction
     )
@@ -120,7 +120,7 @@ def test_nothing_and_zeros_are_sent_as_such():
 def test_what_makes_no_sense_is_refused():
     with pytest.raises(SignalError, match="scales: every one must be a positive"):
         AnalogMapper(np.array([1.0, 0.0]), np.zeros(2, int))
-    with pytest.raises(SignalError, match=r"\(2,\) scales but \(3,\) worths"):
+    with pytest.raises(SignalError, match=r"\(2,\) scales but \(3,\) priorities"):
         AnalogMapper(np.ones(2), np.zeros(3, int))
     layer = AnalogMapper(np.ones(4), np.zeros(4, int))
     with pytest.raises(SignalError, match="expected 4 finite numbers"):

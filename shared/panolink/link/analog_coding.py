@@ -15,15 +15,25 @@ from panolink.link.segments import GAIN_CORRECTIONS
 from panolink.link.unequal_protection import Choice, Protection
 
 _SHARES = (0.25, 0.5, 1.0)
-_USUAL_SNR_DB = 10.0  # for which the share of the tokens is chosen where nobody tells of the channel
+_USUAL_SNR_DB = 10.0  # for which the share of the tokens is chosen where the SNR is not known
 
 
 def code_analog(
     coding: Coding, budget: SymbolBudget, protection: Protection, *, tau: float | None = None
 ) -> Coded | None:
-    """Mask and indices coded; of the features what the rest of a budget carries, as amplitudes. None where it has none.
+    """Code mask and indices, and send with the rest of a budget as many feature values as it carries, as amplitudes.
 
-    `tau` is the share of the tokens whose features are sent; None: the one of a few that promises the least error.
+    Parameters
+    ----------
+    coding : the panorama's encoding.
+    budget : symbols of the burst.
+    protection : of mask and indices; a `Choice` of it says for which SNR the share of tokens is chosen.
+    tau : share of the tokens whose features are sent, 0 … 1; None: of 1/4, 1/2 and 1 the one with the least expected
+        error.
+
+    Returns
+    -------
+    The coded panorama; None where the budget has no room for any value.
     """
     codec, base = coding.codec, coding.quantized(WHOLE, tau=0.0)
     with coding.stage("quantize"):
@@ -57,7 +67,7 @@ def code_analog(
 
 
 def _left(plan: Plan, budget: SymbolBudget) -> int:
-    """Symbols that a plan leaves of a budget, pilots taken off."""
+    """Symbols that a plan leaves of a budget, pilots deducted."""
     spacing = plan.pilot_spacing
     pilots = -(-budget.symbols // spacing) if spacing else 0
     return budget.symbols - pilots - sum(fmt.symbols for fmt in plan.formats)

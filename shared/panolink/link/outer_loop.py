@@ -1,4 +1,4 @@
-"""Following the channel by what receipts tell of it: what the next panorama may count on.
+"""Outer-loop link adaptation: receipts of past panoramas set the SNR, less a margin, that the next one counts on.
 
 controller = Controller()
 choice = controller.choice()
@@ -17,8 +17,10 @@ from panolink.link.unequal_protection import HEADER_ARRIVES_DB, SAFETY_DB, Choic
 
 @dataclass(frozen=True)
 class Feedback:
-    """What a receipt tells of one panorama.
+    """Feedback from the receiver on one panorama.
 
+    Parameters
+    ----------
     snr_db : mean Es/N0 in dB as the receiver measured it; None where it is not known.
     segments : (sent, lost) by layer.
     fading : variance of |h|² in the burst over its squared mean; None where it is not known.
@@ -30,10 +32,10 @@ class Feedback:
 
 
 class Controller:
-    """Follows the channel by its receipts, one after another. Not for use by several threads at once.
+    """Outer-loop link adaptation from receipts, one after another. Not for use by several threads at once.
 
-    The SNR to count on is what receipts report, less a margin for what they do not tell: the time that has passed
-    since, and all else that goes wrong. Small differences from one receipt to the next are averaged. A fall by more
+    The SNR to count on is what receipts report, less a margin for what they do not cover: their age, and errors of the
+    measurement or of the channel model. Small differences from one receipt to the next are averaged. A fall by more
     than twice `hysteresis_db` is followed at once, a rise by more than once that when a second receipt confirms it. The
     choice follows down at once, and up only by `hysteresis_db` or more.
 
@@ -45,7 +47,7 @@ class Controller:
     Parameters
     ----------
     snr_db : the SNR to begin with, and to stay with where no receipts come.
-    fading : see `Choice`; to begin with.
+    fading : see `Choice`; to begin with, 0 … 1.
     hysteresis_db : ≥ 0.
     header_snr_db : see `Choice`.
     fall_db : ≥ 0; a fall of the SNR to be prepared for as if it had been seen.
@@ -60,12 +62,12 @@ class Controller:
     """
 
     PLAUSIBLE_DB = (-40.0, 80.0)
-    """What receipts report beyond these is taken for these."""
+    """reported SNRs in dB are clipped to these"""
 
     GROWTH_DB, SHRINKAGE_DB, MOST_DB = 1.5, 0.5, 12.0
     PATIENCE = 4  # clean receipts before the margin is made smaller for the first time
     MOST_PATIENCE = 1024
-    TOLERATED = 0.1  # share of segments that may be lost: half the features have no safety and pay with detail
+    TOLERATED = 0.1  # share of segments that may be lost: half the features are sent without any margin
     MEMORY = 4  # receipts over which differences are averaged
     FORGOTTEN_DB = 0.03
     FADING_STEP = 0.25  # the amount of fading is measured coarsely, and counted in such steps
@@ -98,13 +100,13 @@ class Controller:
         self._shrunk = False
 
     def choice(self) -> Choice:
-        """For the next panorama."""
+        """The choice for the next panorama; after `memory_seconds` without a receipt, what was learnt is dropped."""
         if self._clock() - self._learnt_at >= self._memory_seconds:
             self._forget()
         return self._choice
 
     def _forget(self) -> None:
-        """What was learnt of a bad channel is too old to go by."""
+        """Drop the margin and what was measured, which are out of date."""
         self._learnt_at = self._clock()
         self._snr_db = self._risen = self._fading = None
         self.margin_db, self._clean, self._patience, self._shrunk = 0.0, 0, self.PATIENCE, False
@@ -115,7 +117,14 @@ class Controller:
     def learn(self, feedback: Feedback, sent_with: Choice | None = None) -> Choice:
         """Take a receipt into account, and choose anew.
 
+        Parameters
+        ----------
+        feedback : of one panorama.
         sent_with : the choice that the panorama was sent with; None: the present one.
+
+        Returns
+        -------
+        The choice for the next panorama.
         """
         sent_with = sent_with or self._choice
         self._learnt_at = self._clock()
@@ -137,7 +146,7 @@ class Controller:
         return self._choice
 
     def _base_layer_margin_at(self, snr_db: float) -> float:
-        """What indices are extra_db against: the fall that is remembered, but not below where headers are lost too."""
+        """Extra margin of the base layer in dB: covers the remembered fall, up to where headers are lost, too."""
         withstood = SAFETY_DB["indices"][0]
         wanted = self._fall_db + self.hysteresis_db - withstood
         return max(0.0, min(wanted, snr_db - withstood - HEADER_ARRIVES_DB))
@@ -167,11 +176,11 @@ class Controller:
         return round(self._fading / self.FADING_STEP) * self.FADING_STEP
 
     def _learn_margin(self, segments: Mapping[str, tuple[int, int]], sent_with: Choice) -> bool:
-        """Whether the margin has grown."""
+        """Adapt the margin to the losses of a panorama; returns whether it has grown."""
         sent, lost = (sum(counts[i] for counts in segments.values()) for i in (0, 1))
         base_lost = any(counts[1] for layer, counts in segments.items() if layer != "features")
         if sent_with.margin_db != self.margin_db:
-            return False  # what it met says nothing of the present margin
+            return False  # its losses are not those of the present margin
         if base_lost or lost > self.TOLERATED * max(sent, 1):
             if self._shrunk:
                 self._patience = min(2 * self._patience, self.MOST_PATIENCE)

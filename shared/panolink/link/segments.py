@@ -1,4 +1,4 @@
-"""Segments of a burst: what of a packet is sent, in which layer, and what became of it."""
+"""Segments of a burst: which slices of a packet are sent, in which layer, and how many of them were lost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from panolink.phy.analog import AnalogFormat
 from panolink.phy.mcs import SegmentFormat
 
 GAIN_CORRECTIONS = "gain_corrections"
-"""layer of the coded segment that says how analog features are to be scaled (`panolink.link.analog_features`)"""
+"""layer of the coded segment that carries the scales of analog features (`panolink.link.analog_features`)"""
 
 LAYERS = ("header", "mask", "indices", GAIN_CORRECTIONS, "features")
 """names of all layers, in the order in which a burst has them"""
@@ -33,14 +33,14 @@ class Segment:
 
 @dataclass(frozen=True)
 class SegmentCounts:
-    """Segments of a layer by what became of them; empty ones do not count.
+    """Numbers of a layer's segments by their outcome; empty ones do not count.
 
     Parameters
     ----------
     sent : those with symbols.
     lost : of these, those whose CRC failed in the end; an analog one of which nothing arrived.
     unsent : those left out.
-    recovered : those that came with a retransmission.
+    recovered : those that a retransmission recovered.
     erased : those of which nothing at all arrived in the first round.
     """
 
@@ -62,8 +62,13 @@ def count_segments(
 
     Parameters
     ----------
-    segments, payloads : one payload per segment; None for one that was lost.
+    segments : of the burst.
+    payloads : one per segment; None for one that was lost.
     recovered, erased : positions of such segments.
+
+    Returns
+    -------
+    Counts by layer; layers without segments are left out.
     """
     places: dict[str, list[int]] = {}
     for place, segment in enumerate(segments):

@@ -1,4 +1,4 @@
-"""Which layer of a packet is sent how robustly."""
+"""Unequal error protection: the modulation and coding scheme of each layer of a packet."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +13,10 @@ from panolink.phy.mcs import MCS_TABLE, Modulation, Scheme, SegmentFormat
 
 
 def default_schemes() -> dict[str, tuple[Scheme, ...]]:
-    """Protection by layer name; of several schemes the first, strongest one is for the layer's first slices, of indices
-    for every so many (see `assign_formats`).
+    """Fixed schemes by layer name, for a link without adaptation.
+
+    Of several schemes the first, strongest one is for the layer's first slices; those of indices take turns (see
+    `assign_formats`).
 
     In AWGN the header arrives from −7 dB on, a third of the rows of indices from −5.5 dB, two thirds from −3 dB, all
     from −1.5 dB, and the thirds of the features from 1, 3 and 6 dB; on interleaved Rayleigh fading up to 2 dB later.
@@ -24,7 +26,7 @@ def default_schemes() -> dict[str, tuple[Scheme, ...]]:
     return {
         "header": (Scheme(qpsk, 1 / 10),),
         "mask": (Scheme(qpsk, 1 / 5),),
-        GAIN_CORRECTIONS: (Scheme(qpsk, 1 / 5),),  # as precious as the mask: without them, values say little
+        GAIN_CORRECTIONS: (Scheme(qpsk, 1 / 5),),  # as the mask: without them, values are poor
         "indices": (Scheme(qpsk, 3 / 20), Scheme(qpsk, 1 / 4), Scheme(qpsk, 1 / 3)),
         "features": (Scheme(qpsk, 1 / 2), Scheme(qam16, 1 / 3), Scheme(qam16, 1 / 2)),
     }
@@ -42,6 +44,10 @@ def assign_formats(
         many bytes. Only index slices take the schemes in turn: what arrives at a low SNR are then rows that lie evenly
         over the panorama, and concealment fills those between them.
         None: `default_schemes()`.
+
+    Returns
+    -------
+    The format of each slice, in their order.
 
     Raises
     ------
@@ -66,8 +72,7 @@ def assign_formats(
 
 
 TARGET = 0.01
-"""Share of the segments that a layer without any safety may lose."""
-
+"""block error rate of a layer without any margin"""
 
 SAFETY_DB: dict[str, tuple[float, ...]] = {
     "header": (7.0,),
@@ -76,46 +81,45 @@ SAFETY_DB: dict[str, tuple[float, ...]] = {
     "indices": (4.0,),
     "features": (2.0, 0.0),
 }
-"""By how much the SNR may fall before a layer goes, for each of its runs of slices."""
-
+"""margin in dB by which the SNR may fall before a layer is lost, for each of its runs of slices"""
 
 HEADER_SNR_DB, HEADER_ARRIVES_DB = 4.5, -3.0
-"""An adaptive link's headers are sent as if the SNR were no better than the one: they arrive from the other on.
+"""headers of an adaptive link are sent as if the SNR were at most the first; they arrive from the second on
 
-That costs some 1100 symbols where the channel is good, and keeps panoramas from a fade that nobody could foresee.
+That costs about 1100 symbols on a good channel, and saves panoramas from sudden fades.
 """
 
-
-_FASTEST_DB = 40.0  # from here on every layer has the fastest scheme, with all its safety and with Rayleigh fading
-
-
+_FASTEST_DB = 40.0  # from here on every layer has the fastest scheme, with all its margin and with Rayleigh fading
 _HEADER_BYTES = 60  # short segments need more SNR: header and mask are judged at this size
-
 
 Schemes = Mapping[str, tuple[Scheme, ...]]
 
 
 class Protection(Protocol):
-    """What `fill` asks for: how layers are to be protected."""
+    """How layers are to be protected, as `panolink.link.rate_allocation.fill` needs it."""
 
     @property
     def fading(self) -> float:
-        """How far fading within a burst is expected: 0 not at all, 1 Rayleigh."""
+        """Expected fading within a burst: variance of |h|² over its squared mean, 0 none, 1 Rayleigh."""
         ...
 
     @property
     def base_layer_margin_db(self) -> float:
-        """How much further than by `SAFETY_DB` the SNR may fall before indices go, where the budget has room for it."""
+        """Margin of indices in dB beyond `SAFETY_DB`, where the budget has room for it; ≥ 0."""
         ...
 
     def schemes(self, *, lowered_db: float = 0.0) -> Schemes:
-        """Schemes of all layers, as `assign_formats` takes them; the base layer's may be so much less safe, the
-        extra margin first."""
+        """Schemes of all layers, as `assign_formats` takes them.
+
+        Parameters
+        ----------
+        lowered_db : by how much the base layer's margins may be lowered, the extra margin first; ≥ 0.
+        """
         ...
 
 
 class Fixed:
-    """The default schemes, whatever the channel does."""
+    """Protection by the default schemes, independent of the channel."""
 
     fading = base_layer_margin_db = 0.0
 
@@ -126,12 +130,14 @@ class Fixed:
 
 @dataclass(frozen=True)
 class Choice:
-    """What the link should do at an SNR that it may count on.
+    """Protection for an SNR to count on.
 
-    snr_db : mean SNR less the margin.
-    fading : how far fading is expected in each segment: 0, the SNR stays the same while one is sent; 1, Rayleigh.
-    margin_db : what has been taken off, see `Controller`.
-    header_snr_db : the header is sent as if the SNR were no higher than that.
+    Parameters
+    ----------
+    snr_db : mean SNR less the margin, in dB.
+    fading : expected fading within each segment, 0 … 1: 0 none, 1 Rayleigh.
+    margin_db : the margin that has been deducted, see `panolink.link.outer_loop.Controller`.
+    header_snr_db : the header is sent as if the SNR were no higher than that, in dB.
     base_layer_margin_db : as in `Protection`.
     """
 
@@ -142,9 +148,13 @@ class Choice:
     base_layer_margin_db: float = 0.0
 
     def scheme(self, layer: str, *, run: int = 0, lowered_db: float = 0.0) -> Scheme:
-        """The fastest scheme for a run of a layer; the strongest there is where none would do.
+        """The fastest scheme for a run of a layer that keeps its margin; the strongest of all where none does.
 
-        lowered_db : give up so much of the base layer's safety, the extra margin first.
+        Parameters
+        ----------
+        layer : one of `SAFETY_DB`.
+        run : number of the run of slices, for a layer with several margins.
+        lowered_db : by how much the base layer's margins may be lowered, the extra margin first; ≥ 0.
         """
         lowered = 0.0 if layer == "features" else lowered_db
         extra_db = self.base_layer_margin_db if layer == "indices" else min(self.base_layer_margin_db, lowered)
@@ -155,11 +165,11 @@ class Choice:
         return max(fit, key=lambda s: s.bits_per_symbol, default=MCS_TABLE[0])
 
     def less_safe(self) -> "list[Choice]":
-        """Choices that are less and less safe than this one, by a decibel each, up to the fastest schemes there are.
+        """Choices with less and less margin than this one, by a decibel each, up to the fastest schemes of all.
 
         First headers give up being sent as if the SNR were no better than `header_snr_db`; then a higher SNR is counted
         on than the channel is known to have. What that takes comes out of `margin_db`, so that `snr_db + margin_db`
-        stays what was measured, and losses say nothing of the margin that the controller keeps.
+        stays what was measured, and losses do not count against the margin that the controller keeps.
         """
         bare = replace(self, base_layer_margin_db=0.0)
         headers = range(1, max(0, ceil(self.snr_db - self.header_snr_db)) + 1) if isfinite(self.header_snr_db) else ()
@@ -179,13 +189,22 @@ class Choice:
 
 @lru_cache(maxsize=1024)
 def required_snr_db(scheme: Scheme, *, payload_bytes: int = 330, fading: float = 0.0) -> float:
-    """The SNR at which one segment in a hundred is lost; with fading (1: Rayleigh), interleaved over many fades.
+    """The SNR in dB at which one segment in a hundred is lost (`TARGET`).
 
-    Between no fading and Rayleigh's, which were measured, the SNR is a line in the amount of fading.
+    Parameters
+    ----------
+    scheme : one of `MCS_TABLE`.
+    payload_bytes : length of the segment, ≥ 1.
+    fading : 0 none … 1 Rayleigh, interleaved over many fades. Between these two, which were measured, the SNR is
+        interpolated linearly.
+
+    Raises
+    ------
+    SignalError : a scheme that was not measured.
     """
     need = bler_curve(scheme, payload_bytes=payload_bytes).snr_at(TARGET)
     if not fading:
         return need
-    # Fading was measured at one size; what it takes more there, it takes at others too.
+    # Fading was measured at one size; its loss is taken to be the same at others.
     alone = bler_curve(scheme).snr_at(TARGET)
     return need + fading * (bler_curve(scheme, channel="rayleigh").snr_at(TARGET) - alone)

@@ -1,18 +1,18 @@
-"""Values sent as amplitudes: no code, no cliff. Each real number is half of a symbol, in phase or in quadrature.
+"""Uncoded analog transmission of real values: quality follows the SNR, and there is no cliff. Each value is half of a
+symbol, its in-phase or its quadrature part.
 
-    places = select_values(worth, count=2 * symbols_to_spend)
-    mapper = AnalogMapper(scales[places], worth[places])
+    places = select_values(priorities, count=2 * symbols_to_spend)
+    mapper = AnalogMapper(scales[places], priorities[places])
     symbols, gain_correction = mapper.modulate(values[places])
     values, errors = mapper.estimate(**vars(channel.apply(symbols)), gain_correction=gain_correction)
 
-That is a burst of its own. As a segment of one that has others, too, the values go through
-`map_values` and `estimate_values`.
+That is a burst of its own. As a segment of a burst that has other segments, the values go through `map_values` and
+`estimate_values`.
 
-Both ends know how large each value is likely to be, so nothing is sent but the values and one number,
-`gain_correction`. Power is
-spent as the square root of what a value's variance is worth (Lee, Petersen 1976; SoftCast, Jakubczak, Katabi 2011):
-the allocation that makes the weighted squared error least among linear codes at high SNR, and it needs no knowledge of
-the channel. The receiver's estimate is the linear MMSE one. (numpy only)
+Both ends know the scale of each value, so nothing is sent but the values and one number, `gain_correction`. Power is
+proportional to √(weight · variance) of a value (Lee, Petersen 1976; SoftCast, Jakubczak, Katabi 2011): among linear
+codes that minimises the weighted squared error at high SNR, and it needs no knowledge of the channel. The receiver's
+estimate is the linear MMSE one. (numpy only)
 """
 
 from dataclasses import dataclass
@@ -23,24 +23,40 @@ import numpy as np
 from panolink.errors import SignalError
 from panolink.phy.channel.model import expand_gains, finite_complex
 from panolink.phy.modem.interleaving import interleaver
+from panolink.phy.shapes import Csi, Estimates, Gains, Positions, Priorities, Symbols, Values
 
 QUARTER_OCTAVES = 4
-_MOST_WORTH = 200  # quarter octaves between the greatest and the least: float32 reaches as far
+_PRIORITY_RANGE = 200  # quarter octaves between the greatest and the least that count: float32 reaches as far
 
 
-def select_values(worth: np.ndarray, count: int) -> np.ndarray:
-    """Places of the `count` values with the greatest worth, ascending; of equals the first ones. int64 (≤ count,).
+def select_values(priorities: Priorities, count: int) -> Positions:
+    """The values with the highest priorities; of equals the first ones.
 
-    worth : √(weight · variance) of each value in quarter octaves, integers (n,): so all hosts choose the same.
+    Parameters
+    ----------
+    priorities : √(weight · variance) of each value in quarter octaves, integers (n,): so all hosts choose the same.
+    count : values to choose, ≥ 0.
+
+    Returns
+    -------
+    int64 (min(count, n),), positions in ascending order.
+
+    Raises
+    ------
+    SignalError : the count is negative.
     """
     if count < 0:
         raise SignalError(f"{count} values to choose; allowed: 0 and above")
-    return np.sort(np.argsort(-worth.astype(np.int64), kind="stable")[:count])
+    return np.sort(np.argsort(-priorities.astype(np.int64), kind="stable")[:count])
 
 
 @dataclass(frozen=True)
 class AnalogFormat:
-    """A segment of real values, two a symbol.
+    """A segment of uncoded real values, two a symbol.
+
+    Parameters
+    ----------
+    values : their number, ≥ 1.
 
     Raises
     ------
@@ -61,24 +77,26 @@ class AnalogFormat:
 
 @dataclass(frozen=True, eq=False)
 class AnalogMapper:
-    """Real values of known scale as symbols.
+    """Maps real values of known scales to symbols, and estimates them from received ones.
 
     Parameters
     ----------
     scales : standard deviation of each value as both ends know it, > 0, floats (n,).
-    worth : as in `select_values`, integers (n,).
+    priorities : as in `select_values`, integers (n,); power is proportional to 2^(priority / 4).
 
     Raises
     ------
     SignalError : lengths that differ, or scales that are not positive numbers.
     """
 
-    scales: np.ndarray
-    worth: np.ndarray
+    scales: Values
+    priorities: Priorities
 
     def __post_init__(self) -> None:
-        if self.scales.ndim != 1 or self.scales.shape != self.worth.shape:
-            raise SignalError(f"{self.scales.shape} scales but {self.worth.shape} worths; expected two equal rows")
+        if self.scales.ndim != 1 or self.scales.shape != self.priorities.shape:
+            raise SignalError(
+                f"{self.scales.shape} scales but {self.priorities.shape} priorities; expected two equal rows"
+            )
         if not (np.isfinite(self.scales).all() and (self.scales > 0).all()):
             raise SignalError("scales: every one must be a positive, finite number")
 
@@ -88,21 +106,28 @@ class AnalogMapper:
         return -(-self.scales.size // 2)
 
     @property
-    def powers(self) -> np.ndarray:
-        """Power of each value as sent, float64 (n,); together with a zero that fills up the last symbol their mean is
-        1/2, so that symbols have unit mean power."""
+    def powers(self) -> Values:
+        """Power of each value as sent, float64 (n,).
+
+        Together with a zero that fills up the last symbol their mean is 1/2, so that symbols have unit mean power.
+        """
         if not self.scales.size:
             return np.empty(0)
-        relative = np.exp2(np.maximum(self.worth - self.worth.max(), -_MOST_WORTH) / QUARTER_OCTAVES)
+        relative = np.exp2(np.maximum(self.priorities - self.priorities.max(), -_PRIORITY_RANGE) / QUARTER_OCTAVES)
         return self.symbols * relative / relative.sum()
 
-    def modulate(self, values: np.ndarray) -> tuple[np.ndarray, float]:
-        """The symbols of values, and the gain correction: their mean square over what the scales say.
+    def modulate(self, values: Values) -> tuple[Symbols, float]:
+        """Map values to the symbols of a burst.
+
+        Parameters
+        ----------
+        values : floats (n,), finite.
 
         Returns
         -------
-        complex64 (symbols,) of unit mean power, interleaved; and the gain correction, a float32 number that has to
-        reach the receiver beside them. 0 where all values are 0, and so are the symbols.
+        complex64 (symbols,) of unit mean power, interleaved; and the gain correction ≥ 0, the mean square of the values
+        relative to their scales, a float32 number that has to reach the receiver beside the symbols. 0 where all values
+        are 0, and so are the symbols.
 
         Raises
         ------
@@ -113,13 +138,22 @@ class AnalogMapper:
         symbols[interleaver(ordered.size)] = ordered
         return symbols, gain_correction
 
-    def map_values(self, values: np.ndarray, *, gain_correction: float | None = None) -> tuple[np.ndarray, float]:
+    def map_values(self, values: Values, *, gain_correction: float | None = None) -> tuple[Symbols, float]:
         """As `modulate`, in the order of the values.
 
         Parameters
         ----------
-        gain_correction : the one that the receiver will be told, where that is not exactly what the values give; the
-            symbols' power is off by as much.
+        values : floats (n,), finite.
+        gain_correction : the one that the receiver will use, where it is rounded; the symbols' power is off by as much.
+            None: the one that the values give.
+
+        Returns
+        -------
+        complex64 (symbols,), not interleaved; and the gain correction.
+
+        Raises
+        ------
+        SignalError : values that are not finite, or another number of them.
         """
         values = np.asarray(values, np.float64)
         if values.shape != self.scales.shape or not np.isfinite(values).all():
@@ -134,20 +168,26 @@ class AnalogMapper:
 
     def estimate(
         self,
-        symbols: np.ndarray,
+        symbols: Symbols,
         *,
-        csi: np.ndarray,
+        csi: Csi,
         coherence_symbols: int,
         noise_variance: float,
         gain_correction: float,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Linear MMSE estimates of the values, and the variance of their errors; both float32 (n,).
+    ) -> tuple[Estimates, Estimates]:
+        """Linear MMSE estimates of the values, from a received burst.
 
         Parameters
         ----------
-        symbols, csi, coherence_symbols : as received, see `demodulate`. Where h is 0 the estimate is 0, the mean.
+        symbols : received y = h·x + n, complex64 (symbols,).
+        csi : h of each coherence block, complex64 (⌈symbols / coherence_symbols⌉,).
+        coherence_symbols : length of a coherence block in symbols, ≥ 1.
         noise_variance : N0 ≥ 0, the variance of the complex noise (N0/2 per value).
-        gain_correction : as `modulate` gave it.
+        gain_correction : as `modulate` gave it, ≥ 0.
+
+        Returns
+        -------
+        Estimates, and the variance of the error of each; both float32 (n,). Where h is 0 the estimate is 0, the mean.
 
         Raises
         ------
@@ -168,12 +208,24 @@ class AnalogMapper:
         )
 
     def estimate_values(
-        self, symbols: np.ndarray, gains: np.ndarray, *, noise_variance: float, gain_correction: float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """As `estimate`, of symbols in the order of the values: y and h, complex64 (symbols,) both, and N0 ≥ 0."""
-        gains = gains.astype(np.complex128)
-        matched = (gains.conj() * symbols).view(np.float64)[: self.scales.size]
-        strength = np.repeat(np.abs(gains) ** 2, 2)[: self.scales.size] * self.powers
+        self, symbols: Symbols, gains: Gains, *, noise_variance: float, gain_correction: float
+    ) -> tuple[Estimates, Estimates]:
+        """As `estimate`, from symbols in the order of the values.
+
+        Parameters
+        ----------
+        symbols : received y, complex64 (symbols,), not interleaved.
+        gains : h of each symbol, complex64 (symbols,).
+        noise_variance : N0 ≥ 0.
+        gain_correction : as `map_values` gave it, ≥ 0.
+
+        Returns
+        -------
+        As those of `estimate`.
+        """
+        h = gains.astype(np.complex128)
+        matched = (h.conj() * symbols).view(np.float64)[: self.scales.size]
+        strength = np.repeat(np.abs(h) ** 2, 2)[: self.scales.size] * self.powers
         total = np.maximum(strength + noise_variance / 2, np.finfo(np.float64).tiny)
         deviation = self.scales * np.sqrt(gain_correction)
         estimates = deviation * np.sqrt(self.powers) * matched / total

@@ -1,7 +1,7 @@
-"""How often a segment is lost at an SNR: measured for each scheme, kept as two numbers.
+"""Block error rates of segments over the SNR: measured for each scheme, kept as two numbers.
 
-In AWGN the rate of block errors of a good code is close to a Gaussian tail in the SNR (Polyanskiy, Poor, Verdú 2010,
-normal approximation), Q((SNR − median) / spread) with both in dB. `benchmarks/link/fit_bler_curves.py` measured and
+In AWGN the block error rate of a good code is close to a Gaussian tail in the SNR (Polyanskiy, Poor, Verdú 2010, normal
+approximation), Q((SNR − median) / spread) with both in dB. `benchmarks/link/fit_bler_curves.py` measured and
 fitted them for this code and decoder and wrote `bler_curves.json`.
 """
 
@@ -19,24 +19,29 @@ from panolink.phy.mcs import MCS_TABLE, Scheme
 SIZES = (60, 330, 1000)
 """payload bytes of the segments that were measured: one short, one medium, one long code block or more"""
 
-
 CHANNELS = ("awgn", "rayleigh")
-"""`rayleigh`: every symbol with a coefficient of its own, which is what interleaving over many fades comes to"""
+"""channels that were measured; in `rayleigh` each symbol has a coefficient of its own, as with ideal interleaving"""
 
 
 @dataclass(frozen=True)
 class BlerCurve:
-    """Block error rate over SNR: Q((SNR − median_db) / spread_db)."""
+    """Block error rate over SNR: Q((SNR − median_db) / spread_db).
+
+    Parameters
+    ----------
+    median_db : the SNR in dB at which half of the segments are lost.
+    spread_db : standard deviation of the Gaussian in dB, > 0.
+    """
 
     median_db: float
     spread_db: float
 
     def bler(self, snr_db: float) -> float:
-        """Share of the segments that are lost at an SNR."""
+        """Block error rate at an SNR in dB: 0 … 1."""
         return float(ndtr((self.median_db - snr_db) / self.spread_db))
 
     def snr_at(self, error_rate: float) -> float:
-        """The SNR in dB at which that share is lost."""
+        """The SNR in dB at which the block error rate is `error_rate`, above 0 and below 1."""
         return float(self.median_db - self.spread_db * ndtri(error_rate))
 
 
@@ -44,9 +49,15 @@ class BlerCurve:
 def bler_curve(scheme: Scheme, *, payload_bytes: int = 330, channel: str = "awgn") -> BlerCurve:
     """The curve of a scheme for segments of about `payload_bytes`.
 
-    Between measured sizes, and for shorter ones, both numbers are lines in 1/√bits: that is how the normal
-    approximation says that short codes pay. Beyond the largest its curve stands. Where one size was measured, it
-    stands for all.
+    Between measured sizes, and for shorter ones, both numbers are interpolated linearly in 1/√bits: the normal
+    approximation's penalty for short codes. Beyond the largest size its curve is used; where only one size was
+    measured, it is used for all.
+
+    Parameters
+    ----------
+    scheme : one of `MCS_TABLE`.
+    payload_bytes : length of the segments, ≥ 1.
+    channel : one of `CHANNELS`.
 
     Raises
     ------

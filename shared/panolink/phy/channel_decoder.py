@@ -1,4 +1,4 @@
-"""From payloads to the symbols of a burst, and back.
+"""Channel decoding of a burst: symbols to payloads, the way of `panolink.phy.channel_encoder` in reverse.
 
 payload ─ + CRC-24 ─ code blocks ─ LDPC ─ scrambling ─ mapper ─┐
 payload ─ …                                                  ─┼─ interleaver ─ + pilots ─▶ symbols
@@ -22,27 +22,31 @@ from panolink.phy.mcs import CRC_BITS, MCS_TABLE, Format, Scheme, SegmentFormat
 from panolink.phy.modem.channel_estimation import check_pilot_spacing, estimate_channel, pilot_count
 from panolink.phy.modem.interleaving import interleaver
 from panolink.phy.modem.mapping import demap
+from panolink.phy.shapes import Bits, Csi, Gains, LlrBlocks, Symbols
 
-_NOISE_FLOOR = 1e-6  # N0 is taken for at least −60 dB: an ideal channel says 0
+_NOISE_FLOOR = 1e-6  # N0 is taken for at least −60 dB: that of an ideal channel is 0
 
 
 @dataclass(frozen=True)
 class ReceivedSegment:
-    """What arrived of one segment, in the order in which its symbols were made: y = h·x + n.
+    """Received symbols of one segment, in the order in which they were made: y = h·x + n.
 
-    symbols, gains : y and h, complex64 (n,) both; h is 0 where a symbol was erased.
+    Parameters
+    ----------
+    symbols : y, complex64 (n,).
+    gains : h, complex64 (n,); 0 where a symbol was erased.
     noise_variance : N0 > 0 of the complex noise, errors of a channel estimate included.
     """
 
-    symbols: np.ndarray
-    gains: np.ndarray
+    symbols: Symbols
+    gains: Gains
     noise_variance: float
 
 
 def demodulate(
-    symbols: np.ndarray,
+    symbols: Symbols,
     *,
-    csi: np.ndarray,
+    csi: Csi,
     coherence_symbols: int,
     noise_variance: float,
     formats: Sequence[SegmentFormat],
@@ -50,20 +54,27 @@ def demodulate(
     device: str = "cpu",
     decoder: Decoder | None = None,
 ) -> list[bytes | None]:
-    """The payloads of a burst; None where a segment's CRC failed.
+    """Demodulate and decode a burst whose segments are all coded.
 
     Parameters
     ----------
     symbols : received y = h·x + n, complex64 (n,).
     csi : h of each coherence block, complex64 (⌈n / coherence_symbols⌉,); 0 marks a block as lost.
+    coherence_symbols : length of a coherence block in symbols, ≥ 1.
     noise_variance : N0 ≥ 0, the variance of the complex noise (N0/2 per real dimension).
+    formats : of all segments, in order.
     pilot_spacing : as the burst was modulated. With pilots the channel is estimated from them, and nothing is taken
         from `csi` but which blocks are lost.
-    device, decoder : where LDPC decoding runs, see `decoder_for`; a decoder goes before a device.
+    device : where LDPC decoding runs, see `decoder_for`.
+    decoder : takes precedence over `device`.
+
+    Returns
+    -------
+    The payload of each segment; None where its CRC failed.
 
     Raises
     ------
-    SignalError : numbers that are not finite, lengths that do not fit the formats, N0 negative.
+    SignalError : numbers that are not finite, lengths that do not match the formats, N0 negative.
     """
     llrs = soft_bits(
         symbols,
@@ -76,27 +87,40 @@ def demodulate(
     return decode(llrs, formats, decoder or decoder_for(device))
 
 
-def decode(llrs: Sequence[np.ndarray], formats: Sequence[SegmentFormat], decoder: Decoder) -> list[bytes | None]:
-    """The payloads in soft bits, LLRs float32 (code blocks, n) for each segment; None where a CRC failed."""
+def decode(llrs: Sequence[LlrBlocks], formats: Sequence[SegmentFormat], decoder: Decoder) -> list[bytes | None]:
+    """Decode the soft bits of segments and check their CRCs.
+
+    Parameters
+    ----------
+    llrs : ln P(0)/P(1) of each segment, float32 (code blocks, n).
+    formats : of each segment.
+    decoder : of the LDPC code blocks.
+
+    Returns
+    -------
+    The payload of each segment; None where its CRC failed.
+    """
     jobs = [(code_of(fmt), block) for fmt, blocks in zip(formats, llrs, strict=True) for block in blocks]
     decoded = iter(decoder.decode(jobs))
     return [check_segment(fmt, np.concatenate([next(decoded) for _ in range(fmt.blocks.count)])) for fmt in formats]
 
 
 def soft_bits(
-    symbols: np.ndarray,
+    symbols: Symbols,
     *,
-    csi: np.ndarray,
+    csi: Csi,
     coherence_symbols: int,
     noise_variance: float,
     formats: Sequence[SegmentFormat],
     pilot_spacing: int = 0,
-) -> list[np.ndarray]:
-    """What `demodulate` gives to the decoder: LLRs ln P(0)/P(1), float32 (code blocks, n), of each segment.
+) -> list[LlrBlocks]:
+    """Demodulate a burst, without decoding it; parameters and errors as those of `demodulate`.
 
-    Parameters and errors as there.
+    Returns
+    -------
+    LLRs ln P(0)/P(1) of each segment, float32 (code blocks, n).
     """
-    heard = received_segments(
+    received = received_segments(
         symbols,
         csi=csi,
         coherence_symbols=coherence_symbols,
@@ -104,27 +128,33 @@ def soft_bits(
         formats=formats,
         pilot_spacing=pilot_spacing,
     )
-    return parallel(lambda pair: llrs_of(*pair), zip(heard, formats, strict=True))
+    return parallel(lambda pair: llrs_of(*pair), zip(received, formats, strict=True))
 
 
-def llrs_of(heard: ReceivedSegment, fmt: SegmentFormat) -> np.ndarray:
-    """Soft bits of one segment, LLRs float32 (code blocks, n)."""
-    llr = demap(heard.symbols, heard.gains, heard.noise_variance, fmt.scheme.modulation)
+def llrs_of(received: ReceivedSegment, fmt: SegmentFormat) -> LlrBlocks:
+    """Soft bits of one segment: LLRs ln P(0)/P(1), float32 (code blocks, n), demapped and descrambled."""
+    llr = demap(received.symbols, received.gains, received.noise_variance, fmt.scheme.modulation)
     return descramble(llr).reshape(fmt.blocks.count, fmt.blocks.n)
 
 
 def received_segments(
-    symbols: np.ndarray,
+    symbols: Symbols,
     *,
-    csi: np.ndarray,
+    csi: Csi,
     coherence_symbols: int,
     noise_variance: float,
     formats: Sequence[Format],
     pilot_spacing: int = 0,
 ) -> list[ReceivedSegment]:
-    """What arrived of each segment of a burst, pilots and interleaving undone.
+    """Undo pilots and interleaving of a burst; parameters and errors as those of `demodulate`.
 
-    Parameters and errors as in `demodulate`; formats may be of any kind.
+    Parameters
+    ----------
+    formats : of any kind, analog ones too.
+
+    Returns
+    -------
+    Symbols and channel of each segment.
     """
     symbols, csi = finite_complex(symbols, "symbols"), finite_complex(csi, "csi")
     check_pilot_spacing(pilot_spacing)
@@ -163,7 +193,14 @@ def received_segments(
 
 
 def warm_up(schemes: Iterable[Scheme] = MCS_TABLE, *, payload_bytes: int = 330, device: str = "cpu") -> None:
-    """Send one segment per scheme: kernels are compiled or loaded, decoders built, before they are needed."""
+    """Modulate and demodulate one segment per scheme, so that kernels are compiled and decoders built in advance.
+
+    Parameters
+    ----------
+    schemes : those to prepare for.
+    payload_bytes : of each segment.
+    device : where LDPC decoding runs, see `decoder_for`.
+    """
     formats = [SegmentFormat(payload_bytes, scheme) for scheme in schemes]
     symbols = modulate([bytes(payload_bytes)] * len(formats), formats)
     csi = np.ones(1, np.complex64)
@@ -171,14 +208,24 @@ def warm_up(schemes: Iterable[Scheme] = MCS_TABLE, *, payload_bytes: int = 330, 
         symbols,
         csi=csi,
         coherence_symbols=max(symbols.size, 1),
-        noise_variance=0.5,  # the noise is in the receiver's mind only, but decoders get something to do
+        noise_variance=0.5,  # no noise was added, but LLRs of a realistic size keep decoders iterating
         formats=formats,
         device=device,
     )
 
 
-def check_segment(fmt: SegmentFormat, bits: np.ndarray) -> bytes | None:
-    """The payload in decoded information bits uint8 (code blocks · k,), or None where the CRC fails."""
+def check_segment(fmt: SegmentFormat, bits: Bits) -> bytes | None:
+    """Take the payload out of decoded information bits, and check its CRC-24.
+
+    Parameters
+    ----------
+    fmt : the segment's format.
+    bits : uint8 (code blocks · k,).
+
+    Returns
+    -------
+    The payload, or None where the CRC fails.
+    """
     data = np.packbits(bits[: 8 * fmt.payload_bytes + CRC_BITS]).tobytes()
     payload, crc = data[: fmt.payload_bytes], data[fmt.payload_bytes :]
     return payload if crc24(payload) == crc else None

@@ -1,4 +1,4 @@
-"""From payloads to the symbols of a burst."""
+"""Channel encoding of a burst: payloads to symbols. The way of a payload is drawn in `panolink.phy.channel_decoder`."""
 
 from collections.abc import Sequence
 
@@ -13,6 +13,7 @@ from panolink.phy.mcs import CRC_BITS, SegmentFormat
 from panolink.phy.modem.channel_estimation import insert_pilots
 from panolink.phy.modem.interleaving import interleaver
 from panolink.phy.modem.mapping import map_bits
+from panolink.phy.shapes import BitBlocks, Symbols
 
 
 def modulate(
@@ -20,14 +21,16 @@ def modulate(
     formats: Sequence[SegmentFormat],
     *,
     pilot_spacing: int = 0,
-    amplitudes: Sequence[np.ndarray] = (),
-) -> np.ndarray:
+    amplitudes: Sequence[Symbols] = (),
+) -> Symbols:
     """The symbols of a burst that carries one segment per payload.
 
     Parameters
     ----------
+    payloads : bytes of each segment.
+    formats : of each payload, in the same order.
     pilot_spacing : every so many symbols one is a pilot, see `panolink.phy.modem.channel_estimation`; 0: none.
-    amplitudes : symbols of analogue segments, complex64 (n,) each: they follow those of the payloads.
+    amplitudes : symbols of analog segments, complex64 (n,) each: they follow those of the payloads.
 
     Returns
     -------
@@ -36,7 +39,8 @@ def modulate(
 
     Raises
     ------
-    SignalError : as many formats as payloads are needed, each of its payload's length.
+    SignalError : more or fewer formats than payloads, one of another length than its payload, or a pilot spacing out
+        of range.
     """
     if len(payloads) != len(formats):
         raise SignalError(f"{len(payloads)} payloads but {len(formats)} segment formats")
@@ -47,8 +51,22 @@ def modulate(
     return interleave([*segments, *amplitudes], pilot_spacing)
 
 
-def interleave(segments: Sequence[np.ndarray], pilot_spacing: int = 0) -> np.ndarray:
-    """The symbols of a burst from those of its segments, in order: interleaved, pilots among them; complex64 (n,)."""
+def interleave(segments: Sequence[Symbols], pilot_spacing: int = 0) -> Symbols:
+    """Interleave the symbols of a burst's segments, and insert pilots.
+
+    Parameters
+    ----------
+    segments : complex64 (n,) of each, in order.
+    pilot_spacing : as in `modulate`.
+
+    Returns
+    -------
+    Symbols of the burst, complex64 (n,) with n those of all segments and the pilots.
+
+    Raises
+    ------
+    SignalError : the pilot spacing is out of range.
+    """
     ordered = np.concatenate([np.empty(0, np.complex64), *segments])
     symbols = np.empty_like(ordered)
     symbols[interleaver(ordered.size)] = ordered
@@ -56,12 +74,22 @@ def interleave(segments: Sequence[np.ndarray], pilot_spacing: int = 0) -> np.nda
 
 
 def code_of(fmt: SegmentFormat) -> LdpcCode:
-    """The code of a segment's blocks."""
+    """The LDPC code of a segment's code blocks."""
     return ldpc_code(fmt.blocks.k, fmt.blocks.n, fmt.scheme.modulation.bits)
 
 
-def segment_bits(payload: bytes, fmt: SegmentFormat) -> np.ndarray:
-    """Payload and CRC, zero-padded, as information bits uint8 (code blocks, k)."""
+def segment_bits(payload: bytes, fmt: SegmentFormat) -> BitBlocks:
+    """Information bits of a segment: payload and CRC-24, zero-padded, cut into code blocks (TS 38.212 §5.2.2).
+
+    Parameters
+    ----------
+    payload : `fmt.payload_bytes` bytes.
+    fmt : the segment's format.
+
+    Returns
+    -------
+    uint8 (code blocks, k).
+    """
     count, k, _ = fmt.blocks
     bits = np.zeros(count * k, np.uint8)
     data = np.frombuffer(payload + crc24(payload), np.uint8)

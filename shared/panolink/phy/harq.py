@@ -30,6 +30,7 @@ from panolink.phy.fec.ldpc_decoder import FILLER_LLR, Decoder, LayeredDecoder
 from panolink.phy.fec.scrambling import scramble
 from panolink.phy.mcs import SegmentFormat
 from panolink.phy.modem.mapping import map_bits
+from panolink.phy.shapes import LlrBlocks, Symbols
 
 CHASE = (0, 0, 0, 0)
 CHASE_FIRST = (0, 0, 2, 3)
@@ -40,7 +41,17 @@ INCREMENTAL = (0, 2, 3, 1)
 
 
 class HarqSender:
-    """Keeps the payloads of a burst and gives the symbols of its rounds."""
+    """Keeps the payloads of a burst and gives the symbols of its rounds.
+
+    Parameters
+    ----------
+    payloads, formats : of each segment of the burst.
+    versions : redundancy version of each round, 0 first.
+
+    Raises
+    ------
+    SignalError : more or fewer formats than payloads, or versions out of range.
+    """
 
     def __init__(
         self, payloads: Sequence[bytes], formats: Sequence[SegmentFormat], *, versions: Sequence[int] = CHASE_FIRST
@@ -49,9 +60,18 @@ class HarqSender:
             raise SignalError(f"{len(payloads)} payloads but {len(formats)} segment formats")
         self._payloads, self._formats, self._versions = list(payloads), list(formats), _checked(versions)
 
-    def burst(self, segments: Sequence[int], round: int, *, pilot_spacing: int = 0) -> np.ndarray:
-        """Symbols complex64 (n,) of the named segments in a round (0: the first), interleaved over the burst, pilots
-        among them.
+    def burst(self, segments: Sequence[int], round: int, *, pilot_spacing: int = 0) -> Symbols:
+        """The symbols of a round.
+
+        Parameters
+        ----------
+        segments : numbers of those that are sent, each once.
+        round : 0 for the first.
+        pilot_spacing : as in `modulate`.
+
+        Returns
+        -------
+        complex64 (n,), interleaved over the burst, pilots among them.
 
         Raises
         ------
@@ -108,7 +128,7 @@ class HarqReceiver:
 
     @property
     def buffer_bytes(self) -> int:
-        """Memory that the soft bits of segments take which still fail."""
+        """Bytes that the soft bits of segments take which still fail."""
         return sum(buffer.llr.nbytes for buffer in self._buffers.values())
 
     def receive(
@@ -136,7 +156,7 @@ class HarqReceiver:
         formats = [self._formats[i] for i in segments]
         return self.combine(soft_bits(**vars(reception), formats=formats, pilot_spacing=pilot_spacing), segments, round)
 
-    def combine(self, llrs: Sequence[np.ndarray], segments: Sequence[int], round: int) -> list[int]:
+    def combine(self, llrs: Sequence[LlrBlocks], segments: Sequence[int], round: int) -> list[int]:
         """As `receive`, of a round's soft bits.
 
         Parameters

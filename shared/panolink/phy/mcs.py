@@ -1,4 +1,4 @@
-"""What a segment of a burst looks like: modulation, code rate, payload, and the lengths that follow.
+"""Modulation and coding schemes, and segment formats: payload length and scheme, and the lengths that follow.
 
 Nothing here computes on signals; services use these values to describe a burst on the wire.
 """
@@ -12,22 +12,20 @@ from typing import NamedTuple, NoReturn, Protocol
 from panolink.errors import SignalError
 
 CRC_BITS = 24
-
-
 MAX_PAYLOAD_BYTES = 65_536
-
-
 MIN_CODE_RATE, MAX_CODE_RATE = 1 / 20, 23 / 25  # below 1/5, base graph 2's own, bits repeat; NR stops at 948/1024
 
-
 _BG2_MAX_BITS, _BG1_MAX_BITS = 3824, 8448  # information bits of one code block, TS 38.212 §5.2.2
-
-
 _BG2_MAX_RATE = 0.67
 
 
 class Modulation(StrEnum):
-    """Square QAM with the Gray labels of TS 38.211 §5.1, unit mean power."""
+    """Square QAM with the Gray labels of TS 38.211 §5.1, unit mean power.
+
+    Raises
+    ------
+    SignalError : an unknown name; the message lists all.
+    """
 
     QPSK = "qpsk"
     QAM16 = "16qam"
@@ -83,7 +81,7 @@ class Scheme:
 
 
 class Format(Protocol):
-    """A segment, of whatever kind, by its length."""
+    """Any segment format, coded or analog: what interleaving and erasures need is its length."""
 
     @property
     def symbols(self) -> int:
@@ -92,7 +90,7 @@ class Format(Protocol):
 
 
 class CodeBlocks(NamedTuple):
-    """A segment's code blocks: `count` blocks of `k` information bits in `n` coded bits each."""
+    """Code blocks of a segment: `count` blocks of `k` information bits in `n` coded bits each."""
 
     count: int
     k: int
@@ -101,10 +99,15 @@ class CodeBlocks(NamedTuple):
 
 @dataclass(frozen=True)
 class SegmentFormat:
-    """One segment: a payload of known length, a CRC-24 over it, and its protection.
+    """Format of a coded segment: a payload of known length, a CRC-24 over it, and its scheme.
 
     The length travels in the format, beside the symbols and not in them: a segment read with another length
     has another number of symbols and is refused.
+
+    Parameters
+    ----------
+    payload_bytes : 1 … 65536, without the CRC.
+    scheme : modulation and code rate.
 
     Raises
     ------
@@ -150,4 +153,4 @@ MCS_TABLE = tuple(
     )
     for rate in rates
 )
-"""the schemes to choose from"""
+"""schemes that links choose from, by modulation and code rate; `panolink.phy.bler_curves` has their error rates"""

@@ -1,4 +1,4 @@
-"""What a receiver can tell of the channel that a burst met (numpy only)."""
+"""SNR and fading of a burst, measured at the receiver (numpy only)."""
 
 from math import isfinite, log10
 from typing import NamedTuple
@@ -7,16 +7,19 @@ import numpy as np
 
 from panolink.phy.channel.model import expand_gains
 from panolink.phy.modem.channel_estimation import estimate_channel
+from panolink.phy.shapes import Csi, Symbols
 
 NOISE_FLOOR = 1e-6
-"""N0 is taken for at least −60 dB: an ideal channel says 0."""
+"""N0 is taken for at least −60 dB: that of an ideal channel is 0"""
 
 
 class ChannelMeasurement(NamedTuple):
-    """The channel of a burst, over the symbols that were not erased.
+    """SNR and fading of a burst, over the symbols that were not erased.
 
+    Parameters
+    ----------
     snr_db : mean |h|² over N0, in dB; None where every symbol was erased.
-    fading : variance of |h|² over its squared mean: 0 for a channel that stays as it is, 1 for Rayleigh fading.
+    fading : variance of |h|² over its squared mean: 0 for a constant channel, about 1 for Rayleigh fading.
     """
 
     snr_db: float | None
@@ -24,12 +27,18 @@ class ChannelMeasurement(NamedTuple):
 
 
 def measure_channel(
-    symbols: np.ndarray, *, csi: np.ndarray, coherence_symbols: int, noise_variance: float, pilot_spacing: int = 0
+    symbols: Symbols, *, csi: Csi, coherence_symbols: int, noise_variance: float, pilot_spacing: int = 0
 ) -> ChannelMeasurement:
-    """Measure the channel that a burst met; parameters as those of `demodulate`, which has checked them.
+    """Measure SNR and fading of a burst. Nothing is checked; `demodulate` checks the same numbers.
 
-    With pilots the coefficients are what the receiver estimates, and not what it is told; errors of the estimate count
-    as noise, as they do for the decoder.
+    Parameters
+    ----------
+    symbols : received y = h·x + n, complex64 (n,), pilots included.
+    csi : h of each coherence block, complex64 (⌈n / coherence_symbols⌉,); 0 where it was erased.
+    coherence_symbols : length of a coherence block in symbols, ≥ 1.
+    noise_variance : N0 ≥ 0.
+    pilot_spacing : with pilots the coefficients are estimated from them and not taken from `csi`; errors of the
+        estimate count as noise, as they do for the decoder. 0: no pilots.
     """
     n0 = max(float(noise_variance), NOISE_FLOOR)
     if pilot_spacing:

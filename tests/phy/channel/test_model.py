@@ -90,17 +90,17 @@ def test_a_wall_clock_sets_the_time_but_no_burst_begins_before_the_last_has_ende
     np.testing.assert_allclose(crowded.apply(ONES[:1000], at=0.01).csi, later, atol=1e-4)
 
 
-def test_a_fade_within_a_burst_is_told_by_the_coefficients():
+def test_a_fade_within_a_burst_is_in_the_coefficients():
     """10 dB at the beginning, −10 dB at the end: the noise stays, the signal falls."""
     scenario = Scenario((Phase(0.1, {"snr_db": 10.0}, final_snr_db=-10.0),))
     reception = Channel(Conditions("awgn", schedule=scenario, seed=0, coherence_symbols=1000)).apply(ONES)
     assert np.mean(np.abs(reception.csi) ** 2) == pytest.approx(1, rel=1e-4)
-    told = 10 * np.log10(np.abs(reception.csi) ** 2 / reception.noise_variance)
-    np.testing.assert_allclose(told, np.linspace(9.9, -9.9, 100), atol=1e-3)
+    snr_db = 10 * np.log10(np.abs(reception.csi) ** 2 / reception.noise_variance)
+    np.testing.assert_allclose(snr_db, np.linspace(9.9, -9.9, 100), atol=1e-3)
     noise = reception.symbols - np.repeat(reception.csi, 1000)
     assert np.mean(np.abs(noise) ** 2) == pytest.approx(reception.noise_variance, rel=0.02)
     assert np.mean(np.abs(noise[:10_000]) ** 2) == pytest.approx(reception.noise_variance, rel=0.05)
-    assert reception.snr_db == pytest.approx(10 * np.log10(np.mean(10 ** (told / 10))), abs=1e-3)
+    assert reception.snr_db == pytest.approx(10 * np.log10(np.mean(10 ** (snr_db / 10))), abs=1e-3)
 
 
 def test_a_scenario_changes_the_model_and_comes_back_to_a_fading_that_went_on():

@@ -31,7 +31,7 @@ def test_spacings_that_cannot_be_are_refused(spacing):
 
 
 def estimation(conditions: Conditions, spacing: int) -> tuple[float, float]:
-    """Mean square of the error of ĥ, and of the noise that is left with ĥ over what the receiver is told."""
+    """Mean square of the error of ĥ, and of the noise that is left with ĥ over the noise variance at the receiver."""
     burst = insert_pilots(QPSK, spacing)
     reception = Channel(conditions).apply(burst)
     data = ~pilot_mask(burst.size, spacing)
@@ -92,7 +92,7 @@ def sent(pilot_spacing: int) -> tuple[list[SegmentFormat], list[bytes], np.ndarr
 def test_payloads_come_back_without_perfect_csi(model):
     formats, payloads, symbols = sent(4)
     reception = Channel(Conditions(model, snr_db=18, doppler_hz=300, seed=1)).apply(symbols)
-    reception.csi[:] = 1  # what the channel was is not told
+    reception.csi[:] = 1  # the channel is not known to the receiver
     assert demodulate(**vars(reception), formats=formats, pilot_spacing=4) == payloads
     assert symbols.size == sum(fmt.symbols for fmt in formats) * 4 // 3 + 1
 

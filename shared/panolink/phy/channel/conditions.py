@@ -1,4 +1,4 @@
-"""The state of a radio channel: which model, with which numbers."""
+"""Conditions of a simulated radio channel: its model and the model's numbers, checked. (Standard library only)"""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ SPEED_OF_LIGHT = 299_792_458.0
 class Clock(StrEnum):
     """What a channel's time is.
 
-    stream : the duration of the symbols that this stream has sent; the same in every run.
-    wall : the time of day, from the moment when the conditions were set; the same for all streams.
+    Raises
+    ------
+    SignalError : an unknown name; the message lists all.
     """
 
     STREAM = "stream"
+    """the duration of the symbols that this stream has sent; the same in every run"""
     WALL = "wall"
+    """the time of day, from the moment when the conditions were set; the same for all streams"""
 
     @classmethod
     def _missing_(cls, value: object) -> NoReturn:
@@ -34,26 +37,26 @@ class Clock(StrEnum):
 
 @dataclass(frozen=True)
 class Conditions:
-    """The state of a channel.
+    """Model and numbers of a channel, at rest or with a schedule.
 
     Parameters
     ----------
     model : a `ChannelModel` or its name.
     snr_db : Es/N0 in dB, −50 … 100. No meaning for `ideal`.
-    coherence_symbols : symbols over which h stays the same, ≥ 1. With `jakes` and `tdl-…`, at most so many:
-        they take as few as the Doppler and the delays ask for.
-    rician_k_db : power of the fixed path over that of the scattered ones, in dB, −50 … 100; `rician` only.
-    seed : the same seed gives the same channel; None draws one from the system.
-    doppler_hz : the largest Doppler shift f_d, ≥ 0 (0: the fading stands still); `jakes` and `tdl-…`. The coherence
+    coherence_symbols : symbols over which h is constant, 1 … 2^24. With `jakes` and `tdl-…` an upper limit:
+        they take as few as Doppler and delays require.
+    rician_k_db : power of the direct path over that of the scattered ones, in dB, −50 … 100; `rician` only.
+    seed : ≥ 0; the same seed gives the same channel. None draws one from the system.
+    doppler_hz : maximum Doppler shift f_d in Hz, 0 … 1e6 (0: constant fading); `jakes` and `tdl-…`. The coherence
         time is about 0.42 / f_d. See `doppler_of_speed`.
-    symbol_rate_hz : symbols per second, cyclic prefixes not counted: how long a burst takes.
-    delay_spread_s : RMS delay spread, 0 … 0.001; `tdl-…`.
-    subcarriers : symbols side by side in an OFDM symbol, 1 … 16384; `tdl-…`.
+    symbol_rate_hz : symbols per second, 1 … 1e12, cyclic prefixes not counted: how long a burst takes.
+    delay_spread_s : RMS delay spread in seconds, 0 … 0.001 (TR 38.901 §7.7.3); `tdl-…`.
+    subcarriers : of an OFDM symbol, 1 … 16384; `tdl-…`.
     erasure_rate : share of the packets that are erased, 0 … 1, whatever the model.
-    erasure_burst : mean number of packets that are erased in a row; 0: one does not depend on the other.
-    packet_symbols : symbols of a packet; 0: each segment is a packet of its own.
+    erasure_burst : mean number of packets that are erased in a row, up to 1e6; 0: independent erasures.
+    packet_symbols : symbols of a packet, up to 2^24; 0: each segment is a packet of its own.
     clock : a `Clock` or its name.
-    schedule : a `Scenario` or an `SnrTrace`: what changes with time. It goes before the numbers here.
+    schedule : a `Scenario` or an `SnrTrace`: what changes with time. It takes precedence over the numbers here.
 
     Raises
     ------
@@ -101,7 +104,7 @@ class Conditions:
 
     @property
     def noise_variance(self) -> float:
-        """N0, the variance of the complex noise."""
+        """N0, the variance of the complex noise, for symbols of unit mean power; 0 for `ideal`."""
         return 0.0 if ChannelModel(self.model).noiseless else 10 ** (-self.snr_db / 10)
 
     @property
@@ -111,7 +114,7 @@ class Conditions:
         return any(phase.erasure_rate > 0 and not phase.packet_symbols for phase in phases)
 
     def without_schedule(self, **changes: object) -> Conditions:
-        """These conditions with `changes`, at rest."""
+        """These conditions without their schedule, and with `changes`, which are checked as those of new ones."""
         return replace(self, schedule=None, **changes)  # type: ignore[arg-type]
 
     def _check(self, name: str, least: float, most: float, unit: str = "") -> None:
@@ -120,7 +123,7 @@ class Conditions:
             raise SignalError(f"{name} is {value}{unit}; allowed: {least:.12g} … {most:.12g}")
 
     def _check_speed(self) -> None:
-        """Within an OFDM symbol the channel is taken as standing still: subcarriers do not disturb each other."""
+        """The channel is simulated as constant within an OFDM symbol, without inter-carrier interference."""
         if not ChannelModel(self.model).is_tapped_delay_line:
             return
         fastest = 0.1 * self.symbol_rate_hz / self.subcarriers
@@ -132,5 +135,5 @@ class Conditions:
 
 
 def doppler_of_speed(speed_kmh: float, carrier_hz: float) -> float:
-    """The largest Doppler shift in Hz, v·f_c/c, of a receiver that moves at `speed_kmh`."""
+    """Maximum Doppler shift in Hz, v·f_c/c, of a receiver that moves at `speed_kmh`, in km/h, with a carrier in Hz."""
     return speed_kmh / 3.6 * carrier_hz / SPEED_OF_LIGHT

@@ -1,4 +1,4 @@
-"""Packets that are lost whole, as on IP networks (numpy only)."""
+"""Packet erasures, as on IP networks (numpy only)."""
 
 from collections.abc import Sequence
 
@@ -9,15 +9,21 @@ from panolink.phy.channel.conditions import Conditions
 from panolink.phy.mcs import Format
 from panolink.phy.modem.channel_estimation import check_pilot_spacing, pilot_count, pilot_mask
 from panolink.phy.modem.interleaving import interleaver
+from panolink.phy.shapes import Positions, SymbolMask
 
 
 class GilbertElliott:
-    """The two-state model of Gilbert and Elliott: in the good state packets arrive, in the bad one they are lost.
+    """The two-state Markov model of Gilbert and Elliott: packets arrive in the good state, and are lost in the bad one.
 
-    A Markov chain with the stationary share `rate` of lost packets, which come in runs of `burst` on average (their
-    lengths are geometric). `burst` 0: losses are independent, runs then being 1 / (1 − rate) long.
+    Lengths of runs of lost packets are geometric. The state goes on from burst to burst of a stream; it begins in its
+    stationary distribution.
 
-    The state goes on from burst to burst of a stream; it begins in its stationary distribution.
+    Parameters
+    ----------
+    rate : share of lost packets in the stationary distribution, 0 … 1.
+    burst : mean length of a run of lost packets, ≥ max(1, rate / (1 − rate)); 0: losses are independent, and runs
+        1 / (1 − rate) long.
+    rng : draws the states.
     """
 
     def __init__(self, rate: float, burst: float, rng: np.random.Generator) -> None:
@@ -27,7 +33,7 @@ class GilbertElliott:
         self._stay_bad = stay if rate < 1 else 1.0
         self._bad = rng.random() < rate
 
-    def lost(self, packets: int) -> np.ndarray:
+    def lost(self, packets: int) -> SymbolMask:
         """Whether each of the next packets is lost, bool (packets,)."""
         chances = self._rng.random(packets)
         # The next state if this one is good, if it is bad; where both agree, the past does not matter.
@@ -42,10 +48,20 @@ class GilbertElliott:
 
 def packet_numbers(
     conditions: Conditions, n: int, formats: Sequence[Format] | None, pilot_spacing: int = 0
-) -> np.ndarray:
-    """The number of the packet that carries each of a burst's n symbols, int64 (n,), from 0 without gaps.
+) -> Positions:
+    """Which packet carries each symbol of a burst.
 
-    Pilots belong to no segment: where segments are packets, they have the number −1.
+    Parameters
+    ----------
+    conditions : `packet_symbols` of them counts; 0: each segment is a packet.
+    n : symbols of the burst, pilots included.
+    formats : of the burst's segments, in order; needed where segments are packets.
+    pilot_spacing : as the burst was modulated.
+
+    Returns
+    -------
+    int64 (n,), numbers of packets from 0 without gaps. Pilots belong to no segment: where segments are packets, theirs
+    is −1.
 
     Raises
     ------

@@ -1,7 +1,6 @@
-"""Fading: the coefficients h of a burst (numpy only).
+"""Fading processes: the channel coefficients h of a burst (numpy only).
 
-Each kind gives `gains(start, n)`: coefficients complex64 (⌈n / block⌉,) for n symbols that begin at the time
-`start`, and the block, the number of symbols that each holds for. E|h|² = 1.
+Independent block fading, Clarke's model, and the tapped delay lines of TR 38.901 §7.7.2; E|h|² = 1 for all.
 """
 
 import json
@@ -16,6 +15,7 @@ import numpy as np
 
 from panolink.phy.channel.channel_models import ChannelModel, FadingProcess
 from panolink.phy.channel.conditions import Conditions
+from panolink.phy.shapes import Csi, Symbols
 
 # h is sampled so that over one sample a Doppler period or the RMS delay turns it by a 32nd of a turn at most.
 _SAMPLES_PER_TURN = 32
@@ -25,20 +25,36 @@ _LOS_ANGLE = acos(0.7)  # TR 38.901 §7.7.2: the direct path's Doppler shift is 
 
 
 class Fading(Protocol):
-    """Where coefficients come from."""
+    """A fading process."""
 
-    def gains(self, start: float, n: int) -> tuple[np.ndarray, int]:
-        """Coefficients for n symbols from `start` seconds on, and how many symbols each holds for."""
+    def gains(self, start: float, n: int) -> tuple[Csi, int]:
+        """Coefficients of a burst.
+
+        Parameters
+        ----------
+        start : the time at which the burst begins, in seconds.
+        n : its symbols.
+
+        Returns
+        -------
+        h of each block, complex64 (⌈n / block⌉,), and the block: for how many symbols each holds.
+        """
         ...
 
 
 def generate_fading(conditions: Conditions, rng: np.random.Generator) -> Fading:
-    """The fading process of the conditions' model; `rng` draws its coefficients, or its angles and phases."""
+    """The fading process of a channel model.
+
+    Parameters
+    ----------
+    conditions : the model and its numbers.
+    rng : draws coefficients, or angles and phases.
+    """
     return _PROCESSES[ChannelModel(conditions.model).process](conditions, rng)
 
 
 class BlockFading:
-    """h = √(K/(K+1)) + √(1/(K+1))·CN(0, 1), new for each block of `coherence_symbols`, whatever the time.
+    """h = √(K/(K+1)) + √(1/(K+1))·CN(0, 1), independent for each block of `coherence_symbols`.
 
     K is the model's, or that of the conditions: ∞ (h = 1), 0 (Rayleigh) or between (Rician).
     """
@@ -49,7 +65,7 @@ class BlockFading:
         k = 10 ** ((conditions.rician_k_db if k_db is None else k_db) / 10)
         self._direct, self._scattered = (1.0, 0.0) if k == inf else (sqrt(k / (k + 1)), sqrt(1 / (k + 1)))
 
-    def gains(self, start: float, n: int) -> tuple[np.ndarray, int]:
+    def gains(self, start: float, n: int) -> tuple[Csi, int]:
         """See `Fading.gains`."""
         blocks = -(-n // self._block)
         if not self._scattered:
@@ -69,7 +85,7 @@ class ClarkeFading:
             self._block = max(1, min(self._block, int(turn / _SAMPLES_PER_TURN)))
         self._scattered = SumOfSinusoids.random(rng, np.ones(1), conditions.doppler_hz)
 
-    def gains(self, start: float, n: int) -> tuple[np.ndarray, int]:
+    def gains(self, start: float, n: int) -> tuple[Csi, int]:
         """See `Fading.gains`; h is sampled in the middle of each block."""
         step = self._block / self._rate
         return self._scattered.at(start + step / 2, step, -(-n // self._block))[0], self._block
@@ -105,7 +121,7 @@ class TappedDelayLine:
         self._direct_turns = conditions.doppler_hz * np.cos(_LOS_ANGLE)
         self._direct_phase = rng.uniform(-pi, pi)
 
-    def gains(self, start: float, n: int) -> tuple[np.ndarray, int]:
+    def gains(self, start: float, n: int) -> tuple[Csi, int]:
         """See `Fading.gains`."""
         count, step = -(-n // self._subcarriers), self._symbol_seconds
         taps = self._scattered.at(start + step / 2, step, count)
@@ -122,6 +138,8 @@ class SumOfSinusoids:
 
     Sionna draws angles and phases anew at each call; here they are kept, so that fading goes on from burst to burst.
 
+    Parameters
+    ----------
     amplitudes : of each tap, float32 (taps,).
     turns : Doppler shift f_d·cos α of each sinusoid in Hz, float64 (taps, sinusoids).
     phases : radians, float64 (taps, sinusoids).
@@ -133,15 +151,29 @@ class SumOfSinusoids:
 
     @classmethod
     def random(cls, rng: np.random.Generator, powers: np.ndarray, doppler_hz: float, m: int = _SINUSOIDS) -> Self:
-        """Random angles of arrival, one in each m-th of the circle, and random phases."""
+        """Taps with random angles of arrival, one in each m-th of the circle, and random phases.
+
+        Parameters
+        ----------
+        rng : draws angles and phases.
+        powers : of each tap, float64 (taps,).
+        doppler_hz : maximum Doppler shift f_d, ≥ 0.
+        m : sinusoids of each tap.
+        """
         shape = (powers.size, m)
         angles = 2 * pi / m * np.arange(1, m + 1) + rng.uniform(-pi / m, pi / m, shape)
         amplitudes = np.sqrt(powers / m).astype(np.float32)
         return cls(amplitudes, doppler_hz * np.cos(angles), rng.uniform(-pi, pi, shape))
 
     def at(self, start: float, step: float, count: int) -> np.ndarray:
-        """The taps at start, start + step, …: complex64 (taps, count).
+        """The taps at times start, start + step, … in seconds.
 
+        Returns
+        -------
+        complex64 (taps, count).
+
+        Notes
+        -----
         exp(j2πν(a + b)) = exp(j2πνa)·exp(j2πνb): with times in rows and columns the sum over sinusoids is a product
         of matrices, and only about √count exponentials of each are needed.
         """
@@ -165,9 +197,13 @@ _PROCESSES: dict[FadingProcess, Callable[[Conditions, np.random.Generator], Fadi
 
 
 class DelayProfile(NamedTuple):
-    """Taps of a power delay profile: delays in RMS delay spreads, scattered powers, and the direct path's power.
+    """Taps of a power delay profile; all powers together are 1.
 
-    delays, powers : float64 (taps,). All powers together are 1.
+    Parameters
+    ----------
+    delays : in RMS delay spreads, float64 (taps,).
+    powers : of the scattered part of each tap, float64 (taps,).
+    direct_power : of the direct path, which belongs to the first tap; 0 where there is none.
     """
 
     delays: np.ndarray
@@ -187,7 +223,7 @@ def delay_profile(model: ChannelModel) -> DelayProfile:
     return DelayProfile(delays, powers, 0.0)
 
 
-def complex_normal(rng: np.random.Generator, n: int) -> np.ndarray:
-    """CN(0, 1): variance 1, half of it in each dimension. complex64 (n,)."""
+def complex_normal(rng: np.random.Generator, n: int) -> Symbols:
+    """n samples of CN(0, 1), complex64 (n,): variance 1, half of it in each dimension."""
     pairs = rng.standard_normal(2 * n, np.float32)
     return pairs.view(np.complex64) * np.float32(sqrt(0.5))

@@ -9,8 +9,10 @@ shape, and begin a new fade with each call.)
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd, isfinite, log10, sqrt
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from panolink.errors import SignalError
 from panolink.phy.channel.channel_models import MODEL_SETTINGS, ChannelModel
@@ -18,19 +20,25 @@ from panolink.phy.channel.conditions import Conditions
 from panolink.phy.channel.erasure import GilbertElliott, packet_numbers
 from panolink.phy.channel.fading import Fading, complex_normal, generate_fading
 from panolink.phy.mcs import Format
+from panolink.phy.shapes import Csi, Symbols
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True)
 class Reception:
-    """What arrives, with perfect knowledge of the channel.
+    """A received burst, with perfect channel state information.
 
+    Parameters
+    ----------
     symbols : y, complex64 (n,).
     csi : h of each coherence block, complex64 (⌈n / coherence_symbols⌉,); 0 where symbols are erased.
+    coherence_symbols : length of a coherence block in symbols, ≥ 1.
     noise_variance : N0 of the complex noise, ≥ 0.
     """
 
-    symbols: np.ndarray
-    csi: np.ndarray
+    symbols: Symbols
+    csi: Csi
     coherence_symbols: int
     noise_variance: float
 
@@ -41,7 +49,7 @@ class Reception:
 
     @property
     def erased_symbols(self) -> int:
-        """Symbols of which nothing arrived."""
+        """Number of symbols of which nothing arrived."""
         lost = np.flatnonzero(self.csi == 0)
         short = self.csi.size * self.coherence_symbols - self.symbols.size  # of the last block
         return lost.size * self.coherence_symbols - (short if self.csi.size - 1 in lost[-1:] else 0)
@@ -51,10 +59,15 @@ _FADING_FIELDS = ("model", "coherence_symbols", *MODEL_SETTINGS)
 
 
 class Channel:
-    """A channel in use: its time goes on with every burst, and so do fading, noise and erasures.
+    """A simulated channel: its time goes on with every burst, and so do fading, noise and erasures.
 
     One per stream. With a seed in its conditions the n-th burst of a stream always meets the same channel,
     whatever other streams do (and, with the wall clock, whenever it comes). Not for use by several threads at once.
+
+    Parameters
+    ----------
+    conditions : the model, its numbers, and their schedule.
+    rng : draws fading, noise and erasures; None: a new one from the conditions' seed.
     """
 
     def __init__(self, conditions: Conditions, *, rng: np.random.Generator | None = None) -> None:
@@ -67,7 +80,7 @@ class Channel:
 
     def apply(
         self,
-        symbols: np.ndarray,
+        symbols: Symbols,
         *,
         at: float | None = None,
         formats: Sequence[Format] | None = None,
@@ -81,6 +94,10 @@ class Channel:
         at : seconds at which the burst begins, but not before the last one has ended; None: right after it.
         formats, pilot_spacing : its segments and pilots; needed where segments may be erased
             (`Conditions.erases_segments`).
+
+        Returns
+        -------
+        The received symbols with the coefficients and N0 that they met.
 
         Raises
         ------
@@ -103,7 +120,7 @@ class Channel:
             csi = csi * np.sqrt(powers * n0).astype(np.float32)
         received = symbols.copy()
         if not ChannelModel(now.model).noiseless:
-            received = expand_gains(csi, block, n) * symbols + np.float32(sqrt(n0)) * complex_normal(self._rng, n)
+            received[:] = expand_gains(csi, block, n) * symbols + np.float32(sqrt(n0)) * complex_normal(self._rng, n)
         reception = Reception(received, csi, block, n0)
         return reception if packets is None else self._erased(reception, packets, now)
 
@@ -131,20 +148,30 @@ class Channel:
         return Reception(reception.symbols, csi, block, reception.noise_variance)
 
 
-def expand_gains(csi: np.ndarray, block: int, n: int) -> np.ndarray:
-    """The coefficient of each of n symbols, complex64 (n,)."""
+def expand_gains(csi: NDArray[_Scalar], block: int, n: int) -> NDArray[_Scalar]:
+    """Repeat what holds for each block of `block` symbols, (⌈n / block⌉,), for each of its n symbols, (n,)."""
     return csi if block == 1 else np.repeat(csi, min(block, n))[:n]
 
 
-def finite_complex(values: np.ndarray, name: str) -> np.ndarray:
-    """`values` as contiguous complex64 (n,); SignalError if they are no row of finite numbers."""
+def finite_complex(values: np.ndarray, name: str) -> Symbols:
+    """Check complex numbers and make them contiguous complex64.
+
+    Parameters
+    ----------
+    values : numbers (n,) of any type.
+    name : what error messages call them.
+
+    Raises
+    ------
+    SignalError : another shape, no numbers, or some that are not finite.
+    """
     values = np.asarray(values)
     if values.ndim != 1 or values.dtype.kind not in "fciu":
         got = f"{values.dtype} of shape {values.shape}"
         raise SignalError(f"{name}: expected a row of complex numbers, got {got}")
     with np.errstate(over="ignore"):
         values = np.ascontiguousarray(values, np.complex64)
-    # The sum of squares is finite when every part is; only when it is not is a search worth its time.
+    # The sum of squares is finite when every part is; only when it is not does a search pay.
     if not isfinite(np.vdot(values, values).real):
         bad = np.flatnonzero(~np.isfinite(values))
         if bad.size:

@@ -1,4 +1,4 @@
-"""What changes with time: a scenario of phases, or an SNR as it was recorded."""
+"""Schedules of a channel, what changes with time: a scenario of phases, or a recorded SNR."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from panolink.errors import SignalError
 from panolink.phy.channel.channel_models import MODEL_SETTINGS
+from panolink.phy.shapes import Values
 
 if TYPE_CHECKING:
     from panolink.phy.channel.conditions import Conditions
@@ -33,13 +34,13 @@ class Phase:
 
     Parameters
     ----------
-    seconds : how long it lasts, > 0.
-    changes : what differs from the conditions that the scenario was set with, by name (`CHANGEABLE`).
+    seconds : its duration, > 0.
+    changes : fields that differ from the conditions with which the scenario was set, by name (`CHANGEABLE`).
     final_snr_db : the SNR moves in a straight line (of dB) from that of the phase to this one; None: it stays.
 
     Raises
     ------
-    SignalError : a duration that is none, or a name that cannot change.
+    SignalError : a duration out of range, or a name that a phase cannot change.
     """
 
     seconds: float
@@ -55,7 +56,12 @@ class Phase:
         object.__setattr__(self, "changes", MappingProxyType(dict(self.changes)))
 
     def applied(self, base: Conditions) -> Conditions:
-        """The conditions at the phase's beginning. SignalError where they cannot be."""
+        """The conditions at the phase's beginning, without a schedule.
+
+        Raises
+        ------
+        SignalError : the changes do not go together with `base`, or with each other.
+        """
         if self.final_snr_db is not None:
             base.without_schedule(snr_db=self.final_snr_db)
         return base.without_schedule(**self.changes)
@@ -67,6 +73,15 @@ class Scenario:
 
     The SNR follows each phase's line continuously; whatever else a phase changes holds from the first burst that
     begins in it.
+
+    Parameters
+    ----------
+    phases : 1 … 1000.
+    repeat : whether all begins again after the last phase.
+
+    Raises
+    ------
+    SignalError : too few or too many phases.
     """
 
     phases: tuple[Phase, ...]
@@ -78,7 +93,7 @@ class Scenario:
 
     @property
     def seconds(self) -> float:
-        """How long all phases last together."""
+        """Duration of all phases together."""
         return sum(phase.seconds for phase in self.phases)
 
     def check(self, base: Conditions) -> None:
@@ -98,7 +113,7 @@ class Scenario:
         index = int(self._phase_at(self._within(np.array([seconds])))[0])
         return self.phases[index].applied(base)
 
-    def snr_db(self, base: Conditions, seconds: np.ndarray) -> np.ndarray:
+    def snr_db(self, base: Conditions, seconds: Values) -> Values:
         """The SNR in dB at times in seconds, float64 (n,)."""
         first = np.array([phase.changes.get("snr_db", base.snr_db) for phase in self.phases], float)
         final = [phase.final_snr_db for phase in self.phases]
@@ -123,16 +138,17 @@ class Scenario:
 
 @dataclass(frozen=True, repr=False)
 class SnrTrace:
-    """An SNR as it was recorded: lines between the samples, the last one kept at the end, or all again.
+    """A recorded SNR, interpolated linearly in dB; after the last sample it stays, or all begins again.
 
     Parameters
     ----------
     times : seconds, strictly rising; the first one is the channel's time 0.
     values : SNR in dB at those times, −50 … 100.
+    repeat : whether all begins again after the last sample.
 
     Raises
     ------
-    SignalError : names the sample that cannot be.
+    SignalError : a sample out of range or order, which the message names, or too few or too many of them.
     """
 
     times: tuple[float, ...]
@@ -158,17 +174,17 @@ class SnrTrace:
         return self.times[-1] - self.times[0]
 
     def check(self, base: Conditions) -> None:
-        """Goes with all conditions."""
+        """Do nothing: a trace goes with all conditions."""
 
     def variants(self, base: Conditions) -> Iterable[Conditions]:
-        """What it changes is the SNR alone."""
+        """`base` alone: nothing but the SNR changes."""
         return [base]
 
     def conditions(self, base: Conditions, seconds: float) -> Conditions:
         """The conditions at a time, which are `base` but for the SNR."""
         return base.without_schedule()
 
-    def snr_db(self, base: Conditions, seconds: np.ndarray) -> np.ndarray:
+    def snr_db(self, base: Conditions, seconds: Values) -> Values:
         """The SNR in dB at times in seconds, float64 (n,)."""
         within = seconds % self.seconds if self.repeat else seconds
         return np.interp(within, np.asarray(self.times) - self.times[0], self.values)
@@ -179,7 +195,18 @@ class SnrTrace:
 
 
 def check_sample(time: float, snr_db: float, where: str) -> None:
-    """Raise `SignalError`, beginning with `where`, for a sample of a trace that cannot be."""
+    """Check a sample of a trace.
+
+    Parameters
+    ----------
+    time : seconds.
+    snr_db : −50 … 100.
+    where : beginning of the error message.
+
+    Raises
+    ------
+    SignalError : a time that is not finite, or an SNR out of range.
+    """
     if not isfinite(time):
         raise SignalError(f"{where}time {time} s is not finite")
     if not -50 <= snr_db <= 100:

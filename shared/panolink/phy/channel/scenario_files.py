@@ -1,4 +1,4 @@
-"""Scenario files (TOML) and traces of a recorded SNR (CSV). What is wrong in one is named with its line.
+"""Scenario files (TOML) and traces of a recorded SNR (CSV). Errors name the file and the line.
 
 A scenario:
 
@@ -11,12 +11,12 @@ A scenario:
 
     [[phase]]
     seconds = 2
-    snr_db = [20, 2]              # from … to, in a straight line
+    snr_db = [20, 2]              # from … to, linear in dB
 
     [[phase]]
     seconds = 3
     snr_db = 2
-    model = "jakes"               # and whatever else `CHANGEABLE` has
+    model = "jakes"               # or any other setting of `CHANGEABLE`
     doppler_hz = 70
 
 A trace:
@@ -46,17 +46,35 @@ _MAX_DEPTH = 50  # of brackets
 
 
 def load_scenario(path: str | Path) -> Scenario:
-    """A scenario file. `SignalError` with file and line where it is wrong; `OSError` where it cannot be read."""
+    """Read a scenario file.
+
+    Raises
+    ------
+    SignalError : the file is not a scenario; the message begins with its name and the line.
+    OSError : the file cannot be read.
+    """
     return parse_scenario(_text(path), name=str(path))
 
 
 def load_trace(path: str | Path, *, repeat: bool = False) -> SnrTrace:
-    """A recorded SNR, a CSV file with the columns time_s and snr_db; errors as those of `load_scenario`."""
+    """Read a recorded SNR, a CSV file with the columns time_s and snr_db; errors as those of `load_scenario`.
+
+    Parameters
+    ----------
+    path : of the file.
+    repeat : whether the trace begins again after its last sample.
+    """
     return parse_trace(_text(path), name=str(path), repeat=repeat)
 
 
 def parse_scenario(text: str, *, name: str = "scenario") -> Scenario:
-    """The scenario that a file called `name` describes; see `load_scenario`."""
+    """The scenario in the text of a file; errors as those of `load_scenario`.
+
+    Parameters
+    ----------
+    text : TOML.
+    name : what error messages call the file.
+    """
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -130,7 +148,14 @@ def _number(key: str, value: object) -> float:
 
 
 def parse_trace(text: str, *, name: str = "trace", repeat: bool = False) -> SnrTrace:
-    """The trace that a file called `name` holds; see `load_trace`. Empty lines and lines after # do not count."""
+    """The trace in the text of a file; see `load_trace`. Empty lines and lines that begin with # are skipped.
+
+    Parameters
+    ----------
+    text : CSV, a line of column names before the samples.
+    name : what error messages call the file.
+    repeat : whether the trace begins again after its last sample.
+    """
     numbered = [(i, line) for i, line in enumerate(text.splitlines(), start=1) if line.strip() and line[0] != "#"]
     if not numbered:
         raise SignalError(f"{name}: no line at all; allowed: a line {','.join(_COLUMNS)}, then the samples")
@@ -211,7 +236,7 @@ def _text(path: str | Path) -> str:
 
 
 class _Lines:
-    """Where settings stand in a scenario file; TOML's readers keep no places of values."""
+    """Line numbers of settings in a scenario file, which TOML readers do not keep."""
 
     def __init__(self, text: str, name: str) -> None:
         self._name = name

@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 
 from panolink.jit import kernel
+from panolink.phy.shapes import BitBlocks, Positions
 
 BaseGraph = Literal[1, 2]
 
@@ -31,10 +32,15 @@ _LIFTING_SETS = [[a << j for j in range(8) if a << j <= 384] for a in (2, 3, 5, 
 
 @dataclass(frozen=True, eq=False)
 class LiftedGraph:
-    """A base graph with its shifts for lifting size z. Edges are sorted by row, then by column.
+    """A base graph with its shifts for one lifting size. Edges are sorted by row, then by column.
 
+    Parameters
+    ----------
+    z : lifting size, 2 … 384 (TS 38.212 table 5.3.2-1).
+    info_columns : columns of information circulants, 22 (base graph 1) or 10 (base graph 2).
     first_edge : int32 (rows + 1,), where each row's edges start.
-    columns, shifts : int32 (edges,).
+    columns : int32 (edges,), column of each edge.
+    shifts : int32 (edges,), cyclic shift of each edge's circulant, 0 … z − 1.
     """
 
     z: int
@@ -63,7 +69,17 @@ def _base_graph_table(number: BaseGraph) -> np.ndarray:
 
 @lru_cache
 def lifted_graph(number: BaseGraph, z: int) -> LiftedGraph:
-    """Base graph 1 or 2 lifted by z, which must be one of TS 38.212's lifting sizes."""
+    """Base graph `number` lifted by `z` (TS 38.212 §5.3.2).
+
+    Parameters
+    ----------
+    number : 1 or 2.
+    z : one of the lifting sizes of table 5.3.2-1.
+
+    Returns
+    -------
+    The graph, kept for the next call.
+    """
     table = _base_graph_table(number)
     i_ls = next(i for i, sizes in enumerate(_LIFTING_SETS) if z in sizes)
     rows = int(table[-1, 0]) + 1
@@ -78,10 +94,16 @@ def lifted_graph(number: BaseGraph, z: int) -> LiftedGraph:
 
 @dataclass(frozen=True)
 class LdpcCode:
-    """A code of k information and n transmitted bits; `bits_per_symbol` sets the bit interleaver (§5.4.2.2).
+    """An LDPC code with its rate matching (TS 38.212 §5.3.2, §5.4.2).
 
-    12 ≤ k ≤ 8448 (base graph 1) or 3840 (2), k < n, n a multiple of `bits_per_symbol`: `SegmentFormat.blocks` sees to
-    all of this. Beyond the bits of the mother code, n ≈ 5·k, the circular buffer is read again from its start.
+    Beyond the bits of the mother code, n ≈ 5·k, the circular buffer is read again from its start. Nothing is checked
+    here: `SegmentFormat.blocks` yields numbers in these ranges only.
+
+    Parameters
+    ----------
+    k : information bits, 12 … 8448 (base graph 1) or 3840 (base graph 2).
+    n : transmitted bits, above k, a multiple of `bits_per_symbol`.
+    bits_per_symbol : 2, 4 or 6; columns of the bit interleaver (§5.4.2.2).
     """
 
     k: int
@@ -90,13 +112,13 @@ class LdpcCode:
 
     @cached_property
     def base_graph(self) -> BaseGraph:
-        """The choice of §7.2.2."""
+        """Base graph 1 or 2, as TS 38.212 §7.2.2 chooses."""
         rate = self.k / self.n
         return 2 if self.k <= 292 or (self.k <= 3824 and rate <= 0.67) or rate <= 0.25 else 1
 
     @cached_property
     def graph(self) -> LiftedGraph:
-        """The graph with the smallest lifting size that has room for k bits."""
+        """The base graph with the smallest lifting size that has room for k bits (TS 38.212 §5.2.2)."""
         columns = 22
         if self.base_graph == 2:
             columns = 10 if self.k > 640 else 9 if self.k > 560 else 8 if self.k > 192 else 6
@@ -120,12 +142,18 @@ class LdpcCode:
         """Whether bits of the mother code are sent more than once."""
         return self.n > (self.graph.width - 2) * self.graph.z - self.filler
 
-    def sent_positions(self, version: int = 0) -> np.ndarray:
-        """Place in the word before rate matching of each transmitted bit. int64 (n,).
+    def sent_positions(self, version: int = 0) -> Positions:
+        """Place in the word before rate matching of each transmitted bit (TS 38.212 §5.4.2.1, buffer not limited).
 
-        version : redundancy version 0 … 3. Each starts elsewhere in the circular buffer that the word without its first
-            two columns is, skips the fillers, and goes round (§5.4.2.1, with the buffer not limited). Only version 0
-            is within the active rows, and alone enough to decode.
+        Parameters
+        ----------
+        version : redundancy version 0 … 3. Each starts elsewhere in the circular buffer, which is the word without its
+            first two columns, skips the fillers, and wraps around. Only version 0 lies within the active rows, and
+            suffices alone for decoding.
+
+        Returns
+        -------
+        int64 (n,), positions in 0 … width·z − 1.
         """
         order = np.arange(self.n).reshape(self.bits_per_symbol, -1).T.ravel()  # write rows, read columns
         z = self.graph.z
@@ -136,15 +164,32 @@ class LdpcCode:
         positions = 2 * z + (start + order) % sent
         return positions + np.where(positions >= self.k, self.filler, 0)
 
-    def encode(self, bits: np.ndarray, version: int = 0) -> np.ndarray:
-        """Information bits uint8 (blocks, k) → transmitted bits uint8 (blocks, n) of a redundancy version."""
+    def encode(self, bits: BitBlocks, version: int = 0) -> BitBlocks:
+        """Encode and rate-match code blocks.
+
+        Parameters
+        ----------
+        bits : information bits uint8 (blocks, k).
+        version : redundancy version 0 … 3.
+
+        Returns
+        -------
+        Transmitted bits uint8 (blocks, n).
+        """
         words = self.encode_words(bits, rows=None if version == 0 else self.graph.rows)
         return words[:, self.sent_positions(version)]
 
-    def encode_words(self, bits: np.ndarray, *, rows: int | None = None) -> np.ndarray:
-        """Information bits uint8 (blocks, k) → words uint8 (blocks, width·z).
+    def encode_words(self, bits: BitBlocks, *, rows: int | None = None) -> BitBlocks:
+        """Encode code blocks, without rate matching.
 
-        Parities of circulant rows from `rows` on (the active ones unless given) are 0.
+        Parameters
+        ----------
+        bits : information bits uint8 (blocks, k).
+        rows : rows of circulants whose parities are computed, 4 … 46 (base graph 1) or 42; None: the active ones.
+
+        Returns
+        -------
+        Words uint8 (blocks, width·z); parities of further rows are 0.
         """
         graph = self.graph
         rows = self.active_rows if rows is None else rows
@@ -157,7 +202,7 @@ class LdpcCode:
 
 @lru_cache(maxsize=4096)
 def ldpc_code(k: int, n: int, bits_per_symbol: int) -> LdpcCode:
-    """A code, kept: what it derives from its three numbers is derived once."""
+    """`LdpcCode` of these numbers, cached: what it derives from them is derived once."""
     return LdpcCode(k, n, bits_per_symbol)
 
 

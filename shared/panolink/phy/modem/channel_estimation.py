@@ -1,12 +1,13 @@
-"""Pilots: symbols that the receiver knows, from which it learns the channel instead of being told.
+"""Pilots, and the estimate of the channel from them: a receiver without perfect channel state information.
 
-Every `spacing`-th symbol of a burst, from its first, is a pilot; they cost 1 symbol in `spacing`. numpy only, but for
-their values.
+Every `spacing`-th symbol of a burst, from its first, is a QPSK pilot that the receiver knows; they cost 1 symbol in
+`spacing`. numpy only, but for their values.
 """
 
 import numpy as np
 
 from panolink.errors import SignalError
+from panolink.phy.shapes import Gains, SymbolMask, Symbols
 
 MAX_SPACING = 1 << 16
 _TAPS, _MAX_LAG = 16, 4096  # of the filter, in blocks
@@ -15,26 +16,45 @@ _C_INIT = 0x50494C4F  # of the pilots' Gold sequence (TS 38.211 §5.2.1): not th
 
 
 def check_pilot_spacing(spacing: int) -> None:
-    """Raise `SignalError` for a spacing that cannot be; 0 means no pilots."""
+    """Check a distance between pilots, in symbols.
+
+    Raises
+    ------
+    SignalError : neither 0, which means no pilots, nor 2 … 65536.
+    """
     if spacing and not 2 <= spacing <= MAX_SPACING:
         raise SignalError(f"pilot_spacing is {spacing}; allowed: 0, or 2 … {MAX_SPACING}")
 
 
 def pilot_count(n: int, spacing: int) -> int:
-    """Pilots of a burst with n other symbols."""
+    """Number of pilots of a burst with n ≥ 0 other symbols; `spacing` as `check_pilot_spacing` allows."""
     return -(-n // (spacing - 1)) if spacing else 0
 
 
-def pilot_mask(total: int, spacing: int) -> np.ndarray:
-    """Which of a burst's symbols are pilots, bool (total,)."""
+def pilot_mask(total: int, spacing: int) -> SymbolMask:
+    """Which of a burst's symbols are pilots: bool (total,), `total` counting pilots, too."""
     mask = np.zeros(total, bool)
     if spacing:
         mask[::spacing] = True
     return mask
 
 
-def insert_pilots(symbols: np.ndarray, spacing: int) -> np.ndarray:
-    """Symbols complex64 (n,) with pilots among them, complex64 (n + pilot_count,)."""
+def insert_pilots(symbols: Symbols, spacing: int) -> Symbols:
+    """Put pilots among the symbols of a burst.
+
+    Parameters
+    ----------
+    symbols : complex64 (n,).
+    spacing : distance between pilots in symbols, 2 … 65536; 0: none.
+
+    Returns
+    -------
+    complex64 (n + pilot_count(n, spacing),).
+
+    Raises
+    ------
+    SignalError : the spacing is out of range.
+    """
     check_pilot_spacing(spacing)
     if not spacing:
         return symbols
@@ -46,21 +66,22 @@ def insert_pilots(symbols: np.ndarray, spacing: int) -> np.ndarray:
 
 
 def estimate_channel(
-    symbols: np.ndarray, *, spacing: int, coherence_symbols: int, noise_variance: float, lost: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """What a receiver makes of a burst with pilots: its other symbols, and what it believes their channel to be.
+    symbols: Symbols, *, spacing: int, coherence_symbols: int, noise_variance: float, lost: SymbolMask
+) -> tuple[Symbols, Gains]:
+    """Estimate the channel of a burst from its pilots, and take these out.
 
     Blocks with pilots get the linear MMSE estimate from their own pilots and from those of the blocks that resemble
-    them most, by the correlation that the pilots themselves show (`_wiener`): whatever the channel, nothing about it
-    is taken as known. A block without pilots lies on the line between its nearest neighbours that have some; the error
+    them most, by the correlation that the pilots themselves show (`_wiener`): no statistics of the channel are
+    assumed. A block without pilots lies on the line between its nearest neighbours that have some; the error
     of that is estimated from how far those lie from the lines between their own neighbours. Errors act as noise:
     symbols and coefficients are scaled so that N0 is the variance of both together.
 
     Parameters
     ----------
     symbols : received y, pilots included, complex64 (total,).
-    coherence_symbols : the receiver knows where blocks begin, and that h is constant within one.
-    noise_variance : N0 > 0; known, too.
+    spacing : distance between pilots in symbols, 2 … 65536.
+    coherence_symbols : length of the blocks over which h is constant, ≥ 1; the receiver knows where they begin.
+    noise_variance : N0 > 0, known to the receiver.
     lost : symbols that were erased, bool (total,).
 
     Returns
@@ -69,11 +90,12 @@ def estimate_channel(
     """
     pilots = pilot_mask(symbols.size, spacing)
     blocks = np.arange(symbols.size) // coherence_symbols
-    heard = pilots & ~lost
-    told = symbols[heard] * np.conj(_pilots(int(pilots.sum()))[~lost[pilots]])
+    received = pilots & ~lost
+    observed = symbols[received] * np.conj(_pilots(int(pilots.sum()))[~lost[pilots]])
     size = int(blocks[-1]) + 1 if blocks.size else 0
-    count = np.bincount(blocks[heard], minlength=size)
-    sums = np.bincount(blocks[heard], np.real(told), size) + 1j * np.bincount(blocks[heard], np.imag(told), size)
+    count = np.bincount(blocks[received], minlength=size)
+    real, imaginary = (np.bincount(blocks[received], part, size) for part in (observed.real, observed.imag))
+    sums = real + 1j * imaginary
     known, unknown = np.flatnonzero(count), np.flatnonzero(count == 0)
     if not known.size:
         return symbols[~pilots], np.zeros(symbols.size - int(pilots.sum()), np.complex64)
@@ -133,7 +155,7 @@ def _autocorrelation(x: np.ndarray) -> np.ndarray:
 
 
 def _distance_from_line(gains: np.ndarray, error: np.ndarray) -> float:
-    """Mean square of what neighbours say wrongly of the one between them, noise not counted; 1 where there is none."""
+    """Mean square error of interpolating each gain from its two neighbours, noise deducted; 1 for less than 3 gains."""
     if gains.size < 3:
         return 1.0
     off = gains[1:-1] - (gains[:-2] + gains[2:]) / 2

@@ -1,18 +1,28 @@
-"""Spreading a burst over the channel (numpy only: the channel has to know where a segment lies)."""
+"""The symbol interleaver of a burst (numpy only: the simulated channel has to know where a segment lies)."""
 
 from math import gcd
 
 import numpy as np
 
+from panolink.phy.shapes import Positions
+
 _GOLDEN = (5**0.5 - 1) / 2
 
 
-def interleaver(n: int) -> np.ndarray:
-    """The burst's permutation: symbol i of the segments, in order, is sent at place interleaver(n)[i].
+def interleaver(n: int) -> Positions:
+    """The permutation of a burst's symbols: symbol i of the segments, in order, is sent at place interleaver(n)[i].
 
-    Place = i·s mod n with s the number nearest n/φ that has no divisor in common with n. Any run of
-    neighbours is then spread evenly over the whole burst (three-distance theorem), so a segment of a few
-    hundred symbols sees every coherence block about equally often, whatever their length. int64 (n,).
+    Place = i·s mod n with s the least number from n/φ on that has no divisor in common with n. Any run of neighbours is
+    then spread evenly over the whole burst (three-distance theorem), so a segment of a few hundred symbols sees every
+    coherence block about equally often, whatever the length of either.
+
+    Parameters
+    ----------
+    n : symbols, pilots not counted; ≥ 0.
+
+    Returns
+    -------
+    int64 (n,), a permutation of 0 … n − 1.
     """
     stride = max(1, round(n * _GOLDEN))
     while gcd(stride, n) != 1:

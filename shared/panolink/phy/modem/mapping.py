@@ -14,16 +14,22 @@ import numpy as np
 
 from panolink.jit import kernel
 from panolink.phy.mcs import Modulation
+from panolink.phy.shapes import Bits, Estimates, Gains, Llrs, Symbols
 
 LLR_MAX = 60.0
+"""LLRs are clipped to ± this"""
+
 _HUGE = 1e8  # metrics stay under this: beyond it float32 runs out of digits, and nothing is in doubt
 
 
 @lru_cache
-def pam_levels(modulation: Modulation) -> np.ndarray:
-    """Amplitude of each label of one dimension, float32 (2^(bits/2),), label's first bit most significant.
+def pam_levels(modulation: Modulation) -> Estimates:
+    """Amplitudes of one dimension, in phase or in quadrature (TS 38.211 §5.1).
 
-    Scaled so that the QAM has unit mean power: QPSK ±1/√2.
+    Returns
+    -------
+    float32 (2^(bits/2),), by label with its first bit most significant, scaled so that the QAM has unit mean power:
+    QPSK ±1/√2.
     """
     levels = np.array([1.0])
     for bits in range(modulation.bits // 2):  # (1 − 2·b)·(2^bits − level of the rest), TS 38.211 §5.1
@@ -33,8 +39,13 @@ def pam_levels(modulation: Modulation) -> np.ndarray:
 
 
 @lru_cache
-def constellation(modulation: Modulation) -> np.ndarray:
-    """The points by label, complex64 (2^bits,): label = bits b0 b1 … read as a binary number."""
+def constellation(modulation: Modulation) -> Symbols:
+    """Constellation points of a modulation (TS 38.211 §5.1.3 to §5.1.5).
+
+    Returns
+    -------
+    complex64 (2^bits,), by label: bits b0 b1 … read as a binary number.
+    """
     bits = modulation.bits
     labels = np.arange(2**bits)
     in_phase, quadrature = np.zeros_like(labels), np.zeros_like(labels)
@@ -45,8 +56,18 @@ def constellation(modulation: Modulation) -> np.ndarray:
     return (levels[in_phase] + 1j * levels[quadrature]).astype(np.complex64)
 
 
-def map_bits(bits: np.ndarray, modulation: Modulation) -> np.ndarray:
-    """Bits uint8 (n·bits per symbol,) → symbols complex64 (n,) of unit mean power."""
+def map_bits(bits: Bits, modulation: Modulation) -> Symbols:
+    """Map bits to symbols.
+
+    Parameters
+    ----------
+    bits : uint8 (n·bits per symbol,), each 0 or 1.
+    modulation : QPSK, 16QAM or 64QAM.
+
+    Returns
+    -------
+    complex64 (n,), of unit mean power for random bits.
+    """
     groups = bits.reshape(-1, modulation.bits)
     labels = groups[:, 0].astype(np.intp)
     for i in range(1, modulation.bits):
@@ -89,7 +110,7 @@ def _demap(symbols: np.ndarray, gains: np.ndarray, noise_variance: float, levels
                 llr[2 * (j * bits + b) + d] = min(max(log(zero / one), -LLR_MAX), LLR_MAX)
 
 
-def demap(symbols: np.ndarray, gains: np.ndarray, noise_variance: float, modulation: Modulation) -> np.ndarray:
+def demap(symbols: Symbols, gains: Gains, noise_variance: float, modulation: Modulation) -> Llrs:
     """Exact bit-wise LLRs of y = h·x + n with known h: coherent equalisation and demapping in one step.
 
     Parameters
@@ -97,6 +118,7 @@ def demap(symbols: np.ndarray, gains: np.ndarray, noise_variance: float, modulat
     symbols : received y, complex64 (n,), finite.
     gains : channel h of each symbol, complex64 (n,), finite; 0 is an erasure (LLR 0).
     noise_variance : N0 > 0, variance of the complex noise (N0/2 per real dimension).
+    modulation : QPSK, 16QAM or 64QAM.
 
     Returns
     -------
