@@ -116,18 +116,6 @@ def test_a_deadline_is_a_number_of_symbols():
             make()
 
 
-def test_required_snr_grows_for_short_segments_and_fading():
-    for scheme in MCS_TABLE:
-        assert required_snr_db(scheme, payload_bytes=60) > required_snr_db(scheme)
-        assert required_snr_db(scheme, fading=True) > required_snr_db(scheme) + 0.2
-
-
-def test_fading_between_none_and_rayleigh_needs_an_snr_between():
-    for scheme in MCS_TABLE:
-        none, some, all_of_it = (required_snr_db(scheme, fading=amount) for amount in (0.0, 0.36, 1.0))
-        assert some == pytest.approx(none + 0.36 * (all_of_it - none))
-
-
 def test_a_header_survives_a_fade_that_nobody_could_foresee():
     choice = Choice(25.0, header_snr_db=HEADER_SNR_DB)
     (scheme,) = choice.schemes()["header"]

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from panolink.errors import SignalError
-from panolink.link.unequal_protection import assign_formats, default_schemes
 from panolink.phy import Modulation, Scheme, SegmentFormat
 from panolink.phy.mcs import MAX_PAYLOAD_BYTES
 
@@ -41,27 +40,3 @@ def test_code_blocks_hold_payload_and_crc_in_whole_symbols(modulation, rate):
         assert n % modulation.bits == 0 and k < n <= 5 * k
         assert abs(n - k / rate) <= modulation.bits
         assert fmt.symbols == count * n // modulation.bits
-
-
-def test_layers_are_cut_into_grades_by_bytes():
-    slices = [("header", 30), ("indices", 300), *[("features", 100)] * 4, ("features", 200)]
-    formats = assign_formats(slices)
-    assert [fmt.payload_bytes for fmt in formats] == [size for _, size in slices]
-    first, second, third = default_schemes()["features"]
-    assert [fmt.scheme for fmt in formats[2:]] == [first, first, second, second, third]
-    assert assign_formats([("features", 9)])[0].scheme == first
-    assert assign_formats([]) == []
-
-
-def test_index_slices_take_their_grades_in_turn():
-    """Slice s holds the token rows r = s mod S: those that arrive at a low SNR then lie evenly over the panorama."""
-    strong, middle, weak = default_schemes()["indices"]
-    formats = assign_formats([("header", 30), *[("indices", 300)] * 5, ("features", 100)])
-    assert [fmt.scheme for fmt in formats[1:6]] == [strong, middle, weak, strong, middle]
-
-
-def test_own_schemes_and_unknown_layers():
-    schemes = {"a": [Scheme(Modulation.QAM64, 0.75)]}
-    assert assign_formats([("a", 5)], schemes)[0].scheme.modulation is Modulation.QAM64
-    with pytest.raises(SignalError, match="no scheme for layer 'b'; there are schemes for a"):
-        assign_formats([("b", 5)], schemes)
