@@ -7,7 +7,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from panolink.codec.entropy.tables import CLASSES
-from panolink.training.laplace_prior import laplace_law
+from panolink.training.laplace_prior import laplace_pmf
 
 
 class CodebookAverager(nn.Module):
@@ -32,7 +32,7 @@ class CodebookAverager(nn.Module):
             self.register_buffer(name, torch.zeros(codes))
         for name in ("total", "spread"):
             self.register_buffer(name, torch.zeros(codes, dim))
-        self.register_buffer("law", torch.from_numpy(laplace_law()).float())
+        self.register_buffer("law", torch.from_numpy(laplace_pmf()).float())
 
     @torch.no_grad()
     def update(self, tokens: Tensor, indices: Tensor, codebook: Tensor, weight: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Training the network that tells scales and signs of a token's differences from its surroundings."""
+"""Training of the network that predicts scales and signs of a token's differences from its neighbours."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from panolink.training.quantization_aware import (
     stored,
 )
 
-EMBEDDING, HIDDEN, TOLD = 24, 224, 48
-"""sizes of the network, and the dimensions of which it is told neighbours' differences"""
+EMBEDDING, HIDDEN, CONTEXT_DIMS = 24, 224, 48
+"""sizes of the network, and of how many dimensions neighbours' differences are its inputs"""
 
 EPOCHS, BATCH, LEAST_STEPS = 4, 1024, 100
 LEARNING_RATE = 2.5e-3
@@ -62,7 +62,7 @@ class _Examples:
     bands: Tensor
     """(n,) int16"""
     classes: Tensor
-    """(n, dim) int8: with which the symbols would be coded without surroundings"""
+    """(n, dim) int8: with which the symbols would be coded without context"""
     symbols: Tensor
     """(n, dim) int8"""
 
@@ -70,12 +70,12 @@ class _Examples:
 class _FeatureContextNetwork(nn.Module):
     """`FeatureContextModel` in floating point."""
 
-    def __init__(self, codebook: Tensor, told: int) -> None:
+    def __init__(self, codebook: Tensor, dims: int) -> None:
         super().__init__()
         self.dim = codebook.shape[1]
         self.embedding = nn.Parameter(codes_as_vectors(codebook, EMBEDDING))
         self.bands = nn.Parameter(0.1 * torch.randn(BANDS, HIDDEN))
-        inputs = len(CODE_NEIGHBOURS) * EMBEDDING + len(DIFFERENCE_NEIGHBOURS) * told
+        inputs = len(CODE_NEIGHBOURS) * EMBEDDING + len(DIFFERENCE_NEIGHBOURS) * dims
         self.network = TrainedIntegers(inputs, HIDDEN, 2 * self.dim, fan_in=inputs, spread=0.1)
 
     def forward(self, examples: _Examples, chosen: Tensor) -> tuple[Tensor, Tensor]:
@@ -111,7 +111,7 @@ def fit_feature_context(
     *,
     seed: int = 0,
 ) -> FeatureContextModel:
-    """The network trained on the symbols that ``tables``, with silent surroundings, make of panoramas: grids (rows,
+    """The network trained on the symbols that ``tables``, without context, make of panoramas: grids (rows,
     cols) of indices, and differences (rows · cols, dim) from them."""
     lengths = torch.from_numpy(tables.code_lengths())
     lengths[1:, 1:] -= 1  # the signs' bits are the network's
@@ -121,7 +121,7 @@ def fit_feature_context(
         network = _FeatureContextNetwork(codebook.cpu(), len(units))
         examples = _draw_examples(tables, grids, differences, np.random.default_rng(seed))
         count = len(examples.bands)
-        if not count:  # nothing is worth its bits to a model like this
+        if not count:  # no symbol pays for its bits with such a model
             return tables.feature_context
         steps = max(LEAST_STEPS, round(EPOCHS * count / BATCH))
         optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
@@ -187,5 +187,5 @@ def _draw_examples(
 
 def _units(levels: NDArray[np.uint8]) -> NDArray[np.int8]:
     """(V,): so that a usual difference is about 2^(UNIT_LEVEL / 4) units."""
-    usual = np.rint(levels[:, :TOLD].astype(np.float64).mean(axis=0)) - LEVEL_ZERO
+    usual = np.rint(levels[:, :CONTEXT_DIMS].astype(np.float64).mean(axis=0)) - LEVEL_ZERO
     return np.clip(usual - UNIT_LEVEL, -100, 100).astype(np.int8)

@@ -28,7 +28,7 @@ from panolink.codec.rate_control.rd_cost import TokenCostModel, TokenCosts
 from panolink.sphere.padding import set_wrap
 from panolink.training.fit_feature_context import fit_feature_context, neutral_feature_context
 from panolink.training.fit_index_context import fit_index_context
-from panolink.training.laplace_prior import laplace_law
+from panolink.training.laplace_prior import laplace_pmf
 
 STEPS = (2, 5, 8, 11, 14)
 """steps at which the symbols' frequencies are counted"""
@@ -57,9 +57,9 @@ def fit_tables(
     levels = _levels(len(codebook), grids, differences, None)
     tables = Tables(
         levels=levels,
-        symbol_frequencies=to_frequencies(laplace_law()),
+        symbol_frequencies=to_frequencies(laplace_pmf()),
         code_frequencies=to_frequencies(_code_counts(len(codebook), grids)[None])[0],
-        expected_magnitude=_expected_magnitude(laplace_law()),
+        expected_magnitude=_expected_magnitude(laplace_pmf()),
         shifts=np.zeros((len(GROUP_STARTS), ADAPTATION_CONTEXTS), dtype=np.int8),
         index_context=fit_index_context(codebook, all_grids),
         feature_context=neutral_feature_context(codebook, levels),
@@ -124,7 +124,7 @@ def _fit_shifts(counts: NDArray[np.int64]) -> tuple[NDArray[np.int8], NDArray[np
 
     One is fitted to the other in turn. Contexts seen too rarely to tell keep a shift of zero.
     """
-    prior = laplace_law() * 50
+    prior = laplace_pmf() * 50
     law = prior + counts.sum(axis=(0, 1))
     choices = np.arange(-LARGEST_SHIFT, LARGEST_SHIFT + 1)
     shifted = np.clip(np.arange(1, CLASSES) + choices[:, None], 1, CLASSES - 1)

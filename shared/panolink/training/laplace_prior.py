@@ -1,4 +1,4 @@
-"""Laws of the symbols before any were counted."""
+"""Laplace prior: distributions of the symbols before any were counted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DEAD_ZONE = 0.65
 """magnitudes round up from here: about where the choice by rate and distortion has its threshold"""
 
 
-def laplace_law() -> NDArray[np.float64]:
+def laplace_pmf() -> NDArray[np.float64]:
     """Mass of each magnitude, and of larger ones, by a Laplace pmf of each class's scale: (CLASSES, MAX_MAGNITUDE + 2).
 
     Magnitudes are rounded with a threshold of 0.65, about where the choice of symbols by rate and distortion has it.

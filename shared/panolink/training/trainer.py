@@ -88,7 +88,7 @@ class Trainer:
         self.step, self.spent_minutes, self.best = 0, 0.0, -math.inf
         self.spent_cpu_hours, self._cpu_began = 0.0, cpu_hours()
         self.listeners: list[Callable[[dict], None]] = []
-        """told of each record that is logged"""
+        """called with each record that is logged"""
         training, validation = cache.split()
         self.panoramas: DevicePanoramas | None = None
         if config.crops_on_device:

@@ -22,7 +22,7 @@ OPERATING_POINTS = ((16, -1.0), (12, -1.0), (8, -1.0), (4, -1.0), (0, -1.0))
 """(step in quarter octaves, share; negative: what pays), from coarse to fine, before them the base layer alone"""
 
 RATES = (0.1, 0.2, 0.4)
-"""bits per pixel at which measures are told, between those of the operating points"""
+"""bits per pixel at which measures are reported, between those of the operating points"""
 
 
 def shrink(panorama: np.ndarray, width: int) -> np.ndarray:
