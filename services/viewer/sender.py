@@ -42,6 +42,8 @@ class Show:
         Least seconds from one picture to the next.
     repeat
         Whether it begins again at its end.
+    close
+        Called when it has ended, or makes way for another one.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Show:
     width: int | None = None
     interval: float = 0.0
     repeat: bool = False
+    close: Callable[[], None] = lambda: None
 
 
 class Sender:
@@ -98,6 +101,7 @@ class Sender:
             log.exception("sending %s failed", show.name)
             self._hub.event("problem", text=f"{show.name}: sending failed; the viewer's log says why", fix="")
         finally:
+            show.close()
             self._hub.state("sending", name=None, repeat=False)
 
     async def _panoramas(self, show: Show) -> AsyncIterator[tuple[str, np.ndarray]]:
@@ -145,7 +149,7 @@ def show_of_upload(upload: Upload, max_pixels: int, **how: Any) -> Show:
         for picture in upload.pictures(width, max_pixels):
             yield upload.name, picture
 
-    return Show(upload.name, frames, **how)
+    return Show(upload.name, frames, close=upload.close, **how)
 
 
 def _fix(error: PanolinkError) -> str:

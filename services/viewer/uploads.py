@@ -20,11 +20,15 @@ _NAME_LENGTH = MAX_SOURCE_LENGTH - 32
 
 @dataclass
 class Upload:
-    """A file in a temporary folder, which goes when nobody needs it any more."""
+    """A file in a temporary folder, which is deleted by `close`."""
 
     name: str
     path: Path
     folder: tempfile.TemporaryDirectory[str] = field(repr=False)
+
+    def close(self) -> None:
+        """Delete the file."""
+        self.folder.cleanup()
 
     @property
     def is_video(self) -> bool:

@@ -1,0 +1,194 @@
+"""The viewer with real services: pictures, uploads, the channel, and bad input."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from panolink.client import Client
+from panolink.images import encode_png
+from panolink.services.viewer.server import ViewerServer
+from tests.running_services import Start
+from tests.services.viewer.browser import ask, message, page, request
+from tests.services.viewer.conftest import StartViewer
+
+
+def panorama() -> bytes:
+    y, x = np.mgrid[0:64, 0:128]
+    return encode_png(np.stack([2 * x, 4 * y, 255 - 2 * x], axis=-1).astype(np.uint8))
+
+
+async def whole_link(start: Start, start_viewer: StartViewer, **settings: object) -> ViewerServer:
+    receiver = await start("receiver")
+    channel = await start("channel", target=receiver.address, model="ideal")
+    transmitter = await start("transmitter", target=channel.address)
+    return await start_viewer(
+        transmitter=transmitter.address, channel=channel.address, receiver=receiver.address, **settings
+    )
+
+
+async def test_an_upload_arrives_with_its_cost_and_quality(start: Start, start_viewer: StartViewer) -> None:
+    viewer = await whole_link(start, start_viewer)
+    async with page(viewer.address) as socket:
+        while not (await message(socket, "services"))["services"].get("receiver", {}).get("up"):
+            pass
+        await asyncio.sleep(0.2)  # for its Watch
+        assert (await ask(viewer.address, "/api/upload?name=a%2Fb.png", panorama())) == (200, {"sending": "b.png"})
+        found = {}
+        while {"picture", "delivery", "quality"} - found.keys():
+            received = await asyncio.wait_for(socket.recv(), 20)
+            if isinstance(received, bytes):
+                end = 4 + int.from_bytes(received[:4], "big")
+                found["picture"] = json.loads(received[4:end])
+                assert received[end : end + 2] == b"\xff\xd8"  # JPEG
+            else:
+                found[json.loads(received)["type"]] = json.loads(received)
+        picture, delivery = found["picture"], found["delivery"]
+        assert picture["source"] == delivery["source"] == found["quality"]["source"] == "b.png #1"
+        assert picture["original"] and (picture["width"], picture["height"]) == (128, 64)
+        assert delivery["delivered"] and delivery["bpp"] > 0 and delivery["activation"]
+        for what in ("sent", "activation"):
+            assert (await request(viewer.address, f"/api/{what}?source=b.png%20%231"))[0] == 200
+        assert (await ask(viewer.address, "/api/sent?source=other"))[0] == 404
+
+
+async def test_the_slider_changes_the_channel_and_a_scenario_is_ended(start: Start, start_viewer: StartViewer) -> None:
+    channel = await start("channel", target="127.0.0.1:1", snr_db=10)
+    viewer = await start_viewer(channel=channel.address)
+    async with page(viewer.address) as socket, Client(channel.address) as client:
+        await socket.send(json.dumps({"type": "conditions", "changes": {"snr_db": 3.5, "model": "awgn"}}))
+        while (await message(socket, "conditions"))["conditions"]["snr_db"] != 3.5:
+            pass
+        conditions = await client.conditions()
+        assert (conditions.snr_db, conditions.model) == (3.5, "awgn")
+        await socket.send(json.dumps({"type": "conditions", "scenario": "fade"}))
+        assert (await message(socket, "conditions"))["conditions"]["scheduled"]
+        await socket.send(json.dumps({"type": "conditions", "scenario": "off"}))
+        assert not (await message(socket, "conditions"))["conditions"]["scheduled"]
+        await socket.send(json.dumps({"type": "conditions", "changes": {"snr_db": 1e9}}))
+        assert "snr_db" in (await message(socket, "refused"))["text"]
+
+
+async def test_a_missing_receiver_is_told_and_so_is_its_return(start: Start, start_viewer: StartViewer) -> None:
+    receiver = await start("receiver")
+    viewer = await start_viewer(receiver=receiver.address)
+    async with page(viewer.address) as socket:
+        while not (await message(socket, "services"))["services"].get("receiver", {}).get("up"):
+            pass
+        await receiver.drain()
+        while (found := (await message(socket, "services"))["services"]["receiver"])["up"]:
+            pass
+        assert receiver.address in found["error"]
+        await start("receiver", listen=receiver.address)
+        while not (await message(socket, "services"))["services"]["receiver"]["up"]:
+            pass
+
+
+BAD = [
+    "not JSON",
+    "[]",
+    "{}",
+    '{"type": 5}',
+    '{"type": "reboot"}',
+    "[" * 4000,
+    "x" * 5000,
+    '{"type": "gaze", "yaw": 999, "pitch": 0, "fov": 90}',
+    '{"type": "gaze", "yaw": NaN, "pitch": 0, "fov": 90}',
+    '{"type": "send", "samples": ["../../etc/passwd"]}',
+    '{"type": "send", "samples": [], "options": {}}',
+    '{"type": "send", "samples": ["city"], "options": {"per_second": -1}}',
+    '{"type": "kill"}',
+    b"\x00\x01",
+]
+
+
+async def test_bad_messages_are_answered_and_disturb_nobody(start_viewer: StartViewer) -> None:
+    viewer = await start_viewer()
+    async with page(viewer.address) as socket, page(viewer.address) as other:
+        for bad in BAD:
+            await socket.send(bad)
+            assert (await message(socket, "refused"))["text"]
+        await other.send(json.dumps({"type": "gaze", "yaw": 30, "pitch": -10, "fov": 80}))
+        while not (gazes := (await ask(viewer.address, "/api/state"))[1]["gazes"]):
+            await asyncio.sleep(0.01)
+    assert [gaze["yaw"] for gaze in gazes] == [30.0]
+
+
+async def test_what_is_too_long_or_too_much_ends_the_connection(start_viewer: StartViewer) -> None:
+    viewer = await start_viewer(max_browsers=2)
+    async with page(viewer.address) as long, page(viewer.address) as many:
+        with pytest.raises(ConnectionClosed):
+            await long.send("x" * (1 << 17))
+            while True:
+                await long.recv()
+        with pytest.raises(ConnectionClosed):
+            for _ in range(1000):
+                await many.send('{"type": "stop"}')
+            while True:
+                await many.recv()
+
+
+async def test_uploads_that_cannot_be_sent_are_refused(start_viewer: StartViewer) -> None:
+    viewer = await start_viewer(max_upload_bytes=1 << 16)
+    for path, body, expected in (
+        ("/api/upload?name=a.png", b"no image", 415),
+        ("/api/upload?name=a.png", b"x" * (1 << 17), 413),
+        ("/api/upload?name=a.png&options=5", b"x", 400),
+        ("/api/upload?name=a.png&options={", b"x", 400),
+    ):
+        status, answer = await ask(viewer.address, path, body)
+        assert (status, bool(answer["error"])) == (expected, True)
+    assert (await ask(viewer.address, "/api/state"))[0] == 200
+
+
+async def test_a_browser_that_never_reads_is_disconnected_and_delays_nobody(start_viewer: StartViewer) -> None:
+    viewer = await start_viewer(send_timeout_seconds=0.5)
+    jpeg = b"x" * (4 << 20)
+    async with page(viewer.address, max_size=None) as reader:
+        _, writer = await _deaf(viewer.address)
+        while len(viewer.hub) < 2:
+            await asyncio.sleep(0.01)
+        for number in range(5):
+            viewer.hub.picture({"type": "picture", "number": number}, jpeg)
+            assert (await message(reader, "picture", 5))["number"] == number
+        async with asyncio.timeout(10):
+            while len(viewer.hub) > 1:
+                await asyncio.sleep(0.05)
+        writer.close()
+
+
+async def _deaf(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A WebSocket that is opened and never read."""
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+    lines = (
+        *("GET /ws HTTP/1.1", f"Host: {address}", "Upgrade: websocket", "Connection: Upgrade"),
+        *("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13", "", ""),
+    )
+    writer.write("\r\n".join(lines).encode())
+    await writer.drain()
+    return reader, writer
+
+
+async def test_twenty_browsers_see_the_newest_picture(start_viewer: StartViewer) -> None:
+    viewer = await start_viewer()
+    pages = [await page(viewer.address) for _ in range(20)]
+    try:
+        for number in range(30):
+            viewer.hub.picture({"type": "picture", "number": number}, b"x" * 100_000)
+            await asyncio.sleep(0.01)
+        for socket in pages:
+            while (await message(socket, "picture"))["number"] != 29:
+                pass
+    finally:
+        for socket in pages:
+            await socket.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_token(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("PANOLINK_TOKEN_FILE", raising=False)
+    yield

@@ -1,0 +1,56 @@
+"""What browsers may ask for."""
+
+from typing import Any
+
+import pytest
+
+from panolink.phy import Conditions, Scenario
+from panolink.services.viewer.control import ControlError, changes_of, scenarios, send_options, width_of
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"changes": {}},
+        {"changes": []},
+        {"changes": {"seed": 1}},
+        {"changes": {"snr_db": "loud"}},
+        {"changes": {"snr_db": float("nan")}},
+        {"changes": {"model": "ether"}},
+        {"changes": {"model": ["awgn"]}},
+        {"scenario": "flood"},
+        {"scenario": ["tunnel"]},
+    ],
+)
+def test_conditions_that_make_no_sense_are_refused(message: dict[str, Any]) -> None:
+    with pytest.raises(ControlError):
+        changes_of(message, Conditions())
+
+
+def test_a_slider_ends_a_scenario() -> None:
+    assert changes_of({"changes": {"snr_db": 4}}, Conditions()) == {"unscheduled": True, "snr_db": 4}
+    assert changes_of({"scenario": "off"}, Conditions()) == {"unscheduled": True}
+
+
+@pytest.mark.parametrize("name", scenarios(10.0))
+def test_scenarios_are_possible_and_end_where_they_began(name: str) -> None:
+    changes = changes_of({"scenario": name}, Conditions(snr_db=7.0))
+    scenario = Conditions(snr_db=7.0, **changes).schedule
+    assert isinstance(scenario, Scenario)
+    last = scenario.phases[-1]
+    assert (last.changes["snr_db"] if last.final_snr_db is None else last.final_snr_db) == 7.0
+
+
+@pytest.mark.parametrize(
+    "message",
+    [{"bpp": 0.1, "tau": 0.5}, {"bpp": -1}, {"tau": 2}, {"harq": 9}, {"model": 5}, {"adaptive": True, "bpp": 0.1}],
+)
+def test_options_that_make_no_sense_are_refused(message: dict[str, Any]) -> None:
+    with pytest.raises(ControlError):
+        send_options(message)
+
+
+def test_options() -> None:
+    assert send_options({"tau": 0.5, "harq": 2}) == {"adaptive": False, "tau": 0.5, "harq": 2, "model": ""}
+    assert width_of({"width": 512}) == 512 and width_of({}) is None
