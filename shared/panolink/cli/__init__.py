@@ -1,19 +1,20 @@
 """The command `panolink`.
 
-    app.py         the commands, their errors and exit codes
-    common.py      what they share: options, output, addresses
-    coding.py      encode, decode
-    info.py        info
-    channel.py     channel
-    link.py        send, watch
-    health.py      health
-    results.py     what became of panoramas: scores, JSON, table
-    services.py    the three services as child processes
-    up.py          up
-    demo.py        demo
-    certs.py       certs
-    pictures.py    side-by-side pictures and the contact sheet
-    train.py       train
+    app.py             the commands, their errors and exit codes
+    options.py         options that commands share, output, addresses
+    streams.py         standard input and output
+    coding.py          encode, decode
+    info.py            info
+    channel.py         channel
+    transfer.py        send, watch
+    health.py          health
+    report.py          what became of panoramas: scores, JSON, table
+    process_group.py   the services as child processes
+    up.py              up
+    demo.py            demo
+    certs.py           certs
+    contact_sheet.py   side-by-side pictures and the contact sheet
+    train.py           train
 
 Nothing heavy is imported before a command needs it, so that `panolink --help` comes at once.
 """
