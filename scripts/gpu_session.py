@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo
 from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -80,6 +81,11 @@ def made(config: TrainingConfig, arguments: argparse.Namespace, run: Path) -> Tr
             config = replace(config, batch=config.batch // 2)
             print(f"out of memory: trying a batch of {config.batch}", file=sys.stderr)
             torch.cuda.empty_cache()
+        except Exception as error:
+            if not torch.cuda.is_available() or torch._dynamo.config.disable:
+                raise
+            torch._dynamo.config.disable = True
+            print(f"without a compiler from here on: {type(error).__name__}: {str(error)[:300]}", file=sys.stderr)
 
 
 def seconds_a_crop_at_least(config: TrainingConfig, device: torch.device) -> float:

@@ -136,10 +136,14 @@ def code_batch(
         by_share = rank < (share.clamp_min(0) * count)[:, None, None]
         by_worth = worth > (RD_LAMBDA * -share)[:, None, None]
         kept = torch.where((share < 0)[:, None, None], by_worth, by_share)
-        lost = lost_tokens(order.shape, lost_share, device=order.device)
-        kept = kept & ~lost
+        if lost_share:
+            lost = lost_tokens(order.shape, lost_share, device=order.device)
+            kept = kept & ~lost
+        else:
+            lost = torch.zeros_like(kept)
         hard = codes + torch.where(kept[:, None], symbols * width, torch.zeros_like(codes))
-        hard = conceal(hard, lost, wrap=wrap)
+        if lost_share:  # asking whether any is lost would have the host wait for the device
+            hard = conceal(hard, lost, wrap=wrap)
     received = features + (hard - features).detach()
     return Coded(
         received=received,
