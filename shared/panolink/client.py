@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import grpc.aio
-import numpy as np
 
 from panolink.errors import ImageError, LinkError, PanolinkError
 from panolink.phy import Conditions
@@ -43,8 +42,11 @@ from panolink.v1 import (
     transmitter_pb2_grpc,
 )
 
-Panorama: TypeAlias = str | Path | bytes | np.ndarray | tuple[str, bytes | np.ndarray]
-"""A path, an image file's bytes, a picture uint8 (H, W, 3); the last two also with a name in front."""
+_CONVERTED = frozenset({"EXR", "HDR", "HEIF", "JXL", "TIFF"})  # to PNG, before they are sent
+
+Panorama: TypeAlias = Any
+"""A path, an image file's bytes, or a picture in memory (`panolink.images.arrays.pixels_of`); all but paths also with a
+name in front, as a tuple."""
 
 
 class Client:
@@ -203,7 +205,13 @@ class Client:
         async def accept(item: tuple[str, str, Panorama]) -> Awaitable[Delivery]:
             panorama_id, source, panorama = item
             try:
-                image = await asyncio.to_thread(_file, panorama, source)
+                image = await asyncio.to_thread(
+                    _file,
+                    panorama,
+                    source,
+                    max_bytes=self._limits.image_bytes,
+                    allow_any_aspect=allow_any_aspect,
+                )
             except PanolinkError as error:
                 return _done(Delivery.failed(panorama_id, source, failure_of(error, about=source)))
             header = transmitter_pb2.PanoramaHeader(
@@ -317,6 +325,11 @@ def _messages(item: _Outgoing) -> Iterator[transmitter_pb2.TransmitRequest]:
 
 async def _each(panoramas: Iterable[Panorama] | AsyncIterable[Panorama]) -> AsyncIterator[Panorama]:
     """Iterate asynchronously over any iterable; a synchronous one is advanced in a thread, as it may read files."""
+    from panolink.images.arrays import is_array
+
+    if isinstance(panoramas, (str, bytes, Path)) or is_array(panoramas):
+        yield panoramas
+        return
     if isinstance(panoramas, AsyncIterable):
         async for panorama in panoramas:
             yield panorama
@@ -336,22 +349,25 @@ def _named(panorama: Panorama, fallback: str) -> tuple[str, Panorama]:
     return name[-MAX_SOURCE_LENGTH:], panorama
 
 
-def _file(panorama: Panorama, source: str) -> bytes:
-    """Bytes of an image file; arrays are encoded as PNG."""
-    from panolink.images import encode_png
+def _file(panorama: Panorama, source: str, *, max_bytes: int, allow_any_aspect: bool) -> bytes:
+    """Bytes of an image file. Pictures in memory are encoded as PNG, and so are files of formats that a transmitter
+    need not know, or too large for it: what reads them is here."""
+    from panolink.images.arrays import pixels_of
+    from panolink.images.formats import SNIFFED_BYTES, format_of
+    from panolink.images.read import read_picture
+    from panolink.images.write import encode_png
 
-    if isinstance(panorama, bytes):
-        return panorama
-    if isinstance(panorama, np.ndarray):
-        if panorama.dtype != np.uint8 or panorama.ndim != 3 or panorama.shape[2] != 3:
-            shape = f"{panorama.dtype} {panorama.shape}"
-            raise ImageError(f"{source}: an array must be uint8 (H, W, 3), this one is {shape}")
-        return encode_png(panorama)
-    assert isinstance(panorama, (str, Path))
+    if not isinstance(panorama, (bytes, str, Path)):
+        return encode_png(pixels_of(panorama, name=source))
     try:
-        return Path(panorama).read_bytes()
+        data = panorama if isinstance(panorama, bytes) else Path(panorama).read_bytes()
     except OSError as error:
         raise ImageError(f"{source}: {error.strerror or error}") from None
+    format = format_of(data[:SNIFFED_BYTES])
+    if format not in _CONVERTED and (len(data) <= max_bytes or not format):
+        return data
+    picture = read_picture(data, name=source, allow_any_aspect=allow_any_aspect)
+    return encode_png(picture.array, sphere=picture.sphere)
 
 
 def _done(delivery: Delivery) -> asyncio.Future[Delivery]:

@@ -20,7 +20,18 @@ from tests.cli.helpers import ENVIRONMENT, PANOLINK, alive, objects, one_line, p
 Run = Callable[..., Result]
 
 KEYS = [
-    *("id", "source", "delivered", "bpp", "symbols_per_pixel", "symbols", "rounds", "retransmitted_symbols"),
+    *(
+        "id",
+        "source",
+        "delivered",
+        "path",
+        "error",
+        "bpp",
+        "symbols_per_pixel",
+        "symbols",
+        "rounds",
+        "retransmitted_symbols",
+    ),
     *("symbol_budget", "tau", "schemes", "adapted"),
     *("snr_db", "measured_snr_db", "segments", "vpsnr_db", "vssim", "seconds"),
 ]
@@ -58,7 +69,10 @@ def test_send_as_json(panolink: Run, link: dict[str, Any], small: Path, tmp_path
     assert "bad.png" in result.stderr and "not an image" in result.stderr and "no such file" in result.stderr
     plain, numbered = sorted(path.name for path in received.iterdir())
     assert plain == "small_received.png"
-    assert numbered in ("small_received_1.png", "small_received_4.png")  # whichever arrived last
+    assert numbered == "small_received_2.png"
+    assert {Path(one["path"]).name for one in told if one["path"]} == {plain, numbered}
+    assert told[1]["error"]["code"] == "INVALID_ARGUMENT" and "not an image" in told[1]["error"]["message"]
+    assert told[0]["error"] is None
 
 
 def test_send_a_folder_and_a_video_for_people(panolink: Run, link: dict[str, Any], small: Path, tmp_path: Path):

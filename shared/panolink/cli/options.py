@@ -51,6 +51,7 @@ Overwrite: TypeAlias = Annotated[
 ]
 AnyAspect: TypeAlias = Annotated[bool, typer.Option("--any-aspect", help="Take pictures that are not 2:1, too.")]
 Address: TypeAlias = Annotated[str, typer.Argument(metavar="HOST:PORT", callback=_address)]
+DEFAULT_TO = "127.0.0.1:50051"
 To: TypeAlias = Annotated[
     str, typer.Option("--to", metavar="HOST:PORT", callback=_address, help="Where a transmitter listens.")
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rich import box
@@ -27,12 +28,20 @@ class Result:
     source: str
     delivery: Delivery | None = None
     error: str | None = None
+    path: Path | None = None
+    """where the received picture was written"""
     vpsnr_db: float | None = None
     vssim: float | None = None
 
     @property
     def delivered(self) -> bool:
-        return self.delivery is not None and self.delivery.delivered
+        return self.delivery is not None and self.delivery.delivered and self.error is None
+
+    def _failure(self) -> dict[str, str] | None:
+        if self.delivered:
+            return None
+        code = (self.delivery and self.delivery.code) or "INVALID_ARGUMENT"
+        return {"code": code, "message": self.error or "not delivered"}
 
     def as_dict(self) -> dict[str, Any]:
         """What `panolink send --json` prints."""
@@ -42,6 +51,8 @@ class Result:
             "id": self.id,
             "source": self.source,
             "delivered": self.delivered,
+            "path": str(self.path) if self.path else None,
+            "error": self._failure(),
             "bpp": coded.bpp if coded else None,
             "symbols_per_pixel": coded.symbols_per_pixel if coded else None,
             "symbols": coded.symbols if coded else None,
@@ -67,7 +78,7 @@ class Result:
 
 def judge(number: str, source: str, delivery: Delivery, sent: np.ndarray) -> Result:
     """Compare what came back with what was sent. It takes a moment: not for the event loop."""
-    quality: dict[str, float] = {}
+    quality: dict[str, Any] = {}
     if delivery.picture is not None:
         from panolink.metrics.viewport import viewport_scores
 

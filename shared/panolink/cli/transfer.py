@@ -6,16 +6,19 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from panolink.cli.options import (
+    DEFAULT_TO,
     Address,
     AnyAspect,
     Bpp,
     Json,
+    Overwrite,
     Tau,
     To,
     check_rate,
@@ -23,11 +26,13 @@ from panolink.cli.options import (
     out,
     print_error,
     print_json,
+    print_note,
     seconds,
 )
 from panolink.cli.report import Result, accounting, failure_line, judge, print_table
 from panolink.errors import LinkError
 from panolink.filenames import file_stem
+from panolink.files import write_numbered
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +65,7 @@ async def connected(target: str, *, in_flight: int = 4) -> AsyncIterator[Client]
 
 def send(
     sources: Annotated[list[Path], typer.Argument(metavar="FILE|FOLDER|VIDEO…", help="Panoramas to send.")],
-    to: To,
+    to: To = DEFAULT_TO,
     bpp: Bpp = None,
     tau: Tau = None,
     symbols_per_pixel: Annotated[
@@ -93,6 +98,7 @@ def send(
         bool, typer.Option(help="Whether the received picture comes back, and is compared with what was sent.")
     ] = True,
     any_aspect: AnyAspect = False,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Send panoramas over the link and tell what became of each.
@@ -127,7 +133,7 @@ def send(
         "picture": picture,
         "allow_any_aspect": any_aspect,
     }
-    results = asyncio.run(_send(sources, to, options, out_folder, json))
+    results = asyncio.run(_send(sources, to, options, out_folder, json, overwrite))
     if not json and any(result.delivered for result in results):
         print_table(results)
     if len(results) > 1:
@@ -136,12 +142,14 @@ def send(
 
 
 async def _send(
-    sources: Sequence[Path], to: str, options: dict[str, Any], folder: Path | None, json: bool
+    sources: Sequence[Path], to: str, options: dict[str, Any], folder: Path | None, json: bool, overwrite: bool
 ) -> list[Result]:
     results: list[Result] = []
     async with connected(to) as link:
         with err.status("sending …") as status:
-            async for result, _ in deliveries(link, sources, options, folder):
+            async for result, _ in deliveries(link, sources, options, folder, overwrite=overwrite):
+                if result.delivery:  # the pictures of a long video would not fit into memory
+                    result = replace(result, delivery=replace(result.delivery, picture=None))
                 results.append(result)
                 status.update(f"sending … {len(results)} answered")
                 if json:
@@ -152,17 +160,21 @@ async def _send(
 
 
 async def deliveries(
-    link: Client, sources: Sequence[Path], options: dict[str, Any], folder: Path | None = None
+    link: Client,
+    sources: Sequence[Path],
+    options: dict[str, Any],
+    folder: Path | None = None,
+    *,
+    overwrite: bool = False,
 ) -> AsyncIterator[tuple[Result, np.ndarray | None]]:
     """Send all panoramas of files, folders and videos; each one's result, and the picture as it was sent.
 
     Panoramas that cannot be read are results too. Those on their way, at most a handful, are held in memory.
     """
-    from panolink.images import Failure, Panorama, panoramas_in, save_image
+    from panolink.images import Failure, Panorama, encode_png, is_sphere, panoramas_in
 
     under_way: dict[str, tuple[str, Panorama]] = {}  # by the client's number
     unread: deque[Result] = deque()
-    written: set[Path] = set()
 
     def outgoing() -> Iterator[tuple[str, Any]]:
         found = panoramas_in(sources, allow_any_aspect=options["allow_any_aspect"])
@@ -171,6 +183,8 @@ async def deliveries(
             if isinstance(item, Failure):
                 unread.append(Result(id=str(number), source=item.name, error=str(item.error)))
                 continue
+            for note in item.notes:
+                print_note(f"{item.name}: {note}")
             sent += 1
             under_way[str(sent)] = (str(number), item)
             yield item.name, item.file.read_bytes() if item.file else item.array
@@ -179,13 +193,18 @@ async def deliveries(
         while unread:
             yield unread.popleft(), None
         number, panorama = under_way.pop(delivery.id)
+        path = unwritten = None
         if folder and delivery.picture is not None:
             target = folder / f"{file_stem(panorama.name)}_received.png"
-            if target in written:  # of the same name, from another folder
-                target = target.with_stem(f"{target.stem}_{number}")
-            written.add(target)
-            await asyncio.to_thread(save_image, delivery.picture, target)
+            shape = delivery.picture.shape
+            sphere = delivery.sphere if is_sphere(shape[1], shape[0]) else None
+            png = await asyncio.to_thread(encode_png, delivery.picture, sphere=sphere)
+            try:
+                path = await asyncio.to_thread(write_numbered, target, png, overwrite=overwrite)
+            except OSError as error:  # one picture that cannot be written; the rest goes on
+                unwritten = f"{error.filename}: {error.strerror}"
         judged = await asyncio.to_thread(judge, number, panorama.name, delivery, panorama.array)
+        judged = replace(judged, path=path, error=judged.error or unwritten)
         yield judged, panorama.array
     while unread:
         yield unread.popleft(), None
@@ -198,6 +217,7 @@ def watch(
     target: Address,
     folder: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Write the panoramas there, as PNG.")],
     count: Annotated[int, typer.Option(min=0, help="End after so many; 0: go on until Ctrl-C.")] = 0,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Write every panorama that a receiver receives from now on into a folder.
@@ -205,16 +225,21 @@ def watch(
     Example: [bold]panolink watch 127.0.0.1:50053 --out received/[/bold]
     """
     folder.mkdir(parents=True, exist_ok=True)
-    seen = 0
+    seen = unwritten = 0
 
     async def watching() -> None:
-        nonlocal seen
+        nonlocal seen, unwritten
         async with connected(target) as link:
             if not json:
                 err.print(f"watching {target}; Ctrl-C ends", markup=False)
             async for panorama in link.watch(count=count):
                 path = folder / f"{panorama.number:04d}_{file_stem(panorama.source)}.png"
-                await asyncio.to_thread(path.write_bytes, panorama.png)
+                try:
+                    path = await asyncio.to_thread(write_numbered, path, panorama.png, overwrite=overwrite)
+                except OSError as error:  # one picture that cannot be written; the rest goes on
+                    print_error(f"{error.filename}: {error.strerror}")
+                    unwritten += 1
+                    continue
                 seen += 1
                 if json:
                     print_json(_shown(panorama, path))
@@ -233,6 +258,8 @@ def watch(
         if count:
             raise
         return
+    if unwritten:
+        raise LinkError(f"{unwritten} of {seen + unwritten} panoramas could not be written")
     if count and seen < count:
         raise LinkError(f"{target}: ended after {seen} of {count} panoramas")
 

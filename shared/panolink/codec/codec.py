@@ -11,13 +11,14 @@ import functools
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from panolink.codec.bitstream import MAX_PIXELS, Layer, Packet
+from panolink.codec.bitstream import MAX_PIXELS, Layer, Packet, metadata_bits
 from panolink.codec.concealment import conceal
 from panolink.codec.entropy.feature_coding import decode_features, encode_features
 from panolink.codec.model import Decoder, Model, load_decoder, load_model
@@ -28,6 +29,7 @@ from panolink.codec.rate_control.controller import COARSEST_STEP, FINEST_STEP, B
 from panolink.codec.resolution import FINE_ENOUGH, SMALLEST_SIDE, WHOLE, candidates, enlarge, reduce, reduced_size
 from panolink.codec.tokens import Tokens, steps_of_rows
 from panolink.errors import BitstreamError, ImageError, ModelError, RateError
+from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 from panolink.sphere.padding import pad_to_tokens
 
 DEFAULT_BPP = 0.1
@@ -82,7 +84,7 @@ class Codec:
 
     def encode(
         self,
-        image: NDArray[np.uint8],
+        image: Any,
         *,
         bpp: float | None = None,
         tau: float | None = None,
@@ -91,22 +93,27 @@ class Codec:
         reduction: Fraction | None = None,
         robust: bool = False,
     ) -> Packet:
-        """Encode uint8 (H, W, 3) within ``bpp`` bits per pixel, all of them counted, or keep the share ``tau``.
+        """Encode a panorama within ``bpp`` bits per pixel, all of them counted, or keep the share ``tau``.
+
+        ``image`` is a path, an image file's bytes, a PIL image, an array or a tensor (see `images.arrays.pixels_of`).
 
         With neither, 0.1 bpp or the base layer, whichever is more. RateError where the base layer alone costs more
         than ``bpp``; where everything costs less, everything is sent. Sides are reduced by ``reduction``; where it is
         None, and nothing but ``bpp`` is given, as much as pays at that rate, see `tokens_at`. ``robust``: in slices
         that decode alone, for a link that loses some of them.
         """
+        image, sphere = _picture_of(image)
+        if bpp is not None:
+            bpp -= metadata_bits(sphere) / (image.shape[0] * image.shape[1])
         if reduction is None and tau is step is ranking is None:
-            return self.pack(self.tokens_at(image, bpp, robust=robust))
+            return self.pack(self.tokens_at(image, bpp, robust=robust)).with_metadata(sphere)
         reduction = reduction or WHOLE
         (features,) = self.extract([reduce(image, reduction)])
         size = (image.shape[0], image.shape[1])
         tokens = self.quantize(
             features, size=size, bpp=bpp, tau=tau, step=step, ranking=ranking, reduction=reduction, robust=robust
         )
-        return self.pack(tokens)
+        return self.pack(tokens).with_metadata(sphere)
 
     def tokens_at(
         self,
@@ -301,6 +308,17 @@ class Codec:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._half)
+
+
+def _picture_of(source: Any) -> tuple[NDArray[np.uint8], SphereMetadata]:
+    """Pixels of a file or of a picture in memory, and what a file says of its sphere."""
+    from panolink.images.arrays import pixels_of
+    from panolink.images.read import read_picture
+
+    if isinstance(source, (str, Path, bytes)):
+        picture = read_picture(source, allow_any_aspect=True)
+        return picture.array, picture.sphere
+    return pixels_of(source), NOTHING_KNOWN
 
 
 def _by_shape(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
