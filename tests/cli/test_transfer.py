@@ -102,8 +102,8 @@ def test_send_adaptively(panolink: Run, link: dict[str, Any], small: Path):
     result = panolink("send", small, "--to", to, "--adaptive", "--deadline", "9ms", "--no-picture")
     assert result.exit_code == 0 and "sent for" in result.stdout and "τ" in result.stdout
     assert any(scheme in result.stdout for scheme in ("qpsk", "16qam", "64qam"))
-    line = one_line(panolink("send", small, "--to", to, "--adaptive", "--deadline", "0.1ms"))
-    assert "small.png: budget of 100 symbols" in line and "the least is" in line
+    line = one_line(panolink("send", small, "--to", to, "--adaptive", "--deadline", "0.04ms"))
+    assert "small.png: budget of 40 symbols" in line and "the least is" in line
 
 
 def test_send_without_a_code_and_in_rounds(panolink: Run, link: dict[str, Any], small: Path):
