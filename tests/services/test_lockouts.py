@@ -57,22 +57,16 @@ async def test_a_sender_that_had_to_give_way_notices_nothing(start: Start, panor
     receiver = await start("receiver")
     transmitter = await start("transmitter", target=receiver.address, max_streams=1)
 
-    first_done = asyncio.Event()
-
     async def slowly() -> Any:
         yield panorama
-        await first_done.wait()
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(1.2)
         (other,) = [one async for one in second.send([panorama], picture=False)]
         assert other.delivered
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(1.2)
         yield panorama
 
     async with Client(transmitter.address) as first, Client(transmitter.address) as second:
-        got = []
-        async for one in first.send(slowly(), picture=False):
-            got.append(one)
-            first_done.set()
+        got = [one async for one in first.send(slowly(), picture=False)]
     assert [one.delivered for one in got] == [True, True]
 
 

@@ -20,14 +20,21 @@ from torch import Tensor
 
 from panolink.codec.bitstream import MAX_PIXELS, Layer, Packet, metadata_bits
 from panolink.codec.concealment import conceal
-from panolink.codec.entropy.feature_coding import decode_features, encode_features
+from panolink.codec.entropy.feature_coding import decode_features, encode_features, slice_members
 from panolink.codec.model import Decoder, Model, load_decoder, load_model
 from panolink.codec.networks.decoder import guidance_planes
-from panolink.codec.quantization.am_vq import Quantizer, Ranking
-from panolink.codec.quantization.vector_quantizer import look_up
-from panolink.codec.rate_control.controller import COARSEST_STEP, FINEST_STEP, Budget
+from panolink.codec.quantization.am_vq import Quantizer, Ranking, bits_room
+from panolink.codec.quantization.vector_quantizer import dequantize, token_steps
+from panolink.codec.rate_control.controller import (
+    COARSEST_STEP,
+    FINEST_STEP,
+    Budget,
+    RateController,
+    choose_resolution,
+)
 from panolink.codec.resolution import FINE_ENOUGH, SMALLEST_SIDE, WHOLE, candidates, enlarge, reduce, reduced_size
-from panolink.codec.tokens import Tokens, steps_of_rows
+from panolink.codec.slicing import feature_parts, slice_bytes
+from panolink.codec.tokens import Tokens
 from panolink.errors import BitstreamError, ImageError, ModelError, RateError
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 from panolink.sphere.padding import pad_to_tokens
@@ -126,29 +133,25 @@ class Codec:
         """Tokens of uint8 (H, W, 3) within ``bpp`` (`DEFAULT_BPP`), at the finest resolution with a step that is fine
         enough.
 
-        ``features``: those that are known by reduction, to which others are added. RateError where ``bpp`` is too
-        little for any resolution; without ``bpp`` the base layer of the coarsest is given then.
+        ``features``: those that are known, by reduction; the encoder runs for one more at most, as a rule. RateError
+        where ``bpp`` is too little for any resolution; without ``bpp`` the base layer of the coarsest is given then.
         """
-        features, size = {} if features is None else features, (image.shape[0], image.shape[1])
+        known, size = dict(features or {}), (image.shape[0], image.shape[1])
         reductions = candidates(DEFAULT_BPP if bpp is None else bpp, size)
-        for reduction in reductions:
-            if reduction not in features:
-                (features[reduction],) = self.extract([reduce(image, reduction)])
-            try:
-                tokens = self.quantize(
-                    features[reduction],
-                    size=size,
-                    bpp=DEFAULT_BPP if bpp is None else bpp,
-                    reduction=reduction,
-                    robust=robust,
-                )
-            except RateError:
-                if reduction is reductions[-1] and bpp is not None:
-                    raise
-                continue
-            if tokens.step <= FINE_ENOUGH or reduction is reductions[-1]:
-                return tokens
-        return self.quantize(features[reductions[-1]], size=size, tau=0, reduction=reductions[-1], robust=robust)
+
+        def at(reduction: Fraction) -> RateController:
+            if reduction not in known:
+                (known[reduction],) = self.extract([reduce(image, reduction)])
+            return self.quantizer.controller(known[reduction], size=size, reduction=reduction, robust=robust)
+
+        rate, ranking = DEFAULT_BPP if bpp is None else bpp, Ranking(self.model.profile.ranking)
+        found = choose_resolution(at, reductions, bits_room(rate, size), FINE_ENOUGH)
+        if found:
+            controller, point, room = found
+            coarsest = None if controller.base.reduction == reductions[-1] else FINE_ENOUGH
+            return self.quantizer.filled(controller, point, room, ranking, coarsest=coarsest).within(room)[0]
+        budget = Budget(tau=0) if bpp is None else Budget(bpp=bpp)
+        return self.quantizer.quantize(at(reductions[-1]), budget, ranking)
 
     def decode(self, packet: Packet) -> NDArray[np.uint8]:
         """Rebuild uint8 (H, W, 3); lost slices are concealed. ModelError for a packet of another model."""
@@ -197,20 +200,41 @@ class Codec:
         ``encode``)."""
         order = Ranking(ranking or self.model.profile.ranking)
 
-        def within(budget: Budget) -> Tokens:
-            return self.quantizer(features, size=size, budget=budget, ranking=order, reduction=reduction, robust=robust)
-
+        controller = self.quantizer.controller(features, size=size, reduction=reduction, robust=robust)
         if bpp is not None or tau is not None or step is not None:
-            return within(Budget(bpp=bpp, tau=tau, step=step))
+            return self.quantizer.quantize(controller, Budget(bpp=bpp, tau=tau, step=step), order)
         try:
-            return within(Budget(bpp=DEFAULT_BPP))
+            return self.quantizer.quantize(controller, Budget(bpp=DEFAULT_BPP), order)
         except RateError:
-            return within(Budget(tau=0))
+            return self.quantizer.quantize(controller, Budget(tau=0), order)
 
     def pack(self, tokens: Tokens) -> Packet:
         """Entropy-code tokens into slices."""
         coder = self.quantizer.coder
         features = encode_features(coder, tokens)
+        return Packet.build(
+            fingerprint=self.fingerprint,
+            size=(tokens.height, tokens.width),
+            reduction=tokens.reduction,
+            step=tokens.step,
+            mask=coder.encode_mask(tokens.kept) if features else b"",
+            indices=coder.encode_indices(tokens.indices, tokens.slices),
+            features=features,
+        )
+
+    def draft(self, tokens: Tokens, bits: NDArray[np.float32]) -> Packet:
+        """A packet of about the lengths that `pack` would give: nothing is entropy-coded but mask and indices.
+
+        Parameters
+        ----------
+        bits : float32 (number kept,)
+            What each kept token takes, by the tables. Feature slices are zeros.
+        """
+        coder, features = self.quantizer.coder, list[bytes]()
+        if tokens.kept.any():
+            parts = feature_parts(float(bits.sum()), tokens.slices)
+            members = slice_members(tokens.kept, tokens.slices, parts)
+            features = [bytes(slice_bytes(float(bits[run].sum()))) for run in members]
         return Packet.build(
             fingerprint=self.fingerprint,
             size=(tokens.height, tokens.width),
@@ -276,7 +300,7 @@ class Codec:
         """Images uint8 (H, W, 3) from tokens; panoramas of one size run as one batch."""
         images: dict[int, NDArray[np.uint8]] = {}
         for group in _by_shape([(t.height, t.width, *t.reduction.as_integer_ratio()) for t in tokens]):
-            inputs = [self._dequantize(tokens[i]) for i in group]
+            inputs = [self._decoder_inputs(tokens[i]) for i in group]
             features, guidance = (torch.cat(parts).to(self.device) for parts in zip(*inputs, strict=True))
             features = features.contiguous(memory_format=torch.channels_last)
             with self._autocast():
@@ -288,23 +312,12 @@ class Codec:
             images |= zip(group, batch, strict=True)
         return [np.ascontiguousarray(images[i]) for i in range(len(tokens))]
 
-    def _dequantize(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
+    def _decoder_inputs(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """Features (1, dim, rows, cols) and guidance (1, 3, rows, cols) of one panorama."""
-        codebook = self.network.codebook
-        features = look_up(torch.from_numpy(tokens.indices)[None].to(codebook.device), codebook)
-        rows, cols = tokens.indices.shape
-        steps = torch.from_numpy(tokens.step + steps_of_rows(rows))[None, :, None].expand(1, rows, cols)
-        kept = torch.from_numpy(tokens.kept)[None]
-        if tokens.differences is None:
-            differences = torch.from_numpy(tokens.symbols) * torch.exp2(steps[kept].float() / 4)[:, None]
-        else:
-            differences = torch.from_numpy(tokens.differences)
-        features = features.permute(0, 2, 3, 1).clone()
-        features[kept.to(features.device)] += differences.to(features.device)
-        features = features.permute(0, 3, 1, 2)
+        features, kept = dequantize(tokens, self.network.codebook), torch.from_numpy(tokens.kept)[None]
         concealed = torch.zeros_like(kept) if tokens.concealed is None else torch.from_numpy(tokens.concealed)[None]
         features = conceal(features, concealed.to(features.device))
-        return features, guidance_planes(kept, steps, concealed).to(features.device)
+        return features, guidance_planes(kept, token_steps(tokens), concealed).to(features.device)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._half)

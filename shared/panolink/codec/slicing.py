@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 INDEX_SLICE_TOKENS, SMALLEST_SLICE_TOKENS = 320, 120
 
 
@@ -27,3 +29,13 @@ def feature_parts(bits: float, index_slices: int) -> int:
     if bits <= 0 or index_slices == 1:
         return int(bits > 0)
     return max(1, min(MOST_PARTS, round(bits / (index_slices * FEATURE_SLICE_BITS))))
+
+
+def index_slices(rows: int, cols: int, *, robust: bool) -> int:
+    """Index slices of a grid: one in a file, `slice_rows` where any of them may be lost, two at least."""
+    return max(slice_rows(rows, cols), min(2, rows)) if robust else 1
+
+
+def slice_bytes(bits: float) -> int:
+    """Length of a slice whose symbols take so many bits by the tables: the range coder ends it on a whole word."""
+    return 4 * math.ceil((bits + 8) / 32) if bits else 0

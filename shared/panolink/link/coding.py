@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,9 +13,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from panolink.codec.bitstream import metadata_bits
+from panolink.codec.quantization.am_vq import Enhancement, Ranking
+from panolink.codec.rate_control.controller import (
+    DEFAULT_STEP,
+    RD_LAMBDA,
+    OperatingPoint,
+    RateController,
+    choose_resolution,
+)
 from panolink.codec.resolution import WHOLE, candidates
 from panolink.errors import RateError
-from panolink.link.rate_allocation import Plan, SymbolBudget, fill
+from panolink.link.rate_allocation import Plan, SymbolBudget, fill, protected, symbol_room
 from panolink.link.unequal_protection import Choice, Fixed, Protection, assign_formats
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 
@@ -30,8 +38,8 @@ FINE_ENOUGH = 6
 for a file (`panolink.codec.resolution`): a base layer that is protected well is dear, and a smaller picture's smaller.
 Best of 4 to 12 on 11 validation panoramas at 0.03 to 0.2 symbols per pixel, by 0.3 dB over the file's"""
 
-SPARSE = 0.8
-"""share of a budget below which nothing of a panorama is missing: a plain one takes no more"""
+_CORRECTIONS = 3
+"""times that a packet is made, where the first turns out too long for its budget"""
 
 
 Stage: TypeAlias = Callable[[str], AbstractContextManager[None]]
@@ -41,10 +49,6 @@ Stage: TypeAlias = Callable[[str], AbstractContextManager[None]]
 def untimed(_: str) -> AbstractContextManager[None]:
     """Stages that nobody measures."""
     return nullcontext()
-
-
-class _TooCoarseError(Exception):
-    """A budget leaves a step that is too coarse for this resolution."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Coding:
     pilot_spacing: int = 0
     stage: Stage = untimed
     sphere: SphereMetadata = NOTHING_KNOWN
+    _enhancements: dict[Fraction, Enhancement] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -111,16 +116,25 @@ class Coding:
             RateError: no room for a header and a slice of the base layer.
         """
         protection = protection or Fixed()
-        *finer, coarsest = candidates(math.inf, self.size)
-        for reduction in finer:
-            try:
-                coded = self._filled(budget, protection, reduction, coarsest_step=FINE_ENOUGH)
-            except (RateError, _TooCoarseError):
-                continue
-            complete = coded.tokens.kept.any() or coded.plan.symbols < SPARSE * budget.symbols
-            if complete and not coded.plan.unsent:
-                return coded
-        return self._filled(budget, protection, coarsest)
+        reductions = candidates(math.inf, self.size)
+        room = symbol_room(budget, protection, size=self.size, pilot_spacing=self.pilot_spacing, sphere=self.sphere)
+        with ExitStack() as quantizing:
+
+            def at(reduction: Fraction) -> RateController:
+                quantizing.close()  # the encoder's time is its own
+                controller = self._controller(reduction)
+                quantizing.enter_context(self.stage("quantize"))
+                return controller
+
+            found = choose_resolution(at, reductions, room, FINE_ENOUGH)
+            if found:
+                controller, point, bits = found
+                coarsest = None if controller.base.reduction == reductions[-1] else FINE_ENOUGH
+                ranking = Ranking(self.codec.model.profile.ranking)
+                enhancement = self.codec.quantizer.filled(controller, point, bits, ranking, coarsest=coarsest)
+        if found:
+            return self._filled(budget, protection, enhancement)
+        return self._base_layer(budget, protection, reductions[-1])
 
     def probe(self, budget: SymbolBudget, choice: Choice) -> tuple[Coded, Choice]:
         """What fits most robustly where `within` has no room at the SNR that is counted on.
@@ -156,34 +170,71 @@ class Coding:
 
         choices = choice.less_safe() or [choice]
         found = choices[min(bisect_left(choices, True, key=fits), len(choices) - 1)]
-        return self._filled(budget, found, coarsest), found
+        return self._base_layer(budget, found, coarsest), found
 
-    def _filled(
-        self, budget: SymbolBudget, protection: Protection, reduction: Fraction, *, coarsest_step: float = math.inf
-    ) -> Coded:
-        made: dict[float, tuple[Tokens, Packet]] = {}
+    def _filled(self, budget: SymbolBudget, protection: Protection, enhancement: Enhancement) -> Coded:
+        """The base layer, and as much of an enhancement layer as a budget has room for.
+
+        How much that is, is found on drafts of the packet, whose lengths are those that tables let expect; only what is
+        sent is entropy-coded. Where that turns out too long, it is done once more with so much less.
+        """
+        pixels, allowed = self.size[0] * self.size[1], budget
+        drafts: dict[float, Tokens] = {}
+
+        def draft(bpp: float) -> list[tuple[str, bytes]]:
+            tokens, bits = enhancement.worst(0.0), np.empty(0, np.float32)
+            if bpp:
+                tokens, bits = enhancement.within(bpp * pixels - base_bits)
+            drafts[bpp] = tokens
+            return slices_of(self.codec.draft(tokens, bits).with_metadata(self.sphere))
+
+        base_bits = 8 * sum(len(payload) for _, payload in draft(0.0))
+        for _ in range(_CORRECTIONS):
+            with self.stage("quantize"):
+                plan = fill(draft, allowed, protection, pixels=pixels, pilot_spacing=self.pilot_spacing)
+            packet = self._pack(drafts[plan.bpp])
+            plan = plan.with_payloads(slices_of(packet), protected(draft(0.0), allowed, protection, self.pilot_spacing))
+            if plan.symbols <= budget.symbols:
+                return Coded(drafts[plan.bpp], packet, plan)
+            allowed = SymbolBudget(max(1, allowed.symbols - 2 * (plan.symbols - budget.symbols)))
+        raise RateError(f"budget of {budget.symbols} symbols: the packet is longer than its costs tell")
+
+    def _base_layer(self, budget: SymbolBudget, protection: Protection, reduction: Fraction) -> Coded:
+        """The base layer alone, or those slices of it that fit."""
+        tokens = self.quantized(reduction, tau=0.0)
+        packet = self._pack(tokens)
+        pixels, slices = self.size[0] * self.size[1], slices_of(packet)
 
         def pack(bpp: float) -> list[tuple[str, bytes]]:
-            tokens = self.quantized(reduction, bpp=bpp or None, tau=None if bpp else 0.0)
-            if bpp and tokens.step > coarsest_step:
-                raise _TooCoarseError
-            made[bpp] = tokens, self._pack(tokens)
-            return slices_of(made[bpp][1])
+            if bpp:
+                raise RateError("the base layer alone is sent")
+            return slices
 
-        pixels = self.size[0] * self.size[1]
-        plan = fill(pack, budget, protection, pixels=pixels, pilot_spacing=self.pilot_spacing)
-        return Coded(*made[plan.bpp], plan)
+        return Coded(tokens, packet, fill(pack, budget, protection, pixels=pixels, pilot_spacing=self.pilot_spacing))
 
-    def quantized(self, reduction: Fraction, *, bpp: float | None = None, tau: float | None = None) -> Tokens:
-        """The tokens of the panorama with its sides reduced, in slices that decode alone."""
+    def quantized(self, reduction: Fraction, *, tau: float) -> Tokens:
+        """The tokens of the panorama with its sides reduced, in slices that decode alone: the share ``tau`` kept.
+
+        The features are quantised once, whatever is asked for.
+        """
+        if reduction not in self._enhancements:
+            controller, point = self._controller(reduction), OperatingPoint(DEFAULT_STEP, RD_LAMBDA)
+            ranking = Ranking(self.codec.model.profile.ranking)
+            with self.stage("quantize"):
+                self._enhancements[reduction] = self.codec.quantizer.enhancement(controller, point, ranking)
+        with self.stage("quantize"):
+            return self._enhancements[reduction].worst(tau)
+
+    def _controller(self, reduction: Fraction) -> RateController:
+        """Rate control of the panorama with its sides reduced."""
         if reduction not in self.known:
             from panolink.codec.resolution import reduce
 
             with self.stage("encode"):
                 (self.known[reduction],) = self.codec.extract([reduce(self.picture, reduction)])
         with self.stage("quantize"):
-            return self.codec.quantize(
-                self.known[reduction], size=self.size, bpp=bpp, tau=tau, reduction=reduction, robust=True
+            return self.codec.quantizer.controller(
+                self.known[reduction], size=self.size, reduction=reduction, robust=True
             )
 
     def _pack(self, tokens: Tokens) -> Packet:

@@ -14,13 +14,17 @@ than expected (`SAFETY_DB`). A header that is lost costs the panorama, a feature
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil, floor, isfinite
+from math import ceil, floor, inf, isfinite
 from typing import NamedTuple
 
+from panolink.codec.bitstream import Packet
+from panolink.codec.rate_control.controller import LENGTH_BITS, Room
+from panolink.codec.slicing import feature_parts
 from panolink.errors import RateError, SignalError
 from panolink.link.unequal_protection import SAFETY_DB, Protection, Schemes, assign_formats
-from panolink.phy.mcs import SegmentFormat
+from panolink.phy.mcs import CRC_BITS, Scheme, SegmentFormat
 from panolink.phy.modem.channel_estimation import pilot_count
+from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 
 BASE_LAYER_MARGIN_SHARE = 0.35
 """Share of a budget that the base layer may take to be safer than `SAFETY_DB` asks for."""
@@ -80,6 +84,10 @@ class Plan(NamedTuple):
     pilot_spacing: int = 0
     unsent: tuple[int, ...] = ()
 
+    def with_payloads(self, slices: Slices, schemes: Schemes) -> "Plan":
+        """The plan for the packet itself, where this one was made for a draft of it."""
+        return _planned(self.bpp, slices, schemes, self.pilot_spacing, self.unsent)
+
     @property
     def symbols(self) -> int:
         """Channel uses of the whole packet, pilots among them."""
@@ -106,6 +114,7 @@ def fill(
     Parameters
     ----------
     pack : slices (layer, payload) of the panorama at a rate in bits per pixel, all bits counted; 0: base layer alone.
+        Asked for several rates, of which one is chosen: nothing but the lengths of the payloads matters.
     choice : what the channel allows.
 
     Raises
@@ -113,23 +122,14 @@ def fill(
     RateError : not even the header and one index slice fit; names the symbols that they take.
     """
     base = pack(0.0)
-    schemes = choice.schemes()
+    schemes = protected(base, budget, choice, pilot_spacing)
     plan = _planned(0.0, base, schemes, pilot_spacing)
-    lowered, extra_db = 0.0, choice.base_layer_margin_db
-    most = extra_db + SAFETY_DB["indices"][0] - (_FADING_RESERVE_DB if choice.fading else 0.0)
-    while lowered < most and plan.symbols > budget.symbols * (BASE_LAYER_MARGIN_SHARE if lowered < extra_db else 1):
-        lowered += 0.5
-        schemes = choice.schemes(lowered_db=lowered)
-        plan = _planned(0.0, base, schemes, pilot_spacing)
     if plan.symbols > budget.symbols:
         return _thinned(base, budget, schemes, pixels, pilot_spacing)
 
-    features = schemes["features"]
-    bits_per_symbol = len(features) / sum(1 / s.bits_per_symbol for s in features)
-    base_bits = 8 * sum(len(payload) for _, payload in base)
+    bits_per_symbol = _bits_per_symbol(schemes["features"])
     best = low = plan
-    high: Plan | None = None
-    low_bpp = base_bits / pixels
+    low_bpp, high, high_bpp = _bpp_of(base, pixels), None, inf
     guess = low_bpp + (budget.symbols - plan.symbols) * bits_per_symbol / pixels
     for _ in range(_ATTEMPTS):
         if guess <= low_bpp * 1.0005:
@@ -138,19 +138,92 @@ def fill(
             plan = _planned(guess, pack(guess), schemes, pilot_spacing)
         except RateError:  # the codec's bits are not quite those counted here: so little is no enhancement
             break
+        used = min(guess, _bpp_of(plan.slices, pixels))
         if plan.symbols <= budget.symbols:
             stuck = plan.symbols == low.symbols and low is not best
-            low, low_bpp, best = plan, guess, max(best, plan, key=lambda p: p.symbols)
+            low, low_bpp, best = plan, used, max(best, plan, key=lambda p: _bpp_of(p.slices, pixels))
             if plan.symbols >= _FULL_ENOUGH * budget.symbols or stuck:
                 break
         else:
-            high = plan
+            high, high_bpp = plan, min(used, high_bpp)
         if high is None:
             guess += (budget.symbols - low.symbols) * bits_per_symbol / pixels
         else:
-            slope = (high.bpp - low_bpp) / max(high.symbols - low.symbols, 1)
+            slope = (high_bpp - low_bpp) / max(high.symbols - low.symbols, 1)
             guess = low_bpp + slope * (0.995 * budget.symbols - low.symbols)
+    # Symbols do not grow evenly: with its length a slice comes by another scheme. More may fit than was tried.
+    for share in (0.8, 0.6, 0.4, 0.2):
+        guess = low_bpp + share * (high_bpp - low_bpp)
+        if high is None or guess <= _bpp_of(best.slices, pixels) * 1.005:
+            break
+        try:
+            plan = _planned(guess, pack(guess), schemes, pilot_spacing)
+        except RateError:
+            break
+        if plan.symbols <= budget.symbols:
+            return max(best, plan, key=lambda p: _bpp_of(p.slices, pixels))
     return best
+
+
+def protected(base: Slices, budget: SymbolBudget, choice: Protection, pilot_spacing: int = 0) -> Schemes:
+    """The schemes of all layers with which a budget is to be filled: as safe as the base layer may be sent in it."""
+    lowered, extra_db = 0.0, choice.base_layer_margin_db
+    most = extra_db + SAFETY_DB["indices"][0] - (_FADING_RESERVE_DB if choice.fading else 0.0)
+    schemes = choice.schemes()
+    symbols = _planned(0.0, base, schemes, pilot_spacing).symbols
+    while lowered < most and symbols > budget.symbols * (BASE_LAYER_MARGIN_SHARE if lowered < extra_db else 1):
+        lowered += 0.5
+        schemes = choice.schemes(lowered_db=lowered)
+        symbols = _planned(0.0, base, schemes, pilot_spacing).symbols
+    return schemes
+
+
+def symbol_room(
+    budget: SymbolBudget,
+    choice: Protection,
+    *,
+    size: tuple[int, int],
+    pilot_spacing: int = 0,
+    sphere: SphereMetadata = NOTHING_KNOWN,
+) -> Room:
+    """Bits that a budget of symbols leaves for mask and features of a panorama, as the codec's rate control asks for.
+
+    Parameters
+    ----------
+    choice : what the channel allows.
+    size : height and width.
+    sphere : metadata that the packet's header carries.
+    """
+
+    def room(index_bytes: Sequence[int], mask_bits: float) -> float:
+        indices = [bytes(count) for count in index_bytes]
+        packet = Packet.build(fingerprint="00" * 8, size=size, step=-1, mask=b"", indices=indices, features=[])
+        packet = packet.with_metadata(sphere)
+        base = [(str(piece.layer), piece.payload or b"") for piece in packet.slices]
+        schemes = protected(base, budget, choice, pilot_spacing)
+        left = budget.symbols - _planned(0.0, base, schemes, pilot_spacing).symbols
+        if pilot_spacing:
+            left *= 1 - 1 / pilot_spacing
+        if left < 0:
+            return -1.0
+        bits_per_symbol = _bits_per_symbol(schemes["features"])
+        left -= (mask_bits + CRC_BITS) / schemes["mask"][0].bits_per_symbol
+        parts = len(index_bytes) * feature_parts(left * bits_per_symbol, len(index_bytes))
+        left -= LENGTH_BITS * (1 + parts) / schemes["header"][0].bits_per_symbol
+        bits = left * bits_per_symbol - CRC_BITS * parts
+        return max(bits + mask_bits + LENGTH_BITS * (1 + parts), 0.0)  # lengths: rate control counts them, too
+
+    return room
+
+
+def _bpp_of(slices: Slices, pixels: int) -> float:
+    """Bits of a packet's slices ÷ pixels."""
+    return 8 * sum(len(payload) for _, payload in slices) / pixels
+
+
+def _bits_per_symbol(runs: Sequence[Scheme]) -> float:
+    """Of a layer whose runs of slices, of as many bytes each, have these schemes."""
+    return len(runs) / sum(1 / scheme.bits_per_symbol for scheme in runs)
 
 
 def _planned(bpp: float, slices: Slices, schemes: Schemes, pilot_spacing: int, unsent: tuple[int, ...] = ()) -> Plan:

@@ -1,4 +1,4 @@
-"""What a panorama's tokens cost and bring: symbols, bits and drop of error at a step and a lmbda of a bit."""
+"""Per-token rate and distortion reduction, from the entropy coder's tables and without coding anything."""
 
 from __future__ import annotations
 
@@ -19,26 +19,54 @@ from panolink.codec.tokens import steps_of_rows
 
 @dataclass(frozen=True)
 class TokenCosts:
-    """Of n tokens."""
+    """What sending the features of n tokens costs and brings, at one quantisation step.
+
+    Attributes
+    ----------
+    symbols : int32 (n, dim)
+        The quantised differences.
+    bits : float32 (n,)
+        Rate R.
+    gain : float32 (n,)
+        Drop of squared error −ΔD, in squared steps.
+    """
 
     symbols: NDArray[np.int32]
-    """(n, dim)"""
     bits: NDArray[np.float32]
-    """(n,)"""
     gain: NDArray[np.float32]
-    """(n,): drop of squared error, in squared steps"""
 
     def pays(self, lmbda: float) -> NDArray[np.bool_]:
-        """(n,): which tokens save more than ``lmbda`` squared steps a bit."""
+        """Which tokens lower D + λ·R, bool (n,): those that save more than ``lmbda`` squared steps a bit."""
         return self.gain > lmbda * self.bits
+
+    @property
+    def rd_slope(self) -> NDArray[np.float32]:
+        """Drop of squared error per bit, float32 (n,)."""
+        return np.divide(self.gain, np.maximum(self.bits, 0.5), dtype=np.float32)
+
+    def replaced(self, places: NDArray[np.int64], new: TokenCosts) -> TokenCosts:
+        """A copy with the tokens at ``places`` (m,) taken from ``new``, which holds m."""
+        symbols, bits, gain = self.symbols.copy(), self.bits.copy(), self.gain.copy()
+        symbols[places], bits[places], gain[places] = new.symbols, new.bits, new.gain
+        return TokenCosts(symbols, bits, gain)
 
 
 class TokenCostModel:
-    """Prices the tokens of one panorama.
+    """Costs of one panorama's tokens, at any step and λ.
 
-    indices : (rows, cols).
-    difference : feature − codebook vector, float32 (rows · cols, dim).
-    whole : the rows arrive together or not at all, so that they may tell of one another.
+    Parameters
+    ----------
+    indices : int64 (rows, cols)
+    difference : float32 (rows · cols, dim)
+        Feature − codebook vector.
+    whole : bool
+        The rows arrive together or not at all, so that each may be the context of another. The tokens are coded in two
+        halves of a checkerboard then, the second with the differences of the first as context.
+
+    Attributes
+    ----------
+    first : bool (rows · cols,)
+        The half that is coded first; all tokens where the rows are coded alone.
     """
 
     def __init__(
@@ -60,31 +88,34 @@ class TokenCostModel:
     def _index_context(self) -> EntropyParameters:
         return self.tables.feature_context(self.indices, np.arange(self.indices.size), whole=self.whole)
 
-    def from_index_context(self, step: int, lmbda: float, part: slice = slice(None)) -> TokenCosts:
-        """Tokens of ``part``, knowing the codes around them."""
-        return self._priced(step, lmbda, part, self._index_context.of(part))
+    def from_index_context(self, step: int, lmbda: float, part: slice | NDArray[np.int64] = slice(None)) -> TokenCosts:
+        """Costs of the tokens ``part`` where nothing but indices is their context."""
+        return self._costs(step, lmbda, part, self._index_context.of(part))
 
     def at(self, step: int, lmbda: float) -> TokenCosts:
-        """All tokens; those of the second half know the differences of those of the first one that pay."""
-        priced = self.from_index_context(step, lmbda)
-        return self.with_neighbours(priced, step, lmbda, priced.pays(lmbda))
-
-    def with_neighbours(self, priced: TokenCosts, step: int, lmbda: float, kept: NDArray[np.bool_]) -> TokenCosts:
-        """``priced``, its second half priced anew, in place, which knows the differences of the first one's ``kept``
-        (n,)."""
+        """Costs of all tokens: one full quantisation. The second half's context are those of the first that pay."""
         if self.first.all():
-            return priced
-        early = np.flatnonzero(self.first & kept)
-        second = np.flatnonzero(~self.first)
-        known = decoded_differences(self.tables, self.indices.shape, early, priced.symbols[early], step)
-        found = self.tables.feature_context(self.indices, second, whole=True, differences=known)
-        later = self._priced(step, lmbda, second, found)
-        for values, new in ((priced.symbols, later.symbols), (priced.bits, later.bits), (priced.gain, later.gain)):
-            values[second] = new
-        return priced
+            return self.from_index_context(step, lmbda)
+        early = self.from_index_context(step, lmbda, np.flatnonzero(self.first))
+        count, dim = self.difference.shape
+        none = TokenCosts(np.zeros((count, dim), np.int32), np.zeros(count, np.float32), np.zeros(count, np.float32))
+        costs = none.replaced(np.flatnonzero(self.first), early)
+        return self.with_neighbours(costs, step, lmbda, costs.pays(lmbda))
 
-    def _priced(self, step: int, lmbda: float, part: slice | NDArray[np.int64], found: EntropyParameters) -> TokenCosts:
+    def with_neighbours(self, costs: TokenCosts, step: int, lmbda: float, kept: NDArray[np.bool_]) -> TokenCosts:
+        """``costs`` with the second half quantised anew: its context are the differences of the first one's ``kept``
+        (rows · cols,)."""
+        if self.first.all():
+            return costs
+        early, second = np.flatnonzero(self.first & kept), np.flatnonzero(~self.first)
+        decoded = decoded_differences(self.tables, self.indices.shape, early, costs.symbols[early], step)
+        context = self.tables.feature_context(self.indices, second, whole=True, differences=decoded)
+        return costs.replaced(second, self._costs(step, lmbda, second, context))
+
+    def _costs(
+        self, step: int, lmbda: float, part: slice | NDArray[np.int64], context: EntropyParameters
+    ) -> TokenCosts:
         steps = self.row_steps[part] + step
         value = self.difference[part] * torch.exp2(torch.from_numpy(steps) / -4).float()[:, None]
-        plain = self.tables.classes(self.indices.ravel()[part], steps, found)
-        return TokenCosts(*choose_symbols(value.numpy(), plain, found.log_odds, self.tables, self.lengths, lmbda))
+        plain = self.tables.classes(self.indices.ravel()[part], steps, context)
+        return TokenCosts(*choose_symbols(value.numpy(), plain, context.log_odds, self.tables, self.lengths, lmbda))
