@@ -19,6 +19,7 @@ from typing import Any
 
 from panolink.rpc.flow_control.limits import MAX_ID_LENGTH
 from panolink.rpc.observability import tracing
+from panolink.rpc.text import visible
 from panolink.v1 import link_pb2
 
 _ids: ContextVar[Mapping[str, str]] = ContextVar("ids", default={})  # noqa: B039 - never mutated
@@ -91,7 +92,9 @@ class TextFormatter(logging.Formatter):
         super().__init__(_PLAIN)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return super().formatMessage(record) + "".join(f" {name}={_quoted(text)}" for name, text in _ids.get().items())
+        return visible(super().formatMessage(record)) + "".join(
+            f" {name}={_quoted(text)}" for name, text in _ids.get().items()
+        )
 
 
 def _quoted(text: str) -> str:

@@ -16,6 +16,7 @@ from panolink.errors import (
     SignalError,
     StallError,
 )
+from panolink.rpc.text import visible
 from panolink.v1 import link_pb2
 
 _CODES: tuple[tuple[type[PanolinkError], grpc.StatusCode], ...] = (
@@ -43,7 +44,7 @@ def code_of(error: BaseException) -> grpc.StatusCode:
 
 def one_line(error: BaseException | str) -> str:
     """Error message on one line, at most 512 characters."""
-    return " ".join(str(error).split())[:_MESSAGE_LENGTH] or type(error).__name__
+    return visible(" ".join(str(error)[: 8 * _MESSAGE_LENGTH].split()))[:_MESSAGE_LENGTH] or type(error).__name__
 
 
 def code_named(number: int) -> grpc.StatusCode:
