@@ -1,4 +1,4 @@
-# The images of the three services. Layers are shared: Python, then what all need, then the networks, then the code.
+# The images of the three services and of the viewer. Layers are shared: Python, then what all need, then the networks, then the code.
 #
 #     docker build --target channel -t panolink-channel .
 #     docker build --target receiver -t panolink-receiver .
@@ -27,8 +27,8 @@ COPY pyproject.toml deploy/docker/requirements.py ./
 # by itself.
 RUN python requirements.py pyproject.toml --extra tracing --without av --without constriction --without numba \
         --without pillow --without safetensors --without scipy --without torch >channel.txt \
-    && python requirements.py pyproject.toml --extra tracing --without torch >cpu.txt \
-    && python requirements.py pyproject.toml --extra tracing --extra gpu --without torch >cuda.txt
+    && python requirements.py pyproject.toml --extra tracing --extra viewer --without torch >cpu.txt \
+    && python requirements.py pyproject.toml --extra tracing --extra viewer --extra gpu --without torch >cuda.txt
 
 FROM python:${PYTHON}-slim AS packages
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -120,3 +120,13 @@ ENV PANOLINK_RECEIVER_LISTEN=0.0.0.0:50053 \
     PANOLINK_RECEIVER_METRICS_LISTEN=0.0.0.0:9103
 EXPOSE 50053 9103
 CMD ["python", "-m", "panolink.services.receiver"]
+
+# It measures the quality of what arrives, with the networks' packages, and runs none.
+FROM networks AS viewer
+ENV PANOLINK_VIEWER_LISTEN=0.0.0.0:8360 \
+    PANOLINK_VIEWER_METRICS_LISTEN=0.0.0.0:9104
+EXPOSE 8360 9104
+# Metrics rather than the page: they are in the clear where the page is not.
+HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --start-interval=2s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9104/metrics', timeout=5)"]
+CMD ["python", "-m", "panolink.services.viewer"]

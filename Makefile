@@ -1,6 +1,6 @@
 # Everything runs in .venv, which is made on first use. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-deploy lint format types stubs check-stubs dashboards check-dashboards docs golden train clean
+.PHONY: help setup demo test test-deploy lint format types viewer check-viewer stubs check-stubs dashboards check-dashboards docs golden train clean
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -20,8 +20,14 @@ $(INSTALLED_DEV): $(SETUP_INPUTS)
 	@scripts/setup.sh dev
 	@touch $@ $(INSTALLED)
 
-demo: $(INSTALLED) ## send the samples through a fading channel; pictures go to out/
-	@$(BIN)/panolink demo --out out/
+demo: $(INSTALLED) ## send the samples through a fading channel; pictures go to out/ (VIEW=1: and to a web page, live)
+	@$(BIN)/panolink demo --out out/ $(if $(VIEW),--view)
+
+viewer: ## build the viewer's page from services/viewer/web; needs Node
+	@cd services/viewer/web && npm ci --no-audit --no-fund && npm run --silent build
+
+check-viewer: ## fail if the committed page is not what its sources give; says so where there is no Node
+	@scripts/check_viewer.sh
 
 test: $(INSTALLED_DEV) ## run the tests (ARGS="-k viewport -x" to choose)
 	@$(BIN)/python -m pytest $(ARGS)

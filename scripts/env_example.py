@@ -22,12 +22,18 @@ from panolink.rpc.server.settings import ObservingSettings
 from panolink.services.channel.settings import ChannelSettings
 from panolink.services.receiver.settings import ReceiverSettings
 from panolink.services.transmitter.settings import TransmitterSettings
+from panolink.services.viewer.settings import ViewerSettings
 
 FILE = Path(__file__).parents[1] / ".env.example"
 MARKER = "scripts/env_example.py"
-KINDS: tuple[type[BaseSettings], ...] = (ObservingSettings, TransmitterSettings, ChannelSettings, ReceiverSettings)
+KINDS: tuple[type[BaseSettings], ...] = (
+    *(ObservingSettings, TransmitterSettings, ChannelSettings, ReceiverSettings, ViewerSettings),
+)
 
-FIXED = {"listen", "metrics_listen", "target", "save_folder", "insecure", "credentials"}
+FIXED = {
+    *("listen", "metrics_listen", "target", "save_folder", "insecure", "credentials"),
+    *("transmitter", "channel", "receiver", "supervised"),
+}
 """Set by the compose files, where a container is asked for nothing else."""
 
 DEFAULTS = {"workers": ("", "unset: one for each core")}

@@ -9,7 +9,7 @@ import typer
 
 from panolink.cli.options import Json, out, print_json
 
-DEFAULT_NAMES = ["transmitter", "channel", "receiver", "client"]
+DEFAULT_NAMES = ["transmitter", "channel", "receiver", "viewer", "client"]
 
 
 def certs(
@@ -18,7 +18,7 @@ def certs(
         typer.Argument(
             metavar="[NAME[=HOST,…]]…",
             help="Whom to make certificates for, with the hosts (names or IP addresses) by which others reach them; "
-            "transmitter, channel, receiver and client if empty.",
+            "transmitter, channel, receiver, viewer and client if empty.",
         ),
     ] = None,
     folder: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the files go.")] = Path("certs"),

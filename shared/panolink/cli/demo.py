@@ -13,6 +13,7 @@ from panolink.cli.options import Bpp, Json, Tau, check_rate, err, out, print_err
 from panolink.cli.process_group import Ports, Services, SignalledError, environments
 from panolink.cli.report import Result, failure_line, print_table
 from panolink.cli.transfer import connected, deliveries
+from panolink.cli.up import check_viewer, viewer_url
 from panolink.errors import PanolinkError
 from panolink.filenames import file_stem
 from panolink.phy.channel.channel_models import ChannelModel
@@ -32,6 +33,9 @@ def demo(
     fading: Annotated[ChannelModel, typer.Option(help="Kind of channel.")] = ChannelModel.RAYLEIGH,
     snr: Annotated[float, typer.Option(help="Mean Es/N0 in dB.")] = 10.0,
     seed: Annotated[int | None, typer.Option(min=0, help="The same fading and noise every time.")] = None,
+    view: Annotated[
+        bool, typer.Option("--view", help="Show what arrives on a web page, live, and stay up until Ctrl-C.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Start the three services here, send panoramas through a fading channel, show what comes out, and stop them.
@@ -39,11 +43,13 @@ def demo(
     Example: [bold]panolink demo --out out/[/bold]
     """
     check_rate(bpp, tau)
+    if view:
+        check_viewer()
     sources = sources or [_samples()]
     folder.mkdir(parents=True, exist_ok=True)
     settings = environments(
         "127.0.0.1",
-        ports := Ports.free(),
+        ports := Ports.free(viewer=view),
         shared={"models": model},
         channel={"model": fading, "snr_db": snr, "seed": seed},
     )
@@ -51,25 +57,33 @@ def demo(
     kind = fading.upper() if fading is ChannelModel.AWGN or fading.is_tapped_delay_line else fading.title()
     title = f"{kind} channel" if fading is ChannelModel.IDEAL else f"{kind} channel, {snr:g} dB"
 
-    async def run() -> list[Result]:
+    async def run() -> None:
         async with Services(settings) as services:
             with _progress(quiet=json) as progress:
                 waiting = progress.add_task("starting transmitter, channel and receiver", total=None)
-                await services.supervise(services.ready())
+                ready = await services.supervise(services.ready())
                 progress.update(waiting, total=1, completed=1, description="transmitter, channel and receiver serve")
-                return await services.supervise(
-                    _send(f"127.0.0.1:{ports.transmitter}", sources, rate, folder, title, progress, json)
+                if view:
+                    err.print(f"look around at {viewer_url(ready['viewer'])}", style="bold", markup=False)
+                results.extend(
+                    await services.supervise(
+                        _send(f"127.0.0.1:{ports.transmitter}", sources, rate, folder, title, progress, json)
+                    )
                 )
+            if not json and any(result.delivered for result in results):
+                print_table(results, title=title)
+                said = f"received panoramas, comparisons and contact_sheet.png are in {folder}/"
+                out.print(said, markup=False, soft_wrap=True)
+            if view:
+                err.print(f"look around at {viewer_url(ready['viewer'])}; Ctrl-C ends it", style="bold", markup=False)
+                await services.supervise(asyncio.sleep(float("inf")))
 
+    results: list[Result] = []
     try:
-        results = asyncio.run(run())
+        asyncio.run(run())
     except SignalledError:
-        raise PanolinkError("demo: interrupted; the services have been stopped") from None
-    if not json and any(result.delivered for result in results):
-        print_table(results, title=title)
-        out.print(
-            f"received panoramas, comparisons and contact_sheet.png are in {folder}/", markup=False, soft_wrap=True
-        )
+        if not (view and results):
+            raise PanolinkError("demo: interrupted; the services have been stopped") from None
     raise typer.Exit(0 if all(result.delivered for result in results) else 1)
 
 

@@ -19,6 +19,9 @@ from panolink.errors import LinkError
 NAMES = ("transmitter", "channel", "receiver")
 """In the order of the link, which is the order of stopping: nobody is left talking to a service that is gone."""
 
+VIEWER = 8360
+"""Usual port of the viewer's page."""
+
 STOP_SECONDS = 40.0
 """A service drains for up to 25 s; one that takes longer than this is killed."""
 
@@ -50,13 +53,17 @@ class Ports:
         return (*NAMES, "viewer") if self.viewer else NAMES
 
     @classmethod
-    def free(cls) -> Ports:
-        """Ports of the loopback address that nobody listens on, without metrics."""
+    def free(cls, *, viewer: bool = False) -> Ports:
+        """Ports of the loopback address that nobody listens on, without metrics; a viewer has `VIEWER` if it can."""
         with contextlib.ExitStack() as stack:
-            probes = [stack.enter_context(socket.socket()) for _ in NAMES]
-            for probe in probes:
-                probe.bind(("127.0.0.1", 0))
-            return cls(**dict(zip(NAMES, (probe.getsockname()[1] for probe in probes), strict=True)))
+            names = (*NAMES, "viewer") if viewer else NAMES
+            probes = [stack.enter_context(socket.socket()) for _ in names]
+            for name, probe in zip(names, probes, strict=True):
+                try:
+                    probe.bind(("127.0.0.1", VIEWER if name == "viewer" else 0))
+                except OSError:
+                    probe.bind(("127.0.0.1", 0))
+            return cls(**dict(zip(names, (probe.getsockname()[1] for probe in probes), strict=True)))
 
     def check(self, host: str) -> None:
         """`LinkError`, naming port and option, where one is in use: seconds before a service would find out."""

@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from panolink.cli.options import Json, err, out, print_json
-from panolink.cli.process_group import Ports, Services, SignalledError, environments
+from panolink.cli.process_group import VIEWER, Ports, Services, SignalledError, environments
 from panolink.errors import PanolinkError
 from panolink.phy.channel.channel_models import ChannelModel
 
@@ -44,7 +44,7 @@ def up(
     snr: Annotated[float | None, typer.Option(help="Mean Es/N0 in dB to begin with (10 by default).")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Every stream meets the same fading and noise.")] = None,
     viewer: Annotated[bool, typer.Option("--viewer", help="Run the live viewer too, a web page.")] = False,
-    viewer_port: Annotated[int, Port] = 8360,
+    viewer_port: Annotated[int, Port] = VIEWER,
     insecure: Annotated[
         bool,
         typer.Option(

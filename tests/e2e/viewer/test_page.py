@@ -1,0 +1,167 @@
+"""The page in Chromium: what it shows, what it changes, and what it says when something is missing."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from panolink.client import Client
+from tests.e2e.conftest import ROOT
+from tests.e2e.viewer.conftest import RunningLink, choose_width, pixels, send_sample, until, wait
+
+pytestmark = pytest.mark.slow
+
+Open = Callable[..., Any]
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean absolute difference."""
+    return float(np.abs(one.astype(float) - other).mean())
+
+
+def direction(page: Any) -> tuple[str, str]:
+    """Yaw and pitch on the page."""
+    data = page.evaluate("({...document.getElementById('sphere').dataset})")
+    return data["yaw"], data["pitch"]
+
+
+def test_a_new_panorama_is_shown_and_the_direction_stays(open_page: Open) -> None:
+    page = open_page()
+    send_sample(page, "city")
+    first = pixels(page)
+    assert first.std() > 15  # not blank
+    page.focus("#sphere")
+    for key in ("ArrowRight", "ArrowRight", "ArrowUp"):
+        page.keyboard.press(key)
+    wait(page, "document.getElementById('sphere').dataset.yaw === '12.0'")
+    turned = pixels(page)
+    assert difference(first, turned) > 3
+    send_sample(page, "interior")
+    assert difference(turned, pixels(page)) > 10
+    assert direction(page) == ("12.0", "6.0")
+    page.mouse.move(400, 400)
+    page.mouse.down()
+    page.mouse.move(500, 400)
+    page.mouse.up()
+    wait(page, "Number(document.getElementById('sphere').dataset.yaw) < 8")
+
+
+def test_gaze_reaches_the_service(open_page: Open, link: RunningLink) -> None:
+    page = open_page()
+    page.focus("#sphere")
+    page.keyboard.press("ArrowLeft")
+    until(lambda: any(gaze["yaw"] == -6.0 and gaze["age_seconds"] < 10 for gaze in link.state()["gazes"]))
+
+
+def test_the_slider_changes_the_channel(open_page: Open, link: RunningLink) -> None:
+    async def ask() -> float:
+        async with Client(link.channel.address) as client:
+            return (await client.conditions()).snr_db
+
+    def snr() -> float:
+        """Asked in a thread: Playwright has a loop in this one."""
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, ask()).result()
+
+    page = open_page()
+    page.fill("#snr", "4.5")
+    until(lambda: snr() == 4.5)
+    page.fill("#snr", "12")
+    until(lambda: snr() == 12)
+
+
+def test_an_upload_arrives_and_is_compared(open_page: Open, tmp_path: Path) -> None:
+    from PIL import Image
+
+    with Image.open(ROOT / "samples" / "studio.webp") as image:
+        image.convert("RGB").resize((512, 256)).save(tmp_path / "mine.png")
+    page = open_page()
+    page.set_input_files("#file", tmp_path / "mine.png")
+    wait(page, "document.getElementById('caption').textContent.includes('mine.png #')")
+    page.wait_for_timeout(300)
+    received = pixels(page)
+    page.click("[data-mode=sent]")
+    wait(page, "document.querySelector('[data-mode=sent]').ariaPressed === 'true'")
+    page.wait_for_timeout(800)
+    assert 0.3 < difference(received, pixels(page)) < 40
+    page.click("[data-mode=compare]")
+    page.wait_for_selector("#divider:visible")
+    (tmp_path / "not.png").write_bytes(b"no image")
+    page.set_input_files("#file", tmp_path / "not.png")
+    page.wait_for_selector(".notice:has-text('not.png')")
+
+
+def test_numbers_are_shown_and_explained(open_page: Open) -> None:
+    page = open_page()
+    send_sample(page, "forest")
+    wait(page, "[...document.querySelectorAll('.card .value')].every((value) => value.textContent !== '–')")
+    assert not page.locator(".card .hint").first.is_visible()
+    page.locator(".card").first.focus()
+    assert page.locator(".card .hint").first.is_visible()
+
+
+def test_a_phone_sees_all_of_it(open_page: Open) -> None:
+    page = open_page(**PHONE)
+    send_sample(page, "city")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert pixels(page).std() > 15
+    for part in ("#stage", "#strip", "#send", "#channel", "#numbers"):
+        box = page.locator(part).bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_accessibility(open_page: Open, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = open_page(color_scheme=scheme)
+    send_sample(page, "city")
+    page.evaluate("document.querySelector('details').open = true")
+    found = axe.run(page).response["violations"]
+    serious = {
+        (each["id"], node["html"][:100])
+        for each in found
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    }
+    assert not serious
+
+
+def test_pictures_for_the_documentation(open_page: Open, tmp_path: Path) -> None:
+    """With PANOLINK_WRITE_SCREENSHOTS=1, those of the README and the guide are made anew."""
+    write = os.environ.get("PANOLINK_WRITE_SCREENSHOTS")
+    folder = ROOT / "docs" / "images" if write else tmp_path
+    for name, scheme, width in (
+        ("viewer", "dark", 1024 if write else 512),
+        ("viewer_compare", "light", 1024 if write else 512),
+    ):
+        page = open_page(color_scheme=scheme, viewport={"width": 1440, "height": 900})
+        choose_width(page, width)
+        for sample in ("forest", "city", "interior"):
+            page.click(f"[data-name={sample}]")
+            wait(page, f"document.getElementById('caption').textContent.includes('{sample} #')")
+        if name == "viewer_compare":
+            page.click("[data-mode=compare]")
+            page.wait_for_selector("#divider:visible")
+            page.evaluate("document.querySelector('.cards').scrollIntoView()")
+        page.wait_for_timeout(1500)
+        page.mouse.move(5, 5)
+        page.screenshot(path=folder / f"{name}.png")
+        assert (folder / f"{name}.png").stat().st_size > 100_000
+
+
+def test_a_receiver_that_is_killed_is_told_and_so_is_its_return(open_page: Open, link: RunningLink) -> None:
+    page = open_page()
+    send_sample(page, "city")
+    address = link.receiver.address
+    link.receiver.stop(signal.SIGKILL)
+    page.wait_for_selector(f"#empty:has-text('No receiver answers at {address}')")
+    link.restart()
+    page.wait_for_selector("#empty", state="hidden")
+    send_sample(page, "interior")
