@@ -20,11 +20,11 @@ def names(file: Path) -> set[str]:
     return {str(name.value) for name in found}
 
 
-def test_an_authority_and_the_usual_four(panolink: Run, tmp_path: Path):
+def test_an_authority_and_the_usual_five(panolink: Run, tmp_path: Path):
     folder = tmp_path / "certs"
     result = panolink("certs", "--out", folder)
     assert result.exit_code == 0, result.output
-    everybody = ("ca", "transmitter", "channel", "receiver", "client")
+    everybody = ("ca", "transmitter", "channel", "receiver", "viewer", "client")
     assert {path.name for path in folder.iterdir()} == {
         f"{name}.{kind}" for name in everybody for kind in ("crt", "key")
     }

@@ -56,9 +56,16 @@ def test_it_installs_one_name(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     top = {name.split("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == {"panolink"}
-    for part in ("services/receiver/servicer.py", "samples/city.webp", "weights/base.safetensors", "py.typed"):
+    for part in (
+        "services/receiver/servicer.py",
+        "services/viewer/static/index.html",
+        "samples/city.webp",
+        "weights/base.safetensors",
+        "py.typed",
+    ):
         assert f"panolink/{part}" in names
     assert len(names) == len(set(names))
+    assert not [name for name in names if "services/viewer/web" in name or "node_modules" in name]
 
 
 def test_help(scripts: Path, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ export function looking(canvas: HTMLCanvasElement, sphere: Sphere): void {
       case "ArrowDown": sphere.look(yaw, pitch - STEP); break;
       case "+": case "=": sphere.look(yaw, pitch, fov - STEP); break;
       case "-": sphere.look(yaw, pitch, fov + STEP); break;
-      case "Home": sphere.look(0, 0, 90); break;
+      case "Home": sphere.look(0, 0, 105); break;
       default: return;
     }
     event.preventDefault();

@@ -24,7 +24,7 @@ export class Sphere {
   private dirty = true;
   yaw = 0;
   pitch = 0;
-  fov = 90;
+  fov = 105;
 
   constructor(private readonly canvas: HTMLCanvasElement) {
     this.renderer = new WebGLRenderer({ canvas, antialias: true });
