@@ -183,6 +183,9 @@ class BurstReceiver:
                 if reception.header_lost:
                     message = f"burst {header.burst_id}: its header segment was lost on the way"
                     failed = failure(grpc.StatusCode.DATA_LOSS, message)
+                elif reception.picture_lost:
+                    message = f"burst {header.burst_id}: no segment of its picture arrived"
+                    failed = failure(grpc.StatusCode.DATA_LOSS, message)
                 else:
                     await self._pipeline.rebuild(codec, reception)
                 if not failed and (header.return_picture or len(self._watchers)):

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panolink.images import encode_png, is_sphere
-from panolink.link.receiver import BurstDecoder, Retransmission, unpack
+from panolink.link.receiver import BurstDecoder, Retransmission, packet_size, unpack
 from panolink.phy.fec.ldpc_decoder import decoder_for
 from panolink.phy.snr_estimation import ChannelMeasurement, measure_channel
-from panolink.rpc.flow_control.memory_budget import MemoryBudget, Reservation
+from panolink.rpc.flow_control.memory_budget import Reservation
+from panolink.rpc.flow_control.picture_budget import RECEIVER_BYTES_PER_PIXEL
 from panolink.rpc.observability import tracing
 from panolink.rpc.observability.metrics import ServiceMetrics
 from panolink.rpc.observability.stage_timing import in_thread, timed
@@ -59,6 +60,11 @@ class Reception:
         return self.decoder.header_lost if self.decoder else True
 
     @property
+    def picture_lost(self) -> bool:
+        """Whether nothing of the picture itself arrived."""
+        return self.decoder.picture_lost if self.decoder else True
+
+    @property
     def rounds(self) -> int:
         """Rounds that were heard."""
         return self.decoder.rounds if self.decoder else 0
@@ -74,7 +80,7 @@ class Pipeline:
 
     def __init__(self, models: ModelRegistry, settings: ReceiverSettings, metrics: ServiceMetrics) -> None:
         self._limits = settings.limits
-        self._memory = MemoryBudget(settings.max_pixels_under_way)
+        self._memory = settings.picture_budget(RECEIVER_BYTES_PER_PIXEL)
         metrics.pixels_under_way.set_function(lambda: self._memory.used)
         self._device = models.device
         self._workers = ThreadPoolExecutor(settings.workers, "receiver")
@@ -100,8 +106,10 @@ class Pipeline:
 
     async def rebuild(self, codec: Codec, reception: Reception) -> None:
         """Fill in the picture, stage by stage, from what was heard; a `PanolinkError` leaves what was reached."""
+        assert reception.decoder
+        width, height = packet_size(reception.decoder, max_pixels=self._limits.image_pixels)
+        reception.reservation = await self._memory.reserve(width * height)
         tokens = await in_thread(self._workers, partial(self._unpack, codec, reception))
-        reception.reservation = await self._memory.reserve(tokens.height * tokens.width)
         batched = await self._reconstruct[codec.fingerprint](tokens)
         network = {"queue": batched.queue_seconds, "decode": batched.run_seconds}
         reception.seconds.update(network)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from math import isfinite
 
-from panolink.errors import RateError
+from panolink.errors import RateError, SignalError
 from panolink.link.outer_loop import Controller, Feedback
 from panolink.link.rate_allocation import SymbolBudget
 from panolink.link.unequal_protection import HEADER_SNR_DB, Choice
@@ -57,14 +57,15 @@ class ChannelFeedback:
         Raises
         ------
         RateError
-            `adaptive` together with a source rate (bpp or tau), or a number above `MAX_RATES`.
+            `adaptive` together with a source rate (bpp or tau), or a bpp above `MAX_RATES`.
         SignalError
-            A deadline or symbols per pixel that are not positive, or leave no symbol.
+            A deadline or symbols per pixel that are not positive, above `MAX_RATES`, or leave no symbol.
         """
         rate = header.WhichOneof("rate")
         for name, most in MAX_RATES.items():
             if getattr(header, name) > most:
-                raise RateError(f"{name} is {getattr(header, name):g}; allowed: up to {most:g}")
+                error = RateError if name == "bpp" else SignalError
+                raise error(f"{name} is {getattr(header, name):g}; allowed: above 0, up to {most:g}")
         if header.adaptive and rate in ("bpp", "tau"):
             raise RateError(f"adaptive together with {rate}; allowed: symbols_per_pixel, a deadline, or neither")
         budgets = []

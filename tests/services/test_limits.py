@@ -10,8 +10,14 @@ import numpy as np
 from PIL import Image
 
 from panolink.client import Client
+from panolink.codec.bitstream import Header
+from panolink.codec.resolution import WHOLE
+from panolink.phy import Modulation, Scheme, SegmentFormat, modulate
 from panolink.rpc.server.server import Server
+from panolink.rpc.wire.bursts import Burst
 from panolink.rpc.wire.deliveries import Delivery
+from panolink.v1 import link_pb2
+from tests.rpc.helpers import connected_client
 
 Start = Callable[..., Awaitable[Server]]
 
@@ -68,3 +74,52 @@ async def test_bytes_under_way_are_limited_over_all_streams(start: Start, panora
     assert await most(transmitter, "under_way_bytes", task) == len(image.getvalue())
     assert [delivery.delivered for got in task.result() for delivery in got] == [True] * 9
     assert transmitter.metrics.registry.get_sample_value("panolink_under_way_bytes") == 0
+
+
+async def test_a_picture_that_cannot_fit_is_refused_before_memory_is_taken(start: Start, panorama: np.ndarray) -> None:
+    receiver = await start("receiver", max_picture_bytes=1 << 20)  # 16,384 pixels at 64 bytes
+    transmitter = await start("transmitter", target=receiver.address)
+    (got,) = await sent(transmitter.address, [("too large", panorama)])
+    assert got.code == "RESOURCE_EXHAUSTED" and "a picture of 32768 pixels takes 2 MiB" in (got.error or "")
+    transmitter = await start("transmitter", target=receiver.address, max_picture_bytes=1 << 20)
+    (got,) = await sent(transmitter.address, [("too large", panorama)])
+    assert got.code == "RESOURCE_EXHAUSTED" and "takes 3 MiB" in (got.error or "") and not got.symbols
+
+
+async def test_a_burst_whose_picture_was_not_sent_costs_next_to_nothing(start: Start) -> None:
+    """A header of 16384×8192, and all else `unsent`: 10 KB on the wire, and was 7 GB of memory and \"OK\"."""
+    receiver = await start("receiver")
+    async with Client(receiver.address) as client:
+        fingerprint = (await client.info()).models[0]["fingerprint"]
+    slices = 64
+    lengths = (0, *[10] * slices, *[0] * slices)
+    payload = Header(fingerprint, 16384, 8192, WHOLE, 1, slices, 1, lengths).to_bytes()
+    fmt = SegmentFormat(len(payload), Scheme(Modulation.QPSK, 1 / 2))
+    symbols = modulate([payload], [fmt])
+    segments = [
+        link_pb2.SegmentFormat(
+            layer=link_pb2.LAYER_HEADER,
+            payload_bytes=len(payload),
+            modulation=link_pb2.MODULATION_QPSK,
+            code_rate=0.5,
+        ),
+        *(link_pb2.SegmentFormat(layer=link_pb2.LAYER_INDICES, unsent=True) for _ in range(slices)),
+        *(link_pb2.SegmentFormat(layer=link_pb2.LAYER_FEATURES) for _ in range(slices)),
+    ]
+    burst = Burst(
+        link_pb2.BurstHeader(
+            burst_id="1",
+            model_fingerprint=fingerprint,
+            segments=segments,
+            sample_format=link_pb2.SAMPLE_FORMAT_CF32_LE,
+            channel_state=link_pb2.ChannelState(coherence_symbols=len(symbols)),
+            return_picture=True,
+        ),
+        np.ones(1, np.complex64),
+        symbols,
+    )
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    async with connected_client(receiver.address) as client:
+        receipt = await (await client.send("1", burst))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KB
+    assert receipt.header.failure.code == 15 and "no segment of its picture arrived" in receipt.header.failure.message

@@ -57,16 +57,22 @@ async def test_a_sender_that_had_to_give_way_notices_nothing(start: Start, panor
     receiver = await start("receiver")
     transmitter = await start("transmitter", target=receiver.address, max_streams=1)
 
+    first_done = asyncio.Event()
+
     async def slowly() -> Any:
         yield panorama
-        await asyncio.sleep(1.2)
+        await first_done.wait()
+        await asyncio.sleep(0.7)
         (other,) = [one async for one in second.send([panorama], picture=False)]
         assert other.delivered
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(0.7)
         yield panorama
 
     async with Client(transmitter.address) as first, Client(transmitter.address) as second:
-        got = [one async for one in first.send(slowly(), picture=False)]
+        got = []
+        async for one in first.send(slowly(), picture=False):
+            got.append(one)
+            first_done.set()
     assert [one.delivered for one in got] == [True, True]
 
 

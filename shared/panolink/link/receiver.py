@@ -26,6 +26,7 @@ from panolink.phy.mcs import SegmentFormat
 from panolink.phy.snr_estimation import ChannelMeasurement, measure_channel
 
 if TYPE_CHECKING:
+    from panolink.codec.bitstream import Packet
     from panolink.codec.codec import Codec
     from panolink.codec.tokens import Tokens
 
@@ -38,7 +39,7 @@ class Received:
 
     Parameters
     ----------
-    picture : uint8 (H, W, 3); None where the packet's header was lost.
+    picture : uint8 (H, W, 3); None where the packet's header, or all of its indices, were lost.
     tokens : those that the picture was made of; None likewise.
     segments : what became of the segments, by layer.
     channel : what the receiver measured of the channel.
@@ -83,7 +84,7 @@ class Receiver:
         }
         burst.decode(symbols, **channel)
         measured = measure_channel(symbols, **channel)
-        if burst.header_lost:
+        if burst.header_lost or burst.picture_lost:
             return Received(None, None, burst.counts, measured)
         tokens = unpack(self.codec, burst)
         (picture,) = self.codec.reconstruct([tokens])
@@ -221,6 +222,13 @@ class BurstDecoder:
         return not payloads or payloads[0] is None
 
     @property
+    def picture_lost(self) -> bool:
+        """Whether nothing of the picture itself arrived: no index, without which all else means nothing."""
+        indices = [place for place, segment in enumerate(self.segments) if segment.layer == "indices"]
+        payloads = self.payloads
+        return bool(indices) and all(payloads[place] is None for place in indices)
+
+    @property
     def analog_features(self) -> AnalogFeatures | None:
         """The features, where they are analog; None where they are coded."""
         if not self._analog:
@@ -277,14 +285,27 @@ def unpack(codec: Codec, burst: BurstDecoder, *, max_pixels: int | None = None) 
     ModelError
         A packet of another model.
     """
-    from panolink.codec.bitstream import Packet
     from panolink.link.analog_features import received
+
+    analog = burst.analog_features
+    packet = _packet(burst, max_pixels)
+    if analog:
+        return received(codec, packet, analog.segments, analog.values, analog.gain_corrections)
+    return codec.unpack(packet)
+
+
+def packet_size(burst: BurstDecoder, *, max_pixels: int | None = None) -> tuple[int, int]:
+    """Width and height of the panorama in a burst, before anything is decoded; errors as of `unpack`."""
+    packet = _packet(burst, max_pixels)
+    return packet.width, packet.height
+
+
+def _packet(burst: BurstDecoder, max_pixels: int | None) -> Packet:
+    from panolink.codec.bitstream import Packet
 
     analog = burst.analog_features
     packet = Packet.from_payloads(analog.base if analog else burst.payloads)
     pixels = packet.width * packet.height
     if max_pixels is not None and pixels > max_pixels:
         raise LimitError(f"pixels in a panorama: {pixels}, at most {max_pixels} are allowed")
-    if analog:
-        return received(codec, packet, analog.segments, analog.values, analog.gain_corrections)
-    return codec.unpack(packet)
+    return packet

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from panolink.errors import SettingError
 from panolink.rpc.addresses import ADDRESS, split_address
 from panolink.rpc.flow_control.limits import Limits
+from panolink.rpc.flow_control.picture_budget import PictureBudget, picture_bytes
 from panolink.rpc.security.credentials import INSECURE, Credentials
 
 
@@ -137,8 +138,16 @@ class NetworkSettings(ServiceSettings):
     """Seconds that the first item of a batch waits for others."""
     max_pixels_under_way: Annotated[int, Field(ge=2, le=1 << 40)] = 1 << 28
     """Memory budget in pixels for decoded panoramas; panoramas exceeding it wait."""
+    max_picture_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 44)] | None = None
+    """Memory budget in bytes for all work on panoramas, at its peak; panoramas exceeding it wait, and one that exceeds
+    it alone is refused. Unset: what the memory of the container leaves beside MAX_BYTES_UNDER_WAY and 768 MiB."""
     queue_size: Annotated[int, Field(ge=1, le=10_000)] = 16
     """Capacity in panoramas of the queue for the network; further ones block, applying back-pressure."""
+
+    def picture_budget(self, bytes_per_pixel: int) -> PictureBudget:
+        """Budget for panoramas in work that take so much memory at their peak."""
+        size = picture_bytes(self.max_picture_bytes, other_bytes=self.max_bytes_under_way)
+        return PictureBudget(size, bytes_per_pixel=bytes_per_pixel, pixels=self.max_pixels_under_way)
 
 
 class ObservingSettings(BaseSettings):
