@@ -1,11 +1,21 @@
 """What `up` leaves behind, and where it listens."""
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import time
 
+from websockets.sync.client import connect
+
 from tests.cli.helpers import ENVIRONMENT, PANOLINK, alive, running
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def test_services_end_when_up_is_killed():
@@ -33,3 +43,20 @@ def test_a_public_address_needs_tls_or_a_word():
 def test_insecure_reaches_the_services():
     with running("--host", "0.0.0.0", "--insecure") as (_, places):
         assert all(places[name]["listen"].startswith("0.0.0.0:") for name in ("transmitter", "channel", "receiver"))
+
+
+def test_the_viewer_has_a_killed_receiver_started_anew():
+    with running("--viewer", "--viewer-port", str(free_port())) as (up, places):
+        receiver = places["receiver"]["pid"]
+        with connect(f"ws://{places['viewer']['listen']}/ws", max_size=None) as page:
+            page.send('{"type": "kill"}')
+            states: list[bool] = []
+            deadline = time.monotonic() + 60
+            while states[-2:] != [False, True] and time.monotonic() < deadline:
+                said = page.recv(60)
+                message = json.loads(said) if isinstance(said, str) else {}
+                if message.get("type") == "services" and "receiver" in message["services"]:
+                    serves = message["services"]["receiver"]["up"]
+                    states += [serves] if states[-1:] != [serves] else []
+        assert states[-2:] == [False, True]
+        assert not alive(receiver) and up.poll() is None
