@@ -1,7 +1,8 @@
 """The command line: in this process where that will do; as processes where they matter."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from panolink.cli.app import app
+from tests.cli.helpers import running
 
 
 @pytest.fixture
@@ -27,3 +29,10 @@ def small(panorama: np.ndarray, tmp_path: Path) -> Path:
     path = tmp_path / "small.png"
     Image.fromarray(panorama).save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def link() -> Iterator[dict[str, Any]]:
+    """The three services, and where they listen."""
+    with running("--snr", "20", "--seed", "1") as (_, places):
+        yield places

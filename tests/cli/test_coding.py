@@ -46,26 +46,6 @@ def test_tau_and_the_text_for_people(panolink: Run, small: Path, tmp_path: Path)
     assert result.exit_code == 0 and "256×128" in result.stdout
 
 
-def test_info_tells_of_packets_and_models(panolink: Run, small: Path, tmp_path: Path):
-    panolink("encode", small, tmp_path / "a.plk", "--tau", "0.1")
-    result = panolink("info", tmp_path / "a.plk", "base", "--json")
-    assert result.exit_code == 0, result.output
-    packet, model = objects(result.stdout)
-    assert (packet["kind"], packet["width"], packet["height"]) == ("packet", 256, 128)
-    assert packet["fingerprint"] == model["fingerprint"]
-    assert model["kind"] == "model" and model["parameters"] > 0
-    assert "fingerprint" in panolink("info", "base").stdout
-
-
-def test_info_goes_on_after_a_bad_one(panolink: Run, tmp_path: Path):
-    (tmp_path / "bad.plk").write_bytes(b"PLKnonsense")
-    result = panolink("info", tmp_path / "bad.plk", "nope", "base", "--json")
-    assert result.exit_code == 1
-    assert [found["model"] for found in objects(result.stdout)] == ["base"]
-    first, second = result.stderr.splitlines()
-    assert "bad.plk" in first and "unknown model 'nope'" in second
-
-
 def broken_pictures(folder: Path) -> dict[str, str]:
     picture = Image.fromarray(np.zeros((64, 128, 3), dtype=np.uint8))
     picture.save(folder / "whole.png")

@@ -5,10 +5,6 @@ import subprocess
 import time
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
-from panolink.cli.contact_sheet import Shown, coloured, contact_sheet, side_by_side
 from panolink.cli.demo import _samples
 from panolink.images import load_panorama
 from tests.cli.helpers import ENVIRONMENT, PANOLINK, objects
@@ -51,22 +47,3 @@ def test_demo_is_interrupted(small: Path, tmp_path: Path):
 
 def test_samples_are_found():
     assert len(list(_samples().glob("*.webp"))) >= 3
-
-
-def test_pictures_have_their_panels():
-    random = np.random.default_rng(1)
-    sent = random.integers(0, 256, (64, 128, 3), dtype=np.uint8)
-    shown = Shown("noise", sent, 255 - sent, random.integers(0, 256, (4, 8), dtype=np.uint8), "0.1 bpp")
-    picture = side_by_side(shown)
-    assert picture.dtype == np.uint8 and picture.shape[1] > 3 * 128
-    sheet = contact_sheet([shown, shown], title="two")
-    assert sheet.shape[0] > 2 * 260 and sheet.shape[2] == 3
-    Image.fromarray(sheet)
-
-
-def test_colours_go_from_dark_to_bright():
-    ramp = coloured(np.arange(256, dtype=np.uint8)[None])
-    brightness = ramp[0].astype(float) @ (0.299, 0.587, 0.114)
-    assert ramp.shape == (1, 256, 3)
-    assert (np.diff(brightness) >= -1).all() and brightness[0] < 5 and brightness[-1] > 240
-    assert coloured(np.zeros((2, 2), dtype=np.uint8)).max() <= 4

@@ -1,10 +1,8 @@
 """`up` as a real process, and the commands that talk to what it started."""
 
-import signal
-import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,10 @@ import pytest
 from PIL import Image
 from typer.testing import Result
 
-from panolink.cli.process_group import Ports
-from tests.cli.helpers import ENVIRONMENT, PANOLINK, alive, objects, one_line, port_options, running
+from tests.cli.helpers import ENVIRONMENT, PANOLINK, objects, one_line
 
 Run = Callable[..., Result]
+
 
 KEYS = [
     *(
@@ -35,13 +33,6 @@ KEYS = [
     *("symbol_budget", "tau", "schemes", "adapted"),
     *("snr_db", "measured_snr_db", "segments", "vpsnr_db", "vssim", "seconds"),
 ]
-
-
-@pytest.fixture(scope="module")
-def link() -> Iterator[dict[str, Any]]:
-    """The three services, and where they listen."""
-    with running("--snr", "20", "--seed", "1") as (_, places):
-        yield places
 
 
 def test_send_as_json(panolink: Run, link: dict[str, Any], small: Path, tmp_path: Path):
@@ -156,100 +147,12 @@ def test_watch(panolink: Run, link: dict[str, Any], small: Path, tmp_path: Path)
     assert np.asarray(Image.open(seen["path"])).shape == (128, 256, 3)
 
 
-def test_change_the_channel(panolink: Run, link: dict[str, Any]):
-    place = link["channel"]["listen"]
-    before = objects(panolink("channel", place, "--json").stdout)[0]
-    told = {"model": "rayleigh", "snr_db": 20, "coherence_symbols": 256, "rician_k_db": 6, "seed": 1, "schedule": None}
-    assert before.items() >= told.items()
-    result = panolink("channel", place, "--model", "rician", "--snr", "7", "--rician-k", "3", "--unseeded", "--json")
-    assert objects(result.stdout) == [before | {"model": "rician", "snr_db": 7, "rician_k_db": 3, "seed": None}]
-    assert "rician" in panolink("channel", place).stdout
-    panolink("channel", place, "--model", "rayleigh", "--snr", "20", "--seed", "1")
-    assert "another kind of service" in one_line(panolink("channel", link["receiver"]["listen"]))
-
-
-def test_the_channel_takes_files_and_other_units(panolink: Run, link: dict[str, Any], tmp_path: Path):
-    place = link["channel"]["listen"]
-    (before,) = objects(panolink("channel", place, "--json").stdout)
-    fade = tmp_path / "fade.toml"
-    fade.write_text("repeat = true\n[[phase]]\nseconds = 5\nsnr_db = 20\n[[phase]]\nseconds = 2\nsnr_db = [20, 2]\n")
-    moving = ("--model", "tdl-c", "--speed", "30", "--carrier", "3.5", "--delay-spread", "300", "--subcarriers", "72")
-    lossy = ("--erasure", "0.1", "--erasure-burst", "3", "--packet", "500", "--symbol-rate", "2e6", "--clock", "wall")
-    (told,) = objects(panolink("channel", place, *moving, *lossy, "--scenario", fade, "--json").stdout)
-    assert told["doppler_hz"] == pytest.approx(97.3, abs=0.1)
-    assert told["delay_spread_s"] == pytest.approx(300e-9)
-    names = ("model", "subcarriers", "erasure_rate", "erasure_burst", "packet_symbols", "symbol_rate_hz", "clock")
-    assert [told[name] for name in names] == ["tdl-c", 72, 0.1, 3, 500, 2e6, "wall"]
-    assert told["schedule"] == "scenario of 2 phases, 7 s, then again"
-
-    drive = tmp_path / "drive.csv"
-    drive.write_text("time_s,snr_db\n0,12\n1,3\n")
-    (told,) = objects(panolink("channel", place, "--trace", drive, "--repeat-trace", "--json").stdout)
-    assert told["schedule"] == "SNR trace of 2 samples, 1 s, then again"
-    fade.write_text(fade.read_text().replace("[20, 2]", "[20, low]"))
-    assert f"{fade}, line 7: " in one_line(panolink("channel", place, "--scenario", fade))
-    assert "absent.toml: No such file" in one_line(panolink("channel", place, "--scenario", tmp_path / "absent.toml"))
-    assert "erasure_burst is 3.0; allowed at an" in one_line(panolink("channel", place, "--erasure", "0.8"))
-    for pair in (("--doppler", "1", "--speed", "1"), ("--trace", drive, "--unscheduled"), ("--repeat-trace",)):
-        assert panolink("channel", place, *pair).exit_code == 2
-    back = ("--model", "rayleigh", "--doppler", "10", "--subcarriers", "64", "--symbol-rate", "1e6", "--erasure", "0")
-    rest = ("--erasure-burst", "0", "--packet", "0", "--clock", "stream", "--unscheduled", "--json")
-    assert objects(panolink("channel", place, *back, *rest).stdout) == [before]
-
-
-def test_info_tells_of_services(panolink: Run, link: dict[str, Any]):
-    places = [link[name]["listen"] for name in ("transmitter", "channel", "receiver")]
-    found = objects(panolink("info", *places, "--json").stdout)
-    assert [one["service"] for one in found] == ["transmitter", "channel", "receiver"]
-    assert found[0]["target"] == places[1]
-    assert found[0]["models"] == found[2]["models"]
-
-
 def test_nobody_there(panolink: Run, small: Path, tmp_path: Path, free_port: Callable[[], int], monkeypatch: Any):
     monkeypatch.setattr("panolink.cli.transfer.CONNECT_SECONDS", 0.3)
     place = f"127.0.0.1:{free_port()}"
     for command in (("send", small, "--to", place), ("watch", place, "--out", tmp_path), ("channel", place)):
         line = one_line(panolink(*command)) if command[0] != "watch" else panolink(*command).stderr
         assert f"nothing answers at {place}" in line and "panolink up" in line
-
-
-def test_up_says_which_port_is_in_use(panolink: Run):
-    ports = Ports.free()
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", ports.channel))
-        taken.listen()
-        line = one_line(panolink("up", *port_options(ports)))
-    assert str(ports.channel) in line and "--channel-port" in line
-    line = one_line(panolink("up", "--channel-port", "50051", "--metrics-port", "0"))
-    assert "--transmitter-port" in line and "--channel-port" in line
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_up_stops_in_order(number: signal.Signals):
-    with running() as (up, places):
-        up.send_signal(number)
-        _, log = up.communicate(timeout=60)
-    assert up.returncode == 0
-    drains = [line.partition(" ")[0] for line in log.splitlines() if line.endswith("drains")]
-    assert drains == ["transmitter", "channel", "receiver"]
-    assert not any(alive(places[name]["pid"]) for name in ("transmitter", "channel", "receiver"))
-
-
-def test_up_ends_when_a_child_dies():
-    with running() as (up, places):
-        subprocess.run(["kill", "-KILL", str(places["channel"]["pid"])], check=True)
-        _, log = up.communicate(timeout=60)
-    assert up.returncode == 1
-    assert "panolink: channel was killed by SIGKILL" in log
-    assert not any(alive(places[name]["pid"]) for name in ("transmitter", "receiver"))
-
-
-def test_a_service_that_cannot_start():
-    command = [*PANOLINK, "up", *port_options(Ports.free()), "--model", "nope"]
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
-    assert done.returncode == 1
-    last = [line for line in done.stderr.splitlines() if line.startswith("panolink: ")][-1]
-    assert "ended with exit code 1" in last and "unknown model 'nope'" in last
 
 
 def write_video(path: Path, frames: int = 2) -> None:

@@ -6,10 +6,14 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 
+import pytest
+from typer.testing import Result
 from websockets.sync.client import connect
 
-from tests.cli.helpers import ENVIRONMENT, PANOLINK, alive, running
+from panolink.cli.process_group import Ports
+from tests.cli.helpers import ENVIRONMENT, PANOLINK, alive, one_line, port_options, running
 
 
 def free_port() -> int:
@@ -60,3 +64,45 @@ def test_the_viewer_has_a_killed_receiver_started_anew():
                     states += [serves] if states[-1:] != [serves] else []
         assert states[-2:] == [False, True]
         assert not alive(receiver) and up.poll() is None
+
+
+Run = Callable[..., Result]
+
+
+def test_up_says_which_port_is_in_use(panolink: Run):
+    ports = Ports.free()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", ports.channel))
+        taken.listen()
+        line = one_line(panolink("up", *port_options(ports)))
+    assert str(ports.channel) in line and "--channel-port" in line
+    line = one_line(panolink("up", "--channel-port", "50051", "--metrics-port", "0"))
+    assert "--transmitter-port" in line and "--channel-port" in line
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_up_stops_in_order(number: signal.Signals):
+    with running() as (up, places):
+        up.send_signal(number)
+        _, log = up.communicate(timeout=60)
+    assert up.returncode == 0
+    drains = [line.partition(" ")[0] for line in log.splitlines() if line.endswith("drains")]
+    assert drains == ["transmitter", "channel", "receiver"]
+    assert not any(alive(places[name]["pid"]) for name in ("transmitter", "channel", "receiver"))
+
+
+def test_up_ends_when_a_child_dies():
+    with running() as (up, places):
+        subprocess.run(["kill", "-KILL", str(places["channel"]["pid"])], check=True)
+        _, log = up.communicate(timeout=60)
+    assert up.returncode == 1
+    assert "panolink: channel was killed by SIGKILL" in log
+    assert not any(alive(places[name]["pid"]) for name in ("transmitter", "receiver"))
+
+
+def test_a_service_that_cannot_start():
+    command = [*PANOLINK, "up", *port_options(Ports.free()), "--model", "nope"]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+    assert done.returncode == 1
+    last = [line for line in done.stderr.splitlines() if line.startswith("panolink: ")][-1]
+    assert "ended with exit code 1" in last and "unknown model 'nope'" in last

@@ -15,12 +15,12 @@ from panolink.rpc.server.server import Server
 from panolink.rpc.wire.bursts import Burst
 from panolink.rpc.wire.deliveries import Delivery
 from panolink.rpc.wire.segments import formats_from_wire
-from panolink.services.channel.settings import ChannelSettings
-from panolink.services.channel.simulator import apply_channel
 from panolink.v1 import link_pb2
-from tests.services.test_channel import SYMBOLS, Keeper, connected_client, next_hop, sent
+from tests.rpc.helpers import connected_client
+from tests.services.kept_bursts import SYMBOLS, Keeper, next_hop, sent
 
 Start = Callable[..., Awaitable[Server]]
+
 
 QPSK_HALF = link_pb2.SegmentFormat(payload_bytes=10, modulation=link_pb2.MODULATION_QPSK, code_rate=0.5)
 
@@ -111,18 +111,6 @@ async def test_erased_segments_arrive_as_erasures_and_are_counted(start: Start) 
     assert erased < len(burst.symbols)
 
 
-@pytest.mark.parametrize("order", [1, -1])
-def test_what_one_channel_erases_is_erased_behind_the_next(order: int) -> None:
-    erasing = Conditions("ideal", erasure_rate=0.5, packet_symbols=60, seed=2)
-    burst, lost = sent(), 0
-    for conditions in (erasing, Conditions("jakes", seed=1))[::order]:
-        burst, reception = apply_channel(Channel(conditions), burst)
-        lost += reception.erased_symbols
-    there = np.repeat(burst.csi != 0, burst.header.channel_state.coherence_symbols)[:SYMBOLS]
-    assert 0 < np.sum(~there) == lost < SYMBOLS
-    assert np.isfinite(burst.symbols).all()
-
-
 async def test_pilots_instead_of_perfect_csi(start: Start, panorama: np.ndarray) -> None:
     receiver = await start("receiver")
     channel = await start("channel", target=receiver.address, model="jakes", doppler_hz=500, snr_db=20, seed=1)
@@ -209,46 +197,3 @@ async def test_a_burst_that_is_refused_leaves_its_streams_channel_as_it_was(star
     channel = Channel(Conditions("jakes", seed=1))
     for name in "12":
         np.testing.assert_array_equal(keeper.bursts[name].symbols, channel.apply(sent().symbols).symbols)
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        (
-            {"doppler_hz": "5", "speed_kmh": "30"},
-            "PANOLINK_CHANNEL_DOPPLER_HZ and PANOLINK_CHANNEL_SPEED_KMH: give one",
-        ),
-        (
-            {"scenario": "absent.toml"},
-            "PANOLINK_CHANNEL_SCENARIO=absent.toml: allowed is a scenario file: no such file",
-        ),
-        ({"scenario": "bad.toml"}, "PANOLINK_CHANNEL_SCENARIO=bad.toml: bad.toml, line 7: unknown setting 'second'"),
-        ({"trace": "bad.csv"}, "PANOLINK_CHANNEL_TRACE=bad.csv: bad.csv, line 3: snr_db is 'x'; allowed: a number"),
-        ({"model": "tdl-a", "doppler_hz": "5000"}, "PANOLINK_CHANNEL_…: doppler_hz is 5000.0 Hz; allowed with 64"),
-        ({"erasure_rate": "2"}, "PANOLINK_CHANNEL_ERASURE_RATE=2: Input should be less than or equal to 1"),
-    ],
-)
-def test_bad_settings_are_told_with_their_place(
-    values: dict[str, str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
-    from panolink.rpc.server.settings import load_settings
-
-    monkeypatch.chdir(tmp_path)
-    Path("bad.toml").write_text("[[phase]]\nseconds = 1\n\n[[phase]]\nseconds = 1\nsnr_db = 3\nsecond = 2\n")
-    Path("bad.csv").write_text("time_s,snr_db\n0,1\n1,x\n")
-    for name, value in values.items():
-        monkeypatch.setenv(f"PANOLINK_CHANNEL_{name.upper()}", value)
-    with pytest.raises(SystemExit):
-        load_settings(ChannelSettings)
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(message)
-
-
-def test_settings_become_conditions(tmp_path: Path) -> None:
-    trace = tmp_path / "drive.csv"
-    trace.write_text("time_s,snr_db\n0,1\n1,2\n")
-    settings = ChannelSettings(model="tdl-e", speed_kmh=30, carrier_hz=3.5e9, trace=trace, trace_repeat=True, seed=1)
-    conditions = settings.conditions
-    assert conditions.doppler_hz == pytest.approx(97.3, abs=0.1)
-    assert conditions.schedule == SnrTrace((0.0, 1.0), (1.0, 2.0), repeat=True)
-    assert ChannelSettings().conditions == Conditions()

@@ -12,93 +12,10 @@ from panolink.phy import Channel, Conditions
 from panolink.rpc.flow_control.limits import Limits
 from panolink.rpc.observability.metrics import ServiceMetrics
 from panolink.rpc.server.server import Server
-from panolink.rpc.server.settings import ServiceSettings
 from panolink.rpc.transport.carry import LinkEndpoint
-from panolink.rpc.wire.bursts import Burst, Receipt
-from panolink.services.channel.simulator import cascaded
-from panolink.v1 import link_pb2, link_pb2_grpc
+from panolink.v1 import link_pb2_grpc
 from tests.rpc.helpers import connected_client
-
-SYMBOLS = 1000
-
-
-def sent(burst_id: str = "1", *, coherence: int = SYMBOLS) -> Burst:
-    rng = np.random.default_rng(1)
-    symbols = ((rng.integers(0, 2, (SYMBOLS, 2)) * 2 - 1) / np.sqrt(2)).astype(np.float32).view(np.complex64)[:, 0]
-    header = link_pb2.BurstHeader(
-        burst_id=burst_id,
-        segments=[link_pb2.SegmentFormat(payload_bytes=10)],
-        sample_format=link_pb2.SAMPLE_FORMAT_CF32_LE,
-        channel_state=link_pb2.ChannelState(coherence_symbols=coherence),
-    )
-    return Burst(header, np.ones(-(-SYMBOLS // coherence), np.complex64), symbols)
-
-
-def noise_of(burst: Burst, original: Burst) -> np.ndarray:
-    """What is left of a burst when its known channel is taken away: its noise."""
-    gains = np.repeat(burst.csi, burst.header.channel_state.coherence_symbols)[:SYMBOLS]
-    return burst.symbols - gains * original.symbols
-
-
-def through(burst: Burst, conditions: Conditions) -> Burst:
-    return cascaded(burst, Channel(conditions).apply(burst.symbols))
-
-
-def test_one_channel_tells_its_state() -> None:
-    burst = through(sent(), Conditions("rayleigh", snr_db=10, coherence_symbols=100, seed=1))
-    state = burst.header.channel_state
-    assert (len(burst.csi), state.coherence_symbols) == (10, 100)
-    assert state.noise_variance == pytest.approx(0.1)
-    assert state.snr_db == pytest.approx(10)
-    assert np.mean(np.abs(noise_of(burst, sent())) ** 2) == pytest.approx(0.1, rel=0.15)
-
-
-@pytest.mark.parametrize(("first", "second", "common"), [(100, 250, 50), (100, SYMBOLS, 100), (300, 300, 300)])
-def test_two_channels_in_a_row_join_their_states(first: int, second: int, common: int) -> None:
-    once = through(sent(), Conditions("rayleigh", snr_db=10, coherence_symbols=first, seed=1))
-    twice = through(once, Conditions("rician", snr_db=10, coherence_symbols=second, seed=2))
-    state = twice.header.channel_state
-    assert state.coherence_symbols == common
-    assert len(twice.csi) == -(-SYMBOLS // common)
-    assert state.snr_db == pytest.approx(10 - 10 * np.log10(2))
-    assert state.noise_variance == pytest.approx(0.2)
-    # Every block has been scaled to the one noise variance that the wire has room for.
-    assert np.mean(np.abs(noise_of(twice, sent())) ** 2) == pytest.approx(0.2, rel=0.2)
-
-
-def test_an_ideal_channel_changes_nothing() -> None:
-    burst = through(sent(), Conditions("ideal"))
-    np.testing.assert_array_equal(burst.symbols, sent().symbols)
-    assert not burst.header.channel_state.HasField("snr_db")
-    assert burst.header.channel_state.noise_variance == 0
-
-
-class Keeper:
-    """A `BurstHandler` that keeps what arrives."""
-
-    def __init__(self) -> None:
-        self.bursts: dict[str, Burst] = {}
-
-    def check(self, header: link_pb2.BurstHeader) -> None: ...
-
-    async def accept(self, burst: Burst) -> Awaitable[Receipt]:
-        self.bursts[burst.header.burst_id] = burst
-
-        async def receipt() -> Receipt:
-            header = link_pb2.ReceiptHeader(burst_id=burst.header.burst_id, seconds={"decode": 1.0})
-            return Receipt(header, b"picture")
-
-        return receipt()
-
-    async def close(self) -> None: ...
-
-
-def next_hop(keeper: Keeper) -> Server:
-    settings = ServiceSettings(listen="127.0.0.1:0", metrics_listen="off")
-    server = Server("receiver", settings, ServiceMetrics())
-    link = LinkEndpoint(lambda: keeper, limits=Limits(), streams=server.streams("link"), in_flight=4)
-    server.add(link_pb2_grpc.add_LinkServicer_to_server, link, "panolink.v1.Link")
-    return server
+from tests.services.kept_bursts import Keeper, next_hop, sent
 
 
 async def test_bursts_go_on_and_receipts_come_back(start: Callable[..., Awaitable[Server]]) -> None:

@@ -1,0 +1,30 @@
+import copy
+
+import torch
+
+from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
+from panolink.sphere.padding import set_wrap
+from panolink.training.compilation import compile_networks
+from panolink.training.mean_only_batchnorm import centre_units
+
+
+def test_compiled_networks_learn_what_plain_ones_learn(small_profiles):
+    """`aot_eager` traces networks and their gradients as compilers do, hooks included, and needs none to run them."""
+    torch.manual_seed(0)
+    plain = Autoencoder(PROFILES["base"])
+    for parameter in plain.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    compiled = copy.deepcopy(plain)
+    compile_networks(compiled, None, backend="aot_eager")
+    pixels, guidance = 255 * torch.rand(2, 3, 32, 32), torch.zeros(2, 3, 2, 2)
+    for model in (plain, compiled):
+        set_wrap(model, False)
+        centre_units(model)
+        for _ in range(2):
+            model.zero_grad()
+            model.decoder(model.encoder(pixels), guidance).sub(pixels).square().mean().backward()
+    assert plain.state_dict().keys() == compiled.state_dict().keys()
+    for one, other in zip(plain.parameters(), compiled.parameters(), strict=True):
+        torch.testing.assert_close(one, other)  # biases moved alike
+        if one.requires_grad:
+            torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-3)

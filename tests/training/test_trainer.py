@@ -1,0 +1,91 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from panolink.codec.codec import Codec
+from panolink.codec.networks.autoencoder import PROFILES
+from panolink.codec.networks.blocks import ResidualBlock
+from panolink.training.checkpoint import save_checkpoint
+from panolink.training.config import TrainingConfig
+from panolink.training.data import PanoramaCache
+from panolink.training.export import export_model
+from panolink.training.trainer import Trainer
+
+SAMPLES = Path(__file__).parent.parent.parent / "samples"
+
+
+QUICK = {"batch": 2, "crop": 64, "validation_images": 1, "warm_up": 1}
+
+
+@pytest.mark.parametrize("name", ["base", "paper"])
+def test_train_resume_export_and_use(name: str, cache: PanoramaCache, small_profiles, tmp_path: Path):
+    config = replace(TrainingConfig.load(name), steps=3, minutes=5.0, **QUICK)
+    config = replace(config, adversarial_from=0.5 if name == "paper" else 1.0)
+    trainer = Trainer(config, cache, tmp_path / "run")
+    result = trainer.run()
+    assert trainer.step == 3 and np.isfinite(result["vpsnr_at_0.1"]) and 0 <= result["idle"] < 1
+    blocks = [module for module in trainer.model.modules() if isinstance(module, ResidualBlock)]
+    assert all(block.first.bias.abs().max() > 0 and not block.first.bias.requires_grad for block in blocks)  # centred
+    again = Trainer(config, cache, tmp_path / "run")
+    assert again.step == 3
+    for name_, value in trainer.state().items():
+        torch.testing.assert_close(again.state()[name_], value)
+    again.run()
+    assert again.step == 6
+    records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records if "validation" in record] == [
+        3,
+        6,
+        6,
+    ]  # and the mean of two snapshots
+
+    target = tmp_path / "weights.safetensors"
+    training, _ = cache.split()
+    export_model(
+        tmp_path / "run" / "best.safetensors",
+        PROFILES[name],
+        cache,
+        training,
+        target,
+        {"steps": 6},
+        copies=config.copies,
+    )
+    codec = Codec.load(target, device="cpu")
+    image = cache.panorama(0)
+    assert codec.model.card == {"steps": 6}
+    assert codec.decode(codec.encode(image, tau=0.5)).shape == image.shape
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_a_run_that_was_stopped_ends_where_another_does(
+    on_device: bool, cache: PanoramaCache, small_profiles, tmp_path: Path
+):
+    config = replace(TrainingConfig.load("base"), minutes=0.0, decay_share=0.0, crops_on_device=on_device, **QUICK)
+    whole = Trainer(replace(config, steps=4), cache, tmp_path / "whole")
+    whole.train()
+    stopped = Trainer(replace(config, steps=2), cache, tmp_path / "stopped")
+    stopped.train()
+    save_checkpoint(stopped, 0.0)
+    again = Trainer(replace(config, steps=2), cache, tmp_path / "stopped")
+    again.train()
+    assert again.step == whole.step == 4
+    for state in ("averaged", "state"):
+        one, other = (getattr(trainer, state) for trainer in (whole, again))
+        one, other = (value() if callable(value) else value for value in (one, other))
+        for name, value in one.items():
+            assert torch.equal(value, other[name]), name
+
+
+def test_training_lowers_the_distortion(cache: PanoramaCache, small_profiles, tmp_path: Path):
+    config = replace(TrainingConfig.load("base"), **QUICK)
+    trainer = Trainer(config, cache, tmp_path)
+    batch = next(trainer.batches())
+    errors = []
+    for _ in range(60):
+        torch.manual_seed(3)  # the same steps and shares each time
+        errors.append(float(trainer.train_step(*batch, adversarial=False)["mse"]))
+    assert np.mean(errors[-5:]) < 0.97 * errors[0]
