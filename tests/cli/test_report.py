@@ -5,7 +5,6 @@ from rich.console import Console
 
 from panolink.cli import report as results
 from panolink.cli.report import Result, accounting, failure_line, print_table
-from panolink.filenames import file_stem
 from panolink.rpc.wire.deliveries import Adapted, Delivery, Segments
 
 DELIVERY = Delivery(
@@ -18,6 +17,8 @@ DELIVERY = Delivery(
     segments=Segments(20, 1),
     seconds={"encode": 0.1, "fec_encode": 0.004, "fec_decode": 0.006, "total": 0.5},
 )
+
+
 RESULTS = [
     Result(id="1", source="samples/city.webp", delivery=DELIVERY, vpsnr_db=29, vssim=0.84),
     Result(id="2", source="samples/bad.webp", error="not an image"),
@@ -92,19 +93,3 @@ def test_what_is_not_known_is_null():
     assert told["delivered"] is False and told["bpp"] is None and told["schemes"] == {}
     assert told["segments"] == {"sent": 0, "lost": 0, "unsent": 0, "recovered": 0}
     assert failure_line(RESULTS[1]) == "samples/bad.webp: not an image"
-
-
-@pytest.mark.parametrize(
-    ("source", "stem"),
-    [
-        ("samples/city.webp", "city"),
-        ("clip.mp4#0001", "clip_0001"),
-        ("../../etc/passwd", "passwd"),
-        ("..", "panorama"),
-        ("", "panorama"),
-        ("a b/ç d?.png", "ç_d_"),
-        ("x" * 300, "x" * 100),
-    ],
-)
-def test_file_names_lead_nowhere_else(source: str, stem: str):
-    assert file_stem(source) == stem
