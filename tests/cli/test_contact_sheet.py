@@ -1,16 +1,16 @@
 import numpy as np
 from PIL import Image
 
-from panolink.cli.contact_sheet import Shown, coloured, contact_sheet, side_by_side
+from panolink.cli.contact_sheet import Comparison, coloured, contact_sheet, side_by_side
 
 
 def test_pictures_have_their_panels():
     random = np.random.default_rng(1)
     sent = random.integers(0, 256, (64, 128, 3), dtype=np.uint8)
-    shown = Shown("noise", sent, 255 - sent, random.integers(0, 256, (4, 8), dtype=np.uint8), "0.1 bpp")
-    picture = side_by_side(shown)
+    comparison = Comparison("noise", sent, 255 - sent, random.integers(0, 256, (4, 8), dtype=np.uint8), "0.1 bpp")
+    picture = side_by_side(comparison)
     assert picture.dtype == np.uint8 and picture.shape[1] > 3 * 128
-    sheet = contact_sheet([shown, shown], title="two")
+    sheet = contact_sheet([comparison, comparison], title="two")
     assert sheet.shape[0] > 2 * 260 and sheet.shape[2] == 3
     Image.fromarray(sheet)
 

@@ -92,7 +92,7 @@ def channel(
     async def ask() -> dict[str, Any]:
         async with connected(target) as link:
             found = await (link.set_conditions(**changes) if changes else link.conditions())
-        return _told(found)
+        return _json_values(found)
 
     conditions = asyncio.run(ask())
     if json:
@@ -108,7 +108,7 @@ def _at_most_one(options: dict[str, Any]) -> None:
         raise typer.BadParameter("give one of them, not both", param_hint=" / ".join(f"'{name}'" for name in given))
 
 
-def _told(conditions: Any) -> dict[str, Any]:
-    """Conditions by name, as values that JSON has."""
+def _json_values(conditions: Any) -> dict[str, Any]:
+    """The fields of `Conditions` by name, as values of JSON types."""
     values = {**vars(conditions), "model": str(conditions.model), "clock": str(conditions.clock)}
     return values | {"schedule": None if conditions.schedule is None else str(conditions.schedule)}

@@ -60,7 +60,7 @@ def encode(
     from panolink.images import read_picture
     from panolink.images.metadata import kept_exif
 
-    told = out if target != STREAM else err
+    console = out if target != STREAM else err
     if target != STREAM:
         check_target(target, overwrite=overwrite)
     picture = read_picture(read_source(source), name=source_name(source), allow_any_aspect=any_aspect)
@@ -95,10 +95,10 @@ def encode(
                 "seconds": seconds,
                 "sphere": picture.sphere.as_dict(),
             },
-            console=told,
+            console=console,
         )
         return
-    told.print(
+    console.print(
         f"{target}: {packet.width}×{packet.height}, {len(data):,} bytes, {packet.bpp:.4f} bpp "
         f"({kept:,} of {tokens.kept.size:,} tokens with features), model {codec.name}, {seconds:.2f} s",
         markup=False,
@@ -127,7 +127,7 @@ def decode(
     from panolink.images import is_sphere
     from panolink.images.write import encode_image
 
-    told = out if target != STREAM else err
+    console = out if target != STREAM else err
     suffix = ".png" if target == STREAM else target.suffix
     if target != STREAM:
         check_target(target, overwrite=overwrite)
@@ -154,10 +154,10 @@ def decode(
                 "seconds": seconds,
                 "sphere": packet.header.sphere.as_dict(),
             },
-            console=told,
+            console=console,
         )
         return
-    told.print(
+    console.print(
         f"{target}: {packet.width}×{packet.height} from {packet.bpp:.4f} bpp, model {codec.name}, {seconds:.2f} s",
         markup=False,
         soft_wrap=True,

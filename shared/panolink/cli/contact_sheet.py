@@ -25,8 +25,20 @@ INFERNO = np.array(
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One panorama's pictures, uint8: `sent` and `received` (H, W, 3), `activation` (rows, columns), and its texts."""
+class Comparison:
+    """One panorama before and after transmission.
+
+    Attributes
+    ----------
+    name
+        What it is called above its pictures.
+    sent, received
+        uint8 `(H, W, 3)`.
+    activation
+        The activation map, uint8 `(rows, columns)`.
+    caption
+        Rate and quality, in one line.
+    """
 
     name: str
     sent: np.ndarray
@@ -35,14 +47,33 @@ class Shown:
     caption: str
 
 
-def side_by_side(shown: Shown) -> np.ndarray:
-    """Sent, received and activation map in a row, with labels: uint8 (height, width, 3)."""
-    return np.asarray(_row(shown, min(max(shown.sent.shape[1], PANEL_WIDTHS[0]), PANEL_WIDTHS[1]), size=24))
+def side_by_side(comparison: Comparison) -> np.ndarray:
+    """Sent, received and activation map in a row, with labels.
+
+    Returns
+    -------
+    np.ndarray
+        uint8 `(height, width, 3)`.
+    """
+    return np.asarray(_row(comparison, min(max(comparison.sent.shape[1], PANEL_WIDTHS[0]), PANEL_WIDTHS[1]), size=24))
 
 
-def contact_sheet(pictures: Sequence[Shown], *, title: str) -> np.ndarray:
-    """All panoramas below one another: uint8 (height, width, 3)."""
-    rows = [_row(shown, SHEET_PANEL_WIDTH, size=17) for shown in pictures]
+def contact_sheet(pictures: Sequence[Comparison], *, title: str) -> np.ndarray:
+    """All panoramas, one row each below a title.
+
+    Parameters
+    ----------
+    pictures
+        At least one.
+    title
+        The line above them.
+
+    Returns
+    -------
+    np.ndarray
+        uint8 `(height, width, 3)`.
+    """
+    rows = [_row(comparison, SHEET_PANEL_WIDTH, size=17) for comparison in pictures]
     head = 56
     sheet = Image.new("RGB", (rows[0].width, head + sum(row.height for row in rows)), BACKGROUND)
     ImageDraw.Draw(sheet).text((MARGIN, head // 2 + 4), title, INK, font=_font(26), anchor="lm")
@@ -54,9 +85,19 @@ def contact_sheet(pictures: Sequence[Shown], *, title: str) -> np.ndarray:
 
 
 def coloured(activation: np.ndarray) -> np.ndarray:
-    """A map uint8 (rows, columns) in colours, uint8 (rows, columns, 3).
+    """An activation map in colours.
 
     Stretched so that 2 % at each end saturate; square roots, for most of a map is close to zero.
+
+    Parameters
+    ----------
+    activation
+        uint8 `(rows, columns)`.
+
+    Returns
+    -------
+    np.ndarray
+        uint8 `(rows, columns, 3)`.
     """
     low, high = np.percentile(activation, (2, 98))
     level = np.sqrt(np.clip((activation - low) / max(high - low, 1.0), 0, 1)) * (len(INFERNO) - 1)
@@ -65,14 +106,14 @@ def coloured(activation: np.ndarray) -> np.ndarray:
     return np.rint(INFERNO[below] * (1 - part) + INFERNO[below + 1] * part).astype(np.uint8)
 
 
-def _row(shown: Shown, width: int, *, size: int) -> Image.Image:
+def _row(comparison: Comparison, width: int, *, size: int) -> Image.Image:
     """Three panels with a line of text above and the caption below."""
-    height = round(width * shown.sent.shape[0] / shown.sent.shape[1])
+    height = round(width * comparison.sent.shape[0] / comparison.sent.shape[1])
     line = round(size * 1.7)
     panels = (
-        (f"{shown.name}, sent", _resized(shown.sent, width, height)),
-        ("received", _resized(shown.received, width, height)),
-        ("activation map", _resized(coloured(shown.activation), width, height, Image.Resampling.NEAREST)),
+        (f"{comparison.name}, sent", _resized(comparison.sent, width, height)),
+        ("received", _resized(comparison.received, width, height)),
+        ("activation map", _resized(coloured(comparison.activation), width, height, Image.Resampling.NEAREST)),
     )
     row = Image.new("RGB", (3 * width + 4 * MARGIN, height + line + MARGIN), BACKGROUND)
     draw = ImageDraw.Draw(row)
@@ -82,8 +123,8 @@ def _row(shown: Shown, width: int, *, size: int) -> Image.Image:
         draw.text((left, line // 2), label, INK, font=_font(size), anchor="lm")
         if column == 1:
             room = width - _font(size).getlength(label) - size
-            small = min(size, max(8, int(size * room / _font(size).getlength(shown.caption))))
-            draw.text((left + width, line // 2), shown.caption, FAINT, font=_font(small), anchor="rm")
+            small = min(size, max(8, int(size * room / _font(size).getlength(comparison.caption))))
+            draw.text((left + width, line // 2), comparison.caption, FAINT, font=_font(small), anchor="rm")
         if column == 2:
             _scale(draw, row, left + width, line // 2, size)
     return row

@@ -97,12 +97,12 @@ async def _send(
     json: bool,
 ) -> list[Result]:
     """Send all, write the pictures of those that arrive; results in the order of the sources."""
-    from panolink.cli.contact_sheet import Shown, contact_sheet, side_by_side
+    from panolink.cli.contact_sheet import Comparison, contact_sheet, side_by_side
     from panolink.images import save_image
 
     options = {**rate, "model": "", "picture": True, "activation": True, "allow_any_aspect": False}
     results: list[Result] = []
-    pictures: dict[str, Shown] = {}
+    pictures: dict[str, Comparison] = {}
     task = progress.add_task("sending", total=_count(sources))
     # One at a time: the times of stages are then those of one panorama that has the machine to itself.
     async with connected(target, in_flight=1) as link:
@@ -115,9 +115,9 @@ async def _send(
             delivery = result.delivery
             if delivery and sent is not None and delivery.picture is not None and delivery.activation is not None:
                 stem = file_stem(result.source)
-                shown = Shown(stem, sent, delivery.picture, delivery.activation, _caption(result, delivery))
-                pictures[result.id] = shown
-                picture = await asyncio.to_thread(side_by_side, shown)
+                comparison = Comparison(stem, sent, delivery.picture, delivery.activation, _caption(result, delivery))
+                pictures[result.id] = comparison
+                picture = await asyncio.to_thread(side_by_side, comparison)
                 await asyncio.to_thread(save_image, picture, folder / f"{stem}_side_by_side.png")
             progress.update(task, advance=1, description=f"sent {Path(result.source).name}")
     if pictures:

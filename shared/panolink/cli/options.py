@@ -58,7 +58,22 @@ To: TypeAlias = Annotated[
 
 
 def check_rate(bpp: float | None, tau: float | None, symbols_per_pixel: float | None = None) -> None:
-    """A usage error (exit 2) where more than one is given, or a rate of nothing."""
+    """Check that at most one rate is given, and that it is not zero (τ = 0, the base layer alone, is allowed).
+
+    Parameters
+    ----------
+    bpp
+        Bits per pixel, above 0.
+    tau
+        Share of the tokens whose features are sent, 0 … 1.
+    symbols_per_pixel
+        Channel uses per pixel, above 0.
+
+    Raises
+    ------
+    typer.BadParameter
+        A usage error: exit code 2.
+    """
     rates = {"--bpp": bpp, "--tau": tau, "--symbols-per-pixel": symbols_per_pixel}
     given = [option for option, value in rates.items() if value is not None]
     if len(given) > 1:
@@ -68,7 +83,18 @@ def check_rate(bpp: float | None, tau: float | None, symbols_per_pixel: float | 
 
 
 def seconds(text: str) -> float:
-    """A duration: `0.2`, `0.2s` or `200ms`, above 0."""
+    """A duration in seconds.
+
+    Parameters
+    ----------
+    text
+        `0.2`, `0.2s` or `200ms`; above 0, an hour at most.
+
+    Raises
+    ------
+    typer.BadParameter
+        For any other text.
+    """
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(ms|s)?\s*", text)
     value = float(match[1]) / (1000 if match[2] == "ms" else 1) if match else 0.0
     if not 0 < value <= 3600:
@@ -105,7 +131,7 @@ def print_pairs(pairs: Mapping[str, object]) -> None:
 
 @contextmanager
 def about(name: object) -> Iterator[None]:
-    """Put a file's name in front of errors that do not know it."""
+    """Put a file's name in front of the message of a `PanolinkError` that does not contain it."""
     try:
         yield
     except PanolinkError as error:

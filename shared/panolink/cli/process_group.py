@@ -154,7 +154,7 @@ class Services:
     async def __aenter__(self) -> Services:
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
-            loop.add_signal_handler(number, self._signalled)
+            loop.add_signal_handler(number, self._on_signal)
         try:
             for name in self._environments:
                 await self._start(name)
@@ -190,7 +190,7 @@ class Services:
                 for end, name in [(end, name) for end, name in ends.items() if end.done()]:
                     if name not in self._restarting:
                         await asyncio.sleep(0.1)  # its last words are still on their way
-                        raise LinkError(self._obituary(name, end.result()))
+                        raise LinkError(self._exit_reason(name, end.result()))
                     self._restarting.discard(name)
                     del ends[end]
                     await self._start(name)
@@ -253,12 +253,13 @@ class Services:
             self._last[name].append(text)
             self._on_line(name, text)
 
-    def _obituary(self, name: str, code: int) -> str:
+    def _exit_reason(self, name: str, code: int) -> str:
+        """How a service ended, with the last line that it logged."""
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         last = next((line for line in reversed(self._last[name]) if line.strip()), "")
         return f"{name} {how}{f': {last}' if last else ''}"
 
-    def _signalled(self) -> None:
+    def _on_signal(self) -> None:
         """The first time: stop in order. After that: end them at once."""
         self._signals += 1
         self._stop_requested.set()

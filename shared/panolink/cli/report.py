@@ -249,8 +249,8 @@ def accounting(results: Sequence[Result]) -> str:
     delivered = sum(result.delivered for result in results)
     lost = sum(result.delivery is not None and result.delivery.code in LOST for result in results)
     counts = {"delivered": delivered, "lost": lost, "not sent": len(results) - delivered - lost}
-    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count or what != "not sent")
-    return f"{len(results)} panoramas: {told}"
+    parts = ", ".join(f"{count} {what}" for what, count in counts.items() if count or what != "not sent")
+    return f"{len(results)} panoramas: {parts}"
 
 
 def failure_line(result: Result) -> str:

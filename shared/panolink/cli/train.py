@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from panolink.training.trainer import Trainer
 
 TABLE_PANORAMAS = 500
-"""At most so many panoramas serve to fit the exported model's tables, which takes its time: the network that tells the
-law of an index from its neighbours needs to have seen some hundreds."""
+"""At most so many panoramas serve to fit the exported model's tables, which takes its time: the context model of the
+indices, a network that predicts an index's pmf from its neighbours, needs to have seen some hundreds."""
 
 
 def train(

@@ -242,7 +242,7 @@ def watch(
                     continue
                 seen += 1
                 if json:
-                    print_json(_shown(panorama, path))
+                    print_json(_json_values(panorama, path))
                 else:
                     lost = f"{panorama.segments.lost} of {panorama.segments.sent} segments lost"
                     missed = f", {panorama.dropped} missed" if panorama.dropped else ""
@@ -264,7 +264,7 @@ def watch(
         raise LinkError(f"{target}: ended after {seen} of {count} panoramas")
 
 
-def _shown(panorama: Any, path: Path) -> dict[str, Any]:
+def _json_values(panorama: Any, path: Path) -> dict[str, Any]:
     return {
         "number": panorama.number,
         "source": panorama.source,
