@@ -31,7 +31,7 @@ def small(panorama: np.ndarray, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def link() -> Iterator[dict[str, Any]]:
     """The three services, and where they listen."""
     with running("--snr", "20", "--seed", "1") as (_, places):
