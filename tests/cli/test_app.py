@@ -41,7 +41,7 @@ def test_version(panolink: Run):
         ("encode", "a.png", "a.plk", "--bpp", "0.1", "--tau", "0.1"),
         ("encode", "a.png", "a.plk", "--bpp", "0"),
         ("encode", "a.png", "a.plk", "--tau", "1.5"),
-        ("send", "a.png"),
+        ("send",),
         ("send", "a.png", "--to", "nowhere"),
         ("send", "a.png", "--to", "127.0.0.1:1", "--bpp", "0.1", "--tau", "0.1"),
         ("send", "a.png", "--to", "127.0.0.1:1", "--no-picture", "--out", "x"),

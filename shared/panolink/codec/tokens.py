@@ -4,14 +4,57 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from panolink.codec.resolution import WHOLE
-from panolink.codec.shapes import IndexGrid, MaskGrid, Symbols
+from panolink.codec.shapes import Features, IndexGrid, MaskGrid, Symbols
 from panolink.sphere.latitude import latitudes
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class VectorQuantized:
+    """A panorama's features F and their nearest codes: all that is known of it before a rate is.
+
+    Attributes
+    ----------
+    size : (int, int)
+        Height and width of the panorama, pixels.
+    reduction : Fraction
+        By how much its sides were reduced.
+    features, codes : (1, dim, rows, cols)
+        F, and Q of formula (2).
+    indices : int64 (rows, cols)
+    slices : int
+        Index slices that the rows are dealt to.
+    index_bytes : tuple of int
+        Length of each.
+    """
+
+    size: tuple[int, int]
+    reduction: Fraction
+    features: Features
+    codes: Features
+    indices: NDArray[np.int64]
+    slices: int
+    index_bytes: tuple[int, ...]
+
+    @property
+    def pixels(self) -> int:
+        """Of the panorama, before it was reduced."""
+        return self.size[0] * self.size[1]
+
+    @property
+    def residual(self) -> Tensor:
+        """F − Q, float32 (rows · cols, dim), on the CPU."""
+        dim = self.features.shape[1]
+        return (self.features - self.codes)[0].permute(1, 2, 0).reshape(-1, dim).float().cpu()
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from panolink.codec.bitstream import Packet
 from panolink.codec.entropy.coder import SliceCoder
 from panolink.codec.entropy.tables import Tables
 from panolink.codec.quantization.activation_map import activation_map, error_map
-from panolink.codec.quantization.vector_quantizer import VectorQuantized, look_up, nearest_code
+from panolink.codec.quantization.vector_quantizer import look_up, nearest_code
 from panolink.codec.rate_control.controller import (
     DEFAULT_STEP,
     MOST_LAMBDA_RATIO,
@@ -35,7 +35,7 @@ from panolink.codec.rate_control.rd_cost import TokenCosts
 from panolink.codec.resolution import WHOLE
 from panolink.codec.shapes import Codebook, Features
 from panolink.codec.slicing import index_slices
-from panolink.codec.tokens import Tokens
+from panolink.codec.tokens import Tokens, VectorQuantized
 from panolink.errors import RateError
 from panolink.sphere.latitude import latitude_weights
 

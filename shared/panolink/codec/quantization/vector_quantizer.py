@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from fractions import Fraction
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from panolink.codec.shapes import Codebook, Features, Indices
@@ -44,45 +39,6 @@ def look_up(indices: Indices, codebook: Codebook) -> Features:
     (batch, dim, rows, cols)
     """
     return codebook[indices].permute(0, 3, 1, 2)
-
-
-@dataclass(frozen=True, eq=False)
-class VectorQuantized:
-    """A panorama's features F and their nearest codes: all that is known of it before a rate is.
-
-    Attributes
-    ----------
-    size : (int, int)
-        Height and width of the panorama, pixels.
-    reduction : Fraction
-        By how much its sides were reduced.
-    features, codes : (1, dim, rows, cols)
-        F, and Q of formula (2).
-    indices : int64 (rows, cols)
-    slices : int
-        Index slices that the rows are dealt to.
-    index_bytes : tuple of int
-        Length of each.
-    """
-
-    size: tuple[int, int]
-    reduction: Fraction
-    features: Features
-    codes: Features
-    indices: NDArray[np.int64]
-    slices: int
-    index_bytes: tuple[int, ...]
-
-    @property
-    def pixels(self) -> int:
-        """Of the panorama, before it was reduced."""
-        return self.size[0] * self.size[1]
-
-    @property
-    def residual(self) -> Tensor:
-        """F − Q, float32 (rows · cols, dim), on the CPU."""
-        dim = self.features.shape[1]
-        return (self.features - self.codes)[0].permute(1, 2, 0).reshape(-1, dim).float().cpu()
 
 
 def dequantize(tokens: Tokens, codebook: Codebook) -> Features:

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panolink.codec.entropy.coder import SliceCoder
-from panolink.codec.quantization.vector_quantizer import VectorQuantized
 from panolink.codec.rate_control.rd_cost import TokenCostModel, TokenCosts
 from panolink.codec.resolution import WHOLE
 from panolink.codec.slicing import FEATURE_SLICE_BITS, MOST_PARTS, feature_parts, index_slices
+from panolink.codec.tokens import VectorQuantized
 from panolink.errors import RateError
 
 RD_LAMBDA = 0.1
