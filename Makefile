@@ -29,8 +29,10 @@ viewer: ## build the viewer's page from services/viewer/web; needs Node
 check-viewer: ## fail if the committed page is not what its sources give; says so where there is no Node
 	@scripts/check_viewer.sh
 
+# Tensors of tests are tiny: processes side by side pay, threads do not.
+WORKERS ?= 2
 test: $(INSTALLED_DEV) ## run the tests (ARGS="-k viewport -x" to choose)
-	@$(BIN)/python -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-deploy: $(INSTALLED_DEV) ## build the images and test them with docker compose; says why where it cannot
 	@PANOLINK_TEST_DEPLOY=1 $(BIN)/python -m pytest -m docker -rs $(ARGS)
