@@ -183,8 +183,8 @@ class BurstReceiver:
                 if reception.header_lost:
                     message = f"burst {header.burst_id}: its header segment was lost on the way"
                     failed = failure(grpc.StatusCode.DATA_LOSS, message)
-                elif reception.picture_lost:
-                    message = f"burst {header.burst_id}: no segment of its picture arrived"
+                elif reception.picture_unsent:
+                    message = f"burst {header.burst_id}: no segment of its picture was sent"
                     failed = failure(grpc.StatusCode.DATA_LOSS, message)
                 else:
                     await self._pipeline.rebuild(codec, reception)

@@ -60,9 +60,9 @@ class Reception:
         return self.decoder.header_lost if self.decoder else True
 
     @property
-    def picture_lost(self) -> bool:
-        """Whether nothing of the picture itself arrived."""
-        return self.decoder.picture_lost if self.decoder else True
+    def picture_unsent(self) -> bool:
+        """Whether nothing of the picture itself was sent."""
+        return self.decoder.picture_unsent if self.decoder else True
 
     @property
     def rounds(self) -> int:

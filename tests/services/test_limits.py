@@ -122,4 +122,4 @@ async def test_a_burst_whose_picture_was_not_sent_costs_next_to_nothing(start: S
     async with connected_client(receiver.address) as client:
         receipt = await (await client.send("1", burst))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KB
-    assert receipt.header.failure.code == 15 and "no segment of its picture arrived" in receipt.header.failure.message
+    assert receipt.header.failure.code == 15 and "no segment of its picture was sent" in receipt.header.failure.message

@@ -145,6 +145,7 @@ class Codec:
             return self.quantizer.controller(known[reduction], size=size, reduction=reduction, robust=robust)
 
         rate, ranking = DEFAULT_BPP if bpp is None else bpp, Ranking(self.model.profile.ranking)
+        Budget(bpp=rate)  # refuses what is no rate
         found = choose_resolution(at, reductions, bits_room(rate, size), FINE_ENOUGH)
         if found:
             controller, point, room = found

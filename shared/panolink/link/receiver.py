@@ -84,7 +84,7 @@ class Receiver:
         }
         burst.decode(symbols, **channel)
         measured = measure_channel(symbols, **channel)
-        if burst.header_lost or burst.picture_lost:
+        if burst.header_lost or burst.picture_unsent:
             return Received(None, None, burst.counts, measured)
         tokens = unpack(self.codec, burst)
         (picture,) = self.codec.reconstruct([tokens])
@@ -222,11 +222,10 @@ class BurstDecoder:
         return not payloads or payloads[0] is None
 
     @property
-    def picture_lost(self) -> bool:
-        """Whether nothing of the picture itself arrived: no index, without which all else means nothing."""
-        indices = [place for place, segment in enumerate(self.segments) if segment.layer == "indices"]
-        payloads = self.payloads
-        return bool(indices) and all(payloads[place] is None for place in indices)
+    def picture_unsent(self) -> bool:
+        """Whether no index was sent, without which all else means nothing: a picture made of it would cost memory."""
+        indices = [segment for segment in self.segments if segment.layer == "indices"]
+        return bool(indices) and all(segment.unsent for segment in indices)
 
     @property
     def analog_features(self) -> AnalogFeatures | None:

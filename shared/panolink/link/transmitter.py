@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from panolink.codec.rate_control.controller import Budget
 from panolink.codec.resolution import WHOLE
 from panolink.errors import RateError
 from panolink.link.analog_coding import code_analog
@@ -50,7 +51,7 @@ class RateRequest:
     Raises
     ------
     RateError
-        Both ``bpp`` and ``tau``.
+        Both ``bpp`` and ``tau``, or a ``tau`` out of its range.
     """
 
     bpp: float | None = None
@@ -65,6 +66,7 @@ class RateRequest:
     def __post_init__(self) -> None:
         if self.bpp is not None and self.tau is not None:
             raise RateError("give bpp or tau, not both")
+        Budget(bpp=self.bpp, tau=self.tau)  # refuses what is out of range
 
 
 @dataclass(frozen=True)
