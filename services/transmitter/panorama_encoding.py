@@ -137,9 +137,9 @@ class PanoramaEncoding:
     def _report_choice(self) -> None:
         """Write into the delivery how an adaptive panorama is protected."""
         if choice := self.choice:
-            told = self.delivery.adaptation
-            told.snr_db, told.margin_db = choice.snr_db, choice.margin_db
-            told.fading, told.insurance_db = choice.fading, choice.base_layer_margin_db
+            adaptation = self.delivery.adaptation
+            adaptation.snr_db, adaptation.margin_db = choice.snr_db, choice.margin_db
+            adaptation.fading, adaptation.insurance_db = choice.fading, choice.base_layer_margin_db
 
     def _burst(self, codec: Codec, sent: Transmission) -> Burst:
         header, settings, delivery = self._header, self._pipeline.settings, self.delivery

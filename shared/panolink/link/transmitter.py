@@ -64,9 +64,7 @@ class RateRequest:
     probe: bool = False
 
     def __post_init__(self) -> None:
-        if self.bpp is not None and self.tau is not None:
-            raise RateError("give bpp or tau, not both")
-        Budget(bpp=self.bpp, tau=self.tau)  # refuses what is out of range
+        Budget(bpp=self.bpp, tau=self.tau)  # refuses both, and what is out of range
 
 
 @dataclass(frozen=True)
