@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Sequence
 
 import grpc
 
-from panolink.errors import BitstreamError, PanolinkError
+from panolink.errors import BitstreamError, ConflictError, PanolinkError
 from panolink.rpc.observability import logs, tracing
 from panolink.rpc.server.model_registry import ModelRegistry
 from panolink.rpc.wire.bursts import Burst, Receipt, ends_harq
@@ -74,7 +74,7 @@ class BurstReceiver:
         self._queued.inc()
         header = burst.header
         if not header.HasField("harq"):
-            return self._recent.begin(header.burst_id, self._receive(burst))
+            return self._recent.begin(header.burst_id, self._receive(burst), digest=header.content_digest)
         waiting = self._rounds.get(header.burst_id) or self._rounds.open(header)
         return waiting.begin(header.harq.round, self._receive_round(burst, waiting))
 
@@ -88,6 +88,7 @@ class BurstReceiver:
     def _known(self, header: link_pb2.BurstHeader) -> Awaitable[Receipt] | None:
         """Answer to a burst or round that need not be decoded; None if it must be."""
         if header.burst_id in self._recent:
+            self._check_content(header, self._recent.digest(header.burst_id))
             self._metrics.repeats.inc()
             return self._recent.receipt(header.burst_id)
         number, waiting = header.harq.round, self._rounds.get(header.burst_id)
@@ -96,6 +97,7 @@ class BurstReceiver:
             return _first_round_needed(header)
         if waiting is None:
             return None
+        self._check_content(header, waiting.header.content_digest)
         if ends_harq(header) or not header.HasField("harq"):
             return self._finish(waiting, "asked")
         if answer := waiting.answer(number):
@@ -106,6 +108,15 @@ class BurstReceiver:
                 f"round {number} of a burst came while its round {waiting.last} was decoded, or after it"
             )
         return None
+
+    def _check_content(self, header: link_pb2.BurstHeader, known: bytes) -> None:
+        """Refuse a burst under an id that is known for other content."""
+        if header.content_digest != known:
+            self._metrics.panoramas.labels("ALREADY_EXISTS").inc()
+            raise ConflictError(
+                f"burst {header.burst_id}: this id was used before, for other content; every panorama needs an "
+                "id of its own, and every sender a name of its own"
+            )
 
     async def _receive(self, burst: Burst) -> Receipt:
         reception = Reception()
@@ -152,7 +163,7 @@ class BurstReceiver:
         self._rounds.end(waiting)
         if waiting.reception.needed:
             self._metrics.harq_given_up.labels(why).inc()
-        self._recent.begin(header.burst_id, self._conclude(waiting))
+        self._recent.begin(header.burst_id, self._conclude(waiting), digest=header.content_digest)
 
     async def _conclude(self, waiting: PendingBurst) -> Receipt:
         with logs.hop("receive", waiting.header):

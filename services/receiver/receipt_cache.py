@@ -1,4 +1,7 @@
-"""Cache of recent receipts, for deduplication: a burst that is resent is decoded and published once."""
+"""Cache of recent receipts, for deduplication: a burst that is resent is decoded and published once.
+
+A resent burst is recognised by its id; its content digest tells it from another burst under the same id.
+"""
 
 from __future__ import annotations
 
@@ -32,18 +35,24 @@ class ReceiptCache:
         self._most_bytes = picture_bytes
         self._under_way: dict[str, asyncio.Task[Receipt]] = {}
         self._made: dict[str, Receipt] = {}
+        self._digests: dict[str, bytes] = {}  # of both
         self._with_picture: deque[str] = deque()
         self._bytes = 0
 
     def __contains__(self, burst_id: str) -> bool:
         return burst_id in self._under_way or burst_id in self._made
 
-    def begin(self, burst_id: str, receive: Coroutine[Any, Any, Receipt]) -> Awaitable[Receipt]:
-        """Start receiving a new burst; it completes even if the caller is cancelled."""
+    def begin(self, burst_id: str, receive: Coroutine[Any, Any, Receipt], *, digest: bytes = b"") -> Awaitable[Receipt]:
+        """Start receiving a new burst of this content digest; it completes even if the caller is cancelled."""
         task = asyncio.create_task(receive)
         self._under_way[burst_id] = task
+        self._digests[burst_id] = digest
         task.add_done_callback(lambda _: self._end(burst_id, task))
         return asyncio.shield(task)
+
+    def digest(self, burst_id: str) -> bytes:
+        """Content digest of a known burst."""
+        return self._digests[burst_id]
 
     def receipt(self, burst_id: str) -> Awaitable[Receipt]:
         """Awaitable receipt of a known burst, independent of later eviction."""
@@ -56,6 +65,7 @@ class ReceiptCache:
     def _end(self, burst_id: str, task: asyncio.Task[Receipt]) -> None:
         del self._under_way[burst_id]
         if task.cancelled() or task.exception():
+            del self._digests[burst_id]
             return
         receipt = self._made[burst_id] = task.result()
         if receipt.picture:
@@ -67,7 +77,7 @@ class ReceiptCache:
             oldest = next(iter(self._made))
             while self._made[oldest].picture:
                 self._evict_picture()
-            del self._made[oldest]
+            del self._made[oldest], self._digests[oldest]
 
     def _evict_picture(self) -> None:
         """Evict the picture of the oldest receipt that has one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,7 @@ class PanoramaEncoding:
         self.rounds: int = header.harq if header.HasField("harq") else settings.harq
         self.retransmitter: Retransmitter | None = None
         self.activation = b""
+        self._digest = b""
 
     async def run(self, image: bytes) -> Burst:
         """Encode an image file.
@@ -78,6 +80,7 @@ class PanoramaEncoding:
         """
         header, pipeline = self._header, self._pipeline
         codec = pipeline.models.named(header.model)
+        self._digest = await pipeline.run(partial(content_digest, header, image))
         pixels = await pipeline.run(partial(self._count_pixels, image))
         budget = pipeline.feedback.budget(header, pixels=pixels)
         reservation = await pipeline.memory.reserve(pixels)
@@ -165,6 +168,7 @@ class PanoramaEncoding:
                 return_picture=header.return_picture,
                 traceparent=header.traceparent,
                 pilot_spacing=settings.pilot_spacing,
+                content_digest=self._digest,
             ),
             np.ones(1, np.complex64),  # no channel yet: h = 1, no noise
             sent.symbols,
@@ -176,3 +180,16 @@ class PanoramaEncoding:
     @property
     def _name(self) -> str:
         return self._header.source or self._header.panorama_id
+
+
+def content_digest(header: transmitter_pb2.PanoramaHeader, image: bytes) -> bytes:
+    """Digest, 32 bytes, of what is to be sent: the image file, and the rate and model that were asked for.
+
+    A panorama that is sent again has the same one at any transmitter, whatever has become of the channel.
+    """
+    asked = transmitter_pb2.PanoramaHeader(
+        model=header.model, adaptive=header.adaptive, deadline_seconds=header.deadline_seconds
+    )
+    if rate := header.WhichOneof("rate"):
+        setattr(asked, rate, getattr(header, rate))
+    return hashlib.sha256(asked.SerializeToString(deterministic=True) + hashlib.sha256(image).digest()).digest()

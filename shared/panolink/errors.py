@@ -7,6 +7,7 @@
     ├── ModelError       an unknown model, or one that does not fit the packet
     ├── SignalError      radio symbols, channel state or modulation that make no sense
     ├── LimitError       something larger or more numerous than a limit allows
+    ├── ConflictError    an id that was used before, for something else
     ├── LinkError        a service that cannot be reached, broke off or is shutting down
     │   └── StallError   an item of a stream whose bytes stall, or come too slowly
     ├── AccessError      a connection or call that is turned away: certificates, token
@@ -42,6 +43,10 @@ class SignalError(PanolinkError, ValueError):
 
 class LimitError(PanolinkError, ValueError):
     """Something larger or more numerous than a limit allows."""
+
+
+class ConflictError(PanolinkError, ValueError):
+    """An id that was used before, for something else."""
 
 
 class LinkError(PanolinkError):

@@ -235,6 +235,35 @@ async def test_a_panorama_that_is_sent_again_is_received_once(start: Start, pano
     assert sample(receiver.metrics, "repeats_total") == 1
 
 
+async def test_two_senders_of_one_name_are_told_and_neither_is_shown_for_the_other(
+    start: Start, panorama: np.ndarray
+) -> None:
+    receiver = await start("receiver")
+    transmitters = [await start("transmitter", target=receiver.address) for _ in range(2)]
+    images = [encode_png(panorama), encode_png(panorama[::-1].copy())]
+
+    async def send(transmitter: Server, image: bytes, **header: Any) -> transmitter_pb2.DeliveryHeader:
+        asked = transmitter_pb2.PanoramaHeader(panorama_id="1", sender="same", image_bytes=len(image), **header)
+        async with open_channel(transmitter.address) as connection:
+            stub: Any = transmitter_pb2_grpc.TransmitterStub(connection)
+            call = stub.Transmit()
+            await call.write(transmitter_pb2.TransmitRequest(header=asked))
+            await call.write(transmitter_pb2.TransmitRequest(image=image))
+            delivery = (await call.read()).header
+            call.cancel()
+        return delivery
+
+    first = await send(transmitters[0], images[0], tau=0.5)
+    again = await send(transmitters[1], images[0], tau=0.5)
+    assert not first.HasField("failure") and not again.HasField("failure")
+    for image, rate in ((images[1], 0.5), (images[0], 0.25)):
+        other = await send(transmitters[1], image, tau=rate)
+        assert other.failure.code == grpc.StatusCode.ALREADY_EXISTS.value[0], other
+        assert "same-1" in other.failure.message and "used before" in other.failure.message
+    assert sample(receiver.metrics, "panoramas_total", code="OK") == 1
+    assert sample(receiver.metrics, "panoramas_total", code="ALREADY_EXISTS") == 2
+
+
 async def _all_of(items: Any) -> list[Any]:
     return [item async for item in items]
 

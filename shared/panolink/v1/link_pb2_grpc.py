@@ -56,7 +56,8 @@ class LinkServicer:
         messages in between; several whole bursts may be under way at once. Receipts are framed in the same way.
         A burst may have several rounds, see `Harq`: each is sent as a burst of the same id, and answered, before the next.
         When the stream breaks before a burst's receipt, the burst may be sent again under its id, on another stream or to
-        another replica; a receiver that knows the id answers with the receipt that it made, and shows nothing twice.
+        another replica; a receiver that knows the id answers with the receipt that it made, and shows nothing twice. A known
+        id with another `content_digest` is another burst under a name that was used: it fails with ALREADY_EXISTS.
         Burst and Receipt are what travels, on every hop, whatever rpc may carry them: hence no CarryRequest.
         buf:lint:ignore RPC_REQUEST_STANDARD_NAME
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 
@@ -188,3 +189,17 @@ async def test_headers_of_rounds_that_cannot_be(
     (refused,) = await air.answers(burst)
     assert told in refused.header.failure.message
     assert refused.header.failure.code == 3
+
+
+async def test_another_burst_of_its_id_does_not_get_among_its_rounds(start: Start, panorama: np.ndarray) -> None:
+    receiver = await start("receiver")
+    air = Air(receiver, panorama)
+    first, other = air.first(), air.first()
+    other.header.content_digest = b"of another picture"
+    asked, refused = await air.answers(first, other)
+    assert asked.header.needed
+    assert refused.header.failure.code == grpc.StatusCode.ALREADY_EXISTS.value[0]
+    (final,) = await air.answers(air.round(1, list(asked.header.needed), rounds_left=0))
+    assert final.picture
+    (refused,) = await air.answers(other)
+    assert refused.header.failure.code == grpc.StatusCode.ALREADY_EXISTS.value[0]

@@ -60,6 +60,20 @@ async def test_a_receipt_that_is_asked_for_comes_though_it_is_forgotten_meanwhil
     assert (await again).header.burst_id == "1"
 
 
+async def test_a_known_burst_is_told_from_another_of_its_id_while_it_is_known() -> None:
+    recent = ReceiptCache(receipts=1)
+    receipt = recent.begin("1", receive("1"), digest=b"a picture")
+    assert recent.digest("1") == b"a picture"
+    await receipt
+    await asyncio.sleep(0)
+    assert recent.digest("1") == b"a picture"
+    await recent.begin("2", receive("2"), digest=b"another")
+    await asyncio.sleep(0)
+    assert recent.digest("2") == b"another"
+    with pytest.raises(KeyError):
+        recent.digest("1")
+
+
 async def test_a_fault_is_not_remembered() -> None:
     recent = ReceiptCache()
 

@@ -21,6 +21,8 @@ LEAST_BYTES_PER_SECOND = 8192.0
 
 MAX_ID_LENGTH = 64
 MAX_SOURCE_LENGTH = 256
+MAX_DIGEST_BYTES = 32
+"""of the digest of a burst's content."""
 
 MAX_LATER_ROUNDS = 3
 """Maximum number of hybrid ARQ retransmission rounds."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from panolink.errors import BitstreamError, SignalError
 from panolink.rpc.flow_control.limits import (
+    MAX_DIGEST_BYTES,
     MAX_ID_LENGTH,
     MAX_LATER_ROUNDS,
     MAX_MESSAGE_BYTES,
@@ -84,13 +85,14 @@ def admit_burst(header: link_pb2.BurstHeader, limits: Limits) -> Mapping[str, in
     Raises
     ------
     LimitError
-        Symbols, segments or payload bytes exceed `limits`.
+        Symbols, segments or payload bytes exceed `limits`, or the digest its length.
     BitstreamError
         Ids, an unknown sample format, or an empty burst.
     SignalError
         Inconsistent channel state, sample scale or HARQ round.
     """
     check_names(header.burst_id, header.source, "burst")
+    check_limit(len(header.content_digest), MAX_DIGEST_BYTES, "bytes in a content digest")
     state = header.channel_state
     check_limit(header.symbols, limits.symbols, "symbols in a burst")
     check_limit(len(header.segments), limits.segments, "segments in a burst")

@@ -7,6 +7,7 @@ import grpc.aio
 from panolink.errors import (
     AccessError,
     BitstreamError,
+    ConflictError,
     ImageError,
     LimitError,
     LinkError,
@@ -26,6 +27,7 @@ _CODES: tuple[tuple[type[PanolinkError], grpc.StatusCode], ...] = (
     (SignalError, grpc.StatusCode.INVALID_ARGUMENT),
     (ModelError, grpc.StatusCode.FAILED_PRECONDITION),
     (LimitError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (ConflictError, grpc.StatusCode.ALREADY_EXISTS),
     (StallError, grpc.StatusCode.DEADLINE_EXCEEDED),
     (LinkError, grpc.StatusCode.UNAVAILABLE),
     (AccessError, grpc.StatusCode.UNAUTHENTICATED),
