@@ -12,7 +12,9 @@ from panolink.filenames import file_stem
         ("..", "panorama"),
         ("", "panorama"),
         ("a b/ç d?.png", "ç_d_"),
-        ("x" * 300, "x" * 100),
+        ("x" * 300, "x" * 160),
+        ("森" * 100, "森" * 53),
+        ("x" + "." * 159 + "森" * 4 + ".png", "森" * 4),
     ],
 )
 def test_file_names_lead_nowhere_else(source: str, stem: str):

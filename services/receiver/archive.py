@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from panolink.errors import SettingError
@@ -16,6 +17,12 @@ from panolink.rpc.observability.metrics import ServiceMetrics
 from panolink.services.receiver.watchers import WatchedPanorama, Watchers
 
 log = logging.getLogger(__name__)
+
+_TIME = "%Y%m%dT%H%M%S.%fZ"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Archive:
@@ -27,13 +34,16 @@ class Archive:
     Parameters
     ----------
     folder
-        Destination of the files, named by time and source: `20261122T203347.123456Z_forest.png`.
+        Destination of the files, named by time and source: `20261122T203347.123456Z_forest.png`. Names sort in the
+        order of arrival: after a clock has been set back, they go on by microseconds until it has caught up.
     limit_bytes
         Maximum size of all files together, including those of earlier runs.
     watchers
         Where to subscribe; determines the policy for a full queue, and counts what is dropped.
     metrics
         Exports files written, deleted and failed, and the bytes in use.
+    clock
+        Tells the time, in UTC.
 
     Raises
     ------
@@ -41,8 +51,17 @@ class Archive:
         The folder cannot be created or written.
     """
 
-    def __init__(self, folder: Path, *, limit_bytes: int, watchers: Watchers, metrics: ServiceMetrics) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        limit_bytes: int,
+        watchers: Watchers,
+        metrics: ServiceMetrics,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
         self._folder = folder
+        self._clock = clock
         self._limit = limit_bytes
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -54,6 +73,7 @@ class Archive:
         except OSError as error:
             reason = f"this folder cannot be used ({error.strerror})"
             raise SettingError(f"PANOLINK_RECEIVER_SAVE_FOLDER={folder}: {reason}") from None
+        self._last = max((_time_of(path) for path, _ in self._files), default=datetime.min.replace(tzinfo=UTC))
         self._bytes = sum(size for _, size in self._files)
         self._saved = metrics.counter("saved", "Files of received panoramas, by what became of them.", "outcome")
         for outcome in ("written", "failed", "deleted"):
@@ -85,7 +105,8 @@ class Archive:
             raise
 
     def _write(self, shown: WatchedPanorama) -> None:
-        now = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}Z"
+        self._last = max(self._clock(), self._last + timedelta(microseconds=1))
+        now = self._last.strftime(_TIME)
         path = self._folder / f"{now}_{file_stem(shown.header.source)}.png"
         part = self._folder / f".{now}.part"
         try:
@@ -115,3 +136,11 @@ class Archive:
                 log.error("%s cannot be deleted: %s", path, error.strerror)
                 continue
             self._saved.labels("deleted").inc()
+
+
+def _time_of(path: Path) -> datetime:
+    """When a file was saved, by its name; long ago where the name is none of ours."""
+    try:
+        return datetime.strptime(path.name.partition("_")[0], _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)

@@ -1,9 +1,14 @@
 """What is checked of options before a command runs, and how errors are named."""
 
+import io
+import re
+
 import pytest
 import typer
+from rich.table import Table
+from rich.text import Text
 
-from panolink.cli.options import about, check_rate, is_address, seconds
+from panolink.cli.options import VisibleConsole, about, check_rate, is_address, print_error, seconds
 from panolink.errors import ModelError
 
 
@@ -44,3 +49,20 @@ def test_errors_name_their_file_once() -> None:
         raise ModelError("broken")
     with pytest.raises(ModelError, match=r"^a\.plk is broken$"), about("a.plk"):
         raise ModelError("a.plk is broken")
+
+
+HOSTILE = "a\x1b[2Jb\x9b31mc\u202ed\x07"
+
+
+def test_names_from_elsewhere_do_nothing_to_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    console = VisibleConsole(file=io.StringIO(), force_terminal=True, width=100, highlight=False)
+    table = Table("name")
+    table.add_row(Text(HOSTILE), style="red")
+    console.print(f"{HOSTILE}: 256×128", markup=False, soft_wrap=True, style="bold")
+    console.print(table)
+    written = console.file.getvalue()  # type: ignore[attr-defined]
+    assert r"a\x1b[2Jb\x9b31mc\u202ed" in written
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", written)  # our own colours
+    assert all(line.isprintable() for line in plain.split("\n"))
+    print_error(f"{HOSTILE}\n: no picture")
+    assert capsys.readouterr().err == r"panolink: a\x1b[2Jb\x9b31mc\u202ed\x07 : no picture" + "\n"

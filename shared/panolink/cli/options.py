@@ -11,14 +11,25 @@ from contextlib import contextmanager
 from typing import Annotated, Any, TypeAlias
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from panolink.errors import PanolinkError
+from panolink.rpc.text import visible
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+class VisibleConsole(Console):
+    """A console that shows control and format characters instead of obeying them, for names may be strangers'."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else "\n".join(map(visible, text.split("\n"))), style, control)
+
+
+out = VisibleConsole(highlight=False)
+err = VisibleConsole(stderr=True, highlight=False)
 
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]/]+):(\d{1,5})")
 
@@ -116,7 +127,7 @@ def print_note(note: str) -> None:
 
 def print_error(error: object) -> None:
     """One line on standard error: `panolink: …`."""
-    sys.stderr.write("panolink: " + " ".join(str(error).split()) + "\n")
+    sys.stderr.write("panolink: " + visible(" ".join(str(error).split())) + "\n")
     sys.stderr.flush()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, bidirectional and other format characters, line separators
@@ -12,6 +13,13 @@ def visible(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(_escaped(one) if unicodedata.category(one) in _UNSEEN else one for one in text)
+
+
+def visible_json(text: str) -> str:
+    r"""JSON whose control and format characters, which stand in its strings only, are escaped: `\u202e`."""
+    if text.isprintable():
+        return text
+    return "".join(json.dumps(one)[1:-1] if unicodedata.category(one) in _UNSEEN else one for one in text)
 
 
 def _escaped(one: str) -> str:

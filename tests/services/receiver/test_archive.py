@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,9 @@ async def open_store(tmp_path: Path) -> AsyncIterator[Open]:
     """`open_store(limit)`: a store in tmp_path/"saved" that loses nothing of what is published."""
     stores = []
 
-    def make(limit: int) -> tuple[Archive, Watchers, ServiceMetrics]:
+    def make(limit: int, **options: Any) -> tuple[Archive, Watchers, ServiceMetrics]:
         watchers, metrics = Watchers("block", size=4, on_drop=lambda: None), ServiceMetrics()
-        stores.append(Archive(tmp_path / "saved", limit_bytes=limit, watchers=watchers, metrics=metrics))
+        stores.append(Archive(tmp_path / "saved", limit_bytes=limit, watchers=watchers, metrics=metrics, **options))
         return stores[-1], watchers, metrics
 
     yield make
@@ -71,6 +72,24 @@ async def test_the_oldest_make_room_those_of_earlier_runs_first(open_store: Open
     ]
     assert value(metrics, "deleted") == 1
     assert foreign.exists()
+
+
+async def test_names_sort_as_panoramas_came_though_the_clock_is_set_back(open_store: Open, tmp_path: Path) -> None:
+    times = iter(datetime(2026, 1, day, tzinfo=UTC) for day in (5, 3, 3, 4, 6))
+    for names in (["one", "two"], ["three", "four", "five"]):  # the service is started anew in between
+        store, watchers, _ = open_store(1 << 20, clock=lambda: next(times))
+        await publish(watchers, *(shown(name, 10) for name in names))
+        await store.close()
+    files = sorted((tmp_path / "saved").iterdir())
+    assert [file.stem.partition("Z_")[2] for file in files] == ["one", "two", "three", "four", "five"]
+    assert files[0].name.startswith("20260105T000000.000000Z") and files[4].name.startswith("20260106T000000.000000Z")
+
+
+async def test_a_long_name_in_any_script_can_be_written(open_store: Open, tmp_path: Path) -> None:
+    store, watchers, metrics = open_store(1 << 20)
+    await publish(watchers, shown("森" * 256, 10), shown("x" * 256, 10))
+    await store.close()
+    assert value(metrics, "written") == 2
 
 
 async def test_what_cannot_be_written_is_counted(

@@ -19,7 +19,7 @@ from typing import Any
 
 from panolink.rpc.flow_control.limits import MAX_ID_LENGTH
 from panolink.rpc.observability import tracing
-from panolink.rpc.text import visible
+from panolink.rpc.text import visible, visible_json
 from panolink.v1 import link_pb2
 
 _ids: ContextVar[Mapping[str, str]] = ContextVar("ids", default={})  # noqa: B039 - never mutated
@@ -82,7 +82,7 @@ class JsonFormatter(logging.Formatter):
                 f"{type(error).__name__}: {error}"  # readable at a glance; the traceback is for `jq -r .trace`
             )
             line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return visible_json(json.dumps(line, ensure_ascii=False, default=str))
 
 
 class TextFormatter(logging.Formatter):
@@ -95,6 +95,9 @@ class TextFormatter(logging.Formatter):
         return visible(super().formatMessage(record)) + "".join(
             f" {name}={_quoted(text)}" for name, text in _ids.get().items()
         )
+
+    def formatException(self, ei: Any) -> str:
+        return "\n".join(map(visible, super().formatException(ei).split("\n")))
 
 
 def _quoted(text: str) -> str:
