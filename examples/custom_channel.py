@@ -10,8 +10,8 @@ import sys
 import numpy as np
 
 from panolink import Codec, load_panorama
-from panolink.link.rate_allocation import SymbolBudget
 from panolink.link.receiver import Receiver
+from panolink.link.symbol_budget import SymbolBudget
 from panolink.link.transmitter import RateRequest, Transmitter
 from panolink.metrics.viewport import vpsnr
 

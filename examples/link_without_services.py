@@ -6,8 +6,8 @@ python examples/link_without_services.py samples/city.webp
 import sys
 
 from panolink import Codec, load_panorama
-from panolink.link.rate_allocation import SymbolBudget
 from panolink.link.receiver import Receiver
+from panolink.link.symbol_budget import SymbolBudget
 from panolink.link.transmitter import RateRequest, Transmitter
 from panolink.metrics.viewport import vpsnr
 from panolink.phy import Channel, Conditions

@@ -22,7 +22,7 @@ from benchmarks.link.semantic_link import Analogue, Digital
 from benchmarks.link.separate_coding import arrival, room
 from panolink.images import load_panorama
 from panolink.link.coding import Coding
-from panolink.link.rate_allocation import SymbolBudget
+from panolink.link.symbol_budget import SymbolBudget
 from panolink.link.unequal_protection import Fixed
 from panolink.metrics.viewport import vpsnr
 from panolink.phy import Scheme

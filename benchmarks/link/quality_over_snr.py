@@ -39,7 +39,7 @@ from benchmarks.link.snr_curves import Curves, PictureCache, report
 from panolink.errors import RateError
 from panolink.images import IMAGE_SUFFIXES, Failure, panoramas_in
 from panolink.link.coding import Coding
-from panolink.link.rate_allocation import SymbolBudget
+from panolink.link.symbol_budget import SymbolBudget
 from panolink.link.unequal_protection import SAFETY_DB, Choice, Fixed, Protection, Schemes
 
 SNRS = [float(snr) for snr in np.arange(-5, 25.1, 2.5)]

@@ -29,7 +29,8 @@ from panolink.codec.rate_control.controller import RateController
 from panolink.codec.tokens import Tokens
 from panolink.images import load_panorama
 from panolink.link.coding import Coding
-from panolink.link.rate_allocation import SymbolBudget
+from panolink.link.rate_allocation import allocate
+from panolink.link.symbol_budget import SymbolBudget
 from panolink.link.unequal_protection import Choice, Fixed
 from panolink.metrics.viewport import vpsnr
 
@@ -112,7 +113,7 @@ def cases(codec: Codec, image: np.ndarray) -> Iterator[tuple[str, Callable[[], t
 
     def within(symbols_per_pixel: float, protection: Fixed | Choice) -> tuple[Tokens, Packet, int]:
         budget = SymbolBudget.per_pixel(symbols_per_pixel, pixels=pixels)
-        coded = Coding(codec, image).within(budget, protection)
+        coded = allocate(Coding(codec, image), budget, protection)
         return coded.tokens, coded.packet, coded.plan.symbols
 
     for rate in RATES:

@@ -14,7 +14,8 @@ from panolink.errors import RateError
 from panolink.link.analog_coding import code_analog
 from panolink.link.analog_features import received
 from panolink.link.coding import Coding
-from panolink.link.rate_allocation import Plan, SymbolBudget
+from panolink.link.rate_allocation import allocate
+from panolink.link.symbol_budget import Plan, SymbolBudget
 from panolink.link.unequal_protection import Protection
 from panolink.phy.channel.model import expand_gains
 from panolink.phy.channel_decoder import ReceivedSegment
@@ -30,7 +31,7 @@ class Digital:
     """All layers coded, at the rate that fills the budget."""
 
     def __init__(self, coding: Coding, budget: SymbolBudget, protection: Protection) -> None:
-        self._codec, self._plan = coding.codec, coding.within(budget, protection).plan
+        self._codec, self._plan = coding.codec, allocate(coding, budget, protection).plan
         self.formats, self.symbols = self._plan.formats, self._plan.symbols
         self.layers = [layer for layer, _ in _sent(self._plan)]
         self.digest = hashlib.sha256(b"|".join(payload for _, payload in _sent(self._plan))).hexdigest()[:16]
@@ -73,11 +74,11 @@ class Analogue:
         if not arrives(self.layers, lost):
             return None
         *slices, gain_corrections = _arrived(self._coded.plan, lost)
-        heard = self._heard(draw, snr_db)
-        tokens = received(self._codec, Packet.from_payloads(slices), heard, self._coded.values, gain_corrections)
+        segments = self._segments(draw, snr_db)
+        tokens = received(self._codec, Packet.from_payloads(slices), segments, self._coded.values, gain_corrections)
         return self._codec.reconstruct([tokens])[0]
 
-    def _heard(self, draw: Draw, snr_db: float) -> list[ReceivedSegment]:
+    def _segments(self, draw: Draw, snr_db: float) -> list[ReceivedSegment]:
         """Each slice's amplitudes, faded and with noise on them."""
         lengths = [len(one) for one in self._amplitudes]
         n, n0 = sum(lengths), 10 ** (-snr_db / 10)

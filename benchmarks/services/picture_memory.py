@@ -17,7 +17,7 @@ from PIL import Image
 
 from panolink.codec.codec import Codec
 from panolink.images import encode_png, load_panorama
-from panolink.link.rate_allocation import SymbolBudget
+from panolink.link.symbol_budget import SymbolBudget
 from panolink.link.transmitter import RateRequest, Transmitter
 from panolink.link.unequal_protection import Choice
 

@@ -7,7 +7,7 @@ from math import isfinite
 
 from panolink.errors import RateError, SignalError
 from panolink.link.outer_loop import Controller, Feedback
-from panolink.link.rate_allocation import SymbolBudget
+from panolink.link.symbol_budget import SymbolBudget
 from panolink.link.unequal_protection import HEADER_SNR_DB, Choice
 from panolink.rpc.wire.segments import LAYER_NAMES
 from panolink.services.transmitter.metrics import TransmitterMetrics

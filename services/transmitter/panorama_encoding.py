@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from panolink.images import Picture, encode_png
-from panolink.link.rate_allocation import SymbolBudget
+from panolink.link.symbol_budget import SymbolBudget
 from panolink.link.transmitter import RateRequest, Transmission, Transmitter
 from panolink.link.unequal_protection import Choice, Fixed
 from panolink.rpc.flow_control.limits import check_limit

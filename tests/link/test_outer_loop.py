@@ -5,7 +5,8 @@ import pytest
 
 from panolink.errors import SignalError
 from panolink.link.outer_loop import Controller, Feedback
-from panolink.link.rate_allocation import BASE_LAYER_MARGIN_SHARE, SymbolBudget, fill
+from panolink.link.rate_allocation import BASE_LAYER_MARGIN_SHARE, fill
+from panolink.link.symbol_budget import SymbolBudget
 from panolink.link.unequal_protection import Choice, required_snr_db
 from panolink.phy import Channel, Conditions, demodulate, modulate
 from panolink.phy.bler_curves import bler_curve

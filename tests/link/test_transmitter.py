@@ -5,9 +5,9 @@ import pytest
 
 from panolink.codec.codec import Codec
 from panolink.errors import RateError
-from panolink.link.rate_allocation import SymbolBudget
 from panolink.link.receiver import Receiver
 from panolink.link.segments import GAIN_CORRECTIONS
+from panolink.link.symbol_budget import SymbolBudget
 from panolink.link.transmitter import RateRequest, Transmission, Transmitter
 from panolink.link.unequal_protection import Choice
 from panolink.metrics.viewport import vpsnr

@@ -10,8 +10,9 @@ from panolink.codec.resolution import WHOLE
 from panolink.errors import RateError
 from panolink.link.analog_features import SideInformation, differences_of, pack_base
 from panolink.link.coding import Coded, Coding, slices_of
-from panolink.link.rate_allocation import Plan, SymbolBudget, fill
+from panolink.link.rate_allocation import fill
 from panolink.link.segments import GAIN_CORRECTIONS
+from panolink.link.symbol_budget import Plan, SymbolBudget
 from panolink.link.unequal_protection import Choice, Protection
 
 _SHARES = (0.25, 0.5, 1.0)

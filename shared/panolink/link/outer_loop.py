@@ -2,7 +2,7 @@
 
 controller = Controller()
 choice = controller.choice()
-…send a panorama with it (`panolink.link.rate_allocation.fill`)…
+…send a panorama with it (`panolink.link.rate_allocation.allocate`)…
 controller.learn(Feedback(snr_db, {"indices": (sent, lost), "features": (sent, lost)}), choice)
 """
 

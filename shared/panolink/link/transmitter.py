@@ -18,8 +18,9 @@ from panolink.codec.resolution import WHOLE
 from panolink.errors import RateError
 from panolink.link.analog_coding import code_analog
 from panolink.link.coding import Coded, Coding, Stage, untimed
-from panolink.link.rate_allocation import SymbolBudget
+from panolink.link.rate_allocation import allocate, probe
 from panolink.link.segments import GAIN_CORRECTIONS, Segment
+from panolink.link.symbol_budget import SymbolBudget
 from panolink.link.unequal_protection import Choice, Fixed, Protection
 from panolink.phy import modulate
 from panolink.phy.analog import AnalogFormat
@@ -46,7 +47,7 @@ class RateRequest:
     analog : send features as uncoded amplitudes where the budget leaves room for them.
     retransmission_reserve : share of the budget kept back for later rounds of hybrid ARQ, 0 … 0.5.
     pilot_spacing : every so many symbols one is a pilot; 0: none.
-    probe : where nothing fits as safely as a `Choice` asks for, send what fits less safely (see `Coding.probe`).
+    probe : where nothing fits as safely as a `Choice` asks for, send what fits less safely (see `rate_allocation`).
 
     Raises
     ------
@@ -178,9 +179,9 @@ def _coded(coding: Coding, request: RateRequest) -> tuple[Coded, Protection]:
     assert budget and request.budget
     for room in dict.fromkeys((budget, request.budget)):  # a picture first, and then rounds
         try:
-            return coding.within(room, protection), protection
+            return allocate(coding, room, protection), protection
         except RateError:
             if room == request.budget and not (request.probe and isinstance(protection, Choice)):
                 raise
     assert isinstance(protection, Choice)
-    return coding.probe(request.budget, protection)
+    return probe(coding, request.budget, protection)

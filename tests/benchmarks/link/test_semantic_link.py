@@ -6,7 +6,8 @@ from benchmarks.link.segment_loss import Air, Draw
 from benchmarks.link.semantic_link import Analogue, Digital, arrives
 from panolink.errors import RateError
 from panolink.link.coding import Coding
-from panolink.link.rate_allocation import SymbolBudget
+from panolink.link.rate_allocation import allocate
+from panolink.link.symbol_budget import SymbolBudget
 from panolink.link.unequal_protection import Choice
 from panolink.metrics.viewport import vpsnr
 
@@ -57,9 +58,9 @@ def test_what_is_lost_costs_a_little_and_a_lost_header_the_picture(coding):
 
 
 def test_a_smaller_picture_goes_where_the_whole_one_does_not_and_is_shown_at_its_size(coding):
-    assert coding.within(BUDGET, Choice(8.0)).tokens.reduction == 1
+    assert allocate(coding, BUDGET, Choice(8.0)).tokens.reduction == 1
     budget = SymbolBudget(1000)
-    assert coding.within(budget, Choice(0.0)).tokens.reduction > 1
+    assert allocate(coding, budget, Choice(0.0)).tokens.reduction > 1
     picture = Digital(coding, budget, Choice(0.0)).receive(AWGN, 0.0)
     assert picture is not None and picture.shape == coding.picture.shape
     assert vpsnr(coding.picture, picture) > vpsnr(coding.picture, np.full_like(coding.picture, 127)) + 2

@@ -1,9 +1,11 @@
 import math
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.link.rate_allocation import counted
 from panolink.codec.codec import Codec
 from panolink.codec.quantization.am_vq import bits_room
 from panolink.codec.rate_control.controller import (
@@ -18,8 +20,15 @@ from panolink.codec.rate_control.controller import (
     usable_bits,
 )
 from panolink.codec.resolution import WHOLE, reduce
+from panolink.images import load_panorama, resized
 
 SIZE = (256, 512)
+
+
+@pytest.fixture(scope="module")
+def base() -> Codec:
+    """A trained model, for what holds of costs that were learnt."""
+    return Codec.load("base", device="cpu")
 
 
 @pytest.fixture
@@ -87,3 +96,13 @@ def test_without_room_for_a_base_layer_there_is_none(controllers):
 def test_a_mask_costs_most_where_half_is_kept():
     assert mask_bits(50, 100) == pytest.approx(100)
     assert mask_bits(0, 100) == pytest.approx(0, abs=1e-4) and math.isfinite(float(mask_bits(100, 100)))
+
+
+@pytest.mark.parametrize("robust", [False, True])
+@pytest.mark.parametrize("bpp", [0.03, 0.1, 0.3])
+def test_a_rate_takes_two_quantisations_and_one_packet(base: Codec, samples: list[Path], bpp: float, robust: bool):
+    with counted() as work:
+        packet = base.encode(resized(load_panorama(samples[0]), SIZE), bpp=bpp, robust=robust)
+    assert 0.95 * bpp <= packet.bpp <= bpp
+    assert work.tokens - work.pilot_tokens <= 2 * base.unpack(packet).kept.size
+    assert work.packs == 1 and work.extractions <= 2

@@ -133,7 +133,7 @@ async def test_what_does_not_fit_is_left_out_and_said(
 ) -> None:
     transmitter, _, receiver = link
     # A panorama of reduced size would fit whole.
-    monkeypatch.setattr("panolink.link.coding.candidates", lambda *_: [WHOLE])
+    monkeypatch.setattr("panolink.link.rate_allocation.candidates", lambda *_: [WHOLE])
     (whole,) = await sent(transmitter.address, panorama, tau=0.0)
     (delivery,) = await sent(transmitter.address, panorama, symbols_per_pixel=0.8 * whole.symbols_per_pixel)
     assert delivery.delivered and delivery.guessed

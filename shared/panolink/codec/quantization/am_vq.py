@@ -108,7 +108,7 @@ class Enhancement:
         return np.argsort(-(costs.rd_slope if self._map is None else self._map), kind="stable")
 
     def _candidates(self, costs: TokenCosts) -> NDArray[np.int64]:
-        """Those of them that are worth their bits where a budget has some left."""
+        """Those of them that pay for their bits where a budget has some left."""
         order = self._order(costs)
         if self._ranking is Ranking.RATE and self.point.lmbda > RD_LAMBDA / MOST_LAMBDA_RATIO:
             return order[costs.pays(self.point.lmbda / 4)[order]]

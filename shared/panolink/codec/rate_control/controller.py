@@ -54,7 +54,7 @@ CLOSE_ENOUGH = 0.01
 
 BITS_BY_REDUCTION = {WHOLE: 1.0, Fraction(3, 2): 0.43, Fraction(2): 0.25, Fraction(3): 0.13, Fraction(4): 0.075}
 """share of its bits at one step that a panorama takes with its sides reduced, indices and features alike: fewer tokens,
-which differ more. On the samples a tenth more; a step's worth of error is made up for by λ, a reduction's is not"""
+which differ more. On the samples a tenth more; a step's error is made up for by λ, a reduction's is not"""
 
 WORD_BITS = 32
 """the range coder ends a slice on a whole word"""
