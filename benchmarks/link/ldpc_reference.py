@@ -36,8 +36,9 @@ def blocks(size: int, scheme: Scheme, snr_db: float, count: int, seed: int) -> t
     _, k, n = SegmentFormat(size, scheme).blocks
     code = ldpc_code(k, n, scheme.modulation.bits)
     bits = np.random.default_rng(seed).integers(0, 2, (count, k), np.uint8)
-    heard = Channel(Conditions("awgn", snr_db, seed=seed)).apply(map_bits(code.encode(bits).ravel(), scheme.modulation))
-    llr = demap(heard.symbols, np.ones_like(heard.symbols), heard.noise_variance, scheme.modulation)
+    sent = map_bits(code.encode(bits).ravel(), scheme.modulation)
+    received = Channel(Conditions("awgn", snr_db, seed=seed)).apply(sent)
+    llr = demap(received.symbols, np.ones_like(received.symbols), received.noise_variance, scheme.modulation)
     return code, bits, llr.reshape(count, n)
 
 

@@ -60,8 +60,8 @@ def decoding_speed(scheme: Scheme, blocks: int = 40) -> dict[str, float]:
     symbols, decoder = map_bits(coded.ravel(), modulation), LayeredDecoder()
 
     def decode_all(snr_db: float) -> tuple[bool, float]:
-        heard = Channel(Conditions("awgn", snr_db, seed=0)).apply(symbols)
-        llrs = demap(heard.symbols, np.ones_like(heard.symbols), heard.noise_variance, modulation).reshape(-1, n)
+        noisy = Channel(Conditions("awgn", snr_db, seed=0)).apply(symbols)
+        llrs = demap(noisy.symbols, np.ones_like(noisy.symbols), noisy.noise_variance, modulation).reshape(-1, n)
         used, seconds = timed(lambda: [decoder.decode_block(code, llr)[1] for llr in llrs], 3, process_time)
         return min(used) >= 0, blocks * k / seconds / 1e6
 

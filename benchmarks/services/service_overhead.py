@@ -90,8 +90,8 @@ def main(
     picture.save(buffer, image_format, **({"quality": 95} if image_format != "PNG" else {}))
     file = buffer.getvalue()
     for back, times in asyncio.run(measure(file, model, device, bpp, runs)).items():
-        told = {"model": model, "width": width, "bpp": bpp, "file": image_format, "runs": runs, "picture_back": back}
-        print(json.dumps(told | times.report()))
+        report = {"model": model, "width": width, "bpp": bpp, "file": image_format, "runs": runs, "picture_back": back}
+        print(json.dumps(report | times.report()))
 
 
 async def measure(file: bytes, model: str, device: str, bpp: float, runs: int) -> dict[bool, Times]:

@@ -226,7 +226,7 @@ class BurstReceiver:
             height=height,
             model_fingerprint=header.model_fingerprint,
             segments=reception.segments,
-            guessed_tokens=reception.guessed,
+            guessed_tokens=reception.concealed,
             picture_bytes=len(picture),
             rounds=reception.rounds,
         )
@@ -260,7 +260,7 @@ def _receipt(
     if not needed:
         receipt.segments.extend(reception.segments)
         receipt.seconds.update(reception.seconds)
-        receipt.guessed_tokens = reception.guessed
+        receipt.guessed_tokens = reception.concealed
     return receipt
 
 

@@ -13,7 +13,7 @@ class ReceiverMetrics(ServiceMetrics):
         self.panoramas = self.counter("panoramas", "Panoramas received, by gRPC status.", "code")
         self.panoramas.labels("OK")
         self.repeats = self.counter("repeats", "Bursts that were sent again, and known.")
-        self.harq_rounds = self.counter("harq_rounds", "Later rounds of bursts that were heard.")
+        self.harq_rounds = self.counter("harq_rounds", "Later rounds of bursts that were received.")
         self.harq_unknown = self.counter("harq_unknown", "Later rounds of bursts that are not known here.")
         self.harq_given_up = self.counter(
             "harq_given_up", "Bursts that no other round came for while segments were missing, by reason.", "reason"
@@ -22,4 +22,4 @@ class ReceiverMetrics(ServiceMetrics):
             self.harq_given_up.labels(reason)
         self.harq_waiting = self.gauge("harq_waiting", "Bursts between two rounds.")
         self.harq_held_bytes = self.gauge("harq_held_bytes", "Memory that bursts between two rounds take.")
-        self.guessed_tokens = self.counter("guessed_tokens", "Tokens guessed because their segment was lost.")
+        self.guessed_tokens = self.counter("guessed_tokens", "Tokens concealed because their segment was lost.")

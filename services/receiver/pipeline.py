@@ -41,9 +41,9 @@ class Reception:
     channel: ChannelMeasurement | None = None
     """Of the first round, which is the longest."""
     error: Exception | None = None
-    """Why the first round could not be heard."""
+    """Why the first round could not be received."""
     seconds: dict[str, float] = field(default_factory=dict)
-    guessed: int = 0
+    concealed: int = 0
     picture: np.ndarray | None = None
     sphere: SphereMetadata = NOTHING_KNOWN
     reservation: Reservation | None = None
@@ -66,7 +66,7 @@ class Reception:
 
     @property
     def rounds(self) -> int:
-        """Rounds that were heard."""
+        """Rounds that were received."""
         return self.decoder.rounds if self.decoder else 0
 
     @property
@@ -105,7 +105,7 @@ class Pipeline:
         await in_thread(self._workers, partial(self._demodulate, burst, reception))
 
     async def rebuild(self, codec: Codec, reception: Reception) -> None:
-        """Fill in the picture, stage by stage, from what was heard; a `PanolinkError` leaves what was reached."""
+        """Fill in the picture, stage by stage, from what was received; a `PanolinkError` leaves what was reached."""
         assert reception.decoder
         width, height = packet_size(reception.decoder, max_pixels=self._limits.image_pixels)
         reception.reservation = await self._memory.reserve(width * height)
@@ -147,7 +147,7 @@ class Pipeline:
         with timed(reception.seconds, "entropy_decode"):
             tokens = unpack(codec, reception.decoder, max_pixels=self._limits.image_pixels)
         reception.sphere = tokens.sphere
-        reception.guessed = 0 if tokens.concealed is None else int(tokens.concealed.sum())
+        reception.concealed = 0 if tokens.concealed is None else int(tokens.concealed.sum())
         return tokens
 
 

@@ -75,7 +75,7 @@ def test_a_session_on_a_gpu_ends_in_time_and_leaves_a_state(folder: Path, tmp_pa
     figures = json.loads((out / "metrics.json").read_text())
     assert figures["steps"] > 1 and figures["crops_a_second"] > 0 and 0 < figures["share_of_floor"] < 1
     assert figures["validation"]["vpsnr_at_0.1"] > 15 and figures["before"]["vpsnr_at_0.1"] > 15
-    assert set(load_pieces(out)) > {"codebook", "averager.law"}
+    assert set(load_pieces(out)) > {"codebook", "averager.symbol_pmf"}
     assert all(file.stat().st_size < 1 << 24 for file in out.iterdir()) and len(list(out.iterdir())) <= 8
     speed = [json.loads(line) for line in (out / "speed.jsonl").read_text().splitlines()]
     assert speed[1]["width"] == 256 and speed[1]["seconds"]["decode"] > 0

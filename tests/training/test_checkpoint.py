@@ -3,8 +3,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
 from panolink.errors import ModelError
-from panolink.training.checkpoint import load_pieces, save_pieces
+from panolink.training.checkpoint import load_pieces, load_state, read_state, save_pieces, save_state
+from panolink.training.codebook_ema import CodebookAverager
 
 
 @pytest.fixture
@@ -29,3 +31,26 @@ def test_a_missing_piece_is_told(state: dict[str, torch.Tensor], tmp_path: Path)
         load_pieces(tmp_path)
     with pytest.raises(ModelError, match=r"no state-0\.safetensors"):
         load_pieces(tmp_path / "absent")
+
+
+def test_states_of_earlier_versions_have_today_s_names(tmp_path: Path):
+    pmf, codebook = torch.rand(4, 5), torch.rand(3, 2)
+    former = {"codebook": codebook, "model.averager.law": pmf, "averager.law": pmf}
+    save_state(tmp_path / "former.safetensors", former)
+    found = read_state(tmp_path / "former.safetensors")
+    assert found.keys() == {"codebook", "model.averager.symbol_pmf", "averager.symbol_pmf"}
+    assert torch.equal(found["averager.symbol_pmf"], pmf) and torch.equal(found["codebook"], codebook)
+    save_pieces(tmp_path, former)
+    assert load_pieces(tmp_path).keys() == found.keys()
+
+
+def test_an_averager_takes_a_state_of_an_earlier_version(small_profiles, tmp_path: Path):
+    model = Autoencoder(PROFILES["base"])
+    averager = CodebookAverager(*model.codebook.shape)
+    former = {**model.state_dict(), **{f"averager.{name}": value for name, value in averager.state_dict().items()}}
+    former["averager.law"] = torch.rand_like(former.pop("averager.symbol_pmf"))
+    save_state(tmp_path / "best.safetensors", former)
+    load_state(read_state(tmp_path / "best.safetensors"), model, averager)
+    assert torch.equal(averager.symbol_pmf, former["averager.law"])
+    with pytest.raises(ModelError, match="weights that do not fit today's profile 'base'"):
+        load_state({"codebook": torch.zeros(1, 1)}, model, averager)

@@ -10,7 +10,7 @@ from panolink.training.fit_tables import fit_tables
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 
 
-def test_laws_are_counted_on_the_first_panoramas_alone(cache: PanoramaCache, small_profiles):
+def test_distributions_are_counted_on_the_first_panoramas_alone(cache: PanoramaCache, small_profiles):
     torch.manual_seed(0)
     network = Autoencoder(PROFILES["base"])
     first, second = cache.panorama(0), cache.panorama(1)

@@ -20,6 +20,9 @@ from panolink.training.codebook_ema import CodebookAverager
 if TYPE_CHECKING:
     from panolink.training.trainer import Trainer
 
+FORMER_NAMES = {"averager.law": "averager.symbol_pmf"}
+"""ends of tensors' names in files of earlier versions, and what they are called now"""
+
 PIECE_BYTES = 15 << 20
 """of one file of a state in pieces"""
 
@@ -47,7 +50,7 @@ def load_checkpoint(trainer: Trainer) -> None:
     """Put a trainer where `save_checkpoint` found it."""
     with safe_open(trainer.checkpoint, framework="pt") as file:
         counters = json.loads(file.metadata()["counters"])
-    tensors = load_file(trainer.checkpoint)
+    tensors = read_state(trainer.checkpoint)
     load_state(below("model.", tensors), trainer.model, trainer.averager)
     trainer.average.load(below("averaged.", tensors))
     trainer.discriminator.load_state_dict(below("discriminator.", tensors))
@@ -74,6 +77,18 @@ def save_state(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, st
     partial = path.with_suffix(".partial")
     save_file({name: value.detach().contiguous().clone() for name, value in tensors.items()}, partial, metadata)
     partial.rename(path)
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file that `save_state` wrote, now or in an earlier version, by the names that they have now."""
+    return {_renamed(name): value for name, value in load_file(path).items()}
+
+
+def _renamed(name: str) -> str:
+    for former, now in FORMER_NAMES.items():
+        if name.endswith(former):
+            return name.removesuffix(former) + now
+    return name
 
 
 def save_pieces(folder: Path, state: Mapping[str, Tensor], *, piece_bytes: int = PIECE_BYTES) -> list[Path]:
@@ -118,7 +133,7 @@ def load_pieces(folder: Path) -> dict[str, Tensor]:
             raise ModelError(f"{folder}: {len(files)} of the {count} pieces of a state are there")
         for key, value in tensors.items():
             name, _, row = key.partition("@")
-            parts.setdefault(name, {})[int(row or 0)] = value
+            parts.setdefault(_renamed(name), {})[int(row or 0)] = value
     return {
         name: torch.cat([of[row] for row in sorted(of)]) if len(of) > 1 else next(iter(of.values()))
         for name, of in parts.items()

@@ -11,18 +11,36 @@ from panolink.training.laplace_prior import laplace_pmf
 
 
 class CodebookAverager(nn.Module):
-    """Running sums from which the codebook and the scales of the differences follow.
+    """Running sums from which the codebook, the scales of the differences and the symbols' code lengths follow.
 
-    ``count`` (codes,): tokens per code; ``total`` (codes, dim): sum of their features; ``spread`` (codes, dim):
-    weighted sum of |feature − code|, the maximum-likelihood scale of a Laplace law; ``weight`` (codes,): of those
-    weights; ``used`` (codes,): hits since the last replacement.
+    Parameters
+    ----------
+    codes, dim : int
+        Of the codebook.
+    decay : float
+        Of the moving averages, 0 … 1, a batch.
+
+    Attributes
+    ----------
+    count : (codes,)
+        Tokens per code.
+    total : (codes, dim)
+        Sum of their features.
+    spread : (codes, dim)
+        Weighted sum of |feature − code|, the maximum-likelihood scale of a Laplace distribution.
+    weight : (codes,)
+        Sum of those weights.
+    symbol_pmf : (CLASSES, MAX_MAGNITUDE + 2)
+        Mass of each magnitude, and of larger ones, by scale class.
+    used : (codes,)
+        Hits since the last replacement.
     """
 
     count: Tensor
     total: Tensor
     spread: Tensor
     weight: Tensor
-    law: Tensor
+    symbol_pmf: Tensor
     used: Tensor
 
     def __init__(self, codes: int, dim: int, *, decay: float = 0.99) -> None:
@@ -32,14 +50,20 @@ class CodebookAverager(nn.Module):
             self.register_buffer(name, torch.zeros(codes))
         for name in ("total", "spread"):
             self.register_buffer(name, torch.zeros(codes, dim))
-        self.register_buffer("law", torch.from_numpy(laplace_pmf()).float())
+        self.register_buffer("symbol_pmf", torch.from_numpy(laplace_pmf()).float())
 
     @torch.no_grad()
     def update(self, tokens: Tensor, indices: Tensor, codebook: Tensor, weight: Tensor) -> None:
         """Fold a batch in and move ``codebook`` in place.
 
-        tokens (n, dim) float32, indices (n,) int64, weight (n,): how much a token counts for the scales, which are to
-        describe the tokens whose differences are sent.
+        Parameters
+        ----------
+        tokens : float32 (n, dim)
+        indices : int64 (n,)
+            Their codes.
+        codebook : (codes, dim)
+        weight : (n,)
+            How much a token counts for the scales, which are to describe the tokens whose differences are sent.
         """
         codes, dim = codebook.shape
         batch = tokens.new_zeros(codes, 2 * dim + 2)
@@ -58,24 +82,30 @@ class CodebookAverager(nn.Module):
 
     @torch.no_grad()
     def count_symbols(self, classes: Tensor, magnitudes: Tensor, sent: Tensor) -> None:
-        """Fold the symbols of tokens that are ``sent`` (n,) bool into ``law``; rare classes move slowly.
+        """Fold the symbols of a batch into ``symbol_pmf``; rare classes move slowly.
 
-        ``classes`` and ``magnitudes`` (n, dim). A histogram of all, the others out of its range, needs no list of the
-        sent ones, for whose length the host would wait.
+        A histogram of all, those that are not sent out of its range, needs no list of the sent ones, for whose length
+        the host would wait.
+
+        Parameters
+        ----------
+        classes, magnitudes : (n, dim)
+        sent : bool (n,)
+            Tokens that count.
         """
-        cells = classes * self.law.shape[1] + magnitudes.clamp_max(self.law.shape[1] - 1).long()
+        cells = classes * self.symbol_pmf.shape[1] + magnitudes.clamp_max(self.symbol_pmf.shape[1] - 1).long()
         places = torch.where(sent[:, None], cells, -1).float() + 0.5
-        count = self.law.numel()
-        counts = torch.histc(places, bins=count, min=0, max=count).view_as(self.law)
+        count = self.symbol_pmf.numel()
+        counts = torch.histc(places, bins=count, min=0, max=count).view_as(self.symbol_pmf)
         if dist.is_initialized():
             dist.all_reduce(counts)
         seen = counts.sum(dim=1, keepdim=True)
         share = counts / seen.clamp_min(1)
-        self.law.lerp_(share, (1 - self.decay) * seen / (seen + 100))
+        self.symbol_pmf.lerp_(share, (1 - self.decay) * seen / (seen + 100))
 
     def code_lengths(self) -> Tensor:
         """Bits by class and magnitude, the sign's included, as ``Tables.code_lengths``; class 0 costs nothing."""
-        bits = -torch.log2(self.law.clamp_min(2**-18) / self.law.sum(dim=1, keepdim=True))
+        bits = -torch.log2(self.symbol_pmf.clamp_min(2**-18) / self.symbol_pmf.sum(dim=1, keepdim=True))
         bits[:, 1:-1] += 1
         bits[:, -1] += 16
         bits[0] = 0
@@ -83,7 +113,21 @@ class CodebookAverager(nn.Module):
 
     @torch.no_grad()
     def replace_dead(self, tokens: Tensor, codebook: Tensor, *, least_share: float = 0.02) -> int:
-        """Move codes used less than ``least_share`` of the mean onto random tokens of the batch; returns how many."""
+        """Move codes that are hardly used onto random tokens of the batch.
+
+        Parameters
+        ----------
+        tokens : (n, dim)
+        codebook : (codes, dim)
+            Changed in place.
+        least_share : float
+            A code is replaced that was used less than this share of the mean.
+
+        Returns
+        -------
+        int
+            How many were replaced.
+        """
         dead = (self.used < least_share * self.used.mean()).nonzero().flatten()[: len(tokens)]
         self.used.zero_()
         if len(dead) == 0:
@@ -118,7 +162,20 @@ def as_tokens(features: Tensor) -> Tensor:
 
 @torch.no_grad()
 def k_means(tokens: Tensor, codes: int, *, rounds: int = 10) -> Tensor:
-    """Lloyd's algorithm from random tokens: (n, dim) → (codes, dim). Empty clusters restart on random tokens."""
+    """Lloyd's algorithm from random tokens. Empty clusters restart on random tokens.
+
+    Parameters
+    ----------
+    tokens : (n, dim)
+    codes : int
+        Clusters, at most n.
+    rounds : int
+
+    Returns
+    -------
+    Tensor
+        Centres, (codes, dim).
+    """
     centres = tokens[torch.randperm(len(tokens))[:codes]].clone()
     for _ in range(rounds):
         nearest = (centres.square().sum(dim=1) - 2 * tokens @ centres.T).argmin(dim=1)
@@ -132,9 +189,20 @@ def k_means(tokens: Tensor, codes: int, *, rounds: int = 10) -> Tensor:
 
 @torch.no_grad()
 def principal_components(crops: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Principal components of 16×16 blocks of crops (n, 3, H, W) in [0, 255].
+    """Principal components of 16×16 blocks.
 
-    Returns basis (dim, 768), mean (768,) and deviation (dim,).
+    Parameters
+    ----------
+    crops : (n, 3, H, W)
+        In [0, 255].
+    dim : int
+        Components, 1 … 768.
+
+    Returns
+    -------
+    basis : (dim, 768)
+    mean : (768,)
+    deviation : (dim,)
     """
     blocks = nn.functional.unfold(crops - 127.5, 16, stride=16).transpose(1, 2).reshape(-1, 768)
     variance, vectors = torch.linalg.eigh(torch.cov(blocks.T).double())

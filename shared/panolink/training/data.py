@@ -240,7 +240,7 @@ class CropStream(torch.utils.data.IterableDataset):
         self.cache, self.indices, self.size, self.batch = cache, indices, size, batch
         self.scales, self.native_share, self.seed, self.first = scales, native_share, seed, first
         area = np.square(cache.widths()[list(indices)].astype(np.float64))
-        self.odds = area / area.sum()
+        self.probabilities = area / area.sum()
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         worker = torch.utils.data.get_worker_info()
@@ -255,7 +255,7 @@ class CropStream(torch.utils.data.IterableDataset):
                     scales=self.scales,
                     native_share=self.native_share,
                 )
-                for index in random.choice(self.indices, size=self.batch, p=self.odds)
+                for index in random.choice(self.indices, size=self.batch, p=self.probabilities)
             ]
             yield (
                 torch.from_numpy(np.stack([crop.pixels for crop in crops])).permute(0, 3, 1, 2),

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 
 from panolink.codec.model import Model, save_decoder, save_model
 from panolink.codec.networks.autoencoder import Autoencoder, Profile
 from panolink.errors import ModelError
+from panolink.training.checkpoint import read_state
 from panolink.training.data import PanoramaCache
 from panolink.training.fit_tables import fit_tables
 from panolink.training.validation import shrink
@@ -33,7 +33,7 @@ def export_model(
 ) -> None:
     """Write ``target`` (.safetensors) from a run's averaged weights; tables are fitted on the given panoramas, which
     takes up to 20 MiB of memory for each."""
-    state = {k: v for k, v in load_file(weights).items() if not k.startswith("averager.")}
+    state = {k: v for k, v in read_state(weights).items() if not k.startswith("averager.")}
     network = Autoencoder(profile)
     # Half precision is what ships, so the tables have to be those of the rounded weights.
     network.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in state.items()})
@@ -45,7 +45,7 @@ def export_model(
 
 def export_decoder(weights: Path, model: Model, target: Path, card: dict) -> None:
     """Write ``target`` (.safetensors): the decoder of a run's averaged weights, as a second one of ``model``."""
-    state = {k: v for k, v in load_file(weights).items() if not k.startswith("averager.")}
+    state = {k: v for k, v in read_state(weights).items() if not k.startswith("averager.")}
     network = Autoencoder(model.profile)
     network.load_state_dict(state)
     if not torch.equal(network.codebook.half(), model.network.codebook.half()):

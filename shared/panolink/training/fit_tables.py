@@ -45,11 +45,20 @@ LARGEST_SHIFT, LEAST_SYMBOLS = 10, 2000
 def fit_tables(
     network: Autoencoder, panoramas: Iterable[NDArray[np.uint8]], *, counted: int | None = None, device: str = "cpu"
 ) -> Tables:
-    """Tables for a trained network; panoramas uint8 (H, W, 3) with sides that divide by the factor.
+    """Fit the entropy coder's tables for a trained network.
 
-    Scales are those of tokens worth sending; frequencies are counted at several steps; laws of rare classes and
-    contexts lean on a Laplace law and on the marginal law. Networks are trained on all panoramas, the rest is counted
-    on the first ``counted`` (None: all).
+    Scales are those of tokens that pay for their bits; frequencies are counted at several steps; distributions of rare
+    classes and contexts lean on a Laplace prior and on the marginal one.
+
+    Parameters
+    ----------
+    network : Autoencoder
+    panoramas : iterable of uint8 (H, W, 3)
+        Their sides divide by the network's factor.
+    counted : int, optional
+        Small networks are trained on all panoramas, the rest is counted on the first so many; None: on all.
+    device : str
+        To run the encoder on.
     """
     all_grids, all_differences = _quantized(network, panoramas, device)
     grids, differences = all_grids[:counted], all_differences[:counted]
@@ -66,16 +75,16 @@ def fit_tables(
     )
     pays = [_priced(tables, *pair, 8).pays(RD_LAMBDA) for pair in zip(grids, differences, strict=True)]
     tables = replace(tables, levels=_levels(len(codebook), grids, differences, pays))
-    tables = _with_laws(tables, grids, differences)
+    tables = _with_pmfs(tables, grids, differences)
     tables = replace(tables, feature_context=fit_feature_context(codebook, tables, all_grids, all_differences))
-    return _with_laws(tables, grids, differences)
+    return _with_pmfs(tables, grids, differences)
 
 
-def _with_laws(tables: Tables, grids: list[NDArray[np.int64]], differences: list[NDArray[np.float16]]) -> Tables:
-    """The tables with laws of symbols and shifts of adaptation fitted."""
+def _with_pmfs(tables: Tables, grids: list[NDArray[np.int64]], differences: list[NDArray[np.float16]]) -> Tables:
+    """The tables with distributions of symbols and shifts of adaptation fitted."""
     for _ in range(ROUNDS):
-        shifts, law = _fit_shifts(_count_symbols(tables, grids, differences))
-        tables = replace(tables, symbol_frequencies=to_frequencies(law), shifts=shifts)
+        shifts, pmf = _fit_shifts(_count_symbols(tables, grids, differences))
+        tables = replace(tables, symbol_frequencies=to_frequencies(pmf), shifts=shifts)
     return tables
 
 
@@ -125,26 +134,26 @@ def _fit_shifts(counts: NDArray[np.int64]) -> tuple[NDArray[np.int8], NDArray[np
     One is fitted to the other in turn. Contexts seen too rarely to tell keep a shift of zero.
     """
     prior = laplace_pmf() * 50
-    law = prior + counts.sum(axis=(0, 1))
+    frequencies = prior + counts.sum(axis=(0, 1))
     choices = np.arange(-LARGEST_SHIFT, LARGEST_SHIFT + 1)
     shifted = np.clip(np.arange(1, CLASSES) + choices[:, None], 1, CLASSES - 1)
     shifts = np.zeros(counts.shape[:2], dtype=np.int8)
     for _ in range(3):
-        bits = -np.log2(law / law.sum(axis=1, keepdims=True))
+        bits = -np.log2(frequencies / frequencies.sum(axis=1, keepdims=True))
         cost = np.einsum("gacm,scm->gas", counts[:, :, 1:], bits[shifted])
         known = counts.sum(axis=(2, 3)) >= LEAST_SYMBOLS
         shifts = np.where(known, choices[cost.argmin(axis=2)], 0).astype(np.int8)
-        law = prior.copy()
-        law[0] += counts[:, :, 0].sum(axis=(0, 1))
+        frequencies = prior.copy()
+        frequencies[0] += counts[:, :, 0].sum(axis=(0, 1))
         for group, context in np.ndindex(*shifts.shape):
             classes = np.clip(np.arange(1, CLASSES) + int(shifts[group, context]), 1, CLASSES - 1)
-            np.add.at(law, classes, counts[group, context, 1:])
-    return shifts, law
+            np.add.at(frequencies, classes, counts[group, context, 1:])
+    return shifts, frequencies
 
 
-def _expected_magnitude(law: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Mean magnitudes of each class's law, (CLASSES,) in 1/UNIT."""
-    means = law @ np.arange(law.shape[1]) / law.sum(axis=1)
+def _expected_magnitude(pmf: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Mean magnitudes of each class's distribution, (CLASSES,) in 1/UNIT."""
+    means = pmf @ np.arange(pmf.shape[1]) / pmf.sum(axis=1)
     means[0] = 0
     return np.rint(UNIT * means).astype(np.int32)
 

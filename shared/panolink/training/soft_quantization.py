@@ -82,7 +82,7 @@ class Coded:
     """of each token's enhancement, with gradient; zero where the token is not kept"""
     kept: Tensor
     pays: Tensor
-    """which tokens are worth their bits at their step"""
+    """which tokens lower D + λ·R at their step"""
     codes: Tensor
     """codebook vectors (batch, dim, rows, cols)"""
 
@@ -104,7 +104,7 @@ def code_batch(
 
     ``latitude`` (batch, rows) radians of token rows; ``step`` (batch,) int, quarter octaves; ``share`` (batch,) of
     tokens kept, in [0, 1], or negative: keep what pays at the rate–distortion weight times −share;
-    ``learn``: count the symbols for the averager's law while the model is in training.
+    ``learn``: count the symbols for the averager's distributions while the model is in training.
     """
     codebook = model.codebook
     detached = features.detach()
@@ -121,10 +121,10 @@ def code_batch(
         symbols, costs = choose_symbols(value, classes, lengths)
         cost = costs.sum(dim=1)
         gain = (symbols * (2 * value - symbols)).sum(dim=1)
-        worth = gain / cost.clamp_min(1e-3)
+        rd_slope = gain / cost.clamp_min(1e-3)
         if learn and model.training:  # validation, which one process does alone, only looks
             rows, magnitudes = (x.permute(0, 2, 3, 1).flatten(0, 2) for x in (classes, symbols.abs()))
-            averager.count_symbols(rows, magnitudes, (worth > RD_LAMBDA).flatten())
+            averager.count_symbols(rows, magnitudes, (rd_slope > RD_LAMBDA).flatten())
     bits = smooth_bits(value, classes, lengths).sum(dim=1)
     with torch.no_grad():
         if ranking == "paper":
@@ -134,8 +134,8 @@ def code_batch(
         count = order[0].numel()
         rank = order.flatten(1).argsort(dim=1, descending=True).argsort(dim=1).view_as(order)
         by_share = rank < (share.clamp_min(0) * count)[:, None, None]
-        by_worth = worth > (RD_LAMBDA * -share)[:, None, None]
-        kept = torch.where((share < 0)[:, None, None], by_worth, by_share)
+        by_slope = rd_slope > (RD_LAMBDA * -share)[:, None, None]
+        kept = torch.where((share < 0)[:, None, None], by_slope, by_share)
         if lost_share:
             lost = lost_tokens(order.shape, lost_share, device=order.device)
             kept = kept & ~lost
@@ -151,6 +151,6 @@ def code_batch(
         indices=indices,
         bits=bits * kept,
         kept=kept,
-        pays=worth > RD_LAMBDA,
+        pays=rd_slope > RD_LAMBDA,
         codes=codes,
     )

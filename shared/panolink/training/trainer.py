@@ -16,7 +16,6 @@ import torch
 import torch.distributed as dist
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from safetensors.torch import load_file
 from torch import Tensor
 
 from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
@@ -27,7 +26,7 @@ from panolink.codec.quantization.vector_quantizer import nearest_code
 from panolink.metrics.perceptual import lpips
 from panolink.sphere.padding import set_wrap
 from panolink.training.batches import Batch, batches, crop_stream
-from panolink.training.checkpoint import load_checkpoint, load_state, save_checkpoint, save_state
+from panolink.training.checkpoint import load_checkpoint, load_state, read_state, save_checkpoint, save_state
 from panolink.training.codebook_ema import CodebookAverager, as_tokens, k_means, principal_components
 from panolink.training.compilation import compile_networks, warm_up
 from panolink.training.config import TrainingConfig
@@ -97,7 +96,7 @@ class Trainer:
         self.validation = [shrink(cache.panorama(i), 1024) for i in chosen]
         if not self.checkpoint.exists():
             if start is not None:
-                load_state(load_file(start), self.model, self.averager)
+                load_state(read_state(start), self.model, self.averager)
             else:
                 self.initialise(crop_stream(config, cache, rank=self.rank))
         self.average = WeightAverage(self.state())
@@ -226,8 +225,8 @@ class Trainer:
     def learn_codebook(self, features: Tensor, coded: Coded) -> dict[str, Tensor]:
         """Move the codebook towards a batch's features; what became of dead codes, when it is their turn."""
         tokens = as_tokens(features)
-        worth = coded.pays.flatten().float().clamp_min(0.1)
-        self.averager.update(tokens, coded.indices.flatten(), self.model.codebook, worth)
+        weight = coded.pays.flatten().float().clamp_min(0.1)
+        self.averager.update(tokens, coded.indices.flatten(), self.model.codebook, weight)
         if self.step % REPLACE_EVERY:
             return {}
         return {"dead": torch.tensor(float(self.averager.replace_dead(tokens, self.model.codebook)))}
@@ -309,7 +308,7 @@ class Trainer:
         return max(results, key=self.score)
 
     def score(self, validation: dict[str, float]) -> float:
-        """What a validation is worth: the larger the better."""
+        """The figure by which validations are compared: the larger the better."""
         return -validation["lpips_at_0.1"] if self.perceive is not None else validation["vpsnr_at_0.1"]
 
     def validate(self, state: dict[str, Tensor], minutes: float, **more: int) -> dict[str, float]:

@@ -45,8 +45,8 @@ def validate(
 
     With ``perceive`` the same of LPIPS, under names of their own. ``idle`` is the share of `idle_units`.
 
-    Bits are ideal code lengths: the empirical entropy of the indices, the Laplace law for differences, the entropy
-    of the mask. The bitstream's true figures come from the benchmark; these only choose checkpoints.
+    Bits are ideal code lengths: the empirical entropy of the indices, the Laplace distribution for differences, the
+    entropy of the mask. The bitstream's true figures come from the benchmark; these only choose checkpoints.
     """
     model.eval()
     set_wrap(model, True)
@@ -84,8 +84,8 @@ def validate(
     idle = idle_units(model, panoramas[0], device=device)
     set_wrap(model, False)
     model.train()
-    law = histogram / histogram.sum()
-    index_bpp = float(-(law * law.log2()).sum()) / model.profile.factor**2
+    pmf = histogram / histogram.sum()
+    index_bpp = float(-(pmf * pmf.log2()).sum()) / model.profile.factor**2
     means = np.array([np.mean(points, axis=0) for points in results.values()]) + np.array([index_bpp, 0, 0, 0])
     names = ("vpsnr", "vssim") if perceive is None else ("vpsnr", "vssim", "lpips")
     report = {"idle": idle} | {f"bpp{i}": float(point[0]) for i, point in enumerate(means)}

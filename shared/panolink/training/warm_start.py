@@ -1,4 +1,4 @@
-"""To begin a run with a model that is finished."""
+"""Warm-start training from an exported model, or from the state of an earlier run."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def beginning(start: str, config: TrainingConfig, folder: Path) -> Path | None:
 
 
 def starting_state(model: Model, *, tokens: int) -> dict[str, Tensor]:
-    """What `Trainer` takes as `start`: a model's weights, and its tables turned back into running sums and laws.
+    """What `Trainer` takes as `start`: a model's weights, and its tables turned back into running sums and
+    distributions.
 
     Tables hold a code's share of all tokens and the scales of its differences; ``tokens`` of one batch make counts
     and sums of them, so that the codebook stays where it is and moves from there.
@@ -65,6 +66,6 @@ def starting_state(model: Model, *, tokens: int) -> dict[str, Tensor]:
     averager.weight.copy_(count)
     averager.total.copy_(codebook * count[:, None])
     averager.spread.copy_(torch.exp2((levels - LEVEL_ZERO) / 4) * count[:, None])
-    averager.law.copy_(torch.from_numpy(model.tables.symbol_frequencies).float() / TOTAL)
+    averager.symbol_pmf.copy_(torch.from_numpy(model.tables.symbol_frequencies).float() / TOTAL)
     state = {**model.network.state_dict(), **{f"averager.{k}": v for k, v in averager.state_dict().items()}}
     return {name: value.clone().contiguous() for name, value in state.items()}

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
+
+from panolink.training.checkpoint import read_state
 
 
 class WeightAverage:
@@ -41,7 +42,7 @@ class WeightAverage:
 
 def mean_state(files: Iterable[Path]) -> dict[str, Tensor]:
     """Mean over files of averaged states; integers and running sums are the last file's."""
-    states = [load_file(file) for file in files]
+    states = [read_state(file) for file in files]
     last = states[-1]
     return {
         name: torch.stack([state[name] for state in states]).mean(dim=0)

@@ -55,9 +55,9 @@ async def test_adding_up_beats_hearing_anew(start: Start, panorama: np.ndarray) 
     alone.burst_id = "alone-1"
     alone.ClearField("harq")
     (anew,) = await air.answers(Burst(alone, again.csi, again.symbols))
-    heard = sum(count.sent - count.lost for count in anew.header.segments)
+    arrived = sum(count.sent - count.lost for count in anew.header.segments)
     assert recovered >= len(needed) / 2
-    assert heard < recovered / 2
+    assert arrived < recovered / 2
     assert final.picture
     assert final.header.rounds == 2
 
@@ -170,7 +170,7 @@ def _not_a_segment(burst: Burst) -> Burst:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"round": 4, "wait_seconds": 1}, "round 4 with 0 to follow, 3 is the last one"),
         ({"round": 1, "rounds_left": 3, "wait_seconds": 1}, "round 1 with 3 to follow"),
@@ -181,13 +181,13 @@ def _not_a_segment(burst: Burst) -> Burst:
     ],
 )
 async def test_headers_of_rounds_that_cannot_be(
-    start: Start, panorama: np.ndarray, change: dict[str, Any], told: str
+    start: Start, panorama: np.ndarray, change: dict[str, Any], message: str
 ) -> None:
     air = Air(await start("receiver"), panorama)
     burst = air.first()
     burst.header.harq.CopyFrom(link_pb2.Harq(**change))
     (refused,) = await air.answers(burst)
-    assert told in refused.header.failure.message
+    assert message in refused.header.failure.message
     assert refused.header.failure.code == 3
 
 

@@ -119,7 +119,7 @@ async def serve_stream(
     memory
         Budget for the items; each reservation is held until the answer is known.
     stream
-        Told what the stream is doing, so that it can give way to others while it is not used.
+        Notified of what the stream is doing, so that it can give way to others while it is not used.
 
     Raises
     ------
