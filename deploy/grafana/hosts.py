@@ -85,6 +85,14 @@ def hosts() -> Dashboard:
                 unit="percentunit",
             )
         )
+        .with_panel(
+            graph(
+                "Tasks",
+                Query(f"panolink_tasks{{{HERE}}}", "{{job}} {{instance}}"),
+                text="Tasks of each event loop: they go up with what is under way, and down again.",
+                span=24,
+            )
+        )
         .with_row(Row("Devices"))
         .with_panel(
             graph(

@@ -10,6 +10,7 @@ Names are loaded when they are first used, so that `import panolink` costs nothi
 only with what needs them.
 """
 
+import os
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,10 @@ try:
     __version__ = version("panolink")
 except PackageNotFoundError:  # run from a source tree that is not installed
     __version__ = "0+unknown"
+
+# gRPC's C core logs to standard error, and reads this variable once, when grpc is imported. Failures are reported
+# by our own errors; set the variable to see the core's view.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 _HOMES = {
     "panolink.codec.codec": ("Codec",),

@@ -12,9 +12,3 @@
 What a panorama or a burst means is the business of `panolink.link` and of the services, not of this package.
 Nothing is imported here, so that a channel or a client does not load torch.
 """
-
-import os
-
-# gRPC's C core logs to standard error, and reads this variable once, when grpc is imported. Failures are reported
-# by our own errors; set the variable to see the core's view.
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")

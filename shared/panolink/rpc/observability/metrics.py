@@ -49,6 +49,7 @@ class ServiceMetrics:
         self.rpc = RpcMetrics(self.registry)
         ProcessCollector(registry=self.registry)
         self.streams = self.gauge("streams", "Open streams.", "kind")
+        self.tasks = self.gauge("tasks", "Tasks of the event loop.")
         self.in_flight = self.gauge("in_flight", "Panoramas or bursts under way in this service.")
         self.bytes_under_way = self.gauge("under_way_bytes", "Bytes of images or bursts under way on all streams.")
         self.pixels_under_way = self.gauge("under_way_pixels", "Pixels of panoramas that are unpacked.")

@@ -131,6 +131,8 @@ class Server:
             await self._server.stop(None)  # its threads would keep the process alive
             raise
         await self._server.start()
+        loop = asyncio.get_running_loop()
+        self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
         for service in ("", *self._services):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         log.info("%s listens on %s, metrics on %s", self.name, self.address, self.metrics_address)
