@@ -26,25 +26,7 @@ OF_SEVERAL_MODULES = {
 }
 
 WITHOUT_TESTS_OF_THEIR_OWN = {
-    "cli/process_group.py": "cli/test_up.py",
-    "cli/streams.py": "cli/test_coding.py",
     "client.py": "services/test_link.py",
-    "codec/slicing.py": "codec/test_bitstream.py",
-    "errors.py": "cli/test_app.py",
-    "images/jxl.py": "images/test_formats.py",
-    "jit.py": "phy/fec/test_ldpc_decoder.py",
-    "phy/shapes.py": "codec/test_shapes.py",
-    "rpc/flow_control/limits.py": "rpc/wire/test_bursts.py",
-    "rpc/flow_control/streams.py": "rpc/transport/test_retrying_client.py",
-    "rpc/observability/device_metrics.py": "deploy/test_prometheus.py",
-    "rpc/security/certificate_authority.py": "cli/test_certs.py",
-    "rpc/server/interceptors.py": "rpc/security/test_security.py",
-    "rpc/server/model_registry.py": "services/test_link.py",
-    "rpc/transport/bidi_stream.py": "rpc/transport/test_retrying_client.py",
-    "rpc/transport/carry.py": "rpc/transport/test_retrying_client.py",
-    "rpc/transport/connection.py": "rpc/security/test_security.py",
-    "rpc/version.py": "cli/test_app.py",
-    "rpc/wire/deliveries.py": "services/test_link.py",
     "services/receiver/burst_handler.py": "services/test_link.py",
     "services/receiver/metrics.py": "deploy/test_prometheus.py",
     "services/receiver/pipeline.py": "services/test_link.py",
@@ -65,12 +47,6 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
     "services/viewer/sent.py": "services/viewer/test_app.py",
     "services/viewer/server.py": "services/viewer/test_app.py",
     "services/viewer/settings.py": "services/viewer/test_app.py",
-    "training/batches.py": "training/test_trainer.py",
-    "training/distributed.py": "cli/test_train.py",
-    "training/fit_feature_context.py": "training/test_fit_tables.py",
-    "training/laplace_prior.py": "training/test_soft_quantization.py",
-    "training/losses.py": "training/test_trainer.py",
-    "training/quantization_aware.py": "training/test_trainer.py",
 }
 """Modules that the tests of others run, with one that does. It only gets shorter: new modules come with their tests."""
 

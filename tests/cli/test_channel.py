@@ -9,6 +9,8 @@ from typer.testing import Result
 
 from tests.cli.helpers import objects, one_line
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Result]
 
 

@@ -191,6 +191,7 @@ def test_exif_is_kept_where_asked_for(panolink: Run, tmp_path: Path):
             assert image.getexif()[0x0110] == "RICOH THETA Z1" and image.getexif().get_ifd(0x8825)[1] == "N"
 
 
+@pytest.mark.slow
 def test_streams(panolink: Run, small: Path, tmp_path: Path):
     encode = subprocess.run(
         [*PANOLINK, "encode", "-", "-"], input=small.read_bytes(), capture_output=True, env=ENVIRONMENT, check=True

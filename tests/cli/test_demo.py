@@ -5,9 +5,13 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from panolink.cli.demo import _samples
 from panolink.images import load_panorama
 from tests.cli.helpers import ENVIRONMENT, PANOLINK, objects
+
+pytestmark = pytest.mark.slow
 
 
 def test_demo_of_one_panorama(small: Path, tmp_path: Path):

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import Result
 
 from tests.cli.helpers import objects
@@ -29,6 +30,7 @@ def test_info_goes_on_after_a_bad_one(panolink: Run, tmp_path: Path):
     assert "bad.plk" in first and "unknown model 'nope'" in second
 
 
+@pytest.mark.slow
 def test_info_tells_of_services(panolink: Run, link: dict[str, Any]):
     places = [link[name]["listen"] for name in ("transmitter", "channel", "receiver")]
     found = objects(panolink("info", *places, "--json").stdout)

@@ -33,7 +33,7 @@ def tiny(tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_train_stop_and_go_on(panolink: Run, data: Path, tiny: Path, small: Path, tmp_path: Path):
     run = tmp_path / "runs" / "tiny"
-    command = ("train", "--data", data, "--config", tiny, "--out", run, "--steps", "1", "--json")
+    command = ("train", "--data", data, "--config", tiny, "--out", run, "--steps", "1", "--copies", "1", "--json")
     result = panolink(*command, "--start", "base")
     assert result.exit_code == 0, result.output
     (told,) = objects(result.stdout)

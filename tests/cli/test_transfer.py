@@ -35,6 +35,7 @@ KEYS = [
 ]
 
 
+@pytest.mark.slow
 def test_send_as_json(panolink: Run, link: dict[str, Any], small: Path, tmp_path: Path):
     (tmp_path / "bad.png").write_text("not a picture")
     to = link["transmitter"]["listen"]
@@ -66,6 +67,7 @@ def test_send_as_json(panolink: Run, link: dict[str, Any], small: Path, tmp_path
     assert told[0]["error"] is None
 
 
+@pytest.mark.slow
 def test_send_a_folder_and_a_video_for_people(panolink: Run, link: dict[str, Any], small: Path, tmp_path: Path):
     folder = tmp_path / "walk"
     folder.mkdir()
@@ -78,6 +80,7 @@ def test_send_a_folder_and_a_video_for_people(panolink: Run, link: dict[str, Any
     assert "mean" in result.stdout and "3 panoramas: 3 delivered, 0 lost" in result.stdout
 
 
+@pytest.mark.slow
 def test_send_adaptively(panolink: Run, link: dict[str, Any], small: Path):
     to = link["transmitter"]["listen"]
     sources = [small] * 6
@@ -97,6 +100,7 @@ def test_send_adaptively(panolink: Run, link: dict[str, Any], small: Path):
     assert "small.png: budget of 40 symbols" in line and "the least is" in line
 
 
+@pytest.mark.slow
 def test_send_without_a_code_and_in_rounds(panolink: Run, link: dict[str, Any], small: Path):
     to = link["transmitter"]["listen"]
     asked = ("--symbols-per-pixel", "0.3", "--harq", "2", "--no-picture", "--json")
@@ -123,11 +127,13 @@ def test_budgets_that_make_no_sense_are_usage_errors(panolink: Run, small: Path,
     assert panolink("send", small, "--to", "127.0.0.1:1", *options).exit_code == 2
 
 
+@pytest.mark.slow
 def test_what_the_transmitter_refuses(panolink: Run, link: dict[str, Any], small: Path):
     result = panolink("send", small, "--to", link["transmitter"]["listen"], "--model", "nope")
     assert "small.png" in one_line(result) and "no model 'nope'" in result.stderr
 
 
+@pytest.mark.slow
 def test_watch(panolink: Run, link: dict[str, Any], small: Path, tmp_path: Path):
     watching: list[Result] = []
     command = ("watch", link["receiver"]["listen"], "--out", tmp_path / "seen", "--count", "1", "--json")

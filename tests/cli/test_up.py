@@ -22,6 +22,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_services_end_when_up_is_killed():
     with running() as (up, places):
         services = [places[name]["pid"] for name in ("transmitter", "channel", "receiver")]
@@ -44,11 +45,13 @@ def test_a_public_address_needs_tls_or_a_word():
     assert "--host=0.0.0.0:1: other hosts would reach it in the clear" in line and "--insecure" in line
 
 
+@pytest.mark.slow
 def test_insecure_reaches_the_services():
     with running("--host", "0.0.0.0", "--insecure") as (_, places):
         assert all(places[name]["listen"].startswith("0.0.0.0:") for name in ("transmitter", "channel", "receiver"))
 
 
+@pytest.mark.slow
 def test_the_viewer_has_a_killed_receiver_started_anew():
     with running("--viewer", "--viewer-port", str(free_port())) as (up, places):
         receiver = places["receiver"]["pid"]
@@ -80,6 +83,7 @@ def test_up_says_which_port_is_in_use(panolink: Run):
     assert "--transmitter-port" in line and "--channel-port" in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_up_stops_in_order(number: signal.Signals):
     with running() as (up, places):
@@ -91,6 +95,7 @@ def test_up_stops_in_order(number: signal.Signals):
     assert not any(alive(places[name]["pid"]) for name in ("transmitter", "channel", "receiver"))
 
 
+@pytest.mark.slow
 def test_up_ends_when_a_child_dies():
     with running() as (up, places):
         subprocess.run(["kill", "-KILL", str(places["channel"]["pid"])], check=True)
@@ -100,6 +105,7 @@ def test_up_ends_when_a_child_dies():
     assert not any(alive(places[name]["pid"]) for name in ("transmitter", "receiver"))
 
 
+@pytest.mark.slow
 def test_a_service_that_cannot_start():
     command = [*PANOLINK, "up", *port_options(Ports.free()), "--model", "nope"]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=60)

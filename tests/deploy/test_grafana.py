@@ -138,6 +138,7 @@ def plain(expression: str) -> str:
     return filled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("panel", "expression"), QUERIES)
 def test_every_query_of_every_panel_has_data(prometheus: Prometheus, panel: dict[str, Any], expression: str) -> None:
     if need := NOT_HERE.get(panel["title"]):
@@ -148,11 +149,13 @@ def test_every_query_of_every_panel_has_data(prometheus: Prometheus, panel: dict
     assert all(one["value"][1] not in ("NaN", "+Inf", "-Inf") for one in series), series
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("record", [rule["record"] for rule in rules("recording.yml")])
 def test_every_recording_rule_has_data(prometheus: Prometheus, record: str) -> None:
     assert prometheus.wait_for(record, seconds=15)
 
 
+@pytest.mark.slow
 def test_rules_run_without_errors_and_nothing_is_alarmed(prometheus: Prometheus) -> None:
     groups = prometheus.get("rules")["groups"]
     found = [rule for group in groups for rule in group["rules"]]
@@ -163,6 +166,7 @@ def test_rules_run_without_errors_and_nothing_is_alarmed(prometheus: Prometheus)
     assert not down & alarmed
 
 
+@pytest.mark.slow
 def test_the_dashboards_variable_has_the_instances(prometheus: Prometheus) -> None:
     for dashboard in DASHBOARDS.values():
         (variable,) = dashboard["templating"]["list"]
@@ -172,10 +176,12 @@ def test_the_dashboards_variable_has_the_instances(prometheus: Prometheus) -> No
         assert len(found) == 3
 
 
+@pytest.mark.slow
 def test_a_stream_has_a_slot_and_no_more(prometheus: Prometheus) -> None:
     slots = {one["metric"]["slot"] for one in prometheus.query("panolink_stream_bits_total")}
     assert slots == {"0", "1"}
 
 
+@pytest.mark.slow
 def test_what_is_missing_would_be_noticed(prometheus: Prometheus, tmp_path: Path) -> None:
     assert prometheus.query(plain('sum(rate(panolink_renamed_total{instance=~"$instance"}[$__rate_interval]))')) == []

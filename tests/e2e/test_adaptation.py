@@ -16,6 +16,8 @@ from panolink.metrics.viewport import vpsnr
 from panolink.phy import Phase, Scenario
 from panolink.rpc.wire.deliveries import Delivery
 
+pytestmark = pytest.mark.slow
+
 Launch = Callable[..., Any]
 BUDGET = 0.1  # symbols per pixel
 PER_PHASE = 7

@@ -13,6 +13,8 @@ from panolink.client import Client
 from panolink.metrics.viewport import vpsnr
 from panolink.rpc.wire.deliveries import Delivery
 
+pytestmark = pytest.mark.slow
+
 Launch = Callable[..., Any]
 
 

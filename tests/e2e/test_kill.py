@@ -5,7 +5,7 @@ import io
 import signal
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,65 @@ def small(samples: list[Path]) -> bytes:
     buffer = io.BytesIO()
     Image.open(samples[0]).convert("RGB").resize((256, 128)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+class Link:
+    """Transmitter, channel and receiver, any of which can be killed, and started again where it was.
+
+    Parameters
+    ----------
+    launch : starts a process.
+    settings : of each service, by name.
+    """
+
+    def __init__(self, launch: Launch, **settings: dict[str, Any]) -> None:
+        self._launch, self._settings = launch, settings
+        self.services: dict[str, Service] = {}
+        for name in ("receiver", "channel", "transmitter"):
+            self.start(name)
+
+    @property
+    def several_rounds(self) -> bool:
+        return "harq" in self._settings["transmitter"]
+
+    def start(self, name: str) -> None:
+        behind = {"channel": "receiver", "transmitter": "channel"}.get(name)
+        settings = self._settings.get(name, {}) | ({"target": self.services[behind].address} if behind else {})
+        if name in self.services:
+            settings["listen"] = self.services[name].address
+        self.services[name] = self._launch(name, **settings)
+
+    def kill(self, *names: str) -> None:
+        for name in names:
+            self.services[name].stop(signal.SIGKILL)
+
+    def start_what_was_killed(self) -> None:
+        for name, service in self.services.items():
+            if service.process.poll() is not None:
+                self.start(name)
+
+
+@pytest.fixture(scope="module", params=[20, -4], ids=["one round", "several rounds"])
+def patient(request: pytest.FixtureRequest, launch: Launch) -> Iterator[Link]:
+    """A link whose hops wait for each other as long as it takes."""
+    waits = {"reconnect_seconds": PATIENCE}
+    link = Link(
+        launch,
+        receiver={"watch_policy": "block"},
+        channel={"model": "awgn", "snr_db": request.param} | waits,
+        transmitter=({"harq": 3} if request.param < 0 else {}) | waits,
+    )
+    yield link
+    link.kill(*link.services)
+
+
+@pytest.fixture(scope="module")
+def impatient(launch: Launch) -> Iterator[Link]:
+    """A link whose hops give each other up at once."""
+    waits = {"reconnect_seconds": 0.5}
+    link = Link(launch, receiver={"watch_policy": "block"}, channel={"snr_db": 20} | waits, transmitter=waits)
+    yield link
+    link.kill(*link.services)
 
 
 @asynccontextmanager
@@ -83,38 +142,18 @@ async def send_and(
     return {delivery.source: delivery for delivery in got}
 
 
-@pytest.mark.parametrize("snr_db", [20, -4], ids=["one round", "several rounds"])
 @pytest.mark.parametrize("victim", ["transmitter", "channel", "receiver"])
-async def test_a_service_that_is_killed_and_restarted_costs_nothing(
-    launch: Launch, small: bytes, victim: str, snr_db: float
-) -> None:
+async def test_a_service_that_is_killed_and_restarted_costs_nothing(patient: Link, small: bytes, victim: str) -> None:
     """At -4 dB every panorama needs rounds of hybrid ARQ, and most of the time some are between two."""
 
-    def place(name: str, target: Service | None, **settings: Any) -> Service:
-        if target:
-            settings |= {"target": target.address, "reconnect_seconds": PATIENCE}
-        else:
-            settings |= {"watch_policy": "block"}
-        if name == "channel":
-            settings |= {"model": "awgn", "snr_db": snr_db}
-        if name == "transmitter" and snr_db < 0:
-            settings |= {"harq": 3}
-        return launch(name, **settings)
-
-    receiver = place("receiver", None)
-    channel = place("channel", receiver)
-    transmitter = place("transmitter", channel)
-    services = {"transmitter": (transmitter, channel), "channel": (channel, receiver), "receiver": (receiver, None)}
-
     async def kill_and_restart() -> None:
-        killed, behind = services[victim]
-        killed.stop(signal.SIGKILL)
-        await asyncio.to_thread(place, victim, behind, listen=killed.address)
+        patient.kill(victim)
+        await asyncio.to_thread(patient.start, victim)
 
-    async with watcher(receiver) as shown:
-        got = await send_and(kill_and_restart, transmitter.address, small)
+    async with watcher(patient.services["receiver"]) as shown:
+        got = await send_and(kill_and_restart, patient.services["transmitter"].address, small)
         assert all(delivery.delivered for delivery in got.values()), got
-        assert any(delivery.rounds > 1 for delivery in got.values()) == (snr_db < 0), got
+        assert any(delivery.rounds > 1 for delivery in got.values()) == patient.several_rounds, got
         if victim == "receiver":
             assert max(Counter(shown).values()) == 1
         else:
@@ -122,17 +161,14 @@ async def test_a_service_that_is_killed_and_restarted_costs_nothing(
 
 
 @pytest.mark.parametrize("victim", ["transmitter", "channel", "receiver"])
-async def test_what_a_killed_service_takes_with_it_is_reported_lost(launch: Launch, small: bytes, victim: str) -> None:
-    receiver = launch("receiver", watch_policy="block")
-    channel = launch("channel", target=receiver.address, snr_db=20, reconnect_seconds=0.5)
-    transmitter = launch("transmitter", target=channel.address, reconnect_seconds=0.5)
-    services = {"transmitter": transmitter, "channel": channel, "receiver": receiver}
+async def test_what_a_killed_service_takes_with_it_is_reported_lost(impatient: Link, small: bytes, victim: str) -> None:
+    await asyncio.to_thread(impatient.start_what_was_killed)
 
     async def kill() -> None:
-        services[victim].stop(signal.SIGKILL)
+        impatient.kill(victim)
 
-    async with watcher(receiver) as shown:
-        got = await send_and(kill, transmitter.address, small, reconnect_timeout=0.5)
+    async with watcher(impatient.services["receiver"]) as shown:
+        got = await send_and(kill, impatient.services["transmitter"].address, small, reconnect_timeout=0.5)
     lost = {source: delivery for source, delivery in got.items() if not delivery.delivered}
     assert 0 < len(lost) < COUNT
     assert {delivery.code for delivery in lost.values()} == {"UNAVAILABLE"}

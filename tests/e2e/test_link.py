@@ -20,6 +20,8 @@ from panolink.metrics.viewport import vpsnr
 from panolink.rpc.transport.connection import open_channel
 from panolink.rpc.wire.deliveries import Delivery
 
+pytestmark = pytest.mark.slow
+
 Service = Any
 Launch = Callable[..., Service]
 

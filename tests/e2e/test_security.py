@@ -17,6 +17,8 @@ from panolink.metrics.viewport import vpsnr
 from panolink.rpc.security.credentials import Credentials
 from tests import certificates
 
+pytestmark = pytest.mark.slow
+
 Service = Any
 Launch = Callable[..., Service]
 Commands = Callable[..., subprocess.CompletedProcess[str]]

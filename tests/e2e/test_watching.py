@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import grpc.aio
+import numpy as np
 import pytest
 
 from panolink.client import Client
+
+pytestmark = pytest.mark.slow
 
 Launch = Callable[..., Any]
 
@@ -58,16 +61,16 @@ def start_link(launch: Launch, **settings: Any) -> tuple[Any, Any, Any]:
     return one("transmitter", target=channel.address), channel, receiver
 
 
-async def sent(target: str, samples: list[Path]) -> list[Any]:
+async def sent(target: str, panoramas: list[np.ndarray]) -> list[Any]:
     async with Client(target) as client:
-        return [delivery async for delivery in client.send(samples)]
+        return [delivery async for delivery in client.send(panoramas)]
 
 
 async def test_a_panorama_is_one_trace_through_three_processes(
-    launch: Launch, collector: Collector, samples: list[Path]
+    launch: Launch, collector: Collector, panorama: np.ndarray
 ) -> None:
     services = await asyncio.to_thread(start_link, launch, PANOLINK_OTLP_ENDPOINT=collector.address)
-    assert all(delivery.delivered for delivery in await sent(services[0].address, samples[:2]))
+    assert all(delivery.delivered for delivery in await sent(services[0].address, [panorama] * 2))
     for service in services:
         assert await asyncio.to_thread(service.stop) == 0  # what waits is sent before the end
     assert len(collector.traces) == 2
@@ -89,22 +92,22 @@ async def test_a_panorama_is_one_trace_through_three_processes(
 
 
 async def test_a_collector_that_is_away_costs_nothing_but_traces(
-    launch: Launch, free_port: Callable[[], int], samples: list[Path]
+    launch: Launch, free_port: Callable[[], int], panorama: np.ndarray
 ) -> None:
     services = await asyncio.to_thread(
         start_link, launch, PANOLINK_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port()}", log_level="error"
     )
-    (delivery,) = await sent(services[0].address, samples[:1])
+    (delivery,) = await sent(services[0].address, [panorama])
     assert delivery.delivered
     for service in services:
         assert await asyncio.to_thread(service.stop) == 0
 
 
 async def test_logs_through_pipes_are_json_and_fit_together(
-    launch: Launch, samples: list[Path], tmp_path: Path
+    launch: Launch, panorama: np.ndarray, tmp_path: Path
 ) -> None:
     services = await asyncio.to_thread(start_link, launch, log_level="debug", log_folder=tmp_path)
-    await sent(services[0].address, samples[:2])
+    await sent(services[0].address, [panorama] * 2)
     for service in services:
         await asyncio.to_thread(service.stop)
     told: dict[str, set[str]] = {}

@@ -13,6 +13,8 @@ from PIL import Image
 
 from panolink.rpc.server.server import Server
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parents[2] / "examples" / "node"
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from panolink.images import save_image
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -16,7 +18,8 @@ def test_benchmark_resumes_from_its_cache(tmp_path: Path, panorama: np.ndarray):
     (tmp_path / "pictures" / "b.png").write_bytes(b"nonsense")
     command = [
         *(sys.executable, str(ROOT / "benchmarks/codec/rate_distortion.py"), str(tmp_path / "pictures"), "--json"),
-        *("--codec", "jpeg", "--codec", "webp", "--bpp", "0.5", "--cache", str(tmp_path / "cache")),
+        *("--codec", "jpeg", "--codec", "webp", "--bpp", "0.5", "--measure", "vpsnr_db"),
+        *("--cache", str(tmp_path / "cache")),
     ]
     first = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "b.png" in first.stderr
@@ -35,7 +38,8 @@ def test_a_model_is_compared_at_the_size_of_the_others(tmp_path: Path, panorama:
     save_image(panorama, tmp_path / "a.png")
     command = [
         *(sys.executable, str(ROOT / "benchmarks/codec/rate_distortion.py"), str(tmp_path), "--json"),
-        *("--codec", "webp", "--bpp", "0.6", "--model", "base", "--cache", str(tmp_path / "cache")),
+        *("--codec", "webp", "--bpp", "0.6", "--model", "base", "--measure", "vpsnr_db", "--no-sweep"),
+        *("--cache", str(tmp_path / "cache")),
     ]
     result = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     webp = result["means"]["webp"]["bpp=0.6"]["bpp"]

@@ -27,6 +27,7 @@ def test_a_seam_is_found_whatever_the_picture(panorama: np.ndarray, seam: float)
     assert found["plain_ratio"] == pytest.approx(seam**2, rel=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bpp", "reduction"), [(0.1, 1), (0.4, 1), (0.06, 2)])
 def test_the_shipped_weights_leave_no_seam(samples, bpp: float, reduction: int):
     """Less than 2 % more error beside the edge than in the same place of the picture when the edge is elsewhere."""

@@ -9,6 +9,8 @@ import pytest
 from benchmarks.link.segment_loss import Air, Draw
 from panolink.images import save_image
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 AWGN = Draw(Air.AWGN, (0, 0))
 

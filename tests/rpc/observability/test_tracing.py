@@ -33,6 +33,7 @@ def spans() -> Iterator[Any]:
     tracing.stop()
 
 
+@pytest.mark.slow
 def test_off_by_default_and_then_nothing_is_imported() -> None:
     program = (
         "import sys, panolink.services.transmitter.servicer, panolink.services.channel.servicer\n"

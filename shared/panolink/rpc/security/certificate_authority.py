@@ -109,7 +109,7 @@ def issue_certificates(
         raise SettingError(f"{', '.join(names)}: every name once")
     if not ca_cert.exists() and days > ca_days:
         raise SettingError(f"{ca_cert}: would expire after {ca_days} days, before {days} days are over")
-    start = start or datetime.datetime.now(datetime.UTC)
+    start = (start or datetime.datetime.now(datetime.UTC)).replace(microsecond=0)  # as certificates have it
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     if not ca_cert.exists():

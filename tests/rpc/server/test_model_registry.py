@@ -1,0 +1,53 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from panolink.errors import ModelError
+from panolink.rpc.observability.metrics import ServiceMetrics
+from panolink.rpc.server.model_registry import ModelRegistry
+from panolink.v1 import node_pb2
+
+
+@pytest.fixture(scope="module")
+def metrics() -> ServiceMetrics:
+    return ServiceMetrics()
+
+
+@pytest.fixture(scope="module")
+def registry(weights: Callable[[int], Path], metrics: ServiceMetrics) -> ModelRegistry:
+    return ModelRegistry([str(weights(0)), str(weights(1))], device="cpu", metrics=metrics)
+
+
+def test_the_first_is_the_default(registry: ModelRegistry) -> None:
+    assert registry.named("") is registry.named("tiny0") is registry.codecs[0]
+    assert registry.named("tiny1") is registry.codecs[1]
+    with pytest.raises(ModelError, match="no model 'base' here, there is tiny0, tiny1"):
+        registry.named("base")
+
+
+def test_a_packet_s_model_is_found_by_its_fingerprint(registry: ModelRegistry) -> None:
+    first, second = (codec.fingerprint for codec in registry.codecs)
+    assert first != second
+    assert registry.with_fingerprint(second) is registry.codecs[1]
+    with pytest.raises(ModelError) as refused:
+        registry.with_fingerprint("f" * 100)
+    assert f"made with model {'f' * 64}, this receiver holds {first} (tiny0), {second} (tiny1)" in str(refused.value)
+    with pytest.raises(ModelError, match=r"made with model \(none\)"):
+        registry.with_fingerprint("")
+
+
+def test_it_says_what_it_holds_and_where(registry: ModelRegistry, metrics: ServiceMetrics) -> None:
+    response = node_pb2.DescribeResponse()
+    registry.describe(response)
+    assert response.device == registry.device == "cpu" and registry.batch_size == 1
+    assert [model.name for model in response.models] == ["tiny0", "tiny1"]
+    for codec in registry.codecs:
+        labels = {"name": codec.name, "fingerprint": codec.fingerprint, "profile": codec.profile}
+        assert metrics.registry.get_sample_value("panolink_model_info", labels) == 1
+    assert (metrics.registry.get_sample_value("panolink_device_memory_bytes", {"device": "cpu"}) or 0) > 0
+
+
+def test_a_model_that_is_none_stops_the_service(metrics: ServiceMetrics, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="nope"):
+        ModelRegistry(["nope"], device="cpu", metrics=metrics)

@@ -1,0 +1,137 @@
+"""One stream of items and answers, at a real server whose answers the test writes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc.aio
+import pytest
+
+from panolink.rpc.flow_control.limits import Limits
+from panolink.rpc.transport.bidi_stream import BidiStream, Unanswered
+from panolink.rpc.wire.bursts import Burst, Receipt, burst_messages, failed_receipt, receipts
+from panolink.v1 import link_pb2, link_pb2_grpc
+
+MakeBurst = Callable[..., Burst]
+
+
+class Scripted(link_pb2_grpc.LinkServicer):
+    """Waits for so many bursts, then sends what is scripted: ids to answer, or a status to end with."""
+
+    def __init__(self) -> None:
+        self.wait_for, self.script = 1, list[Any]()
+
+    async def Carry(self, request_iterator: Any, context: Any) -> AsyncIterator[link_pb2.Receipt]:
+        left = self.wait_for
+        async for message in request_iterator:
+            left -= message.HasField("header")
+            if not left:
+                break
+        for step in self.script:
+            if isinstance(step, grpc.StatusCode):
+                await context.abort(step, "as scripted")
+            yield link_pb2.Receipt(header=link_pb2.ReceiptHeader(burst_id=step))
+        async for _ in request_iterator:
+            pass
+
+
+class Opened:
+    """A stream, and how often it has broken."""
+
+    def __init__(self, channel: grpc.aio.Channel, timeout: float) -> None:
+        self.breaks = 0
+        stub: Any = link_pb2_grpc.LinkStub(channel)
+        self.stream: BidiStream[Burst, Receipt] = BidiStream(
+            stub.Carry(),
+            messages=burst_messages,
+            answers=lambda messages: receipts(messages, Limits()),
+            failed=failed_receipt,
+            peer="next hop here",
+            timeout=timeout,
+            on_break=self.broke,
+        )
+
+    def broke(self) -> None:
+        self.breaks += 1
+
+
+@pytest.fixture
+def scripted() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture
+async def opened(serve: Any, scripted: Scripted) -> AsyncIterator[Callable[..., Awaitable[Opened]]]:
+    address = await serve(link_pb2_grpc.add_LinkServicer_to_server, scripted)
+    async with grpc.aio.insecure_channel(address) as channel:
+        made: list[Opened] = []
+
+        async def open_one(timeout: float = 10.0) -> Opened:
+            made.append(Opened(channel, timeout))
+            return made[-1]
+
+        yield open_one
+        for one in made:
+            await one.stream.close()
+
+
+async def sent(one: Opened, burst: MakeBurst, *names: str) -> list[Any]:
+    """What became of bursts: receipts, or the exceptions instead."""
+    pending = [await one.stream.send(name, burst(name)) for name in names]
+    return await asyncio.gather(*pending, return_exceptions=True)
+
+
+async def test_answers_find_their_items_in_any_order(scripted: Scripted, opened: Any, burst: MakeBurst) -> None:
+    scripted.wait_for, scripted.script = 3, ["c", "a", "b"]
+    one = await opened()
+    got = await sent(one, burst, "a", "b", "c")
+    assert [receipt.header.burst_id for receipt in got] == ["a", "b", "c"]
+    assert not len(one.stream) and not one.stream.ended and not one.breaks
+
+
+async def test_an_answer_that_nobody_waits_for_is_ignored(
+    scripted: Scripted, opened: Any, burst: MakeBurst, caplog: pytest.LogCaptureFixture
+) -> None:
+    scripted.script = ["unheard-of", "a"]
+    (receipt,) = await sent(await opened(), burst, "a")
+    assert receipt.header.burst_id == "a"
+    assert "an answer for 'unheard-of', which is not under way" in caplog.text
+
+
+async def test_where_the_peer_goes_away_items_may_be_sent_again(
+    scripted: Scripted, opened: Any, burst: MakeBurst
+) -> None:
+    scripted.wait_for, scripted.script = 2, ["a", grpc.StatusCode.UNAVAILABLE]
+    one = await opened()
+    answered, lost = await sent(one, burst, "a", "b")
+    assert answered.header.burst_id == "a"
+    assert isinstance(lost, Unanswered) and lost.sent
+    assert lost.failure.message == "next hop here: as scripted"
+    assert one.stream.ended and one.breaks == 1
+    with pytest.raises(Unanswered, match="next hop here is gone") as late:
+        await one.stream.send("c", burst("c"))
+    assert not late.value.sent
+
+
+async def test_any_other_status_is_the_answer_of_all(scripted: Scripted, opened: Any, burst: MakeBurst) -> None:
+    scripted.wait_for, scripted.script = 2, [grpc.StatusCode.PERMISSION_DENIED]
+    got = await sent(await opened(), burst, "a", "b")
+    assert [receipt.header.failure.code for receipt in got] == [grpc.StatusCode.PERMISSION_DENIED.value[0]] * 2
+
+
+async def test_an_answer_has_its_time(scripted: Scripted, opened: Any, burst: MakeBurst) -> None:
+    scripted.script = []
+    one = await opened(timeout=0.05)
+    (receipt,) = await sent(one, burst, "a")
+    assert receipt.header.failure.code == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
+    assert "no answer within 0.05 s" in receipt.header.failure.message
+    assert not one.stream.ended, "others are not to blame"
+
+
+async def test_closed_its_items_are_answered(scripted: Scripted, opened: Any, burst: MakeBurst) -> None:
+    one = await opened()
+    pending = await one.stream.send("a", burst("a"))
+    await one.stream.close()
+    receipt = await asyncio.wait_for(pending, 5)
+    assert receipt.header.failure.code == grpc.StatusCode.CANCELLED.value[0]
+    assert one.stream.ended

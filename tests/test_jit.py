@@ -1,0 +1,64 @@
+import inspect
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+
+from panolink.jit import kernel, unpack_cache
+
+
+def total(values: np.ndarray) -> float:
+    result = 0.0
+    for value in values:
+        result += value
+    return result
+
+
+def test_a_kernel_computes_what_its_function_does() -> None:
+    compiled = kernel(total)
+    values = np.arange(7, dtype=np.float64)
+    assert compiled(values) == total(values) == 21
+    assert compiled.targetoptions["nogil"], "threads run side by side"
+    assert inspect.getdoc(compiled) == inspect.getdoc(total)
+
+
+def test_where_no_cache_can_be_written_kernels_are_compiled_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    njit, asked = numba.njit, []
+
+    def without_a_place(*, cache: bool, **options):
+        asked.append(cache)
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return njit(cache=False, **options)
+
+    monkeypatch.setattr(numba, "njit", without_a_place)
+    assert kernel(total)(np.ones(3)) == 3
+    assert asked == [True, False]
+
+
+@pytest.fixture
+def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Kernels that came with an image, and where numba is to find them."""
+    (tmp_path / "image" / "phy").mkdir(parents=True)
+    (tmp_path / "image" / "phy" / "kernel.nbi").write_bytes(b"compiled")
+    monkeypatch.setenv("PANOLINK_KERNEL_CACHE", str(tmp_path / "image"))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def test_kernels_of_an_image_are_unpacked_once(image: Path) -> None:
+    unpack_cache()
+    unpacked = image / "cache" / "phy" / "kernel.nbi"
+    assert unpacked.read_bytes() == b"compiled"
+    unpacked.write_bytes(b"newer")
+    unpack_cache()
+    assert unpacked.read_bytes() == b"newer"
+
+
+def test_what_cannot_be_unpacked_leaves_nothing_half(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (image / "image" / "phy" / "dangling.nbi").symlink_to(image / "absent")
+    unpack_cache()
+    assert not (image / "cache").exists()
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    unpack_cache()  # nowhere to unpack to
