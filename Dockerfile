@@ -25,7 +25,7 @@ WORKDIR /build
 COPY pyproject.toml deploy/docker/requirements.py ./
 # A channel does without what the networks, the codec and the receiving half of the radio need. torch is installed
 # by itself.
-RUN python requirements.py pyproject.toml --extra tracing --without av --without constriction --without numba \
+RUN python requirements.py pyproject.toml --extra tracing --without av --without numba \
         --without pillow --without safetensors --without scipy --without torch >channel.txt \
     && python requirements.py pyproject.toml --extra tracing --extra viewer --without torch >cpu.txt \
     && python requirements.py pyproject.toml --extra tracing --extra viewer --extra gpu --without torch >cuda.txt

@@ -5,7 +5,7 @@
 
 ``train`` ends at that time, the decoding of pictures, compiling and evaluation counted. It leaves the averaged
 state in pieces (``state-0.safetensors`` …, a twentieth, half and all of the way), ``metrics.jsonl``, ``metrics.json``.
-It needs torch, numpy, numba, safetensors, Pillow, rich and constriction, and nothing that only the services need.
+It needs torch, numpy, numba, safetensors, Pillow and rich, and nothing that only the services need.
 """
 
 from __future__ import annotations

@@ -54,9 +54,9 @@ def counted() -> Iterator[Work]:
     work = Work()
     choose, pilot, pack, extract = rd_cost.choose_symbols, RateController.pilot, Codec.pack, Codec.extract
 
-    def choosing(value, *rest):
-        work.tokens += len(value)
-        return choose(value, *rest)
+    def choosing(*args, cells, **kwargs):
+        work.tokens += len(cells)
+        return choose(*args, cells=cells, **kwargs)
 
     def piloting(self, point):
         before = work.tokens

@@ -34,7 +34,17 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     (seconds) instead of failing. Kernels are given finite numbers only, so NaN and signed zeros need no care
     (`nnan`, `nsz`): that is what lets LLVM turn comparisons into vector minima.
     """
-    options: dict[str, Any] = {"nogil": True, "fastmath": {"nnan", "nsz", "contract"}, "error_model": "numpy"}
+    return _compiled(function, fastmath={"nnan", "nsz", "contract"})
+
+
+def exact_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Like `kernel`, for one whose floating-point results decide what is sent: each operation is rounded by itself and
+    in the order that is written, so that they are those of the same formula in NumPy or torch, and on every host."""
+    return _compiled(function, fastmath=False)
+
+
+def _compiled(function: Callable[..., Any], *, fastmath: Any) -> Callable[..., Any]:
+    options: dict[str, Any] = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # "cannot cache function: no locator available"

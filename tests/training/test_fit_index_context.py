@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from panolink.codec.entropy.index_context import bands_of, schedule
+from panolink.codec.entropy.index_context import TOTAL, bands_of, schedule
 from panolink.training.fit_index_context import fit_index_context
 
 CODES = 16
@@ -21,10 +21,11 @@ def grid_of(random: np.random.Generator) -> np.ndarray:
 def bits_a_token(network, grid: np.ndarray, *, whole: bool) -> float:
     bits = 0.0
     for step in schedule(*grid.shape, whole=whole):
-        pmfs = network.pmf(
+        below = network.cumulative(
             step.number, np.append(grid, CODES)[step.neighbours], bands_of(len(grid))[step.cells // grid.shape[1]]
         )
-        bits -= np.log2(pmfs[np.arange(len(pmfs)), grid.ravel()[step.cells]]).sum()
+        shares = np.diff(below.astype(np.int64), axis=1, append=TOTAL) / TOTAL
+        bits -= np.log2(shares[np.arange(len(shares)), grid.ravel()[step.cells]]).sum()
     return bits / grid.size
 
 

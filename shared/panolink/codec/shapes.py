@@ -54,10 +54,10 @@ Cells: TypeAlias = NDArray[np.int64]
 Symbols: TypeAlias = NDArray[np.int32]
 """(n, dim): differences from the code in quantisation steps, rounded"""
 
-ScaleClasses: TypeAlias = NDArray[np.int64]
+ScaleClasses: TypeAlias = NDArray[np.uint8]
 """(n, dim) in [0, CLASSES): quantised Laplace scale of each symbol"""
 
-LogOdds: TypeAlias = NDArray[np.int16]
+LogOdds: TypeAlias = NDArray[np.int8]
 """(n, dim) in ±MAX_LOG_ODDS: of a positive sign, in 1/LOG_ODDS_STEPS"""
 
 ContextDifferences: TypeAlias = NDArray[np.int8]

@@ -34,10 +34,11 @@ def test_indices_take_the_bits_of_their_pmfs(tables: Tables):
     coder, indices = SliceCoder(tables), np.random.default_rng(2).integers(0, CODES, (16, 32))
     bits = 0.0
     for step in schedule(16, 32, whole=True):
-        pmfs = tables.index_context.pmf(
+        below = tables.index_context.cumulative(
             step.number, np.append(indices, CODES)[step.neighbours], bands_of(16)[step.cells // 32]
         )
-        bits -= np.log2(pmfs[np.arange(len(pmfs)), indices.ravel()[step.cells]]).sum()
+        shares = np.diff(below.astype(np.int64), axis=1, append=1 << 16) / (1 << 16)
+        bits -= np.log2(shares[np.arange(len(shares)), indices.ravel()[step.cells]]).sum()
     assert 8 * len(coder.encode_indices(indices)[0]) == pytest.approx(bits, abs=40)
 
 
@@ -54,12 +55,12 @@ def test_mask_round_trips_within_its_entropy(tables: Tables, share: float):
 
 def test_features_round_trip_with_escapes(tables: Tables):
     random = np.random.default_rng(4)
-    classes = random.integers(0, CLASSES, (40, DIM))
+    classes = random.integers(0, CLASSES, (40, DIM)).astype(np.uint8)
     symbols = np.rint(random.laplace(scale=20, size=(40, DIM))).astype(np.int32)
     symbols[0, 0], symbols[1, 1] = MAX_MAGNITUDE + 1, -30000
     classes[0, 0] = classes[1, 1] = 20
     symbols[classes == 0] = 0
-    log_odds = random.integers(-15, 16, (40, DIM)).astype(np.int16)
+    log_odds = random.integers(-15, 16, (40, DIM)).astype(np.int8)
     coder = SliceCoder(tables)
     payload = coder.encode_features(
         [(symbols[:25], classes[:25], log_odds[:25]), (symbols[25:], classes[25:], log_odds[25:])]
@@ -92,9 +93,17 @@ def test_size_is_what_the_tables_say(tables: Tables):
 
 def test_nothing_to_code(tables: Tables):
     coder = SliceCoder(tables)
-    empty, no_odds = np.zeros((0, DIM), dtype=np.int64), np.zeros((0, DIM), dtype=np.int16)
+    empty, no_odds = np.zeros((0, DIM), dtype=np.uint8), np.zeros((0, DIM), dtype=np.int8)
     assert coder.encode_features([(empty.astype(np.int32), empty, no_odds)]) == b""
     assert coder.feature_reader(b"").decode(empty, no_odds).shape == (0, DIM)
+
+
+def test_corrupt_slices_are_refused(tables: Tables):
+    coder, classes = SliceCoder(tables), np.full((30, DIM), 16, np.uint8)
+    with pytest.raises(BitstreamError, match="indices do not decode"):
+        coder.decode_indices(b"\xff" * 40, (16, 32))
+    with pytest.raises(BitstreamError, match="features do not decode"):
+        coder.feature_reader(b"\xff" * 40).decode(classes, np.zeros((30, DIM), np.int8))
 
 
 def test_truncated_mask(tables: Tables):

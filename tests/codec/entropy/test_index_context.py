@@ -3,7 +3,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from panolink.codec.entropy.index_context import BANDS, PASSES, SINGLE_ROWS, TOTAL, WHOLE_GRID, bands_of, schedule
+from panolink.codec.entropy.index_context import (
+    BANDS,
+    LOGIT_BITS,
+    PASSES,
+    SINGLE_ROWS,
+    TOTAL,
+    WHOLE_GRID,
+    bands_of,
+    decode_rows,
+    schedule,
+    slots_of,
+)
+from panolink.codec.entropy.integer_network import ACTIVATION_BITS, WEIGHT_BITS
+from panolink.codec.entropy.range_coder import cumulative, decoder, encode
 from tests.codec.entropy.integer_networks import random_index_context
 
 CODES = 40
@@ -40,14 +53,41 @@ def test_cells_of_the_passes_are_a_partition():
         assert len(cells) == len(set(cells)) == 16
 
 
-def test_laws_are_dyadic_and_whole():
+def frequencies(cumulative: np.ndarray) -> np.ndarray:
+    return np.diff(cumulative.astype(np.int64), axis=1, append=TOTAL)
+
+
+def test_frequencies_are_those_of_the_logits():
+    """In plain NumPy: powers of two in steps of 1/16 octave, one count for each code, the likeliest takes the rest."""
     network, random = random_index_context(CODES), np.random.default_rng(0)
     for number, one in enumerate(PASSES):
-        neighbours = random.integers(0, CODES + 1, (50, len(one.neighbours)))
-        frequencies = network.pmf(number, neighbours, random.integers(0, BANDS, 50)) * TOTAL
-        assert frequencies.dtype == np.float32
-        assert (frequencies == np.rint(frequencies)).all() and frequencies.min() >= 1
-        assert (frequencies.sum(axis=1, dtype=np.float64) == TOTAL).all()
+        neighbours, bands = random.integers(0, CODES + 1, (50, len(one.neighbours))), random.integers(0, BANDS, 50)
+        seen = network.embedding[neighbours].reshape(50, -1)
+        logits = network.network(seen, network.bands[number][bands], slots_of(number, network.embedding.shape[1]))
+        below = (logits.max(axis=1, keepdims=True) - logits) >> (WEIGHT_BITS + ACTIVATION_BITS - LOGIT_BITS)
+        powers = np.rint((1 << 24) * 2.0 ** (-np.arange(16) / 16)).astype(np.int64)
+        shares = powers[below & 15] >> np.minimum(below >> 4, 31)
+        expected = 1 + (shares * ((TOTAL - CODES) / shares.sum(axis=1, keepdims=True))).astype(np.int64)
+        expected[np.arange(50), logits.argmax(axis=1)] += TOTAL - expected.sum(axis=1)
+        cumulative = network.cumulative(number, neighbours, bands)
+        assert cumulative.dtype == np.uint16 and np.array_equal(frequencies(cumulative), expected)
+
+
+def test_intervals_are_those_of_the_range_coder():
+    network, random = random_index_context(CODES), np.random.default_rng(1)
+    for number, one in enumerate(PASSES):
+        neighbours, bands = random.integers(0, CODES + 1, (80, len(one.neighbours))), random.integers(0, BANDS, 80)
+        indices = random.integers(0, CODES, 80)
+        indices[:2] = 0, CODES - 1
+        below = network.cumulative(number, neighbours, bands)
+        table = cumulative(frequencies(below), TOTAL)
+        start, width = network.intervals(number, neighbours, bands, indices)
+        assert np.array_equal(start, table[np.arange(80), indices])
+        assert np.array_equal(start + width, table[np.arange(80), indices + 1])
+        state, words = decoder(encode(start, width))
+        found = np.empty(80, np.int64)
+        assert decode_rows(state, words, below, found) and np.array_equal(found, indices)
+        assert not decode_rows(*decoder(b"\xff" * 200), below, found)
 
 
 def test_parts_that_do_not_fit_together_are_refused():

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from panolink.codec.entropy.integer_network import EXACT, MAX_ACTIVATION, MAX_INPUT, WEIGHT_BITS
-from tests.codec.entropy.integer_networks import random_integer_network
+from panolink.codec.entropy.integer_network import EXACT, MAX_ACTIVATION, MAX_INPUT, WEIGHT_BITS, look_up_sum
+from tests.codec.entropy.integer_networks import random_integer_network, weights
 
 
 def test_float32_computes_what_integers_would():
@@ -35,6 +35,20 @@ def test_some_inputs_may_be_connected():
     assert np.array_equal(network(inputs, offset), network(inputs[:, 3:7], offset, slice(3, 7)))
     nothing = network(np.zeros((5, 0), np.int8), offset, slice(0, 0))
     assert np.array_equal(nothing, network(np.zeros((5, 10), np.int8), offset))
+
+
+@pytest.mark.parametrize("places", [0, 1, 3, 4, 9])
+def test_a_look_up_is_the_first_layer_of_embeddings(places: int):
+    network, random = random_integer_network(9 * 5 + 7, 33, 4), np.random.default_rng(3)
+    embedding, codes = weights(random, 21, 5), random.integers(0, 21, (50, places))
+    offsets, rows = random.integers(-(1 << 15), 1 << 15, (6, 33)).astype(np.int16), random.integers(0, 6, 50)
+    table = network.look_up_table(embedding, places)
+    inputs = embedding[codes].reshape(50, -1)
+    found = network.after_first(look_up_sum(table, codes, offsets, rows))
+    assert np.array_equal(found, network(inputs, offsets[rows], slice(0, 5 * places)))
+    large = replace(network, first=np.full_like(network.first, 127))
+    wide = large.look_up_table(np.full((2, 5), 127, np.int8), 9)
+    assert wide.dtype == np.int32 and wide.max() == 5 * 127 * 127
 
 
 def test_weights_whose_sums_would_not_be_exact_are_refused():

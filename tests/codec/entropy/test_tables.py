@@ -46,7 +46,7 @@ def test_a_class_is_the_level_less_the_step(tables: Tables):
     level = replace(tables, levels=np.full((CODES, DIM), LEVEL_ZERO + 4, dtype=np.uint8))
     indices, steps = np.zeros(4, dtype=np.int64), np.array([0, 3, 20, -40])
     assert level.classes(indices, steps)[:, 0].tolist() == [20, 17, 0, CLASSES - 1]
-    context = EntropyParameters(np.full((4, DIM), -19, np.int16), np.zeros((4, DIM), np.int16))
+    context = EntropyParameters(np.full((4, DIM), -19, np.int8), np.zeros((4, DIM), np.int8))
     assert level.classes(indices, steps, context)[:, 0].tolist() == [1, 1, 0, CLASSES - 20]
 
 

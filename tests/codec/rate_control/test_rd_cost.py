@@ -27,12 +27,12 @@ def pricing(tiny: Codec, panorama: np.ndarray) -> TokenCostModel:
 
 
 def test_a_part_is_priced_as_the_whole(pricing: TokenCostModel):
-    everything, some = (
-        pricing.from_index_context(4, RD_LAMBDA),
-        pricing.from_index_context(4, RD_LAMBDA, slice(3, None, 7)),
-    )
-    assert np.array_equal(some.symbols, everything.symbols[3::7])
-    assert np.array_equal(some.bits, everything.bits[3::7])
+    everything = pricing.from_index_context(4, RD_LAMBDA)
+    part = np.arange(3, pricing.first.size, 7)
+    some, costs = (pricing.from_index_context(4, RD_LAMBDA, part, symbols=wanted) for wanted in (True, False))
+    assert np.array_equal(some.symbols, everything.symbols[part]) and not costs.symbols.size
+    assert np.array_equal(some.bits, everything.bits[part]) and np.array_equal(costs.bits, some.bits)
+    assert np.array_equal(some.gain, everything.gain[part]) and np.array_equal(costs.gain, some.gain)
 
 
 def test_the_first_half_knows_codes_only(pricing: TokenCostModel):
@@ -43,6 +43,10 @@ def test_the_first_half_knows_codes_only(pricing: TokenCostModel):
         pricing.from_index_context(0, RD_LAMBDA), 0, RD_LAMBDA, np.zeros(pricing.first.size, dtype=bool)
     )
     assert np.array_equal(untold.bits, alone.bits)
+    again = pricing.with_first(alone, 6, RD_LAMBDA)
+    coarse = pricing.from_index_context(6, RD_LAMBDA)
+    assert np.array_equal(again.symbols[pricing.first], coarse.symbols[pricing.first])
+    assert np.array_equal(again.symbols[~pricing.first], alone.symbols[~pricing.first])
 
 
 @pytest.mark.parametrize("step", [-4, 2, 8])
@@ -56,7 +60,7 @@ def test_priced_bits_are_written(tiny: Codec, pricing: TokenCostModel, step: int
         step=step,
         indices=pricing.indices,
         kept=kept.reshape(rows, cols),
-        symbols=priced.symbols[kept],
+        symbols=priced.symbols[kept].astype(np.int32),
     )
     (payload,) = encode_features(tiny.quantizer.coder, tokens)
     assert 8 * len(payload) == pytest.approx(float(priced.bits[kept].sum()), abs=48)

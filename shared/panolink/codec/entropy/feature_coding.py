@@ -27,7 +27,7 @@ def entropy_parameters(
     *,
     whole: bool,
     differences: NDArray[np.int8] | None = None,
-) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
+) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
     """Scale classes and log odds of signs with which tokens are coded.
 
     Parameters
@@ -51,7 +51,7 @@ def entropy_parameters(
 
 
 def decoded_differences(
-    tables: Tables, shape: tuple[int, ...], cells: NDArray[np.int64], symbols: NDArray[np.int32], step: int
+    tables: Tables, shape: tuple[int, ...], cells: NDArray[np.int64], symbols: NDArray[np.signedinteger], step: int
 ) -> NDArray[np.int8]:
     """Symbols (n, dim) of the tokens ``cells`` (n,) as the feature context model takes them.
 

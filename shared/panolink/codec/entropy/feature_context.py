@@ -7,13 +7,22 @@ network (`panolink.codec.entropy.integer_network`) computes a shift of each scal
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from panolink.codec.entropy.index_context import BANDS, bands_of, neighbours_of
-from panolink.codec.entropy.integer_network import ACTIVATION_BITS, MAX_INPUT, WEIGHT_BITS, IntegerNetwork
+from panolink.codec.entropy.integer_network import (
+    ACTIVATION_BITS,
+    MAX_INPUT,
+    WEIGHT_BITS,
+    IntegerNetwork,
+    look_up_sum,
+)
+from panolink.cpu import parallel, row_chunks
+from panolink.jit import kernel
 
 DIFFERENCE_NEIGHBOURS = ((-1, 0), (1, 0), (0, -1), (0, 1))
 """offsets (rows down, columns right) of the neighbours whose differences may be known"""
@@ -44,11 +53,11 @@ _OUTPUT_SHIFT = WEIGHT_BITS + ACTIVATION_BITS - 2
 
 @dataclass(frozen=True)
 class EntropyParameters:
-    """What the feature context model predicts of n tokens' differences, int16 (n, dim) both."""
+    """What the feature context model predicts of n tokens' differences, int8 (n, dim) both."""
 
-    shifts: NDArray[np.int16]
+    shifts: NDArray[np.int8]
     """quarter octaves by which a scale is larger than the code's own"""
-    log_odds: NDArray[np.int16]
+    log_odds: NDArray[np.int8]
     """of a positive sign, in 1/LOG_ODDS_STEPS"""
 
     def of(self, part: slice | NDArray) -> EntropyParameters:
@@ -108,35 +117,26 @@ class FeatureContextModel:
         differences : int8 (rows, cols, V), optional
             Decoded differences as `as_inputs` gives them, 0 where there are none.
         """
-        shifts, log_odds = (np.empty((len(cells), self.dim), dtype=np.int16) for _ in range(2))
-        bands = bands_of(len(indices))
+        shifts, log_odds = (np.empty((len(cells), self.dim), dtype=np.int8) for _ in range(2))
+        bands, seen = bands_of(len(indices)), len(CODE_NEIGHBOURS) * self.embedding.shape[1]
         for start in range(0, len(cells), CHUNK):
-            some = slice(start, start + CHUNK)
-            inputs = self.inputs(indices, cells[some], whole=whole, differences=differences)
-            outputs = self.network(inputs, self.bands[bands[cells[some] // indices.shape[1]]])
-            quarters = (outputs + (1 << _OUTPUT_SHIFT >> 1)) >> _OUTPUT_SHIFT
-            np.clip(quarters[:, : self.dim], -MAX_SCALE_SHIFT, MAX_SCALE_SHIFT, out=shifts[some], casting="unsafe")
-            np.clip(quarters[:, self.dim :], -MAX_LOG_ODDS, MAX_LOG_ODDS, out=log_odds[some], casting="unsafe")
+            part = slice(start, min(start + CHUNK, len(cells)))
+            some = cells[part]
+            codes = neighbour_codes(indices, some, len(self.embedding) - 1, whole=whole)
+            total = look_up_sum(self._look_up, codes, self.bands, bands[some // indices.shape[1]])
+            if differences is not None:
+                total += self.network.first_product(neighbour_values(differences, some), slice(seen, None))
+            predicted = self.network.after_first(total), shifts[part], log_odds[part]
+            parallel(
+                lambda rows, arrays=predicted: _in_quarters(*(a[rows] for a in arrays)), row_chunks(len(some), 256)
+            )
         return EntropyParameters(shifts, log_odds)
 
-    def inputs(
-        self,
-        indices: NDArray[np.int64],
-        cells: NDArray[np.int64],
-        *,
-        whole: bool,
-        differences: NDArray[np.int8] | None,
-    ) -> NDArray[np.int8]:
-        """Inputs of the network, int8 (n, I); parameters as of ``__call__``."""
-        codes = neighbour_codes(indices, cells, len(self.embedding) - 1, whole=whole)
-        inputs = np.zeros((len(cells), len(self.network.first)), dtype=np.int8)
-        seen = len(CODE_NEIGHBOURS) * self.embedding.shape[1]
-        inputs[:, :seen] = self.embedding[codes].reshape(len(cells), seen)
-        if differences is not None:
-            inputs[:, seen:] = neighbour_values(differences, cells)
-        return inputs
+    @functools.cached_property
+    def _look_up(self) -> NDArray[np.integer]:
+        return self.network.look_up_table(self.embedding, len(CODE_NEIGHBOURS))
 
-    def as_inputs(self, symbols: NDArray[np.int32], steps: NDArray[np.int64]) -> NDArray[np.int8]:
+    def as_inputs(self, symbols: NDArray[np.signedinteger], steps: NDArray[np.int64]) -> NDArray[np.int8]:
         """Scale decoded symbols to inputs, by integer shifts and sums alone.
 
         Parameters
@@ -156,9 +156,21 @@ class FeatureContextModel:
         return np.clip(values, -MAX_INPUT, MAX_INPUT).astype(np.int8)
 
 
+@kernel
+def _in_quarters(outputs, shifts, log_odds):
+    """Outputs of the network (n, 2 · dim) as shifts and log odds, (n, dim) each."""
+    dim = shifts.shape[1]
+    for token in range(len(outputs)):
+        for place in range(dim):
+            shift = (outputs[token, place] + (1 << _OUTPUT_SHIFT >> 1)) >> _OUTPUT_SHIFT
+            odds = (outputs[token, dim + place] + (1 << _OUTPUT_SHIFT >> 1)) >> _OUTPUT_SHIFT
+            shifts[token, place] = min(max(shift, -MAX_SCALE_SHIFT), MAX_SCALE_SHIFT)
+            log_odds[token, place] = min(max(odds, -MAX_LOG_ODDS), MAX_LOG_ODDS)
+
+
 def neighbour_codes(
     indices: NDArray[np.int64], cells: NDArray[np.int64], outside: int, *, whole: bool
-) -> NDArray[np.int64]:
+) -> NDArray[np.int32]:
     """Codes at CODE_NEIGHBOURS of each of the ``cells``.
 
     Parameters
@@ -173,9 +185,9 @@ def neighbour_codes(
 
     Returns
     -------
-    int64 (n, len(CODE_NEIGHBOURS))
+    int32 (n, len(CODE_NEIGHBOURS))
     """
-    codes = np.append(indices, outside)[neighbours_of(cells, indices.shape, CODE_NEIGHBOURS)]
+    codes = np.append(indices, outside).astype(np.int32)[neighbours_of(cells, indices.shape, CODE_NEIGHBOURS)]
     if not whole:
         codes[:, [offset not in ROW_NEIGHBOURS for offset in CODE_NEIGHBOURS]] = outside
     return codes

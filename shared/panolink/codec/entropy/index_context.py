@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from panolink.codec.entropy.integer_network import ACTIVATION_BITS, WEIGHT_BITS, IntegerNetwork
+from panolink.codec.entropy.integer_network import ACTIVATION_BITS, WEIGHT_BITS, IntegerNetwork, look_up_sum
+from panolink.codec.entropy.range_coder import WHOLE, advance, quantile
 from panolink.cpu import parallel, row_chunks
 from panolink.jit import kernel
 
@@ -28,6 +29,9 @@ LOGIT_BITS = 4
 
 TOTAL = 1 << 16
 """sum of each pmf's frequencies: dyadic probabilities, exact in float32"""
+
+LEAST_ROWS = 64
+"""tokens of which a thread is worth its start"""
 
 _SIDES = ((0, -1), (0, 1))
 _CROSS = ((-1, 0), (1, 0), *_SIDES)
@@ -100,8 +104,8 @@ class IndexContextModel:
         """K, the number of codes."""
         return self.network.last.shape[1]
 
-    def pmf(self, number: int, neighbours: NDArray[np.int64], bands: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Probabilities of the indices of n tokens.
+    def cumulative(self, number: int, neighbours: NDArray[np.integer], bands: NDArray[np.int64]) -> NDArray[np.uint16]:
+        """Cumulative probabilities of the indices of n tokens.
 
         Parameters
         ----------
@@ -114,15 +118,35 @@ class IndexContextModel:
 
         Returns
         -------
-        float32 (n, K)
-            Positive multiples of 1/TOTAL that sum to 1 in each row, the same on every host.
+        uint16 (n, K)
+            Of all indices below each, in 1/TOTAL; strictly ascending, the same on every host.
         """
-        size = self.embedding.shape[1]
-        seen = self.embedding[neighbours].reshape(len(neighbours), -1)
-        logits = self.network(seen, self.bands[number][bands], slots_of(number, size))
-        pmf = np.empty(logits.shape, np.float32)
-        parallel(lambda some: _pmfs(logits[some], _POWERS, pmf[some]), row_chunks(len(pmf), 64))
-        return pmf
+        logits = self._logits(number, neighbours, bands)
+        found = np.empty(logits.shape, np.uint16)
+        parallel(lambda some: _cumulative(logits[some], _POWERS, found[some]), row_chunks(len(found), LEAST_ROWS))
+        return found
+
+    def intervals(
+        self, number: int, neighbours: NDArray[np.integer], bands: NDArray[np.int64], indices: NDArray[np.integer]
+    ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+        """Intervals of known indices (n,) for the range coder: starts and widths; other parameters as of
+        `cumulative`."""
+        logits, indices = self._logits(number, neighbours, bands), indices.astype(np.int64, copy=False)
+        start, width = (np.empty(len(indices), np.uint32) for _ in range(2))
+        parallel(
+            lambda some: _intervals(logits[some], _POWERS, indices[some], start[some], width[some]),
+            row_chunks(len(indices), LEAST_ROWS),
+        )
+        return start, width
+
+    def _logits(self, number: int, neighbours: NDArray[np.integer], bands: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Outputs of the network, int32 (n, K)."""
+        table = self._look_up[slots_of(number, 1)]
+        return self.network.after_first(look_up_sum(table, neighbours, self.bands[number], bands))
+
+    @functools.cached_property
+    def _look_up(self) -> NDArray[np.integer]:
+        return self.network.look_up_table(self.embedding, SLOTS)
 
 
 def slots_of(number: int, size: int) -> slice:
@@ -183,12 +207,20 @@ def neighbours_of(
     int32 (n, len(offsets))
         rows · cols beyond the poles.
     """
-    rows, cols = shape
     found = np.empty((len(cells), len(offsets)), dtype=np.int32)
-    for slot, (down, right) in enumerate(offsets):
-        row = cells // cols + down
-        found[:, slot] = np.where((row >= 0) & (row < rows), row * cols + (cells % cols + right) % cols, rows * cols)
+    places = np.ascontiguousarray(cells, dtype=np.int64)
+    _neighbours(places, *shape, np.array(offsets, dtype=np.int64).reshape(-1, 2), found)
     return found
+
+
+@kernel
+def _neighbours(cells, rows, cols, offsets, found):
+    for place in range(len(cells)):
+        row, col = cells[place] // cols, cells[place] % cols
+        for slot in range(len(offsets)):
+            there = row + offsets[slot, 0]
+            inside = there >= 0 and there < rows
+            found[place, slot] = there * cols + (col + offsets[slot, 1]) % cols if inside else rows * cols
 
 
 def bands_of(rows: int) -> NDArray[np.int64]:
@@ -196,29 +228,98 @@ def bands_of(rows: int) -> NDArray[np.int64]:
     return (2 * np.arange(rows) + 1) * BANDS // (2 * rows)
 
 
-_POWERS = np.array([round((1 << 24) * 2.0 ** (-k / (1 << LOGIT_BITS))) for k in range(1 << LOGIT_BITS)], dtype=np.int64)
+_POWERS = np.array([round((1 << 24) * 2.0 ** (-k / (1 << LOGIT_BITS))) for k in range(1 << LOGIT_BITS)], dtype=np.int32)
 """2^(24 − k/16): none is near a half, so that they are the same wherever they are computed"""
 
 
 @kernel
-def _pmfs(logits, powers, pmf):
-    tokens, codes = logits.shape
-    weights = np.empty(codes, np.int64)
+def _shares(logits, powers, weights):
+    """Weights of a token's codes by its logits (K,); returns the code that takes what rounding leaves, and the factor
+    from weights to shares of TOTAL beyond the one that each code has."""
+    codes = len(logits)
+    largest = logits[0]
+    for code in range(1, codes):
+        largest = max(largest, logits[code])
+    best = 0
+    while logits[best] != largest:
+        best += 1
     shift = WEIGHT_BITS + ACTIVATION_BITS - LOGIT_BITS
+    total = np.int64(0)
+    for code in range(codes):
+        below = (largest - logits[code]) >> shift
+        weight = powers[below & ((1 << LOGIT_BITS) - 1)] >> min(below >> LOGIT_BITS, 31)
+        weights[code] = weight
+        total += weight
+    return best, (TOTAL - codes) / np.float64(total)  # one rounded product each: the same on every host
+
+
+@kernel
+def _cumulative(logits, powers, found):
+    tokens, codes = logits.shape
+    weights, shares = np.empty(codes, np.int32), np.empty(codes, np.int32)
     for token in range(tokens):
-        best = 0
-        for code in range(1, codes):
-            if logits[token, code] > logits[token, best]:
-                best = code
-        total = np.int64(0)
+        best, unit = _shares(logits[token], powers, weights)
+        total = 0
         for code in range(codes):
-            below = np.int64(logits[token, best] - logits[token, code]) >> shift
-            weights[code] = powers[below & ((1 << LOGIT_BITS) - 1)] >> min(below >> LOGIT_BITS, 63)
-            total += weights[code]
-        unit = (TOTAL - codes) / np.float64(total)  # one rounded product each: the same on every host
-        rest = np.int64(TOTAL)
+            shares[code] = 1 + np.int32(weights[code] * unit)
+            total += shares[code]
+        shares[best] += TOTAL - total
+        below = 0
         for code in range(codes):
-            share = 1 + np.int64(weights[code] * unit)
-            rest -= share
-            pmf[token, code] = np.float32(share) * np.float32(1.0 / TOTAL)
-        pmf[token, best] += np.float32(rest) * np.float32(1.0 / TOTAL)
+            found[token, code] = below
+            below += shares[code]
+
+
+@kernel
+def _intervals(logits, powers, indices, start, width):
+    tokens, codes = logits.shape
+    weights = np.empty(codes, np.int32)
+    for token in range(tokens):
+        best, unit = _shares(logits[token], powers, weights)
+        index = indices[token]
+        below, total = 0, 0
+        for code in range(index):
+            below += 1 + np.int32(weights[code] * unit)
+        own = 1 + np.int32(weights[index] * unit)
+        total = below + own
+        for code in range(index + 1, codes):
+            total += 1 + np.int32(weights[code] * unit)
+        if best < index:
+            below += TOTAL - total
+        elif best == index:
+            own += TOTAL - total
+        start[token] = scaled_start(below, index, codes)
+        width[token] = scaled_start(below + own, index + 1, codes) - start[token]
+
+
+@kernel
+def scaled_start(below, index, codes):
+    """Start of an index's interval in the range coder's units, of the probability in 1/TOTAL of all ``below`` it: as
+    `panolink.codec.entropy.range_coder.cumulative` has it."""
+    if index == codes:
+        return np.int64(WHOLE)
+    return np.int64(np.float32(below) * np.float32((WHOLE - codes) / TOTAL)) + index
+
+
+@kernel
+def decode_rows(state, words, cumulative, indices):
+    """Decode an index for each row of cumulative probabilities (n, K); False where the payload is corrupt."""
+    tokens, codes = cumulative.shape
+    for token in range(tokens):
+        found = quantile(state)
+        if found >= WHOLE:
+            return False
+        low, high = 0, codes
+        while high - low > 1:
+            middle = (low + high) >> 1
+            if scaled_start(np.int64(cumulative[token, middle]), middle, codes) <= found:
+                low = middle
+            else:
+                high = middle
+        first = scaled_start(np.int64(cumulative[token, low]), low, codes)
+        last = np.int64(WHOLE)
+        if low + 1 < codes:
+            last = scaled_start(np.int64(cumulative[token, low + 1]), low + 1, codes)
+        advance(state, words, np.uint32(first), np.uint32(last - first))
+        indices[token] = low
+    return True

@@ -18,6 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from panolink.cpu import parallel, row_chunks
+from panolink.jit import kernel
+
 WEIGHT_BITS, ACTIVATION_BITS = 6, 5
 """a weight counts 2^−6; an input and an activation 2^−5; a sum, and so an output, 2^−11"""
 
@@ -77,15 +80,43 @@ class IntegerNetwork:
         -------
         int32 (n, O), in units of 2^−11.
         """
-        layers = self._layers
+        return self.after_first(offset + self.first_product(inputs, rows))
+
+    def first_product(self, inputs: NDArray[np.int8], rows: slice = slice(None)) -> NDArray[np.int32]:
+        """What ``inputs`` add to the first layer's sums, int32 (n, H); parameters as of ``__call__``."""
+        if not inputs.shape[1]:
+            return np.zeros((len(inputs), self.first.shape[1]), dtype=np.int32)
         with torch.inference_mode():
-            total = torch.from_numpy(offset).int()
-            if inputs.shape[1]:
-                total = total + product(torch.from_numpy(inputs), layers.first[rows])
-            hidden = _activation(total)
-            hidden = hidden + _activation(product(_centred(hidden), layers.second) + layers.second_bias)
-            hidden = hidden.clamp_(max=MAX_ACTIVATION)
-            return (product(_centred(hidden), layers.last) + layers.last_bias).numpy()
+            return product(torch.from_numpy(inputs), self._layers.first[rows]).numpy()
+
+    def look_up_table(self, embedding: NDArray[np.int8], places: int) -> NDArray[np.integer]:
+        """What each code adds to the first layer's sums at each of the places that look at one.
+
+        Parameters
+        ----------
+        embedding : int8 (codes, E)
+        places : int
+            S: the first S · E inputs of the network are embeddings of codes.
+
+        Returns
+        -------
+        int16 or int32 (S, codes, H)
+        """
+        size = embedding.shape[1]
+        weights = self.first[: places * size].reshape(places, size, self.first.shape[1])
+        table = embedding.astype(np.float32) @ weights.astype(np.float32)
+        return np.ascontiguousarray(table, dtype=np.int16 if np.abs(table).max(initial=0) < 1 << 15 else np.int32)
+
+    def after_first(self, total: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Outputs int32 (n, O) from the first layer's sums int32 (n, H), in units of 2^−11."""
+        layers, chunks = self._layers, row_chunks(len(total), 256)
+        hidden = np.empty(total.shape, dtype=np.int8)
+        parallel(lambda some: _activate(total[some], hidden[some]), chunks)
+        with torch.inference_mode():
+            second = product(torch.from_numpy(hidden), layers.second).numpy()
+        parallel(lambda some: _add_activation(second[some], layers.second_bias, hidden[some]), chunks)
+        with torch.inference_mode():
+            return product(torch.from_numpy(hidden), layers.last).add_(layers.last_bias).numpy()
 
     @functools.cached_property
     def _layers(self) -> _Layers:
@@ -95,7 +126,7 @@ class IntegerNetwork:
         return _Layers(
             first=torch.from_numpy(self.first),
             second=torch.from_numpy(self.second),
-            second_bias=bias(self.second, self.second_bias),
+            second_bias=bias(self.second, self.second_bias).numpy(),
             last=torch.from_numpy(self.last),
             last_bias=bias(self.last, self.last_bias),
         )
@@ -107,7 +138,7 @@ class _Layers:
 
     first: Tensor
     second: Tensor
-    second_bias: Tensor
+    second_bias: NDArray[np.int32]
     last: Tensor
     last_bias: Tensor
 
@@ -137,10 +168,71 @@ def _column_sums(weights: NDArray[np.int8]) -> NDArray[np.int64]:
     return np.abs(weights.astype(np.int64)).sum(axis=0)
 
 
-def _activation(total: Tensor) -> Tensor:
-    """ReLU of sums int32, back in activations' units, rounded: int32 0 … MAX_ACTIVATION."""
-    return ((total + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS).clamp_(0, MAX_ACTIVATION)
+@kernel
+def _rounded(total):
+    """ReLU of a sum, back in activations' units: 0 … MAX_ACTIVATION."""
+    return min(max((total + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS, 0), MAX_ACTIVATION)
 
 
-def _centred(hidden: Tensor) -> Tensor:
-    return (hidden - _CENTRE).to(torch.int8)
+@kernel
+def _activate(total, hidden):
+    """Activations of sums int32 (n, H), centred: int8 (n, H)."""
+    for token in range(total.shape[0]):
+        for place in range(total.shape[1]):
+            hidden[token, place] = _rounded(total[token, place]) - _CENTRE
+
+
+@kernel
+def _add_activation(total, bias, hidden):
+    """Add activations of sums int32 (n, H) and their ``bias`` (H,) to centred ones, int8 (n, H), in place."""
+    for token in range(total.shape[0]):
+        for place in range(total.shape[1]):
+            more = _rounded(total[token, place] + bias[place])
+            hidden[token, place] = min(hidden[token, place] + _CENTRE + more, MAX_ACTIVATION) - _CENTRE
+
+
+def look_up_sum(
+    table: NDArray[np.integer], codes: NDArray[np.integer], offsets: NDArray[np.int16], rows: NDArray[np.int64]
+) -> NDArray[np.int32]:
+    """The first layer's sums of n tokens, from look-ups alone.
+
+    Parameters
+    ----------
+    table : (S, codes, H)
+        See `IntegerNetwork.look_up_table`.
+    codes : (n, S)
+        At each place of each token.
+    offsets : (rows, H)
+        What is added to them; ``rows`` (n,) says which of its rows, for each token.
+
+    Returns
+    -------
+    int32 (n, H)
+    """
+    total = np.empty((len(codes), offsets.shape[1]), dtype=np.int32)
+    codes = np.ascontiguousarray(codes, dtype=np.int32)
+    parallel(
+        lambda some: _look_up_sum(table, codes[some], offsets, rows[some], total[some]), row_chunks(len(codes), 256)
+    )
+    return total
+
+
+@kernel
+def _look_up_sum(table, codes, offsets, rows, total):
+    places, width = codes.shape[1], total.shape[1]
+    partial = np.empty(width, np.int32)
+    for token in range(total.shape[0]):
+        offset = offsets[rows[token]]
+        for unit in range(width):
+            partial[unit] = offset[unit]
+        for place in range(0, places - 2, 3):  # three at a time: a third of the loads and stores
+            first, second = table[place, codes[token, place]], table[place + 1, codes[token, place + 1]]
+            third = table[place + 2, codes[token, place + 2]]
+            for unit in range(width):
+                partial[unit] += np.int32(first[unit]) + np.int32(second[unit]) + np.int32(third[unit])
+        for place in range(places // 3 * 3, places):
+            first = table[place, codes[token, place]]
+            for unit in range(width):
+                partial[unit] += first[unit]
+        for unit in range(width):
+            total[token, unit] = partial[unit]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from panolink.codec.entropy.feature_context import EntropyParameters, FeatureContextModel
 from panolink.codec.entropy.index_context import TOTAL, IndexContextModel
+from panolink.jit import kernel
 
 CLASSES = 33
 """scale classes, a quarter octave apart: class c has Laplace scale 2^((c − 16)/4) steps; class 0 is never coded"""
@@ -94,7 +95,7 @@ class Tables:
 
     def classes(
         self, indices: NDArray[np.integer], steps: NDArray[np.integer], context: EntropyParameters | None = None
-    ) -> NDArray[np.int64]:
+    ) -> NDArray[np.uint8]:
         """Scale class of each difference.
 
         Parameters
@@ -107,13 +108,13 @@ class Tables:
 
         Returns
         -------
-        (n, d) in [0, CLASSES)
+        uint8 (n, d) in [0, CLASSES)
         """
-        shift = LEVEL_ZERO - 16 + np.asarray(steps, dtype=np.int64)
-        classes = np.clip(self.levels[indices].astype(np.int64) - shift[:, None], 0, CLASSES - 1)
-        if context is None:
-            return classes
-        return np.where(classes > 0, np.clip(classes + context.shifts, 1, CLASSES - 1), 0)
+        indices, steps = (np.ascontiguousarray(values, dtype=np.int64) for values in (indices, steps))
+        shifts = np.zeros((len(indices), 0), dtype=np.int8) if context is None else context.shifts
+        classes = np.empty((len(indices), self.levels.shape[1]), dtype=np.uint8)
+        _classes(self.levels, indices, steps, shifts, classes)
+        return classes
 
     def code_lengths(self) -> NDArray[np.float32]:
         """Ideal code lengths in bits, the coder's own loss included.
@@ -146,6 +147,23 @@ class Tables:
             Where arrays do not fit together.
         """
         return _restored(cls, arrays)
+
+
+@kernel
+def expected_class(level, step, shift):
+    """Scale class of a difference whose code has a ``level``, at a step in quarter octaves, with the feature context
+    model's ``shift``. Class 0 stays: it is never sent."""
+    plain = min(level - (LEVEL_ZERO - 16 + step), CLASSES - 1)
+    return min(max(plain + shift, 1), CLASSES - 1) if plain > 0 else 0
+
+
+@kernel
+def _classes(levels, indices, steps, shifts, classes):
+    for token in range(len(indices)):
+        for dim in range(levels.shape[1]):
+            level = np.int64(levels[indices[token], dim])
+            shift = np.int64(shifts[token, dim]) if shifts.shape[1] else 0  # 0 leaves a class as it is
+            classes[token, dim] = expected_class(level, steps[token], shift)
 
 
 def _flattened(part: Any, prefix: str = "") -> dict[str, np.ndarray]:

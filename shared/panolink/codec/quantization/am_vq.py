@@ -133,7 +133,7 @@ class Enhancement:
             slices=base.slices,
             indices=base.indices,
             kept=kept.reshape(rows, cols),
-            symbols=costs.symbols[kept],
+            symbols=costs.symbols[kept].astype(np.int32),
             activation=self._activation().reshape(rows, cols),
         )
 

@@ -134,7 +134,8 @@ class RateController:
     def pilot(self, point: OperatingPoint) -> tuple[float, float]:
         """Bits of all that pays at a point, mask included, and those of the mask, by the pilot."""
         if point not in self._pilots:
-            costs = self.model.from_index_context(*point, slice(None, None, self._stride))
+            tokens = np.arange(0, self.model.indices.size, self._stride)
+            costs = self.model.from_index_context(*point, tokens, symbols=False)
             self._pilots[point] = _spent(costs, point.lmbda, self.model.indices.size)
         return self._pilots[point]
 
@@ -166,14 +167,12 @@ class RateController:
             return costs, point
         if self.model.first.all():
             return self.model.at(*better), better
-        early = np.flatnonzero(self.model.first)
-        begun = self.model.from_index_context(*better, early)
-        bits_ratio = float(begun.bits.sum()) / max(float(costs.bits[early].sum()), 1.0)
-        gain_ratio = float(begun.gain.sum()) / max(float(costs.gain[early].sum()), 1.0)
-        scaled = TokenCosts(
-            costs.symbols, (costs.bits * bits_ratio).astype(np.float32), (costs.gain * gain_ratio).astype(np.float32)
-        )
-        return scaled.replaced(early, begun), better
+        begun, early = self.model.with_first(costs, *better), self.model.first
+        bits_ratio = float(begun.bits[early].sum()) / max(float(costs.bits[early].sum()), 1.0)
+        gain_ratio = float(begun.gain[early].sum()) / max(float(costs.gain[early].sum()), 1.0)
+        begun.bits[~early] *= np.float32(bits_ratio)
+        begun.gain[~early] *= np.float32(gain_ratio)
+        return begun, better
 
     def _corrected(
         self, point: OperatingPoint, spent: float, room: float, *, only_step: bool, coarsest: int

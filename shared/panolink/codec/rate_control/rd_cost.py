@@ -6,7 +6,6 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -23,15 +22,15 @@ class TokenCosts:
 
     Attributes
     ----------
-    symbols : int32 (n, dim)
-        The quantised differences.
+    symbols : int16 (n, dim)
+        The quantised differences; none (0, dim) where costs alone were asked for.
     bits : float32 (n,)
         Rate R.
     gain : float32 (n,)
         Drop of squared error −ΔD, in squared steps.
     """
 
-    symbols: NDArray[np.int32]
+    symbols: NDArray[np.int16]
     bits: NDArray[np.float32]
     gain: NDArray[np.float32]
 
@@ -44,11 +43,15 @@ class TokenCosts:
         """Drop of squared error per bit, float32 (n,)."""
         return np.divide(self.gain, np.maximum(self.bits, 0.5), dtype=np.float32)
 
-    def replaced(self, places: NDArray[np.int64], new: TokenCosts) -> TokenCosts:
-        """A copy with the tokens at ``places`` (m,) taken from ``new``, which holds m."""
-        symbols, bits, gain = self.symbols.copy(), self.bits.copy(), self.gain.copy()
-        symbols[places], bits[places], gain[places] = new.symbols, new.bits, new.gain
-        return TokenCosts(symbols, bits, gain)
+    @classmethod
+    def nothing(cls, count: int, dim: int, *, symbols: bool = True) -> TokenCosts:
+        """Of ``count`` tokens, all zero; without symbols where they are not asked for."""
+        shape = (count if symbols else 0, dim)
+        return cls(np.zeros(shape, np.int16), np.zeros(count, np.float32), np.zeros(count, np.float32))
+
+    def copy(self) -> TokenCosts:
+        """Arrays of its own."""
+        return TokenCosts(self.symbols.copy(), self.bits.copy(), self.gain.copy())
 
 
 class TokenCostModel:
@@ -81,6 +84,8 @@ class TokenCostModel:
         self.tables, self.lengths, self.whole = tables, lengths, whole
         self.indices, self.difference = indices, difference
         rows, cols = indices.shape
+        self._codes = np.ascontiguousarray(indices, dtype=np.int64).ravel()
+        self._values = np.ascontiguousarray(difference.numpy(), dtype=np.float32)
         self.row_steps = np.repeat(steps_of_rows(rows), cols)
         self.first = first_half(rows, cols) if whole else np.ones(rows * cols, dtype=bool)
 
@@ -88,34 +93,69 @@ class TokenCostModel:
     def _index_context(self) -> EntropyParameters:
         return self.tables.feature_context(self.indices, np.arange(self.indices.size), whole=self.whole)
 
-    def from_index_context(self, step: int, lmbda: float, part: slice | NDArray[np.int64] = slice(None)) -> TokenCosts:
-        """Costs of the tokens ``part`` where nothing but indices is their context."""
-        return self._costs(step, lmbda, part, self._index_context.of(part))
+    def from_index_context(
+        self, step: int, lmbda: float, part: NDArray[np.int64] | None = None, *, symbols: bool = True
+    ) -> TokenCosts:
+        """Costs of the tokens ``part`` (n,), or all, where nothing but indices is their context; with or without the
+        symbols themselves."""
+        cells = np.arange(self.indices.size) if part is None else part
+        costs = TokenCosts.nothing(len(cells), self.difference.shape[1], symbols=symbols)
+        context = self._index_context if part is None else self._index_context.of(part)
+        self._fill(costs, step, lmbda, cells, context, np.arange(len(cells)))
+        return costs
 
     def at(self, step: int, lmbda: float) -> TokenCosts:
         """Costs of all tokens: one full quantisation. The second half's context are those of the first that pay."""
-        if self.first.all():
-            return self.from_index_context(step, lmbda)
-        early = self.from_index_context(step, lmbda, np.flatnonzero(self.first))
-        count, dim = self.difference.shape
-        none = TokenCosts(np.zeros((count, dim), np.int32), np.zeros(count, np.float32), np.zeros(count, np.float32))
-        costs = none.replaced(np.flatnonzero(self.first), early)
-        return self.with_neighbours(costs, step, lmbda, costs.pays(lmbda))
+        costs = TokenCosts.nothing(*self.difference.shape)
+        early = np.flatnonzero(self.first)
+        self._fill(costs, step, lmbda, early, self._index_context.of(early), early)
+        self._fill_second(costs, step, lmbda, costs.pays(lmbda))
+        return costs
+
+    def with_first(self, costs: TokenCosts, step: int, lmbda: float) -> TokenCosts:
+        """``costs`` with the first half quantised anew."""
+        costs, early = costs.copy(), np.flatnonzero(self.first)
+        costs.symbols[early] = 0
+        self._fill(costs, step, lmbda, early, self._index_context.of(early), early)
+        return costs
 
     def with_neighbours(self, costs: TokenCosts, step: int, lmbda: float, kept: NDArray[np.bool_]) -> TokenCosts:
         """``costs`` with the second half quantised anew: its context are the differences of the first one's ``kept``
         (rows · cols,)."""
         if self.first.all():
             return costs
+        costs = costs.copy()
+        self._fill_second(costs, step, lmbda, kept)
+        return costs
+
+    def _fill_second(self, costs: TokenCosts, step: int, lmbda: float, kept: NDArray[np.bool_]) -> None:
         early, second = np.flatnonzero(self.first & kept), np.flatnonzero(~self.first)
+        if not len(second):
+            return
         decoded = decoded_differences(self.tables, self.indices.shape, early, costs.symbols[early], step)
         context = self.tables.feature_context(self.indices, second, whole=True, differences=decoded)
-        return costs.replaced(second, self._costs(step, lmbda, second, context))
+        costs.symbols[second] = 0
+        self._fill(costs, step, lmbda, second, context, second)
 
-    def _costs(
-        self, step: int, lmbda: float, part: slice | NDArray[np.int64], context: EntropyParameters
-    ) -> TokenCosts:
-        steps = self.row_steps[part] + step
-        value = self.difference[part] * torch.exp2(torch.from_numpy(steps) / -4).float()[:, None]
-        plain = self.tables.classes(self.indices.ravel()[part], steps, context)
-        return TokenCosts(*choose_symbols(value.numpy(), plain, context.log_odds, self.tables, self.lengths, lmbda))
+    def _fill(
+        self,
+        costs: TokenCosts,
+        step: int,
+        lmbda: float,
+        cells: NDArray[np.int64],
+        context: EntropyParameters,
+        places: NDArray[np.int64],
+    ) -> None:
+        """Quantise the tokens ``cells`` (n,), and put what they cost at ``places`` (n,) of ``costs``."""
+        choose_symbols(
+            self._values,
+            self._codes,
+            self.row_steps + step,
+            context,
+            self.tables,
+            self.lengths,
+            lmbda,
+            cells=cells,
+            places=places,
+            out=(costs.symbols, costs.bits, costs.gain),
+        )

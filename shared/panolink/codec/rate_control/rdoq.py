@@ -5,70 +5,158 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from panolink.codec.entropy.feature_context import MAX_LOG_ODDS, SIGN_BITS
+from panolink.codec.entropy.feature_context import MAX_LOG_ODDS, SIGN_BITS, EntropyParameters
 from panolink.codec.entropy.scale_adaptation import (
     MAX_COUNTED_MAGNITUDE,
     adaptation_context,
     group_slices,
     shifted_class,
 )
-from panolink.codec.entropy.tables import MAX_MAGNITUDE, UNIT, Tables
-from panolink.jit import kernel
+from panolink.codec.entropy.tables import MAX_MAGNITUDE, UNIT, Tables, expected_class
+from panolink.cpu import parallel, row_chunks
+from panolink.jit import exact_kernel
+
+LARGEST_SYMBOL = (1 << 15) - 1
+
+_COARSEST = 128
+"""quarter octaves: the table of scale factors goes so far either way"""
+
+FACTORS = np.exp2(np.arange(-_COARSEST, _COARSEST + 1) / -4).astype(np.float32)
+"""from feature units to steps, by the step in quarter octaves from −_COARSEST up"""
+
+LEAST_ROWS = 128
+"""tokens of which a thread is worth its start"""
 
 
 def choose_symbols(
-    value: NDArray[np.float32],
-    plain: NDArray[np.int64],
-    log_odds: NDArray[np.int16],
+    difference: NDArray[np.float32],
+    codes: NDArray[np.int64],
+    steps: NDArray[np.int64],
+    context: EntropyParameters,
     tables: Tables,
     lengths: NDArray[np.float32],
     lmbda: float,
-) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
-    """The symbols that cost least in squared error + lmbda · bits, group by group.
+    *,
+    cells: NDArray[np.int64],
+    places: NDArray[np.int64],
+    out: tuple[NDArray[np.int16], NDArray[np.float32], NDArray[np.float32]],
+) -> None:
+    """Choose the symbols that cost least in squared error + λ · bits, group by group of a token's dimensions: in one
+    pass from features to symbols, bits and gain, on all cores.
 
-    ``value`` (n, dim): differences in steps; ``plain`` (n, dim): classes that are expected; ``log_odds`` (n, dim): of
-    their signs; ``lengths`` as in ``Tables.code_lengths``. Candidates are the nearest integer, the one below it, zero.
-    Class 0 is always zero. Returns symbols (n, dim), and of each token its bits (n,) and the drop of squared error in
-    squared steps (n,).
+    Candidates are the nearest integer, the one below it, and zero. A symbol of class 0 is always zero.
+
+    Parameters
+    ----------
+    difference : float32 (all, dim)
+        Feature − codebook vector of all tokens of a panorama.
+    codes, steps : int64 (all,)
+        Index of each, and its quantisation step in quarter octaves.
+    context : EntropyParameters
+        Of the n tokens that are asked for.
+    tables : Tables
+    lengths : float32 (CLASSES, MAX_MAGNITUDE + 2)
+        See `Tables.code_lengths`.
+    lmbda : float
+        λ in squared steps per bit.
+    cells : (n,)
+        Which of all tokens.
+    places : (n,)
+        Where in ``out`` they are put.
+    out : int16 (N, dim), float32 (N,), float32 (N,)
+        Symbols, bits, and drop of squared error in squared steps. Symbols are left alone where they are to be 0; of
+        none (0, dim) where only costs are asked for.
+
+    Notes
+    -----
+    Sums are of float32, in the order of dimensions, and nothing is contracted: other implementations find the same to
+    the bit.
     """
-    starts = np.array([part.start for part in group_slices(plain.shape[1])] + [plain.shape[1]])
-    shifts, expected_magnitude = tables.shifts.astype(np.int64), tables.expected_magnitude.astype(np.int64)
-    log_odds = np.ascontiguousarray(log_odds)  # one kernel, whatever part of a picture it is
-    return _choose(value, plain, log_odds, starts, shifts, expected_magnitude, lengths, SIGN_BITS, np.float32(lmbda))
+    dim = difference.shape[1]
+    starts = np.array([part.start for part in group_slices(dim)] + [dim])
+
+    def some(rows: slice) -> None:
+        _choose(
+            difference,
+            cells[rows],
+            codes,
+            steps,
+            tables.levels,
+            context.shifts[rows],
+            context.log_odds[rows],
+            starts,
+            tables.shifts,
+            tables.expected_magnitude,
+            lengths,
+            SIGN_BITS,
+            np.float32(lmbda),
+            *out,
+            places[rows],
+        )
+
+    parallel(some, row_chunks(len(cells), LEAST_ROWS))
 
 
-@kernel
-def _choose(value, plain, log_odds, starts, shifts, expected_magnitude, lengths, sign_bits, lmbda):
-    tokens, dims = value.shape
-    symbols = np.zeros((tokens, dims), np.int32)
-    bits = np.zeros(tokens, np.float32)
-    gain = np.zeros(tokens, np.float32)
-    for token in range(tokens):
+@exact_kernel
+def _choose(
+    difference,
+    cells,
+    codes,
+    steps,
+    levels,
+    shifts,
+    log_odds,
+    starts,
+    adaptation,
+    expected_magnitude,
+    lengths,
+    sign_bits,
+    lmbda,
+    symbols,
+    bits,
+    gain,
+    places,
+):
+    half, one, two, largest = np.float32(0.5), np.float32(1), np.float32(2), np.float32(LARGEST_SYMBOL)
+    for token in range(len(cells)):
+        cell = cells[token]
+        code, step = codes[cell], steps[cell]
+        factor = FACTORS[step + _COARSEST]
+        token_bits, token_gain = np.float32(0), np.float32(0)
         found, expected = 0, 0
         for group in range(len(starts) - 1):
-            shift = shifts[group, adaptation_context(found, expected)]
+            shift = np.int64(adaptation[group, adaptation_context(found, expected)])
             found_here, expected_here = 0, 0
             for dim in range(starts[group], starts[group + 1]):
-                scale = shifted_class(plain[token, dim], shift)
-                if scale == 0:
+                plain = expected_class(np.int64(levels[code, dim]), step, np.int64(shifts[token, dim]))
+                if plain == 0:
                     continue
-                magnitude = abs(value[token, dim])
-                agreement = log_odds[token, dim] if value[token, dim] > 0 else -log_odds[token, dim]
-                sign = sign_bits[agreement + MAX_LOG_ODDS] - np.float32(1)
+                expected_here += expected_magnitude[plain]
+                scale = shifted_class(plain, shift)
+                value = difference[cell, dim] * factor
+                magnitude = abs(value)
+                rounded = magnitude + half
+                if rounded < one:
+                    token_bits += lengths[scale, 0]
+                    continue
+                odds = np.int64(log_odds[token, dim])
+                sign = sign_bits[(odds if value > 0 else -odds) + MAX_LOG_ODDS] - one
                 best, best_bits = 0, lengths[scale, 0]
                 best_cost = magnitude * magnitude + lmbda * best_bits
-                nearest = int(min(magnitude + np.float32(0.5), np.float32((1 << 15) - 1)))
+                nearest = np.int64(min(rounded, largest))
                 for candidate in range(max(nearest - 1, 1), nearest + 1):
                     cost_bits = lengths[scale, min(candidate, MAX_MAGNITUDE + 1)] + sign
-                    error = magnitude - candidate
+                    error = magnitude - np.float32(candidate)
                     cost = error * error + lmbda * cost_bits
                     if cost < best_cost:
                         best, best_bits, best_cost = candidate, cost_bits, cost
-                symbols[token, dim] = best if value[token, dim] > 0 else -best
-                bits[token] += best_bits
-                gain[token] += best * (2 * magnitude - best)
-                found_here += min(best, MAX_COUNTED_MAGNITUDE)
-                expected_here += expected_magnitude[plain[token, dim]]
+                token_bits += best_bits
+                if best:
+                    chosen = np.float32(best)
+                    token_gain += chosen * (two * magnitude - chosen)
+                    found_here += min(best, MAX_COUNTED_MAGNITUDE)
+                    if len(symbols):
+                        symbols[places[token], dim] = best if value > 0 else -best
             found = (5 * found >> 3) + UNIT * found_here
             expected = (5 * expected >> 3) + expected_here
-    return symbols, bits, gain
+        bits[places[token]], gain[places[token]] = token_bits, token_gain
