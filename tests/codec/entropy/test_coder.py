@@ -73,8 +73,8 @@ def test_features_round_trip_with_escapes(tables: Tables):
 def test_size_is_what_the_tables_say(tables: Tables):
     """The cost of a slice is the sum of its symbols' code lengths: what an exact budget rests on."""
     random = np.random.default_rng(5)
-    initial = random.integers(1, CLASSES, (600, DIM))
-    log_odds = random.integers(-15, 16, initial.shape).astype(np.int16)
+    initial = random.integers(1, CLASSES, (600, DIM)).astype(np.uint8)
+    log_odds = random.integers(-15, 16, initial.shape).astype(np.int8)
     symbols, classes = np.zeros((600, DIM), dtype=np.int32), np.zeros_like(initial)
     adaptation = ScaleAdaptation(tables, 600)
     for group, dims in enumerate(group_slices(DIM)):  # drawn from the very pmfs they are coded with

@@ -1,5 +1,7 @@
 """Feature slices of a panorama, whole and in slices that decode alone."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -35,7 +37,7 @@ def tokens_of(coder: SliceCoder, *, share: float, slices: int, step: int = 3) ->
     )
 
 
-def decoded(coder: SliceCoder, tokens: Tokens, payloads: list[bytes | None], usable: np.ndarray | None = None):
+def decoded(coder: SliceCoder, tokens: Tokens, payloads: Sequence[bytes | None], usable: np.ndarray | None = None):
     usable = np.ones_like(tokens.kept) if usable is None else usable
     return decode_features(
         coder,

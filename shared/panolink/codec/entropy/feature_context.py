@@ -127,9 +127,8 @@ class FeatureContextModel:
             if differences is not None:
                 total += self.network.first_product(neighbour_values(differences, some), slice(seen, None))
             predicted = self.network.after_first(total), shifts[part], log_odds[part]
-            parallel(
-                lambda rows, arrays=predicted: _in_quarters(*(a[rows] for a in arrays)), row_chunks(len(some), 256)
-            )
+            chunks = row_chunks(len(some), 256)
+            parallel(lambda rows, arrays=predicted: _in_quarters(*(array[rows] for array in arrays)), chunks)
         return EntropyParameters(shifts, log_odds)
 
     @functools.cached_property

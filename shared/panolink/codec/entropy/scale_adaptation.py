@@ -45,7 +45,7 @@ class ScaleAdaptation:
         """Column of ``Tables.shifts`` that applies to each token, (n,)."""
         return _contexts(self._sums)
 
-    def classes(self, group: int, initial: NDArray[np.int64]) -> NDArray[np.int64]:
+    def classes(self, group: int, initial: NDArray[np.integer]) -> NDArray[np.int64]:
         """Adapted scale classes of a group.
 
         Parameters
@@ -62,12 +62,14 @@ class ScaleAdaptation:
         """
         return _classes(self._sums, self._shifts[group], initial)
 
-    def update(self, initial: NDArray[np.int64], symbols: NDArray[np.int32]) -> None:
+    def update(self, initial: NDArray[np.integer], symbols: NDArray[np.signedinteger]) -> None:
         """Add a group's symbols (n, width), and what their classes before adaptation let expect, to the sums."""
         _update(self._sums, self._expected_magnitude, initial, symbols)
 
 
-def adapted_classes(tables: Tables, initial: NDArray[np.int64], symbols: NDArray[np.int32]) -> NDArray[np.int64]:
+def adapted_classes(
+    tables: Tables, initial: NDArray[np.integer], symbols: NDArray[np.signedinteger]
+) -> NDArray[np.integer]:
     """Scale classes (n, dim) with which known ``symbols`` (n, dim) are coded, from ``initial`` classes (n, dim)."""
     adaptation, classes = ScaleAdaptation(tables, len(initial)), np.empty_like(initial)
     for group, dims in enumerate(group_slices(initial.shape[1])):
