@@ -241,7 +241,13 @@ class Client:
             await transmitters.close()
 
     async def watch(self, *, count: int = 0) -> AsyncGenerator[ReceivedPanorama, None]:
-        """Yield panoramas as a receiver receives them, `count` of them (0: unlimited)."""
+        """Yield panoramas as a receiver receives them, `count` of them (0: unlimited).
+
+        Parameters
+        ----------
+        count : int
+            End after so many; 0: never.
+        """
         stub: Any = receiver_pb2_grpc.ReceiverStub(self._connected())
 
         def admit(header: receiver_pb2.ReceivedPanoramaHeader) -> dict[str, int]:

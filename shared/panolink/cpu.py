@@ -17,15 +17,36 @@ def usable_cores() -> int:
 
 
 def parallel(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
-    """[function(item) for item in items] on all cores; for functions that spend their time in kernels without the GIL.
+    """[function(item) for item in items] on all cores, for functions that spend their time in kernels without the GIL.
 
-    They must not call `parallel` themselves: its threads are as many as there are cores.
+    Parameters
+    ----------
+    function : callable
+        It must not call `parallel` itself: its threads are as many as there are cores.
+    items : iterable
+
+    Returns
+    -------
+    list
+        Results, in the order of the items.
     """
     return list(_pool().map(function, items))
 
 
 def row_chunks(count: int, least: int) -> list[slice]:
-    """``count`` rows in as many even parts as there are cores, of at least ``least`` rows each."""
+    """Even parts of rows, as many as there are cores.
+
+    Parameters
+    ----------
+    count : int
+        Rows in all.
+    least : int
+        Of a part, at least.
+
+    Returns
+    -------
+    list of slice
+    """
     parts = max(1, min(usable_cores(), count // least))
     edges = [count * part // parts for part in range(parts + 1)]
     return [slice(a, b) for a, b in pairwise(edges)]

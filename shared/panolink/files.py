@@ -37,7 +37,25 @@ def write_file(path: Path, data: bytes, *, overwrite: bool = False) -> None:
 
 
 def write_numbered(path: Path, data: bytes, *, overwrite: bool = False) -> Path:
-    """`write_file` under that name, or, where it is taken, the first free one of `name_2`, `name_3` …; returns it."""
+    """`write_file` under a name or, where it is taken, the first free one of `name_2`, `name_3` ….
+
+    Parameters
+    ----------
+    path : Path
+    data : bytes
+    overwrite : bool
+        Replace a file of that name.
+
+    Returns
+    -------
+    Path
+        Under which it was written.
+
+    Raises
+    ------
+    OSError
+        As of `write_file`.
+    """
     for candidate in _candidates(path):
         try:
             write_file(candidate, data, overwrite=overwrite)
@@ -48,7 +66,17 @@ def write_numbered(path: Path, data: bytes, *, overwrite: bool = False) -> Path:
 
 
 def check_free(path: Path) -> None:
-    """`FileExistsError` where something has that name, be it a dangling link; devices and pipes do not count."""
+    """Find out that a name is taken, be it by a dangling link; devices and pipes do not count.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    FileExistsError
+        It is.
+    """
     if os.path.lexists(path) and not _is_device(path):
         raise FileExistsError(errno.EEXIST, _EXISTS, str(path))
 

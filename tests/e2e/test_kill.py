@@ -65,10 +65,14 @@ class Link:
         for name in names:
             self.services[name].stop(signal.SIGKILL)
 
-    def start_what_was_killed(self) -> None:
+    async def revive(self, image: bytes) -> None:
+        """Start what was killed, and wait until all hops have found each other again."""
         for name, service in self.services.items():
             if service.process.poll() is not None:
-                self.start(name)
+                await asyncio.to_thread(self.start, name)
+        async with asyncio.timeout(PATIENCE), Client(self.services["transmitter"].address) as client:
+            while not all([one.delivered async for one in client.send([("again", image)], picture=False)]):
+                await asyncio.sleep(0.1)
 
 
 @pytest.fixture(scope="module", params=[20, -4], ids=["one round", "several rounds"])
@@ -162,7 +166,7 @@ async def test_a_service_that_is_killed_and_restarted_costs_nothing(patient: Lin
 
 @pytest.mark.parametrize("victim", ["transmitter", "channel", "receiver"])
 async def test_what_a_killed_service_takes_with_it_is_reported_lost(impatient: Link, small: bytes, victim: str) -> None:
-    await asyncio.to_thread(impatient.start_what_was_killed)
+    await impatient.revive(small)
 
     async def kill() -> None:
         impatient.kill(victim)

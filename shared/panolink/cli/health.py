@@ -71,7 +71,22 @@ async def _ask(addresses: list[str], timeout: float) -> dict[str, tuple[str, str
 
 
 async def status_of(address: str, timeout: float) -> tuple[str, str]:
-    """`SERVING`, `NOT_SERVING` or `UNREACHABLE`, and why where it is known."""
+    """Ask a service whether it serves.
+
+    Parameters
+    ----------
+    address : str
+        `host:port`.
+    timeout : float
+        Seconds to wait for the answer.
+
+    Returns
+    -------
+    status : str
+        `SERVING`, `NOT_SERVING` or `UNREACHABLE`.
+    why : str
+        The reason where it is known, else empty.
+    """
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     from panolink.rpc.transport.connection import open_channel, unary_response

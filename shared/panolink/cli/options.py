@@ -114,7 +114,15 @@ def seconds(text: str) -> float:
 
 
 def print_json(values: Mapping[str, Any], *, console: Console | None = None) -> None:
-    """One object, one line, at once, in ASCII, so that any locale can have it; on standard output, or a console's."""
+    """Print one object on one line, at once, in ASCII, so that any locale can have it.
+
+    Parameters
+    ----------
+    values : mapping
+        What `json.dumps` takes.
+    console : Console, optional
+        Where to; None: standard output.
+    """
     stream = (console or out).file
     stream.write(json.dumps(values) + "\n")
     stream.flush()
@@ -132,7 +140,13 @@ def print_error(error: object) -> None:
 
 
 def print_pairs(pairs: Mapping[str, object]) -> None:
-    """Names and values, one below the other."""
+    """Print names and values, one below the other.
+
+    Parameters
+    ----------
+    pairs : mapping
+        Values by name.
+    """
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold")
     for name, value in pairs.items():

@@ -54,7 +54,13 @@ class Ports:
 
     @classmethod
     def free(cls, *, viewer: bool = False) -> Ports:
-        """Ports of the loopback address that nobody listens on, without metrics; a viewer has `VIEWER` if it can."""
+        """Ports of the loopback address that nobody listens on, without metrics.
+
+        Parameters
+        ----------
+        viewer : bool
+            One for a viewer too: `VIEWER` if it is free.
+        """
         with contextlib.ExitStack() as stack:
             names = (*NAMES, "viewer") if viewer else NAMES
             probes = [stack.enter_context(socket.socket()) for _ in names]
@@ -66,7 +72,18 @@ class Ports:
             return cls(**dict(zip(names, (probe.getsockname()[1] for probe in probes), strict=True)))
 
     def check(self, host: str) -> None:
-        """`LinkError`, naming port and option, where one is in use: seconds before a service would find out."""
+        """Find out that a port is in use seconds before a service would.
+
+        Parameters
+        ----------
+        host : str
+            Address that the services are to listen on.
+
+        Raises
+        ------
+        LinkError
+            A port is in use, or asked for twice; names it and its option.
+        """
         wanted = [(getattr(self, name), f"--{name}-port") for name in self.names]
         if self.metrics:
             wanted += [(self.metrics + index, "--metrics-port") for index in range(len(self.names))]
@@ -175,9 +192,22 @@ class Services:
     async def supervise(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Await `work` while the services live.
 
-        Raises:
-            LinkError: a service has ended by itself; names it and its exit code.
-            SignalledError: one of `SIGNALS` has come.
+        Parameters
+        ----------
+        work : coroutine
+            What to do meanwhile; it is cancelled where a service ends.
+
+        Returns
+        -------
+        object
+            What `work` returns.
+
+        Raises
+        ------
+        LinkError
+            A service has ended by itself; names it and its exit code.
+        SignalledError
+            One of `SIGNALS` has come.
         """
         wanted = asyncio.ensure_future(work)
         stopped = asyncio.ensure_future(self._stop_requested.wait())

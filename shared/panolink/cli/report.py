@@ -77,7 +77,23 @@ class Result:
 
 
 def judge(number: str, source: str, delivery: Delivery, sent: np.ndarray) -> Result:
-    """Compare what came back with what was sent. It takes a moment: not for the event loop."""
+    """Compare what came back with what was sent. It takes a moment: not for the event loop.
+
+    Parameters
+    ----------
+    number : str
+        Of the panorama among all that were asked for.
+    source : str
+        Its name.
+    delivery : Delivery
+    sent : uint8 (H, W, 3)
+        The panorama as it was sent.
+
+    Returns
+    -------
+    Result
+        With VPSNR in dB and VSSIM where the picture came back.
+    """
     quality: dict[str, Any] = {}
     if delivery.picture is not None:
         from panolink.metrics.viewport import viewport_scores
@@ -200,10 +216,15 @@ TIMES: Mapping[str, Cells] = {
 
 
 def print_table(results: Sequence[Result], *, title: str = "") -> None:
-    """A row per panorama, and the means below where there are several; several tables where one is too wide.
+    """Print a row per panorama, and the means below where there are several; several tables where one is too wide.
 
-    What the air was like, and how panoramas were sent, is shown where any of them was adaptive; rounds, where any had
-    more than one.
+    Parameters
+    ----------
+    results : sequence of Result
+        In the order of the rows. What the channel was like, and how panoramas were sent, is shown where any of them
+        was adaptive; rounds, where any had more than one.
+    title : str
+        Above the table.
     """
     console = out if out.is_terminal else type(out)(width=140, highlight=False)
     folder = _common_folder(results)
@@ -245,7 +266,12 @@ LOST = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "DATA_LOSS"})
 
 
 def accounting(results: Sequence[Result]) -> str:
-    """How many panoramas were delivered, lost on the way, and not sent at all."""
+    """How many panoramas were delivered, lost on the way, and not sent at all, as one line.
+
+    Parameters
+    ----------
+    results : sequence of Result
+    """
     delivered = sum(result.delivered for result in results)
     lost = sum(result.delivery is not None and result.delivery.code in LOST for result in results)
     counts = {"delivered": delivered, "lost": lost, "not sent": len(results) - delivered - lost}
@@ -254,6 +280,12 @@ def accounting(results: Sequence[Result]) -> str:
 
 
 def failure_line(result: Result) -> str:
-    """Names the panorama and the reason."""
+    """One line that names the panorama and the reason.
+
+    Parameters
+    ----------
+    result : Result
+        One that was not delivered.
+    """
     reason = result.error or "not delivered"
     return reason if result.source in reason else f"{result.source}: {reason}"

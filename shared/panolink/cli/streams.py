@@ -35,13 +35,39 @@ def read_source(source: Path) -> bytes:
 
 
 def check_target(target: Path, *, overwrite: bool) -> None:
-    """`FileExistsError` before any work is done for a file that may not be replaced."""
+    """Find out before any work is done that a file may not be replaced.
+
+    Parameters
+    ----------
+    target : Path
+    overwrite : bool
+        Whether it may.
+
+    Raises
+    ------
+    FileExistsError
+        It exists, and may not.
+    """
     if not overwrite:
         check_free(target)
 
 
 def write_target(target: Path, data: bytes, *, overwrite: bool) -> None:
-    """A whole file or none, or standard output; `OSError` as of `panolink.files.write_file`."""
+    """Write a whole file or none, or standard output.
+
+    Parameters
+    ----------
+    target : Path
+        `STREAM` for standard output.
+    data : bytes
+    overwrite : bool
+        Whether a file may be replaced.
+
+    Raises
+    ------
+    OSError
+        As of `panolink.files.write_file`.
+    """
     if target == STREAM:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

@@ -44,7 +44,20 @@ CONNECT_SECONDS = 5.0
 
 @asynccontextmanager
 async def connected(target: str, *, in_flight: int = 4) -> AsyncIterator[Client]:
-    """A client of a running service; a `LinkError` that tells how to start one where there is none."""
+    """A connected client of a running service, for the duration of the context.
+
+    Parameters
+    ----------
+    target : str
+        `host:port`.
+    in_flight : int
+        Panoramas on their way at a time, at most.
+
+    Raises
+    ------
+    LinkError
+        Nothing answers there; tells how to start a link.
+    """
     from panolink.client import Client
 
     client = Client(target, connect_timeout=CONNECT_SECONDS, in_flight=in_flight)
@@ -167,9 +180,25 @@ async def deliveries(
     *,
     overwrite: bool = False,
 ) -> AsyncIterator[tuple[Result, np.ndarray | None]]:
-    """Send all panoramas of files, folders and videos; each one's result, and the picture as it was sent.
+    """Send all panoramas of files, folders and videos. Those on their way, at most a handful, are held in memory.
 
-    Panoramas that cannot be read are results too. Those on their way, at most a handful, are held in memory.
+    Parameters
+    ----------
+    link : Client
+    sources : sequence of Path
+        Files, folders and videos.
+    options : mapping
+        Of `Client.send`.
+    folder : Path, optional
+        Where received pictures are written as PNG; None: nowhere.
+    overwrite : bool
+        Replace files that exist; otherwise new ones are numbered.
+
+    Returns
+    -------
+    async iterator of (Result, uint8 (H, W, 3) or None)
+        Each panorama's result, and the picture as it was sent. Panoramas that cannot be read are results too,
+        without a picture.
     """
     from panolink.images import Failure, Panorama, encode_png, is_sphere, panoramas_in
 

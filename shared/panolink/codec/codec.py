@@ -69,9 +69,21 @@ class Codec:
         decoder: Decoder | str | Path = Decoder.FIDELITY,
         device: str | torch.device = "auto",
     ) -> Codec:
-        """A shipped model by name, or a ``.safetensors`` file by path; ModelError where there is none.
+        """Load a shipped model, or one from a file.
 
-        ``decoder``: which of the model's decoders makes the pictures, or a file of one.
+        Parameters
+        ----------
+        name : str or Path
+            A shipped model's name, or the path of a ``.safetensors`` file.
+        decoder : Decoder, str or Path
+            Which of the model's decoders makes the pictures, or a file of one.
+        device : str or torch.device
+            "auto": a GPU where there is one.
+
+        Raises
+        ------
+        ModelError
+            There is no such model or decoder, or it cannot be read.
         """
         model = load_model(name)
         load_decoder(model, decoder)
@@ -102,12 +114,31 @@ class Codec:
     ) -> Packet:
         """Encode a panorama within ``bpp`` bits per pixel, all of them counted, or keep the share ``tau``.
 
-        ``image`` is a path, an image file's bytes, a PIL image, an array or a tensor (see `images.arrays.pixels_of`).
+        Parameters
+        ----------
+        image : Any
+            A path, an image file's bytes, a PIL image, an array or a tensor (see `images.arrays.pixels_of`).
+        bpp : float, optional
+            Bits per pixel, above 0; where everything costs less, everything is sent. With neither ``bpp`` nor
+            ``tau``: 0.1, or the base layer, whichever is more.
+        tau : float, optional
+            Share of the features kept, 0 … 1.
+        step : int, optional
+            Of the quantisation, in quarter octaves, −8 … 28; None: chosen.
+        ranking : Ranking or str, optional
+            Of the tokens; None: the profile's.
+        reduction : Fraction, optional
+            By how much sides are reduced; None: as much as pays at the rate where nothing but ``bpp`` is given (see
+            `tokens_at`), else not at all.
+        robust : bool
+            In slices that decode alone, for a link that loses some of them.
 
-        With neither, 0.1 bpp or the base layer, whichever is more. RateError where the base layer alone costs more
-        than ``bpp``; where everything costs less, everything is sent. Sides are reduced by ``reduction``; where it is
-        None, and nothing but ``bpp`` is given, as much as pays at that rate, see `tokens_at`. ``robust``: in slices
-        that decode alone, for a link that loses some of them.
+        Raises
+        ------
+        RateError
+            The base layer alone costs more than ``bpp``, or a number is out of its range.
+        ImageError
+            No picture, or not 2:1.
         """
         image, sphere = _picture_of(image)
         if bpp is not None:
@@ -130,11 +161,22 @@ class Codec:
         features: dict[Fraction, Tensor] | None = None,
         robust: bool = False,
     ) -> Tokens:
-        """Tokens of uint8 (H, W, 3) within ``bpp`` (`DEFAULT_BPP`), at the finest resolution with a step that is fine
-        enough.
+        """Tokens within a rate, at the finest resolution with a step that is fine enough.
 
-        ``features``: those that are known, by reduction; the encoder runs for one more at most, as a rule. RateError
-        where ``bpp`` is too little for any resolution; without ``bpp`` the base layer of the coarsest is given then.
+        Parameters
+        ----------
+        image : uint8 (H, W, 3)
+        bpp : float, optional
+            Bits per pixel, above 0; None: `DEFAULT_BPP`, or the base layer of the coarsest resolution.
+        features : dict of Fraction to Tensor, optional
+            Those that are known, by reduction; the encoder runs for one more at most, as a rule.
+        robust : bool
+            In slices that decode alone.
+
+        Raises
+        ------
+        RateError
+            ``bpp`` is too little for any resolution.
         """
         known, size = dict(features or {}), (image.shape[0], image.shape[1])
         reductions = candidates(DEFAULT_BPP if bpp is None else bpp, size)
@@ -155,7 +197,23 @@ class Codec:
         return self.quantizer.quantize(at(reductions[-1]), budget, ranking)
 
     def decode(self, packet: Packet) -> NDArray[np.uint8]:
-        """Rebuild uint8 (H, W, 3); lost slices are concealed. ModelError for a packet of another model."""
+        """Rebuild a panorama; lost slices are concealed.
+
+        Parameters
+        ----------
+        packet : Packet
+
+        Returns
+        -------
+        uint8 (H, W, 3)
+
+        Raises
+        ------
+        ModelError
+            The packet is of another model.
+        BitstreamError
+            It is damaged.
+        """
         return self.reconstruct([self.unpack(packet)])[0]
 
     def warm_up(self) -> None:
@@ -167,7 +225,16 @@ class Codec:
 
     @torch.inference_mode()
     def extract(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
-        """Features (1, dim, rows, cols) float32 of each image; images of one size run as one batch."""
+        """The encoder's features of images; those of one size run as one batch.
+
+        Parameters
+        ----------
+        images : sequence of uint8 (H, W, 3)
+
+        Returns
+        -------
+        list of float32 (1, dim, rows, cols)
+        """
         for image in images:
             pixels_of_bytes = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
             if not pixels_of_bytes or min(image.shape[:2]) < SMALLEST_SIDE:
@@ -197,8 +264,21 @@ class Codec:
         reduction: Fraction = WHOLE,
         robust: bool = False,
     ) -> Tokens:
-        """Features of a panorama of ``size`` (height, width), reduced by so much → tokens within the budget (see
-        ``encode``)."""
+        """Features to tokens within a budget; ``bpp``, ``tau``, ``step``, ``ranking`` and ``robust`` as of `encode`.
+
+        Parameters
+        ----------
+        features : float32 (1, dim, rows, cols)
+        size : (int, int)
+            Height and width of the panorama.
+        reduction : Fraction
+            By how much its sides were reduced.
+
+        Raises
+        ------
+        RateError
+            The base layer alone costs more than ``bpp``, or a number is out of its range.
+        """
         order = Ranking(ranking or self.model.profile.ranking)
 
         controller = self.quantizer.controller(features, size=size, reduction=reduction, robust=robust)
@@ -247,7 +327,19 @@ class Codec:
         )
 
     def unpack(self, packet: Packet) -> Tokens:
-        """Decode slices into tokens; those of lost indices are marked ``concealed``, lost features are codes."""
+        """Decode slices into tokens; those of lost indices are marked ``concealed``, lost features are codes.
+
+        Parameters
+        ----------
+        packet : Packet
+
+        Raises
+        ------
+        ModelError
+            The packet is of another model.
+        BitstreamError
+            It is damaged.
+        """
         if packet.fingerprint != self.fingerprint:
             raise ModelError(
                 f"packet was made by model {packet.fingerprint}, this codec holds {self.name!r} with {self.fingerprint}"
@@ -298,7 +390,16 @@ class Codec:
 
     @torch.inference_mode()
     def reconstruct(self, tokens: Sequence[Tokens]) -> list[NDArray[np.uint8]]:
-        """Images uint8 (H, W, 3) from tokens; panoramas of one size run as one batch."""
+        """Pictures from tokens; panoramas of one size run as one batch.
+
+        Parameters
+        ----------
+        tokens : sequence of Tokens
+
+        Returns
+        -------
+        list of uint8 (H, W, 3)
+        """
         images: dict[int, NDArray[np.uint8]] = {}
         for group in _by_shape([(t.height, t.width, *t.reduction.as_integer_ratio()) for t in tokens]):
             inputs = [self._decoder_inputs(tokens[i]) for i in group]

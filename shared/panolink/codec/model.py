@@ -143,7 +143,19 @@ def _card(path: Path, metadata: dict[str, str]) -> dict:
 
 
 def save_decoder(path: Path, *, network: Autoencoder, fingerprint: str, card: dict) -> None:
-    """Write the decoder of ``network`` as a further decoder of the model of that ``fingerprint``, with its ``card``."""
+    """Write a decoder as a further one of a model.
+
+    Parameters
+    ----------
+    path : Path
+        A .safetensors file.
+    network : Autoencoder
+        Whose decoder it is.
+    fingerprint : str
+        Of the model.
+    card : dict
+        Of the decoder.
+    """
     tensors = {name: _stored(value) for name, value in network.decoder.state_dict().items()}
     save_file(tensors, path, metadata={"format": DECODER_FORMAT, "model": fingerprint, "card": json.dumps(card)})
 

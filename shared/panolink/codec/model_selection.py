@@ -30,8 +30,20 @@ MODELS_BY_RATE = (RateModel("base"),)
 
 
 def serving(bpp: float | None, models: Sequence[RateModel] = MODELS_BY_RATE) -> list[str]:
-    """Models to try at a rate (0.1 bpp where there is none), best first: where the base layer of one costs more, the
-    next coarser one follows."""
+    """Models to try at a rate, best first: where the base layer of one costs more, the next coarser one follows.
+
+    Parameters
+    ----------
+    bpp : float, optional
+        None: 0.1.
+    models : sequence of RateModel
+        To choose from.
+
+    Returns
+    -------
+    list of str
+        Their names.
+    """
     rate = DEFAULT_BPP if bpp is None else bpp
     return [entry.model for entry in models if rate >= entry.from_bpp] or [models[-1].model]
 
@@ -39,9 +51,25 @@ def serving(bpp: float | None, models: Sequence[RateModel] = MODELS_BY_RATE) -> 
 def quantize(
     image: NDArray[np.uint8], codecs: Sequence[Codec], *, bpp: float | None = None, tau: float | None = None
 ) -> tuple[Codec, Tokens]:
-    """uint8 (H, W, 3) → its tokens within the budget (see `Codec.encode`), and the first codec whose base layer fits.
+    """Quantise with the first of several models whose base layer fits.
 
-    RateError of the last one, which names the least possible rate, where none goes so low.
+    Parameters
+    ----------
+    image : uint8 (H, W, 3)
+    codecs : sequence of Codec
+        Best first.
+    bpp, tau : float, optional
+        As of `Codec.encode`.
+
+    Returns
+    -------
+    codec : Codec
+    tokens : Tokens
+
+    Raises
+    ------
+    RateError
+        None goes so low: the last one's, which names the least possible rate.
     """
     *finer, coarsest = codecs
 

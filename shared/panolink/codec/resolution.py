@@ -28,13 +28,33 @@ SMALLEST_SIDE = 16
 
 
 def candidates(bpp: float, size: tuple[int, int]) -> list[Fraction]:
-    """Reductions that may be the best for a panorama of ``size`` (height, width) at a rate, the finest first."""
+    """Reductions that may be the best at a rate, the finest first.
+
+    Parameters
+    ----------
+    bpp : float
+        Bits per pixel; inf: all of them.
+    size : (int, int)
+        Height and width of the panorama.
+    """
     possible = [r for r in FROM_BPP if r == WHOLE or min(size) / r >= SMALLEST_SIDE]
     return [r for r in possible if bpp >= FROM_BPP[r]] or possible[-1:]
 
 
 def reduced_size(size: tuple[int, int], reduction: Fraction) -> tuple[int, int]:
-    """(height, width) of a panorama whose sides are reduced: whole tokens, so that the last column meets the first."""
+    """Size of a panorama whose sides are reduced: whole tokens, so that the last column meets the first.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width.
+    reduction : Fraction
+
+    Returns
+    -------
+    (int, int)
+        Height and width.
+    """
     if reduction == WHOLE:
         return size
     return whole_tokens(size[0] / reduction), whole_tokens(size[1] / reduction)
@@ -50,7 +70,19 @@ LOBES = 3
 
 
 def reduce(image: NDArray[np.uint8], reduction: Fraction) -> NDArray[np.uint8]:
-    """uint8 (H, W, 3) → uint8 of ``reduced_size``."""
+    """Make a panorama smaller, by Lanczos; columns beyond the edge are those of the other side.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3)
+    reduction : Fraction
+        By how much.
+
+    Returns
+    -------
+    uint8 (h, w, 3)
+        Of `reduced_size`.
+    """
     if reduction == WHOLE:
         return image
     source = image.shape[1]
@@ -65,7 +97,18 @@ def reduce(image: NDArray[np.uint8], reduction: Fraction) -> NDArray[np.uint8]:
 
 
 def enlarge(pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    """(batch, 3, h, w) → (batch, 3, H, W) of ``size`` (H, W), float32."""
+    """Make decoded pictures as large as they were.
+
+    Parameters
+    ----------
+    pixels : (batch, 3, h, w)
+    size : (int, int)
+        Height and width wanted.
+
+    Returns
+    -------
+    float32 (batch, 3, H, W)
+    """
     height, width = pixels.shape[-2:]
     pixels = pixels.float()
     if size[1] != width:

@@ -129,7 +129,13 @@ class Coding:
             return self._enhancements[reduction].worst(tau)
 
     def controller(self, reduction: Fraction) -> RateController:
-        """Rate control of the panorama with its sides reduced."""
+        """Rate control of the panorama at a resolution.
+
+        Parameters
+        ----------
+        reduction : Fraction
+            By how much its sides are reduced.
+        """
         if reduction not in self.known:
             with self.stage("encode"):
                 (self.known[reduction],) = self.codec.extract([reduce(self.picture, reduction)])
@@ -145,5 +151,15 @@ class Coding:
 
 
 def slices_of(packet: Packet) -> list[tuple[str, bytes]]:
-    """Layers and payloads of a packet, as the radio takes them."""
+    """Layers and payloads of a packet, as the radio takes them.
+
+    Parameters
+    ----------
+    packet : Packet
+        Without lost slices.
+
+    Returns
+    -------
+    list of (str, bytes)
+    """
     return [(str(piece.layer), piece.payload or b"") for piece in packet.slices]

@@ -74,7 +74,23 @@ class Receiver:
         noise_variance: float,
         pilot_spacing: int = 0,
     ) -> Received:
-        """Demodulate, decode and reconstruct a burst; parameters and errors as of `BurstDecoder.decode`."""
+        """Demodulate, decode and reconstruct a burst; parameters and errors as of `BurstDecoder.decode`.
+
+        Parameters
+        ----------
+        symbols : complex64 (n,)
+            As received.
+        segments : sequence of Segment
+            What they carry.
+        csi : complex64 (⌈n / coherence_symbols⌉,)
+            Channel coefficient of each block.
+        coherence_symbols : int
+            Symbols of a block.
+        noise_variance : float
+            N0, of the complex noise.
+        pilot_spacing : int
+            Every so many symbols one is a pilot; 0: none.
+        """
         burst = BurstDecoder(segments, self._decoder)
         channel = {
             "csi": csi,

@@ -38,12 +38,32 @@ def bd_rate(anchor_bpp: Points, anchor_quality: Points, bpp: Points, quality: Po
 
 
 def bd_quality(anchor_bpp: Points, anchor_quality: Points, bpp: Points, quality: Points) -> float:
-    """Mean difference in quality at equal rate (BD-PSNR), in its unit; the rest as for `bd_rate`."""
+    """Mean difference in quality at equal rate (BD-PSNR), in its unit; the rest as for `bd_rate`.
+
+    Parameters
+    ----------
+    anchor_bpp, anchor_quality : sequence of float
+        The curve that is compared with.
+    bpp, quality : sequence of float
+        The curve.
+    """
     return _mean_difference(_curve(_log(anchor_bpp), anchor_quality), _curve(_log(bpp), quality))
 
 
 def quality_at(target_bpp: float, bpp: Points, quality: Points) -> float:
-    """Quality of a curve at ``target_bpp``, interpolated over log rate; NaN outside the range that was measured."""
+    """Quality of a curve at a rate, interpolated over log rate.
+
+    Parameters
+    ----------
+    target_bpp : float
+    bpp, quality : sequence of float
+        The curve.
+
+    Returns
+    -------
+    float
+        NaN outside the range that was measured.
+    """
     return float(_curve(_log(bpp), quality)(_log([target_bpp])[0]))
 
 

@@ -208,7 +208,18 @@ def viewport_distance(measure: nn.Module, reference: np.ndarray | Tensor, image:
 
 @functools.cache
 def lpips(network: str = "alexnet") -> LPIPS:
-    """LPIPS, loaded once a process; ModelError says how to get the weights where they are missing."""
+    """LPIPS, loaded once a process.
+
+    Parameters
+    ----------
+    network : str
+        "alexnet", or another of its backbones.
+
+    Raises
+    ------
+    ModelError
+        The weights are missing; says how to get them.
+    """
     return LPIPS(network).eval()
 
 

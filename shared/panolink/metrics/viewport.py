@@ -42,12 +42,24 @@ def vpsnr(reference: np.ndarray | Tensor, image: np.ndarray | Tensor) -> float:
 
 
 def vssim(reference: np.ndarray | Tensor, image: np.ndarray | Tensor) -> float:
-    """SSIM over the 14 views, averaged over the images where several are given; arguments as for `vpsnr`."""
+    """SSIM over the 14 views, averaged over the images where several are given.
+
+    Parameters
+    ----------
+    reference, image : uint8 (H, W, 3) or Tensor
+        As for `vpsnr`.
+    """
     return _vssim(*_views(reference, image))
 
 
 def viewport_scores(reference: np.ndarray | Tensor, image: np.ndarray | Tensor) -> ViewportScores:
-    """Both measures from one projection; arguments as for `vpsnr`."""
+    """Both measures from one projection.
+
+    Parameters
+    ----------
+    reference, image : uint8 (H, W, 3) or Tensor
+        As for `vpsnr`.
+    """
     views = _views(reference, image)
     return ViewportScores(vpsnr_db=_vpsnr(*views), vssim=_vssim(*views))
 

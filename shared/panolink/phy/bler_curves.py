@@ -37,11 +37,33 @@ class BlerCurve:
     spread_db: float
 
     def bler(self, snr_db: float) -> float:
-        """Block error rate at an SNR in dB: 0 … 1."""
+        """Block error rate at an SNR.
+
+        Parameters
+        ----------
+        snr_db : float
+            Es/N0 in dB.
+
+        Returns
+        -------
+        float
+            0 … 1.
+        """
         return float(ndtr((self.median_db - snr_db) / self.spread_db))
 
     def snr_at(self, error_rate: float) -> float:
-        """The SNR in dB at which the block error rate is `error_rate`, above 0 and below 1."""
+        """The SNR at which the block error rate is a given one.
+
+        Parameters
+        ----------
+        error_rate : float
+            Above 0 and below 1.
+
+        Returns
+        -------
+        float
+            Es/N0 in dB.
+        """
         return float(self.median_db - self.spread_db * ndtri(error_rate))
 
 

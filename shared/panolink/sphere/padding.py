@@ -58,7 +58,14 @@ class SphereConv2d(nn.Conv2d):
 
 
 def set_wrap(module: nn.Module, wrap: bool) -> None:
-    """Set whether the spherical convolutions inside ``module`` wrap: True for whole panoramas, False for crops."""
+    """Set whether the spherical convolutions inside a module wrap.
+
+    Parameters
+    ----------
+    module : nn.Module
+    wrap : bool
+        True for whole panoramas, False for crops.
+    """
     for child in module.modules():
         if isinstance(child, SphereConv2d):
             child.wrap = wrap

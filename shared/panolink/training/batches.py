@@ -19,7 +19,18 @@ Batch = tuple[Tensor, Tensor, Tensor]
 
 
 def crop_stream(config: TrainingConfig, cache: PanoramaCache, *, rank: int = 0, first: int = 0) -> CropStream:
-    """The training panoramas' crops, from the batch of step ``first`` on."""
+    """The training panoramas' crops.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        Its crop, batch, scales, native share and seed.
+    cache : PanoramaCache
+    rank : int
+        Of this process; each has crops of its own.
+    first : int
+        The step to begin with.
+    """
     return CropStream(
         cache,
         cache.split()[0],
@@ -41,9 +52,20 @@ def batches(
     rank: int = 0,
     first: int = 0,
 ) -> Iterator[Batch]:
-    """Endless batches, from that of step ``first`` on, the same whether a run was stopped in between or not.
+    """Endless batches, the same whether a run was stopped in between or not.
 
-    They are cut on the device where its ``panoramas`` are given, else by processes.
+    Parameters
+    ----------
+    config : TrainingConfig
+    cache : PanoramaCache
+    device : torch.device
+        Where the training runs.
+    panoramas : DevicePanoramas, optional
+        Cut crops on the device, of these; None: processes cut them.
+    rank : int
+        Of this process; each has crops of its own.
+    first : int
+        The step to begin with.
     """
     if panoramas is not None:
         crops = DeviceCrops(

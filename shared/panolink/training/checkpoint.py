@@ -28,7 +28,14 @@ PIECE_BYTES = 15 << 20
 
 
 def save_checkpoint(trainer: Trainer, minutes: float) -> None:
-    """Weights, averages, optimisers, random numbers and counters; written beside the last one and then renamed."""
+    """Write weights, averages, optimisers, random numbers and counters, beside the last checkpoint, and rename.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    minutes : float
+        That this call has taken so far.
+    """
     tensors = {f"model.{name}": value for name, value in trainer.state().items()}
     tensors |= {f"averaged.{name}": value for name, value in trainer.averaged.items()}
     for name, optimizer in _optimizers(trainer).items():
@@ -47,7 +54,18 @@ def save_checkpoint(trainer: Trainer, minutes: float) -> None:
 
 
 def load_checkpoint(trainer: Trainer) -> None:
-    """Put a trainer where `save_checkpoint` found it."""
+    """Put a trainer where `save_checkpoint` found it.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Of the same configuration.
+
+    Raises
+    ------
+    ModelError
+        The checkpoint is of another profile.
+    """
     with safe_open(trainer.checkpoint, framework="pt") as file:
         counters = json.loads(file.metadata()["counters"])
     tensors = read_state(trainer.checkpoint)
@@ -73,14 +91,33 @@ def load_checkpoint(trainer: Trainer) -> None:
 
 
 def save_state(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write tensors to a file that is whole at every moment."""
+    """Write tensors to a file that is whole at every moment.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in `.safetensors`.
+    tensors : mapping of str to Tensor
+    metadata : dict, optional
+        Strings for the file's header.
+    """
     partial = path.with_suffix(".partial")
     save_file({name: value.detach().contiguous().clone() for name, value in tensors.items()}, partial, metadata)
     partial.rename(path)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file that `save_state` wrote, now or in an earlier version, by the names that they have now."""
+    """Read a file that `save_state` wrote, now or in an earlier version.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    dict of str to Tensor
+        By the names that tensors have now.
+    """
     return {_renamed(name): value for name, value in load_file(path).items()}
 
 
@@ -92,9 +129,21 @@ def _renamed(name: str) -> str:
 
 
 def save_pieces(folder: Path, state: Mapping[str, Tensor], *, piece_bytes: int = PIECE_BYTES) -> list[Path]:
-    """Write a state as ``state-0.safetensors`` and so on, each of at most ``piece_bytes``, by tensors' first dimension.
+    """Write a state as ``state-0.safetensors`` and so on.
 
     A tensor that does not fit is cut: its parts are called ``name@row``.
+
+    Parameters
+    ----------
+    folder : Path
+    state : mapping of str to Tensor
+    piece_bytes : int
+        Size of a file at most; tensors are cut by their first dimension.
+
+    Returns
+    -------
+    list of Path
+        The files.
     """
     pieces: list[dict[str, Tensor]] = [{}]
     room = piece_bytes - (1 << 16)  # the header's
@@ -117,7 +166,22 @@ def save_pieces(folder: Path, state: Mapping[str, Tensor], *, piece_bytes: int =
 
 
 def load_pieces(folder: Path) -> dict[str, Tensor]:
-    """What `save_pieces` wrote; ModelError where there is nothing, or not all of it."""
+    """Read what `save_pieces` wrote.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    dict of str to Tensor
+        By the names that tensors have now.
+
+    Raises
+    ------
+    ModelError
+        There is nothing, or not all of it, or a file that cannot be read.
+    """
     files = sorted(folder.glob("state-*.safetensors"), key=lambda file: int(file.stem.split("-")[1]))
     if not files:
         raise ModelError(f"{folder}: no state-0.safetensors there; wanted a state in pieces, or a file of weights")
@@ -146,7 +210,19 @@ def below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_state(state: dict[str, Tensor], model: Autoencoder, averager: CodebookAverager) -> None:
-    """Put what ``Trainer.state`` gave into a model and its averager; ModelError where it is of another size."""
+    """Put what ``Trainer.state`` gave into a model and its averager.
+
+    Parameters
+    ----------
+    state : dict of str to Tensor
+    model : Autoencoder
+    averager : CodebookAverager
+
+    Raises
+    ------
+    ModelError
+        The state is of another size.
+    """
     try:
         model.load_state_dict({name: value for name, value in state.items() if not name.startswith("averager.")})
         averager.load_state_dict(below("averager.", state))

@@ -87,12 +87,26 @@ class PanoramaCache:
         return len(self.entries)
 
     def keep(self, indices: Sequence[int]) -> None:
-        """Forget all but these panoramas; the others are renumbered."""
+        """Forget all but these panoramas; those that stay are renumbered.
+
+        Parameters
+        ----------
+        indices : sequence of int
+        """
         self.entries = [self.entries[index] for index in sorted(indices)]
         self.ids = [self.ids[index] for index in sorted(indices)]
 
     def panorama(self, index: int) -> np.ndarray:
-        """Pixels of one panorama, uint8 (H, W, 3), as a view of the mapped file."""
+        """Pixels of one panorama, as a view of the mapped file.
+
+        Parameters
+        ----------
+        index : int
+
+        Returns
+        -------
+        uint8 (H, W, 3)
+        """
         entry = self.entries[index]
         height, width, start = entry["height"], entry["width"], entry["offset"]
         return self._pixels[entry["file"]][start : start + height * width * 3].reshape(height, width, 3)
@@ -137,7 +151,17 @@ def split_by_source(ids: Sequence[str], groups: dict[str, str], share: float = V
 
 
 def panorama_files(folder: Path) -> list[Path]:
-    """The pictures of a folder, by name; ImageError where there are none."""
+    """The pictures of a folder, by name.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Raises
+    ------
+    ImageError
+        There are none.
+    """
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES) if folder.is_dir() else []
     if not paths:
         raise ImageError(f"{folder}: no panoramas there; wanted files ending in {sorted(PICTURE_SUFFIXES)}")

@@ -15,7 +15,15 @@ def cpu_hours() -> float:
 
 
 def of_first(value: float, device: torch.device) -> float:
-    """The first process's value, for all: clocks differ, and all must take the same steps and stop together."""
+    """The first process's value, for all: clocks differ, and all must take the same steps and stop together.
+
+    Parameters
+    ----------
+    value : float
+        This process's.
+    device : torch.device
+        That the processes talk by.
+    """
     if not dist.is_initialized():
         return value
     shared = torch.tensor([value], device=device)

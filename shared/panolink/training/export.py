@@ -44,7 +44,19 @@ def export_model(
 
 
 def export_decoder(weights: Path, model: Model, target: Path, card: dict) -> None:
-    """Write ``target`` (.safetensors): the decoder of a run's averaged weights, as a second one of ``model``."""
+    """Write the decoder of a run's averaged weights, as a second one of a model.
+
+    Parameters
+    ----------
+    weights : Path
+        ``best.safetensors`` of the run.
+    model : Model
+        That the run began with.
+    target : Path
+        A .safetensors file.
+    card : dict
+        Of the new decoder.
+    """
     state = {k: v for k, v in read_state(weights).items() if not k.startswith("averager.")}
     network = Autoencoder(model.profile)
     network.load_state_dict(state)
@@ -55,7 +67,16 @@ def export_decoder(weights: Path, model: Model, target: Path, card: dict) -> Non
 
 
 def views(cache: PanoramaCache, indices: Sequence[int], copies: int) -> Iterator[NDArray[np.uint8]]:
-    """What tables are fitted on, uint8 (H, W, 3): all panoramas unturned, then again until there are ``copies``."""
+    """What tables are fitted on, uint8 (H, W, 3): all panoramas unturned, then again, turned and mirrored.
+
+    Parameters
+    ----------
+    cache : PanoramaCache
+    indices : sequence of int
+        Which of them.
+    copies : int
+        How often each comes.
+    """
     random = np.random.default_rng(0)
     for copy in range(copies):
         for number, index in enumerate(indices):

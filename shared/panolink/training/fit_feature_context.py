@@ -96,7 +96,14 @@ class _FeatureContextNetwork(nn.Module):
 
 
 def neutral_feature_context(codebook: Tensor, levels: NDArray[np.uint8]) -> FeatureContextModel:
-    """FeatureContextModel that let nothing be expected beyond the code's own scales."""
+    """A model that lets nothing be expected beyond the code's own scales.
+
+    Parameters
+    ----------
+    codebook : (K, dim)
+    levels : uint8 (K, dim)
+        Scales of the codes' differences.
+    """
     units = _units(levels)
     network = _FeatureContextNetwork(codebook.cpu(), len(units))
     nn.init.zeros_(network.network.last)
@@ -111,8 +118,23 @@ def fit_feature_context(
     *,
     seed: int = 0,
 ) -> FeatureContextModel:
-    """The network trained on the symbols that ``tables``, without context, make of panoramas: grids (rows,
-    cols) of indices, and differences (rows · cols, dim) from them."""
+    """Train the network on the symbols that ``tables``, without context, make of panoramas.
+
+    Parameters
+    ----------
+    codebook : (K, dim)
+    tables : Tables
+    grids : sequence of int64 (rows, cols)
+        Indices of each panorama.
+    differences : sequence of float16 (rows · cols, dim)
+        From the codes.
+    seed : int
+
+    Returns
+    -------
+    FeatureContextModel
+        That of ``tables`` where no symbol pays for its bits.
+    """
     lengths = torch.from_numpy(tables.code_lengths())
     lengths[1:, 1:] -= 1  # the signs' bits are the network's
     with torch.random.fork_rng(devices=[]):

@@ -54,7 +54,15 @@ class _Contexts(nn.Module):
 
 
 def fit_index_context(codebook: Tensor, grids: Sequence[NDArray[np.int64]], *, seed: int = 0) -> IndexContextModel:
-    """The network trained on grids of indices (rows, cols) of panoramas, as an integer network."""
+    """The network trained on grids of indices (rows, cols) of panoramas, as an integer network.
+
+    Parameters
+    ----------
+    codebook : (K, dim)
+    grids : sequence of int64 (rows, cols)
+        Indices of each panorama.
+    seed : int
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = _Contexts(codebook.cpu())

@@ -18,19 +18,49 @@ Stored = TypeVar("Stored", np.int8, np.int16)
 
 
 def rounded(value: Tensor, bits: int, width: int = 8) -> Tensor:
-    """To the nearest multiple of 2^−bits that fits into ``width`` bits; gradients go straight through."""
+    """Round to what a fixed-point number holds; gradients go straight through.
+
+    Parameters
+    ----------
+    value : Tensor
+    bits : int
+        After the point: multiples of 2^−bits.
+    width : int
+        Bits in all, the sign's included.
+    """
     most = (1 << (width - 1)) - 1
     nearest = (value * (1 << bits)).round().clamp(-most, most) / (1 << bits)
     return value + (nearest - value).detach()
 
 
 def stored(value: Tensor, bits: int, kind: type[Stored]) -> NDArray[Stored]:
-    """The integers that ``rounded`` stands for."""
+    """The integers that `rounded` stands for.
+
+    Parameters
+    ----------
+    value : Tensor
+    bits : int
+        After the point.
+    kind : type
+        np.int8 or np.int16.
+    """
     return (rounded(value.detach(), bits, np.iinfo(kind).bits) * (1 << bits)).round().numpy().astype(kind)
 
 
 def codes_as_vectors(codebook: Tensor, size: int) -> Tensor:
-    """(K + 1, size) to start embeddings with: the codes' first principal components, and zeros for no code."""
+    """Vectors to start embeddings with: the codes' first principal components, and zeros for no code.
+
+    Parameters
+    ----------
+    codebook : (K, dim)
+    size : int
+        Of an embedding.
+
+    Returns
+    -------
+    Tensor
+        (K + 1, size)
+    """
     centred = (codebook - codebook.mean(dim=0)).float()
     left, values, _ = torch.linalg.svd(centred, full_matrices=False)
     start = torch.zeros(len(codebook) + 1, size)
@@ -51,7 +81,21 @@ class TrainedIntegers(nn.Module):
         self.last_bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, inputs: Tensor, offset: Tensor, rows: slice = slice(None)) -> Tensor:
-        """Outputs (n, O); see `IntegerNetwork`, whose numbers these are in units of 1."""
+        """Outputs as of `IntegerNetwork`, whose numbers these are in units of 1, but for ties of rounding.
+
+        Parameters
+        ----------
+        inputs : (n, I')
+        offset : (n, H)
+            Added to the first layer's sums.
+        rows : slice
+            Which rows of ``first`` the I' inputs are connected to.
+
+        Returns
+        -------
+        Tensor
+            (n, O)
+        """
         most = MAX_ACTIVATION / (1 << ACTIVATION_BITS)
         total = inputs @ rounded(self.first[rows], WEIGHT_BITS) + offset
         hidden = rounded(total, ACTIVATION_BITS, 32).clamp(0, most)
@@ -70,5 +114,13 @@ class TrainedIntegers(nn.Module):
 
 
 def learning_rate(step: int, steps: int, highest: float) -> float:
-    """A short rise, then a cosine to zero."""
+    """A short rise, then a cosine to zero.
+
+    Parameters
+    ----------
+    step, steps : int
+        Of how many.
+    highest : float
+        The rate at the end of the rise.
+    """
     return highest * min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / steps))

@@ -25,13 +25,29 @@ class Schedule:
     decay_share: float = 0.2
 
     def progress(self, steps: int, minutes: float) -> float:
-        """0 at the start, 1 at the end of a run, after ``steps`` and ``minutes`` of it; 0 for ever without an end."""
+        """How much of a run is over: 0 at the start, 1 at its end; 0 for ever without an end.
+
+        Parameters
+        ----------
+        steps : int
+            Taken so far.
+        minutes : float
+            Spent so far.
+        """
         by_steps = steps / self.steps if self.steps else 0.0
         by_time = minutes / self.minutes if self.minutes else 0.0
         return max(by_steps, by_time)
 
     def rate(self, progress: float, step: int) -> float:
-        """Factor of the learning rates at ``progress``, ``step`` steps (counted from 0) after the weights' first."""
+        """Factor of the learning rates.
+
+        Parameters
+        ----------
+        progress : float
+            0 … 1.
+        step : int
+            Steps after the weights' first, counted from 0.
+        """
         warm = min(1.0, (step + 1) / max(self.warm_up, 1))
         decayed = min(max((progress - 1 + self.decay_share) / self.decay_share, 0.0), 1.0) if self.decay_share else 0.0
         return warm * (1 - decayed**0.5)

@@ -62,8 +62,19 @@ def choose_symbols(value: Tensor, classes: Tensor, lengths: Tensor) -> tuple[Ten
 
 
 def lost_tokens(shape: torch.Size, share: float, *, device: torch.device) -> Tensor:
-    """Which tokens (batch, rows, cols) are lost, bool. In half of the images whole rows are, as the air loses index
-    slices, in the others single tokens; ``share`` of them on average."""
+    """Draw which tokens are lost: in half of the images whole rows, as a channel loses index slices, else single ones.
+
+    Parameters
+    ----------
+    shape : (batch, rows, cols)
+    share : float
+        That is lost in the mean, 0 … 1.
+    device : torch.device
+
+    Returns
+    -------
+    bool (batch, rows, cols)
+    """
     rows = torch.rand(*shape[:2], 1, device=device).expand(shape)
     single = torch.rand(shape, device=device)
     by_row = torch.rand(shape[0], 1, 1, device=device) < 0.5
@@ -102,9 +113,26 @@ def code_batch(
 ) -> Coded:
     """Quantise features as the codec does, differentiably.
 
-    ``latitude`` (batch, rows) radians of token rows; ``step`` (batch,) int, quarter octaves; ``share`` (batch,) of
-    tokens kept, in [0, 1], or negative: keep what pays at the rate–distortion weight times −share;
-    ``learn``: count the symbols for the averager's distributions while the model is in training.
+    Parameters
+    ----------
+    model : Autoencoder
+    averager : CodebookAverager
+        Whose scales and code lengths are those of the batch.
+    features : (batch, dim, rows, cols)
+    latitude : (batch, rows)
+        Of token rows, in radians.
+    step : int (batch,)
+        Quarter octaves.
+    share : (batch,)
+        Of the tokens that are kept, 0 … 1; or negative: keep what pays at the rate–distortion weight times −share.
+    lost_share : float
+        Of the tokens that are lost and concealed, 0 … 1.
+    wrap : bool
+        Whether the batch is whole panoramas, whose columns meet.
+    ranking : str
+        As of the model's profile.
+    learn : bool
+        Count the symbols for the averager's distributions while the model is in training.
     """
     codebook = model.codebook
     detached = features.detach()

@@ -132,7 +132,12 @@ class Trainer:
         return {**self.model.state_dict(), **averages}
 
     def initialise(self, stream: CropStream) -> None:
-        """Start from principal components (profile ``base``) and k-means over the first batches' features."""
+        """Start from principal components (profile ``base``) and k-means over the first batches' features.
+
+        Parameters
+        ----------
+        stream : CropStream
+        """
         batches = iter(stream)
         tokens_a_batch = self.config.batch * (self.config.crop // self.model.profile.factor) ** 2
         enough = max(32, -(-4 * self.model.profile.codes // tokens_a_batch))
@@ -223,7 +228,19 @@ class Trainer:
         return {name: value.detach() for name, value in report.items()}
 
     def learn_codebook(self, features: Tensor, coded: Coded) -> dict[str, Tensor]:
-        """Move the codebook towards a batch's features; what became of dead codes, when it is their turn."""
+        """Move the codebook towards a batch's features.
+
+        Parameters
+        ----------
+        features : (batch, dim, rows, cols)
+        coded : Coded
+            What became of them.
+
+        Returns
+        -------
+        dict of str to Tensor
+            What became of dead codes, when it is their turn.
+        """
         tokens = as_tokens(features)
         weight = coded.pays.flatten().float().clamp_min(0.1)
         self.averager.update(tokens, coded.indices.flatten(), self.model.codebook, weight)
@@ -277,16 +294,34 @@ class Trainer:
         return (time.monotonic() - began) / 60, stop.is_set()
 
     def set_rate(self, rate: float) -> None:
-        """Both learning rates, as a factor of the configuration's."""
+        """Set all learning rates.
+
+        Parameters
+        ----------
+        rate : float
+            Factor of the configured ones.
+        """
         self.optimizers["muon"].param_groups[0]["lr"] = self.config.kernel_learning_rate * rate
         self.optimizers["adam"].param_groups[0]["lr"] = self.config.learning_rate * rate
 
     def spent(self, minutes: float) -> dict[str, float]:
-        """What the whole run has taken, ``minutes`` of it in this call."""
+        """What the whole run has taken.
+
+        Parameters
+        ----------
+        minutes : float
+            Of it in this call.
+        """
         return {"minutes": self.spent_minutes + minutes, "cpu_hours": self.cpu_hours}
 
     def save(self, minutes: float) -> None:
-        """The checkpoint, and beside it the averaged weights for the mean of late ones."""
+        """Write the checkpoint, and beside it the averaged weights for the mean of late ones.
+
+        Parameters
+        ----------
+        minutes : float
+            That this call has taken so far.
+        """
         save_checkpoint(self, minutes)
         if not self.config.snapshots:
             return
@@ -299,7 +334,20 @@ class Trainer:
         return sorted(self.folder.glob("snapshot-*.safetensors"))
 
     def conclude(self, minutes: float, *, stopped: bool) -> dict[str, float]:
-        """Validate what the run came to, and at its end the mean of late snapshots too; the better one's figures."""
+        """Validate what the run came to, and at its end the mean of late snapshots too.
+
+        Parameters
+        ----------
+        minutes : float
+            That this call has taken.
+        stopped : bool
+            Whether it was stopped before its end.
+
+        Returns
+        -------
+        dict of str to float
+            The better one's figures.
+        """
         results = [self.validate(self.averaged, minutes)]
         self.save(minutes)
         if not stopped and len(self.snapshots()) > 1:
@@ -312,7 +360,21 @@ class Trainer:
         return -validation["lpips_at_0.1"] if self.perceive is not None else validation["vpsnr_at_0.1"]
 
     def validate(self, state: dict[str, Tensor], minutes: float, **more: int) -> dict[str, float]:
-        """Validate an averaged state; keep it as ``best.safetensors`` when it is the best so far."""
+        """Validate an averaged state; keep it as ``best.safetensors`` when it is the best so far.
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+        minutes : float
+            That this call has taken so far.
+        more : int
+            Goes into the record that is logged.
+
+        Returns
+        -------
+        dict of str to float
+            As of `panolink.training.validation.validate`.
+        """
         model = Autoencoder(self.model.profile).to(self.device)
         averager = CodebookAverager(*model.codebook.shape).to(self.device)
         load_state(state, model, averager)

@@ -26,7 +26,19 @@ RATES = (0.1, 0.2, 0.4)
 
 
 def shrink(panorama: np.ndarray, width: int) -> np.ndarray:
-    """Lanczos to ``width`` × width/2, both multiples of 16."""
+    """Scale a panorama by Lanczos.
+
+    Parameters
+    ----------
+    panorama : uint8 (H, W, 3)
+        Twice as wide as high.
+    width : int
+        A multiple of 32.
+
+    Returns
+    -------
+    uint8 (width / 2, width, 3)
+    """
     if panorama.shape[1] == width:
         return np.ascontiguousarray(panorama)
     return resized(panorama, (width // 2, width))
@@ -41,12 +53,25 @@ def validate(
     device: torch.device,
     perceive: LPIPS | None = None,
 ) -> dict[str, float]:
-    """Mean bpp, VPSNR and VSSIM over panoramas (width divisible by 16) at each operating point, and at `RATES`.
-
-    With ``perceive`` the same of LPIPS, under names of their own. ``idle`` is the share of `idle_units`.
+    """Mean bpp, VPSNR and VSSIM over panoramas at each operating point, and at `RATES`.
 
     Bits are ideal code lengths: the empirical entropy of the indices, the Laplace distribution for differences, the
     entropy of the mask. The bitstream's true figures come from the benchmark; these only choose checkpoints.
+
+    Parameters
+    ----------
+    model : Autoencoder
+    averager : CodebookAverager
+    panoramas : sequence of uint8 (H, W, 3)
+        Their sides are multiples of 16.
+    device : torch.device
+    perceive : LPIPS, optional
+        Its distance too, under names of its own.
+
+    Returns
+    -------
+    dict of str to float
+        By names such as ``vpsnr_at_0.1``; ``idle`` is the share of `idle_units`.
     """
     model.eval()
     set_wrap(model, True)

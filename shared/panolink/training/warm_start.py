@@ -23,7 +23,26 @@ STARTING_WEIGHTS = "start.safetensors"
 
 
 def beginning(start: str, config: TrainingConfig, folder: Path) -> Path | None:
-    """The file of weights to begin with. A finished model is turned into one, in the run's folder."""
+    """Find the file of weights to begin with. A finished model is turned into one, in the run's folder.
+
+    Parameters
+    ----------
+    start : str
+        A shipped model's name, a file of weights or of a model, a folder with a state in pieces; empty for none.
+    config : TrainingConfig
+    folder : Path
+        Of the run.
+
+    Returns
+    -------
+    Path or None
+        None where there is no start.
+
+    Raises
+    ------
+    ModelError
+        It cannot be read, or is of another profile.
+    """
     if not start:
         return None
     if Path(start).is_dir():
@@ -52,11 +71,15 @@ def beginning(start: str, config: TrainingConfig, folder: Path) -> Path | None:
 
 
 def starting_state(model: Model, *, tokens: int) -> dict[str, Tensor]:
-    """What `Trainer` takes as `start`: a model's weights, and its tables turned back into running sums and
-    distributions.
+    """What `Trainer` takes as `start`: a model's weights, and its tables turned back into running sums.
 
-    Tables hold a code's share of all tokens and the scales of its differences; ``tokens`` of one batch make counts
-    and sums of them, so that the codebook stays where it is and moves from there.
+    Tables hold a code's share of all tokens, the scales of its differences, and the distributions of symbols.
+
+    Parameters
+    ----------
+    model : Model
+    tokens : int
+        Of one batch: what counts and sums are made of, so that the codebook stays where it is and moves from there.
     """
     codebook = model.network.codebook
     averager = CodebookAverager(*codebook.shape)

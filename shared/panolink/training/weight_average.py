@@ -28,7 +28,13 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, decay: float) -> None:
-        """Move towards the state as it is now."""
+        """Move towards the state as it is now.
+
+        Parameters
+        ----------
+        decay : float
+            Share of the average that stays, 0 … 1.
+        """
         torch._foreach_lerp_(*self._averaged, 1 - decay)
         if self._copied[0]:
             torch._foreach_copy_(*self._copied)
@@ -41,7 +47,13 @@ class WeightAverage:
 
 
 def mean_state(files: Iterable[Path]) -> dict[str, Tensor]:
-    """Mean over files of averaged states; integers and running sums are the last file's."""
+    """Mean over files of averaged states; integers and running sums are the last file's.
+
+    Parameters
+    ----------
+    files : iterable of Path
+        One or more, oldest first.
+    """
     states = [read_state(file) for file in files]
     last = states[-1]
     return {

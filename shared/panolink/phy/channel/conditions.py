@@ -135,5 +135,18 @@ class Conditions:
 
 
 def doppler_of_speed(speed_kmh: float, carrier_hz: float) -> float:
-    """Maximum Doppler shift in Hz, v·f_c/c, of a receiver that moves at `speed_kmh`, in km/h, with a carrier in Hz."""
+    """Maximum Doppler shift of a receiver that moves, v·f_c/c.
+
+    Parameters
+    ----------
+    speed_kmh : float
+        km/h.
+    carrier_hz : float
+        Hz.
+
+    Returns
+    -------
+    float
+        Hz.
+    """
     return speed_kmh / 3.6 * carrier_hz / SPEED_OF_LIGHT

@@ -97,7 +97,17 @@ class Scenario:
         return sum(phase.seconds for phase in self.phases)
 
     def check(self, base: Conditions) -> None:
-        """Raise `SignalError`, with the phase's number, where a phase and `base` do not go together."""
+        """Find out that a phase and the conditions do not go together.
+
+        Parameters
+        ----------
+        base : Conditions
+
+        Raises
+        ------
+        SignalError
+            They do not; names the phase's number.
+        """
         for number, phase in enumerate(self.phases, start=1):
             try:
                 phase.applied(base)
@@ -109,12 +119,32 @@ class Scenario:
         return [phase.applied(base) for phase in self.phases]
 
     def conditions(self, base: Conditions, seconds: float) -> Conditions:
-        """The conditions at a time."""
+        """The conditions at a time.
+
+        Parameters
+        ----------
+        base : Conditions
+            Without a schedule.
+        seconds : float
+            Since the beginning.
+        """
         index = int(self._phase_at(self._within(np.array([seconds])))[0])
         return self.phases[index].applied(base)
 
     def snr_db(self, base: Conditions, seconds: Values) -> Values:
-        """The SNR in dB at times in seconds, float64 (n,)."""
+        """The SNR at times.
+
+        Parameters
+        ----------
+        base : Conditions
+        seconds : float64 (n,)
+            Since the beginning.
+
+        Returns
+        -------
+        float64 (n,)
+            Es/N0 in dB.
+        """
         first = np.array([phase.changes.get("snr_db", base.snr_db) for phase in self.phases], float)
         final = [phase.final_snr_db for phase in self.phases]
         last = np.array([start if end is None else end for start, end in zip(first, final, strict=True)], float)
@@ -185,7 +215,19 @@ class SnrTrace:
         return base.without_schedule()
 
     def snr_db(self, base: Conditions, seconds: Values) -> Values:
-        """The SNR in dB at times in seconds, float64 (n,)."""
+        """The SNR at times.
+
+        Parameters
+        ----------
+        base : Conditions
+        seconds : float64 (n,)
+            Since the beginning.
+
+        Returns
+        -------
+        float64 (n,)
+            Es/N0 in dB.
+        """
         within = seconds % self.seconds if self.repeat else seconds
         return np.interp(within, np.asarray(self.times) - self.times[0], self.values)
 

@@ -49,14 +49,36 @@ class ModelRegistry:
         measure_device(self.device, metrics)
 
     def named(self, name: str) -> Codec:
-        """Model of a name, the default for an empty one; raises `ModelError` for an unknown one."""
+        """Find a model by its name.
+
+        Parameters
+        ----------
+        name : str
+            Empty: the default.
+
+        Raises
+        ------
+        ModelError
+            There is none of that name.
+        """
         codec = self._by_name.get(name) if name else self.codecs[0]
         if codec is None:
             raise ModelError(f"no model {name!r} here, there is {', '.join(self._by_name)}")
         return codec
 
     def with_fingerprint(self, fingerprint: str) -> Codec:
-        """Model of a fingerprint; raises `ModelError`, listing the models held, for an unknown one."""
+        """Find a model by its fingerprint.
+
+        Parameters
+        ----------
+        fingerprint : str
+            As a burst's header has it.
+
+        Raises
+        ------
+        ModelError
+            There is none; lists the models held.
+        """
         codec = self._by_fingerprint.get(fingerprint)
         if codec is None:
             here = ", ".join(f"{codec.fingerprint} ({codec.name})" for codec in self.codecs)

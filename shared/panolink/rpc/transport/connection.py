@@ -169,7 +169,21 @@ async def wait_until_reachable(channel: grpc.aio.Channel, target: str, seconds: 
 
 
 async def unary_response(call: Awaitable[Response], target: str) -> Response:
-    """Response of a unary call; raises a one-line `PanolinkError` if it fails."""
+    """Response of a unary call.
+
+    Parameters
+    ----------
+    call : awaitable
+    target : str
+        Address of the peer, for messages.
+
+    Raises
+    ------
+    LinkError
+        The call failed.
+    AccessError
+        Authentication failed on either side.
+    """
     try:
         return await call
     except grpc.aio.AioRpcError as error:
@@ -177,7 +191,19 @@ async def unary_response(call: Awaitable[Response], target: str) -> Response:
 
 
 def link_error(error: grpc.aio.AioRpcError, target: str) -> PanolinkError:
-    """Convert an RPC error: `AccessError` if authentication failed, otherwise `LinkError`."""
+    """Convert an RPC error.
+
+    Parameters
+    ----------
+    error : grpc.aio.AioRpcError
+    target : str
+        Address of the peer, for messages.
+
+    Returns
+    -------
+    PanolinkError
+        `AccessError` if authentication failed, otherwise `LinkError`.
+    """
     if error.code() == grpc.StatusCode.UNIMPLEMENTED:
         return LinkError(f"{target}: this service does not know that request (is it another kind of service?)")
     refusal = tls_refusal(error)

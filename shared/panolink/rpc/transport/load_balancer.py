@@ -233,7 +233,22 @@ def round_robin(item_id: str, things: Sequence[Thing]) -> Iterator[Thing]:
 
 
 async def resolve_addresses(name: str) -> list[str]:
-    """Resolve `host:port` to all its addresses; raises `OSError` if there are none."""
+    """Resolve a name to all its addresses.
+
+    Parameters
+    ----------
+    name : str
+        `host:port`.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    OSError
+        There are none.
+    """
     host, _, port = name.rpartition(":")
     loop = asyncio.get_running_loop()
     found: list[Any] = await loop.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)

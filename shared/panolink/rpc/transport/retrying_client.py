@@ -85,7 +85,18 @@ class RetryingClient(Generic[Item, Answer]):
         self._streams: dict[Replica, BidiStream[Item, Answer]] = {}
 
     async def send(self, item_id: str, item: Item) -> Awaitable[Answer]:
-        """Send an item, subject to the peer's flow control; returns the awaitable answer, which raises nothing."""
+        """Send an item, subject to the peer's flow control.
+
+        Parameters
+        ----------
+        item_id : str
+        item : Item
+
+        Returns
+        -------
+        awaitable
+            The answer; it raises nothing.
+        """
         return self._answer(item_id, item, *await self._deliver(item_id, item))
 
     async def close(self) -> None:

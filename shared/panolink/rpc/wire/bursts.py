@@ -189,7 +189,19 @@ def receipt_messages(receipt: Receipt) -> Iterator[link_pb2.Receipt]:
 
 
 async def receipts(messages: AsyncIterable[Any], limits: Limits) -> AsyncIterator[tuple[str, Receipt]]:
-    """Parse the receipts in a stream of messages; yields each with its burst's id."""
+    """Parse the receipts in a stream of messages.
+
+    Parameters
+    ----------
+    messages : async iterable of `link_pb2.Receipt`
+    limits : Limits
+        Of received pictures.
+
+    Returns
+    -------
+    async iterator of (str, Receipt)
+        Each with its burst's id.
+    """
 
     def admit(header: link_pb2.ReceiptHeader) -> Mapping[str, int]:
         check_limit(header.picture_bytes, picture_limit(limits), "bytes in a picture")
@@ -206,7 +218,17 @@ async def receipts(messages: AsyncIterable[Any], limits: Limits) -> AsyncIterato
 
 
 def picture_limit(limits: Limits) -> int:
-    """Maximum size of a picture's PNG file in bytes: three per pixel plus 1 MiB of overhead."""
+    """Maximum size of a picture's PNG file: three bytes per pixel and 1 MiB of overhead.
+
+    Parameters
+    ----------
+    limits : Limits
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
     return 3 * limits.image_pixels + (1 << 20)
 
 

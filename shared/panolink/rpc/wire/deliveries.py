@@ -266,7 +266,19 @@ class ServiceInfo:
 
 
 async def deliveries(messages: AsyncIterable[Any], limits: Limits) -> AsyncIterator[tuple[str, Delivery]]:
-    """Parse the deliveries in a stream of messages; yields each with its panorama's id."""
+    """Parse the deliveries in a stream of messages.
+
+    Parameters
+    ----------
+    messages : async iterable of `transmitter_pb2.Delivery`
+    limits : Limits
+        Of received pictures.
+
+    Returns
+    -------
+    async iterator of (str, Delivery)
+        Each with its panorama's id.
+    """
 
     def admit(header: transmitter_pb2.DeliveryHeader) -> Mapping[str, int]:
         check_limit(header.picture_bytes, picture_limit(limits), "bytes in a picture")

@@ -21,7 +21,19 @@ _STOPPED = object()
 
 
 def chunks(data: bytes | bytearray | memoryview, size: int = CHUNK_BYTES) -> Iterator[bytes]:
-    """Split `data` into chunks of `size` bytes (the last may be shorter); none for empty data."""
+    """Split data into chunks.
+
+    Parameters
+    ----------
+    data : bytes-like
+    size : int
+        Of each in bytes; the last may be shorter.
+
+    Returns
+    -------
+    iterator of bytes
+        None for empty data.
+    """
     view = memoryview(data).cast("B")
     for start in range(0, len(view), size):
         yield bytes(view[start : start + size])
