@@ -23,18 +23,18 @@ def test_encode_and_decode(panolink: Run, small: Path, tmp_path: Path):
     packet, picture = tmp_path / "a.plk", tmp_path / "a.png"
     result = panolink("encode", small, packet, "--bpp", "0.5", "--json")
     assert result.exit_code == 0, result.output
-    (told,) = objects(result.stdout)
+    (printed,) = objects(result.stdout)
     keys = ["model", "fingerprint", "width", "height", "bpp", "bits", "tokens", "kept", "seconds", "sphere"]
-    assert list(told) == keys
-    assert set(told["bits"]) == {"header", "indices", "mask", "features"}
-    assert (told["model"], told["width"], told["height"], told["tokens"]) == ("base", 256, 128, 16 * 8)
-    assert told["bpp"] <= 0.5
-    assert sum(told["bits"].values()) == 8 * packet.stat().st_size
+    assert list(printed) == keys
+    assert set(printed["bits"]) == {"header", "indices", "mask", "features"}
+    assert (printed["model"], printed["width"], printed["height"], printed["tokens"]) == ("base", 256, 128, 16 * 8)
+    assert printed["bpp"] <= 0.5
+    assert sum(printed["bits"].values()) == 8 * packet.stat().st_size
 
     result = panolink("decode", packet, picture, "--json")
     assert result.exit_code == 0, result.output
     (decoded,) = objects(result.stdout)
-    assert decoded["fingerprint"] == told["fingerprint"]
+    assert decoded["fingerprint"] == printed["fingerprint"]
     assert vpsnr(load_panorama(small), load_panorama(picture)) > 20
 
 
@@ -85,8 +85,8 @@ def test_rates_and_models_that_cannot_be(panolink: Run, small: Path, tmp_path: P
 def test_the_model_that_serves_the_rate(panolink: Run, small: Path, tmp_path: Path):
     result = panolink("encode", small, tmp_path / "a.plk", "--model", "auto", "--bpp", "0.2", "--json")
     assert result.exit_code == 0, result.output
-    (told,) = objects(result.stdout)
-    assert told["model"] == "base" and told["bpp"] <= 0.2
+    (printed,) = objects(result.stdout)
+    assert printed["model"] == "base" and printed["bpp"] <= 0.2
     assert panolink("decode", tmp_path / "a.plk", tmp_path / "a.png").exit_code == 0
     line = one_line(panolink("encode", small, tmp_path / "b.plk", "--model", "auto", "--bpp", "0.0001"))
     assert "small.png" in line and "the least is" in line
@@ -166,8 +166,8 @@ def test_nothing_is_overwritten_unless_asked_for(panolink: Run, small: Path, tmp
 def test_pose_and_crop_go_into_the_packet_and_out_of_it(panolink: Run, tmp_path: Path):
     packet = tmp_path / "theta.plk"
     assert panolink("encode", CASES / "theta.jpg", packet, "--bpp", "0.2").exit_code == 0
-    (told,) = objects(panolink("info", packet, "--json").stdout)
-    assert told["sphere"] == {"heading": 225.0, "pitch": 17.0, "roll": -12.0} and told["exif_bytes"] == 0
+    (printed,) = objects(panolink("info", packet, "--json").stdout)
+    assert printed["sphere"] == {"heading": 225.0, "pitch": 17.0, "roll": -12.0} and printed["exif_bytes"] == 0
     assert "heading 225" in panolink("info", packet).stdout
     for suffix in (".png", ".jpg", ".webp"):
         target = tmp_path / f"out{suffix}"
@@ -175,9 +175,9 @@ def test_pose_and_crop_go_into_the_packet_and_out_of_it(panolink: Run, tmp_path:
         found = read_picture(target)
         assert found.sphere == SphereMetadata(225, 17, -12) and b"RICOH" not in target.read_bytes()
     result = panolink("encode", CASES / "crop2to1.jpg", tmp_path / "crop.plk", "--bpp", "0.2", "--json")
-    (told,) = objects(result.stdout)
-    assert (told["width"], told["height"]) == (512, 256) and told["bpp"] <= 0.2
-    assert told["sphere"]["crop"] == {
+    (printed,) = objects(result.stdout)
+    assert (printed["width"], printed["height"]) == (512, 256) and printed["bpp"] <= 0.2
+    assert printed["sphere"]["crop"] == {
         "left": 128, "top": 64, "width": 256, "height": 128, "full_width": 512, "full_height": 256
     }  # fmt: skip
     assert "placed on the sphere" in result.stderr

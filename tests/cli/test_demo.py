@@ -30,8 +30,8 @@ def test_demo_as_json_goes_on_after_a_bad_file(small: Path, tmp_path: Path):
     command = [*PANOLINK, "demo", str(tmp_path / "bad.png"), str(small), "--out", str(tmp_path / "out"), "--json"]
     done = subprocess.run([*command, "--fading", "ideal"], capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
     assert done.returncode == 1
-    told = objects(done.stdout)
-    assert {one["source"]: one["delivered"] for one in told} == {str(tmp_path / "bad.png"): False, str(small): True}
+    printed = objects(done.stdout)
+    assert {one["source"]: one["delivered"] for one in printed} == {str(tmp_path / "bad.png"): False, str(small): True}
     assert "panolink: " in done.stderr and "bad.png: not an image" in done.stderr
 
 

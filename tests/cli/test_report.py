@@ -56,8 +56,8 @@ def test_how_adaptive_panoramas_were_sent(monkeypatch: pytest.MonkeyPatch, width
     print_table([result, replace(result, id="2")])
     text = console.export_text()
     assert text.count("city.webp") == 2 * tables
-    for told in ("12.3", "10.8", "0.250", "16qam 1/3", "16qam 1/2", "64qam 1/2"):
-        assert told in text
+    for figure in ("12.3", "10.8", "0.250", "16qam 1/3", "16qam 1/2", "64qam 1/2"):
+        assert figure in text
     assert "…" not in text and max(map(len, text.splitlines())) <= width
 
 
@@ -74,7 +74,7 @@ def test_rounds_are_shown_where_there_were_several(monkeypatch: pytest.MonkeyPat
         return text
 
     several = printed(3)
-    assert all(told in several for told in ("rounds", "4711", "recovered", "13"))
+    assert all(word in several for word in ("rounds", "4711", "recovered", "13"))
     assert "rounds" not in printed(1)
 
 
@@ -89,7 +89,7 @@ def test_every_panorama_is_counted_once():
 
 
 def test_what_is_not_known_is_null():
-    told = RESULTS[1].as_dict()
-    assert told["delivered"] is False and told["bpp"] is None and told["schemes"] == {}
-    assert told["segments"] == {"sent": 0, "lost": 0, "unsent": 0, "recovered": 0}
+    values = RESULTS[1].as_dict()
+    assert values["delivered"] is False and values["bpp"] is None and values["schemes"] == {}
+    assert values["segments"] == {"sent": 0, "lost": 0, "unsent": 0, "recovered": 0}
     assert failure_line(RESULTS[1]) == "samples/bad.webp: not an image"

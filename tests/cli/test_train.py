@@ -36,8 +36,8 @@ def test_train_stop_and_go_on(panolink: Run, data: Path, tiny: Path, small: Path
     command = ("train", "--data", data, "--config", tiny, "--out", run, "--steps", "1", "--copies", "1", "--json")
     result = panolink(*command, "--start", "base")
     assert result.exit_code == 0, result.output
-    (told,) = objects(result.stdout)
-    assert told["steps"] == 1 and told["validation"]["vpsnr_at_0.1"] > 15
+    (printed,) = objects(result.stdout)
+    assert printed["steps"] == 1 and printed["validation"]["vpsnr_at_0.1"] > 15
     assert json.loads((run / "metrics.json").read_text())["steps"] == 1
     assert (run / "metrics.jsonl").exists() and list(run.glob("events.out.tfevents.*"))
 
@@ -58,8 +58,8 @@ def test_train_a_decoder(panolink: Run, data: Path, small: Path, tmp_path: Path)
     )
     command = ("train", "--data", data, "--config", config, "--out", run, "--steps", "1", "--json")
     assert "--start" in one_line(panolink(*command))
-    (told,) = objects(panolink(*command, "--start", "base").stdout)
-    assert 0 < told["validation"]["lpips_at_0.1"] < 1
+    (printed,) = objects(panolink(*command, "--start", "base").stdout)
+    assert 0 < printed["validation"]["lpips_at_0.1"] < 1
 
     packet, weights = tmp_path / "a.plk", run / "weights.safetensors"
     assert panolink("encode", small, packet, "--tau", "0.5").exit_code == 0

@@ -43,11 +43,11 @@ def test_send_as_json(panolink: Run, link: dict[str, Any], small: Path, tmp_path
     sources = [small, tmp_path / "bad.png", tmp_path / "absent.png", small]
     result = panolink("send", *sources, "--to", to, "--bpp", "0.5", "--json", "--out", received)
     assert result.exit_code == 1
-    told = sorted(objects(result.stdout), key=lambda one: int(one["id"]))
-    assert all(list(one) == KEYS for one in told)
-    assert [one["delivered"] for one in told] == [True, False, False, True]
-    assert [Path(one["source"]).name for one in told] == ["small.png", "bad.png", "absent.png", "small.png"]
-    first, bad = told[0], told[1]
+    printed = sorted(objects(result.stdout), key=lambda one: int(one["id"]))
+    assert all(list(one) == KEYS for one in printed)
+    assert [one["delivered"] for one in printed] == [True, False, False, True]
+    assert [Path(one["source"]).name for one in printed] == ["small.png", "bad.png", "absent.png", "small.png"]
+    first, bad = printed[0], printed[1]
     assert 0 < first["bpp"] <= 0.5 and first["snr_db"] == 20
     assert set(first["segments"]) == {"sent", "lost", "unsent", "recovered"}
     assert first["symbol_budget"] is None and first["adapted"] is None
@@ -62,9 +62,9 @@ def test_send_as_json(panolink: Run, link: dict[str, Any], small: Path, tmp_path
     plain, numbered = sorted(path.name for path in received.iterdir())
     assert plain == "small_received.png"
     assert numbered == "small_received_2.png"
-    assert {Path(one["path"]).name for one in told if one["path"]} == {plain, numbered}
-    assert told[1]["error"]["code"] == "INVALID_ARGUMENT" and "not an image" in told[1]["error"]["message"]
-    assert told[0]["error"] is None
+    assert {Path(one["path"]).name for one in printed if one["path"]} == {plain, numbered}
+    assert printed[1]["error"]["code"] == "INVALID_ARGUMENT" and "not an image" in printed[1]["error"]["message"]
+    assert printed[0]["error"] is None
 
 
 @pytest.mark.slow
@@ -86,13 +86,13 @@ def test_send_adaptively(panolink: Run, link: dict[str, Any], small: Path):
     sources = [small] * 6
     result = panolink("send", *sources, "--to", to, "--adaptive", "--symbols-per-pixel", "0.3", "--json")
     assert result.exit_code == 0, result.output
-    told = sorted(objects(result.stdout), key=lambda one: int(one["id"]))
-    for one in told:
+    printed = sorted(objects(result.stdout), key=lambda one: int(one["id"]))
+    for one in printed:
         assert one["symbols"] <= one["symbol_budget"] == int(0.3 * 256 * 128)
         assert one["symbols_per_pixel"] <= 0.3
-    assert told[-1]["adapted"]["snr_db"] > told[0]["adapted"]["snr_db"]
-    assert told[-1]["tau"] > told[0]["tau"]
-    assert told[-1]["measured_snr_db"] == pytest.approx(20, abs=2)
+    assert printed[-1]["adapted"]["snr_db"] > printed[0]["adapted"]["snr_db"]
+    assert printed[-1]["tau"] > printed[0]["tau"]
+    assert printed[-1]["measured_snr_db"] == pytest.approx(20, abs=2)
     result = panolink("send", small, "--to", to, "--adaptive", "--deadline", "9ms", "--no-picture")
     assert result.exit_code == 0 and "sent for" in result.stdout and "τ" in result.stdout
     assert any(scheme in result.stdout for scheme in ("qpsk", "16qam", "64qam"))

@@ -23,30 +23,30 @@ def build(folder: Path) -> list[Object]:
 
 def _add(folder: Path, objects: list[Object]) -> list[Object]:
     """A kustomization's own objects, behind those that a component is given to change."""
-    told = yaml.safe_load((folder / "kustomization.yaml").read_text())
-    assert told.keys() <= _FIELDS, f"{folder}: {told.keys() - _FIELDS} is more than this knows"
-    for name in told.get("resources", ()):
+    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    assert kustomization.keys() <= _FIELDS, f"{folder}: {kustomization.keys() - _FIELDS} is more than this knows"
+    for name in kustomization.get("resources", ()):
         path = folder / name
         found = build(path) if path.is_dir() else list(yaml.safe_load_all(path.read_text()))
         for one in found:
             assert _key(one) not in map(_key, objects), f"{path}: {_key(one)} is there already"
             objects.append(copy.deepcopy(one))
-    for name in told.get("components", ()):
+    for name in kustomization.get("components", ()):
         objects = _add(folder / name, objects)
-    for patch in told.get("patches", ()):
+    for patch in kustomization.get("patches", ()):
         for one in objects:
             if _meant(patch["target"], one):
                 for operation in yaml.safe_load(patch["patch"]):
                     _apply(one, operation)
-    for image in told.get("images", ()):
+    for image in kustomization.get("images", ()):
         for one in objects:
             for container in _containers(one):
                 if container["image"].partition(":")[0] == image["name"]:
                     container["image"] = f"{image.get('newName', image['name'])}:{image['newTag']}"
-    if "namespace" in told:
+    if "namespace" in kustomization:
         for one in objects:
             if one["kind"] not in _CLUSTER_WIDE:
-                one["metadata"]["namespace"] = told["namespace"]
+                one["metadata"]["namespace"] = kustomization["namespace"]
     return objects
 
 

@@ -20,13 +20,13 @@ def test_what_the_compose_files_read_is_explained() -> None:
     read = {
         name: default for file in files for name, default in re.findall(r"\$\{(\w+)(?::-(.*?))?[}:]", file.read_text())
     }
-    told = dict(re.findall(r"^#(\w+)=(.*)$", EXAMPLE, re.MULTILINE))
+    documented = dict(re.findall(r"^#(\w+)=(.*)$", EXAMPLE, re.MULTILINE))
     assert len(files) == 6
-    assert read.keys() - {"ENV_FILE"} <= told.keys()
+    assert read.keys() - {"ENV_FILE"} <= documented.keys()
     compose = EXAMPLE.partition("scripts/env_example.py")[0]
     about_compose = {name for name in re.findall(r"^#(\w+)=", compose, re.MULTILINE) if not name.startswith("COMPOSE_")}
     assert about_compose <= read.keys()
     main = (ROOT / "docker-compose.yml").read_text()
     for name, default in re.findall(r"\$\{(\w+):-(.*?)\}", main):
         if name != "ENV_FILE":
-            assert told[name] == default, name
+            assert documented[name] == default, name

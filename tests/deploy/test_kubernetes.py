@@ -38,8 +38,8 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     shutil.copytree(FOLDER, copied := tmp_path_factory.mktemp("kubernetes"), dirs_exist_ok=True)
     own = copied / "overlays" / "own"
     own.mkdir()
-    told = {"resources": ["../../base"], "components": [f"../../components/{part}" for part in parts]}
-    (own / "kustomization.yaml").write_text(yaml.safe_dump(told))
+    kustomization = {"resources": ["../../base"], "components": [f"../../components/{part}" for part in parts]}
+    (own / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
     return own
 
 

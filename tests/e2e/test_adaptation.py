@@ -57,7 +57,7 @@ async def test_a_deep_fade_costs_detail_and_no_panorama(
         async for delivery in client.send(panoramas, adaptive=True, symbols_per_pixel=BUDGET):
             got.append(delivery)
             margins.append((await read_metrics(transmitter))["panolink_adaptation_margin_db"])
-        told = await read_metrics(transmitter)
+        exported = await read_metrics(transmitter)
         (base,) = [delivery async for delivery in client.send([("walk", panorama)], tau=0.0)]
 
     assert all(delivery.delivered for delivery in got)
@@ -79,12 +79,12 @@ async def test_a_deep_fade_costs_detail_and_no_panorama(
     assert not any(delivery.segments.lost_by_layer["indices"] for delivery in got)
     # What is left of those is their base layer, of a smaller picture where that was sent.
     assert min(quality) > vpsnr(panorama, base.picture) - 2
-    assert told["panolink_tau_ratio"] == pytest.approx(taus[-1])
-    assert told["panolink_adaptation_snr_db"] > 15
+    assert exported["panolink_tau_ratio"] == pytest.approx(taus[-1])
+    assert exported["panolink_adaptation_snr_db"] > 15
     assert max(margins) <= 3.0
-    assert told['panolink_panoramas_total{code="OK"}'] == len(got)
+    assert exported['panolink_panoramas_total{code="OK"}'] == len(got)
     for layer in ("header", "mask", "indices", "features"):
-        assert sum(value for name, value in told.items() if f'scheme_segments_total{{layer="{layer}"' in name) > 0
+        assert sum(value for name, value in exported.items() if f'scheme_segments_total{{layer="{layer}"' in name) > 0
 
 
 async def test_on_a_flat_channel_the_choice_comes_to_rest(launch: Launch, panorama: np.ndarray) -> None:

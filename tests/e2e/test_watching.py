@@ -110,15 +110,15 @@ async def test_logs_through_pipes_are_json_and_fit_together(
     await sent(services[0].address, [panorama] * 2)
     for service in services:
         await asyncio.to_thread(service.stop)
-    told: dict[str, set[str]] = {}
+    loggers: dict[str, set[str]] = {}
     for name in ("transmitter", "channel", "receiver"):
         lines = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
         assert {line["service"] for line in lines} == {name}
         for line in lines:
             if "panorama" in line:
-                told.setdefault(line["panorama"], set()).add(name)
-    assert len(told) == 2
-    assert all(names == {"transmitter", "channel", "receiver"} for names in told.values())
+                loggers.setdefault(line["panorama"], set()).add(name)
+    assert len(loggers) == 2
+    assert all(names == {"transmitter", "channel", "receiver"} for names in loggers.values())
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,8 @@ def test_integers_of_32_bits_in_colour_and_twelve_bits_in_sixteen():
     twelve = DEEP >> 4
     shown = load_panorama(tiff(twelve, photometric="rgb", extratags=[(281, "H", 3, (4095,) * 3, True)]))
     assert np.abs(shown.astype(int) - np.rint(twelve / 4095 * 255)).max() <= 256  # its range is not its depth
-    told = load_panorama(tiff(twelve, photometric="rgb", extratags=[(341, "H", 3, (4095,) * 3, True)]))
-    assert np.abs(told - np.rint(twelve / 4095 * 255)).max() <= 1
+    scaled = load_panorama(tiff(twelve, photometric="rgb", extratags=[(341, "H", 3, (4095,) * 3, True)]))
+    assert np.abs(scaled - np.rint(twelve / 4095 * 255)).max() <= 1
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

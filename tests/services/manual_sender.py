@@ -64,11 +64,11 @@ class Air:
         async with open_channel(self.receiver.address) as connection:
             stub: Any = link_pb2_grpc.LinkStub(connection)
             call = stub.Carry()
-            told = receipts(call, Limits())
+            answers = receipts(call, Limits())
             got = []
             for burst in bursts:
                 for message in burst_messages(burst):
                     await call.write(message)
-                got.append((await anext(told))[1])
+                got.append((await anext(answers))[1])
             await call.done_writing()
             return got

@@ -119,11 +119,11 @@ async def test_pilots_instead_of_perfect_csi(start: Start, panorama: np.ndarray)
         transmitter = await start("transmitter", target=channel.address, pilot_spacing=spacing)
         async with Client(transmitter.address) as link:
             deliveries += [delivery async for delivery in link.send([panorama])]
-    told, learnt = deliveries
-    assert told.delivered and learnt.delivered
-    assert learnt.symbols == told.symbols + -(-told.symbols // 7)  # they count
+    known, learnt = deliveries
+    assert known.delivered and learnt.delivered
+    assert learnt.symbols == known.symbols + -(-known.symbols // 7)  # they count
     assert learnt.segments.lost == 0
-    np.testing.assert_array_equal(told.picture, learnt.picture)
+    np.testing.assert_array_equal(known.picture, learnt.picture)
 
 
 def spoilt(name: str, fingerprint: str) -> Burst:

@@ -62,12 +62,12 @@ async def test_each_panorama_has_a_line_at_each_service(
     assert by_logger == {"transmitter.delivery_log": 3, "channel.servicer": 2, "receiver.burst_handler": 2}
     assert len({line["stream"] for line in lines}) == 1
     for source in ("one.png", "two.png"):
-        (told,) = [line for line in lines if line.get("source") == source and "transmitter" in line["logger"]]
-        assert (told["level"], told["code"]) == ("info", "OK")
-        assert told["message"].startswith(f"delivered '{source}': ")
-        assert told["bits"]["indices"] > 0
-        assert told["seconds"]["total"] >= told["seconds"]["decode"] > 0
-        same = [line for line in lines if line["panorama"] == told["panorama"]]
+        (delivered,) = [line for line in lines if line.get("source") == source and "transmitter" in line["logger"]]
+        assert (delivered["level"], delivered["code"]) == ("info", "OK")
+        assert delivered["message"].startswith(f"delivered '{source}': ")
+        assert delivered["bits"]["indices"] > 0
+        assert delivered["seconds"]["total"] >= delivered["seconds"]["decode"] > 0
+        same = [line for line in lines if line["panorama"] == delivered["panorama"]]
         assert {line["logger"].split(".")[2] for line in same} == {"transmitter", "channel", "receiver"}
     (bad,) = [line for line in lines if line.get("source") == "bad.png"]
     assert (bad["level"], bad["code"], bad["panorama_id"]) == ("warning", "INVALID_ARGUMENT", "3")

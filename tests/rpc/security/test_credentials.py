@@ -18,9 +18,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def refused(**files: Path) -> str:
-    with pytest.raises(SettingError) as told:
+    with pytest.raises(SettingError) as error:
         Credentials(**files)
-    line = str(told.value)
+    line = str(error.value)
     assert "\n" not in line
     return line
 

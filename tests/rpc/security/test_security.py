@@ -47,9 +47,9 @@ async def named(address: str, credentials: Credentials = NOBODY) -> str:
 
 
 async def turned_away(address: str, credentials: Credentials = NOBODY) -> str:
-    with pytest.raises(AccessError) as told:
+    with pytest.raises(AccessError) as error:
         await named(address, credentials)
-    line = str(told.value)
+    line = str(error.value)
     assert line.startswith(f"{address}: ") and "\n" not in line
     return line.removeprefix(f"{address}: ")
 
@@ -95,20 +95,20 @@ async def test_tls_without_client_certificates(one: Path) -> None:
 
 async def test_a_server_of_another_authority(one: Path, other: Path) -> None:
     async with server(certificates.of(other, "channel")) as running:
-        told = await turned_away(running.address, certificates.of(one, "client"))
-    assert told == "its certificate is not signed by an authority in PANOLINK_TLS_CA"
+        message = await turned_away(running.address, certificates.of(one, "client"))
+    assert message == "its certificate is not signed by an authority in PANOLINK_TLS_CA"
 
 
 async def test_a_client_of_another_authority(one: Path, other: Path) -> None:
     async with server(certificates.of(one, "channel")) as running:
-        told = await turned_away(running.address, certificates.of(other, "client", ca=one))
-    assert "a valid certificate that its authority has signed" in told
+        message = await turned_away(running.address, certificates.of(other, "client", ca=one))
+    assert "a valid certificate that its authority has signed" in message
 
 
 async def test_a_client_without_a_certificate(one: Path) -> None:
     async with server(certificates.of(one, "channel")) as running:
-        told = await turned_away(running.address, Credentials(ca=one / "ca.crt"))
-    assert "a valid certificate that its authority has signed (PANOLINK_TLS_CERT and PANOLINK_TLS_KEY)" in told
+        message = await turned_away(running.address, Credentials(ca=one / "ca.crt"))
+    assert "a valid certificate that its authority has signed (PANOLINK_TLS_CERT and PANOLINK_TLS_KEY)" in message
 
 
 async def test_a_client_whose_certificate_has_expired(one: Path) -> None:
@@ -116,10 +116,10 @@ async def test_a_client_whose_certificate_has_expired(one: Path) -> None:
     with pytest.raises(SettingError, match="expired on"):  # it finds out by itself …
         certificates.of(one, "old")
     async with server(certificates.of(one, "channel")) as running:  # … and is turned away if it does not look
-        told = await turned_away(
+        message = await turned_away(
             running.address, unchecked(ca=one / "ca.crt", cert=one / "old.crt", key=one / "old.key")
         )
-    assert "a valid certificate" in told
+    assert "a valid certificate" in message
 
 
 async def test_a_server_whose_certificate_has_expired(one: Path) -> None:
@@ -193,10 +193,10 @@ async def test_the_token(one: Path, token: Path, tmp_path: Path) -> None:
     wrong.write_text(TOKEN[:-1] + "x")
     async with server(Credentials(token_file=token)) as running:
         assert await named(running.address, Credentials(token_file=token)) == "channel"
-        told = "no token was shown (PANOLINK_TOKEN_FILE)"
-        assert await turned_away(running.address) == told
-        told = "the token shown is not the right one (PANOLINK_TOKEN_FILE)"
-        assert await turned_away(running.address, Credentials(token_file=wrong)) == told
+        message = "no token was shown (PANOLINK_TOKEN_FILE)"
+        assert await turned_away(running.address) == message
+        message = "the token shown is not the right one (PANOLINK_TOKEN_FILE)"
+        assert await turned_away(running.address, Credentials(token_file=wrong)) == message
     tls = {"ca": one / "ca.crt", "cert": one / "channel.crt", "key": one / "channel.key"}
     async with server(Credentials(**tls, token_file=token)) as running:
         assert await named(running.address, Credentials(**tls, token_file=token)) == "channel"

@@ -73,8 +73,8 @@ async def test_a_fade_is_followed_down_and_up_and_costs_no_panorama(
     assert during.adapted and during.adapted.snr_db < 2.5
     assert sample(transmitter, "tau_ratio") == pytest.approx(after.tau)
     assert sample(transmitter, "resolution_ratio") == pytest.approx(after.tokens * 16 * 16 / PIXELS, rel=0.05)
-    told = sample(transmitter, "scheme_segments_total", layer="indices", scheme=after.schemes["indices"][0])
-    assert told >= 2
+    counted = sample(transmitter, "scheme_segments_total", layer="indices", scheme=after.schemes["indices"][0])
+    assert counted >= 2
     assert sample(transmitter, "adaptation_margin_db") == pytest.approx(after.adapted.margin_db, abs=2)
 
 
