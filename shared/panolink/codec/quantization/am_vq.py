@@ -20,7 +20,7 @@ from panolink.codec.bitstream import Packet
 from panolink.codec.entropy.coder import SliceCoder
 from panolink.codec.entropy.tables import Tables
 from panolink.codec.quantization.activation_map import activation_map, error_map
-from panolink.codec.quantization.vector_quantizer import look_up, nearest_code
+from panolink.codec.quantization.vector_quantizer import CodeSearch, look_up
 from panolink.codec.rate_control.controller import (
     DEFAULT_STEP,
     MOST_LAMBDA_RATIO,
@@ -165,6 +165,7 @@ class Quantizer:
     def __init__(self, codebook: Codebook, tables: Tables) -> None:
         self.codebook, self.tables = codebook, tables
         self.coder = SliceCoder(tables)
+        self.nearest_code = CodeSearch(codebook)
 
     def controller(
         self, features: Features, *, size: tuple[int, int], reduction: Fraction = WHOLE, robust: bool = False
@@ -181,7 +182,7 @@ class Quantizer:
         robust : bool
             In many slices, any of which may be lost; it costs a tenth of the bits at 0.1 bpp.
         """
-        found = nearest_code(features, self.codebook)
+        found = self.nearest_code(features)
         indices = found[0].cpu().numpy()
         slices = index_slices(*indices.shape, robust=robust)
         lengths = tuple(map(len, self.coder.encode_indices(indices, slices)))
