@@ -33,7 +33,6 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
     "services/receiver/servicer.py": "services/test_link.py",
     "services/receiver/settings.py": "rpc/server/test_settings.py",
     "services/transmitter/decode_worker.py": "services/transmitter/test_picture_decoder.py",
-    "services/transmitter/delivery_log.py": "services/test_watching.py",
     "services/transmitter/metrics.py": "deploy/test_prometheus.py",
     "services/transmitter/panorama_encoding.py": "services/test_link.py",
     "services/transmitter/pipeline.py": "services/test_link.py",
@@ -44,7 +43,6 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
     "services/viewer/link.py": "services/viewer/test_app.py",
     "services/viewer/metrics.py": "services/viewer/test_hub.py",
     "services/viewer/sender.py": "services/viewer/test_app.py",
-    "services/viewer/sent.py": "services/viewer/test_app.py",
     "services/viewer/server.py": "services/viewer/test_app.py",
     "services/viewer/settings.py": "services/viewer/test_app.py",
 }
