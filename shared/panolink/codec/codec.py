@@ -355,13 +355,10 @@ class Codec:
         for piece in packet.slices:
             payloads[piece.layer].append(piece.payload)
 
-        indices = np.zeros((rows, cols), dtype=np.int64)
+        indices = coder.decode_indices(payloads[Layer.INDICES], (rows, cols))
         concealed = np.zeros((rows, cols), dtype=bool)
         for start, payload in enumerate(payloads[Layer.INDICES]):
-            if payload is None:
-                concealed[start::slices] = True
-            else:
-                indices[start::slices] = coder.decode_indices(payload, (rows, cols), start, slices)
+            concealed[start::slices] = payload is None
         mask = payloads[Layer.MASK][0] if payloads[Layer.MASK] else None
         sent = np.zeros((rows, cols), dtype=bool) if mask is None else coder.decode_mask(mask, rows, cols)
         symbols, received = decode_features(

@@ -20,6 +20,7 @@ from panolink.codec.entropy.scale_adaptation import adapted_classes
 from panolink.codec.entropy.symbol_order import ESCAPE, SymbolOrder
 from panolink.codec.entropy.tables import Tables
 from panolink.codec.shapes import IndexGrid, LogOdds, MaskGrid, ScaleClasses, Symbols
+from panolink.cpu import parallel
 from panolink.errors import BitstreamError
 
 CHUNK = 4096
@@ -27,6 +28,12 @@ CHUNK = 4096
 
 Batch = tuple[Symbols, ScaleClasses, LogOdds]
 """symbols, their scale classes before adaptation, and log odds of their signs, (n, dim) each"""
+
+
+Reader = tuple[NDArray[np.uint64], NDArray[np.uint32]]
+"""state and words of a range decoder"""
+
+Members = slice | NDArray[np.int64]
 
 
 class SliceCoder:
@@ -67,39 +74,59 @@ class SliceCoder:
         return self._encoded(content, rows, cols, slices)
 
     def _encode_indices(self, content: bytes, rows: int, cols: int, slices: int) -> tuple[bytes, ...]:
-        grid, payloads = np.frombuffer(content, dtype=np.int64).reshape(rows, cols), []
-        network = self.tables.index_context
-        for first in range(slices):
-            indices, parts = grid[first::slices].ravel(), []
-            for number, cells, neighbours, bands in self._passes(indices, (rows, cols), first, slices):
-                parts.append(network.intervals(number, neighbours, bands, indices[cells]))
-            start, width = (np.concatenate(part) for part in zip(*parts, strict=True))
-            payloads.append(encode(start, width))
-        return tuple(payloads)
+        indices, network = np.frombuffer(content, dtype=np.int64), self.tables.index_context
+        parts: list[list[tuple[NDArray[np.uint32], NDArray[np.uint32]]]] = [[] for _ in range(slices)]
+        for number, cells, neighbours, bands in self._passes(indices, (rows, cols), slices):
+            start, width = network.intervals(number, neighbours, bands, indices[cells])
+            for own, members in zip(parts, _members(cells // cols, slices), strict=True):
+                own.append((start[members], width[members]))
+        return tuple(encode(*map(np.concatenate, zip(*own, strict=True))) for own in parts)
 
-    def decode_indices(self, payload: bytes, shape: tuple[int, int], start: int = 0, slices: int = 1) -> IndexGrid:
-        """Decode slice ``start`` of ``slices``: those rows of a grid of ``shape`` (rows, cols), see `encode_indices`.
+    def decode_indices(self, payloads: Sequence[bytes | None], shape: tuple[int, int]) -> IndexGrid:
+        """Decode the base layer: the inverse of `encode_indices`.
+
+        Parameters
+        ----------
+        payloads : sequence of bytes or None
+            Of all slices, None where one was lost.
+        shape : (int, int)
+            Rows and columns of the grid.
+
+        Returns
+        -------
+        (rows, cols)
+            0 in the rows of slices that were lost.
 
         Raises
         ------
         BitstreamError
-            Where the payload does not decode.
+            Where a payload does not decode.
         """
-        state, words = decoder(payload)
-        network, rows = self.tables.index_context, len(range(start, shape[0], slices))
-        indices = np.zeros(rows * shape[1], dtype=np.int64)
-        for number, cells, neighbours, bands in self._passes(indices, shape, start, slices):
-            found = np.empty(len(cells), dtype=np.int64)
-            if not decode_rows(state, words, network.cumulative(number, neighbours, bands), found):
-                raise BitstreamError("entropy-coded indices do not decode")
-            indices[cells] = found
-        return indices.reshape(rows, shape[1])
+        rows, cols = shape
+        readers = [None if payload is None else decoder(payload) for payload in payloads]
+        indices, network = np.zeros(rows * cols, dtype=np.int64), self.tables.index_context
+        for number, cells, neighbours, bands in self._passes(indices, shape, len(payloads)):
+            cumulative = network.cumulative(number, neighbours, bands)
 
-    def _passes(self, indices: NDArray[np.int64], shape: tuple[int, int], start: int, slices: int):
+            def read(one: tuple[Reader | None, Members], below=cumulative, cells=cells) -> bool:
+                reader, members = one
+                if reader is None:
+                    return True
+                below = below[members]
+                found = np.zeros(len(below), dtype=np.int64)
+                intact = decode_rows(*reader, below, found)
+                indices[cells[members]] = found
+                return intact
+
+            if not all(parallel(read, zip(readers, _members(cells // cols, len(payloads)), strict=True))):
+                raise BitstreamError("entropy-coded indices do not decode")
+        return indices.reshape(shape)
+
+    def _passes(self, indices: NDArray[np.int64], shape: tuple[int, int], slices: int):
         """Yield number, cells (n,), neighbours (n, …) and bands (n,) of each pass in parts; a pass reads ``indices``
-        (flat) of earlier passes only."""
-        bands = bands_of(shape[0])[start::slices]
-        for step in schedule(len(bands), shape[1], whole=slices == 1):
+        (flat) of earlier passes only. Several slices take each pass together: none sees rows but its own."""
+        bands = bands_of(shape[0])
+        for step in schedule(*shape, whole=slices == 1):
             known = np.append(indices, self.tables.codes)[step.neighbours]
             for part in range(0, len(step.cells), CHUNK):
                 cells = step.cells[part : part + CHUNK]
@@ -170,3 +197,10 @@ class FeatureReader:
         if symbols is None:
             raise BitstreamError("entropy-coded features do not decode")
         return symbols
+
+
+def _members(rows: NDArray[np.integer], slices: int) -> list[Members]:
+    """Which of n cells, given by their ``rows`` (n,), are each slice's."""
+    if slices == 1:
+        return [slice(None)]
+    return [np.flatnonzero(rows % slices == number) for number in range(slices)]

@@ -17,6 +17,7 @@ from panolink.codec.entropy.feature_context import first_half
 from panolink.codec.entropy.tables import Tables
 from panolink.codec.slicing import feature_parts
 from panolink.codec.tokens import Tokens, steps_of_rows
+from panolink.cpu import parallel
 
 
 def entropy_parameters(
@@ -75,7 +76,7 @@ def encode_features(coder: SliceCoder, tokens: Tokens) -> list[bytes]:
         classes, log_odds = entropy_parameters(coder.tables, tokens.indices, kept, tokens.step, whole=False)
         parts = feature_parts(coder.feature_bits(symbols, classes, log_odds), tokens.slices)
         members = slice_members(tokens.kept, tokens.slices, parts)
-        return [coder.encode_features([(symbols[m], classes[m], log_odds[m])]) for m in members]
+        return parallel(lambda run: coder.encode_features([(symbols[run], classes[run], log_odds[run])]), members)
     first, second = halves(tokens.kept)
     early = entropy_parameters(coder.tables, tokens.indices, kept[first], tokens.step, whole=True)
     differences = decoded_differences(coder.tables, tokens.kept.shape, kept[first], symbols[first], tokens.step)
@@ -129,10 +130,14 @@ def decode_features(
     if slices > 1:
         classes, log_odds = entropy_parameters(coder.tables, indices, places, step, whole=False)
         members = slice_members(sent, slices, len(payloads) // slices)
-        for run, payload in zip(members, payloads, strict=True):
+
+        def read(one: tuple[NDArray[np.int64], bytes | None]) -> None:
+            run, payload = one
             if payload is not None and len(run) and usable.flat[places[run[0]]]:
                 symbols[run] = coder.feature_reader(payload).decode(classes[run], log_odds[run])
                 received[run] = True
+
+        parallel(read, zip(members, payloads, strict=True))
         return symbols, received
     payload = payloads[0] if payloads else None
     if payload is None or not usable.all():
