@@ -52,9 +52,9 @@ class VectorQuantized:
 
     @property
     def residual(self) -> Tensor:
-        """F − Q, float32 (rows · cols, dim), on the CPU."""
+        """F − Q, float32 (rows · cols, dim), where the features are."""
         dim = self.features.shape[1]
-        return (self.features - self.codes)[0].permute(1, 2, 0).reshape(-1, dim).float().cpu()
+        return (self.features - self.codes)[0].permute(1, 2, 0).reshape(-1, dim).float()
 
 
 @dataclass(frozen=True)

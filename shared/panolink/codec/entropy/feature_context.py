@@ -42,12 +42,12 @@ LOG_ODDS_STEPS, MAX_LOG_ODDS = 4, 15
 CHUNK = 8192
 """tokens whose inputs and outputs are held at a time: some 30 MiB"""
 
-_FRACTION_BITS = 12
+FRACTION_BITS = 12
 """of the fixed-point powers of two that scale a difference to an input"""
 
-_QUARTER_OCTAVES = np.array([round((1 << _FRACTION_BITS) * 2 ** (k / 4)) for k in range(4)], dtype=np.int64)
+QUARTER_OCTAVES = np.array([round((1 << FRACTION_BITS) * 2 ** (k / 4)) for k in range(4)], dtype=np.int64)
 
-_OUTPUT_SHIFT = WEIGHT_BITS + ACTIVATION_BITS - 2
+OUTPUT_SHIFT = WEIGHT_BITS + ACTIVATION_BITS - 2
 """right shift from the network's outputs to quarters: of an octave, of a factor of e"""
 
 
@@ -123,7 +123,7 @@ class FeatureContextModel:
             part = slice(start, min(start + CHUNK, len(cells)))
             some = cells[part]
             codes = neighbour_codes(indices, some, len(self.embedding) - 1, whole=whole)
-            total = look_up_sum(self._look_up, codes, self.bands, bands[some // indices.shape[1]])
+            total = look_up_sum(self.look_up, codes, self.bands, bands[some // indices.shape[1]])
             if differences is not None:
                 total += self.network.first_product(neighbour_values(differences, some), slice(seen, None))
             predicted = self.network.after_first(total), shifts[part], log_odds[part]
@@ -132,7 +132,8 @@ class FeatureContextModel:
         return EntropyParameters(shifts, log_odds)
 
     @functools.cached_property
-    def _look_up(self) -> NDArray[np.integer]:
+    def look_up(self) -> NDArray[np.integer]:
+        """What each code adds to the first layer's sums at each of CODE_NEIGHBOURS, (9, K + 1, H)."""
         return self.network.look_up_table(self.embedding, len(CODE_NEIGHBOURS))
 
     def as_inputs(self, symbols: NDArray[np.signedinteger], steps: NDArray[np.int64]) -> NDArray[np.int8]:
@@ -149,8 +150,8 @@ class FeatureContextModel:
         int8 (n, V)
         """
         exponent = steps[:, None] - self.units.astype(np.int64)
-        values = symbols[:, : len(self.units)].astype(np.int64) * _QUARTER_OCTAVES[exponent & 3]
-        shift = np.clip(_FRACTION_BITS - (exponent >> 2), 0, 62)
+        values = symbols[:, : len(self.units)].astype(np.int64) * QUARTER_OCTAVES[exponent & 3]
+        shift = np.clip(FRACTION_BITS - (exponent >> 2), 0, 62)
         values = (values + (np.int64(1) << shift >> 1)) >> shift
         return np.clip(values, -MAX_INPUT, MAX_INPUT).astype(np.int8)
 
@@ -161,8 +162,8 @@ def _in_quarters(outputs, shifts, log_odds):
     dim = shifts.shape[1]
     for token in range(len(outputs)):
         for place in range(dim):
-            shift = (outputs[token, place] + (1 << _OUTPUT_SHIFT >> 1)) >> _OUTPUT_SHIFT
-            odds = (outputs[token, dim + place] + (1 << _OUTPUT_SHIFT >> 1)) >> _OUTPUT_SHIFT
+            shift = (outputs[token, place] + (1 << OUTPUT_SHIFT >> 1)) >> OUTPUT_SHIFT
+            odds = (outputs[token, dim + place] + (1 << OUTPUT_SHIFT >> 1)) >> OUTPUT_SHIFT
             shifts[token, place] = min(max(shift, -MAX_SCALE_SHIFT), MAX_SCALE_SHIFT)
             log_odds[token, place] = min(max(odds, -MAX_LOG_ODDS), MAX_LOG_ODDS)
 

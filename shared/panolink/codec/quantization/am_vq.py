@@ -32,6 +32,7 @@ from panolink.codec.rate_control.controller import (
     cut,
 )
 from panolink.codec.rate_control.rd_cost import TokenCosts
+from panolink.codec.rate_control.rd_cost_device import DeviceTables
 from panolink.codec.resolution import WHOLE
 from panolink.codec.shapes import Codebook, Features
 from panolink.codec.slicing import index_slices
@@ -166,6 +167,8 @@ class Quantizer:
         self.codebook, self.tables = codebook, tables
         self.coder = SliceCoder(tables)
         self.nearest_code = CodeSearch(codebook)
+        on_device = codebook.device.type != "cpu"
+        self._there = DeviceTables(tables, self.coder.lengths, codebook.device) if on_device else None
 
     def controller(
         self, features: Features, *, size: tuple[int, int], reduction: Fraction = WHOLE, robust: bool = False
@@ -187,7 +190,8 @@ class Quantizer:
         slices = index_slices(*indices.shape, robust=robust)
         lengths = tuple(map(len, self.coder.encode_indices(indices, slices)))
         codes = look_up(found, self.codebook)
-        return RateController(VectorQuantized(size, reduction, features, codes, indices, slices, lengths), self.coder)
+        base = VectorQuantized(size, reduction, features, codes, indices, slices, lengths)
+        return RateController(base, self.coder, self._there)
 
     def quantize(self, controller: RateController, budget: Budget, ranking: Ranking) -> Tokens:
         """Tokens within a budget.

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from panolink.codec.entropy.coder import SliceCoder
 from panolink.codec.rate_control.rd_cost import TokenCostModel, TokenCosts
+from panolink.codec.rate_control.rd_cost_device import DeviceTables, DeviceTokenCostModel
 from panolink.codec.resolution import WHOLE
 from panolink.codec.slicing import FEATURE_SLICE_BITS, MOST_PARTS, feature_parts, index_slices
 from panolink.codec.tokens import VectorQuantized
@@ -123,11 +124,19 @@ class RateController:
     base : VectorQuantized
     coder : SliceCoder
         Whose tables tell what tokens cost.
+    there : DeviceTables, optional
+        The tables on the features' device, where they are to stay there.
     """
 
-    def __init__(self, base: VectorQuantized, coder: SliceCoder) -> None:
-        self.base = base
-        self.model = TokenCostModel(coder.tables, coder.lengths, base.indices, base.residual, whole=base.slices == 1)
+    def __init__(self, base: VectorQuantized, coder: SliceCoder, there: DeviceTables | None = None) -> None:
+        self.base, whole = base, base.slices == 1
+        if there is None:
+            residual = base.residual.cpu()
+            self.model = TokenCostModel(coder.tables, coder.lengths, base.indices, residual, whole=whole)
+        else:
+            self.model = DeviceTokenCostModel(
+                coder.tables, coder.lengths, base.indices, base.residual, whole=whole, there=there
+            )
         self._stride = max(1, base.indices.size // PILOT_TOKENS) | 1
         self._pilots: dict[OperatingPoint, tuple[float, float]] = {}
 

@@ -85,13 +85,8 @@ class TokenCostModel:
         self.indices, self.difference = indices, difference
         rows, cols = indices.shape
         self._codes = np.ascontiguousarray(indices, dtype=np.int64).ravel()
-        self._values = np.ascontiguousarray(difference.numpy(), dtype=np.float32)
         self.row_steps = np.repeat(steps_of_rows(rows), cols)
         self.first = first_half(rows, cols) if whole else np.ones(rows * cols, dtype=bool)
-
-    @functools.cached_property
-    def _index_context(self) -> EntropyParameters:
-        return self.tables.feature_context(self.indices, np.arange(self.indices.size), whole=self.whole)
 
     def from_index_context(
         self, step: int, lmbda: float, part: NDArray[np.int64] | None = None, *, symbols: bool = True
@@ -100,23 +95,20 @@ class TokenCostModel:
         symbols themselves."""
         cells = np.arange(self.indices.size) if part is None else part
         costs = TokenCosts.nothing(len(cells), self.difference.shape[1], symbols=symbols)
-        context = self._index_context if part is None else self._index_context.of(part)
-        self._fill(costs, step, lmbda, cells, context, np.arange(len(cells)))
+        self._fill_first(costs, step, lmbda, cells, np.arange(len(cells)))
         return costs
 
     def at(self, step: int, lmbda: float) -> TokenCosts:
         """Costs of all tokens: one full quantisation. The second half's context are those of the first that pay."""
-        costs = TokenCosts.nothing(*self.difference.shape)
-        early = np.flatnonzero(self.first)
-        self._fill(costs, step, lmbda, early, self._index_context.of(early), early)
-        self._fill_second(costs, step, lmbda, costs.pays(lmbda))
-        return costs
+        none = TokenCosts.nothing(*self.difference.shape)
+        costs = self.with_first(none, step, lmbda)
+        return self.with_neighbours(costs, step, lmbda, costs.pays(lmbda))
 
     def with_first(self, costs: TokenCosts, step: int, lmbda: float) -> TokenCosts:
         """``costs`` with the first half quantised anew."""
         costs, early = costs.copy(), np.flatnonzero(self.first)
         costs.symbols[early] = 0
-        self._fill(costs, step, lmbda, early, self._index_context.of(early), early)
+        self._fill_first(costs, step, lmbda, early, early)
         return costs
 
     def with_neighbours(self, costs: TokenCosts, step: int, lmbda: float, kept: NDArray[np.bool_]) -> TokenCosts:
@@ -124,20 +116,34 @@ class TokenCostModel:
         (rows · cols,)."""
         if self.first.all():
             return costs
-        costs = costs.copy()
-        self._fill_second(costs, step, lmbda, kept)
+        costs, second = costs.copy(), np.flatnonzero(~self.first)
+        costs.symbols[second] = 0
+        self._fill_second(costs, step, lmbda, np.flatnonzero(self.first & kept), second)
         return costs
 
-    def _fill_second(self, costs: TokenCosts, step: int, lmbda: float, kept: NDArray[np.bool_]) -> None:
-        early, second = np.flatnonzero(self.first & kept), np.flatnonzero(~self.first)
-        if not len(second):
-            return
+    @functools.cached_property
+    def _values(self) -> NDArray[np.float32]:
+        return np.ascontiguousarray(self.difference.numpy(), dtype=np.float32)
+
+    @functools.cached_property
+    def _index_context(self) -> EntropyParameters:
+        return self.tables.feature_context(self.indices, np.arange(self.indices.size), whole=self.whole)
+
+    def _fill_first(
+        self, costs: TokenCosts, step: int, lmbda: float, cells: NDArray[np.int64], places: NDArray[np.int64]
+    ) -> None:
+        """Quantise the tokens ``cells`` (n,), of which indices are the context; put their costs at ``places`` (n,)."""
+        self._put(costs, step, lmbda, cells, self._index_context.of(cells), places)
+
+    def _fill_second(
+        self, costs: TokenCosts, step: int, lmbda: float, early: NDArray[np.int64], second: NDArray[np.int64]
+    ) -> None:
+        """Quantise the tokens ``second`` in place, with the symbols of the tokens ``early`` as context too."""
         decoded = decoded_differences(self.tables, self.indices.shape, early, costs.symbols[early], step)
         context = self.tables.feature_context(self.indices, second, whole=True, differences=decoded)
-        costs.symbols[second] = 0
-        self._fill(costs, step, lmbda, second, context, second)
+        self._put(costs, step, lmbda, second, context, second)
 
-    def _fill(
+    def _put(
         self,
         costs: TokenCosts,
         step: int,
@@ -146,7 +152,6 @@ class TokenCostModel:
         context: EntropyParameters,
         places: NDArray[np.int64],
     ) -> None:
-        """Quantise the tokens ``cells`` (n,), and put what they cost at ``places`` (n,) of ``costs``."""
         choose_symbols(
             self._values,
             self._codes,

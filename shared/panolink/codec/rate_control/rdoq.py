@@ -18,11 +18,11 @@ from panolink.jit import exact_kernel
 
 LARGEST_SYMBOL = (1 << 15) - 1
 
-_COARSEST = 128
+COARSEST = 128
 """quarter octaves: the table of scale factors goes so far either way"""
 
-FACTORS = np.exp2(np.arange(-_COARSEST, _COARSEST + 1) / -4).astype(np.float32)
-"""from feature units to steps, by the step in quarter octaves from −_COARSEST up"""
+FACTORS = np.exp2(np.arange(-COARSEST, COARSEST + 1) / -4).astype(np.float32)
+"""from feature units to steps, by the step in quarter octaves from −COARSEST up"""
 
 LEAST_ROWS = 128
 """tokens of which a thread is worth its start"""
@@ -121,7 +121,7 @@ def _choose(
     for token in range(len(cells)):
         cell = cells[token]
         code, step = codes[cell], steps[cell]
-        factor = FACTORS[step + _COARSEST]
+        factor = FACTORS[step + COARSEST]
         token_bits, token_gain = np.float32(0), np.float32(0)
         found, expected = 0, 0
         for group in range(len(starts) - 1):

@@ -1,0 +1,126 @@
+"""The feature context model in plain torch operations, where the networks are: on a GPU. Integers, so the same ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from panolink.codec.entropy.feature_context import (
+    CODE_NEIGHBOURS,
+    DIFFERENCE_NEIGHBOURS,
+    FRACTION_BITS,
+    MAX_LOG_ODDS,
+    MAX_SCALE_SHIFT,
+    OUTPUT_SHIFT,
+    QUARTER_OCTAVES,
+    ROW_NEIGHBOURS,
+    FeatureContextModel,
+)
+from panolink.codec.entropy.index_context import bands_of
+from panolink.codec.entropy.integer_network import MAX_ACTIVATION, MAX_INPUT, WEIGHT_BITS
+
+CHUNK = 1 << 16
+"""tokens whose activations are held at a time: some 300 MiB"""
+
+
+class DeviceFeatureContext:
+    """A `FeatureContextModel` on a device; its methods are the same with tensors in place of arrays.
+
+    Parameters
+    ----------
+    model : FeatureContextModel
+    device : torch.device
+    """
+
+    def __init__(self, model: FeatureContextModel, device: torch.device) -> None:
+        def there(array: np.ndarray, dtype: torch.dtype) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array)).to(device=device, dtype=dtype)
+
+        network = model.network
+        self._outside = len(model.embedding) - 1
+        self._units = there(model.units, torch.int64)
+        self._octaves = there(QUARTER_OCTAVES, torch.int64)
+        self._bands = there(model.bands, torch.int32)
+        self._look_up = there(model.look_up, torch.int32)
+        # Sums stay below 2^24, so that a float32 product of matrices (never TF32) is exact.
+        seen = len(CODE_NEIGHBOURS) * model.embedding.shape[1]
+        self._first = there(network.first[seen:], torch.float32)
+        self._layers = [
+            (there(network.second, torch.float32), there(network.second_bias, torch.float32)),
+            (there(network.last, torch.float32), there(network.last_bias, torch.float32)),
+        ]
+
+    def __call__(
+        self, indices: Tensor, cells: Tensor, *, whole: bool, differences: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Shifts of scales and log odds of signs, int8 (n, dim) each.
+
+        Parameters
+        ----------
+        indices : int64 (rows, cols)
+        cells : int64 (n,)
+        whole : bool
+        differences : int8 (rows · cols, V), optional
+            As `as_inputs` gives them, 0 where there are none.
+        """
+        parts = [self._predicted(indices, some, whole, differences) for some in cells.split(CHUNK)]
+        shifts, log_odds = (torch.cat(part) for part in zip(*parts, strict=True))
+        return shifts, log_odds
+
+    def _predicted(
+        self, indices: Tensor, cells: Tensor, whole: bool, differences: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        rows, cols = indices.shape
+        flat = torch.cat([indices.flatten(), indices.new_tensor([self._outside])])
+        bands = torch.from_numpy(bands_of(rows)).to(cells.device)
+        total = self._bands[bands[cells // cols]]
+        for place, offset in enumerate(CODE_NEIGHBOURS):
+            known = whole or offset in ROW_NEIGHBOURS
+            codes = flat[_neighbour(cells, rows, cols, offset)] if known else torch.full_like(cells, self._outside)
+            total = total + self._look_up[place, codes]
+        if differences is not None:
+            values = torch.cat([differences, torch.zeros_like(differences[:1])]).float()
+            near = [values[_neighbour(cells, rows, cols, offset)] for offset in DIFFERENCE_NEIGHBOURS]
+            total = total + _exact(torch.cat(near, dim=1), self._first).int()
+        hidden = _activation(total)
+        (second, second_bias), (last, last_bias) = self._layers
+        more = _activation((_exact(hidden.float(), second) + second_bias).int())
+        hidden = (hidden + more).clamp(max=MAX_ACTIVATION)
+        outputs = (_exact(hidden.float(), last) + last_bias).int()
+        quarters = (outputs + (1 << OUTPUT_SHIFT >> 1)) >> OUTPUT_SHIFT
+        shifts, log_odds = quarters.split(quarters.shape[1] // 2, dim=1)
+        return (
+            shifts.clamp(-MAX_SCALE_SHIFT, MAX_SCALE_SHIFT).to(torch.int8),
+            log_odds.clamp(-MAX_LOG_ODDS, MAX_LOG_ODDS).to(torch.int8),
+        )
+
+    def as_inputs(self, symbols: Tensor, steps: Tensor) -> Tensor:
+        """Symbols (n, dim) at ``steps`` (n,) as inputs, int8 (n, V)."""
+        exponent = steps[:, None] - self._units
+        values = symbols[:, : len(self._units)].long() * self._octaves[exponent & 3]
+        shift = (FRACTION_BITS - (exponent >> 2)).clamp(0, 62)
+        half = torch.ones_like(shift) << shift >> 1
+        return ((values + half) >> shift).clamp(-MAX_INPUT, MAX_INPUT).to(torch.int8)
+
+
+def _neighbour(cells: Tensor, rows: int, cols: int, offset: tuple[int, int]) -> Tensor:
+    """Flat positions of the neighbours at an offset (rows down, columns right); rows · cols beyond the poles."""
+    row, col = cells // cols + offset[0], (cells % cols + offset[1]) % cols
+    return torch.where((row >= 0) & (row < rows), row * cols + col, rows * cols)
+
+
+def _activation(total: Tensor) -> Tensor:
+    return ((total + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS).clamp(0, MAX_ACTIVATION)
+
+
+def _exact(a: Tensor, b: Tensor) -> Tensor:
+    """The product of float32 matrices of integers, without TF32 whatever the process allows elsewhere."""
+    if a.device.type != "cuda":
+        return a @ b
+    allowed = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        return a @ b
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = allowed

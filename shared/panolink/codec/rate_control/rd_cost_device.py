@@ -1,0 +1,92 @@
+"""`panolink.codec.rate_control.rd_cost` for features on a GPU: only symbols, bits and gain come back to the host."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from panolink.codec.entropy.device_context import DeviceFeatureContext
+from panolink.codec.entropy.tables import Tables
+from panolink.codec.rate_control.rd_cost import TokenCostModel, TokenCosts
+from panolink.codec.rate_control.rdoq_device import DeviceChoice
+
+
+class DeviceTables:
+    """What of a model's tables the costs of tokens take, on a device.
+
+    Parameters
+    ----------
+    tables : Tables
+    lengths : float32 (CLASSES, MAX_MAGNITUDE + 2)
+    device : torch.device
+    """
+
+    def __init__(self, tables: Tables, lengths: NDArray[np.float32], device: torch.device) -> None:
+        self.device = device
+        self.context = DeviceFeatureContext(tables.feature_context, device)
+        self.choose = DeviceChoice(tables, lengths, device)
+
+
+class DeviceTokenCostModel(TokenCostModel):
+    """A `TokenCostModel` whose tokens stay on the device; parameters are the same, and the tables there."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        lengths: NDArray[np.float32],
+        indices: NDArray[np.int64],
+        difference: Tensor,
+        *,
+        whole: bool,
+        there: DeviceTables,
+    ) -> None:
+        super().__init__(tables, lengths, indices, difference, whole=whole)
+        self._there = there
+        self._grid = self._tensor(indices)
+        self._steps = self._tensor(self.row_steps)
+
+    def _tensor(self, array: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self._there.device)
+
+    @functools.cached_property
+    def _context_of_all(self) -> tuple[Tensor, Tensor]:
+        cells = torch.arange(self._grid.numel(), device=self._there.device)
+        return self._there.context(self._grid, cells, whole=self.whole)
+
+    def _fill_first(
+        self, costs: TokenCosts, step: int, lmbda: float, cells: NDArray[np.int64], places: NDArray[np.int64]
+    ) -> None:
+        where = self._tensor(cells)
+        shifts, log_odds = self._context_of_all
+        self._put(costs, step, lmbda, where, (shifts[where], log_odds[where]), places)
+
+    def _fill_second(
+        self, costs: TokenCosts, step: int, lmbda: float, early: NDArray[np.int64], second: NDArray[np.int64]
+    ) -> None:
+        known, where = self._tensor(early), self._tensor(second)
+        symbols = torch.from_numpy(costs.symbols[early]).to(self._there.device)
+        inputs = self._there.context.as_inputs(symbols, self._steps[known] + step)
+        decoded = inputs.new_zeros((self._grid.numel(), inputs.shape[1]))
+        decoded[known] = inputs
+        context = self._there.context(self._grid, where, whole=True, differences=decoded)
+        self._put(costs, step, lmbda, where, context, second)
+
+    def _put(
+        self,
+        costs: TokenCosts,
+        step: int,
+        lmbda: float,
+        where: Tensor,
+        context: tuple[Tensor, Tensor],
+        places: NDArray[np.int64],
+    ) -> None:
+        symbols, bits, gain = self._there.choose(
+            self.difference[where], self._grid.flatten()[where], self._steps[where] + step, *context, lmbda
+        )
+        if len(costs.symbols):
+            costs.symbols[places] = symbols.cpu().numpy()
+        costs.bits[places], costs.gain[places] = bits.cpu().numpy(), gain.cpu().numpy()
