@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from panolink.files import write_file, write_numbered
+from panolink.files import NamesInOrder, write_file, write_numbered, written_beside
 
 
 def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -50,3 +50,47 @@ def test_devices_are_written_to():
     write_file(Path("/dev/null"), b"gone")
     with pytest.raises(OSError, match="No space left"):
         write_file(Path("/dev/full"), b"picture" * 10_000)
+
+
+def test_names_go_by_the_order_in_which_they_are_asked_for(tmp_path: Path):
+    (tmp_path / "b.png").write_bytes(b"the user's")
+    names = NamesInOrder()
+    asked = [names.reserve(tmp_path / name).name for name in ("a.png", "a.png", "b.png", "c.png", "a.png")]
+    assert asked == ["a.png", "a_2.png", "b_2.png", "c.png", "a_3.png"]
+    names.release(tmp_path / "a_2.png")  # which was not written
+    assert names.reserve(tmp_path / "a.png").name == "a_2.png"
+    replacing = NamesInOrder(overwrite=True)
+    assert [replacing.reserve(tmp_path / "b.png").name for _ in range(2)] == ["b.png", "b_2.png"]
+
+
+def test_a_file_that_is_written_beside(tmp_path: Path):
+    target = tmp_path / "new" / "a.mp4"
+    with written_beside(target) as beside:
+        beside.temporary.write_bytes(b"whole")
+        assert not target.exists()
+    assert target.read_bytes() == b"whole" and [path.name for path in target.parent.iterdir()] == ["a.mp4"]
+    with pytest.raises(FileExistsError), written_beside(target):
+        raise AssertionError("not reached")
+    with written_beside(target, overwrite=True) as beside:
+        beside.temporary.write_bytes(b"other")
+    assert target.read_bytes() == b"other"
+
+
+def test_half_a_file_is_deleted_and_a_name_that_was_taken_meanwhile_is_left(tmp_path: Path):
+    with pytest.raises(RuntimeError), written_beside(tmp_path / "a.mp4") as beside:
+        beside.temporary.write_bytes(b"half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    with written_beside(tmp_path / "a.mp4") as beside:
+        beside.temporary.write_bytes(b"ours")
+        (tmp_path / "a.mp4").write_bytes(b"theirs")
+    assert beside.path.name == "a_2.mp4" and beside.path.read_bytes() == b"ours"
+    assert (tmp_path / "a.mp4").read_bytes() == b"theirs"
+
+
+def test_a_file_in_the_way_of_a_folder(tmp_path: Path):
+    (tmp_path / "seen").write_text("in the way")
+    for write in (write_file, write_numbered):
+        with pytest.raises(NotADirectoryError) as caught:
+            write(tmp_path / "seen" / "a.png", b"")
+        assert caught.value.filename == str(tmp_path / "seen" / "a.png")

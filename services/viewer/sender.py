@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import panolink
 from panolink.client import Client, Delivery
 from panolink.errors import LinkError, PanolinkError
-from panolink.images import IMAGE_SUFFIXES
+from panolink.images import IMAGE_SUFFIXES, Picture
 from panolink.services.viewer.hub import Hub
 from panolink.services.viewer.sent import SentPanoramas
 from panolink.services.viewer.settings import ViewerSettings
@@ -47,7 +45,7 @@ class Show:
     """
 
     name: str
-    frames: Callable[[int | None], Iterator[tuple[str, np.ndarray]]]
+    frames: Callable[[int | None], Iterator[tuple[str, Picture]]]
     options: dict[str, Any] = field(default_factory=dict)
     width: int | None = None
     interval: float = 0.0
@@ -104,13 +102,13 @@ class Sender:
             show.close()
             self._hub.state("sending", name=None, repeat=False)
 
-    async def _panoramas(self, show: Show) -> AsyncIterator[tuple[str, np.ndarray]]:
+    async def _panoramas(self, show: Show) -> AsyncIterator[tuple[str, Picture]]:
         while True:
             frames, due = show.frames(show.width), time.monotonic()
             while (found := await asyncio.to_thread(next, frames, None)) is not None:
                 name, picture = found
                 source = f"{name} #{next(self._numbers)}"
-                self._sent.put(source, picture)
+                self._sent.put(source, picture.array)
                 yield source, picture
                 due = max(due + show.interval, time.monotonic() - show.interval)
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
@@ -135,7 +133,7 @@ def samples_in(folder: Path | None) -> dict[str, Path]:
 def show_of_samples(samples: dict[str, Path], names: list[str], max_pixels: int, **how: Any) -> Show:
     """A show of samples, one after the other."""
 
-    def frames(width: int | None) -> Iterator[tuple[str, np.ndarray]]:
+    def frames(width: int | None) -> Iterator[tuple[str, Picture]]:
         for name in names:
             yield name, picture_of(samples[name], width, max_pixels)
 
@@ -145,7 +143,7 @@ def show_of_samples(samples: dict[str, Path], names: list[str], max_pixels: int,
 def show_of_upload(upload: Upload, max_pixels: int, **how: Any) -> Show:
     """A show of an uploaded picture or video."""
 
-    def frames(width: int | None) -> Iterator[tuple[str, np.ndarray]]:
+    def frames(width: int | None) -> Iterator[tuple[str, Picture]]:
         for picture in upload.pictures(width, max_pixels):
             yield upload.name, picture
 

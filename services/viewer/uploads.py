@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from panolink.errors import ImageError, LimitError
-from panolink.images import VIDEO_SUFFIXES, load_panorama, resized
-from panolink.images.video import video_frames
+from panolink.images import Failure, Picture, Reading, panoramas_in, read_picture, resized
 from panolink.rpc.flow_control.limits import MAX_SOURCE_LENGTH
 
 _NAME_LENGTH = MAX_SOURCE_LENGTH - 32
@@ -30,18 +27,12 @@ class Upload:
         """Delete the file."""
         self.folder.cleanup()
 
-    @property
-    def is_video(self) -> bool:
-        """Whether the name says so."""
-        return self.path.suffix in VIDEO_SUFFIXES
-
-    def pictures(self, width: int | None, max_pixels: int) -> Iterator[np.ndarray]:
-        """The picture, or the video's frames, uint8 (H, W, 3); see `picture_of` for errors."""
-        if self.is_video:
-            for frame in video_frames(self.path, max_pixels=max_pixels):
-                yield reduced(frame, width)
-        else:
-            yield picture_of(self.path, width, max_pixels, name=self.name)
+    def pictures(self, width: int | None, max_pixels: int) -> Iterator[Picture]:
+        """The picture, or the video's frames, whatever the name says; see `picture_of` for errors."""
+        for item in panoramas_in([self.path], Reading(max_pixels=max_pixels)):
+            if isinstance(item, Failure):
+                raise type(item.error)(str(item.error).replace(str(self.path), self.name))
+            yield reduced(Picture(item.array, item.sphere), width)
 
 
 async def receive(
@@ -85,25 +76,21 @@ async def receive(
 
 
 async def _check(upload: Upload, max_pixels: int) -> None:
-    def first() -> None:
-        try:
-            next(upload.pictures(None, max_pixels), None)
-        except (ImageError, LimitError) as error:
-            raise type(error)(str(error).replace(str(upload.path), upload.name)) from None
-
-    await asyncio.to_thread(first)
+    await asyncio.to_thread(next, upload.pictures(None, max_pixels), None)
 
 
-def picture_of(path: Path, width: int | None, max_pixels: int, *, name: str = "") -> np.ndarray:
-    """A panorama uint8 (H, W, 3), reduced to a width; `ImageError` or `LimitError` where it cannot be used."""
-    return reduced(load_panorama(path, name=name or path.name, max_pixels=max_pixels), width)
+def picture_of(path: Path, width: int | None, max_pixels: int) -> Picture:
+    """A panorama, reduced to a width; `ImageError` or `LimitError` where it cannot be used."""
+    return reduced(read_picture(path, name=path.name, max_pixels=max_pixels), width)
 
 
-def reduced(picture: np.ndarray, width: int | None) -> np.ndarray:
+def reduced(picture: Picture, width: int | None) -> Picture:
     """A picture at a smaller width, height in proportion; itself where it is not wider."""
-    if width is None or picture.shape[1] <= width:
+    rows, cols = picture.array.shape[:2]
+    if width is None or cols <= width:
         return picture
-    return resized(picture, (max(1, picture.shape[0] * width // picture.shape[1]), width))
+    size = max(1, rows * width // cols), width
+    return replace(picture, array=resized(picture.array, size), sphere=picture.sphere.scaled(size[1], size[0]))
 
 
 def clean_name(name: str) -> str:

@@ -19,6 +19,7 @@ import grpc.aio
 
 from panolink.errors import ImageError, LinkError, PanolinkError
 from panolink.phy import Conditions
+from panolink.rpc.flow_control.aio import iterate_in_thread
 from panolink.rpc.flow_control.limits import MAX_LATER_ROUNDS, MAX_SOURCE_LENGTH, Limits, check_limit
 from panolink.rpc.observability import tracing
 from panolink.rpc.security.credentials import Credentials
@@ -42,11 +43,9 @@ from panolink.v1 import (
     transmitter_pb2_grpc,
 )
 
-_CONVERTED = frozenset({"EXR", "HDR", "HEIF", "JXL", "TIFF"})  # to PNG, before they are sent
-
 Panorama: TypeAlias = Any
-"""A path, an image file's bytes, or a picture in memory (`panolink.images.arrays.pixels_of`); all but paths also with a
-name in front, as a tuple."""
+"""A path, an image file's bytes, a picture in memory (`panolink.images.arrays.pixels_of`), or a
+`panolink.images.Picture`, which has a pose too; all but paths also with a name in front, as a tuple."""
 
 
 class Client:
@@ -331,49 +330,45 @@ def _messages(item: _Outgoing) -> Iterator[transmitter_pb2.TransmitRequest]:
 
 async def _each(panoramas: Iterable[Panorama] | AsyncIterable[Panorama]) -> AsyncIterator[Panorama]:
     """Iterate asynchronously over any iterable; a synchronous one is advanced in a thread, as it may read files."""
+    from panolink.images import Picture
     from panolink.images.arrays import is_array
 
-    if isinstance(panoramas, (str, bytes, Path)) or is_array(panoramas):
+    if isinstance(panoramas, (str, bytes, Path, Picture)) or is_array(panoramas):
         yield panoramas
         return
     if isinstance(panoramas, AsyncIterable):
         async for panorama in panoramas:
             yield panorama
         return
-    iterator, end = iter(panoramas), object()
-    while (panorama := await asyncio.to_thread(next, iterator, end)) is not end:
-        yield panorama  # type: ignore[misc]
+    async with aclosing(iterate_in_thread(panoramas)) as items:
+        async for panorama in items:
+            yield panorama
 
 
 def _named(panorama: Panorama, fallback: str) -> tuple[str, Panorama]:
-    """Split a panorama from its name (its last 256 characters)."""
+    """Split a panorama from its name: its last 256 characters, without what is no UTF-8."""
     name: str = fallback
     if isinstance(panorama, tuple):
         name, panorama = panorama
     elif isinstance(panorama, (str, Path)):
         name = str(panorama)
-    return name[-MAX_SOURCE_LENGTH:], panorama
+    return name.encode("utf-8", "replace").decode()[-MAX_SOURCE_LENGTH:], panorama
 
 
 def _file(panorama: Panorama, source: str, *, max_bytes: int, allow_any_aspect: bool) -> bytes:
-    """Bytes of an image file. Pictures in memory are encoded as PNG, and so are files of formats that a transmitter
-    need not know, or too large for it: what reads them is here."""
+    """Bytes of an image file as it goes to the transmitter (`panolink.images.sendable`)."""
+    from panolink.images import Picture
     from panolink.images.arrays import pixels_of
-    from panolink.images.formats import SNIFFED_BYTES, format_of
-    from panolink.images.read import read_picture
-    from panolink.images.write import encode_png
+    from panolink.images.sendable import sendable, sendable_picture
 
     if not isinstance(panorama, (bytes, str, Path)):
-        return encode_png(pixels_of(panorama, name=source))
+        picture = panorama if isinstance(panorama, Picture) else Picture(pixels_of(panorama, name=source))
+        return sendable_picture(picture, max_bytes=max_bytes, name=source)
     try:
         data = panorama if isinstance(panorama, bytes) else Path(panorama).read_bytes()
     except OSError as error:
         raise ImageError(f"{source}: {error.strerror or error}") from None
-    format = format_of(data[:SNIFFED_BYTES])
-    if format not in _CONVERTED and (len(data) <= max_bytes or not format):
-        return data
-    picture = read_picture(data, name=source, allow_any_aspect=allow_any_aspect)
-    return encode_png(picture.array, sphere=picture.sphere)
+    return sendable(data, max_bytes=max_bytes, name=source, allow_any_aspect=allow_any_aspect)
 
 
 def _done(delivery: Delivery) -> asyncio.Future[Delivery]:

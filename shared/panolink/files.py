@@ -7,7 +7,8 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 _EXISTS = "exists already; --overwrite replaces it"
@@ -30,7 +31,7 @@ def write_file(path: Path, data: bytes, *, overwrite: bool = False) -> None:
             return
         if not overwrite:
             check_free(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         _write_beside(path, data, overwrite)
     except OSError as error:
         raise type(error)(error.errno, error.strerror or str(error), str(path)) from None
@@ -81,12 +82,91 @@ def check_free(path: Path) -> None:
         raise FileExistsError(errno.EEXIST, _EXISTS, str(path))
 
 
+class NamesInOrder:
+    """Names for files that are written later and in another order: of two panoramas with one name, the first that is
+    sent has it, and the second is `name_2`, whichever arrives first.
+
+    Parameters
+    ----------
+    overwrite : whether names of files that exist are given too.
+    """
+
+    def __init__(self, *, overwrite: bool = False) -> None:
+        self._overwrite = overwrite
+        self._given: set[Path] = set()
+
+    def reserve(self, path: Path) -> Path:
+        """The name, or the first free one of `name_2`, `name_3` …"""
+        for candidate in _candidates(path):
+            free = self._overwrite or _is_device(candidate) or not os.path.lexists(candidate)
+            if free and candidate not in self._given:
+                self._given.add(candidate)
+                return candidate
+        raise AssertionError("numbers do not end")
+
+    def release(self, path: Path) -> None:
+        """Forget a name whose file has been written, or will not be: the folder remembers those that exist."""
+        if not self._overwrite:
+            self._given.discard(path)
+
+
+@dataclass
+class Beside:
+    """A file that is being written under a `temporary` name, and will have the name `path`."""
+
+    temporary: Path
+    path: Path
+
+
+@contextmanager
+def written_beside(path: Path, *, overwrite: bool = False) -> Iterator[Beside]:
+    """A temporary file beside `path`, which takes its name when the block ends well, and is deleted when it raises.
+
+    Where something has taken the name in the meantime, the file is numbered, for it would be lost else. Makes folders.
+
+    Raises
+    ------
+    FileExistsError : there is a file of that name before the block begins, and it may not be replaced.
+    OSError : it cannot be written; its `filename` is the path.
+    """
+    try:
+        if not overwrite:
+            check_free(path)
+        _make_folder(path.parent)
+        handle, name = tempfile.mkstemp(prefix=".panolink-", suffix=path.suffix, dir=path.parent)
+        os.fchmod(handle, 0o666 & ~_umask())
+        os.close(handle)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror or str(error), str(path)) from None
+    try:
+        beside = Beside(Path(name), path)
+        yield beside
+        for beside.path in _candidates(path):
+            with suppress(FileExistsError):
+                if overwrite:
+                    os.replace(name, beside.path)
+                else:
+                    _link(name, beside.path)
+                break
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+
+
 def _candidates(path: Path) -> Iterator[Path]:
     yield path
     number = 2
     while True:
         yield path.with_name(f"{path.stem}_{number}{path.suffix}")
         number += 1
+
+
+def _make_folder(folder: Path) -> None:
+    """A folder and those above it; a file that is in the way is not taken for one of the name that is wanted."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
 
 
 def _write_beside(path: Path, data: bytes, overwrite: bool) -> None:

@@ -1,7 +1,11 @@
+import os
+import threading
 from pathlib import Path
 
-from panolink.images import Failure, panoramas_in, save_image
-from tests.images.pictures import PICTURE, write_video
+import pytest
+
+from panolink.images import Failure, Panorama, Reading, panoramas_in, save_image
+from tests.images.pictures import PICTURE, encoded, write_video
 
 
 def test_a_bad_file_does_not_stop_the_rest(tmp_path: Path):
@@ -21,3 +25,86 @@ def test_a_bad_file_does_not_stop_the_rest(tmp_path: Path):
 def test_an_empty_folder_says_so(tmp_path: Path):
     (item,) = panoramas_in([tmp_path])
     assert isinstance(item, Failure) and "no images or videos" in str(item.error)
+
+
+def folder_of_all_sorts(folder: Path) -> None:
+    (folder / "trip" / "day 2").mkdir(parents=True)
+    (folder / ".cache").mkdir()
+    save_image(PICTURE, folder / "a.png")
+    save_image(PICTURE, folder / "trip" / "b.jpg")
+    save_image(PICTURE, folder / "trip" / "day 2" / "c.webp")
+    save_image(PICTURE, folder / ".cache" / "thumbnail.png")
+    (folder / "._a.png").write_bytes(b"\0\5\x16\7" + bytes(20))  # AppleDouble
+    (folder / ".hidden.png").write_bytes((folder / "a.png").read_bytes())
+    (folder / "notes.txt").write_text("notes")
+    (folder / "code.ts").write_text("export const x = 1;")
+    (folder / "no ending").write_bytes((folder / "a.png").read_bytes())
+
+
+def test_what_is_skipped_in_a_folder_is_counted_and_told(tmp_path: Path):
+    folder_of_all_sorts(tmp_path)
+    told: list[str] = []
+    found = list(panoramas_in([tmp_path], on_skip=told.append))
+    assert [Path(item.name).name for item in found] == ["a.png", "no ending"]
+    files, folders = told
+    assert files == f"{tmp_path}: 4 files skipped: ._a.png, .hidden.png, code.ts …"
+    assert folders == f"{tmp_path}: 2 folders skipped (--recursive takes them): .cache, trip"
+
+
+def test_folders_in_folders(tmp_path: Path):
+    folder_of_all_sorts(tmp_path)
+    (tmp_path / "trip" / "round").symlink_to(tmp_path)
+    told: list[str] = []
+    found = list(panoramas_in([tmp_path], Reading(recursive=True), on_skip=told.append))
+    names = [str(Path(item.name).relative_to(tmp_path)) for item in found]
+    assert names == ["a.png", "no ending", "trip/b.jpg", "trip/day 2/c.webp"]
+    assert len(told) == 1 and "4 files skipped" in told[0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"\xff\xfe latin \xe9.png",  # no UTF-8
+        b"\xf0\x9f\x8f\x94" * 60 + b".png",
+        b"x" * 251 + b".png",
+        b"a\nb.png",
+        b"-.png",
+        b"rtsp:--x.png",
+    ],
+)
+def test_odd_names(name: bytes, tmp_path: Path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    path.write_bytes(encoded(PICTURE))
+    for source in (path, tmp_path):
+        (item,) = panoramas_in([source])
+        assert isinstance(item, Panorama) and item.name == str(path)
+
+
+def test_names_that_no_file_can_have_are_failures(tmp_path: Path):
+    long, good = tmp_path / ("x" * 300 + ".png"), tmp_path / "good.png"
+    save_image(PICTURE, good)
+    first, second = panoramas_in([long, good])
+    assert isinstance(first, Failure) and "File name too long" in str(first.error)
+    assert isinstance(second, Panorama)
+
+
+@pytest.mark.parametrize("kind", ["picture", "video"])
+def test_files_are_read_once_and_may_be_pipes(kind: str, tmp_path: Path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    if kind == "video":
+        write_video(tmp_path / "walk.mkv", codec="ffv1", pixels="yuv444p")
+    data = encoded(PICTURE) if kind == "picture" else (tmp_path / "walk.mkv").read_bytes()
+    writer = threading.Thread(target=pipe.write_bytes, args=(data,))
+    writer.start()
+    found = list(panoramas_in([pipe]))
+    writer.join()
+    assert [item.name for item in found] == (
+        [str(pipe)] if kind == "picture" else [f"{pipe}#0001", f"{pipe}#0002", f"{pipe}#0003"]
+    )
+
+
+def test_a_picture_keeps_its_file(tmp_path: Path):
+    save_image(PICTURE, tmp_path / "a.webp")
+    (item,) = panoramas_in([tmp_path / "a.webp"])
+    assert isinstance(item, Panorama) and item.data == (tmp_path / "a.webp").read_bytes()

@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from panolink.images import Failure, Panorama, load_panorama, panoramas_in
-from panolink.images.video import turned, video_frames
+from panolink.errors import ImageError
+from panolink.images import Failure, Panorama, Reading, load_panorama, panoramas_in
+from panolink.images.video import FrameSelection, video_frames
 from tests.images.pictures import CASES, write_video
 
 
@@ -27,26 +28,10 @@ def test_videos_that_cannot_be_used(tmp_path: Path):
 @pytest.mark.parametrize("file", ["rot90.mp4", "rot180.mp4"])
 def test_cases_are_turned_as_players_turn_them(file: str):
     scene = load_panorama(CASES / "theta.jpg").astype(int)
-    frame = next(iter(video_frames(CASES / file)))
+    frame = next(iter(video_frames(CASES / file))).array
     if file == "rot180.mp4":  # its scene is stored upright, and players turn it upside down
         scene = scene[::-1, ::-1]
     assert frame.shape == (256, 512, 3) and np.abs(frame - scene).mean() < 3
-
-
-@pytest.mark.parametrize(
-    "matrix, shown",
-    [
-        ([[0, 1], [-1, 0]], lambda a: np.rot90(a, -1)),  # a quarter turn clockwise
-        ([[0, -1], [1, 0]], lambda a: np.rot90(a)),
-        ([[-1, 0], [0, -1]], lambda a: np.rot90(a, 2)),
-        ([[-1, 0], [0, 1]], lambda a: a[:, ::-1]),  # a selfie, mirrored
-        ([[1, 0], [0, -1]], lambda a: a[::-1]),
-        ([[0, 1], [1, 0]], lambda a: a.transpose(1, 0, 2)),
-    ],
-)
-def test_every_display_matrix(matrix: list, shown):
-    frame = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
-    assert np.array_equal(turned(frame, np.array(matrix)), shown(frame))
 
 
 @pytest.mark.parametrize("transfer, white", [(16, 0.5807), (18, 0.75)], ids=["HDR10", "HLG"])
@@ -64,6 +49,92 @@ def test_hdr_videos_are_tone_mapped(transfer: int, white: float, tmp_path: Path)
 
     path = tmp_path / "hdr.mkv"
     write_video(path, codec="ffv1", pixels="yuv420p10le", frames=2, picture=picture, prepare=prepare)
-    dark, bright = video_frames(path)
+    dark, bright = (frame.array for frame in video_frames(path))
     assert 235 <= dark[16, 8].min() <= dark[16, 8].max() <= 252 and np.ptp(dark[16, 8]) <= 3
     assert dark[16, 56].max() < 120 and bright[16, 56].min() > dark[16, 8].max()
+
+
+LEVELS = [0, 25, 50, 75, 100, 125, 150, 175, 200, 225]
+
+
+def graded(i: int) -> np.ndarray:
+    return np.full((32, 64, 3), LEVELS[i], np.uint8)
+
+
+@pytest.mark.parametrize(
+    "selection, taken",
+    [
+        (FrameSelection(), range(10)),
+        (FrameSelection(every=4), [0, 4, 8]),
+        (FrameSelection(fps=2.5), [0, 2, 4, 6, 8]),  # of 5 a second
+        (FrameSelection(fps=50), range(10)),
+        (FrameSelection(start=1.2), [6, 7, 8, 9]),
+        (FrameSelection(start=0.4, duration=0.6), [2, 3, 4]),
+        (FrameSelection(fps=1, start=0.4), [2, 7]),
+        (FrameSelection(start=9), []),
+    ],
+)
+@pytest.mark.parametrize("container", ["mp4", "ts", "mkv"])
+def test_frames_that_are_asked_for(selection: FrameSelection, taken: list[int], container: str, tmp_path: Path):
+    path = tmp_path / f"walk.{container}"
+    write_video(path, frames=10, picture=graded, format={"ts": "mpegts", "mkv": "matroska"}.get(container))
+    levels = [round(frame.array.mean() / 25) for frame in video_frames(path, selection=selection)]
+    assert levels == list(taken)
+
+
+def noise(i: int) -> np.ndarray:
+    """Enough bytes for FFmpeg to know a transport stream by."""
+    return np.random.default_rng(i).integers(0, 256, (32, 64, 3), np.uint8)
+
+
+def test_times_with_gaps_keep_to_the_rate():
+    timed = [(seconds, seconds) for seconds in (0, 0.1, 0.5, 3.0, 3.1, 3.4, 3.6, 4.0)]
+    assert list(FrameSelection(fps=2).choose(iter(timed))) == [0, 0.5, 3.0, 3.6, 4.0]
+
+
+@pytest.mark.parametrize(
+    "name, format, codec",
+    [
+        ("VID_1.insv", "mp4", "mpeg4"),
+        ("GS01.360", "mov", "mpeg4"),
+        ("clip.ts", "mpegts", "mpeg4"),
+        ("00001.mts", "mpegts", "mpeg4"),
+        ("walk.webm", "webm", "libvpx-vp9"),
+        ("10:30:05.mp4", "mp4", "mpeg4"),
+        ("http:x.mkv", "matroska", "mpeg4"),
+        ("no ending at all", "avi", "mpeg4"),
+        ("a picture.jpg", "mp4", "mpeg4"),
+    ],
+)
+def test_videos_are_known_by_their_content(name: str, format: str, codec: str, tmp_path: Path):
+    write_video(tmp_path / "any", format=format, codec=codec, picture=noise)
+    (tmp_path / "any").rename(tmp_path / name)
+    found = list(panoramas_in([tmp_path / name]))
+    assert [item.name for item in found] == [f"{tmp_path / name}#{number:04d}" for number in (1, 2, 3)]
+
+
+def test_what_a_file_says_it_is_opens_no_other(tmp_path: Path):
+    """A playlist called video would make FFmpeg open whatever stands in it."""
+    write_video(tmp_path / "real.mp4")
+    (tmp_path / "evil.mp4").write_text(f"ffconcat version 1.0\nfile '{tmp_path / 'real.mp4'}'\n")
+    with pytest.raises(ImageError, match=r"evil\.mp4: not a readable video"):
+        list(video_frames(tmp_path / "evil.mp4"))
+
+
+def test_a_video_through_a_file_that_cannot_seek(tmp_path: Path):
+    write_video(tmp_path / "walk.ts", format="mpegts", picture=noise)
+
+    class Pipe:
+        def __init__(self) -> None:
+            self.file = (tmp_path / "walk.ts").open("rb")
+
+        def read(self, size: int = -1) -> bytes:
+            return self.file.read(size)
+
+    assert len(list(video_frames(Pipe(), name="a pipe"))) == 3  # type: ignore[arg-type]
+
+
+def test_nothing_in_what_was_asked_for_is_told(tmp_path: Path):
+    write_video(tmp_path / "walk.mp4")
+    (item,) = panoramas_in([tmp_path / "walk.mp4"], Reading(selection=FrameSelection(start=100)))
+    assert isinstance(item, Failure) and "no frame in what was asked for" in str(item.error)

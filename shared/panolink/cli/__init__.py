@@ -1,13 +1,17 @@
 """The command `panolink`.
 
     app.py             the commands, their errors and exit codes
+    encoding.py        text on any terminal, in any locale
     options.py         options that commands share, output, addresses
     streams.py         standard input and output
     coding.py          encode, decode
     info.py            info
     channel.py         channel
-    transfer.py        send, watch
+    transfer.py        a client of a running link; from sources to results
+    send.py            send
+    watch.py           watch
     health.py          health
+    doctor.py          doctor
     report.py          what became of panoramas: scores, JSON, table
     process_group.py   the services as child processes
     up.py              up
@@ -21,10 +25,18 @@ Nothing heavy is imported before a command needs it, so that `panolink --help` c
 
 
 def main() -> None:
-    """Run the command line; exits 0 (done), 1 (failed) or 2 (used wrongly)."""
+    """Run the command line; exits 0 (done), 1 (failed), 2 (used wrongly) or 130 (interrupted)."""
+    from panolink.cli.encoding import flush_output, make_printable, output_failed
+
+    make_printable()
     from panolink.cli.app import app
 
-    app(prog_name="panolink")
+    try:
+        app(prog_name="panolink")
+    except SystemExit as ended:
+        raise SystemExit(flush_output() or ended.code) from None
+    except OSError as error:  # of what is printed before a command begins, such as its help
+        raise SystemExit(output_failed(error)) from None
 
 
 __all__ = ["main"]

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from panolink.cli import certs, channel, coding, demo, health, info, train, up
-from panolink.cli import transfer as link
-from panolink.cli.options import print_error, wants_traceback
+from panolink.cli import certs, channel, coding, demo, health, info, send, train, up, watch
+from panolink.cli.options import print_error, print_note, wants_traceback
 from panolink.errors import PanolinkError, SettingError
+from panolink.rpc.environment import misspelt
 
 
 class Commands(TyperGroup):
@@ -26,12 +26,16 @@ class Commands(TyperGroup):
             print_error(error)
             if isinstance(error, SettingError):
                 raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            print_error("interrupted")
+            raise typer.Exit(130) from None
         except BrokenPipeError:
             raise  # the reader of our output has closed it
         except OSError as error:
-            if wants_traceback() or error.filename is None:
+            if wants_traceback():
                 raise
-            print_error(f"{error.filename}: {error.strerror}")
+            reason = error.strerror or str(error) or type(error).__name__
+            print_error(f"{error.filename}: {reason}" if error.filename is not None else reason)
         raise typer.Exit(1)
 
 
@@ -69,11 +73,13 @@ def options(
     """
     if debug:
         os.environ["PANOLINK_DEBUG"] = "1"
+    for line in misspelt(os.environ).values():
+        print_note(line)
 
 
 app.command(rich_help_panel="Link")(up.up)
-app.command(rich_help_panel="Link")(link.send)
-app.command(rich_help_panel="Link")(link.watch)
+app.command(rich_help_panel="Link")(send.send)
+app.command(rich_help_panel="Link")(watch.watch)
 app.command(rich_help_panel="Link")(channel.channel)
 app.command(rich_help_panel="Link")(health.health)
 app.command(rich_help_panel="Link")(demo.demo)

@@ -15,6 +15,7 @@ from panolink.cli.options import (
     Device,
     Json,
     Overwrite,
+    ProjectionName,
     Tau,
     about,
     check_rate,
@@ -25,6 +26,7 @@ from panolink.cli.options import (
 )
 from panolink.cli.streams import STREAM, check_target, read_source, source_name, write_target
 from panolink.errors import ModelError, RateError
+from panolink.sphere.metadata import Projection
 
 if TYPE_CHECKING:
     from panolink.codec.codec import Codec
@@ -39,6 +41,7 @@ def encode(
         str, typer.Option(help="Name of a shipped model, a .safetensors file, or auto: the one that serves the rate.")
     ] = "base",
     device: Device = "auto",
+    projection: ProjectionName = Projection.AUTO,
     any_aspect: AnyAspect = False,
     keep_metadata: Annotated[
         bool, typer.Option("--keep-metadata", help="Keep EXIF (camera, time, place) in the packet, beside the pose.")
@@ -63,7 +66,9 @@ def encode(
     console = out if target != STREAM else err
     if target != STREAM:
         check_target(target, overwrite=overwrite)
-    picture = read_picture(read_source(source), name=source_name(source), allow_any_aspect=any_aspect)
+    picture = read_picture(
+        read_source(source), name=source_name(source), projection=projection, allow_any_aspect=any_aspect
+    )
     for note in picture.notes:
         print_note(f"{source_name(source)}: {note}")
     image, exif = picture.array, kept_exif(picture.exif) if keep_metadata else b""

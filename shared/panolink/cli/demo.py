@@ -9,17 +9,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from panolink.cli.options import Bpp, Json, Tau, check_rate, err, out, print_error, print_json
+from panolink.cli.options import Bpp, Json, Overwrite, Tau, check_rate, err, out, print_error, print_json
 from panolink.cli.process_group import Ports, Services, SignalledError, environments
-from panolink.cli.report import Result, failure_line, print_table
-from panolink.cli.transfer import connected, deliveries
+from panolink.cli.report import Result, Tally, failure_line
+from panolink.cli.transfer import Transfer, connected
 from panolink.cli.up import check_viewer, viewer_url
 from panolink.errors import PanolinkError
 from panolink.filenames import file_stem
+from panolink.files import write_numbered
 from panolink.phy.channel.channel_models import ChannelModel
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from panolink.cli.contact_sheet import Comparison
     from panolink.client import Delivery
+
+_ON_SHEET = 24  # panoramas of the contact sheet, which holds them in memory
 
 
 def demo(
@@ -36,6 +42,7 @@ def demo(
     view: Annotated[
         bool, typer.Option("--view", help="Show what arrives on a web page, live, and stay up until Ctrl-C.")
     ] = False,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Start the three services here, send panoramas through a fading channel, show what comes out, and stop them.
@@ -53,9 +60,10 @@ def demo(
         shared={"models": model},
         channel={"model": fading, "snr_db": snr, "seed": seed},
     )
-    rate = {"bpp": bpp, "tau": tau}
     kind = fading.upper() if fading is ChannelModel.AWGN or fading.is_tapped_delay_line else fading.title()
     title = f"{kind} channel" if fading is ChannelModel.IDEAL else f"{kind} channel, {snr:g} dB"
+
+    showing = _Showing(folder, title, overwrite, json)
 
     async def run() -> None:
         async with Services(settings) as services:
@@ -65,65 +73,81 @@ def demo(
                 progress.update(waiting, total=1, completed=1, description="transmitter, channel and receiver serve")
                 if view:
                     err.print(f"look around at {viewer_url(ready['viewer'])}", style="bold", markup=False)
-                results.extend(
-                    await services.supervise(
-                        _send(f"127.0.0.1:{ports.transmitter}", sources, rate, folder, title, progress, json)
-                    )
+                await services.supervise(
+                    showing.send(f"127.0.0.1:{ports.transmitter}", sources, {"bpp": bpp, "tau": tau}, progress)
                 )
-            if not json and any(result.delivered for result in results):
-                print_table(results, title=title)
-                said = f"received panoramas, comparisons and contact_sheet.png are in {folder}/"
+            if not json and showing.tally.delivered:
+                showing.tally.print_table(title=title)
+                said = f"received panoramas, comparisons and {showing.sheet} are in {folder}/"
                 out.print(said, markup=False, soft_wrap=True)
             if view:
                 err.print(f"look around at {viewer_url(ready['viewer'])}; Ctrl-C ends it", style="bold", markup=False)
                 await services.supervise(asyncio.sleep(float("inf")))
 
-    results: list[Result] = []
     try:
         asyncio.run(run())
     except SignalledError:
-        if not (view and results):
+        if not (view and showing.tally.count):
             raise PanolinkError("demo: interrupted; the services have been stopped") from None
-    raise typer.Exit(0 if all(result.delivered for result in results) else 1)
+    raise typer.Exit(0 if showing.tally.delivered == showing.tally.count else 1)
 
 
-async def _send(
-    target: str,
-    sources: list[Path],
-    rate: dict[str, float | None],
-    folder: Path,
-    title: str,
-    progress: Progress,
-    json: bool,
-) -> list[Result]:
-    """Send all, write the pictures of those that arrive; results in the order of the sources."""
-    from panolink.cli.contact_sheet import Comparison, contact_sheet, side_by_side
-    from panolink.images import save_image
+class _Showing:
+    """Sends panoramas, and writes the pictures of those that arrive.
 
-    options = {**rate, "model": "", "picture": True, "activation": True, "allow_any_aspect": False}
-    results: list[Result] = []
-    pictures: dict[str, Comparison] = {}
-    task = progress.add_task("sending", total=_count(sources))
-    # One at a time: the times of stages are then those of one panorama that has the machine to itself.
-    async with connected(target, in_flight=1) as link:
-        async for result, sent in deliveries(link, sources, options, folder):
-            results.append(result)
-            if json:
-                print_json(result.as_dict())
-            if not result.delivered:
-                print_error(failure_line(result))
-            delivery = result.delivery
-            if delivery and sent is not None and delivery.picture is not None and delivery.activation is not None:
-                stem = file_stem(result.source)
-                comparison = Comparison(stem, sent, delivery.picture, delivery.activation, _caption(result, delivery))
-                pictures[result.id] = comparison
-                picture = await asyncio.to_thread(side_by_side, comparison)
-                await asyncio.to_thread(save_image, picture, folder / f"{stem}_side_by_side.png")
-            progress.update(task, advance=1, description=f"sent {Path(result.source).name}")
-    if pictures:
-        ordered = [pictures[number] for number in sorted(pictures, key=int)]
-        await asyncio.to_thread(save_image, contact_sheet(ordered, title=title), folder / "contact_sheet.png")
-    return sorted(results, key=lambda result: int(result.id))
+    Attributes
+    ----------
+    tally : what became of them.
+    sheet : name of the contact sheet, which has the first `_ON_SHEET`.
+    """
+
+    def __init__(self, folder: Path, title: str, overwrite: bool, json: bool) -> None:
+        self.tally = Tally()
+        self.sheet = "contact_sheet.png"
+        self._folder = folder
+        self._title = title
+        self._overwrite = overwrite
+        self._json = json
+        self._shown: list[Comparison] = []
+
+    async def send(self, target: str, sources: list[Path], rate: dict[str, float | None], progress: Progress) -> None:
+        """Send all, and write pictures and the contact sheet."""
+        from panolink.cli.contact_sheet import contact_sheet
+        from panolink.images import Reading, encode_png
+
+        options = {**rate, "model": "", "picture": True, "activation": True}
+        transfer = Transfer(options, Reading(), self._folder, self._overwrite)
+        task = progress.add_task("sending", total=_count(sources))
+        # One at a time: the times of stages are then those of one panorama that has the machine to itself.
+        async with connected(target, in_flight=1) as link:
+            async for result, sent in transfer.send(link, sources):
+                self.tally.add(result)
+                if self._json:
+                    print_json(result.as_dict())
+                if not result.delivered:
+                    print_error(failure_line(result))
+                if sent is not None:
+                    await asyncio.to_thread(self._compare, result, sent)
+                progress.update(task, advance=1, description=f"sent {Path(result.source).name}")
+        if self._shown:
+            png = encode_png(contact_sheet(self._shown, title=self._title))
+            path = write_numbered(self._folder / self.sheet, png, overwrite=self._overwrite)
+            self.sheet = path.name
+
+    def _compare(self, result: Result, sent: np.ndarray) -> None:
+        """Write what was sent and what arrived side by side, where a picture did."""
+        from panolink.cli.contact_sheet import Comparison, side_by_side
+        from panolink.images import encode_png
+
+        delivery = result.delivery
+        if delivery is None or delivery.picture is None or delivery.activation is None:
+            return
+        stem = file_stem(result.source)
+        comparison = Comparison(stem, sent, delivery.picture, delivery.activation, _caption(result, delivery))
+        path = self._folder / f"{stem}_side_by_side.png"
+        write_numbered(path, encode_png(side_by_side(comparison)), overwrite=self._overwrite)
+        if len(self._shown) < _ON_SHEET:
+            self._shown.append(comparison)
 
 
 def _caption(result: Result, delivery: Delivery) -> str:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from panolink.errors import PanolinkError
 from panolink.rpc.text import visible
+from panolink.sphere.metadata import Projection
 
 
 class VisibleConsole(Console):
@@ -61,6 +62,9 @@ Overwrite: TypeAlias = Annotated[
     bool, typer.Option("--overwrite", help="Replace files that exist; otherwise they are left, and new ones numbered.")
 ]
 AnyAspect: TypeAlias = Annotated[bool, typer.Option("--any-aspect", help="Take pictures that are not 2:1, too.")]
+ProjectionName: TypeAlias = Annotated[
+    Projection, typer.Option("--projection", help="How pixels lie on the sphere; auto: as the file says.")
+]
 Address: TypeAlias = Annotated[str, typer.Argument(metavar="HOST:PORT", callback=_address)]
 DEFAULT_TO = "127.0.0.1:50051"
 To: TypeAlias = Annotated[

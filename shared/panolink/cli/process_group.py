@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from panolink.errors import LinkError
+from panolink.rpc.environment import misspelt
 
 NAMES = ("transmitter", "channel", "receiver")
 """In the order of the link, which is the order of stopping: nobody is left talking to a service that is gone."""
@@ -246,9 +247,11 @@ class Services:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _start(self, name: str) -> None:
+        unknown = misspelt(os.environ)  # of which this process has said so
+        inherited = {name: value for name, value in os.environ.items() if name not in unknown}
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", f"panolink.services.{name}", "--until-stdin-ends"),
-            env={"PANOLINK_LOG_FORMAT": "text", **os.environ, **self._environments[name]},  # for people, through a pipe
+            env={"PANOLINK_LOG_FORMAT": "text", **inherited, **self._environments[name]},  # for people, through a pipe
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -28,6 +29,8 @@ class Result:
     source: str
     delivery: Delivery | None = None
     error: str | None = None
+    code: str | None = None
+    """gRPC status of a failure that is not the delivery's own"""
     path: Path | None = None
     """where the received picture was written"""
     vpsnr_db: float | None = None
@@ -40,7 +43,7 @@ class Result:
     def _failure(self) -> dict[str, str] | None:
         if self.delivered:
             return None
-        code = (self.delivery and self.delivery.code) or "INVALID_ARGUMENT"
+        code = self.code or (self.delivery and self.delivery.code) or "UNKNOWN"
         return {"code": code, "message": self.error or "not delivered"}
 
     def as_dict(self) -> dict[str, Any]:
@@ -77,23 +80,7 @@ class Result:
 
 
 def judge(number: str, source: str, delivery: Delivery, sent: np.ndarray) -> Result:
-    """Compare what came back with what was sent. It takes a moment: not for the event loop.
-
-    Parameters
-    ----------
-    number : str
-        Of the panorama among all that were asked for.
-    source : str
-        Its name.
-    delivery : Delivery
-    sent : uint8 (H, W, 3)
-        The panorama as it was sent.
-
-    Returns
-    -------
-    Result
-        With VPSNR in dB and VSSIM where the picture came back.
-    """
+    """Compare what came back with what was sent. It takes a moment: not for the event loop."""
     quality: dict[str, Any] = {}
     if delivery.picture is not None:
         from panolink.metrics.viewport import viewport_scores
@@ -103,12 +90,18 @@ def judge(number: str, source: str, delivery: Delivery, sent: np.ndarray) -> Res
     return Result(id=number, source=source, delivery=delivery, error=delivery.error, **quality)
 
 
+Sums = tuple[float, float]
+"""Numerator and denominator of a mean."""
+
+
 class Cells(Protocol):
     """What stands in a column of the table, for one result and below for several."""
 
     def one(self, result: Result) -> str: ...
 
-    def mean(self, results: Sequence[Result]) -> str: ...
+    def sums(self, result: Result) -> Sums: ...
+
+    def mean(self, sums: Sums) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -119,12 +112,14 @@ class Column:
     form: str
 
     def one(self, result: Result) -> str:
-        value = self.number(result)
-        return "–" if value is None else format(value, self.form)
+        return self.mean(self.sums(result))
 
-    def mean(self, results: Sequence[Result]) -> str:
-        known = [value for value in map(self.number, results) if value is not None]
-        return format(sum(known) / len(known), self.form) if known else "–"
+    def sums(self, result: Result) -> Sums:
+        value = self.number(result)
+        return (0.0, 0.0) if value is None else (value, 1.0)
+
+    def mean(self, sums: Sums) -> str:
+        return format(sums[0] / sums[1], self.form) if sums[1] else "–"
 
 
 @dataclass(frozen=True)
@@ -137,23 +132,25 @@ class SchemeColumn:
         schemes = result.delivery.schemes.get(self.layer, ()) if result.delivery else ()
         return "\n".join(schemes) or "–"
 
-    def mean(self, results: Sequence[Result]) -> str:
+    def sums(self, result: Result) -> Sums:
+        return 0.0, 0.0
+
+    def mean(self, sums: Sums) -> str:
         return ""
 
 
-class LostColumn(Column):
+class LostColumn:
     """Segments lost and sent; their sums below."""
 
-    def __init__(self) -> None:
-        super().__init__(lambda result: None, "")
-
     def one(self, result: Result) -> str:
-        return self.mean([result])
+        return self.mean(self.sums(result))
 
-    def mean(self, results: Sequence[Result]) -> str:
-        segments = [result.delivery.segments for result in results if result.delivery]
-        lost, sent = (sum(getattr(one, name) for one in segments) for name in ("lost", "sent"))
-        return f"{lost}/{sent}" if sent else "–"
+    def sums(self, result: Result) -> Sums:
+        segments = result.delivery.segments if result.delivery else None
+        return (segments.lost, segments.sent) if segments else (0.0, 0.0)
+
+    def mean(self, sums: Sums) -> str:
+        return f"{sums[0]:.0f}/{sums[1]:.0f}" if sums[1] else "–"
 
 
 def _coded(name: str) -> Callable[[Result], float | None]:
@@ -184,11 +181,11 @@ def _adapted(name: str) -> Callable[[Result], float | None]:
 
 
 QUALITY: Mapping[str, Cells] = {
+    "segments\nlost": LostColumn(),
     "bpp": Column(_coded("bpp"), ".4f"),
     "symbols\n/pixel": Column(_coded("symbols_per_pixel"), ".4f"),
     "VPSNR\ndB": Column(lambda result: result.vpsnr_db, ".2f"),
     "VSSIM": Column(lambda result: result.vssim, ".4f"),
-    "segments\nlost": LostColumn(),
 }
 ROUNDS: Mapping[str, Cells] = {
     "rounds": Column(_coded("rounds"), ".4g"),
@@ -215,77 +212,124 @@ TIMES: Mapping[str, Cells] = {
 }
 
 
-def print_table(results: Sequence[Result], *, title: str = "") -> None:
-    """Print a row per panorama, and the means below where there are several; several tables where one is too wide.
-
-    Parameters
-    ----------
-    results : sequence of Result
-        In the order of the rows. What the channel was like, and how panoramas were sent, is shown where any of them
-        was adaptive; rounds, where any had more than one.
-    title : str
-        Above the table.
-    """
-    console = out if out.is_terminal else type(out)(width=140, highlight=False)
-    folder = _common_folder(results)
-    rows = [(result.source.removeprefix(folder), result) for result in results]
-    adaptive = any(result.delivery and result.delivery.adapted for result in results)
-    repeated = any(result.delivery and result.delivery.rounds > 1 for result in results)
-    groups = (QUALITY, *((ROUNDS,) if repeated else ()), *((AIR,) if adaptive else ()), TIMES)
-    whole = _table(rows, {header: cells for group in groups for header, cells in group.items()}, title)
-    if console.measure(whole, options=console.options.update(width=1000)).maximum <= console.width:
-        console.print(whole)
-    else:
-        for number, group in enumerate(groups):
-            console.print(_table(rows, group, "" if number else title))
-
-
-def _table(rows: Sequence[tuple[str, Result]], columns: Mapping[str, Cells], title: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1), pad_edge=False)
-    table.add_column("panorama", overflow="fold", min_width=8)
-    for header in columns:
-        table.add_column(header, justify="right", no_wrap=True)
-    for name, result in rows:
-        cells = [column.one(result) for column in columns.values()]
-        table.add_row(Text(name), *cells, style="" if result.delivered else "red")
-    delivered = [result for _, result in rows if result.delivered]
-    if len(delivered) > 1:
-        table.add_section()
-        table.add_row("mean", *(column.mean(delivered) for column in columns.values()), style="bold")
-    return table
-
-
-def _common_folder(results: Sequence[Result]) -> str:
-    """The folder, with its slash, that all sources are in; empty where there is none."""
-    folders = {result.source.rpartition("/")[0] for result in results}
-    return f"{folders.pop()}/" if len(folders) == 1 and "" not in folders else ""
-
-
 LOST = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "DATA_LOSS"})
 """Statuses of panoramas that were on their way; with any other one, nobody took the panorama."""
 
 
-def accounting(results: Sequence[Result]) -> str:
-    """How many panoramas were delivered, lost on the way, and not sent at all, as one line.
+COLUMNS: Mapping[str, Cells] = {**QUALITY, **ROUNDS, **AIR, **TIMES}
+MAX_ROWS = 100
+"""Rows of the table; a video has more frames than anybody reads, and each has had its line."""
+_NAME_WIDTH = 12  # of the first column at least
 
-    Parameters
-    ----------
-    results : sequence of Result
+
+class Tally:
+    """What became of panoramas: counts and sums of all, and rows of the first `MAX_ROWS`.
+
+    It keeps neither pictures nor results, so that it stays as small as it is however long a video is.
     """
-    delivered = sum(result.delivered for result in results)
-    lost = sum(result.delivery is not None and result.delivery.code in LOST for result in results)
-    counts = {"delivered": delivered, "lost": lost, "not sent": len(results) - delivered - lost}
-    parts = ", ".join(f"{count} {what}" for what, count in counts.items() if count or what != "not sent")
-    return f"{len(results)} panoramas: {parts}"
+
+    def __init__(self) -> None:
+        self.count = self.delivered = self.lost = 0
+        self._adaptive = self._repeated = False
+        self._sums: dict[str, Sums] = dict.fromkeys(COLUMNS, (0.0, 0.0))
+        self._rows: list[tuple[str, dict[str, str], bool]] = []
+
+    def add(self, result: Result) -> None:
+        """Count a result."""
+        self.count += 1
+        delivery = result.delivery
+        if delivery is not None:
+            self.lost += delivery.code in LOST
+            self._adaptive |= delivery.adapted is not None
+            self._repeated |= delivery.rounds > 1
+        if result.delivered:
+            self.delivered += 1
+            for header, column in COLUMNS.items():
+                before, more = self._sums[header], column.sums(result)
+                self._sums[header] = before[0] + more[0], before[1] + more[1]
+        if len(self._rows) < MAX_ROWS:
+            cells = {header: column.one(result) for header, column in COLUMNS.items()}
+            self._rows.append((result.source, cells, result.delivered))
+
+    def accounting(self) -> str:
+        """How many panoramas were delivered, lost on the way, and not sent at all."""
+        counts = {"delivered": self.delivered, "lost": self.lost, "not sent": self.count - self.delivered - self.lost}
+        parts = ", ".join(f"{count} {what}" for what, count in counts.items() if count or what != "not sent")
+        return f"{self.count} panoramas: {parts}"
+
+    def print_table(self, *, title: str = "") -> None:
+        """A row per panorama, and the means below where there are several; several tables where one is too wide, each
+        with the names, and the first with what was lost.
+
+        What the air was like, and how panoramas were sent, is shown where any of them was adaptive; rounds, where any
+        had more than one.
+        """
+        console = out if out.is_terminal else type(out)(width=140, highlight=False)
+        groups = (QUALITY, *((ROUNDS,) if self._repeated else ()), *((AIR,) if self._adaptive else ()), TIMES)
+        for headers in self._tables([list(group) for group in groups], console):
+            console.print(self._table(headers, title))
+            title = ""
+        if self.count > len(self._rows):
+            console.print(f"the first {len(self._rows)} of {self.count:,} panoramas; means are of all", style="dim")
+
+    def _tables(self, groups: list[list[str]], console: Console) -> Iterator[list[str]]:
+        """The columns of each table: all in one if that fits, else a group in each, or as much of it as fits."""
+
+        def width(headers: list[str], names: int) -> int:
+            table = self._table(headers, "", names)
+            return console.measure(table, options=console.options.update(width=1000)).maximum
+
+        whole = [header for group in groups for header in group]
+        if width(whole, 1000) <= console.width:
+            yield whole
+            return
+        for group in groups:
+            while group:
+                taken = len(group)
+                while taken > 1 and width(group[:taken], _NAME_WIDTH) > console.width:
+                    taken -= 1
+                yield group[:taken]
+                group = group[taken:]
+
+    def _table(self, headers: Sequence[str], title: str, longest: int = 1000) -> Table:
+        """A table of some columns; `longest` cuts names, to measure how wide it is when they are folded."""
+        table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1), pad_edge=False)
+        folder = _common_folder([source for source, _, _ in self._rows])
+        names = [source.removeprefix(folder) for source, _, _ in self._rows]
+        table.add_column("panorama", overflow="fold", min_width=min(_NAME_WIDTH, max(map(len, names))))
+        for header in headers:
+            table.add_column(header, justify="right", no_wrap=True)
+        for name, (_, cells, delivered) in zip(names, self._rows, strict=True):
+            table.add_row(
+                Text(name[:longest]), *(cells[header] for header in headers), style="" if delivered else "red"
+            )
+        if self.delivered > 1:
+            table.add_section()
+            table.add_row("mean", *(COLUMNS[header].mean(self._sums[header]) for header in headers), style="bold")
+        return table
+
+
+def _common_folder(sources: Sequence[str]) -> str:
+    """The folder, with its slash, that all sources are in; empty where there is none."""
+    folders = {source.rpartition("/")[0] for source in sources}
+    return f"{folders.pop()}/" if len(folders) == 1 and "" not in folders else ""
+
+
+def delivery_line(result: Result) -> str:
+    """A delivered panorama in one line: its name first, and what of it was lost."""
+    delivery = result.delivery
+    assert delivery is not None
+    parts = [f"{delivery.segments.lost}/{delivery.segments.sent} segments lost", f"{delivery.bpp:.4f} bpp"]
+    if result.vpsnr_db is not None:
+        parts.append(f"{result.vpsnr_db:.2f} dB VPSNR")
+    if total := delivery.seconds.get("total"):
+        parts.append(f"{1000 * total:.0f} ms")
+    if result.path:
+        parts.append(str(result.path))
+    return f"{result.source}: {', '.join(parts)}"
 
 
 def failure_line(result: Result) -> str:
-    """One line that names the panorama and the reason.
-
-    Parameters
-    ----------
-    result : Result
-        One that was not delivered.
-    """
+    """Names the panorama and the reason."""
     reason = result.error or "not delivered"
     return reason if result.source in reason else f"{result.source}: {reason}"

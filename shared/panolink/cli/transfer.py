@@ -1,43 +1,27 @@
-"""`send` and `watch`: the user's side of running services."""
+"""What `send`, `watch` and others share: a client of a running service, and panoramas from sources to results."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from panolink.cli.options import (
-    DEFAULT_TO,
-    Address,
-    AnyAspect,
-    Bpp,
-    Json,
-    Overwrite,
-    Tau,
-    To,
-    check_rate,
-    err,
-    out,
-    print_error,
-    print_json,
-    print_note,
-    seconds,
-)
-from panolink.cli.report import Result, accounting, failure_line, judge, print_table
-from panolink.errors import LinkError
+from panolink.cli.options import print_note
+from panolink.cli.report import Result, judge
+from panolink.errors import LinkError, PanolinkError
 from panolink.filenames import file_stem
-from panolink.files import write_numbered
+from panolink.files import NamesInOrder, write_numbered
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from panolink.client import Client
+    from panolink.client import Client, Delivery
+    from panolink.images import Panorama, Reading
 
 CONNECT_SECONDS = 5.0
 
@@ -59,13 +43,15 @@ async def connected(target: str, *, in_flight: int = 4) -> AsyncIterator[Client]
         Nothing answers there; tells how to start a link.
     """
     from panolink.client import Client
+    from panolink.rpc.transport.connection import proxy_hint
 
     client = Client(target, connect_timeout=CONNECT_SECONDS, in_flight=in_flight)
     try:
         await client.__aenter__()
     except LinkError:
         raise LinkError(
-            f"nothing answers at {target} (waited {CONNECT_SECONDS:g} s); start it with: panolink up"
+            f"nothing answers at {target} (waited {CONNECT_SECONDS:g} s{proxy_hint(target)}); "
+            "start it with: panolink up"
         ) from None
     try:
         yield client
@@ -73,241 +59,115 @@ async def connected(target: str, *, in_flight: int = 4) -> AsyncIterator[Client]
         await client.__aexit__(None, None, None)
 
 
-# ── send ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+@dataclass
+class Transfer:
+    """Panoramas from sources to results, at most a handful of them in memory at a time.
 
-
-def send(
-    sources: Annotated[list[Path], typer.Argument(metavar="FILE|FOLDER|VIDEO…", help="Panoramas to send.")],
-    to: To = DEFAULT_TO,
-    bpp: Bpp = None,
-    tau: Tau = None,
-    symbols_per_pixel: Annotated[
-        float | None,
-        typer.Option(min=0.0, help="Instead: channel uses per pixel, pilots included, not to be exceeded."),
-    ] = None,
-    deadline: Annotated[
-        float | None,
-        typer.Option(parser=seconds, metavar="SECONDS|…ms", help="How long a panorama may be on the air: 0.2, 200ms."),
-    ] = None,
-    adaptive: Annotated[
-        bool,
-        typer.Option("--adaptive", help="Let modulation, code rates and share of the features follow the channel."),
-    ] = False,
-    harq: Annotated[
-        int | None,
-        typer.Option(min=0, max=3, help="Rounds in which lost segments are sent again; the transmitter's where unset."),
-    ] = None,
-    analogue: Annotated[
-        bool | None,
-        typer.Option(
-            "--analogue/--digital", help="Send features as amplitudes, without a code; the transmitter's where unset."
-        ),
-    ] = None,
-    model: Annotated[str, typer.Option(help="One of the transmitter's models; its first where empty.")] = "",
-    out_folder: Annotated[
-        Path | None, typer.Option("--out", metavar="FOLDER", help="Write the received panoramas there, as PNG.")
-    ] = None,
-    picture: Annotated[
-        bool, typer.Option(help="Whether the received picture comes back, and is compared with what was sent.")
-    ] = True,
-    any_aspect: AnyAspect = False,
-    overwrite: Overwrite = False,
-    json: Json = False,
-) -> None:
-    """Send panoramas over the link and tell what became of each.
-
-    Example: [bold]panolink send holiday/ street.jpg --to 127.0.0.1:50051 --bpp 0.1 --out received/[/bold]
-
-    The last line counts what was delivered, lost on the way, and not sent (unreadable, or refused). Exit code 1 when
-    any of them was not delivered. Frames of a video are called clip.mp4#0001, clip.mp4#0002 …
-
-    With --adaptive a panorama takes --symbols-per-pixel (0.1 unless the transmitter is set otherwise), or what fits the
-    --deadline, whatever the channel is like; without it the same budgets are filled with the usual protection. What is
-    sent again with --harq counts in the budget.
-    """
-    check_rate(bpp, tau, symbols_per_pixel)
-    if adaptive and (bpp is not None or tau is not None):
-        raise typer.BadParameter(
-            "takes --symbols-per-pixel or --deadline, not --bpp or --tau", param_hint="'--adaptive'"
-        )
-    if out_folder:
-        if not picture:
-            raise typer.BadParameter("needs the received pictures: leave out --no-picture", param_hint="'--out'")
-        out_folder.mkdir(parents=True, exist_ok=True)
-    options = {
-        "bpp": bpp,
-        "tau": tau,
-        "symbols_per_pixel": symbols_per_pixel,
-        "deadline": deadline,
-        "adaptive": adaptive,
-        "harq": harq,
-        "analogue": analogue,
-        "model": model,
-        "picture": picture,
-        "allow_any_aspect": any_aspect,
-    }
-    results = asyncio.run(_send(sources, to, options, out_folder, json, overwrite))
-    if not json and any(result.delivered for result in results):
-        print_table(results)
-    if len(results) > 1:
-        (err if json else out).print(accounting(results), markup=False)
-    raise typer.Exit(0 if all(result.delivered for result in results) else 1)
-
-
-async def _send(
-    sources: Sequence[Path], to: str, options: dict[str, Any], folder: Path | None, json: bool, overwrite: bool
-) -> list[Result]:
-    results: list[Result] = []
-    async with connected(to) as link:
-        with err.status("sending …") as status:
-            async for result, _ in deliveries(link, sources, options, folder, overwrite=overwrite):
-                if result.delivery:  # the pictures of a long video would not fit into memory
-                    result = replace(result, delivery=replace(result.delivery, picture=None))
-                results.append(result)
-                status.update(f"sending … {len(results)} answered")
-                if json:
-                    print_json(result.as_dict())
-                if not result.delivered:
-                    print_error(failure_line(result))
-    return results
-
-
-async def deliveries(
-    link: Client,
-    sources: Sequence[Path],
-    options: dict[str, Any],
-    folder: Path | None = None,
-    *,
-    overwrite: bool = False,
-) -> AsyncIterator[tuple[Result, np.ndarray | None]]:
-    """Send all panoramas of files, folders and videos. Those on their way, at most a handful, are held in memory.
-
-    Parameters
+    Attributes
     ----------
-    link : Client
-    sources : sequence of Path
-        Files, folders and videos.
-    options : mapping
-        Of `Client.send`.
-    folder : Path, optional
-        Where received pictures are written as PNG; None: nowhere.
-    overwrite : bool
-        Replace files that exist; otherwise new ones are numbered.
-
-    Returns
-    -------
-    async iterator of (Result, uint8 (H, W, 3) or None)
-        Each panorama's result, and the picture as it was sent. Panoramas that cannot be read are results too,
-        without a picture.
+    options : of `panolink.Client.send`.
+    reading : how sources are read.
+    folder : where received pictures are written; None: nowhere.
+    overwrite : whether files of their names are replaced.
+    on_note : called with a line about a source that is no error.
     """
-    from panolink.images import Failure, Panorama, encode_png, is_sphere, panoramas_in
 
-    under_way: dict[str, tuple[str, Panorama]] = {}  # by the client's number
-    unread: deque[Result] = deque()
+    options: Mapping[str, Any]
+    reading: Reading
+    folder: Path | None = None
+    overwrite: bool = False
+    on_note: Callable[[str], None] = print_note
+    _under_way: dict[str, _Sent] = field(default_factory=dict, init=False)  # by the client's number
+    _unread: deque[Result] = field(default_factory=deque, init=False)
 
-    def outgoing() -> Iterator[tuple[str, Any]]:
-        found = panoramas_in(sources, allow_any_aspect=options["allow_any_aspect"])
+    def __post_init__(self) -> None:
+        self._names = NamesInOrder(overwrite=self.overwrite)
+
+    @property
+    def under_way(self) -> list[str]:
+        """Names of the panoramas that have been sent and not answered."""
+        return [sent.panorama.name for sent in self._under_way.values()]
+
+    async def send(self, link: Client, sources: Sequence[str | Path]) -> AsyncIterator[_Answer]:
+        """Each panorama's result, and the picture as it was sent; None for one that could not be read."""
+        async with aclosing(link.send(self._outgoing(sources), **self.options)) as deliveries:
+            async for delivery in deliveries:
+                while self._unread:
+                    yield self._unread.popleft(), None
+                sent = self._under_way.pop(delivery.id)
+                yield await self._result(sent, delivery), sent.panorama.array
+        while self._unread:
+            yield self._unread.popleft(), None
+
+    def _outgoing(self, sources: Sequence[str | Path]) -> Iterator[tuple[str, bytes]]:
+        from panolink.images import Failure, panoramas_in
+        from panolink.rpc.wire.status import code_of
+
         sent = 0
-        for number, item in enumerate(found, start=1):
-            if isinstance(item, Failure):
-                unread.append(Result(id=str(number), source=item.name, error=str(item.error)))
+        for number, item in enumerate(panoramas_in(sources, self.reading, on_skip=self.on_note), start=1):
+            try:
+                if isinstance(item, Failure):
+                    raise item.error
+                image = _image_file(item)
+            except PanolinkError as error:
+                failed = Result(id=str(number), source=item.name, error=str(error), code=code_of(error).name)
+                self._unread.append(failed)
                 continue
             for note in item.notes:
-                print_note(f"{item.name}: {note}")
+                self.on_note(f"{item.name}: {note}")
             sent += 1
-            under_way[str(sent)] = (str(number), item)
-            yield item.name, item.file.read_bytes() if item.file else item.array
+            target = self._names.reserve(self.folder / f"{file_stem(item.name)}_received.png") if self.folder else None
+            self._under_way[str(sent)] = _Sent(str(number), replace(item, data=None), target)
+            yield item.name, image
 
-    async for delivery in link.send(outgoing(), **options):
-        while unread:
-            yield unread.popleft(), None
-        number, panorama = under_way.pop(delivery.id)
-        path = unwritten = None
-        if folder and delivery.picture is not None:
-            target = folder / f"{file_stem(panorama.name)}_received.png"
-            shape = delivery.picture.shape
-            sphere = delivery.sphere if is_sphere(shape[1], shape[0]) else None
-            png = await asyncio.to_thread(encode_png, delivery.picture, sphere=sphere)
+    async def _result(self, sent: _Sent, delivery: Delivery) -> Result:
+        path, problem = None, {}
+        if sent.target and delivery.picture is not None:
             try:
-                path = await asyncio.to_thread(write_numbered, target, png, overwrite=overwrite)
+                path = await asyncio.to_thread(_write, sent.target, delivery, overwrite=self.overwrite)
             except OSError as error:  # one picture that cannot be written; the rest goes on
-                unwritten = f"{error.filename}: {error.strerror}"
-        judged = await asyncio.to_thread(judge, number, panorama.name, delivery, panorama.array)
-        judged = replace(judged, path=path, error=judged.error or unwritten)
-        yield judged, panorama.array
-    while unread:
-        yield unread.popleft(), None
+                problem = {"error": f"{error.filename}: {error.strerror}", "code": _code_of_file(error)}
+        if sent.target:
+            self._names.release(sent.target)
+        judged = await asyncio.to_thread(judge, sent.number, sent.panorama.name, delivery, sent.panorama.array)
+        return replace(judged, path=path, **problem)
 
 
-# ── watch ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+_Answer = tuple[Result, "np.ndarray | None"]
 
 
-def watch(
-    target: Address,
-    folder: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Write the panoramas there, as PNG.")],
-    count: Annotated[int, typer.Option(min=0, help="End after so many; 0: go on until Ctrl-C.")] = 0,
-    overwrite: Overwrite = False,
-    json: Json = False,
-) -> None:
-    """Write every panorama that a receiver receives from now on into a folder.
+@dataclass(frozen=True)
+class _Sent:
+    """A panorama on its way: its number among all sources, and the file that it will have."""
 
-    Example: [bold]panolink watch 127.0.0.1:50053 --out received/[/bold]
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    seen = unwritten = 0
-
-    async def watching() -> None:
-        nonlocal seen, unwritten
-        async with connected(target) as link:
-            if not json:
-                err.print(f"watching {target}; Ctrl-C ends", markup=False)
-            async for panorama in link.watch(count=count):
-                path = folder / f"{panorama.number:04d}_{file_stem(panorama.source)}.png"
-                try:
-                    path = await asyncio.to_thread(write_numbered, path, panorama.png, overwrite=overwrite)
-                except OSError as error:  # one picture that cannot be written; the rest goes on
-                    print_error(f"{error.filename}: {error.strerror}")
-                    unwritten += 1
-                    continue
-                seen += 1
-                if json:
-                    print_json(_json_values(panorama, path))
-                else:
-                    lost = f"{panorama.segments.lost} of {panorama.segments.sent} segments lost"
-                    missed = f", {panorama.dropped} missed" if panorama.dropped else ""
-                    out.print(
-                        f"{path}: {panorama.width}×{panorama.height}, {_decibels(panorama.snr_db)}, {lost}{missed}",
-                        markup=False,
-                        soft_wrap=True,
-                    )
-
-    try:
-        asyncio.run(watching())
-    except KeyboardInterrupt:  # the usual end
-        if count:
-            raise
-        return
-    if unwritten:
-        raise LinkError(f"{unwritten} of {seen + unwritten} panoramas could not be written")
-    if count and seen < count:
-        raise LinkError(f"{target}: ended after {seen} of {count} panoramas")
+    number: str
+    panorama: Panorama
+    target: Path | None
 
 
-def _json_values(panorama: Any, path: Path) -> dict[str, Any]:
-    return {
-        "number": panorama.number,
-        "source": panorama.source,
-        "path": str(path),
-        "width": panorama.width,
-        "height": panorama.height,
-        "fingerprint": panorama.fingerprint,
-        "snr_db": panorama.snr_db,
-        "segments": {"sent": panorama.segments.sent, "lost": panorama.segments.lost},
-        "guessed": panorama.guessed,
-        "dropped": panorama.dropped,
-        "rounds": panorama.rounds,
-    }
+def _image_file(panorama: Panorama) -> bytes:
+    """As it goes over the wire; what has been decoded here is not decoded again."""
+    from panolink.images import Picture
+    from panolink.images.sendable import is_sendable, sendable_picture
+    from panolink.rpc.flow_control.limits import Limits
+
+    limit = Limits().image_bytes
+    if panorama.data and is_sendable(panorama.data, max_bytes=limit):
+        return panorama.data
+    return sendable_picture(Picture(panorama.array, panorama.sphere), max_bytes=limit, name=panorama.name)
 
 
-def _decibels(value: float | None) -> str:
-    return "no noise" if value is None else f"{value:g} dB"
+def _write(target: Path, delivery: Delivery, *, overwrite: bool) -> Path:
+    from panolink.images import encode_png, is_sphere
+
+    assert delivery.picture is not None
+    height, width = delivery.picture.shape[:2]
+    png = encode_png(delivery.picture, sphere=delivery.sphere if is_sphere(width, height) else None)
+    return write_numbered(target, png, overwrite=overwrite)
+
+
+def _code_of_file(error: OSError) -> str:
+    """The gRPC status that says the same as an error of the file system."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "RESOURCE_EXHAUSTED"
+    return "PERMISSION_DENIED" if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else "UNKNOWN"

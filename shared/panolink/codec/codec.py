@@ -53,9 +53,7 @@ class Codec:
     """
 
     def __init__(self, model: Model, *, device: str | torch.device = "auto") -> None:
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(device)
+        self.device = device_named(device)
         self.model = model
         self.network = model.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.quantizer = Quantizer(self.network.codebook, model.tables)
@@ -431,6 +429,27 @@ def _picture_of(source: Any) -> tuple[NDArray[np.uint8], SphereMetadata]:
         picture = read_picture(source, allow_any_aspect=True)
         return picture.array, picture.sphere
     return pixels_of(source), NOTHING_KNOWN
+
+
+def device_named(name: str | torch.device) -> torch.device:
+    """A device to run on: `auto` (the GPU where there is one), `cpu`, `cuda`, `cuda:1` …
+
+    Raises
+    ------
+    ModelError : there is no such device here; names those that there are.
+    """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda" if gpus else "cpu")
+    try:
+        device = torch.device(name)
+    except (RuntimeError, ValueError):
+        device = None
+    if device is None or device.type not in ("cpu", "cuda") or (device.type == "cuda" and (device.index or 0) >= gpus):
+        here = ", ".join(["auto", "cpu", *(["cuda"] if gpus else []), *(f"cuda:{number}" for number in range(gpus))])
+        why = "" if gpus else " (no NVIDIA GPU that torch can use)"
+        raise ModelError(f"no device {str(name)!r} here; there are {here}{why}")
+    return device
 
 
 def _by_shape(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:

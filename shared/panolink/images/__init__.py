@@ -6,7 +6,7 @@ gigabytes costs nothing. It knows nothing of the codec, of networks or of servic
 
 from panolink.images.formats import FORMATS, IMAGE_SUFFIXES, MAX_PIXELS, MIN_SIDE, VIDEO_SUFFIXES
 from panolink.images.read import Picture, count_pixels, is_sphere, load_panorama, read_picture
-from panolink.images.sources import Failure, Panorama, panoramas_in
+from panolink.images.sources import Failure, Panorama, Reading, panoramas_in
 from panolink.images.write import encode_png, resized, save_image
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Failure",
     "Panorama",
     "Picture",
+    "Reading",
     "count_pixels",
     "encode_png",
     "is_sphere",

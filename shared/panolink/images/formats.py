@@ -45,6 +45,17 @@ _SIGNATURES: tuple[tuple[str, tuple[bytes, ...]], ...] = (
     ("PPM", (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"P7", b"Pf", b"PF")),
 )
 
+_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"skip", b"free")
+_VIDEO_STARTS = (
+    b"\x1a\x45\xdf\xa3",  # Matroska, WebM
+    b"\0\0\x01\xba",  # MPEG program stream
+    b"\0\0\x01\xb3",  # MPEG-1 and -2 video
+    b"FLV\x01",
+    b"OggS",
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",  # ASF: WMV
+    b"YUV4MPEG2 ",
+)
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -81,6 +92,22 @@ def format_of(head: bytes) -> str:
         if head[8:12] in _HEIF_BRANDS:
             return "HEIF"
     return ""
+
+
+def is_video(head: bytes) -> bool:
+    """Whether a file's first bytes are those of a container of videos, whatever its name is."""
+    if head[4:8] in _MP4_BOXES:
+        return format_of(head) == ""
+    if head[:4] == b"RIFF":
+        return head[8:12] == b"AVI "
+    if head.startswith(_VIDEO_STARTS):
+        return True
+    # MPEG transport streams: packets of 188 bytes, or of 192 with a time in front of each (.mts, .m2ts)
+    for size in (188, 192):
+        packets = range(size - 188, 4 * size, size)
+        if len(head) > 4 * size and all(head[at] == 0x47 for at in packets):
+            return True
+    return False
 
 
 def code_points(head: bytes) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from PIL import Image
 
 from panolink.errors import ImageError
+from panolink.images.projection import STEREO_ADVICE
 from panolink.sphere.metadata import Crop, SphereMetadata
 
 _SEARCHED = 1 << 20  # bytes of XMP: GPano stands in its first part
@@ -45,16 +46,43 @@ def sphere_of(xmp: bytes | str, *, width: int, height: int) -> tuple[SphereMetad
     if projection and projection.lower() in _OTHER_PROJECTIONS:
         raise ImageError(f"its metadata (GPano) says {projection}; convert it to equirectangular first")
     heading, pitch, roll = (_number(text, "GPano", f"Pose{axis}Degrees") for axis in ("Heading", "Pitch", "Roll"))
-    found = SphereMetadata(
-        heading=None if heading is None else heading % 360,
-        pitch=pitch if pitch is not None and abs(pitch) <= 90 else None,
-        roll=None if roll is None else (roll + 180) % 360 - 180,
-    )
+    found = pose_of(heading, pitch, roll)
     crop = _crop(text, "GPano", ("CroppedAreaLeftPixels", "CroppedAreaTopPixels"), "CroppedAreaImage", "FullPano")
     if crop is None or crop.whole:
         mark = _crop(text, "panolink", ("LeftPixels", "TopPixels"), "", "Full")
         return replace(found, crop=mark.scaled(width, height) if mark and mark.inside else None), None
     return found, _fitted(crop, width, height)
+
+
+def sphere_of_video(xml: str, *, width: int, height: int) -> tuple[SphereMetadata, Crop | None] | None:
+    """What the XML of spherical video metadata, version 1, says; as `sphere_of`, or None where it says nothing.
+
+    Its initial view is taken for the pose, which version 1 has not.
+
+    Raises
+    ------
+    ImageError : stereo, another projection, or a crop that cannot be; names it.
+    """
+    if (_property(xml, "GSpherical", "Spherical") or "").lower() != "true":
+        return None
+    stereo = _property(xml, "GSpherical", "StereoMode") or "mono"
+    if stereo.lower() != "mono":
+        raise ImageError(f"stereo video, {stereo}, by its metadata; {STEREO_ADVICE}")
+    projection = _property(xml, "GSpherical", "ProjectionType") or "equirectangular"
+    if projection.lower() != "equirectangular":
+        raise ImageError(f"its metadata (GSpherical) says {projection}; convert it to equirectangular first")
+    angles = [_number(xml, "GSpherical", f"InitialView{axis}Degrees") for axis in ("Heading", "Pitch", "Roll")]
+    crop = _crop(xml, "GSpherical", ("CroppedAreaLeftPixels", "CroppedAreaTopPixels"), "CroppedAreaImage", "FullPano")
+    return pose_of(*angles), _fitted(crop, width, height) if crop and not crop.whole else None
+
+
+def pose_of(heading: float | None, pitch: float | None, roll: float | None) -> SphereMetadata:
+    """Angles in degrees as far as they can be: roll and heading go round, a pitch beyond 90 is not known."""
+    return SphereMetadata(
+        heading=None if heading is None else heading % 360,
+        pitch=pitch if pitch is not None and abs(pitch) <= 90 else None,
+        roll=None if roll is None else (roll + 180) % 360 - 180,
+    )
 
 
 def _fitted(crop: Crop, width: int, height: int) -> Crop:

@@ -22,9 +22,10 @@ from panolink.images.formats import FORMATS, MAX_PIXELS, MIN_SIDE, SNIFFED_BYTES
 from panolink.images.hdr import open_exr, open_radiance
 from panolink.images.jxl import jxl_size
 from panolink.images.metadata import sphere_of
+from panolink.images.projection import Projector, advice_by_shape, check_content, note_of
 from panolink.images.tiff import open_tiff
 from panolink.sphere.filling import place_crop
-from panolink.sphere.metadata import NOTHING_KNOWN, Crop, SphereMetadata
+from panolink.sphere.metadata import NOTHING_KNOWN, Crop, Projection, SphereMetadata
 
 _ORIENTATION = 0x0112
 _NOT_SAID = 2  # a code point of H.273
@@ -98,20 +99,34 @@ def read_picture(
     source: str | Path | bytes,
     *,
     name: str = "",
+    projection: Projection = Projection.EQUIRECTANGULAR,
     allow_any_aspect: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> Picture:
-    """As `load_panorama`, with what the file says beside the pixels."""
+    """As `load_panorama`, with what the file says beside the pixels.
+
+    Parameters
+    ----------
+    projection : `CUBEMAP` and `DFISHEYE` are converted; with `AUTO`, a picture that shows two fisheyes is refused.
+    """
     name = name or _name_of(source)
     with _header(source, name, max_pixels) as header:
         of_crop = f"{name}: its crop (GPano), {header.crop}" if header.crop else name
-        check_aspect(*header.size, allow_any_aspect, of_crop)
+        convert = projection in (Projection.CUBEMAP, Projection.DFISHEYE)
+        projector = Projector(*header.size, projection) if convert else None
+        size = projector.size if projector else header.size
+        check_limit(*size, max_pixels, name)
+        check_aspect(*size, allow_any_aspect, of_crop)
         opened = header.opened
         array = opened.decode()
         notes, sphere = opened.notes, header.sphere
         if crop := header.crop:
             array, sphere = place_crop(array, crop), replace(sphere, crop=crop)
             notes += (f"a crop, {crop}, was placed on the sphere and the rest filled in",)
+        if projector:
+            array, notes = projector.convert(array), (*notes, note_of(projection))
+        elif projection is Projection.AUTO and not sphere:
+            check_content(array)
         return Picture(array, sphere, opened.exif, notes)
 
 
@@ -274,7 +289,7 @@ def check_aspect(width: int, height: int, allow_any_aspect: bool, name: str) -> 
     if not is_sphere(width, height) and not allow_any_aspect:
         raise ImageError(
             f"{name}: {width}×{height} is not 2:1, so not a full equirectangular panorama "
-            "(--any-aspect, or allow_any_aspect=True, takes it all the same)"
+            f"(--any-aspect, or allow_any_aspect=True, takes it all the same{advice_by_shape(width, height)})"
         )
 
 

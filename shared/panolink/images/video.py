@@ -1,10 +1,12 @@
-"""Frames of a video as panoramas: turned as players turn them, in sRGB."""
+"""Frames of a video as panoramas: those that are asked for, turned as players turn them, equirectangular, in sRGB."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,67 +14,213 @@ from numpy.typing import NDArray
 from panolink.errors import ImageError
 from panolink.images.colour import HLG, PQ, signal_to_srgb
 from panolink.images.formats import MAX_PIXELS, check_limit
+from panolink.images.mp4_boxes import spherical_xml
+from panolink.images.projection import Projector, check_content, note_of
 from panolink.images.read import check_aspect
+from panolink.images.video_metadata import Place, display_matrix, place_of, turned
+from panolink.sphere.filling import place_crop
+from panolink.sphere.metadata import NOTHING_KNOWN, Projection, SphereMetadata
+
+_CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,mpegvideo,m4v,avi,flv,ogg,asf,yuv4mpegpipe,h264,hevc,mjpeg,ivf"
+)
+"""Formats of files. Not all that FFmpeg knows: playlists and scripts would make it open files and addresses."""
+
+_SLACK = 1e-3  # seconds by which a frame may come before its time, as rounded as containers store it
+
+
+@dataclass(frozen=True)
+class FrameSelection:
+    """Which frames of a video are taken.
+
+    Attributes
+    ----------
+    fps : at most so many for each second of the video; None: all.
+    every : of those that are left, the first of every so many.
+    start : seconds from the video's beginning.
+    duration : seconds from there; None: to the end.
+    """
+
+    fps: float | None = None
+    every: int = 1
+    start: float = 0.0
+    duration: float | None = None
+
+    def choose(self, timed: Iterator[tuple[float, Any]]) -> Iterator[Any]:
+        """The frames that are taken, of frames with their times in seconds."""
+        due, seen = self.start, 0
+        for seconds, frame in timed:
+            if seconds < self.start - _SLACK:
+                continue
+            if self.duration is not None and seconds >= self.start + self.duration - _SLACK:
+                return
+            if self.fps is not None:
+                if seconds < due - _SLACK:
+                    continue
+                due += (int((seconds - due + _SLACK) * self.fps) + 1) / self.fps
+            if seen % self.every == 0:
+                yield frame
+            seen += 1
+
+
+ALL_FRAMES = FrameSelection()
+
+
+@dataclass(frozen=True)
+class PanoramaFrame:
+    """A frame as it is coded: uint8 sRGB (H, W, 3), pose and crop, and what the user should be told."""
+
+    array: NDArray[np.uint8]
+    sphere: SphereMetadata = NOTHING_KNOWN
+    notes: tuple[str, ...] = ()
 
 
 def video_frames(
-    path: str | Path, *, allow_any_aspect: bool = False, max_pixels: int = MAX_PIXELS
-) -> Iterator[NDArray[np.uint8]]:
-    """Frames of a video's first stream, uint8 sRGB (H, W, 3); HDR10 and HLG tone-mapped.
+    source: str | Path | BinaryIO,
+    *,
+    name: str = "",
+    selection: FrameSelection = ALL_FRAMES,
+    projection: Projection = Projection.AUTO,
+    allow_any_aspect: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Iterator[PanoramaFrame]:
+    """Frames of a video's first stream, tone-mapped if they are HDR10 or HLG; notes come with the first.
+
+    Parameters
+    ----------
+    source : a file's path, whatever its name looks like, or an open file that need not be seekable.
+    name : what messages call it; the path where empty.
+    projection : how its pixels lie on the sphere; cubemaps and double fisheyes are converted.
 
     Raises
     ------
-    ImageError : no video, of another shape, or damaged: what came before has been given.
+    ImageError : no video, of another shape or projection, stereo, or damaged: what came before has been given.
     LimitError : frames of more than `max_pixels`.
     """
-    # Only videos need it, and it loads FFmpeg.
-    import av
-    import av.error
+    name = name or str(source)
+    with readable_video(name):
+        import av
 
-    name = str(path)
-    try:
-        with av.open(f"file:{path}") as container:
-            if not container.streams.video:
-                raise ImageError(f"{name}: no video stream")
-            stream = container.streams.video[0]
+        opened: Any = f"file:{source}" if isinstance(source, (str, Path)) else source
+        container: Any = av.open(opened, options={"format_whitelist": _CONTAINERS})
+        with container:
+            stream = first_stream(container, name)
             check_limit(stream.width, stream.height, max_pixels, name)
-            matrix: Any = None
-            for number, frame in enumerate(container.decode(stream)):
-                if not number:
-                    matrix = _display_matrix(frame)
-                    width, height = frame.width, frame.height
-                    if matrix is not None and not matrix[0, 0]:
-                        width, height = height, width
-                    check_limit(width, height, max_pixels, name)
-                    check_aspect(width, height, allow_any_aspect, name)
-                yield turned(_to_srgb(frame), matrix)
+            if selection.start > 1 and isinstance(source, (str, Path)):
+                container.seek(int(selection.start / stream.time_base) + (stream.start_time or 0), stream=stream)
+            frames = selection.choose(timed_frames(container, stream))
+            xml = spherical_xml(source) if isinstance(source, (str, Path)) else ""
+            yield from Panoramas(name, projection, allow_any_aspect, max_pixels, xml=xml).of(frames)
+
+
+@contextmanager
+def readable_video(name: str) -> Iterator[None]:
+    """What FFmpeg and the checks of panoramas say is wrong, as an `ImageError` of one line that names the video."""
+    import av.error  # only videos need it, and it loads FFmpeg
+
+    try:
+        yield
+    except FileNotFoundError:
+        raise ImageError(f"{name}: no such file") from None
     except (av.error.FFmpegError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ImageError(f"{name}: not a readable video ({reason})") from None
+        words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise ImageError(f"{name}: not a readable video ({words.strip().splitlines()[0]})") from None
 
 
-def _display_matrix(frame: Any) -> NDArray[np.int32] | None:
-    """The signs of a display matrix (ISO/IEC 14496-12, 6.2.2), (2, 2); None where frames are shown as they are."""
-    from av.sidedata.sidedata import Type
-
-    data = frame.side_data.get(Type.DISPLAYMATRIX)
-    if data is None:
-        return None
-    values = np.frombuffer(bytes(data), "<i4").reshape(3, 3)[:2, :2]
-    signs = np.sign(values) * (np.abs(values) > np.abs(values).max() / 2)
-    return None if np.array_equal(signs, np.eye(2)) or not signs.any() else signs
+def first_stream(container: Any, name: str) -> Any:
+    """The video that is shown, decoded with threads."""
+    if not container.streams.video:
+        raise ImageError(f"{name}: no video stream")
+    stream = container.streams.video[0]
+    stream.thread_type = "AUTO"
+    return stream
 
 
-def turned(frame: NDArray[np.uint8], matrix: NDArray[np.int32] | None) -> NDArray[np.uint8]:
-    """A frame (H, W, 3) by quarter turns and mirrors: a point (x, y) goes to (x, y) · matrix, moved into the
-    picture."""
-    if matrix is None:
-        return frame
-    if not matrix[0, 0]:
-        frame, across, down = frame.transpose(1, 0, 2), matrix[1, 0], matrix[0, 1]
-    else:
-        across, down = matrix[0, 0], matrix[1, 1]
-    return np.ascontiguousarray(frame[:: int(down) or 1, :: int(across) or 1])
+def timed_frames(container: Any, stream: Any) -> Iterator[tuple[float, Any]]:
+    """Frames with their times in seconds from the beginning of the stream."""
+    beginning = None if stream.start_time is None else float(stream.start_time * stream.time_base)
+    step = 1 / float(stream.average_rate or 25)
+    seconds = -step
+    for frame in container.decode(stream):
+        if frame.time is None:  # a raw stream: frames follow one another
+            seconds += step
+        else:
+            beginning = frame.time if beginning is None else beginning
+            seconds = frame.time - beginning
+        yield seconds, frame
+
+
+class Panoramas:
+    """Makes panoramas of decoded frames, each by what the first one says.
+
+    Parameters
+    ----------
+    name : of the video, for messages.
+    projection, allow_any_aspect, max_pixels : as of `video_frames`.
+    xml : what its file says by version 1 of spherical video metadata.
+    """
+
+    def __init__(
+        self, name: str, projection: Projection, allow_any_aspect: bool, max_pixels: int, *, xml: str = ""
+    ) -> None:
+        self._name = name
+        self._projection = projection
+        self._any_aspect = allow_any_aspect
+        self._max_pixels = max_pixels
+        self._xml = xml
+        self._matrix: NDArray[np.int32] | None = None
+        self._place = Place()
+        self._projector: Projector | None = None
+
+    def of(self, frames: Iterator[Any]) -> Iterator[PanoramaFrame]:
+        """One panorama for each of PyAV's frames; raises as `video_frames` does, naming the video."""
+        notes: tuple[str, ...] | None = None
+        for frame in frames:
+            if notes is None:
+                try:
+                    notes = self._look_at(frame)
+                except ImageError as error:
+                    if str(error).startswith(f"{self._name}: "):
+                        raise
+                    raise type(error)(f"{self._name}: {error}") from None
+                yield PanoramaFrame(self._panorama(frame), self._sphere, notes)
+            else:
+                yield PanoramaFrame(self._panorama(frame), self._sphere)
+
+    @property
+    def _sphere(self) -> SphereMetadata:
+        return replace(self._place.sphere, crop=self._place.crop)
+
+    def _look_at(self, frame: Any) -> tuple[str, ...]:
+        """Check the first frame, and prepare for all; what the user should be told."""
+        self._matrix = display_matrix(frame)
+        width, height = frame.width, frame.height
+        if self._matrix is not None and not self._matrix[0, 0]:
+            width, height = height, width
+        check_limit(width, height, self._max_pixels, self._name)
+        if self._projection is not Projection.EQUIRECTANGULAR:
+            self._place = place_of(frame, width, height, xml=self._xml)
+        said = self._place.projection
+        if Projection.CUBEMAP in (self._projection, said) or self._projection is Projection.DFISHEYE:
+            wanted = Projection.CUBEMAP if said is Projection.CUBEMAP else self._projection
+            self._projector = Projector(width, height, wanted)
+            check_limit(*self._projector.size, self._max_pixels, self._name)
+            return (note_of(wanted),)
+        if crop := self._place.crop:
+            about_crop = f"{self._name}: its crop, {crop}"
+            check_limit(crop.full_width, crop.full_height, self._max_pixels, about_crop)
+            check_aspect(crop.full_width, crop.full_height, self._any_aspect, about_crop)
+            return (f"a crop, {crop}, was placed on the sphere and the rest filled in",)
+        check_aspect(width, height, self._any_aspect, self._name)
+        if said is None and self._projection is Projection.AUTO:
+            check_content(turned(_to_srgb(frame), self._matrix))
+        return ()
+
+    def _panorama(self, frame: Any) -> NDArray[np.uint8]:
+        picture = turned(_to_srgb(frame), self._matrix)
+        if self._projector:
+            return self._projector.convert(picture)
+        return place_crop(picture, self._place.crop) if self._place.crop else picture
 
 
 def _to_srgb(frame: Any) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from panolink.errors import BitstreamError
 
@@ -142,3 +143,18 @@ class SphereMetadata:
 
 
 NOTHING_KNOWN = SphereMetadata()
+
+
+class Projection(StrEnum):
+    """How the pixels of a picture or video lie on the sphere, as a user says.
+
+    `AUTO` believes what the file says of itself: a cubemap is converted, anything else that is no equirectangular
+    panorama is refused with advice.
+    """
+
+    AUTO = "auto"
+    EQUIRECTANGULAR = "equirectangular"
+    CUBEMAP = "cubemap"
+    """Six faces, as 3×2 (right, left, up, down, front, back), 6×1 or 1×6."""
+    DFISHEYE = "dfisheye"
+    """Two circular fisheye pictures side by side."""

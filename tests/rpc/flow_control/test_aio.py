@@ -1,10 +1,13 @@
-"""Waiting for the first of several events."""
+"""Waiting for the first of several events; a blocking iterator beside an event loop."""
 
 import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import aclosing
 
 import pytest
 
-from panolink.rpc.flow_control.aio import unless
+from panolink.rpc.flow_control.aio import iterate_in_thread, unless
 
 
 async def value(result: str) -> str:
@@ -32,3 +35,45 @@ async def test_an_error_is_passed_on() -> None:
 
     with pytest.raises(ValueError, match="broken"):
         await unless(asyncio.Event(), fail(), None)
+
+
+async def test_items_come_when_they_are_asked_for() -> None:
+    made: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(5):
+            made.append(number)
+            yield number
+
+    async with aclosing(iterate_in_thread(items())) as numbers:
+        assert [await anext(numbers), await anext(numbers)] == [0, 1]
+        await asyncio.sleep(0.01)
+        assert made == [0, 1]
+        assert [number async for number in numbers] == [2, 3, 4]
+
+
+async def test_errors_come_through() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        [number async for number in iterate_in_thread(items())]
+
+
+async def test_one_that_blocks_for_good_holds_nobody() -> None:
+    reached, never = threading.Event(), threading.Event()
+
+    def items() -> Iterator[int]:
+        reached.set()
+        never.wait()
+        yield 1
+
+    async with aclosing(iterate_in_thread(items())) as numbers:
+        first = asyncio.ensure_future(anext(numbers))
+        await asyncio.to_thread(reached.wait)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+    blocked = [thread for thread in threading.enumerate() if thread.name == "panolink-input"]
+    assert blocked and all(thread.daemon for thread in blocked)
+    never.set()

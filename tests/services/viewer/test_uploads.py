@@ -9,7 +9,10 @@ import pytest
 from PIL import Image
 
 from panolink.errors import ImageError, LimitError
+from panolink.images import Picture
 from panolink.services.viewer.uploads import Upload, clean_name, receive, reduced
+from panolink.sphere.metadata import Crop, SphereMetadata
+from tests.images.pictures import write_video
 
 
 def png(width: int, height: int) -> bytes:
@@ -31,7 +34,7 @@ async def received(
 async def test_a_panorama_is_taken_and_its_folder_goes() -> None:
     upload = await received(png(64, 32))
     (picture,) = upload.pictures(32, 1 << 20)
-    assert picture.shape == (16, 32, 3)
+    assert picture.array.shape == (16, 32, 3)
     folder = Path(upload.folder.name)
     upload.close()
     assert not folder.exists()
@@ -68,6 +71,17 @@ def test_names_have_no_folders_and_an_end() -> None:
 
 
 def test_pictures_are_reduced_and_never_enlarged() -> None:
-    picture = np.zeros((32, 64, 3), np.uint8)
+    crop = Crop(0, 8, 64, 16, 64, 32)
+    picture = Picture(np.zeros((32, 64, 3), np.uint8), SphereMetadata(heading=10, crop=crop))
     assert reduced(picture, 128) is picture and reduced(picture, None) is picture
-    assert reduced(picture, 16).shape == (8, 16, 3)
+    small = reduced(picture, 16)
+    assert small.array.shape == (8, 16, 3)
+    assert small.sphere == SphereMetadata(heading=10, crop=Crop(0, 2, 16, 4, 16, 8))
+
+
+@pytest.mark.parametrize("name", ["VID.insv", "a picture.jpg", "no ending"])
+async def test_videos_are_known_by_their_content(name: str, tmp_path: Path) -> None:
+    write_video(tmp_path / "walk.mp4")
+    upload = await received((tmp_path / "walk.mp4").read_bytes(), name)
+    assert [picture.array.shape for picture in upload.pictures(None, 1 << 20)] == [(32, 64, 3)] * 3
+    upload.close()

@@ -1,13 +1,16 @@
-"""Waiting for the first of several events."""
+"""Waiting for the first of several events, and for what blocks a thread."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import TypeVar
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Iterable
+from contextlib import suppress
+from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 Default = TypeVar("Default")
+Item = TypeVar("Item")
 
 
 async def unless(event: asyncio.Event, awaitable: Awaitable[Result], default: Default) -> Result | Default:
@@ -26,3 +29,46 @@ async def unless(event: asyncio.Event, awaitable: Awaitable[Result], default: De
     finally:
         wanted.cancel()
         halt.cancel()
+
+
+async def iterate_in_thread(items: Iterable[Item]) -> AsyncGenerator[Item, None]:
+    """Advance a blocking iterator in a thread of its own, by one item whenever one is asked for.
+
+    The thread is a daemon: an iterator that blocks for good, such as one that reads a pipe, keeps no process from
+    ending. It raises what the iterator raises.
+    """
+    loop = asyncio.get_running_loop()
+    wanted = threading.Semaphore(0)
+    stopped = False
+    answers: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+
+    def answer(kind: str, value: Any) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(answers.put_nowait, (kind, value))
+
+    def advance() -> None:
+        try:
+            iterator = iter(items)
+            while wanted.acquire() and not stopped:
+                try:
+                    answer("item", next(iterator))
+                except StopIteration:
+                    break
+        except BaseException as error:
+            answer("error", error)
+            return
+        answer("end", None)
+
+    threading.Thread(target=advance, name="panolink-input", daemon=True).start()
+    try:
+        while True:
+            wanted.release()
+            kind, value = await answers.get()
+            if kind == "error":
+                raise value
+            if kind == "end":
+                return
+            yield value
+    finally:
+        stopped = True
+        wanted.release()

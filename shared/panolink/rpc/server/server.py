@@ -20,6 +20,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from panolink.errors import LinkError, PanolinkError, SettingError
+from panolink.rpc.environment import misspelt
 from panolink.rpc.flow_control.memory_budget import MemoryBudget
 from panolink.rpc.flow_control.streams import Streams
 from panolink.rpc.observability import logs, tracing
@@ -27,7 +28,7 @@ from panolink.rpc.observability.metrics import ServiceMetrics
 from panolink.rpc.security.credentials import INSECURE
 from panolink.rpc.security.token_auth import TokenInterceptor
 from panolink.rpc.server.interceptors import CallInterceptor
-from panolink.rpc.server.settings import ObservingSettings, ServiceSettings, Settings, load_settings
+from panolink.rpc.server.settings import ObservingSettings, ServiceSettings, Settings, load_settings, variable_names
 from panolink.rpc.transport.connection import COMMON_OPTIONS
 from panolink.rpc.version import version
 from panolink.rpc.wire.status import one_line
@@ -225,6 +226,8 @@ def run(kind: type[Settings], build: Callable[[Settings], RunningServer]) -> int
     settings = load_settings(kind)
     observing = load_settings(ObservingSettings)
     logs.configure(settings.service, level=settings.log_level, form=observing.log_format)
+    for line in misspelt(os.environ, service=settings.service, settings=variable_names(kind)).values():
+        log.warning(line)
     try:
         if observing.otlp_endpoint:
             tracing.start(settings.service, version(), observing.otlp_endpoint)

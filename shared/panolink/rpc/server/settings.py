@@ -177,6 +177,11 @@ def load_settings(kind: type[Loaded]) -> Loaded:
     raise SystemExit(2)
 
 
+def variable_names(kind: type[BaseSettings]) -> list[str]:
+    """Environment variables that a class of settings reads."""
+    return [_variable_name(kind, field) for field in kind.model_fields]
+
+
 def _problem_text(kind: type[BaseSettings], problem: Any) -> str:
     """Format a validation problem as `VARIABLE=value: what is allowed`."""
     message = problem["msg"].removeprefix("Value error, ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ import grpc.aio
 
 from panolink.errors import AccessError, LinkError, PanolinkError
 from panolink.rpc.flow_control.limits import MAX_MESSAGE_BYTES
-from panolink.rpc.security.credentials import CA, CERT, KEY, Credentials, Material, host_of
+from panolink.rpc.security.credentials import CA, CERT, KEY, Credentials, Material, host_of, is_loopback
 from panolink.v1 import node_pb2, node_pb2_grpc
 
 Response = TypeVar("Response")
@@ -31,6 +32,8 @@ _OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),  # channels do not share the backoff state of a broken connection
 )
 _RETRY_SECONDS = 0.1
+_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
+"""Environment variables that gRPC takes a proxy from, in its order."""
 _FINISH_SECONDS = 3600.0  # for calls started before the certificates changed
 
 _REFUSALS = (
@@ -67,14 +70,24 @@ def open_channel(target: str, credentials: Credentials | None = None, *, authori
     """
     credentials = credentials or Credentials.from_environment()
     secured = credentials.client(target)
-    if secured is None:
-        return grpc.aio.insecure_channel(target, options=_OPTIONS)
     options: list[tuple[str, Any]] = list(_OPTIONS)
+    if is_loopback(target):
+        options.append(("grpc.enable_http_proxy", 0))
+    if secured is None:
+        return grpc.aio.insecure_channel(target, options=options)
     if authority and credentials.secure_client:
         options.append(("grpc.ssl_target_name_override", host_of(authority)))
     return _ReloadingChannel(
         lambda: credentials.material, lambda: grpc.aio.secure_channel(target, secured(), options=options)
     )
+
+
+def proxy_hint(target: str) -> str:
+    """What to say of an HTTP proxy where a target does not answer: gRPC asks it for every host but this one."""
+    if is_loopback(target):
+        return ""
+    name = next((name for name in _PROXIES if os.environ.get(name)), "")
+    return f", through the proxy of {name}; no_proxy={host_of(target)} goes around it" if name else ""
 
 
 class _ReloadingChannel(grpc.aio.Channel):
@@ -165,7 +178,7 @@ async def wait_until_reachable(channel: grpc.aio.Channel, target: str, seconds: 
             if isinstance(found, AccessError):
                 raise found from None
         await asyncio.sleep(_RETRY_SECONDS)
-    raise LinkError(f"{target}: no service answers there within {seconds:g} s")
+    raise LinkError(f"{target}: no service answers there within {seconds:g} s{proxy_hint(target)}")
 
 
 async def unary_response(call: Awaitable[Response], target: str) -> Response:

@@ -1,0 +1,152 @@
+"""`send`: panoramas over a running link."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from panolink.cli.options import (
+    DEFAULT_TO,
+    AnyAspect,
+    Bpp,
+    Json,
+    Overwrite,
+    ProjectionName,
+    Tau,
+    To,
+    check_rate,
+    err,
+    out,
+    print_error,
+    print_json,
+    seconds,
+)
+from panolink.cli.report import Tally, delivery_line, failure_line
+from panolink.cli.transfer import Transfer, connected
+from panolink.sphere.metadata import Projection
+
+
+def send(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE|FOLDER|VIDEO|URL…",
+            help="Panoramas to send: pictures, videos, folders, rtsp://… and the like, /dev/video0, - for a pipe.",
+        ),
+    ],
+    to: To = DEFAULT_TO,
+    bpp: Bpp = None,
+    tau: Tau = None,
+    symbols_per_pixel: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Instead: channel uses per pixel, pilots included, not to be exceeded."),
+    ] = None,
+    deadline: Annotated[
+        float | None,
+        typer.Option(parser=seconds, metavar="SECONDS|…ms", help="How long a panorama may be on the air: 0.2, 200ms."),
+    ] = None,
+    adaptive: Annotated[
+        bool,
+        typer.Option("--adaptive", help="Let modulation, code rates and share of the features follow the channel."),
+    ] = False,
+    harq: Annotated[
+        int | None,
+        typer.Option(min=0, max=3, help="Rounds in which lost segments are sent again; the transmitter's where unset."),
+    ] = None,
+    analogue: Annotated[
+        bool | None,
+        typer.Option(
+            "--analogue/--digital", help="Send features as amplitudes, without a code; the transmitter's where unset."
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option(help="One of the transmitter's models; its first where empty.")] = "",
+    recursive: Annotated[bool, typer.Option("--recursive", help="Folders with all folders below them.")] = False,
+    fps: Annotated[
+        float | None, typer.Option(min=0.001, help="Of videos and live input: at most so many frames a second.")
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Ditto: the first of every so many frames.")] = 1,
+    start: Annotated[float, typer.Option(min=0.0, help="Ditto: begin after so many seconds.")] = 0.0,
+    duration: Annotated[float | None, typer.Option(min=0.001, help="Ditto: end after so many seconds more.")] = None,
+    projection: ProjectionName = Projection.AUTO,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Write the received panoramas there, as PNG.")
+    ] = None,
+    picture: Annotated[
+        bool, typer.Option(help="Whether the received picture comes back, and is compared with what was sent.")
+    ] = True,
+    any_aspect: AnyAspect = False,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Send panoramas over the link and tell what became of each.
+
+    Example: [bold]panolink send holiday/ street.jpg --bpp 0.1 --out received/[/bold]
+
+    A line for each as it is answered, then a table; the last line counts what was delivered, lost on the way, and not
+    sent (unreadable, or refused). Exit code 1 when any of them was not delivered, 130 after Ctrl-C. Frames of a video
+    are called clip.mp4#0001, clip.mp4#0002 … Pictures and videos are known by their content, whatever they are called.
+
+    With --adaptive a panorama takes --symbols-per-pixel (0.1 unless the transmitter is set otherwise), or what fits the
+    --deadline, whatever the channel is like; without it the same budgets are filled with the usual protection. What is
+    sent again with --harq counts in the budget.
+    """
+    check_rate(bpp, tau, symbols_per_pixel)
+    if adaptive and (bpp is not None or tau is not None):
+        raise typer.BadParameter(
+            "takes --symbols-per-pixel or --deadline, not --bpp or --tau", param_hint="'--adaptive'"
+        )
+    if out_folder:
+        if not picture:
+            raise typer.BadParameter("needs the received pictures: leave out --no-picture", param_hint="'--out'")
+        out_folder.mkdir(parents=True, exist_ok=True)
+
+    from panolink.images import Reading
+    from panolink.images.video import FrameSelection
+
+    options = {
+        "bpp": bpp,
+        "tau": tau,
+        "symbols_per_pixel": symbols_per_pixel,
+        "deadline": deadline,
+        "adaptive": adaptive,
+        "harq": harq,
+        "analogue": analogue,
+        "model": model,
+        "picture": picture,
+        "allow_any_aspect": any_aspect,
+    }
+    selection = FrameSelection(fps, every, start, duration)
+    reading = Reading(recursive, selection, projection, any_aspect)
+    transfer, tally = Transfer(options, reading, out_folder, overwrite), Tally()
+    try:
+        asyncio.run(_send(sources, to, transfer, tally, json))
+    except KeyboardInterrupt:
+        under_way = transfer.under_way
+        print_error(
+            f"interrupted: {tally.delivered} delivered, {len(under_way)} under way"
+            + (f" ({', '.join(under_way)}), of which some may arrive" if under_way else "")
+        )
+        raise typer.Exit(130) from None
+    if not json and tally.delivered:
+        tally.print_table()
+    if tally.count > 1:
+        (err if json else out).print(tally.accounting(), markup=False, soft_wrap=True)
+    raise typer.Exit(0 if tally.delivered == tally.count else 1)
+
+
+async def _send(sources: Sequence[str], to: str, transfer: Transfer, tally: Tally, json: bool) -> None:
+    async with connected(to) as link:
+        with err.status("sending …") as status:
+            async for result, _ in transfer.send(link, sources):
+                status.stop()  # lines tell from here on
+                tally.add(result)
+                if json:
+                    print_json(result.as_dict())
+                elif result.delivered:
+                    out.print(delivery_line(result), markup=False, soft_wrap=True)
+                if not result.delivered:
+                    print_error(failure_line(result))

@@ -1,0 +1,179 @@
+"""`watch`: what a receiver receives, as files."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from panolink.cli.options import Address, Json, Overwrite, err, out, print_error, print_json, print_note
+from panolink.cli.transfer import connected
+from panolink.errors import LinkError, PanolinkError
+from panolink.filenames import file_stem
+from panolink.files import write_numbered, written_beside
+
+if TYPE_CHECKING:
+    from panolink.client import ReceivedPanorama
+    from panolink.images.spherical_video import SphericalVideo
+
+_RETRY_SECONDS = 1.0
+
+
+def watch(
+    target: Address,
+    folder: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Write the panoramas there, as PNG.")
+    ] = None,
+    video: Annotated[
+        Path | None, typer.Option("--video", metavar="FILE.mp4", help="Write them as one spherical video.")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(min=0.001, help="Of the video: frames a second; where unset, as they come.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=0, help="End after so many; 0: go on until Ctrl-C.")] = 0,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait for a receiver that goes away, or end with exit code 1.")
+    ] = True,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Write every panorama that a receiver receives from now on into a folder, or into a video.
+
+    Examples: [bold]panolink watch 127.0.0.1:50053 --out received/[/bold], [bold]panolink watch 127.0.0.1:50053
+    --video walk.mp4[/bold]
+
+    A receiver that goes away is waited for, and watched again when it is back.
+    """
+    if not (folder or video):
+        raise typer.BadParameter("give --out FOLDER, or --video FILE.mp4, or both", param_hint="'--out' / '--video'")
+    if video and video.suffix.lower() != ".mp4":
+        raise typer.BadParameter("the video has to be called ….mp4", param_hint="'--video'")
+    if fps and not video:
+        raise typer.BadParameter("needs --video FILE.mp4", param_hint="'--fps'")
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+    watcher = Watcher(target, folder, count, wait, overwrite, json)
+    problem: BaseException | None = None
+    with written_beside(video, overwrite=overwrite) if video else nullcontext() as beside:
+        if beside:
+            from panolink.images.spherical_video import SphericalVideo
+
+            watcher.video = SphericalVideo(beside.temporary, fps=fps, name=beside.path)
+        try:
+            asyncio.run(watcher.watch())
+        except (KeyboardInterrupt, LinkError) as error:  # what has come is kept
+            problem = error
+        if watcher.video:
+            watcher.video.close()
+            if not watcher.video.frames:
+                raise problem if isinstance(problem, LinkError) else PanolinkError(f"{video}: no panorama came")
+    if beside and watcher.video:
+        err.print(f"{beside.path}: {watcher.video.frames} panoramas", markup=False, soft_wrap=True)
+    if isinstance(problem, LinkError) or (problem and count):
+        raise problem
+    if watcher.unwritten:
+        raise LinkError(f"{watcher.unwritten} of {watcher.seen + watcher.unwritten} panoramas could not be written")
+    if not problem and count and watcher.seen < count:
+        raise LinkError(f"{target}: ended after {watcher.seen} of {count} panoramas")
+
+
+@dataclass
+class Watcher:
+    """Watches a receiver, and writes what comes.
+
+    Attributes
+    ----------
+    seen, unwritten : panoramas that were written, and that could not be.
+    video : where they go too.
+    """
+
+    target: str
+    folder: Path | None
+    count: int
+    wait: bool
+    overwrite: bool
+    json: bool
+    seen: int = 0
+    unwritten: int = 0
+    video: SphericalVideo | None = None
+    _began: float = field(default=0.0, init=False)
+
+    async def watch(self) -> None:
+        """Until as many have come as are wanted.
+
+        Raises
+        ------
+        LinkError : nothing answers at first, or later if it is not waited for.
+        """
+        answered = announced = False
+        while True:
+            try:
+                async with connected(self.target) as link:
+                    if announced:
+                        print_note(f"{self.target}: back again")
+                    elif not (answered or self.json):
+                        err.print(f"watching {self.target}; Ctrl-C ends", markup=False)
+                    answered, announced = True, False
+                    async for panorama in link.watch(count=max(0, self.count - self.seen - self.unwritten)):
+                        await self._take(panorama)
+                if self.count and self.seen + self.unwritten >= self.count:
+                    return
+                raise LinkError(f"{self.target}: the receiver ended the stream")
+            except LinkError as error:
+                if not (answered and self.wait):
+                    raise
+                if not announced:
+                    print_error(f"{error}; waiting for it (--no-wait ends instead)")
+                announced = True
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _take(self, panorama: ReceivedPanorama) -> None:
+        path = None
+        try:
+            if self.folder:
+                path = self.folder / f"{panorama.number:04d}_{file_stem(panorama.source)}.png"
+                path = await asyncio.to_thread(write_numbered, path, panorama.png, overwrite=self.overwrite)
+        except OSError as error:  # one picture that cannot be written; the rest goes on
+            print_error(f"{error.filename}: {error.strerror}")
+            self.unwritten += 1
+            return
+        if self.video:
+            await asyncio.to_thread(self._append, self.video, panorama)
+        self.seen += 1
+        if self.json:
+            print_json(_json_values(panorama, path))
+        else:
+            out.print(_line(panorama, path), markup=False, soft_wrap=True)
+
+    def _append(self, video: SphericalVideo, panorama: ReceivedPanorama) -> None:
+        now = time.monotonic()
+        self._began = self._began or now
+        video.add(panorama.array, seconds=now - self._began, sphere=panorama.sphere)
+
+
+def _line(panorama: ReceivedPanorama, path: Path | None) -> str:
+    noise = "no noise" if panorama.snr_db is None else f"{panorama.snr_db:g} dB"
+    lost = f"{panorama.segments.lost} of {panorama.segments.sent} segments lost"
+    missed = f", {panorama.dropped} missed" if panorama.dropped else ""
+    return f"{path or panorama.source}: {panorama.width}×{panorama.height}, {noise}, {lost}{missed}"
+
+
+def _json_values(panorama: ReceivedPanorama, path: Path | None) -> dict[str, Any]:
+    return {
+        "number": panorama.number,
+        "source": panorama.source,
+        "path": str(path) if path else None,
+        "width": panorama.width,
+        "height": panorama.height,
+        "fingerprint": panorama.fingerprint,
+        "snr_db": panorama.snr_db,
+        "segments": {"sent": panorama.segments.sent, "lost": panorama.segments.lost},
+        "guessed": panorama.guessed,
+        "dropped": panorama.dropped,
+        "rounds": panorama.rounds,
+    }

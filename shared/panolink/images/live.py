@@ -1,0 +1,168 @@
+"""Live input: cameras and streams, of which the newest frame is taken, and pipes, of which every one is."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+from panolink.errors import ImageError
+from panolink.images.formats import MAX_PIXELS, check_limit
+from panolink.images.video import (
+    ALL_FRAMES,
+    FrameSelection,
+    PanoramaFrame,
+    Panoramas,
+    first_stream,
+    readable_video,
+    timed_frames,
+)
+from panolink.sphere.metadata import Projection
+
+SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp", "tcp", "http", "https")
+_WAITING = ("http", "https")  # these servers wait for whoever reads
+
+_OPEN_SECONDS, _READ_SECONDS = 10.0, 10.0
+_OPTIONS = {"rtsp_flags": "prefer_tcp", "fflags": "nobuffer"}
+
+
+def is_live(source: str) -> bool:
+    """Whether a source is an address or a camera; names of files with a colon in them are neither."""
+    scheme, separator, _ = source.partition("://")
+    return bool(separator and scheme.lower() in SCHEMES) or bool(re.fullmatch(r"/dev/video\d+", source))
+
+
+def public_name(source: str) -> str:
+    """An address without the user and password that it may hold: names are sent along, and logged."""
+    return re.sub(r"(?<=://)[^/@]*@", "", source)
+
+
+def live_frames(
+    source: str,
+    *,
+    selection: FrameSelection = ALL_FRAMES,
+    projection: Projection = Projection.AUTO,
+    allow_any_aspect: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Iterator[PanoramaFrame]:
+    """Panoramas of a camera or stream, until it ends; those that come while the last one is in use are skipped.
+
+    Parameters
+    ----------
+    source : `rtsp://…`, `udp://…` and the like, or `/dev/video0`.
+    selection, projection, allow_any_aspect, max_pixels : as of `panolink.images.video.video_frames`.
+
+    Raises
+    ------
+    ImageError : it cannot be reached, or sends nothing for ten seconds; or what `video_frames` raises.
+    """
+    name = public_name(source)
+    scheme = source.partition("://")[0].lower()
+    with _open(source, name) as container:
+        stream = first_stream(container, name)
+        check_limit(stream.width, stream.height, max_pixels, name)
+        frames = selection.choose(timed_frames(container, stream))
+        panoramas = Panoramas(name, projection, allow_any_aspect, max_pixels)
+        if scheme in _WAITING:
+            yield from panoramas.of(frames)
+            return
+        newest = NewestFrame(frames)
+        try:
+            yield from panoramas.of(iter(newest))
+        finally:
+            newest.stop()
+
+
+@contextmanager
+def _open(source: str, name: str) -> Iterator[Any]:
+    import av
+    import av.error
+
+    with readable_video(name):
+        camera = source.startswith("/dev/")
+        try:
+            container = av.open(
+                source,
+                format="v4l2" if camera else None,
+                options={} if camera else _OPTIONS,
+                timeout=(_OPEN_SECONDS, _READ_SECONDS),
+            )
+        except av.error.ProtocolNotFoundError:
+            scheme = source.partition("://")[0]
+            raise ImageError(
+                f"{name}: this PyAV has no {scheme}; pipe it in instead: "
+                f"ffmpeg -i {scheme}://… -c copy -f mpegts - | panolink send -"
+            ) from None
+        except av.error.ExitError:
+            raise ImageError(f"{name}: nothing came within {_OPEN_SECONDS:g} s") from None
+        with container:
+            yield container
+
+
+class NewestFrame:
+    """Reads frames in a thread, and hands out the newest; an iterator that ends when they do, or raises what they do.
+
+    Parameters
+    ----------
+    frames : as they are decoded. They are read without a pause: a source that is live does not wait.
+    """
+
+    def __init__(self, frames: Iterator[Any]) -> None:
+        self.skipped = 0
+        self._frames = frames
+        self._newest: Any = None
+        self._error: BaseException | None = None
+        self._ended = self._stopped = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._read, name="live input", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Any]:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._newest is not None or self._ended)
+                frame, self._newest = self._newest, None
+                if frame is None:
+                    if self._error:
+                        raise self._error
+                    return
+            yield frame
+
+    def stop(self) -> None:
+        """Stop reading; returns when the thread has, which is with its next frame, or when nothing comes any more."""
+        self._stopped = True
+        self._thread.join(_READ_SECONDS + 1)
+
+    def _read(self) -> None:
+        try:
+            for frame in self._frames:
+                if self._stopped:
+                    break
+                with self._changed:
+                    self.skipped += self._newest is not None
+                    self._newest = frame
+                    self._changed.notify()
+        except BaseException as error:
+            self._error = error
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+
+
+class Piped:
+    """A file that cannot seek, with bytes that were read of it put back in front: what PyAV needs to read a pipe."""
+
+    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+        self._head = head
+        self._rest = rest
+
+    def read(self, size: int = -1) -> bytes:
+        if not self._head:
+            return self._rest.read(size)
+        if size < 0:
+            data, self._head = self._head + self._rest.read(), b""
+            return data
+        data, self._head = self._head[:size], self._head[size:]
+        return data

@@ -1,0 +1,60 @@
+"""A picture as a file that any transmitter can read and takes: as it is where that will do, else without loss."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image
+
+from panolink.errors import LimitError
+from panolink.images.formats import SNIFFED_BYTES, format_of
+from panolink.images.metadata import xmp_of
+from panolink.images.read import Picture, read_picture
+from panolink.images.write import encode_png
+
+_CONVERTED = frozenset({"EXR", "HDR", "HEIF", "JXL", "TIFF"})
+"""Formats that a transmitter need not know."""
+_WEBP_SIDE = 16383
+
+
+def sendable(data: bytes, *, max_bytes: int, name: str, allow_any_aspect: bool = False) -> bytes:
+    """A picture's file as it is, or as `sendable_picture` where a transmitter may not know its format, or it is too
+    large.
+
+    Raises
+    ------
+    ImageError, LimitError : it has to be read for that, and cannot be; or is too large in any form.
+    """
+    if is_sendable(data, max_bytes=max_bytes):
+        return data
+    return sendable_picture(
+        read_picture(data, name=name, allow_any_aspect=allow_any_aspect), max_bytes=max_bytes, name=name
+    )
+
+
+def is_sendable(data: bytes, *, max_bytes: int) -> bool:
+    """Whether a file goes as it is; one of no known format does, for the transmitter to refuse."""
+    format = format_of(data[:SNIFFED_BYTES])
+    return format not in _CONVERTED and (len(data) <= max_bytes or not format)
+
+
+def sendable_picture(picture: Picture, *, max_bytes: int, name: str) -> bytes:
+    """Pixels and pose as PNG, or as lossless WebP where that is too large.
+
+    Raises
+    ------
+    LimitError : both are; says what to do.
+    """
+    height, width = picture.array.shape[:2]
+    data = encode_png(picture.array, sphere=picture.sphere)
+    if len(data) > max_bytes and max(width, height) <= _WEBP_SIDE:
+        buffer = io.BytesIO()
+        options = {"xmp": xmp_of(picture.sphere, width=width, height=height)} if picture.sphere else {}
+        Image.fromarray(picture.array).save(buffer, "WEBP", lossless=True, quality=0, method=1, **options)
+        data = min(data, buffer.getvalue(), key=len)
+    if len(data) > max_bytes:
+        raise LimitError(
+            f"{name}: {width}×{height} pixels take {len(data) >> 20} MiB without loss, and the transmitter takes "
+            f"{max_bytes >> 20} MiB: send a smaller picture or a JPEG, or raise PANOLINK_TRANSMITTER_MAX_IMAGE_BYTES"
+        )
+    return data

@@ -1,0 +1,40 @@
+"""Text in any locale, and output that cannot be written."""
+
+import subprocess
+
+import pytest
+
+from tests.cli.helpers import ENVIRONMENT, PANOLINK
+
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("send", "--help"), ("watch", "--help"), ("info", "base")])
+def test_any_locale_will_do(arguments: tuple[str, ...]):
+    environment = {**ENVIRONMENT, **ASCII}
+    done = subprocess.run([*PANOLINK, *arguments], capture_output=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout and done.stdout.isascii() and not done.stderr
+
+
+def test_names_that_are_no_utf8_are_told():
+    done = subprocess.run(
+        [*PANOLINK, "info", b"caf\xe9.plk"], capture_output=True, env={**ENVIRONMENT, "LC_ALL": "C.UTF-8"}
+    )
+    assert done.returncode == 1
+    assert done.stderr == b"panolink: caf\\udce9.plk: No such file or directory\n"
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("info", "base", "--json"), ("info",)])
+def test_a_full_disk_for_what_is_printed(arguments: tuple[str, ...]):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*PANOLINK, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("panolink: ") and "No space left on device" in line
+
+
+def test_a_reader_that_has_enough():
+    command = " ".join((*PANOLINK, "info", "base", "--json")) + " | true; exit ${PIPESTATUS[0]}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=ENVIRONMENT)
+    assert "Traceback" not in done.stderr and "Exception" not in done.stderr

@@ -1,0 +1,175 @@
+"""`watch`: files and a video of what a receiver receives, and receivers that go away."""
+
+import asyncio
+import json
+import signal
+import subprocess
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import Result
+
+from panolink.cli.watch import Watcher
+from panolink.client import Client
+from panolink.errors import LinkError
+from panolink.images import Picture, load_panorama
+from panolink.images.video import video_frames
+from panolink.rpc.server.server import Server
+from panolink.services.receiver.servicer import build
+from panolink.services.receiver.settings import ReceiverSettings
+from panolink.sphere.metadata import SphereMetadata
+from tests.cli.helpers import ENVIRONMENT, PANOLINK, objects, one_line
+
+Start = Callable[..., Awaitable[Server]]
+Run = Callable[..., Result]
+PICTURE = np.random.default_rng(0).integers(0, 256, (32, 64, 3), np.uint8)
+
+
+async def send(address: str, count: int = 1) -> None:
+    pictures = [(f"pano.jpg#{number:04d}", Picture(PICTURE, SphereMetadata(heading=90))) for number in range(count)]
+    async with Client(address) as link:
+        async for delivery in link.send(pictures, tau=0.5, picture=False):
+            assert delivery.delivered, delivery.error
+
+
+async def until(true: Callable[[], Any]) -> None:
+    async with asyncio.timeout(20):
+        while not true():
+            await asyncio.sleep(0.02)
+
+
+def watcher(target: str, folder: Path | None, *, count: int = 0, wait: bool = True) -> Watcher:
+    return Watcher(target, folder, count, wait, overwrite=False, json=True)
+
+
+@pytest.mark.slow
+async def test_a_receiver_that_comes_back_is_watched_again(
+    start: Start, weights: Callable[[int], Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    """Its numbers begin anew then, and nothing that was written is replaced."""
+    settings: dict[str, Any] = {"models": (str(weights(0)),), "device": "cpu", "workers": 1, "metrics_listen": "off"}
+    async with AsyncExitStack() as first:
+        receiver = await first.enter_async_context(build(ReceiverSettings(listen="127.0.0.1:0", **settings)))
+        transmitter = await start("transmitter", target=receiver.address, reconnect_seconds=20)
+        one = watcher(receiver.address, tmp_path, count=2)
+        watching = asyncio.create_task(one.watch())
+        await asyncio.sleep(0.3)
+        await send(transmitter.address)
+        await until(lambda: one.seen == 1)
+        impatient = watcher(receiver.address, tmp_path, wait=False)
+        gone = asyncio.create_task(impatient.watch())
+        await asyncio.sleep(0.3)
+    with pytest.raises(LinkError, match=receiver.address):
+        await asyncio.wait_for(gone, 20)
+    await asyncio.sleep(0.2)
+    assert not watching.done()
+    async with build(ReceiverSettings(listen=receiver.address, **settings)):
+        told = ""
+
+        def is_back() -> bool:
+            nonlocal told
+            told += capfd.readouterr().err
+            return "back again" in told
+
+        await until(is_back)
+        await asyncio.sleep(0.3)
+        await send(transmitter.address)
+        await asyncio.wait_for(watching, 20)
+    assert "waiting for it (--no-wait ends instead)" in told
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0001_pano_0000.png", "0001_pano_0000_2.png"]
+
+
+async def test_a_folder_that_cannot_be_written_to_is_told_for_each(
+    start: Start, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address)
+    (tmp_path / "seen").write_text("in the way")
+    one = watcher(receiver.address, tmp_path / "seen", count=2)
+    watching = asyncio.create_task(one.watch())
+    await asyncio.sleep(0.3)
+    await send(transmitter.address, 2)
+    await asyncio.wait_for(watching, 20)
+    assert (one.seen, one.unwritten) == (0, 2)
+    assert capfd.readouterr().err.count("/seen/") == 2
+
+
+@pytest.mark.slow
+async def test_a_video_of_what_is_received(start: Start, tmp_path: Path):
+    """As a process: Ctrl-C ends it, and the video is whole."""
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address)
+    target, folder = tmp_path / "new" / "out.mp4", tmp_path / "seen"
+    command = [
+        *PANOLINK,
+        "watch",
+        receiver.address,
+        "--video",
+        str(target),
+        "--fps",
+        "10",
+        "--out",
+        str(folder),
+        "--json",
+    ]
+    output = tmp_path / "told.jsonl"
+    with output.open("w") as told_file:
+        process = subprocess.Popen(command, stdout=told_file, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+
+    def seen() -> int:
+        return output.read_text().count("\n")
+
+    try:
+        for _ in range(40):  # until it watches
+            await send(transmitter.address)
+            await asyncio.sleep(0.25)
+            if seen():
+                break
+        before = seen()
+        await send(transmitter.address, 3)
+        await until(lambda: seen() >= before + 3)
+        process.send_signal(signal.SIGINT)
+        _, told = await asyncio.to_thread(process.communicate, timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 0, told
+    written = objects(output.read_text())
+    assert f"{target}: {len(written)} panoramas" in told.replace("\n", "")
+    frames = list(video_frames(target))
+    assert len(frames) == len(written) and frames[0].sphere.heading == 90
+    picture = load_panorama(written[-1]["path"]).astype(int)
+    assert np.abs(frames[-1].array - picture).mean() < 12  # noise, through H.264
+    assert [path.name for path in target.parent.iterdir()] == ["out.mp4"]
+
+
+@pytest.mark.parametrize("options", [(), ("--out", "x", "--fps", "5"), ("--video", "out.avi")])
+def test_options_that_make_no_sense(panolink: Run, options: tuple[str, ...]):
+    assert panolink("watch", "127.0.0.1:1", *options).exit_code == 2
+
+
+def test_a_video_that_exists_is_left(panolink: Run, tmp_path: Path, free_port: Callable[[], int], monkeypatch: Any):
+    (tmp_path / "mine.mp4").write_bytes(b"the user's")
+    line = one_line(panolink("watch", "127.0.0.1:1", "--video", tmp_path / "mine.mp4"))
+    assert "mine.mp4: exists already; --overwrite replaces it" in line
+    monkeypatch.setattr("panolink.cli.transfer.CONNECT_SECONDS", 0.2)
+    place = f"127.0.0.1:{free_port()}"
+    line = one_line(panolink("watch", place, "--video", tmp_path / "mine.mp4", "--overwrite"))
+    assert f"nothing answers at {place}" in line
+    assert (tmp_path / "mine.mp4").read_bytes() == b"the user's" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_keys_of_json() -> None:
+    from panolink.cli.watch import _json_values
+    from panolink.rpc.wire.deliveries import ReceivedPanorama, Segments
+
+    numbers = {"number": 1, "width": 64, "height": 32, "guessed": 0, "dropped": 0, "rounds": 1, "snr_db": None}
+    one = ReceivedPanorama(**numbers, burst_id="a", source="b.jpg", fingerprint="f", segments=Segments(3, 1), png=b"")
+    told = json.loads(json.dumps(_json_values(one, None)))
+    assert list(told) == [
+        *("number", "source", "path", "width", "height", "fingerprint", "snr_db", "segments", "guessed", "dropped"),
+        "rounds",
+    ]
