@@ -1,6 +1,5 @@
 """Variables that look like settings and are none."""
 
-import os
 import subprocess
 import sys
 
@@ -29,9 +28,8 @@ from tests.cli.helpers import ENVIRONMENT, PANOLINK
 )
 def test_the_nearest_one_is_named(name: str, nearest: str):
     settings = variable_names(TransmitterSettings)
-    (line,) = misspelt(
-        {name: "1", "PATH": "", **dict.fromkeys(settings, "1")}, service="transmitter", settings=settings
-    ).values()
+    environment = {name: "1", "PATH": "", **dict.fromkeys(settings, "1")}
+    (line,) = misspelt(environment, service="transmitter", settings=settings).values()
     assert line == f"{name} is no setting" + (f"; did you mean {nearest}?" if nearest else "")
 
 
@@ -61,13 +59,7 @@ def test_commands_and_services_say_it_at_their_start():
     assert done.stderr == "panolink: note: PANOLINK_TLS_CERTS is no setting; did you mean PANOLINK_TLS_CERT?\n"
     environment |= {"PANOLINK_CHANNEL_LISTEN": "127.0.0.1:0", "PANOLINK_CHANNEL_METRICS_LISTEN": "off"}
     command = [sys.executable, "-m", "panolink.services.channel", "--until-stdin-ends"]
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env={**environment, "PATH": os.environ["PATH"]},
-    )
+    done = subprocess.run(command, input="", capture_output=True, text=True, env=environment)
     assert done.returncode == 0
     assert "PANOLINK_CHANNEL_SNR is no setting; did you mean PANOLINK_CHANNEL_SNR_DB?" in done.stderr
     assert "PANOLINK_TLS_CERTS is no setting" in done.stderr

@@ -36,6 +36,8 @@ def main() -> None:
     except SystemExit as ended:
         raise SystemExit(flush_output() or ended.code) from None
     except OSError as error:  # of what is printed before a command begins, such as its help
+        if error.filename is not None:
+            raise
         raise SystemExit(output_failed(error)) from None
 
 

@@ -43,11 +43,12 @@ def misspelt(environment: Mapping[str, str], *, service: str = "", settings: Ite
     settings : names of the service's own variables.
     """
     known = COMMON | set(settings)
+    words = sorted(one.removeprefix(_PREFIX) for one in known)  # all begin alike, which would make all of them near
     found = {}
     for name in sorted(environment):
         foreign = owner_of(name) not in ("", service)
         if not name.startswith(_PREFIX) or name in known or foreign or _OTHERS.fullmatch(name):
             continue
-        nearest = difflib.get_close_matches(name, sorted(known), 1, _ALIKE)
-        found[name] = f"{name} is no setting" + (f"; did you mean {nearest[0]}?" if nearest else "")
+        nearest = difflib.get_close_matches(name.removeprefix(_PREFIX), words, 1, _ALIKE)
+        found[name] = f"{name} is no setting" + (f"; did you mean {_PREFIX}{nearest[0]}?" if nearest else "")
     return found
