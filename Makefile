@@ -1,6 +1,6 @@
 # Everything runs in .venv, which is made on first use. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-deploy lint format types viewer check-viewer stubs check-stubs dashboards check-dashboards docs golden train clean
+.PHONY: help setup demo test test-deploy fuzz lint format types viewer check-viewer stubs check-stubs dashboards check-dashboards docs golden train clean
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -36,6 +36,12 @@ test: $(INSTALLED_DEV) ## run the tests (ARGS="-k viewport -x" to choose)
 
 test-deploy: $(INSTALLED_DEV) ## build the images and test them with docker compose; says why where it cannot
 	@PANOLINK_TEST_DEPLOY=1 $(BIN)/python -m pytest -m docker -rs $(ARGS)
+
+MINUTES ?= 1
+TARGETS ?= packet payloads burst stream receipt delivery panorama_header conditions picture scenario trace settings weights certificates
+fuzz: $(INSTALLED_DEV) ## fuzz every parser of outside bytes, guided by coverage: MINUTES for each (TARGETS="picture packet")
+	@for target in $(TARGETS); do \
+		echo "== $$target"; $(BIN)/python -m fuzz.run $$target --seconds $$((60 * $(MINUTES))) || exit 1; done
 
 lint: $(INSTALLED_DEV) ## ruff on the code, the import contract, buf on the protocol, hadolint on the Dockerfile
 	@$(BIN)/ruff check .

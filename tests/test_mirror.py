@@ -5,7 +5,7 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "shared" / "panolink"
 
-OTHER_TREES = {"benchmarks", "deploy", "e2e", "examples", "packaging", "scripts"}
+OTHER_TREES = {"benchmarks", "deploy", "e2e", "examples", "fuzz", "packaging", "scripts"}
 """Folders of tests that are of no module: of other folders of the repository, and of services as processes."""
 
 OF_SEVERAL_MODULES = {
