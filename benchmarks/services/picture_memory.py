@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,8 @@ def photograph(height: int) -> bytes:
     return encode_png((smooth + noise).clip(0, 255).astype(np.uint8))
 
 
-async def modes(height: int, model: str) -> dict[str, tuple[float, float]]:
-    """Peak in bytes per pixel of transmitter and receiver, by mode; without a channel in between."""
+async def modes(height: int, model: str, wanted: Sequence[str]) -> None:
+    """Print the peak in bytes per pixel of transmitter and receiver in each mode; without a channel in between."""
     ports = Ports.free()
     settings = environments("127.0.0.1", ports, shared={"models": model, "device": "cpu"}, channel={})
     settings["transmitter"] |= {
@@ -74,29 +74,26 @@ async def modes(height: int, model: str) -> dict[str, tuple[float, float]]:
     }
     del settings["channel"]
     small, large = photograph(128), photograph(height)
-    found: dict[str, tuple[float, float]] = {}
     async with Services(settings) as services:
         said = await services.supervise(services.ready())
         pids = [said[name]["pid"] for name in ("transmitter", "receiver")]
 
         async def measure() -> None:
             async with Client(said["transmitter"]["listen"], delivery_timeout=3000) as client:
-                for options in MODES.values():
-                    await send(client, small, options)
+                for name in wanted:
+                    await send(client, small, MODES[name])
                 rest = [status("VmRSS", pid) for pid in pids]
-                for name, options in MODES.items():
+                for name in wanted:
                     for pid in pids:
                         restart_peak(pid)
-                    await send(client, large, options)
+                    await send(client, large, MODES[name])
                     peaks = [
                         (status("VmHWM", pid) - at_rest) / (2 * height * height)
                         for pid, at_rest in zip(pids, rest, strict=True)
                     ]
-                    found[name] = (peaks[0], peaks[1])
                     print(f"| {name} | {peaks[0]:.0f} | {peaks[1]:.0f} |", flush=True)
 
         await services.supervise(measure())
-    return found
 
 
 async def send(client: Client, file: bytes, options: Mapping[str, Any]) -> None:
@@ -142,11 +139,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--height", type=int, default=1024)
     parser.add_argument("--model", default="base")
+    parser.add_argument("--mode", action="append", choices=list(MODES), help="only this one; may be repeated")
     parser.add_argument("--stages", action="store_true", help="the stages too")
     options = parser.parse_args()
     print(f"{2 * options.height}×{options.height}, {options.model}, bytes per pixel above rest")
     print("\n| Mode | Transmitter | Receiver |\n|---|---|---|", flush=True)
-    asyncio.run(modes(options.height, options.model))
+    asyncio.run(modes(options.height, options.model, options.mode or list(MODES)))
     if options.stages:
         print("\n| Stage | Peak |\n|---|---|", flush=True)
         stages(options.height, options.model)

@@ -95,12 +95,15 @@ async def sender(rng: random.Random, target: str, files: Sequence[bytes], name: 
     wanted = [rng.choice(bad) if rng.random() < 0.1 else rng.choice(files) for _ in range(rng.randint(1, 6))]
     names = [f"{name}.{number}" for number in range(len(wanted))]
     answers: Counter[str] = Counter()
-    options = rng.choice(RATES) | {"picture": rng.random() < 0.5}
+    options, picture = rng.choice(RATES), rng.random() < 0.5
     panoramas = zip(names, wanted, strict=True)
-    async with Client(target) as client, contextlib.aclosing(client.send(panoramas, **options)) as deliveries:
+    async with (
+        Client(target) as client,
+        contextlib.aclosing(client.send(panoramas, picture=picture, **options)) as deliveries,
+    ):
         async for delivery in deliveries:
             answers[delivery.source] += 1
-            tally.codes[delivery.code] += 1
+            tally.codes[delivery.code or "OK"] += 1
             if breaks_off:
                 break
     tally.sent += len(wanted)
@@ -178,10 +181,9 @@ def measure(said: Mapping[str, Any]) -> dict[str, float]:
     pid = said["pid"]
     text = Path(f"/proc/{pid}/status").read_text()
     values = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     rss = [int(values["VmRSS"].split()[0])]
-    for child in children:
-        with contextlib.suppress(OSError, KeyError):
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        for child in (thread / "children").read_text().split():
             lines = Path(f"/proc/{child}/status").read_text().splitlines()
             rss.append(next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")))
     with urllib.request.urlopen(f"http://{said['metrics']}/metrics", timeout=10) as response:

@@ -80,7 +80,7 @@ class Pipeline:
 
     def __init__(self, models: ModelRegistry, settings: ReceiverSettings, metrics: ServiceMetrics) -> None:
         self._limits = settings.limits
-        self._memory = settings.picture_budget(RECEIVER_BYTES_PER_PIXEL)
+        self._memory = settings.picture_budget(RECEIVER_BYTES_PER_PIXEL, beside=settings.harq_bytes)
         metrics.pixels_under_way.set_function(lambda: self._memory.used)
         self._device = models.device
         self._workers = ThreadPoolExecutor(settings.workers, "receiver")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from panolink.rpc.flow_control.picture_budget import TRANSMITTER_BYTES_PER_PIXEL
+from panolink.rpc.flow_control.picture_budget import DECODER_AT_REST_BYTES, TRANSMITTER_BYTES_PER_PIXEL
 from panolink.rpc.observability.metrics import ServiceMetrics
 from panolink.rpc.observability.stage_timing import in_thread
 from panolink.rpc.server.batching import Batcher
@@ -37,7 +37,9 @@ class Pipeline:
         self, models: ModelRegistry, settings: TransmitterSettings, metrics: ServiceMetrics, feedback: ChannelFeedback
     ) -> None:
         self.models, self.feedback, self.settings = models, feedback, settings
-        self.memory = settings.picture_budget(TRANSMITTER_BYTES_PER_PIXEL)
+        self.memory = settings.picture_budget(
+            TRANSMITTER_BYTES_PER_PIXEL, beside=settings.workers * DECODER_AT_REST_BYTES
+        )
         """For pixels of pictures in work."""
         metrics.pixels_under_way.set_function(lambda: self.memory.used)
         self.decoder = PictureDecoder(

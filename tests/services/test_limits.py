@@ -77,7 +77,7 @@ async def test_bytes_under_way_are_limited_over_all_streams(start: Start, panora
 
 
 async def test_a_picture_that_cannot_fit_is_refused_before_memory_is_taken(start: Start, panorama: np.ndarray) -> None:
-    receiver = await start("receiver", max_picture_bytes=1 << 20)  # 16,384 pixels at 64 bytes
+    receiver = await start("receiver", max_picture_bytes=1 << 20)  # 13,107 pixels at 80 bytes
     transmitter = await start("transmitter", target=receiver.address)
     (got,) = await sent(transmitter.address, [("too large", panorama)])
     assert got.code == "RESOURCE_EXHAUSTED" and "a picture of 32768 pixels takes 2 MiB" in (got.error or "")

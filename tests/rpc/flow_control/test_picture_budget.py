@@ -1,12 +1,13 @@
 """Pictures have their peak memory reserved, or are refused, before any of it is taken."""
 
-from pathlib import Path
+import asyncio
+import threading
 
 import pytest
 
 from panolink.errors import LimitError
 from panolink.rpc.flow_control import picture_budget
-from panolink.rpc.flow_control.picture_budget import AT_REST_BYTES, PictureBudget, memory_limit, picture_bytes
+from panolink.rpc.flow_control.picture_budget import AT_REST_BYTES, TRIM_PIXELS, PictureBudget, picture_bytes
 
 
 async def test_what_cannot_fit_is_refused_and_all_else_waits_its_turn() -> None:
@@ -25,19 +26,19 @@ async def test_a_budget_of_pixels_is_shared_and_refuses_nothing() -> None:
     reservation.release()
 
 
-@pytest.mark.parametrize(("text", "limit"), [("max\n", None), ("1073741824\n", 1 << 30)])
-def test_the_containers_memory_is_the_limit(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, limit: int | None
-) -> None:
-    (tmp_path / "memory.max").write_text(text)
-    monkeypatch.setattr(picture_budget, "_CGROUP", tmp_path / "none")
-    machine = memory_limit()
-    monkeypatch.setattr(picture_budget, "_CGROUP", tmp_path / "memory.max")
-    assert memory_limit() == min(limit or machine, machine)
+def test_what_is_left_is_for_pictures() -> None:
+    assert picture_bytes(None, limit=4 << 30, other_bytes=1 << 30) == (3 << 30) - AT_REST_BYTES
+    assert picture_bytes(None, limit=4 << 30, other_bytes=4 << 30) == 1 << 30
+    assert picture_bytes(5, limit=4 << 30, other_bytes=1 << 30) == 5
 
 
-def test_what_is_left_is_for_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picture_budget, "memory_limit", lambda: 4 << 30)
-    assert picture_bytes(None, other_bytes=1 << 30) == (3 << 30) - AT_REST_BYTES
-    assert picture_bytes(None, other_bytes=4 << 30) == 1 << 30
-    assert picture_bytes(5, other_bytes=1 << 30) == 5
+async def test_what_pictures_have_freed_is_given_back_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    returned = threading.Event()
+    monkeypatch.setattr(picture_budget, "return_free_memory", returned.set)
+    budget = PictureBudget(1 << 40, bytes_per_pixel=1, pixels=1 << 40)
+    for _ in range(2):
+        (await budget.reserve(TRIM_PIXELS // 3)).release()
+    await asyncio.sleep(0.02)
+    assert not returned.is_set()
+    (await budget.reserve(TRIM_PIXELS // 2)).release()
+    assert await asyncio.to_thread(returned.wait, 5)

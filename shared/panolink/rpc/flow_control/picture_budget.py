@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import asyncio
 
 from panolink.errors import LimitError
+from panolink.rpc.flow_control.heap import return_free_memory
 from panolink.rpc.flow_control.memory_budget import MemoryBudget, Reservation
 
 TRANSMITTER_BYTES_PER_PIXEL = 100
-RECEIVER_BYTES_PER_PIXEL = 64
+RECEIVER_BYTES_PER_PIXEL = 80
 """Peak memory of a service while one picture is in work, over what it takes at rest, per pixel of the picture:
 networks, tokens, entropy coding, the picture and its PNG file. Measured by benchmarks/services/picture_memory.py."""
 
 AT_REST_BYTES = 768 << 20
-"""What a service takes at rest: interpreter, libraries, a model and its warm-up."""
+"""What a service takes at rest: interpreter, libraries, a model and its warm-up, the receipts that a receiver keeps,
+and what the heap holds back."""
 
-_CGROUP = Path("/sys/fs/cgroup/memory.max")
+DECODER_AT_REST_BYTES = 48 << 20
+"""What a process that decodes pictures takes at rest."""
+
+TRIM_PIXELS = 1 << 20
+"""After so many pixels, what was freed is given back to the system."""
 
 
 class PictureBudget(MemoryBudget):
     """A `MemoryBudget` in pixels, for a number of bytes at a known number of bytes per pixel.
+
+    Memory that pictures have freed is given back to the system after every `TRIM_PIXELS`; after a few of different
+    kinds, the heap would keep three times of what one takes.
 
     Parameters
     ----------
@@ -35,6 +43,7 @@ class PictureBudget(MemoryBudget):
     def __init__(self, size_bytes: int, *, bytes_per_pixel: int, pixels: int) -> None:
         self._bytes_per_pixel = bytes_per_pixel
         self._largest = size_bytes // bytes_per_pixel
+        self._freed = 0
         super().__init__(max(1, min(pixels, self._largest)))
 
     async def reserve(self, amount: int) -> Reservation:
@@ -47,28 +56,26 @@ class PictureBudget(MemoryBudget):
             )
         return await super().reserve(amount)
 
+    def _give_back(self, amount: int, reservation: Reservation, *, settled: bool) -> None:
+        super()._give_back(amount, reservation, settled=settled)
+        self._freed += amount
+        if self._freed >= TRIM_PIXELS:
+            self._freed = 0
+            asyncio.get_running_loop().run_in_executor(None, return_free_memory)
 
-def picture_bytes(setting: int | None, *, other_bytes: int) -> int:
+
+def picture_bytes(setting: int | None, *, limit: int, other_bytes: int) -> int:
     """Bytes for pictures: as set, or what the memory of this container leaves.
 
     Parameters
     ----------
     setting
         Of the service; None: unset.
+    limit
+        Memory of this container.
     other_bytes
-        What is reserved for images or bursts in flight.
+        What is reserved for images or bursts in flight, and for other processes of the service.
     """
     if setting is not None:
         return setting
-    limit = memory_limit()
     return max(limit - other_bytes - AT_REST_BYTES, limit // 4)
-
-
-def memory_limit() -> int:
-    """Memory of this container in bytes, that of the machine if there is no limit."""
-    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        text = _CGROUP.read_text().strip()
-    except OSError:
-        return machine
-    return min(machine, int(text)) if text.isdigit() else machine

@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha import reflection
 
 from panolink.errors import LinkError, PanolinkError, SettingError
 from panolink.rpc.environment import misspelt
+from panolink.rpc.flow_control.heap import share_one_heap
 from panolink.rpc.flow_control.memory_budget import MemoryBudget
 from panolink.rpc.flow_control.streams import Streams
 from panolink.rpc.observability import logs, tracing
@@ -223,6 +224,7 @@ def run(kind: type[Settings], build: Callable[[Settings], RunningServer]) -> int
         os.environ[INSECURE] = "1"
     # PID 1 of a container has no default signal handlers: without this it could not be stopped during startup.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    share_one_heap()
     settings = load_settings(kind)
     observing = load_settings(ObservingSettings)
     logs.configure(settings.service, level=settings.log_level, form=observing.log_format)

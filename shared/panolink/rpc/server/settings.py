@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import math
 import sys
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -13,6 +13,7 @@ from panolink.errors import SettingError
 from panolink.rpc.addresses import ADDRESS, split_address
 from panolink.rpc.flow_control.limits import Limits
 from panolink.rpc.flow_control.picture_budget import PictureBudget, picture_bytes
+from panolink.rpc.observability.device_metrics import usable_cpus, usable_memory
 from panolink.rpc.security.credentials import INSECURE, Credentials
 
 
@@ -130,7 +131,7 @@ class NetworkSettings(ServiceSettings):
     """Models to load, the first is the default: comma-separated names of shipped models or .safetensors files."""
     device: str = "auto"
     """Device of the networks: `auto`, `cpu`, `cuda`, `cuda:1` …"""
-    workers: Annotated[int, Field(ge=1, le=256)] = os.cpu_count() or 1
+    workers: Annotated[int, Field(ge=1, le=256)] = math.ceil(usable_cpus())
     """Number of worker threads for everything but the networks."""
     max_batch: Annotated[int, Field(ge=1, le=256)] | None = None
     """Maximum batch size of the networks; unset: 8 on a GPU, 1 on a CPU, which does not benefit from batching."""
@@ -140,13 +141,15 @@ class NetworkSettings(ServiceSettings):
     """Memory budget in pixels for decoded panoramas; panoramas exceeding it wait."""
     max_picture_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 44)] | None = None
     """Memory budget in bytes for all work on panoramas, at its peak; panoramas exceeding it wait, and one that exceeds
-    it alone is refused. Unset: what the memory of the container leaves beside MAX_BYTES_UNDER_WAY and 768 MiB."""
+    it alone is refused. Unset: what the memory of the container leaves beside MAX_BYTES_UNDER_WAY, 768 MiB, 48 MiB for
+    each of a transmitter's WORKERS, and a receiver's HARQ_BYTES."""
     queue_size: Annotated[int, Field(ge=1, le=10_000)] = 16
     """Capacity in panoramas of the queue for the network; further ones block, applying back-pressure."""
 
-    def picture_budget(self, bytes_per_pixel: int) -> PictureBudget:
-        """Budget for panoramas in work that take so much memory at their peak."""
-        size = picture_bytes(self.max_picture_bytes, other_bytes=self.max_bytes_under_way)
+    def picture_budget(self, bytes_per_pixel: int, *, beside: int) -> PictureBudget:
+        """Budget for panoramas in work that take so much memory at their peak, beside other bytes of the service."""
+        other = self.max_bytes_under_way + beside
+        size = picture_bytes(self.max_picture_bytes, limit=int(usable_memory()), other_bytes=other)
         return PictureBudget(size, bytes_per_pixel=bytes_per_pixel, pixels=self.max_pixels_under_way)
 
 
