@@ -59,6 +59,7 @@ def test_wrong_usage_is_exit_code_2(panolink: Run, arguments: tuple[str, ...]):
     assert result.stdout == ""
 
 
+@pytest.mark.slow
 def test_debug_shows_where_an_error_comes_from(tmp_path: Path):
     for options, environment in ((["--debug"], {}), ([], {"PANOLINK_DEBUG": "1"})):
         command = [*PANOLINK, *options, "info", str(tmp_path / "absent.plk")]

@@ -57,6 +57,7 @@ def test_any_size(reduction: Fraction, size: tuple[int, int], tiny: Codec):
     assert tiny.decode(packet).shape == image.shape
 
 
+@pytest.mark.slow
 def test_smaller_pictures_for_smaller_rates(samples: list[Path]):
     codec, image = Codec.load("base", device="cpu"), load_panorama(samples[0])
     packets = {bpp: codec.encode(image, bpp=bpp) for bpp in (0.4, 0.02, 0.007)}

@@ -37,6 +37,7 @@ def test_promtool_runs_the_unit_tests(path: Path) -> None:
     promtool("test", "rules", path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [

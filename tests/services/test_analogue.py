@@ -11,6 +11,8 @@ from panolink.client import Client
 from panolink.rpc.server.server import Server
 from panolink.rpc.wire.deliveries import Delivery
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., Awaitable[Server]]
 
 

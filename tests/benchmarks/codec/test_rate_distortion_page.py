@@ -11,6 +11,8 @@ from benchmarks.codec.rate_distortion_page import filled
 from benchmarks.lib.rate_points import BASELINES, CachedCodec, baseline, model
 from panolink.images import save_image
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def result(panorama: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:

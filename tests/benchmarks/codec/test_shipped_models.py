@@ -9,6 +9,8 @@ from benchmarks.codec.shipped_models import Promise, promises
 from panolink.codec.codec import Codec
 from panolink.images import load_panorama
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def made() -> dict[str, Promise]:

@@ -19,6 +19,7 @@ def test_round_trip(codec: ImageCodec, panorama: np.ndarray):
     assert codec.decode(best).shape == panorama.shape
 
 
+@pytest.mark.slow
 def test_a_target_is_met_as_well_as_qualities_allow(codec: ImageCodec, panorama: np.ndarray):
     data = encode_at(codec, panorama, bpp=0.8)
     assert 0.7 < bits_per_pixel(data, panorama) <= 0.8

@@ -30,6 +30,7 @@ def test_the_budget_is_kept_and_nearly_filled(coding, make):
         make(coding, SymbolBudget(100), Choice(8.0))
 
 
+@pytest.mark.slow
 def test_digital_features_stay_as_they_are_where_analogue_ones_follow_the_snr(coding):
     digital, analogue = (make(coding, BUDGET, Choice(8.0)) for make in (Digital, Analogue))
 

@@ -13,6 +13,7 @@ def base() -> Codec:
     return Codec.load("base", device="cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bpp", [0.04, 0.05, 0.1, 0.2, 0.4])
 def test_budget_is_met_within_two_percent_from_below(base: Codec, samples, bpp: float):
     for path in samples:
@@ -20,6 +21,7 @@ def test_budget_is_met_within_two_percent_from_below(base: Codec, samples, bpp: 
         assert 0.98 * bpp <= len(packet.to_bytes()) * 8 / (1024 * 512) <= bpp, path.name
 
 
+@pytest.mark.slow
 def test_budgets_of_larger_pictures_are_met_from_below(base: Codec, samples):
     """The range coder's own losses grow with the number of symbols."""
     image = np.tile(load_panorama(samples[0]), (2, 2, 1))
@@ -28,6 +30,7 @@ def test_budgets_of_larger_pictures_are_met_from_below(base: Codec, samples):
         assert 0.98 * 0.5 <= len(packet.to_bytes()) * 8 / (2048 * 1024) <= 0.5
 
 
+@pytest.mark.slow
 def test_more_bits_never_look_worse(base: Codec, samples):
     image = load_panorama(samples[0])[::2, ::2].copy()
     error = []

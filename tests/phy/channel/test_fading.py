@@ -120,6 +120,7 @@ def test_frequency_response_is_that_of_sionna():
     np.testing.assert_allclose(h, theirs, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", TDLS)
 def test_tapped_delay_lines_have_unit_power_and_the_profiles_correlation(model):
     spread, k = 1e-6, 64

@@ -27,6 +27,7 @@ def block_errors(decoded, bits) -> float:
     return float(np.mean([(a != b).any() for a, b in zip(decoded, bits, strict=True)]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("k", "n", "snr_db"), [(256, 512, 1.5), (200, 1000, -3.4), (480, 640, 4.9)])
 def test_short_blocks_are_decoded_as_well_as_by_sionna(k, n, snr_db):
     torch.set_num_threads(1)
@@ -48,6 +49,7 @@ SIONNA_LOSES_ONE_PERCENT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "snr_db"), list(SIONNA_LOSES_ONE_PERCENT.items()), ids=str)
 def test_the_links_blocks_are_decoded_within_a_tenth_of_a_db_of_sionnas_belief_propagation(code, snr_db):
     assert code in codes()

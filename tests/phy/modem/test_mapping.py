@@ -56,6 +56,7 @@ def test_uncoded_rayleigh_matches_theory_within_a_tenth_of_a_db(modulation, snr_
     assert better < measured < worse
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["jakes", "tdl-a", "tdl-c"])
 def test_one_tap_per_symbol_makes_moving_and_selective_channels_rayleigh(model):
     """Each symbol divided by its own coefficient: Doppler and delays leave uncoded QPSK where Rayleigh has it."""

@@ -9,29 +9,28 @@ import pytest
 
 from panolink.rpc.flow_control.limits import Limits
 from panolink.rpc.transport.bidi_stream import BidiStream, Unanswered
-from panolink.rpc.wire.bursts import Burst, Receipt, burst_messages, failed_receipt, receipts
+from panolink.rpc.wire.bursts import Burst, Receipt, admit_burst, burst_messages, failed_receipt, receipts
+from panolink.rpc.wire.framing import frames
 from panolink.v1 import link_pb2, link_pb2_grpc
 
 MakeBurst = Callable[..., Burst]
 
 
 class Scripted(link_pb2_grpc.LinkServicer):
-    """Waits for so many bursts, then sends what is scripted: ids to answer, or a status to end with."""
+    """Receives so many bursts, then sends what is scripted: ids to answer, or a status to end with."""
 
     def __init__(self) -> None:
         self.wait_for, self.script = 1, list[Any]()
 
     async def Carry(self, request_iterator: Any, context: Any) -> AsyncIterator[link_pb2.Receipt]:
-        left = self.wait_for
-        async for message in request_iterator:
-            left -= message.HasField("header")
-            if not left:
-                break
+        received = frames(request_iterator, lambda header: admit_burst(header, Limits()))
+        for _ in range(self.wait_for):
+            await anext(received)
         for step in self.script:
             if isinstance(step, grpc.StatusCode):
                 await context.abort(step, "as scripted")
             yield link_pb2.Receipt(header=link_pb2.ReceiptHeader(burst_id=step))
-        async for _ in request_iterator:
+        async for _ in received:
             pass
 
 

@@ -40,7 +40,8 @@ async def watched(receiver: Server, count: int) -> asyncio.Task[list[Any]]:
     return looking
 
 
-async def test_adding_up_beats_hearing_anew(start: Start, panorama: np.ndarray) -> None:
+@pytest.mark.slow
+async def test_adding_up_beats_receiving_anew(start: Start, panorama: np.ndarray) -> None:
     """The same second round, alone and added to the first: at an SNR where alone it brings nothing of what failed."""
     receiver = await start("receiver")
     air = Air(receiver, panorama)
@@ -143,7 +144,7 @@ async def test_a_receiver_that_stops_shows_what_waits(start: Start, panorama: np
     assert sample(receiver, "harq_given_up_total", reason="closing") == 1
 
 
-async def test_rounds_that_make_no_sense_cost_nothing_that_was_heard(start: Start, panorama: np.ndarray) -> None:
+async def test_rounds_that_make_no_sense_cost_nothing_that_was_received(start: Start, panorama: np.ndarray) -> None:
     receiver = await start("receiver")
     for number, spoil in enumerate((_not_finite, _another_format, _not_a_segment)):
         air = Air(receiver, panorama, f"spoilt-{number}")

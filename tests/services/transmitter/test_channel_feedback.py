@@ -21,6 +21,8 @@ from panolink.services.transmitter.metrics import TransmitterMetrics
 from panolink.services.transmitter.settings import TransmitterSettings
 from panolink.v1 import link_pb2, transmitter_pb2
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., Awaitable[Server]]
 PIXELS = 512 * 256
 

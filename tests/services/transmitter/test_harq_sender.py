@@ -21,6 +21,8 @@ from panolink.services.transmitter.metrics import TransmitterMetrics
 from panolink.v1 import transmitter_pb2
 from tests.services.manual_sender import Air
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., Awaitable[Server]]
 
 
