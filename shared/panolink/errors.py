@@ -3,6 +3,7 @@
     PanolinkError
     ├── ImageError       a picture that cannot be used
     ├── BitstreamError   a packet or burst that is corrupt, truncated or of another version
+    │   └── ReferenceNeededError   a packet that is predicted from a state that is not here
     ├── RateError        a rate (bits per pixel, share kept) that cannot be reached
     ├── ModelError       an unknown model, or one that does not fit the packet
     ├── SignalError      radio symbols, channel state or modulation that make no sense
@@ -27,6 +28,10 @@ class ImageError(PanolinkError, ValueError):
 
 class BitstreamError(PanolinkError, ValueError):
     """A packet or burst that is corrupt, truncated or of another version."""
+
+
+class ReferenceNeededError(BitstreamError):
+    """A packet of a stream that is predicted from a state that the decoder does not hold: a whole picture is needed."""
 
 
 class RateError(PanolinkError, ValueError):

@@ -66,7 +66,7 @@ def test_lost_slices_leave_holes(packet: Packet):
         (b"", "does not start with 'PLK'"),
         (b"\x89PNG\r\n", "does not start with 'PLK'"),
         (b"PLK", "version none"),
-        (b"PLK\x07" + bytes(20), "version 07; this release reads version 4"),
+        (b"PLK\x07" + bytes(20), "version 07; this release reads versions 4 to 6"),
         (b"PLK\x04" + bytes(8), "truncated"),
         (b"PLK\x04" + bytes(30), "0×0 pixels"),
         (b"PLK\x04" + bytes(8) + b"\xff" * 9, "more than 35 bits"),

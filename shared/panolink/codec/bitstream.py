@@ -2,8 +2,8 @@
 
     header   magic "PLK", version, fingerprint (8 bytes), width, height, reduction, step, index slices S, parts P,
              length of the mask, lengths of the S index and S·P feature slices (varints), CRC-32 of all this;
-             in version 5, in front of the CRC, metadata: length, then records of type (1: sphere, 2: EXIF), length and
-             content
+             in versions 5 and 6, in front of the CRC, an extension: length, then records of type (1: sphere, 2: EXIF,
+             3: focus, three bytes each, 4: place in a stream), length and content
     mask     which tokens are kept (absent when none is)
     indices  slice s holds the token rows r ≡ s (mod S): a lost slice leaves no two neighbouring rows empty; files have
              one slice of all rows
@@ -23,18 +23,21 @@ from enum import StrEnum
 from fractions import Fraction
 
 from panolink.codec.resolution import FROM_BPP, WHOLE
-from panolink.errors import BitstreamError
+from panolink.errors import BitstreamError, RateError
+from panolink.sphere.focus import MOST_FOCI, Focus
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 
 MAGIC = b"PLK"
 VERSION = 4
 EXTENDED_VERSION = 5
 """of packets whose header has metadata; a release that does not know them refuses them by their version"""
+STREAM_VERSION = 6
+"""of packets whose extension says more than metadata: without it, tokens decode to something else"""
 MAX_SIDE = 1 << 16
 MAX_PIXELS = 1 << 27
 """16384×8192; a header of a few bytes must not be able to ask for more memory than that"""
 MAX_SLICES = 1 << 16
-_SPHERE, _EXIF = 1, 2  # types of records in the extension
+_SPHERE, _EXIF, _FOCUS, _STREAM = 1, 2, 3, 4  # types of records in the extension
 
 
 class Layer(StrEnum):
@@ -52,6 +55,45 @@ class Slice:
 
     layer: Layer
     payload: bytes | None
+
+
+@dataclass(frozen=True)
+class StreamPlace:
+    """Which packet of a stream this is, and what it is predicted from (`panolink.codec.streaming`).
+
+    Attributes
+    ----------
+    number : int
+        Of the packet, from 1.
+    reference : int
+        Number of the packet after which the state is that it is predicted from; 0: a whole picture.
+    turn : int
+        Columns of tokens by which the reference is turned to the right.
+    shares : (int, int)
+        Of changed tokens, and of new ones among them: see `panolink.codec.streaming.kind_coding`.
+    """
+
+    number: int
+    reference: int = 0
+    turn: int = 0
+    shares: tuple[int, int] = (0, 0)
+
+    def to_bytes(self) -> bytes:
+        """Varints; how far back the reference is in place of its number."""
+        back = self.number - self.reference if self.reference else 0
+        rest = varint(self.turn) + bytes(self.shares) if back else b""
+        return varint(self.number) + varint(back) + rest
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> StreamPlace:
+        """Inverse of `to_bytes`; `BitstreamError` where it makes no sense."""
+        reader = _Reader(data, 0)
+        number, back = reader.varint(), reader.varint()
+        if number < 1 or back >= number:
+            raise BitstreamError(f"packet {number} of a stream is predicted from the one {back} before it")
+        if not back:
+            return cls(number)
+        return cls(number, number - back, reader.varint(), (reader.take(1)[0], reader.take(1)[0]))
 
 
 @dataclass(frozen=True)
@@ -77,14 +119,25 @@ class Header:
     """how the camera stood, and which part of the sphere was photographed"""
     exif: bytes = b""
     """in files only, and only where it was asked for"""
+    focus: tuple[Focus, ...] = ()
+    """where somebody looks: steps grow away from there"""
+    stream: StreamPlace | None = None
+    """of a packet that is one of a stream"""
+
+    @property
+    def version(self) -> int:
+        """Version of the bitstream that it takes."""
+        if self.focus or self.stream:
+            return STREAM_VERSION
+        return EXTENDED_VERSION if self.sphere or self.exif else VERSION
 
     def to_bytes(self) -> bytes:
         """The header slice, with its CRC-32."""
-        extension = _extension(self.sphere, self.exif)
-        fixed = MAGIC + bytes([EXTENDED_VERSION if extension else VERSION]) + bytes.fromhex(self.fingerprint)
+        extension = _extension(self.sphere, self.exif, self.focus, self.stream)
+        fixed = MAGIC + bytes([self.version]) + bytes.fromhex(self.fingerprint)
         halves = int(2 * self.reduction)
         numbers = (self.width, self.height, halves, self.step & 0xFF, self.index_slices, self.parts, *self.lengths)
-        body = fixed + b"".join(_varint(number) for number in numbers) + extension
+        body = fixed + b"".join(varint(number) for number in numbers) + extension
         return body + struct.pack("<I", zlib.crc32(body))
 
     @classmethod
@@ -104,10 +157,10 @@ class Header:
         """
         if data[:3] != MAGIC:
             raise BitstreamError("not a Panolink packet: it does not start with 'PLK'")
-        if len(data) < 12 or data[3] not in (VERSION, EXTENDED_VERSION):
+        if len(data) < 12 or not VERSION <= data[3] <= STREAM_VERSION:
             version = data[3:4].hex() or "none"
             raise BitstreamError(
-                f"packet of version {version}; this release reads version {VERSION} and {EXTENDED_VERSION}"
+                f"packet of version {version}; this release reads versions {VERSION} to {STREAM_VERSION}"
             )
         reader = _Reader(data, 12)
         width, height, halves, step, index_slices, parts = (reader.varint() for _ in range(6))
@@ -120,15 +173,15 @@ class Header:
         if width * height > MAX_PIXELS:
             raise BitstreamError(f"packet of {width}×{height} pixels; at most {MAX_PIXELS} are allowed")
         lengths = tuple(reader.varint() for _ in range(1 + index_slices * (1 + parts)))
-        extension = reader.take(reader.varint()) if data[3] == EXTENDED_VERSION else b""
+        extension = reader.take(reader.varint()) if data[3] > VERSION else b""
         end = reader.position
         if data[end : end + 4] != struct.pack("<I", zlib.crc32(data[:end])):
             raise BitstreamError("packet header is corrupt or truncated: its checksum does not fit")
         step = step - 256 if step > 127 else step
-        sphere, exif = _parse_extension(extension, width, height)
-        header = cls(
-            data[4:12].hex(), width, height, Fraction(halves, 2), step, index_slices, parts, lengths, sphere, exif
-        )
+        numbers = (data[4:12].hex(), width, height, Fraction(halves, 2), step, index_slices, parts, lengths)
+        header = cls(*numbers, *_parse_extension(extension, width, height))
+        if data[3] != header.version and data[3] == STREAM_VERSION:
+            raise BitstreamError(f"packet of version {STREAM_VERSION} without what that version is for")
         return header, end + 4
 
 
@@ -150,6 +203,8 @@ class Packet:
         mask: bytes,
         indices: Sequence[bytes],
         features: Sequence[bytes],
+        focus: tuple[Focus, ...] = (),
+        stream: StreamPlace | None = None,
     ) -> Packet:
         """Assemble a packet from its slices' payloads.
 
@@ -167,10 +222,16 @@ class Packet:
             Empty where no token is kept.
         indices : sequence of S bytes
         features : sequence of S · P bytes, part by part
+        focus : tuple of Focus
+            With which the tokens were quantised.
+        stream : StreamPlace, optional
+            Where it is one of a stream.
         """
         parts = len(features) // len(indices)
         lengths = tuple(len(payload) for payload in (mask, *indices, *features))
-        header = Header(fingerprint, size[1], size[0], reduction, step, len(indices), parts, lengths)
+        header = Header(
+            fingerprint, size[1], size[0], reduction, step, len(indices), parts, lengths, focus=focus, stream=stream
+        )
         return cls(header, cls._with_layers(header, header.to_bytes(), [mask, *indices, *features]))
 
     def with_metadata(self, sphere: SphereMetadata = NOTHING_KNOWN, exif: bytes = b"") -> Packet:
@@ -304,7 +365,7 @@ class _Reader:
         raise BitstreamError("packet header holds a number of more than 35 bits")
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
     """A non-negative number in as few bytes as it takes, seven bits each, least significant first."""
     out = bytearray()
     while value >= 0x80:
@@ -313,20 +374,32 @@ def _varint(value: int) -> bytes:
     return bytes([*out, value])
 
 
+def read_varint(data: bytes) -> tuple[int, int]:
+    """The number at the start of ``data``, and how many bytes it takes; `BitstreamError` where there is none."""
+    reader = _Reader(data, 0)
+    return reader.varint(), reader.position
+
+
 def metadata_bits(sphere: SphereMetadata = NOTHING_KNOWN, exif: bytes = b"") -> int:
     """Bits that metadata take in a packet's header."""
     return 8 * len(_extension(sphere, exif))
 
 
-def _extension(sphere: SphereMetadata, exif: bytes) -> bytes:
+def _extension(
+    sphere: SphereMetadata, exif: bytes, focus: tuple[Focus, ...] = (), stream: StreamPlace | None = None
+) -> bytes:
     """Records of type, length and content, behind their length; empty where there is nothing to say."""
     records = [(_SPHERE, sphere.to_bytes())] if sphere else []
     records += [(_EXIF, exif)] if exif else []
-    body = b"".join(bytes([kind]) + _varint(len(content)) + content for kind, content in records)
-    return _varint(len(body)) + body if body else b""
+    records += [(_FOCUS, b"".join(one.to_bytes() for one in focus))] if focus else []
+    records += [(_STREAM, stream.to_bytes())] if stream else []
+    body = b"".join(bytes([kind]) + varint(len(content)) + content for kind, content in records)
+    return varint(len(body)) + body if body else b""
 
 
-def _parse_extension(data: bytes, width: int, height: int) -> tuple[SphereMetadata, bytes]:
+def _parse_extension(
+    data: bytes, width: int, height: int
+) -> tuple[SphereMetadata, bytes, tuple[Focus, ...], StreamPlace | None]:
     """What `_extension` wrote; records of types that are not known are skipped."""
     reader, found = _Reader(data, 0), {}
     while reader.position < len(data):
@@ -334,4 +407,14 @@ def _parse_extension(data: bytes, width: int, height: int) -> tuple[SphereMetada
         found[kind] = reader.take(reader.varint())
     sphere = found.get(_SPHERE)
     known = SphereMetadata.from_bytes(sphere, width=width, height=height) if sphere is not None else NOTHING_KNOWN
-    return known, found.get(_EXIF, b"")
+    stream = StreamPlace.from_bytes(found[_STREAM]) if _STREAM in found else None
+    return known, found.get(_EXIF, b""), _parse_focus(found.get(_FOCUS, b"")), stream
+
+
+def _parse_focus(data: bytes) -> tuple[Focus, ...]:
+    if len(data) % 3 or len(data) > 3 * MOST_FOCI:
+        raise BitstreamError(f"packet header has {len(data)} bytes of foci; it may hold {MOST_FOCI} of three bytes")
+    try:
+        return tuple(Focus.from_bytes(data[start : start + 3]) for start in range(0, len(data), 3))
+    except RateError as error:
+        raise BitstreamError(f"packet header has a focus that is none: {error}") from None

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from panolink.codec.bitstream import MAX_PIXELS, Layer, Packet, metadata_bits
+from panolink.codec.bitstream import MAX_PIXELS, Layer, Packet, StreamPlace, metadata_bits
 from panolink.codec.concealment import conceal
 from panolink.codec.entropy.feature_coding import decode_features, encode_features, slice_members
 from panolink.codec.model import Decoder, Model, load_decoder, load_model
@@ -34,8 +34,9 @@ from panolink.codec.rate_control.controller import (
 )
 from panolink.codec.resolution import FINE_ENOUGH, SMALLEST_SIDE, WHOLE, candidates, enlarge, reduce, reduced_size
 from panolink.codec.slicing import feature_parts, slice_bytes
-from panolink.codec.tokens import Tokens
-from panolink.errors import BitstreamError, ImageError, ModelError, RateError
+from panolink.codec.tokens import Tokens, steps_of_tokens
+from panolink.errors import BitstreamError, ImageError, ModelError, RateError, ReferenceNeededError
+from panolink.sphere.focus import Focus, quantized
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 from panolink.sphere.padding import pad_to_tokens
 
@@ -109,6 +110,7 @@ class Codec:
         ranking: Ranking | str | None = None,
         reduction: Fraction | None = None,
         robust: bool = False,
+        focus: Sequence[Focus] = (),
     ) -> Packet:
         """Encode a panorama within ``bpp`` bits per pixel, all of them counted, or keep the share ``tau``.
 
@@ -130,6 +132,8 @@ class Codec:
             `tokens_at`), else not at all.
         robust : bool
             In slices that decode alone, for a link that loses some of them.
+        focus : sequence of Focus
+            Where somebody looks, at most four directions: the bits go there.
 
         Raises
         ------
@@ -142,12 +146,20 @@ class Codec:
         if bpp is not None:
             bpp -= metadata_bits(sphere) / (image.shape[0] * image.shape[1])
         if reduction is None and tau is step is ranking is None:
-            return self.pack(self.tokens_at(image, bpp, robust=robust)).with_metadata(sphere)
+            return self.pack(self.tokens_at(image, bpp, robust=robust, focus=focus)).with_metadata(sphere)
         reduction = reduction or WHOLE
         (features,) = self.extract([reduce(image, reduction)])
         size = (image.shape[0], image.shape[1])
         tokens = self.quantize(
-            features, size=size, bpp=bpp, tau=tau, step=step, ranking=ranking, reduction=reduction, robust=robust
+            features,
+            size=size,
+            bpp=bpp,
+            tau=tau,
+            step=step,
+            ranking=ranking,
+            reduction=reduction,
+            robust=robust,
+            focus=focus,
         )
         return self.pack(tokens).with_metadata(sphere)
 
@@ -158,6 +170,7 @@ class Codec:
         *,
         features: dict[Fraction, Tensor] | None = None,
         robust: bool = False,
+        focus: Sequence[Focus] = (),
     ) -> Tokens:
         """Tokens within a rate, at the finest resolution with a step that is fine enough.
 
@@ -170,23 +183,27 @@ class Codec:
             Those that are known, by reduction; the encoder runs for one more at most, as a rule.
         robust : bool
             In slices that decode alone.
+        focus : sequence of Focus
+            Where somebody looks.
 
         Raises
         ------
         RateError
             ``bpp`` is too little for any resolution.
         """
-        known, size = dict(features or {}), (image.shape[0], image.shape[1])
+        known, size, foci = dict(features or {}), (image.shape[0], image.shape[1]), quantized(focus)
         reductions = candidates(DEFAULT_BPP if bpp is None else bpp, size)
 
         def at(reduction: Fraction) -> RateController:
             if reduction not in known:
                 (known[reduction],) = self.extract([reduce(image, reduction)])
-            return self.quantizer.controller(known[reduction], size=size, reduction=reduction, robust=robust)
+            return self.quantizer.controller(
+                known[reduction], size=size, reduction=reduction, robust=robust, focus=foci
+            )
 
         rate, ranking = DEFAULT_BPP if bpp is None else bpp, Ranking(self.model.profile.ranking)
         Budget(bpp=rate)  # refuses what is no rate
-        found = choose_resolution(at, reductions, bits_room(rate, size), FINE_ENOUGH)
+        found = choose_resolution(at, reductions, bits_room(rate, size, foci), FINE_ENOUGH)
         if found:
             controller, point, room = found
             coarsest = None if controller.base.reduction == reductions[-1] else FINE_ENOUGH
@@ -261,8 +278,10 @@ class Codec:
         ranking: Ranking | str | None = None,
         reduction: Fraction = WHOLE,
         robust: bool = False,
+        focus: Sequence[Focus] = (),
     ) -> Tokens:
-        """Features to tokens within a budget; ``bpp``, ``tau``, ``step``, ``ranking`` and ``robust`` as of `encode`.
+        """Features to tokens within a budget; ``bpp``, ``tau``, ``step``, ``ranking``, ``robust`` and
+        ``focus`` as of `encode`.
 
         Parameters
         ----------
@@ -279,7 +298,9 @@ class Codec:
         """
         order = Ranking(ranking or self.model.profile.ranking)
 
-        controller = self.quantizer.controller(features, size=size, reduction=reduction, robust=robust)
+        controller = self.quantizer.controller(
+            features, size=size, reduction=reduction, robust=robust, focus=quantized(focus)
+        )
         if bpp is not None or tau is not None or step is not None:
             return self.quantizer.quantize(controller, Budget(bpp=bpp, tau=tau, step=step), order)
         try:
@@ -287,8 +308,8 @@ class Codec:
         except RateError:
             return self.quantizer.quantize(controller, Budget(tau=0), order)
 
-    def pack(self, tokens: Tokens) -> Packet:
-        """Entropy-code tokens into slices."""
+    def pack(self, tokens: Tokens, *, stream: StreamPlace | None = None) -> Packet:
+        """Entropy-code tokens into slices; ``stream``: where they are a whole picture of a stream."""
         coder = self.quantizer.coder
         features = encode_features(coder, tokens)
         return Packet.build(
@@ -299,9 +320,11 @@ class Codec:
             mask=coder.encode_mask(tokens.kept) if features else b"",
             indices=coder.encode_indices(tokens.indices, tokens.slices),
             features=features,
+            focus=tokens.focus,
+            stream=stream,
         )
 
-    def draft(self, tokens: Tokens, bits: NDArray[np.float32]) -> Packet:
+    def draft(self, tokens: Tokens, bits: NDArray[np.float32], *, stream: StreamPlace | None = None) -> Packet:
         """A packet of about the lengths that `pack` would give: nothing is entropy-coded but mask and indices.
 
         Parameters
@@ -322,6 +345,8 @@ class Codec:
             mask=coder.encode_mask(tokens.kept) if features else b"",
             indices=coder.encode_indices(tokens.indices, tokens.slices),
             features=features,
+            focus=tokens.focus,
+            stream=stream,
         )
 
     def unpack(self, packet: Packet) -> Tokens:
@@ -343,6 +368,11 @@ class Codec:
                 f"packet was made by model {packet.fingerprint}, this codec holds {self.name!r} with {self.fingerprint}"
             )
         header, factor = packet.header, self.model.profile.factor
+        if header.stream and header.stream.reference:
+            raise ReferenceNeededError(
+                f"packet {header.stream.number} of a stream is predicted from {header.stream.reference}: a stream's "
+                "decoder is needed, and the packets before"
+            )
         rows, cols = (-(-side // factor) for side in reduced_size((header.height, header.width), header.reduction))
         slices, coder = header.index_slices, self.quantizer.coder
         if slices > rows or not FINEST_STEP <= header.step <= COARSEST_STEP:
@@ -365,7 +395,7 @@ class Codec:
             indices=indices,
             sent=sent,
             usable=~concealed,
-            step=header.step,
+            steps=header.step + steps_of_tokens(rows, cols, header.focus),
             slices=slices,
         )
         kept = sent.copy()
@@ -381,6 +411,7 @@ class Codec:
             symbols=symbols[received],
             concealed=concealed if concealed.any() else None,
             sphere=header.sphere,
+            focus=header.focus,
         )
 
     @torch.inference_mode()

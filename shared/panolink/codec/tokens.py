@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from panolink.codec.resolution import WHOLE
 from panolink.codec.shapes import Features, IndexGrid, MaskGrid, Symbols
+from panolink.sphere.focus import Focus, focus_steps
 from panolink.sphere.latitude import latitudes
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 
@@ -35,6 +36,8 @@ class VectorQuantized:
         Index slices that the rows are dealt to.
     index_bytes : tuple of int
         Length of each.
+    focus : tuple of Focus
+        Where somebody looks; tokens elsewhere are quantised more coarsely.
     """
 
     size: tuple[int, int]
@@ -44,6 +47,7 @@ class VectorQuantized:
     indices: NDArray[np.int64]
     slices: int
     index_bytes: tuple[int, ...]
+    focus: tuple[Focus, ...] = ()
 
     @property
     def pixels(self) -> int:
@@ -87,11 +91,23 @@ class Tokens:
     """(rows, cols): the index was lost, and the feature is filled in from neighbours; None where nothing was lost"""
     sphere: SphereMetadata = NOTHING_KNOWN
     """what the packet's header says of the camera's pose and of the part that was photographed"""
+    focus: tuple[Focus, ...] = ()
+    """where somebody looks, as the packet's header says"""
+    own_steps: NDArray[np.int64] | None = None
+    """(rows, cols): steps with which tokens of a stream were sent, at different times; None: those of ``step``"""
 
     @property
     def share(self) -> float:
         """τ: share of tokens kept."""
         return float(self.kept.mean())
+
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """Quantisation step of each token, quarter octaves, (rows, cols)."""
+        if self.own_steps is not None:
+            return self.own_steps
+        rows, cols = self.indices.shape
+        return self.step + steps_of_tokens(rows, cols, self.focus)
 
 
 def steps_at(latitude: NDArray[np.floating]) -> NDArray[np.int64]:
@@ -118,3 +134,14 @@ def steps_at(latitude: NDArray[np.floating]) -> NDArray[np.int64]:
 def steps_of_rows(rows: int) -> NDArray[np.int64]:
     """``steps_at`` the rows of a panorama, (rows,)."""
     return steps_at(latitudes(rows).numpy())
+
+
+def steps_of_tokens(rows: int, cols: int, focus: tuple[Focus, ...] = ()) -> NDArray[np.int64]:
+    """How much coarser the quantisation step of each token is than at the equator in a focus.
+
+    Returns
+    -------
+    int64 (rows, cols)
+        Quarter octaves, 0 and above.
+    """
+    return steps_of_rows(rows)[:, None] + focus_steps(rows, cols, focus)

@@ -19,6 +19,7 @@ from panolink.codec.rate_control.controller import DEFAULT_STEP, RD_LAMBDA, Oper
 from panolink.codec.resolution import WHOLE, reduce
 from panolink.link.symbol_budget import Plan
 from panolink.link.unequal_protection import default_schemes
+from panolink.sphere.focus import Focus
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Coding:
     pilot_spacing : every so many symbols one is a pilot; 0: none.
     stage : measures the stages `encode`, `quantize` and `entropy_code`, which may come several times each.
     sphere : metadata that the packet's header carries.
+    focus : where somebody looks, as `panolink.sphere.focus.quantized` gives it.
     """
 
     codec: Codec
@@ -78,6 +80,7 @@ class Coding:
     pilot_spacing: int = 0
     stage: Stage = untimed
     sphere: SphereMetadata = NOTHING_KNOWN
+    focus: tuple[Focus, ...] = ()
     _enhancements: dict[Fraction, Enhancement] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -106,7 +109,7 @@ class Coding:
             if bpp is not None:
                 bpp -= metadata_bits(self.sphere) / (self.size[0] * self.size[1])
             with self.stage("quantize"):
-                tokens = self.codec.tokens_at(self.picture, bpp, features=self.known, robust=True)
+                tokens = self.codec.tokens_at(self.picture, bpp, features=self.known, robust=True, focus=self.focus)
         packet = self.pack(tokens)
         return Coded(tokens, packet, Plan.of(packet.bpp, slices_of(packet), default_schemes(), self.pilot_spacing))
 
@@ -141,7 +144,7 @@ class Coding:
                 (self.known[reduction],) = self.codec.extract([reduce(self.picture, reduction)])
         with self.stage("quantize"):
             return self.codec.quantizer.controller(
-                self.known[reduction], size=self.size, reduction=reduction, robust=True
+                self.known[reduction], size=self.size, reduction=reduction, robust=True, focus=self.focus
             )
 
     def pack(self, tokens: Tokens) -> Packet:

@@ -37,6 +37,7 @@ from panolink.link.coding import Coded, Coding, slices_of
 from panolink.link.symbol_budget import Plan, Slices, SymbolBudget
 from panolink.link.unequal_protection import SAFETY_DB, Choice, Fixed, Protection, Schemes
 from panolink.phy.mcs import CRC_BITS, Scheme
+from panolink.sphere.focus import Focus
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 
 if TYPE_CHECKING:
@@ -88,7 +89,14 @@ def allocate(coding: Coding, budget: SymbolBudget, protection: Protection | None
     """
     protection = protection or Fixed()
     reductions = candidates(math.inf, coding.size)
-    room = symbol_room(budget, protection, size=coding.size, pilot_spacing=coding.pilot_spacing, sphere=coding.sphere)
+    room = symbol_room(
+        budget,
+        protection,
+        size=coding.size,
+        pilot_spacing=coding.pilot_spacing,
+        sphere=coding.sphere,
+        focus=coding.focus,
+    )
     with ExitStack() as quantizing:
 
         def at(reduction: Fraction) -> RateController:
@@ -329,6 +337,7 @@ def symbol_room(
     size: tuple[int, int],
     pilot_spacing: int = 0,
     sphere: SphereMetadata = NOTHING_KNOWN,
+    focus: tuple[Focus, ...] = (),
 ) -> Room:
     """Bits that a budget of symbols leaves for mask and features of a panorama, as the codec's rate control asks for.
 
@@ -341,13 +350,15 @@ def symbol_room(
         Height and width.
     pilot_spacing : int
         Every so many symbols one is a pilot; 0: none.
-    sphere : SphereMetadata
-        Metadata that the packet's header carries.
+    sphere, focus : SphereMetadata, tuple of Focus
+        What the packet's header carries besides.
     """
 
     def room(index_bytes: Sequence[int], mask_bits: float) -> float:
         indices = [bytes(count) for count in index_bytes]
-        packet = Packet.build(fingerprint="00" * 8, size=size, step=-1, mask=b"", indices=indices, features=[])
+        packet = Packet.build(
+            fingerprint="00" * 8, size=size, step=-1, mask=b"", indices=indices, features=[], focus=focus
+        )
         packet = packet.with_metadata(sphere)
         base = slices_of(packet)
         schemes = protect(base, budget, choice, pilot_spacing)

@@ -25,6 +25,7 @@ from panolink.link.unequal_protection import Choice, Fixed, Protection
 from panolink.phy import modulate
 from panolink.phy.analog import AnalogFormat
 from panolink.phy.mcs import SegmentFormat
+from panolink.sphere.focus import Focus
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class RateRequest:
     analog : send features as uncoded amplitudes where the budget leaves room for them.
     retransmission_reserve : share of the budget kept back for later rounds of hybrid ARQ, 0 … 0.5.
     pilot_spacing : every so many symbols one is a pilot; 0: none.
+    focus : where somebody looks, as `panolink.sphere.focus.quantized` gives it: the bits go there. Amplitudes
+        (``analog``) are as fine everywhere.
     probe : where nothing fits as safely as a `Choice` asks for, send what fits less safely (see `rate_allocation`).
 
     Raises
@@ -63,6 +66,7 @@ class RateRequest:
     retransmission_reserve: float = 0.0
     pilot_spacing: int = 0
     probe: bool = False
+    focus: tuple[Focus, ...] = ()
 
     def __post_init__(self) -> None:
         Budget(bpp=self.bpp, tau=self.tau)  # refuses both, and what is out of range
@@ -137,7 +141,8 @@ class Transmitter:
             The base layer does not fit: into ``bpp``, or a header and a slice of it into the budget.
         """
         known = {} if features is None else {WHOLE: features}
-        coding = Coding(self.codec, picture, known, request.pilot_spacing, stage, sphere)
+        focus = () if request.analog else request.focus
+        coding = Coding(self.codec, picture, known, request.pilot_spacing, stage, sphere, focus)
         coded, protection = _coded(coding, request)
         plan, bits = coded.plan, dict(coded.packet.bits)
         following = iter(plan.formats)

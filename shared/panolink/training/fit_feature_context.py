@@ -188,11 +188,11 @@ def _draw_examples(
         known = np.zeros((*grid.shape, len(tables.feature_context.units)), dtype=np.int8)
         if whole:
             early = np.flatnonzero(pays & pricing.first)
-            known = decoded_differences(tables, grid.shape, early, priced.symbols[early], step)
+            known = decoded_differences(tables, grid.shape, early, priced.symbols[early], pricing.steps[early] + step)
         kept = np.flatnonzero(pays)
         kept = kept if len(kept) < TOKENS_A_GRID else np.sort(random.choice(kept, TOKENS_A_GRID, replace=False))
         symbols = priced.symbols[kept]
-        plain = tables.classes(grid.ravel()[kept], pricing.row_steps[kept] + step)
+        plain = tables.classes(grid.ravel()[kept], pricing.steps[kept] + step)
         values = neighbour_values(known, kept)
         values[pricing.first[kept]] = 0
         parts.append(

@@ -25,6 +25,7 @@ from panolink.codec.networks.autoencoder import Autoencoder
 from panolink.codec.quantization.vector_quantizer import look_up, nearest_code
 from panolink.codec.rate_control.controller import RD_LAMBDA
 from panolink.codec.rate_control.rd_cost import TokenCostModel, TokenCosts
+from panolink.codec.tokens import steps_of_tokens
 from panolink.sphere.padding import set_wrap
 from panolink.training.fit_feature_context import fit_feature_context, neutral_feature_context
 from panolink.training.fit_index_context import fit_index_context
@@ -117,7 +118,9 @@ def _count_symbols(
         for step in STEPS[number // TURNS % 2 :: 2]:
             priced = _priced(tables, grid, difference, step)
             kept = np.flatnonzero(priced.pays(RD_LAMBDA))
-            plain, _ = entropy_parameters(tables, grid, kept, step, whole=True)
+            plain, _ = entropy_parameters(
+                tables, grid, kept, steps_of_tokens(*grid.shape).flat[kept] + step, whole=True
+            )
             magnitudes = np.abs(priced.symbols[kept])
             adaptation = ScaleAdaptation(tables, len(plain))
             for group, dims in enumerate(group_slices(plain.shape[1])):

@@ -14,7 +14,7 @@ from panolink.codec.entropy.feature_coding import (
     halves,
     slice_members,
 )
-from panolink.codec.tokens import Tokens
+from panolink.codec.tokens import Tokens, steps_of_tokens
 from tests.codec.entropy.random_tables import CODES, DIM, random_tables
 
 ROWS, COLS = 6, 12
@@ -30,7 +30,9 @@ def tokens_of(coder: SliceCoder, *, share: float, slices: int, step: int = 3) ->
     indices, kept = random.integers(0, CODES, (ROWS, COLS)), random.random((ROWS, COLS)) < share
     cells = np.flatnonzero(kept)
     symbols = np.rint(random.laplace(scale=2, size=(len(cells), DIM))).astype(np.int32)
-    classes, _ = entropy_parameters(coder.tables, indices, cells, step, whole=False)
+    classes, _ = entropy_parameters(
+        coder.tables, indices, cells, steps_of_tokens(ROWS, COLS).flat[cells] + step, whole=False
+    )
     symbols[classes == 0] = 0
     return Tokens(
         width=16 * COLS, height=16 * ROWS, step=step, indices=indices, kept=kept, symbols=symbols, slices=slices
@@ -45,7 +47,7 @@ def decoded(coder: SliceCoder, tokens: Tokens, payloads: Sequence[bytes | None],
         indices=tokens.indices,
         sent=tokens.kept,
         usable=usable,
-        step=tokens.step,
+        steps=tokens.steps,
         slices=tokens.slices,
     )
 
@@ -98,6 +100,8 @@ def test_halves_and_slices_cover_every_kept_token_once():
 
 def test_decoded_differences_lie_at_their_cells(coder: SliceCoder):
     cells = np.array([3, 20])
-    found = decoded_differences(coder.tables, (ROWS, COLS), cells, np.full((2, DIM), 5, dtype=np.int32), 0)
+    found = decoded_differences(
+        coder.tables, (ROWS, COLS), cells, np.full((2, DIM), 5, dtype=np.int32), np.zeros(2, int)
+    )
     assert found.dtype == np.int8 and found.shape[:2] == (ROWS, COLS)
     assert np.flatnonzero(found.reshape(ROWS * COLS, -1).any(axis=1)).tolist() == [3, 20]

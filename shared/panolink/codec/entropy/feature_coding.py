@@ -16,7 +16,7 @@ from panolink.codec.entropy.coder import SliceCoder
 from panolink.codec.entropy.feature_context import first_half
 from panolink.codec.entropy.tables import Tables
 from panolink.codec.slicing import feature_parts
-from panolink.codec.tokens import Tokens, steps_of_rows
+from panolink.codec.tokens import Tokens
 from panolink.cpu import parallel
 
 
@@ -24,7 +24,7 @@ def entropy_parameters(
     tables: Tables,
     indices: NDArray[np.int64],
     cells: NDArray[np.int64],
-    step: int,
+    steps: NDArray[np.int64],
     *,
     whole: bool,
     differences: NDArray[np.int8] | None = None,
@@ -37,8 +37,8 @@ def entropy_parameters(
     indices : (rows, cols)
     cells : (n,)
         Flat positions of the tokens.
-    step : int
-        At the equator, quarter octaves.
+    steps : (n,)
+        Their quantisation steps, quarter octaves.
     whole, differences
         See `panolink.codec.entropy.feature_context.FeatureContextModel`.
 
@@ -46,15 +46,19 @@ def entropy_parameters(
     -------
     classes, log_odds : (n, dim) each
     """
-    steps = steps_of_rows(len(indices))[cells // indices.shape[1]] + step
     context = tables.feature_context(indices, cells, whole=whole, differences=differences)
     return tables.classes(indices.ravel()[cells], steps, context), context.log_odds
 
 
 def decoded_differences(
-    tables: Tables, shape: tuple[int, ...], cells: NDArray[np.int64], symbols: NDArray[np.signedinteger], step: int
+    tables: Tables,
+    shape: tuple[int, ...],
+    cells: NDArray[np.int64],
+    symbols: NDArray[np.signedinteger],
+    steps: NDArray[np.int64],
 ) -> NDArray[np.int8]:
-    """Symbols (n, dim) of the tokens ``cells`` (n,) as the feature context model takes them.
+    """Symbols (n, dim) of the tokens ``cells`` (n,), in ``steps`` (n,) quarter octaves, as the feature context model
+    takes them.
 
     Returns
     -------
@@ -63,7 +67,7 @@ def decoded_differences(
     """
     rows, cols = shape
     values = np.zeros((rows * cols, len(tables.feature_context.units)), dtype=np.int8)
-    values[cells] = tables.feature_context.as_inputs(symbols, steps_of_rows(rows)[cells // cols] + step)
+    values[cells] = tables.feature_context.as_inputs(symbols, steps)
     return values.reshape(rows, cols, -1)
 
 
@@ -72,16 +76,17 @@ def encode_features(coder: SliceCoder, tokens: Tokens) -> list[bytes]:
     kept, symbols = np.flatnonzero(tokens.kept), tokens.symbols
     if not len(kept):
         return []
+    steps = tokens.steps.ravel()[kept]
     if tokens.slices > 1:
-        classes, log_odds = entropy_parameters(coder.tables, tokens.indices, kept, tokens.step, whole=False)
+        classes, log_odds = entropy_parameters(coder.tables, tokens.indices, kept, steps, whole=False)
         parts = feature_parts(coder.feature_bits(symbols, classes, log_odds), tokens.slices)
         members = slice_members(tokens.kept, tokens.slices, parts)
         return parallel(lambda run: coder.encode_features([(symbols[run], classes[run], log_odds[run])]), members)
     first, second = halves(tokens.kept)
-    early = entropy_parameters(coder.tables, tokens.indices, kept[first], tokens.step, whole=True)
-    differences = decoded_differences(coder.tables, tokens.kept.shape, kept[first], symbols[first], tokens.step)
+    early = entropy_parameters(coder.tables, tokens.indices, kept[first], steps[first], whole=True)
+    differences = decoded_differences(coder.tables, tokens.kept.shape, kept[first], symbols[first], steps[first])
     later = entropy_parameters(
-        coder.tables, tokens.indices, kept[second], tokens.step, whole=True, differences=differences
+        coder.tables, tokens.indices, kept[second], steps[second], whole=True, differences=differences
     )
     return [coder.encode_features([(symbols[first], *early), (symbols[second], *later)])]
 
@@ -93,7 +98,7 @@ def decode_features(
     indices: NDArray[np.int64],
     sent: NDArray[np.bool_],
     usable: NDArray[np.bool_],
-    step: int,
+    steps: NDArray[np.int64],
     slices: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """Inverse of `encode_features`.
@@ -108,8 +113,8 @@ def decode_features(
         Tokens that the transmitter kept.
     usable : bool (rows, cols)
         Tokens whose index is known.
-    step : int
-        At the equator, quarter octaves.
+    steps : (rows, cols)
+        Quantisation steps, quarter octaves.
     slices : int
         Index slices of the packet.
 
@@ -124,11 +129,11 @@ def decode_features(
     BitstreamError
         Where a payload does not decode.
     """
-    places = np.flatnonzero(sent)
+    places, steps = np.flatnonzero(sent), steps[sent]
     symbols = np.zeros((len(places), coder.tables.levels.shape[1]), dtype=np.int32)
     received = np.zeros(len(places), dtype=bool)
     if slices > 1:
-        classes, log_odds = entropy_parameters(coder.tables, indices, places, step, whole=False)
+        classes, log_odds = entropy_parameters(coder.tables, indices, places, steps, whole=False)
         members = slice_members(sent, slices, len(payloads) // slices)
 
         def read(one: tuple[NDArray[np.int64], bytes | None]) -> None:
@@ -144,9 +149,12 @@ def decode_features(
         return symbols, received
     reader = coder.feature_reader(payload)
     first, second = halves(sent)
-    symbols[first] = reader.decode(*entropy_parameters(coder.tables, indices, places[first], step, whole=True))
-    differences = decoded_differences(coder.tables, sent.shape, places[first], symbols[first], step)
-    later = entropy_parameters(coder.tables, indices, places[second], step, whole=True, differences=differences)
+    early = entropy_parameters(coder.tables, indices, places[first], steps[first], whole=True)
+    symbols[first] = reader.decode(*early)
+    differences = decoded_differences(coder.tables, sent.shape, places[first], symbols[first], steps[first])
+    later = entropy_parameters(
+        coder.tables, indices, places[second], steps[second], whole=True, differences=differences
+    )
     symbols[second] = reader.decode(*later)
     return symbols, ~received
 

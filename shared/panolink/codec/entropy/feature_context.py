@@ -126,10 +126,30 @@ class FeatureContextModel:
             total = look_up_sum(self.look_up, codes, self.bands, bands[some // indices.shape[1]])
             if differences is not None:
                 total += self.network.first_product(neighbour_values(differences, some), slice(seen, None))
-            predicted = self.network.after_first(total), shifts[part], log_odds[part]
-            chunks = row_chunks(len(some), 256)
-            parallel(lambda rows, arrays=predicted: _in_quarters(*(array[rows] for array in arrays)), chunks)
+            self._predict(total, shifts[part], log_odds[part])
         return EntropyParameters(shifts, log_odds)
+
+    def of_codes(self, codes: NDArray[np.integer], bands: NDArray[np.int64]) -> EntropyParameters:
+        """Predict from codes alone.
+
+        Parameters
+        ----------
+        codes : (n, len(CODE_NEIGHBOURS))
+            At CODE_NEIGHBOURS of the tokens, K where there is none.
+        bands : (n,)
+            Of latitude, see `panolink.codec.entropy.index_context.bands_of`.
+        """
+        shifts, log_odds = (np.empty((len(codes), self.dim), dtype=np.int8) for _ in range(2))
+        for start in range(0, len(codes), CHUNK):
+            part = slice(start, start + CHUNK)
+            total = look_up_sum(self.look_up, codes[part], self.bands, bands[part])
+            self._predict(total, shifts[part], log_odds[part])
+        return EntropyParameters(shifts, log_odds)
+
+    def _predict(self, total: NDArray[np.int32], shifts: NDArray[np.int8], log_odds: NDArray[np.int8]) -> None:
+        """What follows from the first layer's sums (n, H)."""
+        outputs = self.network.after_first(total)
+        parallel(lambda rows: _in_quarters(outputs[rows], shifts[rows], log_odds[rows]), row_chunks(len(outputs), 256))
 
     @functools.cached_property
     def look_up(self) -> NDArray[np.integer]:

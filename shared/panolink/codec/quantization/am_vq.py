@@ -38,6 +38,7 @@ from panolink.codec.shapes import Codebook, Features
 from panolink.codec.slicing import index_slices
 from panolink.codec.tokens import Tokens, VectorQuantized
 from panolink.errors import RateError
+from panolink.sphere.focus import Focus, focus_steps
 from panolink.sphere.latitude import latitude_weights
 
 SECOND_HALF_RESERVE = 1.03
@@ -78,6 +79,9 @@ class Enhancement:
         self.point, self._ranking = point, ranking
         base = controller.base
         self._weight = np.repeat(latitude_weights(base.indices.shape[0]).numpy(), base.indices.shape[1])
+        rows, cols = base.indices.shape
+        if base.focus:
+            self._weight = self._weight * np.exp2(-focus_steps(rows, cols, base.focus) / 2).ravel()
         self._map = None
         if ranking is not Ranking.RATE:
             measure = error_map if ranking is Ranking.ERROR else activation_map
@@ -132,6 +136,7 @@ class Enhancement:
             step=self.point.step,
             reduction=base.reduction,
             slices=base.slices,
+            focus=base.focus,
             indices=base.indices,
             kept=kept.reshape(rows, cols),
             symbols=costs.symbols[kept].astype(np.int32),
@@ -149,7 +154,7 @@ class Enhancement:
         """The map that ranked the tokens, float32 (n,) in [0, 1]."""
         activation = self._map
         if activation is None:
-            steps = self._controller.model.row_steps
+            steps = self._controller.model.steps
             activation = np.maximum(self._costs.gain * np.exp2((steps - steps.min()) / 2) * self._weight, 0)
         return (activation / max(float(activation.max()), 1e-30)).astype(np.float32, copy=False)
 
@@ -171,7 +176,13 @@ class Quantizer:
         self._there = DeviceTables(tables, self.coder.lengths, codebook.device) if on_device else None
 
     def controller(
-        self, features: Features, *, size: tuple[int, int], reduction: Fraction = WHOLE, robust: bool = False
+        self,
+        features: Features,
+        *,
+        size: tuple[int, int],
+        reduction: Fraction = WHOLE,
+        robust: bool = False,
+        focus: tuple[Focus, ...] = (),
     ) -> RateController:
         """Vector-quantise features, formula (2), and get ready to choose a rate.
 
@@ -184,13 +195,15 @@ class Quantizer:
             By how much its sides were reduced.
         robust : bool
             In many slices, any of which may be lost; it costs a tenth of the bits at 0.1 bpp.
+        focus : tuple of Focus
+            Where somebody looks, as `panolink.sphere.focus.quantized` gives it.
         """
         found = self.nearest_code(features)
         indices = found[0].cpu().numpy()
         slices = index_slices(*indices.shape, robust=robust)
         lengths = tuple(map(len, self.coder.encode_indices(indices, slices)))
         codes = look_up(found, self.codebook)
-        base = VectorQuantized(size, reduction, features, codes, indices, slices, lengths)
+        base = VectorQuantized(size, reduction, features, codes, indices, slices, lengths, focus)
         return RateController(base, self.coder, self._there)
 
     def quantize(self, controller: RateController, budget: Budget, ranking: Ranking) -> Tokens:
@@ -229,20 +242,22 @@ class Quantizer:
 
     def bits_left(self, base: VectorQuantized, bpp: float) -> float:
         """Bits that ``bpp`` leaves for mask and features; `RateError` where it does not hold the base layer."""
-        room = bits_room(bpp, base.size)(base.index_bytes, 0.0)
+        room = bits_room(bpp, base.size, base.focus)(base.index_bytes, 0.0)
         if room < 0:
             least = math.ceil(10000 * (bpp * base.pixels - room) / base.pixels) / 10000
             raise RateError(f"bpp {bpp:g} is below what the base layer costs here; the least is {least:g}")
         return room
 
 
-def bits_room(bpp: float, size: tuple[int, int]) -> Room:
+def bits_room(bpp: float, size: tuple[int, int], focus: tuple[Focus, ...] = ()) -> Room:
     """What ``bpp`` leaves for mask and features of a panorama of ``size`` (height, width), to the bit."""
 
     def room(index_bytes: Sequence[int], _mask_bits: float) -> float:
         fine = -1  # takes two bytes, as coarse steps do not
         indices = [bytes(count) for count in index_bytes]
-        packet = Packet.build(fingerprint="00" * 8, size=size, step=fine, mask=b"", indices=indices, features=[])
+        packet = Packet.build(
+            fingerprint="00" * 8, size=size, step=fine, mask=b"", indices=indices, features=[], focus=focus
+        )
         return bpp * size[0] * size[1] - sum(packet.bits.values())
 
     return room

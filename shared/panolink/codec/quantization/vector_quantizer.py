@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from panolink.codec.shapes import Codebook, Features, Indices
-from panolink.codec.tokens import Tokens, steps_of_rows
+from panolink.codec.tokens import Tokens
 from panolink.cpu import parallel, row_chunks
 from panolink.jit import kernel
 
@@ -211,5 +211,4 @@ def dequantize(tokens: Tokens, codebook: Codebook) -> Features:
 
 def token_steps(tokens: Tokens) -> Tensor:
     """Quantisation step of each token, quarter octaves, int64 (1, rows, cols)."""
-    rows, cols = tokens.indices.shape
-    return torch.from_numpy(tokens.step + steps_of_rows(rows))[None, :, None].expand(1, rows, cols)
+    return torch.from_numpy(tokens.steps)[None]

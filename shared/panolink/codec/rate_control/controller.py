@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panolink.codec.entropy.coder import SliceCoder
-from panolink.codec.rate_control.rd_cost import TokenCostModel, TokenCosts
+from panolink.codec.rate_control.rd_cost import CostModel, TokenCostModel, TokenCosts
 from panolink.codec.rate_control.rd_cost_device import DeviceTables, DeviceTokenCostModel
 from panolink.codec.resolution import WHOLE
 from panolink.codec.slicing import FEATURE_SLICE_BITS, MOST_PARTS, feature_parts, index_slices
@@ -126,17 +126,20 @@ class RateController:
         Whose tables tell what tokens cost.
     there : DeviceTables, optional
         The tables on the features' device, where they are to stay there.
+    model : CostModel, optional
+        Tells it in place of a `TokenCostModel` of the panorama alone.
     """
 
-    def __init__(self, base: VectorQuantized, coder: SliceCoder, there: DeviceTables | None = None) -> None:
-        self.base, whole = base, base.slices == 1
-        if there is None:
-            residual = base.residual.cpu()
-            self.model = TokenCostModel(coder.tables, coder.lengths, base.indices, residual, whole=whole)
-        else:
-            self.model = DeviceTokenCostModel(
-                coder.tables, coder.lengths, base.indices, base.residual, whole=whole, there=there
-            )
+    def __init__(
+        self,
+        base: VectorQuantized,
+        coder: SliceCoder,
+        there: DeviceTables | None = None,
+        *,
+        model: CostModel | None = None,
+    ) -> None:
+        self.base = base
+        self.model: CostModel = model or _cost_model(base, coder, there)
         self._stride = max(1, base.indices.size // PILOT_TOKENS) | 1
         self._pilots: dict[OperatingPoint, tuple[float, float]] = {}
 
@@ -220,6 +223,14 @@ class RateController:
             slope = min(max(math.log(bits / before) / (following - step), 0.1), 0.7)
             step = following
         return step
+
+
+def _cost_model(base: VectorQuantized, coder: SliceCoder, there: DeviceTables | None) -> TokenCostModel:
+    """Of a panorama alone, where its features are."""
+    about = {"whole": base.slices == 1, "focus": base.focus}
+    if there is None:
+        return TokenCostModel(coder.tables, coder.lengths, base.indices, base.residual.cpu(), **about)
+    return DeviceTokenCostModel(coder.tables, coder.lengths, base.indices, base.residual, there=there, **about)
 
 
 def _spent(costs: TokenCosts, lmbda: float, tokens: int) -> tuple[float, float]:

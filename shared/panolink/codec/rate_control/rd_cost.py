@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,8 @@ from panolink.codec.entropy.feature_coding import decoded_differences
 from panolink.codec.entropy.feature_context import EntropyParameters, first_half
 from panolink.codec.entropy.tables import Tables
 from panolink.codec.rate_control.rdoq import choose_symbols
-from panolink.codec.tokens import steps_of_rows
+from panolink.codec.tokens import steps_of_tokens
+from panolink.sphere.focus import Focus
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,32 @@ class TokenCosts:
         return TokenCosts(self.symbols.copy(), self.bits.copy(), self.gain.copy())
 
 
+class CostModel(Protocol):
+    """What rate control asks about n tokens, ``first`` and ``steps`` (n,), at a step and λ: see `TokenCostModel`."""
+
+    indices: NDArray[np.int64]
+    first: NDArray[np.bool_]
+    steps: NDArray[np.int64]
+
+    def from_index_context(
+        self, step: int, lmbda: float, part: NDArray[np.int64] | None = None, *, symbols: bool = True
+    ) -> TokenCosts:
+        """Costs of some tokens."""
+        ...
+
+    def at(self, step: int, lmbda: float) -> TokenCosts:
+        """Costs of all tokens."""
+        ...
+
+    def with_first(self, costs: TokenCosts, step: int, lmbda: float) -> TokenCosts:
+        """Costs with the first half quantised anew."""
+        ...
+
+    def with_neighbours(self, costs: TokenCosts, step: int, lmbda: float, kept: NDArray[np.bool_]) -> TokenCosts:
+        """Costs where it is known which tokens of the first half are kept."""
+        ...
+
+
 class TokenCostModel:
     """Costs of one panorama's tokens, at any step and λ.
 
@@ -65,6 +93,8 @@ class TokenCostModel:
     whole : bool
         The rows arrive together or not at all, so that each may be the context of another. The tokens are coded in two
         halves of a checkerboard then, the second with the differences of the first as context.
+    focus : tuple of Focus
+        Where steps are finest.
 
     Attributes
     ----------
@@ -80,12 +110,13 @@ class TokenCostModel:
         difference: Tensor,
         *,
         whole: bool,
+        focus: tuple[Focus, ...] = (),
     ) -> None:
         self.tables, self.lengths, self.whole = tables, lengths, whole
         self.indices, self.difference = indices, difference
         rows, cols = indices.shape
         self._codes = np.ascontiguousarray(indices, dtype=np.int64).ravel()
-        self.row_steps = np.repeat(steps_of_rows(rows), cols)
+        self.steps = steps_of_tokens(rows, cols, focus).ravel()
         self.first = first_half(rows, cols) if whole else np.ones(rows * cols, dtype=bool)
 
     def from_index_context(
@@ -139,7 +170,9 @@ class TokenCostModel:
         self, costs: TokenCosts, step: int, lmbda: float, early: NDArray[np.int64], second: NDArray[np.int64]
     ) -> None:
         """Quantise the tokens ``second`` in place, with the symbols of the tokens ``early`` as context too."""
-        decoded = decoded_differences(self.tables, self.indices.shape, early, costs.symbols[early], step)
+        decoded = decoded_differences(
+            self.tables, self.indices.shape, early, costs.symbols[early], self.steps[early] + step
+        )
         context = self.tables.feature_context(self.indices, second, whole=True, differences=decoded)
         self._put(costs, step, lmbda, second, context, second)
 
@@ -155,7 +188,7 @@ class TokenCostModel:
         choose_symbols(
             self._values,
             self._codes,
-            self.row_steps + step,
+            self.steps + step,
             context,
             self.tables,
             self.lengths,

@@ -13,6 +13,7 @@ from panolink.codec.entropy.device_context import DeviceFeatureContext
 from panolink.codec.entropy.tables import Tables
 from panolink.codec.rate_control.rd_cost import TokenCostModel, TokenCosts
 from panolink.codec.rate_control.rdoq_device import DeviceChoice
+from panolink.sphere.focus import Focus
 
 
 class DeviceTables:
@@ -43,11 +44,12 @@ class DeviceTokenCostModel(TokenCostModel):
         *,
         whole: bool,
         there: DeviceTables,
+        focus: tuple[Focus, ...] = (),
     ) -> None:
-        super().__init__(tables, lengths, indices, difference, whole=whole)
+        super().__init__(tables, lengths, indices, difference, whole=whole, focus=focus)
         self._there = there
         self._grid = self._tensor(indices)
-        self._steps = self._tensor(self.row_steps)
+        self._steps = self._tensor(self.steps)
 
     def _tensor(self, array: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._there.device)

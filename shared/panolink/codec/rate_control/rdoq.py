@@ -12,7 +12,7 @@ from panolink.codec.entropy.scale_adaptation import (
     group_slices,
     shifted_class,
 )
-from panolink.codec.entropy.tables import MAX_MAGNITUDE, UNIT, Tables, expected_class
+from panolink.codec.entropy.tables import CLASSES, MAX_MAGNITUDE, UNIT, Tables, expected_class
 from panolink.cpu import parallel, row_chunks
 from panolink.jit import exact_kernel
 
@@ -39,6 +39,7 @@ def choose_symbols(
     *,
     cells: NDArray[np.int64],
     places: NDArray[np.int64],
+    limits: NDArray[np.int64] | None = None,
     out: tuple[NDArray[np.int16], NDArray[np.float32], NDArray[np.float32]],
 ) -> None:
     """Choose the symbols that cost least in squared error + λ · bits, group by group of a token's dimensions: in one
@@ -61,6 +62,8 @@ def choose_symbols(
         λ in squared steps per bit.
     cells : (n,)
         Which of all tokens.
+    limits : int64 (n,), optional
+        Largest scale class of each token, before adaptation.
     places : (n,)
         Where in ``out`` they are put.
     out : int16 (N, dim), float32 (N,), float32 (N,)
@@ -73,6 +76,7 @@ def choose_symbols(
     the bit.
     """
     dim = difference.shape[1]
+    limits = np.full(len(cells), CLASSES - 1, dtype=np.int64) if limits is None else limits
     starts = np.array([part.start for part in group_slices(dim)] + [dim])
 
     def some(rows: slice) -> None:
@@ -92,6 +96,7 @@ def choose_symbols(
             np.float32(lmbda),
             *out,
             places[rows],
+            limits[rows],
         )
 
     parallel(some, row_chunks(len(cells), LEAST_ROWS))
@@ -116,6 +121,7 @@ def _choose(
     bits,
     gain,
     places,
+    limits,
 ):
     half, one, two, largest = np.float32(0.5), np.float32(1), np.float32(2), np.float32(LARGEST_SYMBOL)
     for token in range(len(cells)):
@@ -131,6 +137,7 @@ def _choose(
                 plain = expected_class(np.int64(levels[code, dim]), step, np.int64(shifts[token, dim]))
                 if plain == 0:
                     continue
+                plain = min(plain, limits[token])
                 expected_here += expected_magnitude[plain]
                 scale = shifted_class(plain, shift)
                 value = difference[cell, dim] * factor

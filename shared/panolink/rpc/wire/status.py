@@ -14,6 +14,7 @@ from panolink.errors import (
     ModelError,
     PanolinkError,
     RateError,
+    ReferenceNeededError,
     SignalError,
     StallError,
 )
@@ -22,6 +23,7 @@ from panolink.v1 import link_pb2
 
 _CODES: tuple[tuple[type[PanolinkError], grpc.StatusCode], ...] = (
     (ImageError, grpc.StatusCode.INVALID_ARGUMENT),
+    (ReferenceNeededError, grpc.StatusCode.FAILED_PRECONDITION),
     (BitstreamError, grpc.StatusCode.INVALID_ARGUMENT),
     (RateError, grpc.StatusCode.INVALID_ARGUMENT),
     (SignalError, grpc.StatusCode.INVALID_ARGUMENT),

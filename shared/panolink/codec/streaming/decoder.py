@@ -1,0 +1,127 @@
+"""The receiver's side of a stream: packets in any order, each predicted from a state that is held, or whole."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from panolink.codec.bitstream import Layer, Packet
+from panolink.codec.rate_control.controller import COARSEST_STEP, FINEST_STEP
+from panolink.codec.resolution import reduced_size
+from panolink.codec.streaming.state import MOST_STATES, TokenState, TokenUpdate
+from panolink.codec.streaming.update_coding import decode_update
+from panolink.errors import BitstreamError, ModelError, ReferenceNeededError
+
+if TYPE_CHECKING:
+    from panolink.codec.codec import Codec
+
+
+class StreamDecoder:
+    """Decodes the packets of one stream; safe to use from several threads.
+
+    Parameters
+    ----------
+    codec : Codec
+        The model that they were made with.
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        self.codec = codec
+        self._lock = threading.Lock()
+        self._states: OrderedDict[int, TokenState] = OrderedDict()
+
+    @property
+    def bytes(self) -> int:
+        """Memory that states take."""
+        with self._lock:
+            return sum(state.bytes for state in self._states.values())
+
+    def decode(self, packet: Packet) -> NDArray[np.uint8]:
+        """The panorama after a packet, uint8 (H, W, 3); errors as of `update`."""
+        return self.codec.reconstruct([self.update(packet).tokens()])[0]
+
+    def update(self, packet: Packet) -> TokenState:
+        """The state after a packet; what was lost of it is as it was in the reference.
+
+        Raises
+        ------
+        ReferenceNeededError
+            It is predicted from a state that is not held.
+        BitstreamError
+            It is corrupt, or no packet of a stream.
+        ModelError
+            It is of another model.
+        """
+        place = packet.header.stream
+        if place is None:
+            raise BitstreamError("packet is not one of a stream: its header does not say which")
+        state = self._whole(packet) if not place.reference else self._predicted(packet)
+        with self._lock:
+            self._states[place.number] = state
+            self._states.move_to_end(place.number)
+            while len(self._states) > MOST_STATES:
+                self._states.pop(min(self._states))
+        return state
+
+    def _whole(self, packet: Packet) -> TokenState:
+        assert packet.header.stream
+        return TokenState.of_whole(packet.header.stream.number, self.codec.unpack(packet))
+
+    def _predicted(self, packet: Packet) -> TokenState:
+        header, place = packet.header, packet.header.stream
+        assert place
+        if packet.fingerprint != self.codec.fingerprint:
+            raise ModelError(
+                f"packet was made by model {packet.fingerprint}, this codec holds {self.codec.name!r} with "
+                f"{self.codec.fingerprint}"
+            )
+        with self._lock:
+            reference = self._states.get(place.reference)
+        if reference is None:
+            raise ReferenceNeededError(
+                f"packet {place.number} of a stream is predicted from {place.reference}, which is not here"
+            )
+        factor = self.codec.model.profile.factor
+        shape = tuple(-(-side // factor) for side in reduced_size((header.height, header.width), header.reduction))
+        fits = reference.size == (header.height, header.width) and reference.reduction == header.reduction
+        rows, cols = shape
+        if not fits or reference.shape != shape or place.turn >= cols or header.index_slices > rows:
+            raise BitstreamError(
+                f"packet {place.number} of a stream is of {header.width}×{header.height} pixels, turned by "
+                f"{place.turn}; its reference is of {reference.size[1]}×{reference.size[0]}"
+            )
+        if not FINEST_STEP <= header.step <= COARSEST_STEP or header.lengths[0]:
+            raise BitstreamError(f"packet {place.number} of a stream has a mask, or a step of {header.step}: corrupt")
+        payloads: dict[Layer, list[bytes | None]] = {layer: [] for layer in Layer}
+        for piece in packet.slices:
+            payloads[piece.layer].append(piece.payload)
+        turned = reference.turned(place.turn)
+        empty = TokenUpdate(
+            size=reference.size,
+            reduction=reference.reduction,
+            step=header.step,
+            focus=header.focus,
+            slices=header.index_slices,
+            kinds=np.zeros((rows, cols), dtype=np.uint8),
+            indices=turned.indices,
+            symbols=np.zeros((0, turned.differences.shape[1]), dtype=np.int32),
+        )
+        update, rows_arrived, features_arrived = decode_update(
+            self.codec.quantizer.coder,
+            turned,
+            empty=empty,
+            shares=place.shares,
+            indices=payloads[Layer.INDICES],
+            features=payloads[Layer.FEATURES],
+        )
+        return turned.updated(
+            place.number,
+            update,
+            rows_arrived=rows_arrived,
+            features_arrived=features_arrived,
+            sphere=header.sphere or reference.sphere,
+        )

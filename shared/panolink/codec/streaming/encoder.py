@@ -1,0 +1,358 @@
+"""The transmitter's side of a stream: each panorama is predicted from what the receiver is known to hold."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from panolink.codec.bitstream import Layer, Packet, StreamPlace
+from panolink.codec.entropy.feature_coding import slice_members
+from panolink.codec.quantization.am_vq import bits_room
+from panolink.codec.quantization.vector_quantizer import dequantize, nearest_code
+from panolink.codec.rate_control.controller import COARSEST_STEP, FINEST_STEP, RD_LAMBDA, OperatingPoint, RateController
+from panolink.codec.resolution import FINE_ENOUGH, reduce
+from panolink.codec.slicing import index_slices
+from panolink.codec.streaming.changes import Changes, update_packet
+from panolink.codec.streaming.state import MOST_STATES, Kind, TokenState, TokenUpdate
+from panolink.codec.streaming.stream_costs import ChangeCostModel
+from panolink.codec.tokens import Tokens, VectorQuantized, steps_of_tokens
+from panolink.sphere.focus import Focus, quantized
+from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from panolink.codec.codec import Codec
+
+TURN_FROM = 0.25
+"""share of other indices from which on a turn of the camera is looked for"""
+
+WHOLE_FROM = 0.4
+"""share of new tokens from which on a whole picture is tried, too"""
+
+
+@dataclass(frozen=True, eq=False)
+class Sent:
+    """A packet under way: what it says, and the state that it is predicted from (None: whole)."""
+
+    packet: Packet
+    update: TokenUpdate | None
+    tokens: Tokens | None
+    reference: TokenState | None
+
+    @property
+    def number(self) -> int:
+        """Of the packet in its stream."""
+        place = self.packet.header.stream
+        assert place
+        return place.number
+
+    def arrived(self, lost: Collection[int]) -> TokenState:
+        """The state after it, where the slices ``lost`` (positions in the packet) did not arrive."""
+        slices = self.packet.header.index_slices
+        layers = [piece.layer for piece in self.packet.slices]
+        first_index, first_feature = (layers.index(layer) if layer in layers else 0 for layer in _LAYERS)
+        rows, _ = (self.update or self.tokens).kept.shape  # type: ignore[union-attr]
+        got_rows = np.ones(rows, dtype=bool)
+        for start in range(slices):
+            got_rows[start::slices] = first_index + start not in lost
+        kept = self.update.kept if self.update else self.tokens.kept  # type: ignore[union-attr]
+        got = np.ones(int(kept.sum()), dtype=bool)
+        if len(got):
+            parts = self.packet.header.parts
+            for number, run in enumerate(slice_members(kept, slices, parts)):
+                got[run] = first_feature + number not in lost
+            got &= got_rows[np.nonzero(kept)[0]]
+        if self.update is not None:
+            assert self.reference
+            return self.reference.updated(self.number, self.update, rows_arrived=got_rows, features_arrived=got)
+        assert self.tokens
+        return whole_state(self.number, self.tokens, got_rows, got, mask_lost=Layer.MASK in layers and 1 in lost)
+
+
+_LAYERS = (Layer.INDICES, Layer.FEATURES)
+
+
+def whole_state(
+    number: int,
+    tokens: Tokens,
+    rows: NDArray[np.bool_],
+    features: NDArray[np.bool_],
+    *,
+    mask_lost: bool,
+) -> TokenState:
+    """State after a whole picture of which so much arrived: rows (rows,), features (number kept,)."""
+    kept = tokens.kept.copy()
+    got = np.zeros_like(features) if mask_lost else features
+    if tokens.slices == 1 and not rows.all():
+        got = np.zeros_like(features)
+    kept[tokens.kept] = got
+    concealed = np.repeat(~rows[:, None], kept.shape[1], axis=1)
+    arrived = replace(tokens, kept=kept, symbols=tokens.symbols[got], concealed=concealed if concealed.any() else None)
+    return TokenState.of_whole(number, arrived)
+
+
+PLACE_BITS = 56
+"""that a packet's place in a stream takes in its header, at most"""
+
+HORIZON = 4.0
+"""times a picture's bits that what pays may take: the changes that bring most are sent first, the others later"""
+
+
+class StreamEncoder:
+    """Encodes a stream of panoramas of one size; safe to use from several threads.
+
+    >>> encoder, decoder = StreamEncoder(codec), StreamDecoder(codec)
+    >>> packet = encoder.encode(image, bpp=0.05)
+    >>> encoder.acknowledge(packet.header.stream.number)          # all of it arrived
+    >>> picture = decoder.decode(packet)
+
+    Parameters
+    ----------
+    codec : Codec
+    robust : bool
+        In slices that decode alone, for a link that loses some of them.
+    """
+
+    def __init__(self, codec: Codec, *, robust: bool = False) -> None:
+        self.codec, self._robust = codec, robust
+        self._lock = threading.Lock()
+        self._number = 0
+        self._reference: TokenState | None = None
+        self._under_way: OrderedDict[int, Sent] = OrderedDict()
+        self._noise = NoiseEstimate()
+
+    @property
+    def reference(self) -> TokenState | None:
+        """The newest state that the receiver is known to hold."""
+        return self._reference
+
+    @property
+    def bytes(self) -> int:
+        """Memory that states take."""
+        with self._lock:
+            held = [sent.reference for sent in self._under_way.values()] + [self._reference]
+        return sum({id(state): state.bytes for state in held if state}.values())
+
+    def encode(
+        self,
+        image: NDArray[np.uint8],
+        *,
+        bpp: float,
+        focus: Sequence[Focus] = (),
+        sphere: SphereMetadata = NOTHING_KNOWN,
+    ) -> Packet:
+        """The next packet, of at most ``bpp`` bits per pixel.
+
+        Parameters
+        ----------
+        image : uint8 (H, W, 3)
+        bpp : float
+            All bits ÷ pixels.
+        focus : sequence of Focus
+            Where somebody looks.
+        sphere : SphereMetadata
+
+        Raises
+        ------
+        RateError
+            Where a whole picture is needed, and ``bpp`` does not hold its base layer.
+        """
+        change = self.prepare(image, focus=focus)
+        allowed, pixels = bpp, image.shape[0] * image.shape[1]
+        if change is not None:
+            for _ in range(4):
+                room = bits_room(allowed, change.base.size, change.base.focus)([0] * change.base.slices, 0.0) - 64
+                changes = change.filled(max(room, 1.0))
+                update, _bits = changes.within(room)
+                if _new_share(update) > WHOLE_FROM:
+                    tokens = self.whole_tokens(image, bpp, focus)
+                    if self.whole_is_better(image, change, update, tokens):
+                        return self.sent_whole(tokens, sphere)
+                packet = self.packet_of(change, update).with_metadata(sphere)
+                if packet.bpp <= bpp or not update.kinds.any():
+                    return self.sent(change, update, packet)
+                allowed -= 1.2 * (packet.bpp - bpp) + 8 / pixels
+        return self.sent_whole(self.whole_tokens(image, bpp, focus), sphere)
+
+    def whole_tokens(self, image: NDArray[np.uint8], bpp: float, focus: Sequence[Focus] = ()) -> Tokens:
+        """Tokens of a whole picture within ``bpp``, its place in the stream included."""
+        room = bpp - PLACE_BITS / (image.shape[0] * image.shape[1])
+        return self.codec.tokens_at(image, max(room, 1e-9), robust=self._robust, focus=focus)
+
+    def whole_is_better(self, image: NDArray[np.uint8], change: Change, update: TokenUpdate, tokens: Tokens) -> bool:
+        """Whether a whole picture is closer to the panorama than the changes are, for as many bits."""
+        if tokens.reduction != update.reduction:
+            return update.step > FINE_ENOUGH
+        rows, cols = update.kinds.shape
+        weight = np.exp2(-steps_of_tokens(rows, cols, update.focus) / 2).ravel()
+        features = change.base.features
+        rows_arrived, features_arrived = np.ones(rows, dtype=bool), np.ones(int(update.kept.sum()), dtype=bool)
+        after = change.reference.updated(
+            self._number + 1, update, rows_arrived=rows_arrived, features_arrived=features_arrived
+        )
+        errors = [
+            float(
+                (
+                    weight
+                    * (features - dequantize(found, self.codec.network.codebook))
+                    .square()
+                    .sum(dim=1)
+                    .flatten()
+                    .cpu()
+                    .numpy()
+                ).sum()
+            )
+            for found in (tokens, after.tokens())
+        ]
+        return errors[0] < errors[1]
+
+    # ── the steps on their own, for a link that decides with them ─────────────────────────────────────────────────
+
+    def prepare(self, image: NDArray[np.uint8], *, focus: Sequence[Focus] = ()) -> Change | None:
+        """What has changed since the reference; None where there is none that fits, so that a whole picture is due."""
+        reference, size = self._reference, (image.shape[0], image.shape[1])
+        if reference is None or reference.size != size:
+            return None
+        (features,) = self.codec.extract([reduce(image, reference.reduction)])
+        found = nearest_code(features, self.codec.network.codebook)
+        indices = found[0].cpu().numpy()
+        turn = turn_of(reference.indices, indices)
+        turned = reference.turned(turn)
+        slices = index_slices(*indices.shape, robust=self._robust)
+        base = VectorQuantized(
+            size, reference.reduction, features, features, indices, slices, (0,) * slices, quantized(focus)
+        )
+        noise = self._noise.update(features, turn)
+        coder = self.codec.quantizer.coder
+        model = ChangeCostModel(coder, base, turned, self.codec.network.codebook, noise)
+        return Change(RateController(base, coder, model=model), model, turned, turn)
+
+    def packet_of(self, change: Change, update: TokenUpdate) -> Packet:
+        """The packet that says an update; it is not sent yet."""
+        place = StreamPlace(self._number + 1, change.reference.number, change.turn)
+        return update_packet(self.codec.quantizer.coder, self.codec.fingerprint, change.reference, update, place)
+
+    def sent(self, change: Change, update: TokenUpdate, packet: Packet) -> Packet:
+        """Note that a packet of `packet_of` is on its way."""
+        return self._note(Sent(packet, update, None, change.reference))
+
+    def sent_whole(self, tokens: Tokens, sphere: SphereMetadata = NOTHING_KNOWN) -> Packet:
+        """A whole picture's packet, noted as on its way."""
+        packet = self.codec.pack(tokens, stream=StreamPlace(self._number + 1)).with_metadata(sphere)
+        return self._note(Sent(packet, None, replace(tokens, sphere=sphere), None))
+
+    def _note(self, sent: Sent) -> Packet:
+        with self._lock:
+            self._number = sent.number
+            self._under_way[sent.number] = sent
+            while len(self._under_way) > MOST_STATES - 1:
+                self._under_way.popitem(last=False)
+        return sent.packet
+
+    def acknowledge(self, number: int, lost: Collection[int] = ()) -> None:
+        """Learn what arrived of a packet.
+
+        Parameters
+        ----------
+        number : int
+            Of the packet; one that is not known, or older than the reference, teaches nothing.
+        lost : collection of int
+            Positions in the packet of slices that did not arrive. Where the header is among them, nothing did.
+        """
+        with self._lock:
+            sent = self._under_way.pop(number, None)
+            if sent is None or 0 in lost or (self._reference and self._reference.number > number):
+                return
+            self._reference = sent.arrived(lost)
+
+    def forget(self) -> None:
+        """The receiver holds nothing: a whole picture follows."""
+        with self._lock:
+            self._reference = None
+            self._under_way.clear()
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What has changed in a panorama since the reference, before it is known how much of it is sent.
+
+    Attributes
+    ----------
+    controller : RateController
+    model : ChangeCostModel
+    reference : TokenState
+        Turned already.
+    turn : int
+        By so many columns.
+    """
+
+    controller: RateController
+    model: ChangeCostModel
+    reference: TokenState
+    turn: int
+
+    @property
+    def base(self) -> VectorQuantized:
+        """The panorama."""
+        return self.controller.base
+
+    def filled(self, room: float) -> Changes:
+        """Changes quantised so that what pays of them fills ``room`` bits."""
+        point = OperatingPoint(self._step_for(HORIZON * room), RD_LAMBDA)
+        return Changes(self.controller, self.model.at(*point), point, self.reference)
+
+    def _step_for(self, room: float) -> int:
+        """The coarsest step at which what pays takes ``room`` bits, by the pilot. In a still scene that changes by a
+        factor of ten from one step to the next, hence a bisection."""
+        finest, coarsest = FINEST_STEP, COARSEST_STEP
+        while finest < coarsest:
+            step = (finest + coarsest + 1) // 2
+            if self.controller.pilot(OperatingPoint(step, RD_LAMBDA))[0] >= room:
+                finest = step
+            else:
+                coarsest = step - 1
+        return finest
+
+
+class NoiseEstimate:
+    """Squared error that the sensor's noise makes in a token's feature, from the stillest tokens of a stream.
+
+    From one picture to the next a token that has not changed moves by the noise of both; the stillest tenth of the
+    tokens are taken for such.
+    """
+
+    def __init__(self) -> None:
+        self._before: Tensor | None = None
+        self._value = 0.0
+
+    def update(self, features: Tensor, turn: int) -> float:
+        """The estimate after features (1, dim, rows, cols), squared units."""
+        before, self._before = self._before, features
+        if before is not None and before.shape == features.shape:
+            change = (features - before.roll(turn, dims=-1)).square().sum(dim=1)
+            self._value = float(change.flatten().quantile(0.1)) / 2
+        return self._value
+
+
+def _new_share(update: TokenUpdate) -> float:
+    return float((update.kinds >= Kind.NEW).mean())
+
+
+def turn_of(before: NDArray[np.int64], now: NDArray[np.int64]) -> int:
+    """By how many columns tokens (rows, cols) have moved to the right; 0 where nothing fits better than no turn."""
+    _, cols = now.shape
+    if before.shape != now.shape:
+        return 0
+    same = float((before == now).mean())
+    if 1 - same < TURN_FROM:
+        return 0
+    matches = [float((np.roll(before, turn, axis=1) == now).mean()) for turn in range(cols)]
+    best = int(np.argmax(matches))
+    return best if matches[best] > 1.3 * same + 0.1 else 0
