@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from panolink.cli.demo import _samples
+from panolink.cli.demo import samples
 from panolink.images import load_panorama
 from tests.cli.helpers import ENVIRONMENT, PANOLINK, objects
 
@@ -49,5 +49,5 @@ def test_demo_is_interrupted(small: Path, tmp_path: Path):
     assert not any(Path(f"/proc/{pid}").exists() for pid in started)
 
 
-def test_samples_are_found():
-    assert len(list(_samples().glob("*.webp"))) >= 3
+def testsamples_are_found():
+    assert len(list(samples().glob("*.webp"))) >= 3

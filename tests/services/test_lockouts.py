@@ -14,6 +14,7 @@ import pytest
 
 from panolink.client import Client
 from panolink.errors import AccessError
+from panolink.images import encode_png
 from panolink.rpc.observability.metrics import ServiceMetrics
 from panolink.rpc.security.credentials import Credentials
 from panolink.rpc.server.server import Server
@@ -22,7 +23,14 @@ from panolink.rpc.transport.connection import open_channel
 from panolink.rpc.wire.deliveries import Delivery
 from panolink.services.receiver.servicer import ReceiverServicer
 from panolink.services.receiver.watchers import WatchedPanorama, Watchers
-from panolink.v1 import link_pb2, link_pb2_grpc, receiver_pb2, receiver_pb2_grpc, transmitter_pb2_grpc
+from panolink.v1 import (
+    link_pb2,
+    link_pb2_grpc,
+    receiver_pb2,
+    receiver_pb2_grpc,
+    transmitter_pb2,
+    transmitter_pb2_grpc,
+)
 
 Start = Callable[..., Awaitable[Server]]
 NOBODY = Credentials()
@@ -200,3 +208,35 @@ def _burst(name: str, symbols: int, fingerprint: str) -> link_pb2.Burst:
 async def _fingerprint(receiver: Server) -> str:
     async with Client(receiver.address) as client:
         return (await client.info()).models[0]["fingerprint"]
+
+
+async def test_one_stream_too_many_is_told_when_to_try_again(start: Start, panorama: np.ndarray) -> None:
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address, max_streams=1)
+    image = encode_png(panorama)
+
+    async def begin(channel: Any, sent: int) -> Any:
+        """A stream with the first bytes of a panorama."""
+        stub: Any = transmitter_pb2_grpc.TransmitterStub(channel)
+        call = stub.Transmit()
+        header = transmitter_pb2.PanoramaHeader(panorama_id="1", image_bytes=len(image))
+        await call.write(transmitter_pb2.TransmitRequest(header=header))
+        await call.write(transmitter_pb2.TransmitRequest(image=image[:sent]))
+        return call
+
+    async with open_channel(transmitter.address) as channel:
+        first = await begin(channel, 100)
+        await asyncio.sleep(0.1)
+        second = await begin(channel, len(image))
+        assert (await second.read()).header.failure.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+        with suppress(grpc.aio.AioRpcError):
+            await second.read()
+        assert await second.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert dict(await second.trailing_metadata())["grpc-retry-pushback-ms"] == "1000"
+        await first.write(transmitter_pb2.TransmitRequest(image=image[100:]))
+        assert not (await first.read()).header.HasField("failure")  # whom there was room for is served
+        await first.done_writing()
+        assert await first.read() is grpc.aio.EOF
+        assert await first.code() is grpc.StatusCode.OK
+        third = await begin(channel, len(image))  # and as soon as there is room again, so is the next one
+        assert not (await third.read()).header.HasField("failure")

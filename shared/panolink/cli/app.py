@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from panolink.cli import certs, channel, coding, demo, health, info, send, train, up, watch
+from panolink.cli import certs, channel, coding, demo, health, info, load, send, train, up, watch
 from panolink.cli.options import print_error, print_note, wants_traceback
 from panolink.errors import PanolinkError, SettingError
 from panolink.rpc.environment import misspelt
@@ -83,6 +83,7 @@ app.command(rich_help_panel="Link")(watch.watch)
 app.command(rich_help_panel="Link")(channel.channel)
 app.command(rich_help_panel="Link")(health.health)
 app.command(rich_help_panel="Link")(demo.demo)
+app.command(rich_help_panel="Link")(load.load)
 app.command(rich_help_panel="Link")(certs.certs)
 app.command(rich_help_panel="Codec")(coding.encode)
 app.command(rich_help_panel="Codec")(coding.decode)

@@ -52,7 +52,7 @@ def demo(
     check_rate(bpp, tau)
     if view:
         check_viewer()
-    sources = sources or [_samples()]
+    sources = sources or [samples()]
     folder.mkdir(parents=True, exist_ok=True)
     settings = environments(
         "127.0.0.1",
@@ -162,7 +162,7 @@ def _progress(*, quiet: bool) -> Progress:
     return Progress(*columns, console=err, disable=quiet)
 
 
-def _samples() -> Path:
+def samples() -> Path:
     """The folder of samples: of the working directory, else of the checkout, else the three in the package."""
     package = Path(__file__).parents[1]
     folders = (Path("samples"), package.parents[1] / "samples", package / "samples")

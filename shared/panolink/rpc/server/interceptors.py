@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 _ABORT_SECONDS = 1.0
 
+PUSHBACK = (("grpc-retry-pushback-ms", "1000"),)
+"""Trailer of a call that there is no room for: gRPC's retries, and others who know it, wait so long."""
+
 _KINDS = {
     "unary_unary": "unary",
     "unary_stream": "server_stream",
@@ -167,7 +170,7 @@ async def _abort(context: Any, code: grpc.StatusCode, message: str) -> None:
     """End a call with a status; a peer that reads nothing does not read that either, and is not waited for."""
     try:
         async with asyncio.timeout(_ABORT_SECONDS):
-            await context.abort(code, message)
+            await context.abort(code, message, PUSHBACK if code is grpc.StatusCode.RESOURCE_EXHAUSTED else ())
     except TimeoutError:
         raise grpc.aio.AbortError(message) from None
 
