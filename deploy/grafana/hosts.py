@@ -164,4 +164,101 @@ def hosts() -> Dashboard:
                 text="Panoramas that viewers slower than the link missed in five minutes.",
             )
         )
+        .with_panel(
+            graph(
+                "Memory under way",
+                Query(f"panolink_under_way_bytes{{{HERE}}}", "{{job}} images and bursts"),
+                Query(f"panolink_harq_held_bytes{{{HERE}}}", "{{job}} between rounds"),
+                text="Images and bursts under way, and soft bits that wait for another round; both are bounded.",
+                unit="bytes",
+                span=8,
+            )
+        )
+        .with_panel(
+            graph(
+                "Pixels under way",
+                Query(f"panolink_under_way_pixels{{{HERE}}}", "{{job}} {{instance}}"),
+                text="Pixels of panoramas that are unpacked, of MAX_PIXELS_UNDER_WAY.",
+                span=8,
+            )
+        )
+        .with_row(Row("Calls"))
+        .with_panel(
+            graph(
+                "Calls begun and ended",
+                Query(f"sum by (job) (rate(grpc_server_started_total{{{HERE}}}[5m]))", "{{job}} begun"),
+                Query(
+                    f"sum by (job, grpc_code) (rate(grpc_server_handled_total{{{HERE}}}[5m]))",
+                    "{{job}} {{grpc_code}}",
+                ),
+                text="Calls in a second; a stream is one call. Those that end, by gRPC status.",
+                unit="reqps",
+                span=8,
+            )
+        )
+        .with_panel(
+            graph(
+                "Messages",
+                Query(f"sum by (job) (rate(grpc_server_msg_received_total{{{HERE}}}[5m]))", "{{job}} received"),
+                Query(f"sum by (job) (rate(grpc_server_msg_sent_total{{{HERE}}}[5m]))", "{{job}} sent"),
+                text="Messages of all streams in a second, headers and chunks of 256 KiB at most.",
+                unit="cps",
+                span=8,
+            )
+        )
+        .with_panel(
+            graph(
+                "Duration of calls",
+                Query(
+                    "histogram_quantile(0.99, sum by (job, grpc_method, le)"
+                    f" (rate(grpc_server_handling_seconds_bucket{{{HERE}}}[5m]))) >= 0",
+                    "{{job}} {{grpc_method}}",
+                ),
+                text="99 % of the calls that ended took no longer; streams last as long as their peers.",
+                unit="s",
+                span=8,
+            )
+        )
+        .with_row(Row("Viewer"))
+        .with_panel(
+            graph(
+                "Browsers",
+                Query(f"panolink_viewer_browsers{{{HERE}}}", "{{instance}} connected"),
+                Query(
+                    f"sum by (reason) (increase(panolink_viewer_refused_total{{{HERE}}}[5m]))",
+                    "refused in 5 min: {{reason}}",
+                ),
+                Query(
+                    f"sum by (outcome) (increase(panolink_viewer_uploads_total{{{HERE}}}[5m]))",
+                    "uploads in 5 min: {{outcome}}",
+                ),
+                text="Browsers that look on, and what they sent or were refused in five minutes.",
+                only_with="the live viewer",
+                span=8,
+            )
+        )
+        .with_panel(
+            graph(
+                "Pictures for browsers",
+                Query(f"sum(rate(panolink_viewer_pictures_total{{{HERE}}}[$__rate_interval]))", "shown"),
+                Query(
+                    f"sum by (at) (rate(panolink_viewer_pictures_skipped_total{{{HERE}}}[$__rate_interval]))",
+                    "replaced by newer ones: {{at}}",
+                ),
+                text="Received panoramas in a second that went to browsers, and those that newer ones replaced.",
+                unit="cps",
+                only_with="the live viewer",
+                span=8,
+            )
+        )
+        .with_panel(
+            graph(
+                "Gaze",
+                Query(f"sum(rate(panolink_viewer_gazes_total{{{HERE}}}[$__rate_interval]))", "directions in a second"),
+                Query(f"panolink_viewer_gaze_age_seconds{{{HERE}}}", "{{instance}} age in seconds"),
+                text="Directions in which browsers look, as they come, and how old the newest is.",
+                only_with="the live viewer",
+                span=8,
+            )
+        )
     )

@@ -1,5 +1,7 @@
 """The dashboard "Latency": how long a panorama takes, and where it waits."""
 
+from typing import Any
+
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
 from deploy.grafana.panels import HERE, Query, dashboard, graph, number, spread
@@ -67,18 +69,9 @@ def latency() -> Dashboard:
                 stacked=True,
             )
         )
-        .with_panel(
-            graph(
-                "p95 of each stage",
-                Query(
-                    "histogram_quantile(0.95, sum by (job, stage, le)"
-                    f" (rate(panolink_stage_seconds_bucket{{{HERE}}}[5m]))) >= 0",
-                    "{{job}} {{stage}}",
-                ),
-                text="95 % of the panoramas spent no longer in the stage.",
-                unit="s",
-            )
-        )
+        .with_panel(_stages(50))
+        .with_panel(_stages(95))
+        .with_panel(_stages(99))
         .with_row(Row("Waiting"))
         .with_panel(
             graph(
@@ -108,4 +101,17 @@ def latency() -> Dashboard:
                 span=8,
             )
         )
+    )
+
+
+def _stages(quantile: int) -> Any:
+    return graph(
+        f"p{quantile} of each stage",
+        Query(
+            f"histogram_quantile({quantile / 100}, sum by (job, stage, le)"
+            f" (rate(panolink_stage_seconds_bucket{{{HERE}}}[5m]))) >= 0",
+            "{{job}} {{stage}}",
+        ),
+        text=f"{quantile} % of the panoramas spent no longer in the stage.",
+        unit="s",
     )

@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
-from deploy.grafana.panels import HERE, Query, dashboard, graph, number
+from deploy.grafana.panels import HERE, Query, dashboard, graph, number, spread
 
 TRANSMITTER = f'job="panolink-transmitter",{HERE}'
 RECEIVER = f'job="panolink-receiver",{HERE}'
@@ -16,7 +16,7 @@ def link() -> Dashboard:
         .with_panel(
             number(
                 "Bitrate",
-                f"sum(job_instance_slot:panolink_stream_bits:rate1m{{{HERE}}})",
+                f"8 * sum(job_instance_slot:panolink_stream_bytes:rate1m{{{HERE}}})",
                 text="Bits that leave the source coder in a second, over all streams.",
                 unit="bps",
             )
@@ -69,7 +69,7 @@ def link() -> Dashboard:
         .with_panel(
             graph(
                 "Bitrate by layer",
-                Query(f"sum by (layer) (job_instance_layer:panolink_bits:rate1m{{{HERE}}})", "{{layer}}"),
+                Query(f"8 * sum by (layer) (job_instance_layer:panolink_coded_bytes:rate1m{{{HERE}}})", "{{layer}}"),
                 text="Indices are the base layer, features the enhancement layer; header and mask say what is where.",
                 unit="bps",
                 stacked=True,
@@ -78,7 +78,7 @@ def link() -> Dashboard:
         .with_panel(
             graph(
                 "Bitrate by stream",
-                Query(f"job_instance_slot:panolink_stream_bits:rate1m{{{HERE}}}", "{{instance}} slot {{slot}}"),
+                Query(f"8 * job_instance_slot:panolink_stream_bytes:rate1m{{{HERE}}}", "{{instance}} slot {{slot}}"),
                 text="A stream has the least slot that is free when it begins; the next one there continues its line.",
                 unit="bps",
             )
@@ -95,8 +95,32 @@ def link() -> Dashboard:
             graph(
                 "Symbols",
                 Query(f"sum by (job) (rate(panolink_symbols_total{{{HERE}}}[$__rate_interval]))", "{{job}}"),
+                Query(
+                    f"sum(rate(panolink_retransmitted_symbols_total{{{HERE}}}[$__rate_interval]))",
+                    "sent in later rounds",
+                ),
                 text="Complex symbols in a second. What one hop counts and the next does not is under way, or lost.",
                 unit="cps",
+            )
+        )
+        .with_panel(
+            spread(
+                "Symbols of a pixel",
+                f"sum by (le) (increase(panolink_symbols_per_pixel_bucket{{{HERE}}}[$__rate_interval]))",
+                text="How many panoramas cost how many channel uses per pixel.",
+                unit="short",
+            )
+        )
+        .with_panel(
+            graph(
+                "Schemes",
+                Query(
+                    f"sum by (layer, scheme) (rate(panolink_scheme_segments_total{{{HERE}}}[$__rate_interval]))",
+                    "{{layer}} {{scheme}}",
+                ),
+                text="Segments sent in a second by layer, modulation and code rate.",
+                unit="cps",
+                stacked=True,
             )
         )
         .with_row(Row("Air"))
@@ -149,7 +173,9 @@ def link() -> Dashboard:
                 "Breaks of the link",
                 Query(f"sum by (job) (increase(panolink_link_breaks_total{{{HERE}}}[5m]))", "{{job}} breaks"),
                 Query(f"sum by (job) (increase(panolink_resends_total{{{HERE}}}[5m]))", "{{job}} sent again"),
-                text="Streams to the next hop that broke in five minutes, and bursts that were sent again for it.",
+                Query(f"sum by (job) (increase(panolink_repeats_total{{{HERE}}}[5m]))", "{{job}} known already"),
+                text="Streams to the next hop that broke in five minutes, bursts that were sent again for it, and those"
+                " of them that a receiver knew.",
                 span=8,
             )
         )
@@ -167,6 +193,19 @@ def link() -> Dashboard:
                 ),
                 text="Rounds in which lost segments were sent again, what they brought, and bursts shown without some.",
                 unit="cps",
+                span=8,
+            )
+        )
+        .with_panel(
+            graph(
+                "Bursts between two rounds",
+                Query(f"panolink_harq_waiting{{{RECEIVER}}}", "{{instance}} waiting"),
+                Query(
+                    f"sum by (instance) (increase(panolink_harq_unknown_total{{{RECEIVER}}}[5m]))",
+                    "{{instance}} unknown in 5 min",
+                ),
+                text="Bursts whose lost segments have been asked for, and later rounds of bursts that a receiver does"
+                " not know, for it was restarted or gave them up.",
                 span=8,
             )
         )
@@ -196,7 +235,7 @@ def link() -> Dashboard:
         .with_panel(
             graph(
                 "Bits of a symbol",
-                Query(f"panolink_bits_per_symbol{{{TRANSMITTER}}}", "{{instance}} {{layer}}"),
+                Query(f"panolink_spectral_efficiency{{{TRANSMITTER}}}", "{{instance}} {{layer}}"),
                 text="Information bits that a symbol of each layer carried: modulation and code rate in one number.",
                 span=8,
             )
@@ -211,8 +250,10 @@ def link() -> Dashboard:
                     f" / (sum by (instance) (rate(panolink_segments_sent_total{{{RECEIVER}}}[$__rate_interval])) > 0)",
                     "{{instance}} left out per segment sent",
                 ),
+                Query(f"panolink_adaptation_fading_ratio{{{TRANSMITTER}}}", "{{instance}} fading expected"),
                 text="Share of the last panorama's tokens whose features were sent too; the tokens it was coded in,"
-                " over those of full resolution; and slices that a budget had no room for.",
+                " over those of full resolution; slices that a budget had no room for; and the fading that is expected"
+                " within a burst, 1 being Rayleigh.",
                 unit="percentunit",
                 span=8,
             )
@@ -234,7 +275,7 @@ def link() -> Dashboard:
                 text="Of what came back against what was sent, over 14 viewports.",
                 unit="dB",
                 least=None,
-                only_with="PANOLINK_TRANSMITTER_QUALITY_SHARE above 0 and senders that take the picture back",
+                only_with="senders that take pictures back (PANOLINK_TRANSMITTER_QUALITY_SHARE of them are measured)",
             )
         )
         .with_panel(

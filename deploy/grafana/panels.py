@@ -20,6 +20,9 @@ PROMETHEUS = models.DataSourceRef(type_val="prometheus", uid="panolink-prometheu
 HERE = 'instance=~"$instance"'
 """Selects what the dashboard's variable selects."""
 
+ALERTS = 'ALERTS{alertstate="firing",alertname=~"Panolink.+"}'
+"""Our alerts while they fire: drawn over all panels of all dashboards."""
+
 Span = Literal[4, 6, 8, 12, 24]
 """Widths of panels, of 24."""
 
@@ -151,6 +154,9 @@ def dashboard(uid: str, title: str, text: str) -> build.Dashboard:
             .include_all(True)
             .all_value(".+")
             .current(models.VariableOption(selected=True, text="All", value="$__all"))
+        )
+        .annotation(
+            build.AnnotationQuery().name("Alerts").datasource(PROMETHEUS).enable(True).icon_color("red").expr(ALERTS)
         )
         .link(
             build.DashboardLink("Panolink")

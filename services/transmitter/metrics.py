@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-from panolink.rpc.observability.metrics import SECONDS, ServiceMetrics
+from panolink.rpc.observability.metrics import FINE_SECONDS, ServiceMetrics
 from panolink.rpc.wire.segments import LAYER_NAMES, LAYERS, scheme_from_wire, scheme_name
 from panolink.v1 import link_pb2, transmitter_pb2
 
@@ -16,20 +16,19 @@ class TransmitterMetrics(ServiceMetrics):
         self.panoramas = self.counter("panoramas", "Panoramas answered, by gRPC status.", "code")
         self.panoramas.labels("OK")
         self.pixels = self.counter("pixels", "Pixels of panoramas sent.")
-        self.bits = self.counter("bits", "Bits that left the source coder.", "layer")
-        self.stream_bits = self.counter("stream_bits", "Bits that left the source coder, by stream.", "slot")
+        self.coded_bytes = self.counter("coded_bytes", "Bytes that left the source coder.", "layer")
+        self.stream_bytes = self.counter("stream_bytes", "Bytes that left the source coder, by stream.", "slot")
         self.tokens = self.counter("tokens", "Tokens of panoramas sent.")
         self.kept_tokens = self.counter("kept_tokens", "Tokens whose features were sent too.")
         rates = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
-        self.bits_per_pixel = self.histogram("bits_per_pixel", "All bits of a panorama per pixel.", rates)
         self.symbols_per_pixel = self.histogram("symbols_per_pixel", "Channel uses of a panorama per pixel.", rates)
         self.end_to_end = self.histogram(
-            "end_to_end_seconds", "From a panorama's last byte to its receipt.", (*SECONDS, 60.0)
+            "end_to_end_seconds", "From a panorama's last byte to its receipt.", (*FINE_SECONDS, 60.0)
         )
         self.vpsnr_db = self.histogram("vpsnr_db", "VPSNR of received pictures against those sent.", range(12, 48, 2))
         for layer in LAYERS:  # start at 0, so that the first bits are an increase too
-            self.bits.labels(layer)
-        self.stream_bits.labels("0")
+            self.coded_bytes.labels(layer)
+        self.stream_bytes.labels("0")
         self.harq_rounds = self.counter("harq_rounds", "Later rounds of bursts that were sent.")
         self.retransmitted_symbols = self.counter("retransmitted_symbols", "Symbols that were sent in later rounds.")
         self.harq_given_up = self.counter(
@@ -41,8 +40,8 @@ class TransmitterMetrics(ServiceMetrics):
         self.resolution = self.gauge(
             "resolution_ratio", "Tokens of the last panorama as it was coded, over those of full resolution."
         )
-        self.bits_per_symbol = self.gauge(
-            "bits_per_symbol", "Information bits that a symbol of the last panorama carried.", "layer"
+        self.spectral_efficiency = self.gauge(
+            "spectral_efficiency", "Information bits that a symbol of the last panorama carried.", "layer"
         )
         self.scheme_segments = self.counter("scheme_segments", "Segments sent, by scheme.", "layer", "scheme")
         self.counted_on_db = self.gauge("adaptation_snr_db", "Es/N0 in dB that the next adaptive panorama counts on.")
@@ -65,4 +64,4 @@ class TransmitterMetrics(ServiceMetrics):
             segments[layer] += one.segments
             symbols_per_bit[layer] += one.segments / scheme.bits_per_symbol
         for layer, count in segments.items():
-            self.bits_per_symbol.labels(layer).set(count / symbols_per_bit[layer])
+            self.spectral_efficiency.labels(layer).set(count / symbols_per_bit[layer])

@@ -112,11 +112,10 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
         if delivery.symbols:
             metrics.pixels.inc(delivery.width * delivery.height)
             metrics.symbols.inc(delivery.symbols)
-            metrics.bits_per_pixel.observe(delivery.bpp)
             metrics.symbols_per_pixel.observe(delivery.symbols_per_pixel)
             for count in delivery.bits:
-                metrics.bits.labels(LAYER_NAMES[count.layer]).inc(count.bits)
-            metrics.stream_bits.labels(slot).inc(sum(count.bits for count in delivery.bits))
+                metrics.coded_bytes.labels(LAYER_NAMES[count.layer]).inc(count.bits / 8)
+            metrics.stream_bytes.labels(slot).inc(sum(count.bits for count in delivery.bits) / 8)
             metrics.tokens.inc(delivery.tokens)
             metrics.kept_tokens.inc(delivery.kept)
             metrics.tau.set(delivery.kept / delivery.tokens)

@@ -36,7 +36,7 @@ class TransmitterSettings(NetworkSettings):
     """How long decoding a picture may take; a process that takes longer is killed, and the picture refused."""
     decode_memory_bytes: Annotated[int, Field(ge=64 << 20)] = 1 << 30
     """Memory that decoding a picture may take."""
-    quality_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    quality_share: Annotated[float, Field(ge=0, le=1)] = 0.02
     """Share of the panoramas, of those whose picture comes back, that are compared with what was sent (VPSNR)."""
     pilot_spacing: Annotated[int, AfterValidator(_spacing)] = 0
     """Pilot spacing in symbols, for channel estimation at the receiver; 0: no pilots, perfect CSI."""

@@ -26,7 +26,10 @@ QUERIES = [
     for name, panel in PANELS
     for target in panel["targets"]
 ]
-NOT_HERE = {"GPU": "an NVIDIA GPU and panolink[gpu]"}
+NOT_HERE = {
+    "GPU": "an NVIDIA GPU and panolink[gpu]",
+    **dict.fromkeys(("Browsers", "Pictures for browsers", "Gaze"), "the live viewer"),
+}
 """Panels that have no data in this test, and what they need: nothing else may be without."""
 
 
@@ -54,6 +57,14 @@ def test_panels_are_whole() -> None:
         assert "$instance" in "".join(target["expr"] for target in panel["targets"])
 
 
+def test_alerts_are_drawn_on_every_dashboard() -> None:
+    names = {rule["alert"] for rule in rules("alerts.yml")}
+    for dashboard in DASHBOARDS.values():
+        (drawn,) = [one for one in dashboard["annotations"]["list"] if one["name"] == "Alerts"]
+        pattern = re.fullmatch(r'ALERTS\{alertstate="firing",alertname=~"(.+)"\}', drawn["expr"])
+        assert pattern and drawn["enable"] and all(re.fullmatch(pattern[1], name) for name in names)
+
+
 def test_provisioning_fits_the_dashboards() -> None:
     (source,) = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())["datasources"]
     used = {json.dumps(found) for dashboard in DASHBOARDS.values() for found in _datasources(dashboard)}
@@ -68,7 +79,7 @@ def test_provisioning_fits_the_dashboards() -> None:
 
 def test_panels_that_need_more_than_a_link_are_few_and_say_so() -> None:
     needy = {panel["title"]: panel["description"] for _, panel in PANELS if "Only with" in panel["description"]}
-    assert needy.keys() == {"GPU", "VPSNR", "Saved panoramas"}
+    assert needy.keys() == {"VPSNR", "Saved panoramas", *NOT_HERE}
     assert all(text.startswith("Only with ") for text in needy.values())
     for title, need in NOT_HERE.items():
         assert needy[title].startswith(f"Only with {need}.")
@@ -178,7 +189,7 @@ def test_the_dashboards_variable_has_the_instances(prometheus: Prometheus) -> No
 
 @pytest.mark.slow
 def test_a_stream_has_a_slot_and_no_more(prometheus: Prometheus) -> None:
-    slots = {one["metric"]["slot"] for one in prometheus.query("panolink_stream_bits_total")}
+    slots = {one["metric"]["slot"] for one in prometheus.query("panolink_stream_bytes_total")}
     assert slots == {"0", "1"}
 
 

@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import generate_latest
 
+from panolink.rpc.observability.device_metrics import measure_device
+from panolink.rpc.observability.metrics import ServiceMetrics
 from panolink.services.channel.servicer import ChannelMetrics
 from panolink.services.receiver.metrics import ReceiverMetrics
 from panolink.services.transmitter.metrics import TransmitterMetrics
+from panolink.services.viewer.metrics import ViewerMetrics
 from tests.deploy.watched import CONFIG, PROMETHEUS, ROOT, rules, tool
 
 OPTIONAL = {
@@ -20,6 +24,7 @@ OPTIONAL = {
     "panolink_certificate_expiry_timestamp_seconds",  # with TLS
 }
 """Measured only by some services."""
+KINDS: tuple[type[ServiceMetrics], ...] = (TransmitterMetrics, ChannelMetrics, ReceiverMetrics, ViewerMetrics)
 UNIT_TESTS = sorted((PROMETHEUS / "tests").glob("*.test.yml"))
 
 
@@ -85,9 +90,9 @@ def test_every_alert_says_what_it_means() -> None:
 
 
 def measured() -> set[str]:
-    """All that the three services, and Prometheus itself, measure."""
+    """All that the services, and Prometheus itself, measure."""
     names = {"up", *OPTIONAL}
-    for kind in (TransmitterMetrics, ChannelMetrics, ReceiverMetrics):
+    for kind in KINDS:
         for metric in kind().registry.collect():
             endings = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(metric.type, ("",))
             names |= {metric.name + ending for ending in endings}
@@ -104,13 +109,36 @@ def test_rules_ask_only_for_what_is_measured() -> None:
 
 def test_metrics_keep_to_the_conventions() -> None:
     allowed = {"layer", "code", "kind", "queue", "stage", "slot", "name", "fingerprint", "profile", "device", "version"}
-    allowed |= {"state", "reason", "scheme"}
-    for kind in (TransmitterMetrics, ChannelMetrics, ReceiverMetrics):
+    allowed |= {"state", "reason", "scheme", "outcome", "at"}
+    for kind in KINDS:
         for metric in kind().registry.collect():
             if metric.name.startswith("panolink_"):
                 assert metric.documentation.endswith(".")
                 assert {label for sample in metric.samples for label in sample.labels} <= allowed | {"le"}
                 assert not re.search(r"_(ms|milliseconds|kb|mb|percent)$", metric.name)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_promtool_finds_nothing_to_complain_of(kind: type[ServiceMetrics]) -> None:
+    metrics = kind()
+    metrics.watch_certificate(lambda: None)
+    measure_device("cpu", metrics)
+    for metric in vars(metrics).values():
+        if names := getattr(metric, "_labelnames", ()):
+            metric.labels(*("x" for _ in names))  # without a series a metric is not exported
+    exported = generate_latest(metrics.registry)
+    ended = subprocess.run([tool("promtool"), "check", "metrics"], input=exported, capture_output=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+
+
+def test_every_metric_is_shown_or_watched() -> None:
+    dashboards = " ".join(path.read_text() for path in (ROOT / "deploy/grafana/dashboards").glob("*.json"))
+    dashboards += (PROMETHEUS / "rules" / "alerts.yml").read_text()
+    shown = [rule["expr"] for rule in rules("recording.yml") if rule["record"] in dashboards]
+    text = " ".join([dashboards, *shown])
+    ours = {re.sub(r"_(bucket|sum|count|total)$", "", name) for name in measured() if name != "up"}
+    unseen = {name for name in ours if not re.search(rf"\b{name}(_total|_bucket|_sum|_count)?\b", text)}
+    assert unseen == {"process_virtual_memory_bytes"}  # which the client library brings along
 
 
 def test_the_protocol_page_lists_every_metric() -> None:

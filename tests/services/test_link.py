@@ -63,7 +63,7 @@ async def test_a_panorama_crosses_and_everything_is_told(start: Start, panorama:
     assert sample(transmitter.metrics, "end_to_end_seconds_count") == 2
     assert sample(channel.metrics, "stage_seconds_count", stage="channel") == 2
     one = got["one"]
-    assert sample(transmitter.metrics, "bits_total", layer="indices") == 2 * one.bits["indices"]
+    assert sample(transmitter.metrics, "coded_bytes_total", layer="indices") == 2 * one.bits["indices"] / 8
     for service in (transmitter, channel, receiver):
         assert sample(service.metrics, "symbols_total") == 2 * one.symbols
         assert sample(service.metrics, "segments_sent_total", layer="header") == 2
