@@ -27,8 +27,9 @@ COPY pyproject.toml deploy/docker/requirements.py ./
 # by itself.
 RUN python requirements.py pyproject.toml --extra tracing --without av --without numba \
         --without pillow --without safetensors --without scipy --without torch >channel.txt \
-    && python requirements.py pyproject.toml --extra tracing --extra viewer --without torch >cpu.txt \
-    && python requirements.py pyproject.toml --extra tracing --extra viewer --extra gpu --without torch >cuda.txt
+    && python requirements.py pyproject.toml --extra tracing --extra viewer --extra formats --without torch >cpu.txt \
+    && python requirements.py pyproject.toml --extra tracing --extra viewer --extra formats --extra gpu \
+        --without torch >cuda.txt
 
 FROM python:${PYTHON}-slim AS packages
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -60,6 +61,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     pip install -c constraints.txt hatchling
 COPY LICENSE README.md pyproject.toml ./
 COPY scripts/build_hook.py ./scripts/
+COPY proto ./proto
 COPY services ./services
 COPY shared ./shared
 # The weights have a layer of their own, which stays when the code changes.

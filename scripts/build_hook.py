@@ -1,4 +1,5 @@
-"""Build hook: the services, which have a folder of their own in the repository, become `panolink.services`.
+"""Build hook: the services, which have a folder of their own in the repository, become `panolink.services`; the
+protocol's `.proto` files come along.
 
 In the repository `shared/panolink/services` is a link to `services`. A wheel gets the files, so that it can also be
 built from a source distribution and from a checkout without links, neither of which has that link.
@@ -29,6 +30,9 @@ class ServicesBuildHook(BuildHookInterface):
                 inside = path.relative_to(self.root)
                 if path.is_file() and not inside.is_relative_to(PAGE_SOURCES) and "__pycache__" not in inside.parts:
                     build_data["force_include"][str(inside)] = f"panolink/{inside}"
+            for path in sorted(Path(self.root, "proto").rglob("*.proto")):  # for clients in other languages
+                inside = path.relative_to(self.root)
+                build_data["force_include"][str(inside)] = f"panolink/{inside}"
             return
         link = Path(self.root, "shared", "panolink", "services")
         if not link.exists():

@@ -32,11 +32,22 @@ class LiveConditions:
 
     def change(self, conditions: Conditions) -> None:
         """Replace the conditions and restart their clock."""
-        self.conditions, self._since = conditions, time.monotonic()
+        self.conditions, self._since, self._passed = conditions, time.monotonic(), 0.0
 
     def now(self) -> float | None:
         """Seconds since the conditions were set; None if each stream has its own clock."""
         return time.monotonic() - self._since if self.conditions.clock == Clock.WALL else None
+
+    def passed(self, conditions: Conditions, seconds: float) -> None:
+        """Note the time at which a burst ended, unless other conditions have been set since it began."""
+        if conditions is self.conditions:
+            self._passed = seconds
+
+    @property
+    def seconds(self) -> float:
+        """The time to tell: now, or the end of the burst that came last, by the streams' clocks."""
+        now = self.now()
+        return self._passed if now is None else now
 
 
 class ChannelMetrics(ServiceMetrics):
@@ -56,14 +67,26 @@ class ChannelServicer(channel_pb2_grpc.ChannelServicer):
     async def GetConditions(
         self, request: channel_pb2.GetConditionsRequest, context: Any
     ) -> channel_pb2.GetConditionsResponse:
-        return channel_pb2.GetConditionsResponse(conditions=whole_conditions_to_wire(self._live.conditions))
+        conditions, seconds = self._live.conditions, self._live.seconds
+        response = channel_pb2.GetConditionsResponse(
+            conditions=whole_conditions_to_wire(conditions), notes=conditions.notes
+        )
+        if conditions.schedule is not None:
+            response.in_force.conditions.CopyFrom(whole_conditions_to_wire(conditions.in_force(seconds)))
+            response.in_force.seconds = seconds
+        return response
 
     async def SetConditions(
         self, request: channel_pb2.SetConditionsRequest, context: Any
     ) -> channel_pb2.SetConditionsResponse:
         self._live.change(conditions_from_wire(request.conditions, self._live.conditions))
-        log.info("conditions are now %s", self._live.conditions)
-        return channel_pb2.SetConditionsResponse(conditions=whole_conditions_to_wire(self._live.conditions))
+        conditions = self._live.conditions
+        log.info("conditions are now %s", conditions)
+        for note in conditions.notes:
+            log.warning(note)
+        return channel_pb2.SetConditionsResponse(
+            conditions=whole_conditions_to_wire(conditions), notes=conditions.notes
+        )
 
 
 class ChannelHandler:
@@ -114,6 +137,7 @@ class ChannelHandler:
 
     def _apply(self, burst: Burst, at: float | None) -> tuple[Burst, int]:
         passed, reception = apply_channel(self._channel, burst, at=at)
+        self._live.passed(self._channel.conditions, self._channel.seconds)
         if self._one_way and not passed.header.harq.round:
             passed.header.ClearField("harq")  # without a return channel there are no retransmissions
         return passed, reception.erased_symbols
@@ -134,6 +158,8 @@ def build(settings: ChannelSettings) -> Server:
     """Build the channel service, ready to start."""
     metrics = ChannelMetrics()
     live = LiveConditions(settings.conditions)
+    for note in settings.conditions.notes:
+        log.warning(note)
     next_hop = Replicas(settings.target, settings.credentials, reconnect_timeout=settings.reconnect_seconds)
     next_hop.measure(metrics.replicas)
 

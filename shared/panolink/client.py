@@ -65,9 +65,14 @@ class Client:
         Seconds for which panoramas are kept for an unreachable transmitter; pending ones are resent when it is back,
         and received once.
     limits
-        Limits of received pictures; None: the defaults.
+        Limits of pictures, received and sent; None: the defaults.
     credentials
         Certificates and token; None: from the environment (`PANOLINK_TLS_…`).
+
+    Attributes
+    ----------
+    image_bytes
+        The largest image file that goes as it is; the service's own limit, once it has answered, if that is less.
 
     Raises
     ------
@@ -98,15 +103,17 @@ class Client:
         self._reconnect_timeout = reconnect_timeout
         self._limits = limits or Limits()
         self._channel: grpc.aio.Channel | None = None
+        self.image_bytes = self._limits.image_bytes
 
     async def __aenter__(self) -> Client:
         channel = open_channel(self.target, self._credentials)
         try:
-            await wait_until_reachable(channel, self.target, self._connect_timeout)
+            described = await wait_until_reachable(channel, self.target, self._connect_timeout)
         except BaseException:
             await channel.close(None)
             raise
         self._channel = channel
+        self.image_bytes = min(self._limits.image_bytes, described.limits.image_bytes or self._limits.image_bytes)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -208,7 +215,7 @@ class Client:
                     _file,
                     panorama,
                     source,
-                    max_bytes=self._limits.image_bytes,
+                    max_bytes=self.image_bytes,
                     allow_any_aspect=allow_any_aspect,
                 )
             except PanolinkError as error:
@@ -265,10 +272,21 @@ class Client:
             call.cancel()
 
     async def conditions(self) -> Conditions:
-        """Current conditions of a running channel."""
+        """Conditions of a running channel as they were set, with their schedule."""
         stub: Any = channel_pb2_grpc.ChannelStub(self._connected())
         response = await unary_response(stub.GetConditions(channel_pb2.GetConditionsRequest()), self.target)
         return conditions_from_wire(response.conditions)
+
+    async def conditions_in_force(self) -> tuple[Conditions, float]:
+        """What a schedule makes of a running channel's conditions now, and the moment in seconds of its time.
+
+        Without a schedule, or from a channel that does not tell, they are the conditions as they were set, at 0 s.
+        """
+        stub: Any = channel_pb2_grpc.ChannelStub(self._connected())
+        response = await unary_response(stub.GetConditions(channel_pb2.GetConditionsRequest()), self.target)
+        if not response.HasField("in_force"):
+            return conditions_from_wire(response.conditions), 0.0
+        return conditions_from_wire(response.in_force.conditions), response.in_force.seconds
 
     async def set_conditions(self, *, unseeded: bool = False, unscheduled: bool = False, **changes: Any) -> Conditions:
         """Change the conditions of a running channel.

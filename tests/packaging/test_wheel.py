@@ -60,6 +60,7 @@ def test_it_installs_one_name(wheel: Path) -> None:
         "services/receiver/servicer.py",
         "services/viewer/static/index.html",
         "samples/city.webp",
+        *(f"proto/panolink/v1/{name}.proto" for name in ("channel", "link", "node", "receiver", "transmitter")),
         "weights/base.safetensors",
         "py.typed",
     ):

@@ -123,3 +123,20 @@ async def test_a_burst_whose_picture_was_not_sent_costs_next_to_nothing(start: S
         receipt = await (await client.send("1", burst))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KB
     assert receipt.header.failure.code == 15 and "no segment of its picture was sent" in receipt.header.failure.message
+
+
+async def test_limits_are_told_and_the_client_keeps_to_them(start: Callable[..., Awaitable[Server]]) -> None:
+    """A picture of 96 KiB as BMP goes as PNG to a transmitter that takes 50 KiB."""
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address, max_image_bytes=50_000, max_in_flight=2)
+    buffer = io.BytesIO()
+    picture = np.full((128, 256, 3), 90, np.uint8)
+    Image.fromarray(picture).save(buffer, "BMP")
+    noise = np.random.default_rng(0).integers(0, 256, picture.shape, np.uint8)
+    async with Client(transmitter.address) as link:
+        limits = (await link.info()).limits
+        assert limits.items() >= {"image_bytes": 50_000, "in_flight": 2, "message_bytes": 1 << 20}.items()
+        found = [one async for one in link.send([("flat.bmp", buffer.getvalue()), ("noise", noise)], picture=False)]
+    flat, too_large = sorted(found, key=lambda one: int(one.id))
+    assert len(buffer.getvalue()) > 50_000 and flat.delivered
+    assert too_large.code == "RESOURCE_EXHAUSTED" and "send a smaller picture or a JPEG" in (too_large.error or "")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from panolink.cli.options import Address, Json, print_json, print_pairs
+from panolink.cli.options import Address, Json, print_json, print_note, print_pairs
 from panolink.cli.transfer import connected
 from panolink.phy.channel.channel_models import ChannelModel, models_with
 from panolink.phy.channel.conditions import Clock
@@ -92,12 +92,19 @@ def channel(
     async def ask() -> dict[str, Any]:
         async with connected(target) as link:
             found = await (link.set_conditions(**changes) if changes else link.conditions())
-        return _json_values(found)
+            for note in found.notes:
+                print_note(note)
+            if found.schedule is None:
+                return _json_values(found) | {"in_force": None}
+            conditions, seconds = await link.conditions_in_force()
+        return _json_values(found) | {"in_force": {"seconds": seconds, **_json_values(conditions)}}
 
     conditions = asyncio.run(ask())
     if json:
         print_json(conditions)
     else:
+        if now := conditions.pop("in_force"):
+            conditions["in force"] = f"{now['snr_db']:.4g} dB, {now['model']}, after {now['seconds']:.4g} s"
         print_pairs({name: "none" if value is None else value for name, value in conditions.items()})
 
 

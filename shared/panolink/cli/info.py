@@ -114,6 +114,7 @@ async def _service(target: str) -> dict[str, Any]:
         "models": [dict(model) for model in found.models],
         "target": found.target,
         "uptime_seconds": found.uptime_seconds,
+        "limits": dict(found.limits),
     }
 
 

@@ -90,7 +90,7 @@ class Transfer:
 
     async def send(self, link: Client, sources: Sequence[str | Path]) -> AsyncIterator[_Answer]:
         """Each panorama's result, and the picture as it was sent; None for one that could not be read."""
-        async with aclosing(link.send(self._outgoing(sources), **self.options)) as deliveries:
+        async with aclosing(link.send(self._outgoing(sources, link.image_bytes), **self.options)) as deliveries:
             async for delivery in deliveries:
                 while self._unread:
                     yield self._unread.popleft(), None
@@ -99,7 +99,7 @@ class Transfer:
         while self._unread:
             yield self._unread.popleft(), None
 
-    def _outgoing(self, sources: Sequence[str | Path]) -> Iterator[tuple[str, bytes]]:
+    def _outgoing(self, sources: Sequence[str | Path], max_bytes: int) -> Iterator[tuple[str, bytes]]:
         from panolink.images import Failure, panoramas_in
         from panolink.rpc.wire.status import code_of
 
@@ -108,7 +108,7 @@ class Transfer:
             try:
                 if isinstance(item, Failure):
                     raise item.error
-                image = _image_file(item)
+                image = _image_file(item, max_bytes)
             except PanolinkError as error:
                 failed = Result(id=str(number), source=item.name, error=str(error), code=code_of(error).name)
                 self._unread.append(failed)
@@ -145,16 +145,14 @@ class _Sent:
     target: Path | None
 
 
-def _image_file(panorama: Panorama) -> bytes:
+def _image_file(panorama: Panorama, max_bytes: int) -> bytes:
     """As it goes over the wire; what has been decoded here is not decoded again."""
     from panolink.images import Picture
     from panolink.images.sendable import is_sendable, sendable_picture
-    from panolink.rpc.flow_control.limits import Limits
 
-    limit = Limits().image_bytes
-    if panorama.data and is_sendable(panorama.data, max_bytes=limit):
+    if panorama.data and is_sendable(panorama.data, max_bytes=max_bytes):
         return panorama.data
-    return sendable_picture(Picture(panorama.array, panorama.sphere), max_bytes=limit, name=panorama.name)
+    return sendable_picture(Picture(panorama.array, panorama.sphere), max_bytes=max_bytes, name=panorama.name)
 
 
 def _write(target: Path, delivery: Delivery, *, overwrite: bool) -> Path:

@@ -24,33 +24,35 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19panolink/v1/channel.proto\x12\x0bpanolink.v1\"\x16\n\x14GetConditionsRequest\"D\n\x15GetConditionsResponse\x12+\n\nconditions\x18\x01 \x01(\x0b\x32\x17.panolink.v1.Conditions\"C\n\x14SetConditionsRequest\x12+\n\nconditions\x18\x01 \x01(\x0b\x32\x17.panolink.v1.Conditions\"D\n\x15SetConditionsResponse\x12+\n\nconditions\x18\x01 \x01(\x0b\x32\x17.panolink.v1.Conditions\"\xbc\x05\n\nConditions\x12\'\n\x05model\x18\x01 \x01(\x0e\x32\x18.panolink.v1.FadingModel\x12\x13\n\x06snr_db\x18\x02 \x01(\x01H\x02\x88\x01\x01\x12\x1e\n\x11\x63oherence_symbols\x18\x03 \x01(\rH\x03\x88\x01\x01\x12\x18\n\x0brician_k_db\x18\x04 \x01(\x01H\x04\x88\x01\x01\x12\x0e\n\x04seed\x18\x05 \x01(\x04H\x00\x12\x12\n\x08unseeded\x18\x06 \x01(\x08H\x00\x12\x17\n\ndoppler_hz\x18\x07 \x01(\x01H\x05\x88\x01\x01\x12\x1b\n\x0esymbol_rate_hz\x18\x08 \x01(\x01H\x06\x88\x01\x01\x12\x1b\n\x0e\x64\x65lay_spread_s\x18\t \x01(\x01H\x07\x88\x01\x01\x12\x18\n\x0bsubcarriers\x18\n \x01(\rH\x08\x88\x01\x01\x12\x19\n\x0c\x65rasure_rate\x18\x0b \x01(\x01H\t\x88\x01\x01\x12\x1a\n\rerasure_burst\x18\x0c \x01(\x01H\n\x88\x01\x01\x12\x1b\n\x0epacket_symbols\x18\r \x01(\rH\x0b\x88\x01\x01\x12!\n\x05\x63lock\x18\x0e \x01(\x0e\x32\x12.panolink.v1.Clock\x12)\n\x08scenario\x18\x0f \x01(\x0b\x32\x15.panolink.v1.ScenarioH\x01\x12&\n\x05trace\x18\x10 \x01(\x0b\x32\x15.panolink.v1.SnrTraceH\x01\x12\x15\n\x0bunscheduled\x18\x11 \x01(\x08H\x01\x42\x0c\n\nrandomnessB\n\n\x08scheduleB\t\n\x07_snr_dbB\x14\n\x12_coherence_symbolsB\x0e\n\x0c_rician_k_dbB\r\n\x0b_doppler_hzB\x11\n\x0f_symbol_rate_hzB\x11\n\x0f_delay_spread_sB\x0e\n\x0c_subcarriersB\x0f\n\r_erasure_rateB\x10\n\x0e_erasure_burstB\x11\n\x0f_packet_symbols\">\n\x08Scenario\x12\"\n\x06phases\x18\x01 \x03(\x0b\x32\x12.panolink.v1.Phase\x12\x0e\n\x06repeat\x18\x02 \x01(\x08\"n\n\x05Phase\x12\x0f\n\x07seconds\x18\x01 \x01(\x01\x12(\n\x07\x63hanges\x18\x02 \x01(\x0b\x32\x17.panolink.v1.Conditions\x12\x19\n\x0c\x66inal_snr_db\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\x0f\n\r_final_snr_db\";\n\x08SnrTrace\x12\x0f\n\x07times_s\x18\x01 \x03(\x01\x12\x0e\n\x06snr_db\x18\x02 \x03(\x01\x12\x0e\n\x06repeat\x18\x03 \x01(\x08*@\n\x05\x43lock\x12\x15\n\x11\x43LOCK_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43LOCK_STREAM\x10\x01\x12\x0e\n\nCLOCK_WALL\x10\x02*\x9e\x02\n\x0b\x46\x61\x64ingModel\x12\x1c\n\x18\x46\x41\x44ING_MODEL_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46\x41\x44ING_MODEL_IDEAL\x10\x01\x12\x15\n\x11\x46\x41\x44ING_MODEL_AWGN\x10\x02\x12\x19\n\x15\x46\x41\x44ING_MODEL_RAYLEIGH\x10\x03\x12\x17\n\x13\x46\x41\x44ING_MODEL_RICIAN\x10\x04\x12\x16\n\x12\x46\x41\x44ING_MODEL_JAKES\x10\x05\x12\x16\n\x12\x46\x41\x44ING_MODEL_TDL_A\x10\x06\x12\x16\n\x12\x46\x41\x44ING_MODEL_TDL_B\x10\x07\x12\x16\n\x12\x46\x41\x44ING_MODEL_TDL_C\x10\x08\x12\x16\n\x12\x46\x41\x44ING_MODEL_TDL_D\x10\t\x12\x16\n\x12\x46\x41\x44ING_MODEL_TDL_E\x10\n2\xb9\x01\n\x07\x43hannel\x12V\n\rGetConditions\x12!.panolink.v1.GetConditionsRequest\x1a\".panolink.v1.GetConditionsResponse\x12V\n\rSetConditions\x12!.panolink.v1.SetConditionsRequest\x1a\".panolink.v1.SetConditionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19panolink/v1/channel.proto\x12\x0bpanolink.v1\"\x16\n\x14GetConditionsRequest\"\x85\x01\n\x15GetConditionsResponse\x12+\n\nconditions\x18\x01 \x01(\x0b\x32\x17.panolink.v1.Conditions\x12\x30\n\x08in_force\x18\x02 \x01(\x0b\x32\x1e.panolink.v1.ConditionsInForce\x12\r\n\x05notes\x18\x03 \x03(\t\"Q\n\x11\x43onditionsInForce\x12+\n\nconditions\x18\x01 \x01(\x0b\x32\x17.panolink.v1.Conditions\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\"C\n\x14SetConditionsRequest\x12+\n\nconditions\x18\x01 \x01(\x0b\x32\x17.panolink.v1.Conditions\"S\n\x15SetConditionsResponse\x12+\n\nconditions\x18\x01 \x01(\x0b\x32\x17.panolink.v1.Conditions\x12\r\n\x05notes\x18\x02 \x03(\t\"\xbc\x05\n\nConditions\x12\'\n\x05model\x18\x01 \x01(\x0e\x32\x18.panolink.v1.FadingModel\x12\x13\n\x06snr_db\x18\x02 \x01(\x01H\x02\x88\x01\x01\x12\x1e\n\x11\x63oherence_symbols\x18\x03 \x01(\rH\x03\x88\x01\x01\x12\x18\n\x0brician_k_db\x18\x04 \x01(\x01H\x04\x88\x01\x01\x12\x0e\n\x04seed\x18\x05 \x01(\x04H\x00\x12\x12\n\x08unseeded\x18\x06 \x01(\x08H\x00\x12\x17\n\ndoppler_hz\x18\x07 \x01(\x01H\x05\x88\x01\x01\x12\x1b\n\x0esymbol_rate_hz\x18\x08 \x01(\x01H\x06\x88\x01\x01\x12\x1b\n\x0e\x64\x65lay_spread_s\x18\t \x01(\x01H\x07\x88\x01\x01\x12\x18\n\x0bsubcarriers\x18\n \x01(\rH\x08\x88\x01\x01\x12\x19\n\x0c\x65rasure_rate\x18\x0b \x01(\x01H\t\x88\x01\x01\x12\x1a\n\rerasure_burst\x18\x0c \x01(\x01H\n\x88\x01\x01\x12\x1b\n\x0epacket_symbols\x18\r \x01(\rH\x0b\x88\x01\x01\x12!\n\x05\x63lock\x18\x0e \x01(\x0e\x32\x12.panolink.v1.Clock\x12)\n\x08scenario\x18\x0f \x01(\x0b\x32\x15.panolink.v1.ScenarioH\x01\x12&\n\x05trace\x18\x10 \x01(\x0b\x32\x15.panolink.v1.SnrTraceH\x01\x12\x15\n\x0bunscheduled\x18\x11 \x01(\x08H\x01\x42\x0c\n\nrandomnessB\n\n\x08scheduleB\t\n\x07_snr_dbB\x14\n\x12_coherence_symbolsB\x0e\n\x0c_rician_k_dbB\r\n\x0b_doppler_hzB\x11\n\x0f_symbol_rate_hzB\x11\n\x0f_delay_spread_sB\x0e\n\x0c_subcarriersB\x0f\n\r_erasure_rateB\x10\n\x0e_erasure_burstB\x11\n\x0f_packet_symbols\">\n\x08Scenario\x12\"\n\x06phases\x18\x01 \x03(\x0b\x32\x12.panolink.v1.Phase\x12\x0e\n\x06repeat\x18\x02 \x01(\x08\"n\n\x05Phase\x12\x0f\n\x07seconds\x18\x01 \x01(\x01\x12(\n\x07\x63hanges\x18\x02 \x01(\x0b\x32\x17.panolink.v1.Conditions\x12\x19\n\x0c\x66inal_snr_db\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\x0f\n\r_final_snr_db\";\n\x08SnrTrace\x12\x0f\n\x07times_s\x18\x01 \x03(\x01\x12\x0e\n\x06snr_db\x18\x02 \x03(\x01\x12\x0e\n\x06repeat\x18\x03 \x01(\x08*@\n\x05\x43lock\x12\x15\n\x11\x43LOCK_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43LOCK_STREAM\x10\x01\x12\x0e\n\nCLOCK_WALL\x10\x02*\x9e\x02\n\x0b\x46\x61\x64ingModel\x12\x1c\n\x18\x46\x41\x44ING_MODEL_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46\x41\x44ING_MODEL_IDEAL\x10\x01\x12\x15\n\x11\x46\x41\x44ING_MODEL_AWGN\x10\x02\x12\x19\n\x15\x46\x41\x44ING_MODEL_RAYLEIGH\x10\x03\x12\x17\n\x13\x46\x41\x44ING_MODEL_RICIAN\x10\x04\x12\x16\n\x12\x46\x41\x44ING_MODEL_JAKES\x10\x05\x12\x16\n\x12\x46\x41\x44ING_MODEL_TDL_A\x10\x06\x12\x16\n\x12\x46\x41\x44ING_MODEL_TDL_B\x10\x07\x12\x16\n\x12\x46\x41\x44ING_MODEL_TDL_C\x10\x08\x12\x16\n\x12\x46\x41\x44ING_MODEL_TDL_D\x10\t\x12\x16\n\x12\x46\x41\x44ING_MODEL_TDL_E\x10\n2\xb9\x01\n\x07\x43hannel\x12V\n\rGetConditions\x12!.panolink.v1.GetConditionsRequest\x1a\".panolink.v1.GetConditionsResponse\x12V\n\rSetConditions\x12!.panolink.v1.SetConditionsRequest\x1a\".panolink.v1.SetConditionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'panolink.v1.channel_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CLOCK']._serialized_start=1215
-  _globals['_CLOCK']._serialized_end=1279
-  _globals['_FADINGMODEL']._serialized_start=1282
-  _globals['_FADINGMODEL']._serialized_end=1568
+  _globals['_CLOCK']._serialized_start=1379
+  _globals['_CLOCK']._serialized_end=1443
+  _globals['_FADINGMODEL']._serialized_start=1446
+  _globals['_FADINGMODEL']._serialized_end=1732
   _globals['_GETCONDITIONSREQUEST']._serialized_start=42
   _globals['_GETCONDITIONSREQUEST']._serialized_end=64
-  _globals['_GETCONDITIONSRESPONSE']._serialized_start=66
-  _globals['_GETCONDITIONSRESPONSE']._serialized_end=134
-  _globals['_SETCONDITIONSREQUEST']._serialized_start=136
-  _globals['_SETCONDITIONSREQUEST']._serialized_end=203
-  _globals['_SETCONDITIONSRESPONSE']._serialized_start=205
-  _globals['_SETCONDITIONSRESPONSE']._serialized_end=273
-  _globals['_CONDITIONS']._serialized_start=276
-  _globals['_CONDITIONS']._serialized_end=976
-  _globals['_SCENARIO']._serialized_start=978
-  _globals['_SCENARIO']._serialized_end=1040
-  _globals['_PHASE']._serialized_start=1042
-  _globals['_PHASE']._serialized_end=1152
-  _globals['_SNRTRACE']._serialized_start=1154
-  _globals['_SNRTRACE']._serialized_end=1213
-  _globals['_CHANNEL']._serialized_start=1571
-  _globals['_CHANNEL']._serialized_end=1756
+  _globals['_GETCONDITIONSRESPONSE']._serialized_start=67
+  _globals['_GETCONDITIONSRESPONSE']._serialized_end=200
+  _globals['_CONDITIONSINFORCE']._serialized_start=202
+  _globals['_CONDITIONSINFORCE']._serialized_end=283
+  _globals['_SETCONDITIONSREQUEST']._serialized_start=285
+  _globals['_SETCONDITIONSREQUEST']._serialized_end=352
+  _globals['_SETCONDITIONSRESPONSE']._serialized_start=354
+  _globals['_SETCONDITIONSRESPONSE']._serialized_end=437
+  _globals['_CONDITIONS']._serialized_start=440
+  _globals['_CONDITIONS']._serialized_end=1140
+  _globals['_SCENARIO']._serialized_start=1142
+  _globals['_SCENARIO']._serialized_end=1204
+  _globals['_PHASE']._serialized_start=1206
+  _globals['_PHASE']._serialized_end=1316
+  _globals['_SNRTRACE']._serialized_start=1318
+  _globals['_SNRTRACE']._serialized_end=1377
+  _globals['_CHANNEL']._serialized_start=1735
+  _globals['_CHANNEL']._serialized_end=1920
 # @@protoc_insertion_point(module_scope)

@@ -46,10 +46,22 @@ class GetConditionsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetConditionsResponse(_message.Message):
-    __slots__ = ("conditions",)
+    __slots__ = ("conditions", "in_force", "notes")
     CONDITIONS_FIELD_NUMBER: _ClassVar[int]
+    IN_FORCE_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
     conditions: Conditions
-    def __init__(self, conditions: _Optional[_Union[Conditions, _Mapping]] = ...) -> None: ...
+    in_force: ConditionsInForce
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, conditions: _Optional[_Union[Conditions, _Mapping]] = ..., in_force: _Optional[_Union[ConditionsInForce, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ConditionsInForce(_message.Message):
+    __slots__ = ("conditions", "seconds")
+    CONDITIONS_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    conditions: Conditions
+    seconds: float
+    def __init__(self, conditions: _Optional[_Union[Conditions, _Mapping]] = ..., seconds: _Optional[float] = ...) -> None: ...
 
 class SetConditionsRequest(_message.Message):
     __slots__ = ("conditions",)
@@ -58,10 +70,12 @@ class SetConditionsRequest(_message.Message):
     def __init__(self, conditions: _Optional[_Union[Conditions, _Mapping]] = ...) -> None: ...
 
 class SetConditionsResponse(_message.Message):
-    __slots__ = ("conditions",)
+    __slots__ = ("conditions", "notes")
     CONDITIONS_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
     conditions: Conditions
-    def __init__(self, conditions: _Optional[_Union[Conditions, _Mapping]] = ...) -> None: ...
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, conditions: _Optional[_Union[Conditions, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Conditions(_message.Message):
     __slots__ = ("model", "snr_db", "coherence_symbols", "rician_k_db", "seed", "unseeded", "doppler_hz", "symbol_rate_hz", "delay_spread_s", "subcarriers", "erasure_rate", "erasure_burst", "packet_symbols", "clock", "scenario", "trace", "unscheduled")

@@ -8,12 +8,14 @@ import pytest
 
 from panolink.client import Client
 from panolink.errors import LinkError
-from panolink.phy import Channel, Conditions
+from panolink.phy import Channel, Conditions, Phase, Scenario, SnrTrace
 from panolink.rpc.flow_control.limits import Limits
 from panolink.rpc.observability.metrics import ServiceMetrics
 from panolink.rpc.server.server import Server
 from panolink.rpc.transport.carry import LinkEndpoint
-from panolink.v1 import link_pb2_grpc
+from panolink.rpc.transport.connection import open_channel
+from panolink.rpc.wire.conditions import conditions_to_wire
+from panolink.v1 import channel_pb2, channel_pb2_grpc, link_pb2_grpc
 from tests.rpc.helpers import connected_client
 from tests.services.kept_bursts import Keeper, next_hop, sent
 
@@ -95,3 +97,50 @@ def test_the_channel_needs_no_torch() -> None:
     paths = [path for path in sys.path if path]
     result = subprocess.run([sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}; {code}"], timeout=60)
     assert result.returncode == 0
+
+
+async def test_a_schedule_tells_what_is_in_force(start: Callable[..., Awaitable[Server]]) -> None:
+    """By the streams' clock after each burst, by the wall clock as time goes by."""
+    keeper = Keeper()
+    symbols = len(sent().symbols)
+    trace = SnrTrace((0.0, 1.0), (20.0, 0.0))
+    async with next_hop(keeper) as hop:
+        service = await start("channel", target=hop.address, model="awgn", symbol_rate_hz=10 * symbols)
+        async with connected_client(service.address) as link_client, Client(service.address) as client:
+            assert await client.conditions_in_force() == (await client.conditions(), 0.0)
+            await client.set_conditions(schedule=trace)
+            now, seconds = await client.conditions_in_force()
+            assert (now.snr_db, seconds, now.schedule) == (20, 0, None)
+            for count in (1, 2):
+                await (await link_client.send(str(count), sent(str(count))))
+                now, seconds = await client.conditions_in_force()
+                assert seconds == pytest.approx(0.1 * count) and now.snr_db == pytest.approx(20 - 2 * count)
+            assert (await client.conditions()).snr_db == 10  # as it was set
+            await client.set_conditions(clock="wall")
+            now, seconds = await client.conditions_in_force()
+            assert now.snr_db == pytest.approx(20 - 20 * min(seconds, 1))
+            assert (await client.conditions_in_force())[1] > seconds
+
+
+@pytest.mark.parametrize(
+    "schedule, silent",
+    [
+        (SnrTrace((0.0, 1.0), (20.0, 0.0)), True),
+        (Scenario((Phase(1, {"snr_db": 3}),)), True),
+        (Scenario((Phase(1, {"snr_db": 3, "model": "awgn"}),)), False),
+        (Scenario((Phase(1, {"erasure_rate": 0.5}),)), False),
+    ],
+)
+async def test_a_schedule_without_effect_says_so(
+    start: Callable[..., Awaitable[Server]], schedule: SnrTrace | Scenario, silent: bool
+) -> None:
+    async with next_hop(Keeper()) as hop:
+        service = await start("channel", target=hop.address, model="ideal")
+        async with open_channel(service.address) as channel:
+            stub = channel_pb2_grpc.ChannelStub(channel)
+            wire = conditions_to_wire(schedule=schedule)
+            changed = await stub.SetConditions(channel_pb2.SetConditionsRequest(conditions=wire))
+            asked = await stub.GetConditions(channel_pb2.GetConditionsRequest())
+    assert list(changed.notes) == list(asked.notes)
+    assert [("ideal has no noise" in note) for note in asked.notes] == [True] * silent
+    assert Conditions("awgn", schedule=schedule).notes == ()

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, NoReturn
 
+import numpy as np
+
 from panolink.errors import SignalError
 from panolink.phy.channel.channel_models import ChannelModel
 
@@ -112,6 +114,22 @@ class Conditions:
         """Whether segments may be erased as packets, now or at any time of the schedule."""
         phases = self.schedule.variants(self) if self.schedule else [self]
         return any(phase.erasure_rate > 0 and not phase.packet_symbols for phase in phases)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of these conditions has no effect, one line each: a schedule of the SNR where there is no noise."""
+        if self.schedule is None or not all(ChannelModel(one.model).noiseless for one in self.schedule.variants(self)):
+            return ()
+        if self.schedule.changes_only_snr:
+            return (f"the schedule changes nothing: the model {self.model} has no noise, awgn and the others have",)
+        return ()
+
+    def in_force(self, seconds: float) -> Conditions:
+        """What the schedule makes of these conditions at a time of the channel, without a schedule."""
+        if self.schedule is None:
+            return self
+        snr_db = float(self.schedule.snr_db(self, np.array([seconds], float))[0])
+        return replace(self.schedule.conditions(self, seconds), snr_db=snr_db)
 
     def without_schedule(self, **changes: object) -> Conditions:
         """These conditions without their schedule, and with `changes`, which are checked as those of new ones."""

@@ -78,6 +78,11 @@ class Channel:
         self._erasures: dict[tuple[float, float], GilbertElliott] = {}
         self._time = 0.0
 
+    @property
+    def seconds(self) -> float:
+        """The channel's time: when the last burst ended."""
+        return self._time
+
     def apply(
         self,
         symbols: Symbols,

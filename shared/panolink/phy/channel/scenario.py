@@ -96,6 +96,11 @@ class Scenario:
         """Duration of all phases together."""
         return sum(phase.seconds for phase in self.phases)
 
+    @property
+    def changes_only_snr(self) -> bool:
+        """Whether no phase changes anything but the SNR, and the model."""
+        return all(phase.changes.keys() <= {"snr_db", "model"} for phase in self.phases)
+
     def check(self, base: Conditions) -> None:
         """Find out that a phase and the conditions do not go together.
 
@@ -202,6 +207,11 @@ class SnrTrace:
     def seconds(self) -> float:
         """From the first sample to the last."""
         return self.times[-1] - self.times[0]
+
+    @property
+    def changes_only_snr(self) -> bool:
+        """True, as of every trace."""
+        return True
 
     def check(self, base: Conditions) -> None:
         """Do nothing: a trace goes with all conditions."""

@@ -22,6 +22,7 @@ from grpc_reflection.v1alpha import reflection
 from panolink.errors import LinkError, PanolinkError, SettingError
 from panolink.rpc.environment import misspelt
 from panolink.rpc.flow_control.heap import share_one_heap
+from panolink.rpc.flow_control.limits import MAX_MESSAGE_BYTES
 from panolink.rpc.flow_control.memory_budget import MemoryBudget
 from panolink.rpc.flow_control.streams import Streams
 from panolink.rpc.observability import logs, tracing
@@ -99,7 +100,7 @@ class Server:
             metrics.watch_certificate(lambda: settings.credentials.material.expires)
         self._closers: list[Callable[[], Awaitable[None]]] = []
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self.add(node_pb2_grpc.add_NodeServicer_to_server, _Node(name, describe), "panolink.v1.Node")
+        self.add(node_pb2_grpc.add_NodeServicer_to_server, _Node(name, settings, describe), "panolink.v1.Node")
 
     def add(self, add_to_server: Callable[[Any, Any], None], servicer: Any, full_name: str) -> None:
         """Add a servicer; `full_name` is the name of its gRPC service, `panolink.v1.Link`."""
@@ -171,14 +172,26 @@ class Server:
 
 
 class _Node(node_pb2_grpc.NodeServicer):
-    def __init__(self, name: str, describe: Callable[[node_pb2.DescribeResponse], None]) -> None:
+    def __init__(
+        self, name: str, settings: ServiceSettings, describe: Callable[[node_pb2.DescribeResponse], None]
+    ) -> None:
         self._name = name
+        self._limits = node_pb2.ServiceLimits(
+            image_bytes=settings.max_image_bytes,
+            image_pixels=settings.max_image_pixels,
+            burst_symbols=settings.max_burst_symbols,
+            message_bytes=MAX_MESSAGE_BYTES,
+            in_flight=settings.max_in_flight,
+            streams=settings.max_streams,
+        )
         self._describe = describe
         self._start = time.monotonic()
 
     async def Describe(self, request: node_pb2.DescribeRequest, context: Any) -> node_pb2.DescribeResponse:
         uptime = time.monotonic() - self._start
-        response = node_pb2.DescribeResponse(service=self._name, version=version(), uptime_seconds=uptime)
+        response = node_pb2.DescribeResponse(
+            service=self._name, version=version(), uptime_seconds=uptime, limits=self._limits
+        )
         self._describe(response)
         return response
 

@@ -146,7 +146,7 @@ class _ReloadingChannel(grpc.aio.Channel):
         await self.close()
 
 
-async def wait_until_reachable(channel: grpc.aio.Channel, target: str, seconds: float) -> None:
+async def wait_until_reachable(channel: grpc.aio.Channel, target: str, seconds: float) -> node_pb2.DescribeResponse:
     """Wait until a service answers.
 
     Parameters
@@ -155,6 +155,11 @@ async def wait_until_reachable(channel: grpc.aio.Channel, target: str, seconds: 
         Its address, for messages.
     seconds
         Timeout.
+
+    Returns
+    -------
+    DescribeResponse
+        What it says of itself; an empty one from a gRPC server without `Node`.
 
     Raises
     ------
@@ -167,11 +172,10 @@ async def wait_until_reachable(channel: grpc.aio.Channel, target: str, seconds: 
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
         try:
-            await stub.Describe(node_pb2.DescribeRequest(), timeout=left)
-            return
+            return await stub.Describe(node_pb2.DescribeRequest(), timeout=left)
         except grpc.aio.AioRpcError as error:
             if error.code() == grpc.StatusCode.UNIMPLEMENTED:
-                return  # a gRPC server without Node: it is reachable
+                return node_pb2.DescribeResponse()  # a gRPC server without Node: it is reachable
             found = link_error(error, target)
             if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 raise found from None

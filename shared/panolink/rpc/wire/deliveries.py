@@ -243,7 +243,8 @@ class ReceivedPanorama:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceInfo:
-    """Description of a running service. Each of `models` has `name`, `fingerprint` and `profile`."""
+    """Description of a running service. Each of `models` has `name`, `fingerprint` and `profile`; `limits` are those of
+    the protocol's `ServiceLimits`, by name, without those that are not told."""
 
     service: str
     version: str
@@ -251,6 +252,7 @@ class ServiceInfo:
     models: tuple[Mapping[str, str], ...]
     target: str
     uptime_seconds: float
+    limits: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def from_wire(cls, response: node_pb2.DescribeResponse) -> ServiceInfo:
@@ -262,6 +264,7 @@ class ServiceInfo:
             models=tuple(models),
             target=response.target,
             uptime_seconds=response.uptime_seconds,
+            limits={limit.name: value for limit, value in response.limits.ListFields()},
         )
 
 
