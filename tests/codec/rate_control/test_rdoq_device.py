@@ -26,8 +26,9 @@ def test_symbols_bits_and_gain_are_the_same(tables: Tables, lmbda: float, step: 
     out = np.zeros((count, dim), np.int16), np.zeros(count, np.float32), np.zeros(count, np.float32)
     cells, lengths = np.arange(count), tables.code_lengths()
     choose_symbols(difference, indices, steps, context, tables, lengths, lmbda, cells=cells, places=cells, out=out)
-    arrays = difference, indices, steps, context.shifts, context.log_odds
-    found = DeviceChoice(tables, lengths, torch.device("cpu"))(*map(torch.from_numpy, arrays), lmbda)
+    arrays = (difference, indices, steps, context.shifts, context.log_odds)
+    values, codes, at, shifts, log_odds = (torch.from_numpy(array) for array in arrays)
+    found = DeviceChoice(tables, lengths, torch.device("cpu"))(values, codes, at, shifts, log_odds, lmbda)
     assert (out[0] != 0).any()
     for one, other in zip(found, out, strict=True):
         assert np.array_equal(one.numpy(), other)
