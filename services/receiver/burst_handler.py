@@ -13,6 +13,7 @@ from panolink.errors import BitstreamError, ConflictError, PanolinkError
 from panolink.rpc.observability import logs, tracing
 from panolink.rpc.server.model_registry import ModelRegistry
 from panolink.rpc.wire.bursts import Burst, Receipt, ends_harq
+from panolink.rpc.wire.picture_formats import picture_format_from_wire
 from panolink.rpc.wire.stages import in_order
 from panolink.rpc.wire.status import code_named, failure, failure_of
 from panolink.services.receiver.harq_buffer import HarqBuffer, PendingBurst
@@ -199,10 +200,8 @@ class BurstReceiver:
                     failed = failure(grpc.StatusCode.DATA_LOSS, message)
                 else:
                     await self._pipeline.rebuild(codec, reception)
-                if not failed and (header.return_picture or len(self._watchers)):
-                    picture = await self._pipeline.as_png(reception)
-                    with tracing.span("publish"):
-                        await self._watchers.publish(self._shown(header, reception, picture))
+                if not failed:
+                    picture = await self._deliver(header, reception)
         except Exception as error:
             if not isinstance(error, PanolinkError):
                 log.exception("burst %s failed", header.burst_id, extra=logs.fields(source=header.source))
@@ -213,13 +212,29 @@ class BurstReceiver:
         receipt = _receipt(header, reception, failed=failed)
         self._measure(receipt)
         _log_receipt(receipt, header.source)
-        return Receipt(receipt, picture if header.return_picture and failed is None else b"")
+        return Receipt(receipt, b"" if failed else picture)
 
-    def _shown(self, header: link_pb2.BurstHeader, reception: Reception, picture: bytes) -> WatchedPanorama:
+    async def _deliver(self, header: link_pb2.BurstHeader, reception: Reception) -> bytes:
+        """Publish the picture, in each of the formats that watchers have asked for; returns what the receipt brings."""
+        own = picture_format_from_wire(header.picture_format)
+        watched = self._watchers.formats
+        wanted = watched | {own} if header.return_picture else watched
+        if not wanted:
+            return b""
+        files = {format: await self._pipeline.as_file(reception, format) for format in wanted}
+        number = next(self._numbers)
+        with tracing.span("publish"):
+            for format in watched:
+                await self._watchers.publish(self._shown(header, reception, files[format], number), format)
+        return files[own] if header.return_picture else b""
+
+    def _shown(
+        self, header: link_pb2.BurstHeader, reception: Reception, picture: bytes, number: int
+    ) -> WatchedPanorama:
         assert reception.picture is not None
         height, width = reception.picture.shape[:2]
         shown = receiver_pb2.ReceivedPanoramaHeader(
-            number=next(self._numbers),
+            number=number,
             burst_id=header.burst_id,
             source=header.source,
             width=width,

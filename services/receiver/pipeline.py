@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from panolink.images import encode_png, is_sphere
+from panolink.images import is_sphere
+from panolink.images.wire_pictures import encode_picture
 from panolink.link.receiver import BurstDecoder, Retransmission, packet_size, unpack
 from panolink.phy.fec.ldpc_decoder import decoder_for
 from panolink.phy.snr_estimation import ChannelMeasurement, measure_channel
+from panolink.picture_format import PictureFormat
 from panolink.rpc.flow_control.memory_budget import Reservation
 from panolink.rpc.flow_control.picture_budget import RECEIVER_BYTES_PER_PIXEL
 from panolink.rpc.observability import tracing
@@ -116,13 +118,13 @@ class Pipeline:
         tracing.record(network)
         reception.picture = batched.result
 
-    async def as_png(self, reception: Reception) -> bytes:
-        """The picture as a PNG file, which says that it is a sphere where it is one."""
+    async def as_file(self, reception: Reception, format: PictureFormat) -> bytes:
+        """The picture as a file, which says that it is a sphere where it is one."""
         assert reception.picture is not None
         height, width = reception.picture.shape[:2]
         sphere = reception.sphere if is_sphere(width, height) else None
         with timed(reception.seconds, "encode_picture"):
-            return await in_thread(self._workers, partial(encode_png, reception.picture, sphere=sphere))
+            return await in_thread(self._workers, partial(encode_picture, reception.picture, format, sphere=sphere))
 
     async def close(self) -> None:
         for batcher in self._reconstruct.values():

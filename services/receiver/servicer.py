@@ -14,6 +14,7 @@ from panolink.rpc.server.model_registry import ModelRegistry
 from panolink.rpc.server.server import Server
 from panolink.rpc.transport.carry import LinkEndpoint
 from panolink.rpc.wire.framing import chunks
+from panolink.rpc.wire.picture_formats import picture_format_from_wire
 from panolink.services.receiver.archive import Archive
 from panolink.services.receiver.burst_handler import BurstReceiver
 from panolink.services.receiver.metrics import ReceiverMetrics
@@ -43,7 +44,7 @@ class ReceiverServicer(receiver_pb2_grpc.ReceiverServicer):
     async def _published(
         self, request: receiver_pb2.WatchRequest, context: Any, stream: OpenStream
     ) -> AsyncGenerator[receiver_pb2.ReceivedPanorama, None]:
-        with self._watchers.join() as watcher:
+        with self._watchers.join(picture_format_from_wire(request.picture_format)) as watcher:
             await context.send_initial_metadata(())  # signals the client that it is subscribed
             for sent in itertools.count(1):
                 with stream.waits_for_us():

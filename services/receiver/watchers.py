@@ -8,22 +8,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+from panolink.picture_format import PictureFormat
 from panolink.rpc.flow_control.aio import unless
 from panolink.v1 import receiver_pb2
 
 
 @dataclass(frozen=True)
 class WatchedPanorama:
-    """A published panorama: its header and its PNG file."""
+    """A published panorama: its header and its file."""
 
     header: receiver_pb2.ReceivedPanoramaHeader
     picture: bytes = field(repr=False)
 
 
 class Watcher:
-    """Queue of one watcher, and its number of dropped panoramas."""
+    """Queue of one watcher, the format that it has asked for, and its number of dropped panoramas."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, format: PictureFormat) -> None:
+        self.format = format
         self.queue: asyncio.Queue[WatchedPanorama] = asyncio.Queue(size)
         self.gone = asyncio.Event()
         self.dropped = 0
@@ -57,9 +59,9 @@ class Watchers:
         return sum(watcher.queue.qsize() for watcher in self._watchers)
 
     @contextmanager
-    def join(self) -> Iterator[Watcher]:
-        """Subscribe for the duration of the context."""
-        watcher = Watcher(self._size)
+    def join(self, format: PictureFormat = PictureFormat.PNG) -> Iterator[Watcher]:
+        """Subscribe for the duration of the context, to pictures in a format."""
+        watcher = Watcher(self._size, format)
         self._watchers.add(watcher)
         try:
             yield watcher
@@ -67,9 +69,14 @@ class Watchers:
             self._watchers.discard(watcher)
             watcher.gone.set()
 
-    async def publish(self, panorama: WatchedPanorama) -> None:
-        """Queue a panorama for every watcher; with `block`, waits until each has capacity or has left."""
-        for watcher in list(self._watchers):
+    @property
+    def formats(self) -> set[PictureFormat]:
+        """What they have asked for."""
+        return {watcher.format for watcher in self._watchers}
+
+    async def publish(self, panorama: WatchedPanorama, format: PictureFormat = PictureFormat.PNG) -> None:
+        """Queue a panorama for every watcher of a format; with `block`, waits until each has capacity or has left."""
+        for watcher in [watcher for watcher in self._watchers if watcher.format is format]:
             if self._policy == "block":
                 await unless(watcher.gone, watcher.queue.put(panorama), None)
                 continue

@@ -166,6 +166,7 @@ class PanoramaEncoding:
                 sample_format=_SAMPLE_FORMATS[settings.sample_format],
                 channel_state=link_pb2.ChannelState(coherence_symbols=len(sent.symbols)),
                 return_picture=header.return_picture,
+                picture_format=header.picture_format,
                 traceparent=header.traceparent,
                 pilot_spacing=settings.pilot_spacing,
                 content_digest=self._digest,

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from panolink.images.wire_pictures import decode_picture
 from panolink.rpc.flow_control.memory_budget import MemoryBudget
-from panolink.rpc.wire.deliveries import decode_png
 
 log = logging.getLogger(__name__)
 
@@ -54,15 +54,15 @@ class QualityMonitor:
         self._credit -= 1
         return True
 
-    def measure(self, sent: bytes, received_png: bytes, pixels: int, *, allow_any_aspect: bool = False) -> None:
+    def measure(self, sent: bytes, received: bytes, pixels: int, *, allow_any_aspect: bool = False) -> None:
         """Start a comparison in the background.
 
         Parameters
         ----------
         sent
             Image file of the panorama.
-        received_png
-            PNG file of the received picture.
+        received
+            File of the received picture.
         pixels
             Number of pixels of the panorama.
         allow_any_aspect
@@ -70,19 +70,19 @@ class QualityMonitor:
         """
         if self._running and not self._running.done():
             return
-        self._running = asyncio.create_task(self._measure(sent, received_png, pixels, allow_any_aspect))
+        self._running = asyncio.create_task(self._measure(sent, received, pixels, allow_any_aspect))
 
-    async def _measure(self, sent: bytes, received_png: bytes, pixels: int, allow_any_aspect: bool) -> None:
+    async def _measure(self, sent: bytes, received: bytes, pixels: int, allow_any_aspect: bool) -> None:
         reservation = await self._memory.reserve(2 * pixels)
         try:
-            self._observe(await asyncio.to_thread(self._vpsnr, sent, received_png, pixels, allow_any_aspect))
+            self._observe(await asyncio.to_thread(self._vpsnr, sent, received, pixels, allow_any_aspect))
         except Exception:  # a bug must not fail the delivery
             log.exception("the quality of a picture could not be measured")
         finally:
             reservation.release()
 
-    def _vpsnr(self, sent: bytes, received_png: bytes, pixels: int, allow_any_aspect: bool) -> float:
+    def _vpsnr(self, sent: bytes, received: bytes, pixels: int, allow_any_aspect: bool) -> float:
         from panolink.metrics.viewport import vpsnr
 
         picture = self._decode(sent, name="panorama", allow_any_aspect=allow_any_aspect, max_pixels=pixels)
-        return vpsnr(picture, decode_png(received_png, "RGB"))
+        return vpsnr(picture, decode_picture(received)[0])

@@ -31,6 +31,7 @@ from panolink.rpc.wire.bursts import picture_limit
 from panolink.rpc.wire.conditions import conditions_from_wire, conditions_to_wire
 from panolink.rpc.wire.deliveries import Delivery, ReceivedPanorama, ServiceInfo, deliveries
 from panolink.rpc.wire.framing import chunks, frames
+from panolink.rpc.wire.picture_formats import picture_format_to_wire
 from panolink.rpc.wire.status import failure_of
 from panolink.v1 import (
     channel_pb2,
@@ -134,6 +135,7 @@ class Client:
         analogue: bool | None = None,
         model: str = "",
         picture: bool = True,
+        picture_format: str | None = None,
         activation: bool = False,
         allow_any_aspect: bool = False,
     ) -> AsyncGenerator[Delivery, None]:
@@ -165,6 +167,9 @@ class Client:
             Name of one of the transmitter's models; empty: its first.
         picture, activation
             Whether deliveries include the received picture and the activation map.
+        picture_format
+            How pictures travel back: `png`, `webp` (smaller, slower), `jpeg` (loses a little) or `rgb8` (as they are,
+            for hosts side by side). None: as they went, pictures in memory as `rgb8` and files as `png`.
         allow_any_aspect
             Whether pictures that are not 2:1 are sent.
 
@@ -188,6 +193,8 @@ class Client:
             raise ValueError(f"deadline is {deadline} s; it must be above 0")
         if harq is not None and not 0 <= harq <= MAX_LATER_ROUNDS:
             raise ValueError(f"harq is {harq} rounds; it must be from 0 to {MAX_LATER_ROUNDS}")
+        if picture_format is not None:
+            picture_format_to_wire(picture_format)
         self._connected()
         transmitters = Replicas(self.target, self._credentials, reconnect_timeout=self._reconnect_timeout)
         client: RetryingClient[_Outgoing, Delivery] = RetryingClient(
@@ -227,6 +234,7 @@ class Client:
                 image_bytes=len(image),
                 model=model,
                 return_picture=picture,
+                picture_format=picture_format_to_wire(picture_format or ("rgb8" if image.startswith(b"P6") else "png")),
                 return_activation=activation,
                 allow_any_aspect=allow_any_aspect,
                 traceparent=tracing.traceparent(),
@@ -246,21 +254,29 @@ class Client:
             await client.close()
             await transmitters.close()
 
-    async def watch(self, *, count: int = 0) -> AsyncGenerator[ReceivedPanorama, None]:
+    async def watch(self, *, count: int = 0, picture_format: str = "rgb8") -> AsyncGenerator[ReceivedPanorama, None]:
         """Yield panoramas as a receiver receives them, `count` of them (0: unlimited).
 
         Parameters
         ----------
         count : int
             End after so many; 0: never.
+        picture_format : str
+            How pictures travel: see `send`. Raw ones cost neither end anything, but the network three bytes a pixel.
+
+        Raises
+        ------
+        ValueError
+            There is no such format.
         """
+        format = picture_format_to_wire(picture_format)
         stub: Any = receiver_pb2_grpc.ReceiverStub(self._connected())
 
         def admit(header: receiver_pb2.ReceivedPanoramaHeader) -> dict[str, int]:
             check_limit(header.picture_bytes, picture_limit(self._limits), "bytes in a picture")
             return {"picture": header.picture_bytes}
 
-        call = stub.Watch(receiver_pb2.WatchRequest(count=count))
+        call = stub.Watch(receiver_pb2.WatchRequest(count=count, picture_format=format))
         try:
             async for frame in frames(call, admit):
                 if frame.error:
@@ -374,14 +390,15 @@ def _named(panorama: Panorama, fallback: str) -> tuple[str, Panorama]:
 
 
 def _file(panorama: Panorama, source: str, *, max_bytes: int, allow_any_aspect: bool) -> bytes:
-    """Bytes of an image file as it goes to the transmitter (`panolink.images.sendable`)."""
+    """Bytes of an image file as it goes to the transmitter (`panolink.images.sendable`); of a picture in memory, its
+    pixels as they are where that is not too large."""
     from panolink.images import Picture
     from panolink.images.arrays import pixels_of
     from panolink.images.sendable import sendable, sendable_picture
 
     if not isinstance(panorama, (bytes, str, Path)):
         picture = panorama if isinstance(panorama, Picture) else Picture(pixels_of(panorama, name=source))
-        return sendable_picture(picture, max_bytes=max_bytes, name=source)
+        return sendable_picture(picture, max_bytes=max_bytes, name=source, raw=True)
     try:
         data = panorama if isinstance(panorama, bytes) else Path(panorama).read_bytes()
     except OSError as error:

@@ -167,7 +167,7 @@ def test_keys_of_json() -> None:
     from panolink.rpc.wire.deliveries import ReceivedPanorama, Segments
 
     numbers = {"number": 1, "width": 64, "height": 32, "guessed": 0, "dropped": 0, "rounds": 1, "snr_db": None}
-    one = ReceivedPanorama(**numbers, burst_id="a", source="b.jpg", fingerprint="f", segments=Segments(3, 1), png=b"")
+    one = ReceivedPanorama(**numbers, burst_id="a", source="b.jpg", fingerprint="f", segments=Segments(3, 1), file=b"")
     told = json.loads(json.dumps(_json_values(one, None)))
     assert list(told) == [
         *("number", "source", "path", "width", "height", "fingerprint", "snr_db", "segments", "guessed", "dropped"),

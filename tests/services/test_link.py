@@ -19,7 +19,7 @@ from panolink.rpc.server.server import Server
 from panolink.rpc.transport.carry import LinkEndpoint
 from panolink.rpc.transport.connection import open_channel
 from panolink.rpc.wire.bursts import Burst, Receipt
-from panolink.rpc.wire.deliveries import Delivery
+from panolink.rpc.wire.deliveries import Delivery, ReceivedPanorama
 from panolink.sphere.metadata import SphereMetadata
 from panolink.v1 import link_pb2, link_pb2_grpc, transmitter_pb2, transmitter_pb2_grpc
 
@@ -68,6 +68,33 @@ async def test_a_panorama_crosses_and_everything_is_told(start: Start, panorama:
         assert sample(service.metrics, "symbols_total") == 2 * one.symbols
         assert sample(service.metrics, "segments_sent_total", layer="header") == 2
         assert sample(service.metrics, "in_flight") == 0
+
+
+async def test_pictures_come_in_the_format_that_is_asked_for(start: Start, panorama: np.ndarray) -> None:
+    """To the sender and to each watcher its own; the lossless ones are the same picture."""
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address)
+    starts = {"png": b"\x89PNG", "webp": b"RIFF", "jpeg": b"\xff\xd8\xff", "rgb8": b"P6"}
+
+    async def first(format: str) -> ReceivedPanorama:
+        async with Client(receiver.address) as viewer:
+            async for seen in viewer.watch(count=1, picture_format=format):
+                return seen
+        raise AssertionError("nothing came")
+
+    watching = {format: asyncio.create_task(first(format)) for format in starts}
+    await asyncio.sleep(0.2)
+    (delivery,) = (await sent(transmitter.address, [("a", panorama)], picture_format="jpeg")).values()
+    seen = {format: await watch for format, watch in watching.items()}
+    for format, start_of_file in starts.items():
+        assert seen[format].file.startswith(start_of_file)
+        assert (seen[format].width, seen[format].number) == (256, 1)
+    for format in ("webp", "rgb8"):
+        assert np.array_equal(seen[format].array, seen["png"].array)
+    assert delivery.picture is not None and np.array_equal(delivery.picture, seen["jpeg"].array)
+    assert 0 < np.abs(delivery.picture.astype(int) - seen["png"].array).mean() < 3
+    with pytest.raises(ValueError, match="'gif'; there are png"):
+        await sent(transmitter.address, [("a", panorama)], picture_format="gif")
 
 
 async def test_the_pose_of_the_camera_crosses_too(start: Start, panorama: np.ndarray) -> None:

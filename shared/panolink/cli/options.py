@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from panolink.errors import PanolinkError
+from panolink.picture_format import PictureFormat
 from panolink.rpc.text import visible
 from panolink.sphere.metadata import Projection
 
@@ -53,6 +54,10 @@ Bpp: TypeAlias = Annotated[
 ]
 Tau: TypeAlias = Annotated[
     float | None, typer.Option(min=0.0, max=1.0, help="Instead: share of the tokens whose features are sent too.")
+]
+PictureFormatName: TypeAlias = Annotated[
+    PictureFormat | None,
+    typer.Option(help="How pictures travel: rgb8 (raw, for hosts side by side), png, webp (smallest), jpeg (lossy)."),
 ]
 DecoderName: TypeAlias = Annotated[
     str, typer.Option("--decoder", help="fidelity (least squared error), perceptual (sharper looks), or a file of one.")

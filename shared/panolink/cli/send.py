@@ -15,6 +15,7 @@ from panolink.cli.options import (
     Bpp,
     Json,
     Overwrite,
+    PictureFormatName,
     ProjectionName,
     Tau,
     To,
@@ -78,6 +79,7 @@ def send(
     picture: Annotated[
         bool, typer.Option(help="Whether the received picture comes back, and is compared with what was sent.")
     ] = True,
+    picture_format: PictureFormatName = None,
     any_aspect: AnyAspect = False,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -117,6 +119,7 @@ def send(
         "analogue": analogue,
         "model": model,
         "picture": picture,
+        "picture_format": picture_format,
         "allow_any_aspect": any_aspect,
     }
     selection = FrameSelection(fps, every, start, duration)

@@ -152,7 +152,8 @@ def _image_file(panorama: Panorama, max_bytes: int) -> bytes:
 
     if panorama.data and is_sendable(panorama.data, max_bytes=max_bytes):
         return panorama.data
-    return sendable_picture(Picture(panorama.array, panorama.sphere), max_bytes=max_bytes, name=panorama.name)
+    picture = Picture(panorama.array, panorama.sphere)
+    return sendable_picture(picture, max_bytes=max_bytes, name=panorama.name, raw=panorama.data is None)
 
 
 def _write(target: Path, delivery: Delivery, *, overwrite: bool) -> Path:

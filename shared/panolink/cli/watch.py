@@ -11,11 +11,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from panolink.cli.options import Address, Json, Overwrite, err, out, print_error, print_json, print_note
+from panolink.cli.options import (
+    Address,
+    Json,
+    Overwrite,
+    PictureFormatName,
+    err,
+    out,
+    print_error,
+    print_json,
+    print_note,
+)
 from panolink.cli.transfer import connected
 from panolink.errors import LinkError, PanolinkError
 from panolink.filenames import file_stem
 from panolink.files import write_numbered, written_beside
+from panolink.picture_format import PictureFormat
 
 if TYPE_CHECKING:
     from panolink.client import ReceivedPanorama
@@ -39,6 +50,7 @@ def watch(
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait for a receiver that goes away, or end with exit code 1.")
     ] = True,
+    picture_format: PictureFormatName = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -47,7 +59,8 @@ def watch(
     Examples: [bold]panolink watch 127.0.0.1:50053 --out received/[/bold], [bold]panolink watch 127.0.0.1:50053
     --video walk.mp4[/bold]
 
-    A receiver that goes away is waited for, and watched again when it is back.
+    A receiver that goes away is waited for, and watched again when it is back. Pictures travel raw, and files are PNG;
+    with --picture-format webp or jpeg files are what has come.
     """
     if not (folder or video):
         raise typer.BadParameter("give --out FOLDER, or --video FILE.mp4, or both", param_hint="'--out' / '--video'")
@@ -57,7 +70,7 @@ def watch(
         raise typer.BadParameter("needs --video FILE.mp4", param_hint="'--fps'")
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
-    watcher = Watcher(target, folder, count, wait, overwrite, json)
+    watcher = Watcher(target, folder, count, wait, overwrite, json, picture_format or PictureFormat.RGB8)
     problem: BaseException | None = None
     with written_beside(video, overwrite=overwrite) if video else nullcontext() as beside:
         if beside:
@@ -98,6 +111,7 @@ class Watcher:
     wait: bool
     overwrite: bool
     json: bool
+    picture_format: PictureFormat = PictureFormat.RGB8
     seen: int = 0
     unwritten: int = 0
     video: SphericalVideo | None = None
@@ -119,7 +133,9 @@ class Watcher:
                     elif not (answered or self.json):
                         err.print(f"watching {self.target}; Ctrl-C ends", markup=False)
                     answered, announced = True, False
-                    async for panorama in link.watch(count=max(0, self.count - self.seen - self.unwritten)):
+                    async for panorama in link.watch(
+                        count=max(0, self.count - self.seen - self.unwritten), picture_format=self.picture_format
+                    ):
                         await self._take(panorama)
                 if self.count and self.seen + self.unwritten >= self.count:
                     return
@@ -136,8 +152,8 @@ class Watcher:
         path = None
         try:
             if self.folder:
-                path = self.folder / f"{panorama.number:04d}_{file_stem(panorama.source)}.png"
-                path = await asyncio.to_thread(write_numbered, path, panorama.png, overwrite=self.overwrite)
+                path = self.folder / f"{panorama.number:04d}_{file_stem(panorama.source)}"
+                path = await asyncio.to_thread(_write, path, panorama, overwrite=self.overwrite)
         except OSError as error:  # one picture that cannot be written; the rest goes on
             print_error(f"{error.filename}: {error.strerror}")
             self.unwritten += 1
@@ -154,6 +170,15 @@ class Watcher:
         now = time.monotonic()
         self._began = self._began or now
         video.add(panorama.array, seconds=now - self._began, sphere=panorama.sphere)
+
+
+def _write(path: Path, panorama: ReceivedPanorama, *, overwrite: bool) -> Path:
+    """Write a panorama as it has come, a raw one as PNG; ``path`` has no suffix yet."""
+    from panolink.images.formats import format_of
+
+    suffix = {"WEBP": ".webp", "JPEG": ".jpg"}.get(format_of(panorama.file[:16]), ".png")
+    file = panorama.png if suffix == ".png" else panorama.file
+    return write_numbered(path.with_name(path.name + suffix), file, overwrite=overwrite)
 
 
 def _line(panorama: ReceivedPanorama, path: Path | None) -> str:

@@ -10,7 +10,9 @@ from panolink.errors import LimitError
 from panolink.images.formats import SNIFFED_BYTES, format_of
 from panolink.images.metadata import xmp_of
 from panolink.images.read import Picture, read_picture
+from panolink.images.wire_pictures import RAW_HEADER_BYTES, encode_picture
 from panolink.images.write import encode_png
+from panolink.picture_format import PictureFormat
 
 _CONVERTED = frozenset({"EXR", "HDR", "HEIF", "JXL", "TIFF"})
 """Formats that a transmitter need not know."""
@@ -38,14 +40,21 @@ def is_sendable(data: bytes, *, max_bytes: int) -> bool:
     return format not in _CONVERTED and (len(data) <= max_bytes or not format)
 
 
-def sendable_picture(picture: Picture, *, max_bytes: int, name: str) -> bytes:
+def sendable_picture(picture: Picture, *, max_bytes: int, name: str, raw: bool = False) -> bytes:
     """Pixels and pose as PNG, or as lossless WebP where that is too large.
+
+    Parameters
+    ----------
+    raw : as they are (PPM) where that is not too large and no pose is known: for frames of a video, of which PNG here
+        and there takes longer than the networks.
 
     Raises
     ------
     LimitError : both are; says what to do.
     """
     height, width = picture.array.shape[:2]
+    if raw and not picture.sphere and picture.array.nbytes + RAW_HEADER_BYTES <= max_bytes:
+        return encode_picture(picture.array, PictureFormat.RGB8)
     data = encode_png(picture.array, sphere=picture.sphere)
     if len(data) > max_bytes and max(width, height) <= _WEBP_SIDE:
         buffer = io.BytesIO()

@@ -7,6 +7,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class PictureFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PICTURE_FORMAT_UNSPECIFIED: _ClassVar[PictureFormat]
+    PICTURE_FORMAT_PNG: _ClassVar[PictureFormat]
+    PICTURE_FORMAT_WEBP: _ClassVar[PictureFormat]
+    PICTURE_FORMAT_JPEG: _ClassVar[PictureFormat]
+    PICTURE_FORMAT_RGB8: _ClassVar[PictureFormat]
+
 class Layer(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     LAYER_UNSPECIFIED: _ClassVar[Layer]
@@ -28,6 +36,11 @@ class SampleFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SAMPLE_FORMAT_UNSPECIFIED: _ClassVar[SampleFormat]
     SAMPLE_FORMAT_CF32_LE: _ClassVar[SampleFormat]
     SAMPLE_FORMAT_CI16_LE: _ClassVar[SampleFormat]
+PICTURE_FORMAT_UNSPECIFIED: PictureFormat
+PICTURE_FORMAT_PNG: PictureFormat
+PICTURE_FORMAT_WEBP: PictureFormat
+PICTURE_FORMAT_JPEG: PictureFormat
+PICTURE_FORMAT_RGB8: PictureFormat
 LAYER_UNSPECIFIED: Layer
 LAYER_HEADER: Layer
 LAYER_MASK: Layer
@@ -53,7 +66,7 @@ class Burst(_message.Message):
     def __init__(self, header: _Optional[_Union[BurstHeader, _Mapping]] = ..., csi: _Optional[bytes] = ..., samples: _Optional[bytes] = ...) -> None: ...
 
 class BurstHeader(_message.Message):
-    __slots__ = ("burst_id", "model_fingerprint", "source", "segments", "symbols", "sample_format", "sample_scale", "channel_state", "return_picture", "traceparent", "pilot_spacing", "harq", "content_digest")
+    __slots__ = ("burst_id", "model_fingerprint", "source", "segments", "symbols", "sample_format", "sample_scale", "channel_state", "return_picture", "traceparent", "pilot_spacing", "harq", "content_digest", "picture_format")
     BURST_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -67,6 +80,7 @@ class BurstHeader(_message.Message):
     PILOT_SPACING_FIELD_NUMBER: _ClassVar[int]
     HARQ_FIELD_NUMBER: _ClassVar[int]
     CONTENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_FORMAT_FIELD_NUMBER: _ClassVar[int]
     burst_id: str
     model_fingerprint: str
     source: str
@@ -80,7 +94,8 @@ class BurstHeader(_message.Message):
     pilot_spacing: int
     harq: Harq
     content_digest: bytes
-    def __init__(self, burst_id: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., source: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[SegmentFormat, _Mapping]]] = ..., symbols: _Optional[int] = ..., sample_format: _Optional[_Union[SampleFormat, str]] = ..., sample_scale: _Optional[float] = ..., channel_state: _Optional[_Union[ChannelState, _Mapping]] = ..., return_picture: _Optional[bool] = ..., traceparent: _Optional[str] = ..., pilot_spacing: _Optional[int] = ..., harq: _Optional[_Union[Harq, _Mapping]] = ..., content_digest: _Optional[bytes] = ...) -> None: ...
+    picture_format: PictureFormat
+    def __init__(self, burst_id: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., source: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[SegmentFormat, _Mapping]]] = ..., symbols: _Optional[int] = ..., sample_format: _Optional[_Union[SampleFormat, str]] = ..., sample_scale: _Optional[float] = ..., channel_state: _Optional[_Union[ChannelState, _Mapping]] = ..., return_picture: _Optional[bool] = ..., traceparent: _Optional[str] = ..., pilot_spacing: _Optional[int] = ..., harq: _Optional[_Union[Harq, _Mapping]] = ..., content_digest: _Optional[bytes] = ..., picture_format: _Optional[_Union[PictureFormat, str]] = ...) -> None: ...
 
 class Harq(_message.Message):
     __slots__ = ("round", "rounds_left", "wait_seconds", "numbers")

@@ -8,10 +8,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class WatchRequest(_message.Message):
-    __slots__ = ("count",)
+    __slots__ = ("count", "picture_format")
     COUNT_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_FORMAT_FIELD_NUMBER: _ClassVar[int]
     count: int
-    def __init__(self, count: _Optional[int] = ...) -> None: ...
+    picture_format: _link_pb2.PictureFormat
+    def __init__(self, count: _Optional[int] = ..., picture_format: _Optional[_Union[_link_pb2.PictureFormat, str]] = ...) -> None: ...
 
 class ReceivedPanorama(_message.Message):
     __slots__ = ("header", "picture")

@@ -16,7 +16,7 @@ class TransmitRequest(_message.Message):
     def __init__(self, header: _Optional[_Union[PanoramaHeader, _Mapping]] = ..., image: _Optional[bytes] = ...) -> None: ...
 
 class PanoramaHeader(_message.Message):
-    __slots__ = ("panorama_id", "source", "image_bytes", "bpp", "tau", "symbols_per_pixel", "model", "return_picture", "return_activation", "allow_any_aspect", "traceparent", "sender", "adaptive", "deadline_seconds", "harq", "analogue")
+    __slots__ = ("panorama_id", "source", "image_bytes", "bpp", "tau", "symbols_per_pixel", "model", "return_picture", "return_activation", "allow_any_aspect", "traceparent", "sender", "adaptive", "deadline_seconds", "harq", "analogue", "picture_format")
     PANORAMA_ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     IMAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +33,7 @@ class PanoramaHeader(_message.Message):
     DEADLINE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     HARQ_FIELD_NUMBER: _ClassVar[int]
     ANALOGUE_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_FORMAT_FIELD_NUMBER: _ClassVar[int]
     panorama_id: str
     source: str
     image_bytes: int
@@ -49,7 +50,8 @@ class PanoramaHeader(_message.Message):
     deadline_seconds: float
     harq: int
     analogue: bool
-    def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., image_bytes: _Optional[int] = ..., bpp: _Optional[float] = ..., tau: _Optional[float] = ..., symbols_per_pixel: _Optional[float] = ..., model: _Optional[str] = ..., return_picture: _Optional[bool] = ..., return_activation: _Optional[bool] = ..., allow_any_aspect: _Optional[bool] = ..., traceparent: _Optional[str] = ..., sender: _Optional[str] = ..., adaptive: _Optional[bool] = ..., deadline_seconds: _Optional[float] = ..., harq: _Optional[int] = ..., analogue: _Optional[bool] = ...) -> None: ...
+    picture_format: _link_pb2.PictureFormat
+    def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., image_bytes: _Optional[int] = ..., bpp: _Optional[float] = ..., tau: _Optional[float] = ..., symbols_per_pixel: _Optional[float] = ..., model: _Optional[str] = ..., return_picture: _Optional[bool] = ..., return_activation: _Optional[bool] = ..., allow_any_aspect: _Optional[bool] = ..., traceparent: _Optional[str] = ..., sender: _Optional[str] = ..., adaptive: _Optional[bool] = ..., deadline_seconds: _Optional[float] = ..., harq: _Optional[int] = ..., analogue: _Optional[bool] = ..., picture_format: _Optional[_Union[_link_pb2.PictureFormat, str]] = ...) -> None: ...
 
 class Delivery(_message.Message):
     __slots__ = ("header", "activation", "picture")

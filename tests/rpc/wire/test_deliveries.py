@@ -6,15 +6,18 @@ import pytest
 from PIL import Image
 
 from panolink.errors import PanolinkError
+from panolink.images.wire_pictures import encode_picture
+from panolink.picture_format import PictureFormat
 from panolink.rpc.flow_control.limits import Limits
 from panolink.rpc.wire.deliveries import (
     Delivery,
     ReceivedPanorama,
     Segments,
     ServiceInfo,
-    decode_png,
+    decode_grey,
     deliveries,
 )
+from panolink.sphere.metadata import SphereMetadata
 from panolink.v1 import link_pb2, node_pb2, receiver_pb2, transmitter_pb2
 
 PICTURE = np.arange(4 * 8 * 3, dtype=np.uint8).reshape(4, 8, 3)
@@ -88,6 +91,16 @@ def test_a_received_panorama_decodes_its_file() -> None:
     assert panorama.segments.lost == 5 and not panorama.sphere
 
 
+def test_a_raw_panorama_becomes_a_png_where_one_is_wanted() -> None:
+    message = receiver_pb2.ReceivedPanoramaHeader(number=5, source="a", width=8, height=4)
+    file = encode_picture(PICTURE, PictureFormat.RGB8, sphere=SphereMetadata(heading=30))
+    panorama = ReceivedPanorama.from_wire(message, file)
+    np.testing.assert_array_equal(panorama.array, PICTURE)
+    again = ReceivedPanorama.from_wire(message, panorama.png)
+    np.testing.assert_array_equal(again.array, PICTURE)
+    assert panorama.sphere.heading == again.sphere.heading == 30 and again.png is again.file
+
+
 def test_a_service_describes_itself() -> None:
     response = node_pb2.DescribeResponse(service="receiver", version="1", device="cpu", uptime_seconds=2.5)
     response.models.add(name="base", fingerprint="ab", profile="base")
@@ -124,5 +137,5 @@ async def test_a_picture_above_the_limit_fails_alone(header: transmitter_pb2.Del
 
 
 def test_what_is_no_png_is_one_error() -> None:
-    with pytest.raises(PanolinkError, match="a received picture cannot be read"):
-        decode_png(b"GIF89a", "RGB")
+    with pytest.raises(PanolinkError, match="a received activation map cannot be read"):
+        decode_grey(b"GIF89a")

@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from panolink.picture_format import PictureFormat
 from panolink.services.receiver.watchers import WatchedPanorama, Watchers
 from panolink.v1 import receiver_pb2
 
@@ -40,3 +41,13 @@ async def test_a_viewer_who_leaves_blocks_nobody() -> None:
         waiting = asyncio.create_task(watchers.publish(shown(2)))
         await asyncio.sleep(0.01)
     await asyncio.wait_for(waiting, 1)
+
+
+async def test_each_is_given_the_format_that_it_asked_for() -> None:
+    watchers = Watchers("newest", size=1, on_drop=lambda: pytest.fail("nothing may be dropped"))
+    with watchers.join() as plain, watchers.join(PictureFormat.RGB8) as raw:
+        assert watchers.formats == {PictureFormat.PNG, PictureFormat.RGB8}
+        await watchers.publish(shown(1))
+        await watchers.publish(shown(2), PictureFormat.RGB8)
+        assert (plain.queue.get_nowait().header.number, raw.queue.get_nowait().header.number) == (1, 2)
+    assert not watchers.formats

@@ -44,7 +44,7 @@ class Burst:
 
 @dataclass(frozen=True)
 class Receipt:
-    """Outcome of a burst, with the received picture (a PNG file) if it was requested."""
+    """Outcome of a burst, with the received picture (a file) if it was requested."""
 
     header: link_pb2.ReceiptHeader
     picture: bytes = b""
@@ -218,7 +218,7 @@ async def receipts(messages: AsyncIterable[Any], limits: Limits) -> AsyncIterato
 
 
 def picture_limit(limits: Limits) -> int:
-    """Maximum size of a picture's PNG file: three bytes per pixel and 1 MiB of overhead.
+    """Maximum size of a picture's file: three bytes per pixel and 1 MiB of overhead.
 
     Parameters
     ----------

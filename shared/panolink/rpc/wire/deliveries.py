@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from panolink.errors import PanolinkError
-from panolink.images.metadata import sphere_in_png
 from panolink.rpc.flow_control.limits import Limits, check_limit
 from panolink.rpc.wire.bursts import picture_limit
 from panolink.rpc.wire.framing import frames
@@ -145,6 +144,7 @@ class Delivery:
 
     @classmethod
     def from_wire(cls, header: transmitter_pb2.DeliveryHeader, picture: bytes, activation: bytes) -> Delivery:
+        received, sphere = _decoded(picture) if picture else (None, NOTHING_KNOWN)
         return cls(
             id=header.panorama_id,
             source=header.source,
@@ -171,9 +171,9 @@ class Delivery:
             measured_snr_db=header.measured_snr_db if header.HasField("measured_snr_db") else None,
             segments=Segments.from_wire(header.segments),
             seconds=in_order(header.seconds),
-            picture=decode_png(picture, "RGB") if picture else None,
-            sphere=sphere_in_png(picture) if picture else NOTHING_KNOWN,
-            activation=decode_png(activation, "L") if activation else None,
+            picture=received,
+            sphere=sphere,
+            activation=decode_grey(activation) if activation else None,
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -198,7 +198,7 @@ class Delivery:
 
 @dataclass(frozen=True, kw_only=True)
 class ReceivedPanorama:
-    """A panorama published by a receiver, with its PNG file; `array` decodes the file."""
+    """A panorama published by a receiver, with its file in the format that was asked for; `array` decodes it."""
 
     number: int
     burst_id: str
@@ -211,10 +211,10 @@ class ReceivedPanorama:
     guessed: int
     dropped: int
     rounds: int
-    png: bytes = field(repr=False)
+    file: bytes = field(repr=False)
 
     @classmethod
-    def from_wire(cls, header: receiver_pb2.ReceivedPanoramaHeader, png: bytes) -> ReceivedPanorama:
+    def from_wire(cls, header: receiver_pb2.ReceivedPanoramaHeader, file: bytes) -> ReceivedPanorama:
         return cls(
             number=header.number,
             burst_id=header.burst_id,
@@ -227,18 +227,28 @@ class ReceivedPanorama:
             guessed=header.guessed_tokens,
             dropped=header.dropped,
             rounds=header.rounds,
-            png=png,
+            file=file,
         )
 
     @property
     def array(self) -> np.ndarray:
         """The picture, uint8 (height, width, 3)."""
-        return decode_png(self.png, "RGB")
+        return _decoded(self.file)[0]
 
     @property
     def sphere(self) -> SphereMetadata:
         """How the camera stood, and which part of the sphere was photographed."""
-        return sphere_in_png(self.png)
+        return _decoded(self.file)[1]
+
+    @property
+    def png(self) -> bytes:
+        """The picture as a PNG file: the one that came, or one made of it."""
+        if self.file.startswith(b"\x89PNG"):
+            return self.file
+        from panolink.images import encode_png, is_sphere
+
+        picture, sphere = _decoded(self.file)
+        return encode_png(picture, sphere=sphere if is_sphere(self.width, self.height) else None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,18 +312,13 @@ async def deliveries(messages: AsyncIterable[Any], limits: Limits) -> AsyncItera
             yield header.panorama_id, Delivery.from_wire(header, parts["picture"], parts["activation"])
 
 
-def decode_png(png: bytes, mode: str) -> np.ndarray:
-    """Decode a PNG file sent by a service.
-
-    Parameters
-    ----------
-    mode
-        `RGB` or `L`.
+def decode_grey(png: bytes) -> np.ndarray:
+    """Decode an activation map, a PNG file sent by a transmitter.
 
     Returns
     -------
     np.ndarray
-        uint8 (H, W, 3) for `RGB`, (H, W) for `L`.
+        uint8 (H, W).
 
     Raises
     ------
@@ -324,9 +329,16 @@ def decode_png(png: bytes, mode: str) -> np.ndarray:
 
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-            return np.asarray(image.convert(mode))
+            return np.asarray(image.convert("L"))
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise PanolinkError(f"a received picture cannot be read: {error}") from None
+        raise PanolinkError(f"a received activation map cannot be read: {error}") from None
+
+
+def _decoded(file: bytes) -> tuple[np.ndarray, SphereMetadata]:
+    """A received picture, uint8 (H, W, 3), and its sphere metadata."""
+    from panolink.images.wire_pictures import decode_picture  # decoders are loaded by who looks at pictures
+
+    return decode_picture(file)
 
 
 def _code(failure: link_pb2.Failure) -> str:
