@@ -9,6 +9,7 @@ from tests.cli.helpers import ENVIRONMENT, PANOLINK
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [("--help",), ("send", "--help"), ("watch", "--help"), ("info", "base")])
 def test_any_locale_will_do(arguments: tuple[str, ...]):
     environment = {**ENVIRONMENT, **ASCII}
@@ -17,6 +18,7 @@ def test_any_locale_will_do(arguments: tuple[str, ...]):
     assert done.stdout and done.stdout.isascii() and not done.stderr
 
 
+@pytest.mark.slow
 def test_names_that_are_no_utf8_are_told():
     done = subprocess.run(
         [*PANOLINK, "info", b"caf\xe9.plk"], capture_output=True, env={**ENVIRONMENT, "LC_ALL": "C.UTF-8"}
@@ -25,6 +27,7 @@ def test_names_that_are_no_utf8_are_told():
     assert done.stderr == b"panolink: caf\\udce9.plk: No such file or directory\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [("--help",), ("info", "base", "--json"), ("info",)])
 def test_a_full_disk_for_what_is_printed(arguments: tuple[str, ...]):
     with open("/dev/full", "w") as full:
@@ -34,6 +37,7 @@ def test_a_full_disk_for_what_is_printed(arguments: tuple[str, ...]):
     assert line.startswith("panolink: ") and "No space left on device" in line
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough():
     command = " ".join((*PANOLINK, "info", "base", "--json")) + " | true; exit ${PIPESTATUS[0]}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=ENVIRONMENT)

@@ -39,6 +39,7 @@ def noise(seed: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (32, 64, 3), np.uint8))
 
 
+@pytest.mark.slow
 async def test_names_follow_the_order_of_sending(transmitter: str, tmp_path: Path):
     for number, name in enumerate(("pano.png", "pano.bmp", "sub/pano.png")):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -86,6 +87,7 @@ async def test_pose_and_crop_arrive(transmitter: str, tmp_path: Path):
     assert "crop_strip.jpg: a crop, 512×150" in note
 
 
+@pytest.mark.slow
 async def test_memory_stays_flat_however_long_a_video_is(transmitter: str, monkeypatch: pytest.MonkeyPatch):
     """Neither what was sent nor what was received outlives its answer: only what is under way is held."""
     frames, in_flight = 20, 4

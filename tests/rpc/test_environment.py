@@ -53,6 +53,7 @@ def test_common_names_are_those_that_are_read():
     assert Credentials.from_environment() is not None
 
 
+@pytest.mark.slow
 def test_commands_and_services_say_it_at_their_start():
     environment = {**ENVIRONMENT, "PANOLINK_TLS_CERTS": "x", "PANOLINK_CHANNEL_SNR": "3"}
     done = subprocess.run([*PANOLINK, "info", "base", "--json"], capture_output=True, text=True, env=environment)

@@ -1,5 +1,6 @@
 import copy
 
+import pytest
 import torch
 
 from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
@@ -8,6 +9,7 @@ from panolink.training.compilation import compile_networks
 from panolink.training.mean_only_batchnorm import centre_units
 
 
+@pytest.mark.slow
 def test_compiled_networks_learn_what_plain_ones_learn(small_profiles):
     """`aot_eager` traces networks and their gradients as compilers do, hooks included, and needs none to run them."""
     torch.manual_seed(0)

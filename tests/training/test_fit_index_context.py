@@ -1,6 +1,7 @@
 """The index context model learns what neighbours tell, and loses nothing as an integer network."""
 
 import numpy as np
+import pytest
 import torch
 
 from panolink.codec.entropy.index_context import TOTAL, bands_of, schedule
@@ -29,6 +30,7 @@ def bits_a_token(network, grid: np.ndarray, *, whole: bool) -> float:
     return bits / grid.size
 
 
+@pytest.mark.slow
 def test_neighbours_save_bits():
     torch.manual_seed(0)
     random = np.random.default_rng(0)

@@ -85,6 +85,7 @@ def test_what_takes_too_long_is_stopped(monkeypatch: pytest.MonkeyPatch, panoram
         pool.close()
 
 
+@pytest.mark.slow
 def test_a_decoder_that_dies_costs_one_picture(decoder: PictureDecoder, panorama: np.ndarray) -> None:
     decoder.decode(encoded(panorama, "PNG"), **PICTURE)
     worker = next(worker for worker in decoder._workers if worker.pid)
