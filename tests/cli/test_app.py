@@ -9,7 +9,7 @@ import panolink as package
 from tests.cli.helpers import ENVIRONMENT, PANOLINK, one_line
 
 Run = Callable[..., Result]
-COMMANDS = ("up", "send", "watch", "channel", "health", "demo", "certs", "encode", "decode", "info", "train")
+COMMANDS = ("up", "send", "watch", "channel", "health", "demo", "doctor", "certs", "encode", "decode", "info", "train")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -27,6 +27,16 @@ def test_help_names_every_command_and_is_quick():
     done = subprocess.run([*PANOLINK, "--help"], capture_output=True, text=True, env=ENVIRONMENT)
     assert done.returncode == 0
     assert all(command in done.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize("shell, words", [("bash", "panolink se"), ("zsh", "panolink se"), ("fish", "panolink se")])
+def test_completion(shell: str, words: str):
+    """As the script of `panolink --show-completion` asks for it."""
+    asked = {"_PANOLINK_COMPLETE": f"complete_{shell}", "COMP_WORDS": words, "COMP_CWORD": "1"}
+    asked |= {"_TYPER_COMPLETE_ARGS": words, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    code = "from panolink.cli import main; main()"
+    done = subprocess.run([PANOLINK[0], "-c", code], capture_output=True, text=True, env={**ENVIRONMENT, **asked})
+    assert "send" in done.stdout and "watch" not in done.stdout
 
 
 def test_version(panolink: Run):

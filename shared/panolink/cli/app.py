@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from panolink.cli import certs, channel, coding, demo, health, info, load, send, train, up, watch
+from panolink.cli import certs, channel, coding, demo, doctor, health, info, load, send, train, up, watch
 from panolink.cli.options import print_error, print_note, wants_traceback
 from panolink.errors import PanolinkError, SettingError
 from panolink.rpc.environment import misspelt
@@ -42,7 +42,7 @@ class Commands(TyperGroup):
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -83,6 +83,7 @@ app.command(rich_help_panel="Link")(watch.watch)
 app.command(rich_help_panel="Link")(channel.channel)
 app.command(rich_help_panel="Link")(health.health)
 app.command(rich_help_panel="Link")(demo.demo)
+app.command(rich_help_panel="Link")(doctor.doctor)
 app.command(rich_help_panel="Link")(load.load)
 app.command(rich_help_panel="Link")(certs.certs)
 app.command(rich_help_panel="Codec")(coding.encode)

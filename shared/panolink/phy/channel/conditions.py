@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, NoReturn
 
-import numpy as np
-
 from panolink.errors import SignalError
 from panolink.phy.channel.channel_models import ChannelModel
 
@@ -128,6 +126,8 @@ class Conditions:
         """What the schedule makes of these conditions at a time of the channel, without a schedule."""
         if self.schedule is None:
             return self
+        import numpy as np  # commands that only name conditions start without it
+
         snr_db = float(self.schedule.snr_db(self, np.array([seconds], float))[0])
         return replace(self.schedule.conditions(self, seconds), snr_db=snr_db)
 
