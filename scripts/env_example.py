@@ -32,6 +32,7 @@ KINDS: tuple[type[BaseSettings], ...] = (
 
 FIXED = {
     *("listen", "metrics_listen", "target", "save_folder", "insecure", "credentials"),
+    "cores_share",
     *("transmitter", "channel", "receiver", "supervised"),
 }
 """Set by the compose files, where a container is asked for nothing else."""

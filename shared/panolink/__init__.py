@@ -12,10 +12,10 @@ only with what needs them.
 
 import os
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from panolink.client import Client, Delivery
     from panolink.codec.bitstream import Packet
     from panolink.codec.codec import Codec
@@ -52,11 +52,6 @@ __all__ = [
     "load_panorama",
 ]
 
-try:
-    __version__ = version("panolink")
-except PackageNotFoundError:  # run from a source tree that is not installed
-    __version__ = "0+unknown"
-
 # gRPC's C core logs to standard error, and reads this variable once, when grpc is imported. Failures are reported
 # by our own errors; set the variable to see the core's view.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -82,7 +77,19 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("panolink")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "0+unknown"
+
+
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        globals()[name] = _version()
+        return globals()[name]
     if name not in _HOME_OF:
         raise AttributeError(f"module 'panolink' has no attribute {name!r}")
     value = getattr(import_module(_HOME_OF[name]), name)

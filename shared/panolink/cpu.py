@@ -16,13 +16,36 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def threads() -> int:
+    """Threads for kernels, as for networks: `OMP_NUM_THREADS` where it is set, else one a usable core."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(wanted) if wanted.isdigit() and int(wanted) else usable_cores()
+
+
+def share_cores(share: float, cpus: float) -> None:
+    """Let networks and kernels of this process have a share of the cores, and their threads wait without spinning.
+
+    To be called before torch is loaded, whose OpenMP reads the environment then. Pools of several processes that each
+    have a thread a core, and spin while they wait, take the cores from one another. What is set already stays.
+
+    Parameters
+    ----------
+    share : float
+        Above 0, at most 1.
+    cpus : float
+        CPUs that there are.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, round(share * cpus))))
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
 def parallel(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
-    """[function(item) for item in items] on all cores, for functions that spend their time in kernels without the GIL.
+    """[function(item) for item in items] on `threads`, for functions that spend their time in kernels without the GIL.
 
     Parameters
     ----------
     function : callable
-        It must not call `parallel` itself: its threads are as many as there are cores.
+        It must not call `parallel` itself, which would wait for itself.
     items : iterable
 
     Returns
@@ -30,11 +53,14 @@ def parallel(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> li
     list
         Results, in the order of the items.
     """
+    items = list(items)
+    if len(items) < 2 or threads() == 1:  # no other thread would be sooner
+        return [function(item) for item in items]
     return list(_pool().map(function, items))
 
 
 def row_chunks(count: int, least: int) -> list[slice]:
-    """Even parts of rows, as many as there are cores.
+    """Even parts of rows, as many as there are `threads`.
 
     Parameters
     ----------
@@ -47,7 +73,7 @@ def row_chunks(count: int, least: int) -> list[slice]:
     -------
     list of slice
     """
-    parts = max(1, min(usable_cores(), count // least))
+    parts = max(1, min(threads(), count // least))
     edges = [count * part // parts for part in range(parts + 1)]
     return [slice(a, b) for a, b in pairwise(edges)]
 
@@ -55,4 +81,4 @@ def row_chunks(count: int, least: int) -> list[slice]:
 @lru_cache(maxsize=1)
 def _pool() -> ThreadPoolExecutor:
     """Threads that wait without spinning (numba's `parallel=True` dies with two callers)."""
-    return ThreadPoolExecutor(usable_cores(), thread_name_prefix="kernel")
+    return ThreadPoolExecutor(threads(), thread_name_prefix="kernel")

@@ -29,6 +29,9 @@ STOP_SECONDS = 40.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What asks us to stop: Ctrl-C, kill, a terminal that closes."""
 
+CORES = {"transmitter": 0.5, "channel": 0.25, "receiver": 0.5}
+"""Share of the cores for each service's threads: encoder and decoder work at the same time, on different panoramas."""
+
 MAX_LINE = 1 << 20
 
 Result = TypeVar("Result")
@@ -133,6 +136,9 @@ def environments(
             "viewer": {**services, "supervised": True},
             **settings,
         }  # first to be stopped: it talks to all others
+    for name, share in CORES.items():
+        if f"PANOLINK_{name}_CORES_SHARE".upper() not in os.environ:
+            settings[name]["cores_share"] = share
     for index, name in enumerate(ports.names):
         metrics = f"{host}:{ports.metrics + index}" if ports.metrics else "off"
         settings[name] |= {"listen": f"{host}:{getattr(ports, name)}", "metrics_listen": metrics}

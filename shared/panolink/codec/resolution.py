@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WHOLE = Fraction(1)
 
@@ -122,6 +124,8 @@ def enlarge(pixels: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _taps(source: int, target: int) -> tuple[Tensor, Tensor]:
     """Places (taps, target) of source samples, and their weights, for each enlarged sample."""
+    import torch  # a transmitter asks for sizes before it has torch
+
     centres = (torch.arange(target, dtype=torch.float64) + 0.5) * source / target - 0.5
     places = centres.floor().long() + torch.arange(1 - LOBES, LOBES + 1)[:, None]
     distance = centres - places
@@ -131,6 +135,8 @@ def _taps(source: int, target: int) -> tuple[Tensor, Tensor]:
 
 def _weighted(pixels: Tensor, dim: int, places: Tensor, weights: Tensor) -> Tensor:
     shape = (-1, 1) if dim == -2 else (-1,)
+    import torch
+
     total = torch.zeros((), device=pixels.device)
     for place, weight in zip(places.to(pixels.device), weights.to(pixels.device), strict=True):
         total = total + pixels.index_select(dim, place) * weight.view(shape)

@@ -181,4 +181,7 @@ class Autoencoder(nn.Module):
             raise ModelError(f"profile {profile.name!r} is of unknown family {profile.family!r}; known: {known}")
         self.profile = profile
         self.encoder, self.decoder = _BUILDERS[profile.family](profile)
-        self.register_buffer("codebook", torch.randn(profile.codes, profile.dim))
+        codebook = torch.empty(profile.codes, profile.dim)
+        if not codebook.is_meta:  # where shapes alone are asked for, random numbers load sympy: a second and 45 MiB
+            codebook.normal_()
+        self.register_buffer("codebook", codebook)

@@ -19,6 +19,7 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from panolink.cpu import share_cores
 from panolink.errors import LinkError, PanolinkError, SettingError
 from panolink.rpc.environment import misspelt
 from panolink.rpc.flow_control.heap import share_one_heap
@@ -26,6 +27,7 @@ from panolink.rpc.flow_control.limits import MAX_MESSAGE_BYTES
 from panolink.rpc.flow_control.memory_budget import MemoryBudget
 from panolink.rpc.flow_control.streams import Streams
 from panolink.rpc.observability import logs, tracing
+from panolink.rpc.observability.device_metrics import usable_cpus
 from panolink.rpc.observability.metrics import ServiceMetrics
 from panolink.rpc.security.credentials import INSECURE
 from panolink.rpc.security.token_auth import TokenInterceptor
@@ -232,13 +234,15 @@ def run(kind: type[Settings], build: Callable[[Settings], RunningServer]) -> int
     int
         Exit status: 0, 1 for an error, 2 for an invalid setting.
     """
-    options = _options(f"python -m {build.__module__.rpartition('.')[0]}")
+    service = kind.model_config.get("env_prefix", "").removeprefix("PANOLINK_").strip("_").lower()
+    options = _options(f"python -m panolink.services.{service}")
     if options.insecure:
         os.environ[INSECURE] = "1"
     # PID 1 of a container has no default signal handlers: without this it could not be stopped during startup.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     share_one_heap()
     settings = load_settings(kind)
+    share_cores(settings.cores_share, usable_cpus())
     observing = load_settings(ObservingSettings)
     logs.configure(settings.service, level=settings.log_level, form=observing.log_format)
     for line in misspelt(os.environ, service=settings.service, settings=variable_names(kind)).values():

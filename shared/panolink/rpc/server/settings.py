@@ -73,6 +73,9 @@ class ServiceSettings(BaseSettings):
     """Address of the HTTP server for Prometheus metrics, or `off`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Minimum level of log lines."""
+    cores_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the CPU cores for networks and kernels, where others need the rest; OMP_NUM_THREADS, where it
+    is set, is the number of threads instead."""
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 25.0
     """Seconds that items in flight may take on shutdown."""
     max_connections: Annotated[int, Field(ge=1, le=100_000)] = 256
