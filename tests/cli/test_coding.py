@@ -206,3 +206,25 @@ def test_streams(panolink: Run, small: Path, tmp_path: Path):
 def test_a_full_disk_is_one_line(panolink: Run, small: Path):
     line = one_line(panolink("encode", small, "/dev/full"))
     assert "/dev/full" in line and "No space left" in line
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_devices_that_are_not_here_are_one_line(panolink: Run, small: Path, tmp_path: Path, device: str):
+    line = one_line(panolink("encode", small, tmp_path / "a.plk", "--device", device))
+    assert f"no device '{device}' here; there are auto, cpu" in line
+    assert panolink("encode", small, tmp_path / "a.plk", "--tau", "0").exit_code == 0
+    assert f"'{device}'" in one_line(panolink("decode", tmp_path / "a.plk", tmp_path / "a.png", "--device", device))
+
+
+def test_double_fisheyes_and_cubemaps(panolink: Run, tmp_path: Path):
+    picture = np.zeros((96, 192, 3), np.uint8)
+    rows, cols = (np.arange(96) + 0.5) / 96 - 0.5, ((np.arange(192) + 0.5) / 96) % 1 - 0.5
+    picture[np.hypot(rows[:, None], cols) < 0.5] = (200, 150, 90)
+    Image.fromarray(picture).save(tmp_path / "eyes.png")
+    Image.fromarray(np.full((64, 96, 3), 120, np.uint8)).save(tmp_path / "cube.png")
+    for name, projection, size in (("eyes", "dfisheye", (192, 96)), ("cube", "cubemap", (128, 64))):
+        source, target = tmp_path / f"{name}.png", tmp_path / f"{name}.plk"
+        assert f"--projection {projection}" in one_line(panolink("encode", source, target))
+        result = panolink("encode", source, target, "--projection", projection, "--tau", "0", "--json")
+        (told,) = objects(result.stdout)
+        assert (told["width"], told["height"]) == size and "panolink: note: " in result.stderr

@@ -41,6 +41,9 @@ def test_one_that_does_not_answer_fails_the_whole(panolink: Panolink, channel: s
         (channel, "SERVING"),
         (nowhere, "UNREACHABLE"),
     ]
+    fine, failed = objects(result.stdout)
+    assert list(fine) == list(failed) and fine["error"] is None
+    assert failed["error"]["code"] == "UNAVAILABLE" and nowhere in failed["error"]["message"]
     assert nowhere in one_line(panolink("health", nowhere))
 
 

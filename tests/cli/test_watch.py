@@ -95,7 +95,9 @@ async def test_a_folder_that_cannot_be_written_to_is_told_for_each(
     await send(transmitter.address, 2)
     await asyncio.wait_for(watching, 20)
     assert (one.seen, one.unwritten) == (0, 2)
-    assert capfd.readouterr().err.count("/seen/") == 2
+    told = capfd.readouterr()
+    assert told.err.count("/seen/") == 2
+    assert [one["error"]["code"] for one in objects(told.out)] == ["UNKNOWN"] * 2
 
 
 @pytest.mark.slow
@@ -168,8 +170,20 @@ def test_keys_of_json() -> None:
 
     numbers = {"number": 1, "width": 64, "height": 32, "guessed": 0, "dropped": 0, "rounds": 1, "snr_db": None}
     one = ReceivedPanorama(**numbers, burst_id="a", source="b.jpg", fingerprint="f", segments=Segments(3, 1), file=b"")
-    told = json.loads(json.dumps(_json_values(one, None)))
+    told = json.loads(json.dumps(_json_values(one, None, None)))
     assert list(told) == [
-        *("number", "source", "path", "width", "height", "fingerprint", "snr_db", "segments", "guessed", "dropped"),
+        *(
+            "number",
+            "source",
+            "path",
+            "error",
+            "width",
+            "height",
+            "fingerprint",
+            "snr_db",
+            "segments",
+            "guessed",
+            "dropped",
+        ),
         "rounds",
     ]

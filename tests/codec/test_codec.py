@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from panolink.codec.bitstream import Layer, Packet
-from panolink.codec.codec import Codec
-from panolink.errors import ImageError
+from panolink.codec.codec import Codec, device_named
+from panolink.errors import ImageError, ModelError
 
 
 def squared_error(image: np.ndarray, reference: np.ndarray) -> float:
@@ -92,3 +92,17 @@ def test_images_of_the_wrong_shape(tiny: Codec, shape: tuple[int, ...]):
 def test_constant_images(tiny: Codec, value: int):
     image = np.full((64, 128, 3), value, dtype=np.uint8)
     assert tiny.decode(tiny.encode(image)).shape == image.shape
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "cuda:", "mps", "cuda:99", "meta", "CPU:x"])
+def test_devices_that_are_not_here_are_named_with_those_that_are(name: str):
+    with pytest.raises(ModelError, match=rf"no device '{name}' here; there are auto, cpu"):
+        device_named(name)
+
+
+def test_devices_that_are_here():
+    assert device_named("cpu").type == "cpu"
+    assert device_named("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(ModelError, match="no NVIDIA GPU that torch can use"):
+            device_named("cuda")

@@ -3,9 +3,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from panolink.images import Failure, Panorama, Reading, panoramas_in, save_image
-from tests.images.pictures import PICTURE, encoded, write_video
+from tests.images.pictures import CASES, PICTURE, encoded, write_video
 
 
 def test_a_bad_file_does_not_stop_the_rest(tmp_path: Path):
@@ -108,3 +109,21 @@ def test_a_picture_keeps_its_file(tmp_path: Path):
     save_image(PICTURE, tmp_path / "a.webp")
     (item,) = panoramas_in([tmp_path / "a.webp"])
     assert isinstance(item, Panorama) and item.data == (tmp_path / "a.webp").read_bytes()
+
+
+def test_standard_input_from_a_file_may_seek(tmp_path: Path):
+    """An MP4 whose index is at its end cannot be read from a pipe, but from `panolink send - < walk.mp4`."""
+    write_video(tmp_path / "walk.mp4")
+    with (tmp_path / "walk.mp4").open("rb") as file:
+        assert [item.name for item in panoramas_in(["-"], stdin=file)][-1] == "standard input#0003"
+    with Image.open(CASES / "theta.jpg"), (CASES / "theta.jpg").open("rb") as file:
+        (item,) = panoramas_in(["-"], stdin=file)
+    assert isinstance(item, Panorama) and item.sphere.heading == 225
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.mp4", "noise"])
+def test_what_is_neither_is_not_read_to_its_end(name: str, tmp_path: Path):
+    with (tmp_path / name).open("wb") as file:
+        file.truncate(1 << 40)  # a terabyte of nothing
+    (item,) = panoramas_in([tmp_path / name])
+    assert isinstance(item, Failure) and name in str(item.error)

@@ -7,6 +7,7 @@ import tifffile
 
 from panolink.errors import ImageError, LimitError
 from panolink.images import count_pixels, load_panorama, read_picture
+from tests.images.pictures import CASES
 
 RNG = np.random.default_rng(3)
 DEEP = RNG.integers(0, 65536, (32, 64, 3), dtype=np.uint16)
@@ -157,3 +158,16 @@ def test_a_missing_package_is_named_with_the_extra(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ImageError, match=r"x.tif: this TIFF needs the extra 'formats': pip install"):
         load_panorama(data, name="x.tif")
     assert load_panorama(tiff(EXPECTED.astype(np.uint8), photometric="rgb")).shape == (32, 64, 3)
+
+
+def test_what_people_sent_in():
+    """A panorama at 16 bits with planes apart, as from its interleaved twin; and greys from 0 to 255 in floats."""
+    scene = load_panorama(CASES / "theta.jpg")
+    deep = scene.astype(np.uint16) * 257
+    for byteorder in ("<", ">"):
+        apart = tiff(np.moveaxis(deep, -1, 0), photometric="rgb", planarconfig="separate", byteorder=byteorder)
+        assert np.array_equal(load_panorama(apart), scene)
+        assert np.array_equal(load_panorama(tiff(deep, photometric="rgb", byteorder=byteorder)), scene)
+    grey = scene.mean(2).astype(np.float32)
+    with pytest.raises(ImageError, match=r"float samples from \S+ to \S+ that does not say which is white"):
+        load_panorama(tiff(grey))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -12,6 +12,8 @@ from panolink.cli.options import Json, err, is_address, out, print_json
 from panolink.errors import AccessError, LinkError
 
 SERVICES = ("transmitter", "channel", "receiver")
+
+Answer: TypeAlias = tuple[str, dict[str, str] | None]
 
 
 def _addresses(texts: list[str] | None) -> list[str]:
@@ -43,9 +45,10 @@ def health(
             "give one, or set PANOLINK_<SERVICE>_LISTEN as the service has it", param_hint="'HOST:PORT'"
         )
     answers = asyncio.run(_ask(targets, timeout))
-    for address, (status, why) in answers.items():
+    for address, (status, error) in answers.items():
+        why = error["message"] if error else ""
         if json:
-            print_json({"address": address, "status": status} | ({"error": why} if why else {}))
+            print_json({"address": address, "status": status, "error": error})
         elif status == "SERVING":
             out.print(f"{address}: {status}", markup=False)
         else:
@@ -64,13 +67,13 @@ def listening() -> list[str]:
     return found
 
 
-async def _ask(addresses: list[str], timeout: float) -> dict[str, tuple[str, str]]:
+async def _ask(addresses: list[str], timeout: float) -> dict[str, Answer]:
     """Each address's status, as `status_of` tells it."""
     answers = await asyncio.gather(*(status_of(address, timeout) for address in addresses))
     return dict(zip(addresses, answers, strict=True))
 
 
-async def status_of(address: str, timeout: float) -> tuple[str, str]:
+async def status_of(address: str, timeout: float) -> Answer:
     """Ask a service whether it serves.
 
     Parameters
@@ -84,17 +87,18 @@ async def status_of(address: str, timeout: float) -> tuple[str, str]:
     -------
     status : str
         `SERVING`, `NOT_SERVING` or `UNREACHABLE`.
-    why : str
-        The reason where it is known, else empty.
+    error : dict, optional
+        Code (of gRPC) and message of one that could not be asked.
     """
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     from panolink.rpc.transport.connection import open_channel, unary_response
+    from panolink.rpc.wire.status import code_of
 
     async with open_channel(address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
             answer = await unary_response(stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout), address)  # pyright: ignore[reportAttributeAccessIssue]
         except (LinkError, AccessError) as error:
-            return "UNREACHABLE", str(error)
-    return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status), ""
+            return "UNREACHABLE", {"code": code_of(error).name, "message": str(error)}
+    return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status), None

@@ -126,7 +126,7 @@ class Transfer:
             try:
                 path = await asyncio.to_thread(_write, sent.target, delivery, overwrite=self.overwrite)
             except OSError as error:  # one picture that cannot be written; the rest goes on
-                problem = {"error": f"{error.filename}: {error.strerror}", "code": _code_of_file(error)}
+                problem = {"error": f"{error.filename}: {error.strerror}", "code": file_error_code(error)}
         if sent.target:
             self._names.release(sent.target)
         judged = await asyncio.to_thread(judge, sent.number, sent.panorama.name, delivery, sent.panorama.array)
@@ -165,7 +165,7 @@ def _write(target: Path, delivery: Delivery, *, overwrite: bool) -> Path:
     return write_numbered(target, png, overwrite=overwrite)
 
 
-def _code_of_file(error: OSError) -> str:
+def file_error_code(error: OSError) -> str:
     """The gRPC status that says the same as an error of the file system."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "RESOURCE_EXHAUSTED"

@@ -22,7 +22,7 @@ from panolink.cli.options import (
     print_json,
     print_note,
 )
-from panolink.cli.transfer import connected
+from panolink.cli.transfer import connected, file_error_code
 from panolink.errors import LinkError, PanolinkError
 from panolink.filenames import file_stem
 from panolink.files import write_numbered, written_beside
@@ -155,14 +155,17 @@ class Watcher:
                 path = self.folder / f"{panorama.number:04d}_{file_stem(panorama.source)}"
                 path = await asyncio.to_thread(_write, path, panorama, overwrite=self.overwrite)
         except OSError as error:  # one picture that cannot be written; the rest goes on
-            print_error(f"{error.filename}: {error.strerror}")
+            message = f"{error.filename}: {error.strerror}"
+            print_error(message)
+            if self.json:
+                print_json(_json_values(panorama, None, {"code": file_error_code(error), "message": message}))
             self.unwritten += 1
             return
         if self.video:
             await asyncio.to_thread(self._append, self.video, panorama)
         self.seen += 1
         if self.json:
-            print_json(_json_values(panorama, path))
+            print_json(_json_values(panorama, path, None))
         else:
             out.print(_line(panorama, path), markup=False, soft_wrap=True)
 
@@ -188,11 +191,12 @@ def _line(panorama: ReceivedPanorama, path: Path | None) -> str:
     return f"{path or panorama.source}: {panorama.width}×{panorama.height}, {noise}, {lost}{missed}"
 
 
-def _json_values(panorama: ReceivedPanorama, path: Path | None) -> dict[str, Any]:
+def _json_values(panorama: ReceivedPanorama, path: Path | None, error: dict[str, str] | None) -> dict[str, Any]:
     return {
         "number": panorama.number,
         "source": panorama.source,
         "path": str(path) if path else None,
+        "error": error,
         "width": panorama.width,
         "height": panorama.height,
         "fingerprint": panorama.fingerprint,

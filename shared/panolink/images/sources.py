@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,11 +119,15 @@ def _opened(file: BinaryIO, name: str, path: Path | None, reading: Reading) -> I
     head = _head(file)
     named_video = path is not None and path.suffix.lower() in VIDEO_SUFFIXES
     if is_video(head) or (named_video and not format_of(head)):
-        source = path if path is not None and file.seekable() else Piped(head, file)
-        yield from _numbered(name, video_frames(source, name=name, **_of_frames(reading)))  # type: ignore[arg-type]
+        source: Any = Piped(head, file)
+        if file.seekable():
+            file.seek(-len(head), os.SEEK_CUR)
+            source = path or file
+        yield from _numbered(name, video_frames(source, name=name, **_of_frames(reading)))
         return
     try:
-        yield _picture(head + file.read() if len(head) == SNIFFED_BYTES else head, name, reading)
+        # What is no picture is not read to its end, however long it is.
+        yield _picture(head + file.read() if format_of(head) else head, name, reading)
     except PanolinkError as error:
         yield Failure(name, error)
 

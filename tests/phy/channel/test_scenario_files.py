@@ -174,3 +174,10 @@ def test_what_exceeds_the_limits_of_a_field_is_told_with_its_line(text: str, mes
         parse_trace(text, name="drive.csv")
     line = str(caught.value)
     assert line.startswith("drive.csv" + message) and "\n" not in line and len(line) < 400
+
+
+def test_a_case_of_too_large_a_number():
+    path = Path(__file__).parents[2] / "cases" / "scenario_overflow.toml"
+    with pytest.raises(SignalError, match=r"scenario_overflow.toml, line 14: doppler_hz is 79999") as caught:
+        load_scenario(path)
+    assert "\n" not in str(caught.value)

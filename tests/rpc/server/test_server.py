@@ -78,6 +78,23 @@ async def test_health_reflection_and_description_answer() -> None:
                 await client.conditions()
 
 
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_reflection_has_both_of_its_names(version: str) -> None:
+    async with link_server(Gated()) as server, open_channel(server.address) as channel:
+        call = channel.stream_stream(
+            f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )
+        asked = reflection_pb2.ServerReflectionRequest(file_containing_symbol="panolink.v1.Link")
+        (answer,) = [answer async for answer in call(iter([asked]))]
+        assert answer.file_descriptor_response.file_descriptor_proto
+        listed = reflection_pb2.ServerReflectionRequest(list_services="")
+        (answer,) = [answer async for answer in call(iter([listed]))]
+        names = {one.name for one in answer.list_services_response.service}
+        assert f"grpc.reflection.{version}.ServerReflection" in names
+
+
 async def test_draining_finishes_what_is_under_way_and_takes_nothing_new(burst: MakeBurst) -> None:
     handler = Gated()
     server = link_server(handler)

@@ -15,9 +15,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from panolink.cpu import share_cores
 from panolink.errors import LinkError, PanolinkError, SettingError
@@ -47,6 +48,7 @@ _OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # clients ping every 20 s; faster ones are disconnected
     ("grpc.max_concurrent_streams", 128),  # calls per connection; further ones wait at the client
 )
+_REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
 _FORCE_SECONDS = 4.0  # after the drain timeout, a process that still runs is killed
 _GRACE_SECONDS = 0.2  # for health checks and the like, once all streams have ended
 
@@ -128,7 +130,9 @@ class Server:
 
     async def start(self) -> None:
         """Start serving; raises `LinkError` if a port is not available."""
-        reflection.enable_server_reflection([*self._services, reflection.SERVICE_NAME], self._server)
+        names = [*self._services, reflection.SERVICE_NAME, _REFLECTION_V1]
+        reflection.enable_server_reflection(names, self._server)
+        self._server.add_generic_rpc_handlers((_reflection_v1(names),))
         try:
             self.address = self._listen(self.settings.listen)
             self.metrics_address = self.metrics.serve(self.settings.metrics_listen)
@@ -171,6 +175,16 @@ class Server:
 
     async def __aexit__(self, *_: object) -> None:
         await self.drain()
+
+
+def _reflection_v1(names: list[str]) -> grpc.GenericRpcHandler:
+    """Reflection under its final name, whose messages are those of v1alpha; the package brings only that."""
+    handler = grpc.stream_stream_rpc_method_handler(
+        reflection.aio.ReflectionServicer(names).ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    return grpc.method_handlers_generic_handler(_REFLECTION_V1, {"ServerReflectionInfo": handler})
 
 
 class _Node(node_pb2_grpc.NodeServicer):
