@@ -1,5 +1,6 @@
 """Real service processes on loopback."""
 
+import io
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,6 +43,14 @@ def model() -> str:
     if "base" not in shipped_models():
         pytest.skip("no trained model is shipped yet")
     return "base"
+
+
+@pytest.fixture(scope="module")
+def small(samples: list[Path]) -> bytes:
+    """A photograph, made small: what is tested is the book-keeping."""
+    buffer = io.BytesIO()
+    Image.open(samples[0]).convert("RGB").resize((256, 128)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def command(name: str) -> list[str]:

@@ -1,17 +1,14 @@
 """SIGKILL to one service under load: every panorama is delivered once or reported lost, never both, never neither."""
 
 import asyncio
-import io
 import signal
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from panolink.client import Client
 from panolink.errors import LinkError
@@ -25,14 +22,6 @@ pytestmark = pytest.mark.slow
 COUNT = 24
 PATIENCE = 120
 """Seconds: a service takes a while to come back on a machine that is busy."""
-
-
-@pytest.fixture(scope="module")
-def small(samples: list[Path]) -> bytes:
-    """A photograph, made small: what is tested is the book-keeping."""
-    buffer = io.BytesIO()
-    Image.open(samples[0]).convert("RGB").resize((256, 128)).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 class Link:
