@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -83,3 +85,16 @@ def test_files_that_cannot_be_written_are_one_line(panolink: Run, small: Path, t
     line = one_line(panolink("encode", small, tmp_path / "file" / "a.plk"))
     assert "file/a.plk" in line and ("Not a directory" in line or "File exists" in line)
     assert panolink("encode", small, tmp_path / "new" / "a.plk").exit_code == 0  # folders are made
+
+
+def test_ctrl_c_ends_any_command_with_130(tmp_path: Path):
+    """Here while it waits for a pipe to which nobody writes."""
+    os.mkfifo(tmp_path / "pipe")
+    command = [*PANOLINK, "encode", str(tmp_path / "pipe"), str(tmp_path / "a.plk")]
+    encode = subprocess.Popen(command, text=True, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    writer = os.open(tmp_path / "pipe", os.O_WRONLY)  # waits until the pipe is being read
+    encode.send_signal(signal.SIGINT)
+    _, told = encode.communicate(timeout=20)
+    os.close(writer)
+    assert (encode.returncode, told) == (130, "panolink: interrupted\n")
+    assert not (tmp_path / "a.plk").exists()

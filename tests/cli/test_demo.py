@@ -16,12 +16,16 @@ pytestmark = pytest.mark.slow
 
 def test_demo_of_one_panorama(small: Path, tmp_path: Path):
     command = [*PANOLINK, "demo", str(small), "--out", str(tmp_path / "out"), "--bpp", "0.5", "--seed", "1"]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "contact_sheet.png").write_bytes(b"the user's")
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
     assert done.returncode == 0, done.stderr
     for word in ("Rayleigh channel, 10 dB", "bpp", "VPSNR", "VSSIM", "quantise", "FEC", "channel"):
         assert word in done.stdout
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["contact_sheet.png", "small_received.png", "small_side_by_side.png"]
+    assert names == ["contact_sheet.png", "contact_sheet_2.png", "small_received.png", "small_side_by_side.png"]
+    assert (tmp_path / "out" / "contact_sheet.png").read_bytes() == b"the user's"
+    assert "contact_sheet_2.png are in" in done.stdout.replace("\n", " ")
     assert load_panorama(tmp_path / "out" / "small_received.png").shape == (128, 256, 3)
 
 
