@@ -138,3 +138,19 @@ def test_nothing_in_what_was_asked_for_is_told(tmp_path: Path):
     write_video(tmp_path / "walk.mp4")
     (item,) = panoramas_in([tmp_path / "walk.mp4"], Reading(selection=FrameSelection(start=100)))
     assert isinstance(item, Failure) and "no frame in what was asked for" in str(item.error)
+
+
+@pytest.mark.parametrize("format, codec", [("mp4", "mpeg4"), ("mpegts", "libx264"), ("matroska", "libvpx-vp9")])
+def test_damage_is_a_failure_whatever_it_hits(format: str, codec: str, tmp_path: Path):
+    write_video(tmp_path / "whole", format=format, codec=codec, picture=noise, frames=4)
+    whole = np.frombuffer((tmp_path / "whole").read_bytes(), np.uint8)
+    random = np.random.default_rng(0)
+    failed = 0
+    for _ in range(25):
+        data = whole.copy()
+        data[random.integers(8, len(data), 20)] = random.integers(0, 256, 20)
+        (tmp_path / "damaged").write_bytes(data[: random.integers(100, len(data))].tobytes())
+        found = list(panoramas_in([tmp_path / "damaged"], Reading(allow_any_aspect=True, max_pixels=1 << 20)))
+        failed += any(isinstance(item, Failure) for item in found)
+        assert all("damaged" in item.name for item in found)
+    assert failed > 0

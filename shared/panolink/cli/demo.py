@@ -127,7 +127,10 @@ class _Showing:
                 if not result.delivered:
                     print_error(failure_line(result))
                 if sent is not None:
-                    await asyncio.to_thread(self._compare, result, sent)
+                    try:
+                        await asyncio.to_thread(self._compare, result, sent)
+                    except OSError as error:  # one picture that cannot be written; the rest goes on
+                        print_error(f"{error.filename}: {error.strerror}")
                 progress.update(task, advance=1, description=f"sent {Path(result.source).name}")
         if self._shown:
             png = encode_png(contact_sheet(self._shown, title=self._title))

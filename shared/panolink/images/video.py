@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from panolink.errors import ImageError
+from panolink.errors import ImageError, PanolinkError
 from panolink.images.colour import HLG, PQ, signal_to_srgb
 from panolink.images.formats import MAX_PIXELS, check_limit
 from panolink.images.mp4_boxes import spherical_xml
@@ -116,13 +116,13 @@ def video_frames(
 @contextmanager
 def readable_video(name: str) -> Iterator[None]:
     """What FFmpeg and the checks of panoramas say is wrong, as an `ImageError` of one line that names the video."""
-    import av.error  # only videos need it, and it loads FFmpeg
-
     try:
         yield
     except FileNotFoundError:
         raise ImageError(f"{name}: no such file") from None
-    except (av.error.FFmpegError, OSError) as error:
+    except PanolinkError:
+        raise
+    except Exception as error:  # decoders raise nearly anything on damaged files
         words = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise ImageError(f"{name}: not a readable video ({words.strip().splitlines()[0]})") from None
 
