@@ -19,39 +19,26 @@ RUN python -m pip uninstall --yes --quiet --root-user-action=ignore setuptools w
     && install --directory --owner=panolink --group=panolink /var/lib/panolink
 
 # ── builders ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-# What to install, by itself: pyproject.toml changes more often than what it asks for.
-FROM python:${PYTHON}-slim AS requirements
-WORKDIR /build
-COPY pyproject.toml deploy/docker/requirements.py ./
-# A channel does without what the networks, the codec and the receiving half of the radio need. torch is installed
-# by itself.
-RUN python requirements.py pyproject.toml --extra tracing --without av --without numba \
-        --without pillow --without safetensors --without scipy --without torch >channel.txt \
-    && python requirements.py pyproject.toml --extra tracing --extra viewer --extra formats --without torch >cpu.txt \
-    && python requirements.py pyproject.toml --extra tracing --extra viewer --extra formats --extra gpu \
-        --without torch >cuda.txt
-
+# What to install is written down, with hashes, by scripts/lock_images.py. torch is installed by itself.
 FROM python:${PYTHON}-slim AS packages
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
 RUN python -m venv --without-pip /opt/panolink
-COPY constraints.txt ./
-COPY --from=requirements /build/channel.txt ./
+COPY constraints.txt deploy/docker/locks/channel.txt ./
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip --python /opt/panolink/bin/python install -c constraints.txt -r channel.txt \
+    pip --python /opt/panolink/bin/python install --require-hashes --no-deps -r channel.txt \
     && find /opt/panolink -type d -name tests -prune -exec rm -r {} +
 
 FROM packages AS network-packages
 ARG TORCH=cpu
 ARG TORCH_INDEX=
-COPY deploy/docker/install_torch.py ./
-COPY --from=requirements /build/${TORCH}.txt ./networks.txt
+COPY deploy/docker/install_torch.py deploy/docker/locks/${TORCH}.txt ./
 # Without the headers, test programs and test suites that packages bring along: a quarter of the whole.
 RUN --mount=type=cache,target=/root/.cache/pip \
     python install_torch.py "$TORCH" --index "$TORCH_INDEX" --constraints constraints.txt \
         --python /opt/panolink/bin/python \
-    && pip --python /opt/panolink/bin/python install -c constraints.txt -r networks.txt \
+    && pip --python /opt/panolink/bin/python install --require-hashes --no-deps -r "${TORCH}.txt" \
     && find /opt/panolink -type d -name tests -prune -exec rm -r {} + \
     && rm -rf /opt/panolink/lib/python3*/site-packages/torch/include /opt/panolink/lib/python3*/site-packages/torch/test \
     && find /opt/panolink/lib/python3*/site-packages/torch/bin -type f ! -name torch_shm_manager -delete

@@ -1,6 +1,6 @@
 # Everything runs in .venv, which is made on first use. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-deploy audit fuzz lint format types viewer check-viewer stubs check-stubs dashboards check-dashboards docs golden train clean
+.PHONY: help setup demo test test-deploy locks audit fuzz lint format types viewer check-viewer stubs check-stubs dashboards check-dashboards docs golden train clean
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -36,6 +36,9 @@ test: $(INSTALLED_DEV) ## run the tests (ARGS="-k viewport -x" to choose)
 
 test-deploy: $(INSTALLED_DEV) ## build the images and test them with docker compose; says why where it cannot
 	@PANOLINK_TEST_DEPLOY=1 $(BIN)/python -m pytest -m docker -rs $(ARGS)
+
+locks: $(INSTALLED_DEV) ## write what the images install, with hashes, after a change of requirements
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/lock_images.py
 
 audit: $(INSTALLED_DEV) ## known vulnerabilities of what is installed; says so where they cannot be asked for
 	@scripts/audit.sh

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
-import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -72,14 +69,3 @@ def test_the_receivers_port_is_published_where_it_is_said() -> None:
         ("10.0.0.7", "6000", 50053),
         ("10.0.0.7", "9103", 9103),
     }
-
-
-@pytest.mark.parametrize("image", ["cpu", "cuda"])
-def test_images_read_every_format_that_the_package_can(image: str) -> None:
-    """The requirements of the network services, as the Dockerfile asks for them."""
-    dockerfile = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
-    (arguments,) = re.findall(rf"requirements\.py (pyproject\.toml [^&>]*?) *>{image}\.txt", dockerfile)
-    command = [sys.executable, "deploy/docker/requirements.py", *arguments.split()]
-    asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    formats = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["formats"]
-    assert formats and set(formats) <= set(asked.splitlines())
