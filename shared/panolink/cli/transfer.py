@@ -149,9 +149,10 @@ def _image_file(panorama: Panorama, max_bytes: int) -> bytes:
     """As it goes over the wire; what has been decoded here is not decoded again."""
     from panolink.images import Picture
     from panolink.images.sendable import is_sendable, sendable_picture
+    from panolink.images.stripping import without_private_metadata
 
     if panorama.data and is_sendable(panorama.data, max_bytes=max_bytes):
-        return panorama.data
+        return without_private_metadata(panorama.data)
     picture = Picture(panorama.array, panorama.sphere)
     return sendable_picture(picture, max_bytes=max_bytes, name=panorama.name, raw=panorama.data is None)
 

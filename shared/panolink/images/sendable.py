@@ -10,6 +10,7 @@ from panolink.errors import LimitError
 from panolink.images.formats import SNIFFED_BYTES, format_of
 from panolink.images.metadata import xmp_of
 from panolink.images.read import Picture, read_picture
+from panolink.images.stripping import without_private_metadata
 from panolink.images.wire_pictures import RAW_HEADER_BYTES, encode_picture
 from panolink.images.write import encode_png
 from panolink.picture_format import PictureFormat
@@ -20,15 +21,15 @@ _WEBP_SIDE = 16383
 
 
 def sendable(data: bytes, *, max_bytes: int, name: str, allow_any_aspect: bool = False) -> bytes:
-    """A picture's file as it is, or as `sendable_picture` where a transmitter may not know its format, or it is too
-    large.
+    """A picture's file without its private metadata; as `sendable_picture` where a transmitter may not know its format,
+    or it is too large.
 
     Raises
     ------
     ImageError, LimitError : it has to be read for that, and cannot be; or is too large in any form.
     """
     if is_sendable(data, max_bytes=max_bytes):
-        return data
+        return without_private_metadata(data)
     return sendable_picture(
         read_picture(data, name=name, allow_any_aspect=allow_any_aspect), max_bytes=max_bytes, name=name
     )
