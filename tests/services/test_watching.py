@@ -78,7 +78,10 @@ async def test_what_is_refused_at_the_door_has_its_line_too(
     start: Start, panorama: np.ndarray, logged: Callable[[], list[dict[str, Any]]]
 ) -> None:
     transmitter = await start("transmitter", target="127.0.0.1:1", max_image_bytes=1024)
-    await sent(transmitter.address, [("large.png", panorama)])
+    async with Client(transmitter.address) as link:
+        link.image_bytes = 1 << 20  # a client that does not keep to what it was told
+        (refused,) = [delivery async for delivery in link.send([("large.png", panorama)])]
+    assert refused.code == "RESOURCE_EXHAUSTED"
     (line,) = [line for line in logged() if line.get("source") == "large.png"]
     assert (line["level"], line["code"], line["panorama_id"]) == ("warning", "RESOURCE_EXHAUSTED", "1")
 
