@@ -106,7 +106,7 @@ def test_every_command_speaks_tls(
     assert done.returncode == 0 and done.stdout.count("SERVING") == 3
     done = panolink({}, "health", transmitter, channel, "--json")
     assert done.returncode == 1
-    assert ["it wants TLS" in json.loads(line)["error"] for line in done.stdout.splitlines()] == [True, True]
+    assert ["it wants TLS" in json.loads(line)["error"]["message"] for line in done.stdout.splitlines()] == [True, True]
 
 
 REFUSED = {
