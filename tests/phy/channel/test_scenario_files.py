@@ -1,3 +1,5 @@
+import re
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -181,3 +183,13 @@ def test_a_case_of_too_large_a_number():
     with pytest.raises(SignalError, match=r"scenario_overflow.toml, line 14: doppler_hz is 79999") as caught:
         load_scenario(path)
     assert "\n" not in str(caught.value)
+
+
+def test_the_guide_makes_files_before_it_uses_them_and_they_load():
+    guide = (Path(__file__).parents[3] / "docs" / "guide.md").read_text()
+    scenarios = re.findall(r"    cat > fade\.toml <<'END'\n(.*?)    END\n", guide, re.DOTALL)
+    assert scenarios and all(parse_scenario(textwrap.dedent(one), name="fade.toml").phases for one in scenarios)
+    (trace,) = re.findall(r"printf '(.+)' > drive\.csv", guide)
+    assert parse_trace(trace.replace("\\n", "\n"), name="drive.csv").seconds == 9
+    for made, used in (("cat > fade.toml", "--scenario fade.toml"), ("> drive.csv", "--trace drive.csv")):
+        assert 0 < guide.index(made) < guide.index(used)
