@@ -1,6 +1,6 @@
 # Everything runs in .venv, which is made on first use. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-deploy locks audit fuzz lint format types viewer check-viewer stubs check-stubs dashboards check-dashboards docs golden train clean
+.PHONY: help setup demo test test-deploy locks audit fuzz lint format types viewer check-viewer stubs check-stubs dashboards check-dashboards docs golden bench train clean
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -80,6 +80,10 @@ docs: $(INSTALLED_DEV) ## build the documentation site into site/, with links an
 
 golden: $(INSTALLED_DEV) ## write the golden files anew, after a deliberate change of the format
 	@PANOLINK_WRITE_GOLDEN=1 $(BIN)/python -m pytest -k golden
+
+BASELINE ?=
+bench: $(INSTALLED_DEV) ## measure the codec and three services on this machine (BASELINE=another/checkout: and compare)
+	@$(BIN)/python benchmarks/services/throughput.py samples/city.webp $(if $(BASELINE),--baseline $(BASELINE)) $(ARGS)
 
 CONFIG ?= base
 train: $(INSTALLED_DEV) ## train a model: make train DATA=folder/of/panoramas [CONFIG=base]

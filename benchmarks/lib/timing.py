@@ -32,3 +32,11 @@ def peak_flops(device: torch.device) -> float:
     a, b = torch.randn(2, size, size, device=device).bfloat16()
     seconds, _ = timer(device, 10)(lambda: a @ b)
     return 2 * size**3 / seconds
+
+
+def bandwidth() -> float:
+    """Bytes per second of a copy of memory on the host, those read and those written."""
+    source = torch.empty(1 << 27, dtype=torch.uint8)
+    target = torch.empty_like(source)
+    seconds, _ = timer(torch.device("cpu"), 5)(lambda: target.copy_(source))
+    return 2 * source.numel() / seconds
