@@ -32,8 +32,11 @@ from benchmarks.codec.codec_speed import network_flops
 from benchmarks.lib.echo import echoes_per_second
 from benchmarks.lib.image_codecs import AVIF, JPEG, ImageCodec, WebP, bits_per_pixel, quality_at
 from benchmarks.lib.timing import bandwidth, peak_flops, timer
+from benchmarks.services.tree_speed import seconds_of
 from panolink import Codec, load_panorama
 from panolink.errors import RateError
+from panolink.images.wire_pictures import decode_picture, encode_picture
+from panolink.picture_format import PictureFormat
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORKS = ("extract", "reconstruct")
@@ -93,6 +96,17 @@ def image_codecs(image: np.ndarray, bpp: float, runs: int) -> dict[str, Any]:
     return found
 
 
+def wire_formats(image: np.ndarray, runs: int) -> dict[str, Any]:
+    """CPU seconds of writing and reading a received picture in each format, and its bytes."""
+    found = {}
+    for format in PictureFormat:
+        data = encode_picture(image, format)
+        _, written = seconds_of(lambda f=format: encode_picture(image, f), runs)
+        _, read = seconds_of(lambda d=data: decode_picture(d), runs)
+        found[format.value] = {"encode_cpu_seconds": written, "decode_cpu_seconds": read, "bytes": len(data)}
+    return found
+
+
 def ratios(found: Any, baseline: Any) -> Any:
     """Figures over those of the baseline, where both have them."""
     if isinstance(found, dict):
@@ -132,6 +146,7 @@ def main(
         report: dict[str, Any] = {"width": pixels, "bpp": bpp, "floor_seconds": rounded(least)}
         report |= rounded(found[""]) | shares(found[""], least)
         report["echo_per_second"] = round(asyncio.run(echoes_per_second(buffer.getvalue(), runs)), 1)
+        report["wire_formats"] = rounded(wire_formats(image, runs))
         report["beside"] = image_codecs(image, bpp, max(1, runs // 2))
         if "avif-s4" in report["beside"] and "encode_seconds" in report["beside"]["avif-s4"]:
             avif = report["beside"]["avif-s4"]["encode_seconds"]
