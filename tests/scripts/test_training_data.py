@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -73,8 +74,13 @@ def test_a_session_on_a_gpu_ends_in_time_and_leaves_a_state(folder: Path, tmp_pa
         "PARTS": "train speed",
         "TAIL": "40",
     }
-    command = [str(ROOT / "scripts/gpu_session.sh"), str(folder), str(out), "1.4", str(config), "base"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    for minutes in ("1.4", "3.2"):  # a machine with other things to do says that there is no time, and gets more
+        command = [str(ROOT / "scripts/gpu_session.sh"), str(folder), str(out), minutes, str(config), "base"]
+        began = time.monotonic()
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        if "no time to train in" not in done.stderr:
+            break
+    assert time.monotonic() - began < 60 * float(minutes)
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads((out / "metrics.json").read_text())
     assert figures["steps"] > 1 and figures["crops_a_second"] > 0 and 0 < figures["share_of_floor"] < 1
