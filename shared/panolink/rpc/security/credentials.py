@@ -254,8 +254,11 @@ def _certificates(named: str, content: bytes) -> list[Certificate]:
     from cryptography import x509
 
     try:
-        return x509.load_pem_x509_certificates(content)
-    except ValueError:
+        found = x509.load_pem_x509_certificates(content)
+        for certificate in found:  # dates are parsed when they are asked for
+            _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        return found
+    except (ValueError, x509.InvalidVersion):
         raise SettingError(f"{named}: not a certificate in PEM format") from None
 
 
@@ -282,7 +285,11 @@ def _check_pair(named: str, content: bytes, named_key: str, key_content: bytes) 
         raise SettingError(f"{named_key}: needs a passphrase; allowed is a key without one") from None
     except (ValueError, UnsupportedAlgorithm):
         raise SettingError(f"{named_key}: not a private key in PEM format") from None
-    if key.public_key() != certificate.public_key():
+    try:
+        fits = key.public_key() == certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise SettingError(f"{named}: its public key is none") from None
+    if not fits:
         raise SettingError(f"{named_key}: does not fit the certificate in {named}")
     return certificate.not_valid_after_utc
 
