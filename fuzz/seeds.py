@@ -17,7 +17,9 @@ from panolink.codec.codec import Codec
 from panolink.codec.model import save_model
 from panolink.codec.networks.autoencoder import Autoencoder, Profile
 from panolink.images import encode_png
+from panolink.images.wire_pictures import encode_picture
 from panolink.link.transmitter import RateRequest, Transmitter
+from panolink.picture_format import PictureFormat
 from panolink.rpc.security.certificate_authority import Subject, issue_certificates
 from panolink.rpc.wire.bursts import Burst, burst_messages
 from panolink.rpc.wire.segments import segments_to_wire
@@ -69,6 +71,9 @@ def pictures(small: np.ndarray) -> None:
         buffer = io.BytesIO()
         other.save(buffer, "png")
         write("picture", f"png-{name}", buffer.getvalue())
+    for format in PictureFormat:
+        sphere = SphereMetadata(heading=12.5, pitch=-3, roll=1)
+        write("wire_picture", format.name.lower(), encode_picture(small[:32, :64], format, sphere=sphere))
     write("picture", "png-sphere", encode_png(small[:32, :64], sphere=SphereMetadata(heading=12.5, pitch=-3, roll=1)))
 
 

@@ -25,6 +25,7 @@ from panolink.codec.codec import Codec
 from panolink.codec.model import load_model
 from panolink.errors import PanolinkError
 from panolink.images import count_pixels, read_picture
+from panolink.images.wire_pictures import decode_picture
 from panolink.link.receiver import BurstDecoder, unpack
 from panolink.phy.channel.scenario_files import parse_scenario, parse_trace
 from panolink.phy.fec.ldpc_decoder import decoder_for
@@ -138,6 +139,11 @@ def picture(data: bytes) -> None:
     read_picture(data, name="picture", allow_any_aspect=True, max_pixels=PIXELS)
 
 
+def wire_picture(data: bytes) -> None:
+    """A received picture, as a client reads it."""
+    decode_picture(data)
+
+
 def scenario(data: bytes) -> None:
     """A scenario file (TOML)."""
     parse_scenario(data.decode(errors="replace"))
@@ -187,6 +193,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         panorama_header,
         conditions,
         picture,
+        wire_picture,
         scenario,
         trace,
         settings,
