@@ -12,8 +12,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from panolink.codec.bitstream import metadata_bits
+from panolink.codec.bitstream import StreamPlace, metadata_bits
 from panolink.codec.quantization.am_vq import Enhancement, Ranking
 from panolink.codec.rate_control.controller import DEFAULT_STEP, RD_LAMBDA, OperatingPoint, RateController
 from panolink.codec.resolution import WHOLE, reduce
@@ -72,6 +73,7 @@ class Coding:
     stage : measures the stages `encode`, `quantize` and `entropy_code`, which may come several times each.
     sphere : metadata that the packet's header carries.
     focus : where somebody looks, as `panolink.sphere.focus.quantized` gives it.
+    place : in a stream, of a whole picture.
     """
 
     codec: Codec
@@ -81,6 +83,7 @@ class Coding:
     stage: Stage = untimed
     sphere: SphereMetadata = NOTHING_KNOWN
     focus: tuple[Focus, ...] = ()
+    place: StreamPlace | None = None
     _enhancements: dict[Fraction, Enhancement] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -150,7 +153,11 @@ class Coding:
     def pack(self, tokens: Tokens) -> Packet:
         """Entropy-code tokens."""
         with self.stage("entropy_code"):
-            return self.codec.pack(tokens).with_metadata(self.sphere)
+            return self.codec.pack(tokens, stream=self.place).with_metadata(self.sphere)
+
+    def draft(self, tokens: Tokens, bits: NDArray[np.float32]) -> Packet:
+        """A packet of about the lengths that `pack` would give; ``bits`` as of `Codec.draft`."""
+        return self.codec.draft(tokens, bits, stream=self.place).with_metadata(self.sphere)
 
 
 def slices_of(packet: Packet) -> list[tuple[str, bytes]]:

@@ -23,7 +23,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from panolink.codec.quantization.am_vq import Enhancement, Ranking
 from panolink.codec.rate_control.controller import LENGTH_BITS, RateController, Room, choose_resolution
 from panolink.codec.resolution import candidates
 from panolink.codec.slicing import feature_parts
+from panolink.codec.streaming.changes import Changes
 from panolink.errors import RateError
 from panolink.link.coding import Coded, Coding, slices_of
 from panolink.link.symbol_budget import Plan, Slices, SymbolBudget
@@ -39,9 +40,6 @@ from panolink.link.unequal_protection import SAFETY_DB, Choice, Fixed, Protectio
 from panolink.phy.mcs import CRC_BITS, Scheme
 from panolink.sphere.focus import Focus
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
-
-if TYPE_CHECKING:
-    from panolink.codec.tokens import Tokens
 
 FINE_ENOUGH = 6
 """quarter octaves: where a budget leaves a coarser step than that, the next smaller picture looks better. Sooner than
@@ -112,7 +110,7 @@ def allocate(coding: Coding, budget: SymbolBudget, protection: Protection | None
             ranking = Ranking(coding.codec.model.profile.ranking)
             enhancement = coding.codec.quantizer.filled(controller, point, bits, ranking, coarsest=coarsest)
     if found:
-        return _both_layers(coding, budget, protection, enhancement)
+        return both_layers(coding, budget, protection, enhancement)
     return _base_layer(coding, budget, protection, reductions[-1])
 
 
@@ -158,21 +156,24 @@ def probe(coding: Coding, budget: SymbolBudget, choice: Choice) -> tuple[Coded, 
     return _base_layer(coding, budget, found, coarsest), found
 
 
-def _both_layers(coding: Coding, budget: SymbolBudget, protection: Protection, enhancement: Enhancement) -> Coded:
-    """The base layer, and as much of an enhancement layer as a budget has room for.
+def both_layers(
+    coding: Coding, budget: SymbolBudget, protection: Protection, enhancement: Enhancement | Changes
+) -> Coded:
+    """The base layer, and as much of an enhancement layer as a budget has room for; or of a stream's changes.
 
     How much that is, is found on drafts of the packet, whose lengths are those that tables let expect; only what is
     sent is entropy-coded. Where that turns out too long, it is done once more with so much less.
     """
     pixels, allowed = coding.size[0] * coding.size[1], budget
-    drafts: dict[float, Tokens] = {}
+    drafts: dict[float, Any] = {}
 
     def draft(bpp: float) -> Slices:
-        tokens, bits = enhancement.worst(0.0), np.empty(0, np.float32)
+        tokens: Any = enhancement.worst(0.0)
+        bits = np.empty(0, np.float32)
         if bpp:
             tokens, bits = enhancement.within(bpp * pixels - base_bits)
         drafts[bpp] = tokens
-        return slices_of(coding.codec.draft(tokens, bits).with_metadata(coding.sphere))
+        return slices_of(coding.draft(tokens, bits))
 
     base_bits = 8 * sum(len(payload) for _, payload in draft(0.0))
     for _ in range(_CORRECTIONS):

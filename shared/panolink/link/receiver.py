@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from panolink.codec.streaming.decoder import StreamDecoder
 from panolink.cpu import parallel
 from panolink.errors import LimitError, SignalError
 from panolink.link.segments import GAIN_CORRECTIONS, Segment, SegmentCounts, count_segments
@@ -43,12 +44,14 @@ class Received:
     tokens : those that the picture was made of; None likewise.
     segments : what became of the segments, by layer.
     channel : what the receiver measured of the channel.
+    lost : positions of segments that were sent and did not arrive.
     """
 
     picture: np.ndarray | None
     tokens: Tokens | None
     segments: Mapping[str, SegmentCounts]
     channel: ChannelMeasurement
+    lost: Sequence[int] = ()
 
 
 class Receiver:
@@ -56,13 +59,14 @@ class Receiver:
 
     Parameters
     ----------
-    codec : the model that the transmitter used.
+    codec : the model that the transmitter used. Bursts of a stream are all of the same one.
     device : where LDPC decoding runs, see `panolink.phy.fec.ldpc_decoder.decoder_for`.
     """
 
     def __init__(self, codec: Codec, *, device: str = "cpu") -> None:
         self.codec = codec
         self._decoder = decoder_for(device)
+        self._stream = StreamDecoder(codec)
 
     def receive(
         self,
@@ -101,10 +105,10 @@ class Receiver:
         burst.decode(symbols, **channel)
         measured = measure_channel(symbols, **channel)
         if burst.header_lost or burst.picture_unsent:
-            return Received(None, None, burst.counts, measured)
-        tokens = unpack(self.codec, burst)
+            return Received(None, None, burst.counts, measured, burst.needed)
+        tokens = unpack(self.codec, burst, stream=self._stream)
         (picture,) = self.codec.reconstruct([tokens])
-        return Received(picture, tokens, burst.counts, measured)
+        return Received(picture, tokens, burst.counts, measured, burst.needed)
 
 
 class Retransmission(NamedTuple):
@@ -283,16 +287,21 @@ class BurstDecoder:
                 )
 
 
-def unpack(codec: Codec, burst: BurstDecoder, *, max_pixels: int | None = None) -> Tokens:
-    """Tokens from what was received of a burst; those of lost segments are concealed.
+def unpack(
+    codec: Codec, burst: BurstDecoder, *, max_pixels: int | None = None, stream: StreamDecoder | None = None
+) -> Tokens:
+    """Tokens from what was received of a burst; those of lost segments are concealed, or as they were in a stream.
 
     Parameters
     ----------
     codec : the model that the packet was made with.
     max_pixels : the largest panorama to reconstruct, width × height.
+    stream : of which the burst is a picture; needed where it is predicted from an earlier one.
 
     Raises
     ------
+    ReferenceNeededError
+        It is predicted from one that is not here.
     BitstreamError
         Payloads that make no packet.
     LimitError
@@ -306,6 +315,8 @@ def unpack(codec: Codec, burst: BurstDecoder, *, max_pixels: int | None = None) 
     packet = _packet(burst, max_pixels)
     if analog:
         return received(codec, packet, analog.segments, analog.values, analog.gain_corrections)
+    if stream and packet.header.stream:
+        return stream.update(packet).tokens()
     return codec.unpack(packet)
 
 

@@ -8,11 +8,12 @@ transmission.symbols, transmission.segments                         # what a cha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from panolink.codec.codec import DEFAULT_BPP
 from panolink.codec.rate_control.controller import Budget
 from panolink.codec.resolution import WHOLE
 from panolink.errors import RateError
@@ -20,6 +21,7 @@ from panolink.link.analog_coding import code_analog
 from panolink.link.coding import Coded, Coding, Stage, untimed
 from panolink.link.rate_allocation import allocate, probe
 from panolink.link.segments import GAIN_CORRECTIONS, Segment
+from panolink.link.stream_coding import code_changes, whole_of_stream
 from panolink.link.symbol_budget import SymbolBudget
 from panolink.link.unequal_protection import Choice, Fixed, Protection
 from panolink.phy import modulate
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from panolink.codec.codec import Codec
+    from panolink.codec.streaming.encoder import StreamEncoder
     from panolink.codec.tokens import Tokens
 
 
@@ -85,6 +88,7 @@ class Transmission:
     bits : of the source coder, by layer; all of them.
     size : height and width of the panorama.
     protection : what the segments are sent with: that of the request, unless this is a probe.
+    number : of the packet in its stream; 0: a single picture.
     """
 
     symbols: np.ndarray
@@ -94,6 +98,12 @@ class Transmission:
     bits: Mapping[str, int]
     size: tuple[int, int]
     protection: Protection
+    number: int = 0
+
+    @property
+    def unsent(self) -> set[int]:
+        """Positions of segments that were left out."""
+        return {place for place, segment in enumerate(self.segments) if segment.unsent}
 
     @property
     def formats(self) -> list[SegmentFormat]:
@@ -125,6 +135,7 @@ class Transmitter:
         features: Tensor | None = None,
         stage: Stage = untimed,
         sphere: SphereMetadata = NOTHING_KNOWN,
+        stream: StreamEncoder | None = None,
     ) -> Transmission:
         """Code and modulate a panorama.
 
@@ -134,6 +145,7 @@ class Transmitter:
         features : its features at full resolution, where they are known (`Codec.extract`).
         stage : measures the stages.
         sphere : metadata that the packet's header carries.
+        stream : of which this is the next picture: what the receiver holds of it is not sent again. One at a time.
 
         Raises
         ------
@@ -141,9 +153,12 @@ class Transmitter:
             The base layer does not fit: into ``bpp``, or a header and a slice of it into the budget.
         """
         known = {} if features is None else {WHOLE: features}
-        focus = () if request.analog else request.focus
+        focus = () if request.analog and stream is None else request.focus
         coding = Coding(self.codec, picture, known, request.pilot_spacing, stage, sphere, focus)
-        coded, protection = _coded(coding, request)
+        if stream is None:
+            coded, protection = _coded(coding, request)
+        else:
+            coded, protection = _coded_in_stream(coding, request, stream)
         plan, bits = coded.plan, dict(coded.packet.bits)
         following = iter(plan.formats)
         segments = [
@@ -156,7 +171,28 @@ class Transmitter:
             bits["features"] = sum(8 * len(payload) for layer, payload in plan.slices if layer == GAIN_CORRECTIONS)
         with stage("fec_encode"):
             symbols = modulate(payloads, plan.formats, pilot_spacing=request.pilot_spacing, amplitudes=coded.amplitudes)
-        return Transmission(symbols, segments, payloads, coded.tokens, bits, coding.size, protection)
+        place = coded.packet.header.stream
+        number = place.number if place else 0
+        return Transmission(symbols, segments, payloads, coded.tokens, bits, coding.size, protection, number)
+
+
+def _coded_in_stream(coding: Coding, request: RateRequest, stream: StreamEncoder) -> tuple[Coded, Protection]:
+    """What is sent of a stream's picture: what has changed, or all of it. Features are coded, never amplitudes."""
+    if request.tau is not None:
+        raise RateError("tau is for single pictures; a stream takes bpp, a budget of symbols or a deadline")
+    request = replace(request, analog=False)
+    budget, bpp = request.budget, request.bpp
+    if budget and bpp is None and request.retransmission_reserve:
+        budget = SymbolBudget(max(1, int((1 - request.retransmission_reserve) * budget.symbols)))
+    try:
+        coded = code_changes(coding, stream, budget, bpp or (None if budget else DEFAULT_BPP), request.protection)
+    except RateError:
+        coded = None  # perhaps less of a whole picture fits
+    if coded:
+        return coded, request.protection
+    coded, protection = _coded(whole_of_stream(coding, stream), request)
+    stream.sent_whole(coded.tokens, coded.packet)
+    return coded, protection
 
 
 def _coded(coding: Coding, request: RateRequest) -> tuple[Coded, Protection]:

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -165,28 +166,24 @@ class StreamEncoder:
             Where a whole picture is needed, and ``bpp`` does not hold its base layer.
         """
         change = self.prepare(image, focus=focus)
-        allowed, pixels = bpp, image.shape[0] * image.shape[1]
         if change is not None:
-            for _ in range(4):
-                room = bits_room(allowed, change.base.size, change.base.focus)([0] * change.base.slices, 0.0) - 64
-                changes = change.filled(max(room, 1.0))
-                update, _bits = changes.within(room)
-                if _new_share(update) > WHOLE_FROM:
-                    tokens = self.whole_tokens(image, bpp, focus)
-                    if self.whole_is_better(image, change, update, tokens):
-                        return self.sent_whole(tokens, sphere)
-                packet = self.packet_of(change, update).with_metadata(sphere)
-                if packet.bpp <= bpp or not update.kinds.any():
-                    return self.sent(change, update, packet)
-                allowed -= 1.2 * (packet.bpp - bpp) + 8 / pixels
-        return self.sent_whole(self.whole_tokens(image, bpp, focus), sphere)
+            update, packet = self.within(change, bpp, sphere)
+            if share_of_new(update) <= WHOLE_FROM:
+                return self.sent(change, update, packet)
+            tokens = self.whole_tokens(image, bpp, focus)
+            if not self.whole_is_better(change, update, tokens):
+                return self.sent(change, update, packet)
+        else:
+            tokens = self.whole_tokens(image, bpp, focus)
+        packet = self.codec.pack(tokens, stream=StreamPlace(self.next_number)).with_metadata(sphere)
+        return self.sent_whole(tokens, packet)
 
     def whole_tokens(self, image: NDArray[np.uint8], bpp: float, focus: Sequence[Focus] = ()) -> Tokens:
         """Tokens of a whole picture within ``bpp``, its place in the stream included."""
         room = bpp - PLACE_BITS / (image.shape[0] * image.shape[1])
         return self.codec.tokens_at(image, max(room, 1e-9), robust=self._robust, focus=focus)
 
-    def whole_is_better(self, image: NDArray[np.uint8], change: Change, update: TokenUpdate, tokens: Tokens) -> bool:
+    def whole_is_better(self, change: Change, update: TokenUpdate, tokens: Tokens) -> bool:
         """Whether a whole picture is closer to the panorama than the changes are, for as many bits."""
         if tokens.reduction != update.reduction:
             return update.step > FINE_ENOUGH
@@ -215,12 +212,34 @@ class StreamEncoder:
 
     # ── the steps on their own, for a link that decides with them ─────────────────────────────────────────────────
 
-    def prepare(self, image: NDArray[np.uint8], *, focus: Sequence[Focus] = ()) -> Change | None:
-        """What has changed since the reference; None where there is none that fits, so that a whole picture is due."""
+    @property
+    def next_number(self) -> int:
+        """Of the packet that comes next."""
+        return self._number + 1
+
+    def prepare(
+        self,
+        image: NDArray[np.uint8],
+        *,
+        focus: Sequence[Focus] = (),
+        known: dict[Fraction, Tensor] | None = None,
+    ) -> Change | None:
+        """What has changed since the reference; None where there is none that fits, so that a whole picture is due.
+
+        Parameters
+        ----------
+        image : uint8 (H, W, 3)
+        focus : sequence of Focus
+        known : dict of Fraction to Tensor, optional
+            Features that are known, by reduction; those that are missing are added.
+        """
         reference, size = self._reference, (image.shape[0], image.shape[1])
         if reference is None or reference.size != size:
             return None
-        (features,) = self.codec.extract([reduce(image, reference.reduction)])
+        known = {} if known is None else known
+        if reference.reduction not in known:
+            (known[reference.reduction],) = self.codec.extract([reduce(image, reference.reduction)])
+        features = known[reference.reduction]
         found = nearest_code(features, self.codec.network.codebook)
         indices = found[0].cpu().numpy()
         turn = turn_of(reference.indices, indices)
@@ -234,6 +253,20 @@ class StreamEncoder:
         model = ChangeCostModel(coder, base, turned, self.codec.network.codebook, noise)
         return Change(RateController(base, coder, model=model), model, turned, turn)
 
+    def within(self, change: Change, bpp: float, sphere: SphereMetadata = NOTHING_KNOWN) -> tuple[TokenUpdate, Packet]:
+        """Changes that fit ``bpp`` bits per pixel, all counted, and their packet; it is not sent yet."""
+        base = change.base
+        allowed = bpp * base.pixels
+        for _ in range(4):
+            room = bits_room(allowed / base.pixels, base.size, base.focus)([0] * base.slices, 0.0) - PLACE_BITS
+            update, _bits = change.filled(max(room, 1.0)).within(room)
+            packet = self.packet_of(change, update).with_metadata(sphere)
+            if packet.bpp <= bpp:
+                return update, packet
+            allowed -= 1.2 * (packet.bpp - bpp) * base.pixels + 8
+        update = change.filled(1.0).worst(0.0)
+        return update, self.packet_of(change, update).with_metadata(sphere)
+
     def packet_of(self, change: Change, update: TokenUpdate) -> Packet:
         """The packet that says an update; it is not sent yet."""
         place = StreamPlace(self._number + 1, change.reference.number, change.turn)
@@ -243,10 +276,9 @@ class StreamEncoder:
         """Note that a packet of `packet_of` is on its way."""
         return self._note(Sent(packet, update, None, change.reference))
 
-    def sent_whole(self, tokens: Tokens, sphere: SphereMetadata = NOTHING_KNOWN) -> Packet:
-        """A whole picture's packet, noted as on its way."""
-        packet = self.codec.pack(tokens, stream=StreamPlace(self._number + 1)).with_metadata(sphere)
-        return self._note(Sent(packet, None, replace(tokens, sphere=sphere), None))
+    def sent_whole(self, tokens: Tokens, packet: Packet) -> Packet:
+        """Note that a whole picture's packet is on its way."""
+        return self._note(Sent(packet, None, replace(tokens, sphere=packet.header.sphere), None))
 
     def _note(self, sent: Sent) -> Packet:
         with self._lock:
@@ -303,6 +335,10 @@ class Change:
         """The panorama."""
         return self.controller.base
 
+    def index_bits(self, update: TokenUpdate) -> float:
+        """Bits that the new indices of an update take, by the tables."""
+        return float(self.model.index_bits[(update.kinds >= Kind.NEW).ravel()].sum())
+
     def filled(self, room: float) -> Changes:
         """Changes quantised so that what pays of them fills ``room`` bits."""
         point = OperatingPoint(self._step_for(HORIZON * room), RD_LAMBDA)
@@ -341,7 +377,8 @@ class NoiseEstimate:
         return self._value
 
 
-def _new_share(update: TokenUpdate) -> float:
+def share_of_new(update: TokenUpdate) -> float:
+    """Share of the tokens that are new."""
     return float((update.kinds >= Kind.NEW).mean())
 
 

@@ -1,0 +1,138 @@
+"""Source coding of a stream's panorama for the air: the changes since what the receiver holds, or all of it.
+
+stream = StreamEncoder(codec, robust=True)
+sent = Transmitter(codec).transmit(picture, request, stream=stream)
+…
+stream.acknowledge(sent.number, lost={…})              # positions of segments that did not arrive
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from panolink.codec.bitstream import Packet, StreamPlace
+from panolink.codec.streaming.changes import draft_packet
+from panolink.codec.streaming.encoder import WHOLE_FROM, Change, StreamEncoder, share_of_new
+from panolink.errors import RateError
+from panolink.link.coding import Coded, Coding, slices_of
+from panolink.link.rate_allocation import both_layers, symbol_room
+from panolink.link.symbol_budget import Plan, SymbolBudget
+from panolink.link.unequal_protection import Protection, default_schemes
+
+if TYPE_CHECKING:
+    from panolink.codec.streaming.state import TokenUpdate
+
+_INDEX_BYTES = 12
+"""of an index slice, before it is known what changes"""
+
+
+@dataclass(frozen=True)
+class ChangeCoding(Coding):
+    """Codes what has changed in one panorama.
+
+    Parameters
+    ----------
+    stream : StreamEncoder
+    change : Change
+    """
+
+    stream: StreamEncoder = field(kw_only=True)
+    change: Change = field(kw_only=True)
+
+    def pack(self, tokens: Any) -> Packet:
+        """Entropy-code an update."""
+        with self.stage("entropy_code"):
+            return self.stream.packet_of(self.change, tokens).with_metadata(self.sphere)
+
+    def draft(self, tokens: Any, bits: NDArray[np.float32]) -> Packet:
+        """A packet of about the lengths that `pack` would give."""
+        place = StreamPlace(self.stream.next_number, self.change.reference.number, self.change.turn)
+        index_bits = self.change.index_bits(tokens)
+        return draft_packet(self.codec.fingerprint, tokens, bits, place, index_bits).with_metadata(self.sphere)
+
+
+def code_changes(
+    coding: Coding, stream: StreamEncoder, budget: SymbolBudget | None, bpp: float | None, protection: Protection
+) -> Coded | None:
+    """Code a panorama as changes since what the receiver holds.
+
+    Parameters
+    ----------
+    coding : Coding
+        The panorama.
+    stream : StreamEncoder
+    budget : SymbolBudget or None
+        For all segments and pilots.
+    bpp : float or None
+        Bits per pixel of the packet. With both, the budget is the most that it may come to.
+    protection : Protection
+        What the channel allows.
+
+    Returns
+    -------
+    Coded or None
+        None where a whole picture is due: the receiver holds nothing that fits, or too much has changed. The stream has
+        noted what is sent.
+
+    Raises
+    ------
+    RateError
+        What changed does not fit the budget at all.
+    """
+    with coding.stage("encode"):
+        change = stream.prepare(coding.picture, focus=coding.focus, known=coding.known)
+    if change is None:
+        return None
+    changes = ChangeCoding(
+        coding.codec,
+        coding.picture,
+        coding.known,
+        coding.pilot_spacing,
+        coding.stage,
+        coding.sphere,
+        coding.focus,
+        stream=stream,
+        change=change,
+    )
+    if bpp is None:
+        assert budget
+        coded = _within_symbols(changes, change, budget, protection)
+    else:
+        with coding.stage("quantize"):
+            update, packet = stream.within(change, bpp, coding.sphere)
+        plan = Plan.of(packet.bpp, slices_of(packet), default_schemes(), coding.pilot_spacing)
+        if budget and plan.symbols > budget.symbols:
+            raise RateError(
+                f"at this bpp the picture takes {plan.symbols} symbols, and its deadline leaves {budget.symbols}; "
+                "without bpp, what fits is sent"
+            )
+        coded = Coded(update, packet, plan)  # type: ignore[arg-type]
+    update: TokenUpdate = coded.tokens  # type: ignore[assignment]
+    if share_of_new(update) > WHOLE_FROM:
+        return None
+    stream.sent(change, update, coded.packet)
+    return coded
+
+
+def _within_symbols(coding: ChangeCoding, change: Change, budget: SymbolBudget, protection: Protection) -> Coded:
+    slices = change.base.slices
+    room = symbol_room(
+        budget,
+        protection,
+        size=coding.size,
+        pilot_spacing=coding.pilot_spacing,
+        sphere=coding.sphere,
+        focus=coding.focus,
+    )([_INDEX_BYTES] * slices, 0.0)
+    with coding.stage("quantize"):
+        filled = change.filled(max(room, 1.0))
+    return both_layers(coding, budget, protection, filled)
+
+
+def whole_of_stream(coding: Coding, stream: StreamEncoder) -> Coding:
+    """The same panorama as a whole picture of a stream."""
+    return replace(coding, place=StreamPlace(stream.next_number))
