@@ -64,9 +64,9 @@ def counted() -> Iterator[Work]:
         work.pilot_tokens += work.tokens - before
         return found
 
-    def packing(self, tokens):
+    def packing(self, tokens, **place):
         work.packs += 1
-        return pack(self, tokens)
+        return pack(self, tokens, **place)
 
     def extracting(self, images):
         work.extractions += len(images)
