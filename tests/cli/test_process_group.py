@@ -45,18 +45,21 @@ def test_each_service_is_told_where_the_next_one_listens() -> None:
         "transmitter": {
             "PANOLINK_TRANSMITTER_TARGET": "127.0.0.1:1002",
             "PANOLINK_TRANSMITTER_MODELS": "base",
+            "PANOLINK_TRANSMITTER_CORES_SHARE": "0.5",
             "PANOLINK_TRANSMITTER_LISTEN": "0.0.0.0:1001",
             "PANOLINK_TRANSMITTER_METRICS_LISTEN": "0.0.0.0:2000",
         },
         "channel": {
             "PANOLINK_CHANNEL_TARGET": "127.0.0.1:1003",
             "PANOLINK_CHANNEL_SNR_DB": "7",
+            "PANOLINK_CHANNEL_CORES_SHARE": "0.25",
             "PANOLINK_CHANNEL_LISTEN": "0.0.0.0:1002",
             "PANOLINK_CHANNEL_METRICS_LISTEN": "0.0.0.0:2001",
         },
         "receiver": {
             "PANOLINK_RECEIVER_MODELS": "base",
             "PANOLINK_RECEIVER_DECODER": "d",
+            "PANOLINK_RECEIVER_CORES_SHARE": "0.5",
             "PANOLINK_RECEIVER_LISTEN": "0.0.0.0:1003",
             "PANOLINK_RECEIVER_METRICS_LISTEN": "0.0.0.0:2002",
         },

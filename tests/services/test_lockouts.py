@@ -131,7 +131,7 @@ async def test_viewers_that_never_read_lose_their_place(policy: Literal["newest"
                 await asyncio.sleep(0.01)
         assert time.monotonic() - began < 3
         async with Client(server.address) as viewer:
-            watching = asyncio.create_task(anext(viewer.watch(count=1)))
+            watching = asyncio.create_task(anext(viewer.watch(count=1, picture_format="png")))
             while not len(watchers):
                 await asyncio.sleep(0.01)
             header = receiver_pb2.ReceivedPanoramaHeader(number=9, picture_bytes=3)
