@@ -20,6 +20,7 @@ import contextlib
 import io
 import json
 import logging
+import math
 import random
 import time
 import urllib.request
@@ -198,11 +199,13 @@ def measure(said: Mapping[str, Any]) -> dict[str, float]:
 
 
 def slope(minutes: Sequence[float], values: Sequence[float]) -> tuple[float, float]:
-    """Slope of the least-squares line per minute, and its standard error."""
+    """Slope of the least-squares line per minute, and its standard error: of two points any (infinite)."""
     x, y = np.array(minutes) - np.mean(minutes), np.array(values) - np.mean(values)
     per_minute = float(x @ y / (x @ x))
+    if len(x) < 3:
+        return per_minute, math.inf
     residual = y - per_minute * x
-    return per_minute, float(np.sqrt(residual @ residual / max(len(x) - 2, 1) / (x @ x)))
+    return per_minute, float(np.sqrt(residual @ residual / (len(x) - 2) / (x @ x)))
 
 
 def judge(rows: Sequence[Mapping[str, Any]], rss_mib: float = 1.0) -> tuple[dict[str, Any], list[str]]:
