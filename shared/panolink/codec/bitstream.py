@@ -318,6 +318,10 @@ class Packet:
         """Of the panorama, pixels."""
         return self.header.height
 
+    def payloads(self, layer: Layer) -> list[bytes | None]:
+        """Of the slices of a layer, in order; None where lost."""
+        return [piece.payload for piece in self.slices if piece.layer is layer]
+
     @property
     def bits(self) -> dict[str, int]:
         """Bits by layer as sent, lost ones included; the header with a file's trailer."""

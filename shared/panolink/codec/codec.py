@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from panolink.codec.bitstream import MAX_PIXELS, Layer, Packet, StreamPlace, metadata_bits
+from panolink.codec.bitstream import MAX_PIXELS, Header, Layer, Packet, StreamPlace, metadata_bits
 from panolink.codec.concealment import conceal
 from panolink.codec.entropy.feature_coding import decode_features, encode_features, slice_members
 from panolink.codec.model import Decoder, Model, load_decoder, load_model
@@ -310,19 +310,7 @@ class Codec:
 
     def pack(self, tokens: Tokens, *, stream: StreamPlace | None = None) -> Packet:
         """Entropy-code tokens into slices; ``stream``: where they are a whole picture of a stream."""
-        coder = self.quantizer.coder
-        features = encode_features(coder, tokens)
-        return Packet.build(
-            fingerprint=self.fingerprint,
-            size=(tokens.height, tokens.width),
-            reduction=tokens.reduction,
-            step=tokens.step,
-            mask=coder.encode_mask(tokens.kept) if features else b"",
-            indices=coder.encode_indices(tokens.indices, tokens.slices),
-            features=features,
-            focus=tokens.focus,
-            stream=stream,
-        )
+        return self._packet(tokens, encode_features(self.quantizer.coder, tokens), stream)
 
     def draft(self, tokens: Tokens, bits: NDArray[np.float32], *, stream: StreamPlace | None = None) -> Packet:
         """A packet of about the lengths that `pack` would give: nothing is entropy-coded but mask and indices.
@@ -332,11 +320,16 @@ class Codec:
         bits : float32 (number kept,)
             What each kept token takes, by the tables. Feature slices are zeros.
         """
-        coder, features = self.quantizer.coder, list[bytes]()
+        features = list[bytes]()
         if tokens.kept.any():
             parts = feature_parts(float(bits.sum()), tokens.slices)
             members = slice_members(tokens.kept, tokens.slices, parts)
             features = [bytes(slice_bytes(float(bits[run].sum()))) for run in members]
+        return self._packet(tokens, features, stream)
+
+    def _packet(self, tokens: Tokens, features: Sequence[bytes], stream: StreamPlace | None) -> Packet:
+        """A packet of tokens with their feature slices; mask and indices are entropy-coded."""
+        coder = self.quantizer.coder
         return Packet.build(
             fingerprint=self.fingerprint,
             size=(tokens.height, tokens.width),
@@ -348,6 +341,19 @@ class Codec:
             focus=tokens.focus,
             stream=stream,
         )
+
+    def check_model(self, packet: Packet) -> None:
+        """Raise `ModelError` where a packet is of another model."""
+        if packet.fingerprint != self.fingerprint:
+            raise ModelError(
+                f"packet was made by model {packet.fingerprint}, this codec holds {self.name!r} with {self.fingerprint}"
+            )
+
+    def token_grid(self, header: Header) -> tuple[int, int]:
+        """Rows and columns of tokens of a packet."""
+        factor = self.model.profile.factor
+        height, width = reduced_size((header.height, header.width), header.reduction)
+        return -(-height // factor), -(-width // factor)
 
     def unpack(self, packet: Packet) -> Tokens:
         """Decode slices into tokens; those of lost indices are marked ``concealed``, lost features are codes.
@@ -363,35 +369,29 @@ class Codec:
         BitstreamError
             It is damaged.
         """
-        if packet.fingerprint != self.fingerprint:
-            raise ModelError(
-                f"packet was made by model {packet.fingerprint}, this codec holds {self.name!r} with {self.fingerprint}"
-            )
-        header, factor = packet.header, self.model.profile.factor
+        self.check_model(packet)
+        header = packet.header
         if header.stream and header.stream.reference:
             raise ReferenceNeededError(
                 f"packet {header.stream.number} of a stream is predicted from {header.stream.reference}: a stream's "
                 "decoder is needed, and the packets before"
             )
-        rows, cols = (-(-side // factor) for side in reduced_size((header.height, header.width), header.reduction))
+        rows, cols = self.token_grid(header)
         slices, coder = header.index_slices, self.quantizer.coder
         if slices > rows or not FINEST_STEP <= header.step <= COARSEST_STEP:
             raise BitstreamError(
                 f"packet header names {slices} slices of {rows} token rows at step {header.step}: corrupt"
             )
-        payloads: dict[Layer, list[bytes | None]] = {layer: [] for layer in Layer}
-        for piece in packet.slices:
-            payloads[piece.layer].append(piece.payload)
-
-        indices = coder.decode_indices(payloads[Layer.INDICES], (rows, cols))
+        payloads = packet.payloads(Layer.INDICES)
+        indices = coder.decode_indices(payloads, (rows, cols))
         concealed = np.zeros((rows, cols), dtype=bool)
-        for start, payload in enumerate(payloads[Layer.INDICES]):
+        for start, payload in enumerate(payloads):
             concealed[start::slices] = payload is None
-        mask = payloads[Layer.MASK][0] if payloads[Layer.MASK] else None
+        mask = next(iter(packet.payloads(Layer.MASK)), None)
         sent = np.zeros((rows, cols), dtype=bool) if mask is None else coder.decode_mask(mask, rows, cols)
         symbols, received = decode_features(
             coder,
-            payloads[Layer.FEATURES],
+            packet.payloads(Layer.FEATURES),
             indices=indices,
             sent=sent,
             usable=~concealed,

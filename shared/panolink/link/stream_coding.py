@@ -50,7 +50,7 @@ class ChangeCoding(Coding):
 
     def draft(self, tokens: Any, bits: NDArray[np.float32]) -> Packet:
         """A packet of about the lengths that `pack` would give."""
-        place = StreamPlace(self.stream.next_number, self.change.reference.number, self.change.turn)
+        place = self.stream.place_of(self.change)
         index_bits = self.change.index_bits(tokens)
         return draft_packet(self.codec.fingerprint, tokens, bits, place, index_bits).with_metadata(self.sphere)
 

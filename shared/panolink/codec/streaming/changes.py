@@ -20,7 +20,7 @@ from panolink.codec.rate_control.controller import (
 )
 from panolink.codec.slicing import FEATURE_SLICE_BITS, MOST_PARTS, feature_parts, slice_bytes
 from panolink.codec.streaming.kind_coding import kinds_to_shares
-from panolink.codec.streaming.state import Kind, TokenState, TokenUpdate
+from panolink.codec.streaming.state import Kind, TokenState, TokenUpdate, with_symbols
 from panolink.codec.streaming.stream_costs import ChangeCosts
 from panolink.codec.streaming.update_coding import code_update
 
@@ -70,7 +70,7 @@ class Changes:
         kinds[places] = costs.kinds[places]
         kinds = kinds.reshape(base.indices.shape)
         indices = np.where(kinds >= Kind.NEW, base.indices, self.reference.indices)
-        sent = ((kinds == Kind.REFINED) | (kinds == Kind.NEW_FEATURE)).ravel()
+        sent = with_symbols(kinds).ravel()
         update = TokenUpdate(
             size=base.size,
             reduction=base.reduction,

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from panolink.codec.bitstream import Layer, Packet
 from panolink.codec.rate_control.controller import COARSEST_STEP, FINEST_STEP
-from panolink.codec.resolution import reduced_size
 from panolink.codec.streaming.state import MOST_STATES, TokenState, TokenUpdate
 from panolink.codec.streaming.update_coding import decode_update
-from panolink.errors import BitstreamError, ModelError, ReferenceNeededError
+from panolink.errors import BitstreamError, ReferenceNeededError
 
 if TYPE_CHECKING:
     from panolink.codec.codec import Codec
@@ -74,31 +73,22 @@ class StreamDecoder:
     def _predicted(self, packet: Packet) -> TokenState:
         header, place = packet.header, packet.header.stream
         assert place
-        if packet.fingerprint != self.codec.fingerprint:
-            raise ModelError(
-                f"packet was made by model {packet.fingerprint}, this codec holds {self.codec.name!r} with "
-                f"{self.codec.fingerprint}"
-            )
+        self.codec.check_model(packet)
         with self._lock:
             reference = self._states.get(place.reference)
         if reference is None:
             raise ReferenceNeededError(
                 f"packet {place.number} of a stream is predicted from {place.reference}, which is not here"
             )
-        factor = self.codec.model.profile.factor
-        shape = tuple(-(-side // factor) for side in reduced_size((header.height, header.width), header.reduction))
         fits = reference.size == (header.height, header.width) and reference.reduction == header.reduction
-        rows, cols = shape
-        if not fits or reference.shape != shape or place.turn >= cols or header.index_slices > rows:
+        rows, cols = self.codec.token_grid(header)
+        if not fits or reference.shape != (rows, cols) or place.turn >= cols or header.index_slices > rows:
             raise BitstreamError(
                 f"packet {place.number} of a stream is of {header.width}×{header.height} pixels, turned by "
                 f"{place.turn}; its reference is of {reference.size[1]}×{reference.size[0]}"
             )
         if not FINEST_STEP <= header.step <= COARSEST_STEP or header.lengths[0]:
             raise BitstreamError(f"packet {place.number} of a stream has a mask, or a step of {header.step}: corrupt")
-        payloads: dict[Layer, list[bytes | None]] = {layer: [] for layer in Layer}
-        for piece in packet.slices:
-            payloads[piece.layer].append(piece.payload)
         turned = reference.turned(place.turn)
         empty = TokenUpdate(
             size=reference.size,
@@ -115,8 +105,8 @@ class StreamDecoder:
             turned,
             empty=empty,
             shares=place.shares,
-            indices=payloads[Layer.INDICES],
-            features=payloads[Layer.FEATURES],
+            indices=packet.payloads(Layer.INDICES),
+            features=packet.payloads(Layer.FEATURES),
         )
         return turned.updated(
             place.number,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from panolink.codec.bitstream import Layer, Packet, StreamPlace
 from panolink.codec.entropy.feature_coding import slice_members
 from panolink.codec.quantization.am_vq import bits_room
-from panolink.codec.quantization.vector_quantizer import dequantize, nearest_code
+from panolink.codec.quantization.vector_quantizer import dequantize, look_up
 from panolink.codec.rate_control.controller import COARSEST_STEP, FINEST_STEP, RD_LAMBDA, OperatingPoint, RateController
 from panolink.codec.resolution import FINE_ENOUGH, reduce
 from panolink.codec.slicing import index_slices
@@ -165,23 +165,26 @@ class StreamEncoder:
         RateError
             Where a whole picture is needed, and ``bpp`` does not hold its base layer.
         """
-        change = self.prepare(image, focus=focus)
+        known: dict[Fraction, Tensor] = {}
+        change = self.prepare(image, focus=focus, known=known)
         if change is not None:
             update, packet = self.within(change, bpp, sphere)
             if share_of_new(update) <= WHOLE_FROM:
                 return self.sent(change, update, packet)
-            tokens = self.whole_tokens(image, bpp, focus)
+            tokens = self.whole_tokens(image, bpp, focus, known)
             if not self.whole_is_better(change, update, tokens):
                 return self.sent(change, update, packet)
         else:
-            tokens = self.whole_tokens(image, bpp, focus)
+            tokens = self.whole_tokens(image, bpp, focus, known)
         packet = self.codec.pack(tokens, stream=StreamPlace(self.next_number)).with_metadata(sphere)
         return self.sent_whole(tokens, packet)
 
-    def whole_tokens(self, image: NDArray[np.uint8], bpp: float, focus: Sequence[Focus] = ()) -> Tokens:
-        """Tokens of a whole picture within ``bpp``, its place in the stream included."""
+    def whole_tokens(
+        self, image: NDArray[np.uint8], bpp: float, focus: Sequence[Focus], known: dict[Fraction, Tensor]
+    ) -> Tokens:
+        """Tokens of a whole picture within ``bpp``, its place in the stream included; ``known`` as of `prepare`."""
         room = bpp - PLACE_BITS / (image.shape[0] * image.shape[1])
-        return self.codec.tokens_at(image, max(room, 1e-9), robust=self._robust, focus=focus)
+        return self.codec.tokens_at(image, max(room, 1e-9), features=known, robust=self._robust, focus=focus)
 
     def whole_is_better(self, change: Change, update: TokenUpdate, tokens: Tokens) -> bool:
         """Whether a whole picture is closer to the panorama than the changes are, for as many bits."""
@@ -192,7 +195,7 @@ class StreamEncoder:
         features = change.base.features
         rows_arrived, features_arrived = np.ones(rows, dtype=bool), np.ones(int(update.kept.sum()), dtype=bool)
         after = change.reference.updated(
-            self._number + 1, update, rows_arrived=rows_arrived, features_arrived=features_arrived
+            self.next_number, update, rows_arrived=rows_arrived, features_arrived=features_arrived
         )
         errors = [
             float(
@@ -240,13 +243,14 @@ class StreamEncoder:
         if reference.reduction not in known:
             (known[reference.reduction],) = self.codec.extract([reduce(image, reference.reduction)])
         features = known[reference.reduction]
-        found = nearest_code(features, self.codec.network.codebook)
+        found = self.codec.quantizer.nearest_code(features)
         indices = found[0].cpu().numpy()
         turn = turn_of(reference.indices, indices)
         turned = reference.turned(turn)
         slices = index_slices(*indices.shape, robust=self._robust)
+        codes = look_up(found, self.codec.network.codebook)
         base = VectorQuantized(
-            size, reference.reduction, features, features, indices, slices, (0,) * slices, quantized(focus)
+            size, reference.reduction, features, codes, indices, slices, (0,) * slices, quantized(focus)
         )
         noise = self._noise.update(features, turn)
         coder = self.codec.quantizer.coder
@@ -269,8 +273,12 @@ class StreamEncoder:
 
     def packet_of(self, change: Change, update: TokenUpdate) -> Packet:
         """The packet that says an update; it is not sent yet."""
-        place = StreamPlace(self._number + 1, change.reference.number, change.turn)
-        return update_packet(self.codec.quantizer.coder, self.codec.fingerprint, change.reference, update, place)
+        coder, place = self.codec.quantizer.coder, self.place_of(change)
+        return update_packet(coder, self.codec.fingerprint, change.reference, update, place)
+
+    def place_of(self, change: Change) -> StreamPlace:
+        """Which packet of the stream it is that says a change; without its shares."""
+        return StreamPlace(self.next_number, change.reference.number, change.turn)
 
     def sent(self, change: Change, update: TokenUpdate, packet: Packet) -> Packet:
         """Note that a packet of `packet_of` is on its way."""

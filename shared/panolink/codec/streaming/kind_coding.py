@@ -67,8 +67,8 @@ def encode_kinds(
     shares : (int, int)
         See `kinds_to_shares`.
     """
-    part, before, gaps, unknown = _inputs(reference, token_steps, rows)
-    state, out = new_encoder(), np.zeros(3 * part.size + 16, dtype=np.uint8)
+    before, gaps, unknown = _inputs(reference, token_steps, rows)
+    state, out = new_encoder(), np.zeros(3 * before.size + 16, dtype=np.uint8)
     _walk(np.ascontiguousarray(kinds[rows]), before, gaps, unknown, _probabilities(shares), state, out, True)
     return finished(state, out)
 
@@ -77,34 +77,34 @@ def decode_kinds(
     payload: bytes, reference: TokenState, token_steps: NDArray[np.int64], rows: slice, shares: tuple[int, int]
 ) -> NDArray[np.uint8]:
     """Inverse of `encode_kinds`: uint8 (rows of the slice, cols). Whatever bytes decode to some map."""
-    part, before, gaps, unknown = _inputs(reference, token_steps, rows)
+    before, gaps, unknown = _inputs(reference, token_steps, rows)
     data = np.frombuffer(payload, dtype=np.uint8)
-    kinds = np.zeros(part.shape, dtype=np.uint8)
+    kinds = np.zeros(before.shape, dtype=np.uint8)
     _walk(kinds, before, gaps, unknown, _probabilities(shares), new_decoder(data), data.copy(), False)
     return kinds
 
 
-def gaps_of(reference: TokenState, token_steps: NDArray[np.int64]) -> NDArray[np.uint8]:
+def gaps_of(reference: TokenState, token_steps: NDArray[np.int64], rows: slice = slice(None)) -> NDArray[np.uint8]:
     """How much finer tokens would be than they are: 0 not at all, 1 by up to 3 quarter octaves, 2 by more, 3 nothing
-    but their code is known; (rows, cols)."""
-    finer = reference.steps - token_steps
+    but their code is known; of some ``rows``, (rows, cols)."""
+    steps = reference.steps[rows]
+    finer = steps - token_steps[rows]
     gaps = np.where(finer <= 0, 0, np.where(finer < 4, 1, 2))
-    return np.where(reference.steps == NO_FEATURE, 3, gaps).astype(np.uint8)
+    return np.where(steps == NO_FEATURE, 3, gaps).astype(np.uint8)
 
 
 def _inputs(reference: TokenState, token_steps: NDArray[np.int64], rows: slice):
-    gaps = gaps_of(reference, token_steps)[rows]
-    arrays = (reference.kinds[rows], gaps, reference.unknown[rows])
-    return reference.kinds[rows], *(np.ascontiguousarray(array) for array in arrays)
+    arrays = (reference.kinds[rows], gaps_of(reference, token_steps, rows), reference.unknown[rows])
+    return tuple(np.ascontiguousarray(array) for array in arrays)
 
 
 def _probabilities(shares: tuple[int, int]) -> NDArray[np.int64]:
     changed, new = ((share / SHARES) ** 2 for share in shares)
     ones = np.empty(_CONTEXTS)
-    odds = changed / max(1 - changed, 1e-3)
+    ratio = changed / max(1 - changed, 1e-3)
     for context in range(_CHANGED):
         neighbours = context // (4 * _GAPS)
-        some = odds * 2.0 ** (2 * neighbours - 1.5)
+        some = ratio * 2.0 ** (2 * neighbours - 1.5)
         ones[context] = some / (1 + some)
     ones[_CHANGED:_NEW] = new
     ones[_NEW:] = 0.5

@@ -46,6 +46,11 @@ class Kind(IntEnum):
     """another index, and a feature"""
 
 
+def with_symbols(kinds: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which tokens of these `Kind` have symbols; any shape."""
+    return (kinds == Kind.REFINED) | (kinds == Kind.NEW_FEATURE)
+
+
 @dataclass(frozen=True, eq=False)
 class TokenUpdate:
     """What a packet of a stream says, before it is known what of it arrives.
@@ -81,7 +86,13 @@ class TokenUpdate:
     @property
     def kept(self) -> NDArray[np.bool_]:
         """Tokens with symbols, (rows, cols)."""
-        return (self.kinds == Kind.REFINED) | (self.kinds == Kind.NEW_FEATURE)
+        return with_symbols(self.kinds)
+
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """Quantisation step of each token, quarter octaves, (rows, cols)."""
+        rows, cols = self.kinds.shape
+        return self.step + steps_of_tokens(rows, cols, self.focus)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +133,10 @@ class TokenState:
         """Rows and columns of tokens."""
         rows, cols = self.indices.shape
         return rows, cols
+
+    def known_indices(self, outside: int) -> NDArray[np.int64]:
+        """Indices, flat, and one more: ``outside`` where they are unknown, and at the end; (rows · cols + 1,)."""
+        return np.append(np.where(self.unknown, outside, self.indices), outside)
 
     @property
     def bytes(self) -> int:
@@ -183,8 +198,7 @@ class TokenState:
         new = kinds >= Kind.NEW
         steps, differences = self.steps.copy(), self.differences.copy()
         steps[new], differences[new.ravel()] = NO_FEATURE, 0
-        sent = (kinds == Kind.REFINED) | (kinds == Kind.NEW_FEATURE)
-        token_steps = update.step + _token_steps(update)
+        sent, token_steps = with_symbols(kinds), update.steps
         steps[sent] = token_steps[sent]
         symbols = update.symbols[sent[update.kept]]
         total = differences[sent.ravel()].astype(np.int64) + _fixed_point(symbols, token_steps[sent])
@@ -217,11 +231,6 @@ class TokenState:
             sphere=self.sphere,
             own_steps=self.steps.astype(np.int64),
         )
-
-
-def _token_steps(update: TokenUpdate) -> NDArray[np.int64]:
-    rows, cols = update.kinds.shape
-    return steps_of_tokens(rows, cols, update.focus)
 
 
 def _fixed_point(symbols: NDArray[np.int32], steps: NDArray[np.integer]) -> NDArray[np.int16]:

@@ -17,7 +17,7 @@ from panolink.codec.concealment import conceal
 from panolink.codec.entropy.coder import SliceCoder
 from panolink.codec.entropy.feature_context import EntropyParameters
 from panolink.codec.entropy.index_context import TOTAL, bands_of
-from panolink.codec.quantization.vector_quantizer import dequantize, look_up
+from panolink.codec.quantization.vector_quantizer import dequantize
 from panolink.codec.rate_control.rd_cost import TokenCosts
 from panolink.codec.rate_control.rdoq import choose_symbols
 from panolink.codec.streaming.state import NO_FEATURE, Kind, TokenState
@@ -74,7 +74,7 @@ class ChangeCostModel:
         if tokens.concealed is not None:
             held = conceal(held, torch.from_numpy(tokens.concealed)[None].to(held.device))
         self.from_reference = _flat(base.features - held)
-        self.from_code = _flat(base.features - look_up(torch.from_numpy(base.indices)[None].to(held.device), codebook))
+        self.from_code = base.residual.cpu().numpy()
         self._error = np.square(self.from_reference).sum(axis=1)
         self._code_error = np.square(self.from_code).sum(axis=1)
         self._unknown = reference.unknown.ravel()
@@ -86,7 +86,7 @@ class ChangeCostModel:
         """Bits of each token's index where it is new, (n,); 0 where it cannot be."""
         bits, cells = np.zeros(self.indices.size, dtype=np.float32), np.flatnonzero(self.may_be_new)
         reference = self.reference
-        own = np.append(np.where(reference.unknown, self.tables.codes, reference.indices), self.tables.codes)
+        own = reference.known_indices(self.tables.codes)
         for begin in range(0, len(cells), 4096):
             some = cells[begin : begin + 4096]
             frequencies = new_index_frequencies(self._coder, reference, own, some, whole=self._whole)

@@ -28,8 +28,7 @@ from panolink.codec.entropy.range_coder import decoder, encode
 from panolink.codec.entropy.tables import CLASSES, Tables
 from panolink.codec.slicing import feature_parts
 from panolink.codec.streaming.kind_coding import decode_kinds, encode_kinds, kinds_to_shares
-from panolink.codec.streaming.state import NO_FEATURE, Kind, TokenState, TokenUpdate
-from panolink.codec.tokens import steps_of_tokens
+from panolink.codec.streaming.state import NO_FEATURE, Kind, TokenState, TokenUpdate, with_symbols
 from panolink.errors import BitstreamError
 from panolink.jit import kernel
 
@@ -59,7 +58,7 @@ def merged_codes(
     """
     places = neighbours_of(cells, indices.shape, CODE_NEIGHBOURS)
     new = np.append(indices, outside)
-    old = new if whole else np.append(np.where(reference.unknown, outside, reference.indices), outside)
+    old = new if whole else reference.known_indices(outside)
     own = np.array([down == 0 for down, _ in CODE_NEIGHBOURS])
     return np.where(own, new[places], old[places])
 
@@ -72,7 +71,7 @@ def initial_classes(
 ) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
     """Scale classes before adaptation, and log odds of signs, of tokens ``cells`` (n,) with symbols; (n, dim) each."""
     rows, cols = update.kinds.shape
-    steps = (update.step + steps_of_tokens(rows, cols, update.focus)).ravel()[cells]
+    steps = update.steps.ravel()[cells]
     before = reference.steps.ravel()[cells]
     fresh = (update.kinds.ravel()[cells] == Kind.NEW_FEATURE) | (before == NO_FEATURE)
     codes = merged_codes(reference, update.indices, cells[fresh], tables.codes, whole=update.slices == 1)
@@ -161,7 +160,7 @@ def decode_update(
     """
     kinds, found, rows_arrived = _decode_indices(coder, reference, indices, empty, shares)
     dim = coder.tables.levels.shape[1]
-    count = int(((kinds == Kind.REFINED) | (kinds == Kind.NEW_FEATURE)).sum())
+    count = int(with_symbols(kinds).sum())
     update = replace(empty, kinds=kinds, indices=found, symbols=np.zeros((count, dim), dtype=np.int32))
     kept = np.flatnonzero(update.kept)
     arrived = np.zeros(len(kept), dtype=bool)
@@ -200,7 +199,7 @@ def new_index_frequencies(
     """
     rows, cols = reference.shape
     outside, offsets = coder.tables.codes, WHOLE_GRID[_PASS].neighbours
-    known = np.append(np.where(reference.unknown, outside, reference.indices), outside)
+    known = reference.known_indices(outside)
     places = neighbours_of(cells, (rows, cols), offsets)
     beside = np.array([whole or down == 0 for down, _ in offsets])
     neighbours = np.where(beside, own[places], known[places])
@@ -243,7 +242,7 @@ def _new_tokens(
     """
     rows, cols = kinds.shape
     outside, new, early = coder.tables.codes, (kinds >= Kind.NEW).ravel(), first_half(rows, cols)
-    own = np.append(np.where(reference.unknown, outside, reference.indices), outside)
+    own = reference.known_indices(outside)
     own[:-1][new] = outside
     for half in (new & early, new & ~early):
         cells = np.flatnonzero(half)
@@ -261,8 +260,7 @@ def _code_indices(
     coder: SliceCoder, reference: TokenState, update: TokenUpdate, shares: tuple[int, int]
 ) -> list[bytes]:
     """Index slices: length of the kinds, kinds, new indices. Nothing at all where nothing has changed."""
-    rows, cols = update.kinds.shape
-    steps = update.step + steps_of_tokens(rows, cols, update.focus)
+    steps = update.steps
     parts: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(update.slices)]
     flat = update.indices.ravel()
     for number, cells, below in _new_tokens(coder, reference, update.kinds, flat, update.slices):
@@ -285,9 +283,8 @@ def _decode_indices(
     shares: tuple[int, int],
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_]]:
     """Kinds and indices (rows, cols) as far as their slices arrived, and of which rows (rows,) they did."""
-    (rows, cols), slices = empty.kinds.shape, empty.slices
-    steps = empty.step + steps_of_tokens(rows, cols, empty.focus)
-    kinds, found, arrived = empty.kinds.copy(), reference.indices.copy(), np.zeros(rows, dtype=bool)
+    slices, steps = empty.slices, empty.steps
+    kinds, found, arrived = empty.kinds.copy(), reference.indices.copy(), np.zeros(len(steps), dtype=bool)
     decoders = {}
     for start, payload in enumerate(payloads):
         if payload is None:
