@@ -87,14 +87,7 @@ def allocate(coding: Coding, budget: SymbolBudget, protection: Protection | None
     """
     protection = protection or Fixed()
     reductions = candidates(math.inf, coding.size)
-    room = symbol_room(
-        budget,
-        protection,
-        size=coding.size,
-        pilot_spacing=coding.pilot_spacing,
-        sphere=coding.sphere,
-        focus=coding.focus,
-    )
+    room = room_for(coding, budget, protection)
     with ExitStack() as quantizing:
 
         def at(reduction: Fraction) -> RateController:
@@ -329,6 +322,18 @@ def protect(base: Slices, budget: SymbolBudget, choice: Protection, pilot_spacin
         schemes = choice.schemes(lowered_db=lowered)
         symbols = Plan.of(0.0, base, schemes, pilot_spacing).symbols
     return schemes
+
+
+def room_for(coding: Coding, budget: SymbolBudget, protection: Protection) -> Room:
+    """`symbol_room` of a panorama."""
+    return symbol_room(
+        budget,
+        protection,
+        size=coding.size,
+        pilot_spacing=coding.pilot_spacing,
+        sphere=coding.sphere,
+        focus=coding.focus,
+    )
 
 
 def symbol_room(

@@ -19,7 +19,7 @@ from panolink.codec.streaming.changes import draft_packet
 from panolink.codec.streaming.encoder import WHOLE_FROM, Change, StreamEncoder, share_of_new
 from panolink.errors import RateError
 from panolink.link.coding import Coded, Coding, slices_of
-from panolink.link.rate_allocation import both_layers, symbol_room
+from panolink.link.rate_allocation import both_layers, room_for
 from panolink.link.symbol_budget import Plan, SymbolBudget
 from panolink.link.unequal_protection import Protection, default_schemes
 
@@ -119,15 +119,7 @@ def code_changes(
 
 
 def _within_symbols(coding: ChangeCoding, change: Change, budget: SymbolBudget, protection: Protection) -> Coded:
-    slices = change.base.slices
-    room = symbol_room(
-        budget,
-        protection,
-        size=coding.size,
-        pilot_spacing=coding.pilot_spacing,
-        sphere=coding.sphere,
-        focus=coding.focus,
-    )([_INDEX_BYTES] * slices, 0.0)
+    room = room_for(coding, budget, protection)([_INDEX_BYTES] * change.base.slices, 0.0)
     with coding.stage("quantize"):
         filled = change.filled(max(room, 1.0))
     return both_layers(coding, budget, protection, filled)
