@@ -1,6 +1,6 @@
 # Everything runs in .venv, which is made on first use. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-deploy locks audit fuzz lint format types viewer check-viewer stubs check-stubs dashboards check-dashboards docs golden bench train clean
+.PHONY: help setup demo test test-long test-deploy locks audit fuzz lint format types viewer check-viewer stubs check-stubs dashboards check-dashboards docs golden bench train clean
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -31,8 +31,12 @@ check-viewer: ## fail if the committed page is not what its sources give; says s
 
 # Tensors of tests are tiny: processes side by side pay, threads do not.
 WORKERS ?= 2
-test: $(INSTALLED_DEV) ## run the tests (ARGS="-k viewport -x" to choose)
+test: ARGS ?= -m "not long"
+test: $(INSTALLED_DEV) ## run the tests but the longest (ARGS="-k viewport -x" to choose among all)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+test-long: $(INSTALLED_DEV) ## run the longest: services killed and stalled under load, a soak, training to its end
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m long $(ARGS)
 
 test-deploy: $(INSTALLED_DEV) ## build the images and test them with docker compose; says why where it cannot
 	@PANOLINK_TEST_DEPLOY=1 $(BIN)/python -m pytest -m docker -rs $(ARGS)

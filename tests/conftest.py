@@ -17,6 +17,14 @@ SAMPLES = Path(__file__).parent.parent / "samples"
 torch.set_num_threads(1)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is long is slow too, so that `-m "not slow"` leaves out both."""
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def samples() -> list[Path]:
     """The panoramas that ship with the project, sorted: WebP, 1024×512."""

@@ -14,6 +14,7 @@ Run = Callable[..., Result]
 COMMANDS = ("up", "send", "watch", "channel", "health", "demo", "doctor", "certs", "encode", "decode", "info", "train")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(panolink: Run, command: str):
     result = panolink(command, "--help")
@@ -22,6 +23,7 @@ def test_every_command_has_help_with_an_example(panolink: Run, command: str):
     assert "--json" in result.stdout
 
 
+@pytest.mark.slow
 def test_help_names_every_command_and_is_quick():
     code = "import sys; from panolink.cli.app import app; print({'torch', 'grpc', 'numpy', 'numba'} & set(sys.modules))"
     done = subprocess.run([PANOLINK[0], "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True)
@@ -87,6 +89,7 @@ def test_files_that_cannot_be_written_are_one_line(panolink: Run, small: Path, t
     assert panolink("encode", small, tmp_path / "new" / "a.plk").exit_code == 0  # folders are made
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_any_command_with_130(tmp_path: Path):
     """Here while it waits for a pipe to which nobody writes."""
     os.mkfifo(tmp_path / "pipe")

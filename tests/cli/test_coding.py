@@ -82,6 +82,7 @@ def test_rates_and_models_that_cannot_be(panolink: Run, small: Path, tmp_path: P
     assert "absent.safetensors" in line
 
 
+@pytest.mark.slow
 def test_the_model_that_serves_the_rate(panolink: Run, small: Path, tmp_path: Path):
     result = panolink("encode", small, tmp_path / "a.plk", "--model", "auto", "--bpp", "0.2", "--json")
     assert result.exit_code == 0, result.output
@@ -100,6 +101,7 @@ def test_the_smallest_picture(panolink: Run, tmp_path: Path):
     assert load_panorama(tmp_path / "a.png").shape == (16, 32, 3)
 
 
+@pytest.mark.slow
 def test_a_packet_of_another_profile(panolink: Run, small: Path, tmp_path: Path):
     panolink("encode", small, tmp_path / "a.plk", "--model", "paper", "--tau", "0")
     line = one_line(panolink("decode", tmp_path / "a.plk", tmp_path / "a.png", "--model", "base"))
@@ -145,6 +147,7 @@ def test_a_picture_format_that_does_not_exist(panolink: Run, small: Path, tmp_pa
     assert "unknown image extension" in one_line(panolink("decode", tmp_path / "a.plk", tmp_path / "a.xyz"))
 
 
+@pytest.mark.slow
 def test_nothing_is_overwritten_unless_asked_for(panolink: Run, small: Path, tmp_path: Path):
     before = small.read_bytes()
     line = one_line(panolink("encode", small, small))
@@ -163,6 +166,7 @@ def test_nothing_is_overwritten_unless_asked_for(panolink: Run, small: Path, tmp
     assert not list(tmp_path.glob(".panolink-*"))
 
 
+@pytest.mark.slow
 def test_pose_and_crop_go_into_the_packet_and_out_of_it(panolink: Run, tmp_path: Path):
     packet = tmp_path / "theta.plk"
     assert panolink("encode", CASES / "theta.jpg", packet, "--bpp", "0.2").exit_code == 0
@@ -183,6 +187,7 @@ def test_pose_and_crop_go_into_the_packet_and_out_of_it(panolink: Run, tmp_path:
     assert "placed on the sphere" in result.stderr
 
 
+@pytest.mark.slow
 def test_exif_is_kept_where_asked_for(panolink: Run, tmp_path: Path):
     assert panolink("encode", CASES / "theta.jpg", tmp_path / "a.plk", "--keep-metadata").exit_code == 0
     for suffix in (".png", ".jpg", ".webp"):
@@ -191,7 +196,7 @@ def test_exif_is_kept_where_asked_for(panolink: Run, tmp_path: Path):
             assert image.getexif()[0x0110] == "RICOH THETA Z1" and image.getexif().get_ifd(0x8825)[1] == "N"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_streams(panolink: Run, small: Path, tmp_path: Path):
     encode = subprocess.run(
         [*PANOLINK, "encode", "-", "-"], input=small.read_bytes(), capture_output=True, env=ENVIRONMENT, check=True
@@ -208,6 +213,7 @@ def test_a_full_disk_is_one_line(panolink: Run, small: Path):
     assert "/dev/full" in line and "No space left" in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["gpu", "cuda:99"])
 def test_devices_that_are_not_here_are_one_line(panolink: Run, small: Path, tmp_path: Path, device: str):
     line = one_line(panolink("encode", small, tmp_path / "a.plk", "--device", device))

@@ -14,6 +14,7 @@ from tests.cli.helpers import ENVIRONMENT, PANOLINK, objects
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.long
 def test_demo_of_one_panorama(small: Path, tmp_path: Path):
     command = [*PANOLINK, "demo", str(small), "--out", str(tmp_path / "out"), "--bpp", "0.5", "--seed", "1"]
     (tmp_path / "out").mkdir()
@@ -29,6 +30,7 @@ def test_demo_of_one_panorama(small: Path, tmp_path: Path):
     assert load_panorama(tmp_path / "out" / "small_received.png").shape == (128, 256, 3)
 
 
+@pytest.mark.long
 def test_demo_as_json_goes_on_after_a_bad_file(small: Path, tmp_path: Path):
     (tmp_path / "bad.png").write_text("not a picture")
     command = [*PANOLINK, "demo", str(tmp_path / "bad.png"), str(small), "--out", str(tmp_path / "out"), "--json"]

@@ -38,6 +38,7 @@ def test_the_self_test_sends_a_panorama(panolink: Run):
     assert found["ok"] is True and "dB VPSNR" in found["detail"]
 
 
+@pytest.mark.slow
 def test_ports(monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]):
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken, free = other.getsockname()[1], free_port()

@@ -28,6 +28,7 @@ def channel() -> Iterator[str]:
         service.wait(30)
 
 
+@pytest.mark.slow
 def test_a_service_that_serves(panolink: Panolink, channel: str) -> None:
     result = panolink("health", channel)
     assert (result.exit_code, result.stdout.strip()) == (0, f"{channel}: SERVING")
@@ -59,6 +60,7 @@ def test_nobody_to_ask(panolink: Panolink, monkeypatch: pytest.MonkeyPatch) -> N
     assert panolink("health").exit_code == 2
 
 
+@pytest.mark.slow
 def test_it_imports_no_networks() -> None:
     """Container engines run it every few seconds."""
     code = "import sys, panolink.cli.app, panolink.rpc.transport.connection; print(*sys.modules)"

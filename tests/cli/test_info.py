@@ -30,7 +30,7 @@ def test_info_goes_on_after_a_bad_one(panolink: Run, tmp_path: Path):
     assert "bad.plk" in first and "unknown model 'nope'" in second
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_info_tells_of_services(panolink: Run, link: dict[str, Any]):
     places = [link[name]["listen"] for name in ("transmitter", "channel", "receiver")]
     found = objects(panolink("info", *places, "--json").stdout)

@@ -24,7 +24,7 @@ def test_percentiles_and_throughput() -> None:
     assert Step(1, 1).as_dict()["p50_seconds"] is None
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_link_under_load_is_measured(
     panolink: Callable[..., Result], link: dict[str, Any], small: Path, tmp_path: Path
 ) -> None:

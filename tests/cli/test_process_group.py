@@ -79,6 +79,7 @@ def channel(**settings: object) -> dict[str, dict[str, str]]:
     return {"channel": {f"PANOLINK_CHANNEL_{name.upper()}": str(value) for name, value in values.items()}}
 
 
+@pytest.mark.slow
 async def test_a_child_lives_as_long_as_the_work_and_is_stopped() -> None:
     lines: list[tuple[str, str]] = []
     async with Services(channel(), on_line=lambda *line: lines.append(line)) as services:
@@ -90,6 +91,7 @@ async def test_a_child_lives_as_long_as_the_work_and_is_stopped() -> None:
     assert any(name == "channel" and line.endswith("drains") for name, line in lines)
 
 
+@pytest.mark.slow
 async def test_a_child_that_dies_ends_the_work_with_its_name() -> None:
     async with Services(channel()) as services:
         pid = (await services.ready())["channel"]["pid"]
@@ -98,6 +100,7 @@ async def test_a_child_that_dies_ends_the_work_with_its_name() -> None:
             await services.supervise(asyncio.sleep(30))
 
 
+@pytest.mark.slow
 async def test_a_child_that_cannot_start_says_why() -> None:
     async with Services(channel(snr_db="loud")) as services:
         with pytest.raises(LinkError, match=r"channel ended with exit code 2: .*PANOLINK_CHANNEL_SNR_DB=loud"):

@@ -136,6 +136,7 @@ def test_what_the_transmitter_refuses(panolink: Run, link: dict[str, Any], small
     assert "small.png" in one_line(result) and "no model 'nope'" in result.stderr
 
 
+@pytest.mark.slow
 def test_nobody_there(panolink: Run, small: Path, tmp_path: Path, free_port: Callable[[], int], monkeypatch: Any):
     monkeypatch.setattr("panolink.cli.transfer.CONNECT_SECONDS", 0.3)
     place = f"127.0.0.1:{free_port()}"
@@ -170,7 +171,7 @@ def test_ctrl_c_tells_what_was_delivered_and_what_was_under_way(link: dict[str, 
     assert told == "panolink: interrupted: 1 delivered, 0 under way\n"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_odd_names_in_any_locale(link: dict[str, Any], small: Path, tmp_path: Path):
     odd = os.fsencode(tmp_path) + b"/caf\xe9 \xf0\x9f\x8f\x94.png"
     os.rename(small, odd)

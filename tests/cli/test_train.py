@@ -30,7 +30,7 @@ def tiny(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_train_stop_and_go_on(panolink: Run, data: Path, tiny: Path, small: Path, tmp_path: Path):
     run = tmp_path / "runs" / "tiny"
     command = ("train", "--data", data, "--config", tiny, "--out", run, "--steps", "1", "--copies", "1", "--json")
@@ -50,7 +50,7 @@ def test_train_stop_and_go_on(panolink: Run, data: Path, tiny: Path, small: Path
     assert panolink("decode", tmp_path / "a.plk", tmp_path / "a.png", "--model", model).exit_code == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_train_a_decoder(panolink: Run, data: Path, small: Path, tmp_path: Path):
     config, run = tmp_path / "looks.toml", tmp_path / "runs" / "looks"
     config.write_text(
@@ -68,7 +68,7 @@ def test_train_a_decoder(panolink: Run, data: Path, small: Path, tmp_path: Path)
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_without_an_end_is_finished_and_exported(
     panolink: Run, data: Path, tiny: Path, small: Path, tmp_path: Path
 ):

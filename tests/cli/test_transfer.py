@@ -56,6 +56,7 @@ async def test_names_follow_the_order_of_sending(transmitter: str, tmp_path: Pat
     assert [one.path.stem for one in found if one.path] == ["pano_received", "pano_received_2", "pano_received_3"]
 
 
+@pytest.mark.slow
 async def test_a_picture_that_cannot_be_written_is_one_failed_item(transmitter: str, tmp_path: Path):
     noise(0).save(tmp_path / "full.png")
     noise(1).save(tmp_path / "fine.png")
@@ -77,6 +78,7 @@ async def test_a_picture_that_cannot_be_written_is_one_failed_item(transmitter: 
     assert list(full.as_dict()) == list(fine.as_dict()) == list(absent.as_dict())
 
 
+@pytest.mark.slow
 async def test_pose_and_crop_arrive(transmitter: str, tmp_path: Path):
     told: list[str] = []
     transfer = Transfer({"picture": True, "bpp": 0.4}, Reading(), tmp_path / "out", on_note=told.append)
@@ -116,6 +118,7 @@ async def test_memory_stays_flat_however_long_a_video_is(transmitter: str, monke
     assert tally.delivered == frames and alive(sent) == alive(received) == 0
 
 
+@pytest.mark.slow
 async def test_nobody_there(free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("panolink.cli.transfer.CONNECT_SECONDS", 0.2)
     with pytest.raises(LinkError, match=r"nothing answers at 127.0.0.1:\d+ \(waited 0.2 s\); start it"):

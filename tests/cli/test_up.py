@@ -22,7 +22,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_services_end_when_up_is_killed():
     with running() as (up, places):
         services = [places[name]["pid"] for name in ("transmitter", "channel", "receiver")]
@@ -51,7 +51,7 @@ def test_insecure_reaches_the_services():
         assert all(places[name]["listen"].startswith("0.0.0.0:") for name in ("transmitter", "channel", "receiver"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_viewer_has_a_killed_receiver_started_anew():
     with running("--viewer", "--viewer-port", str(free_port())) as (up, places):
         receiver = places["receiver"]["pid"]
@@ -83,7 +83,7 @@ def test_up_says_which_port_is_in_use(panolink: Run):
     assert "--transmitter-port" in line and "--channel-port" in line
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_up_stops_in_order(number: signal.Signals):
     with running() as (up, places):

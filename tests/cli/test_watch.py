@@ -83,6 +83,7 @@ async def test_a_receiver_that_comes_back_is_watched_again(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0001_pano_0000.png", "0001_pano_0000_2.png"]
 
 
+@pytest.mark.slow
 async def test_a_folder_that_cannot_be_written_to_is_told_for_each(
     start: Start, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):

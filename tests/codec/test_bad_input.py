@@ -57,6 +57,7 @@ def test_the_smallest_pictures(base: Codec, kind: str, size: tuple[int, int]):
     assert base.encode(image, bpp=least).bpp <= least
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(499, 1001), (250, 499), (131, 1003)])
 def test_sizes_that_nothing_divides(base: Codec, samples, size: tuple[int, int]):
     from PIL import Image
@@ -86,6 +87,7 @@ def test_the_largest_picture(base: Codec, panorama: np.ndarray):
     assert ((decoded[::8, ::8].astype(float) - image[::8, ::8]) ** 2).mean() < 400
 
 
+@pytest.mark.slow
 def test_larger_than_a_packet_holds(base: Codec):
     image = np.broadcast_to(np.uint8(0), (8193, 16384, 3))
     with pytest.raises(ImageError, match=r"16384×8193 pixels; a packet holds 134217728"):

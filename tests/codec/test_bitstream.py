@@ -102,6 +102,7 @@ def test_a_huge_header_takes_no_memory():
         Packet.from_bytes(header.to_bytes())
 
 
+@pytest.mark.slow
 def test_garbage_slices_give_a_picture_or_one_clear_error(tiny: Codec, panorama: np.ndarray):
     """On the air a slice may pass its CRC by chance: whatever it holds, the receiver stands."""
     packet = tiny.encode(panorama, tau=0.5)

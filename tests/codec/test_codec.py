@@ -11,6 +11,7 @@ def squared_error(image: np.ndarray, reference: np.ndarray) -> float:
     return float(((image.astype(float) - reference) ** 2).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(16, 32), (17, 33), (100, 200), (128, 256), (45, 301), (256, 512)])
 @pytest.mark.parametrize("tau", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("robust", [False, True], ids=["whole", "robust"])

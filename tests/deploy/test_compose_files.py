@@ -42,6 +42,7 @@ def config(where: str, added: tuple[str, ...]) -> dict:
     return json.loads(stack.compose("config", "--format", "json"))["services"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("added", ADDED, ids="+".join)
 @pytest.mark.parametrize("where", BASES)
 def test_they_fit_together(where: str, added: tuple[str, ...]) -> None:

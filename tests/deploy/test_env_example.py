@@ -4,11 +4,14 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.deploy.stack import ROOT
 
 EXAMPLE = (ROOT / ".env.example").read_text()
 
 
+@pytest.mark.slow
 def test_the_services_settings_are_those_of_the_code() -> None:
     command = [sys.executable, "scripts/env_example.py", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

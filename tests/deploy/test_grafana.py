@@ -149,7 +149,7 @@ def plain(expression: str) -> str:
     return filled
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("panel", "expression"), QUERIES)
 def test_every_query_of_every_panel_has_data(prometheus: Prometheus, panel: dict[str, Any], expression: str) -> None:
     if need := NOT_HERE.get(panel["title"]):

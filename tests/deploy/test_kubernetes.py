@@ -61,6 +61,7 @@ def settings(objects: list[Object]) -> dict[str, str]:
     return of_kind(objects, "ConfigMap")["panolink-settings"]["data"]
 
 
+@pytest.mark.slow
 def test_objects_are_valid(built: list[Object]) -> None:
     for one in built:
         if one["kind"] not in CUSTOM:

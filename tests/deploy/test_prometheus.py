@@ -37,6 +37,7 @@ def test_promtool_accepts_configuration_and_rules() -> None:
     promtool("check", "config", CONFIG)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", UNIT_TESTS, ids=lambda path: path.name)
 def test_promtool_runs_the_unit_tests(path: Path) -> None:
     promtool("test", "rules", path)

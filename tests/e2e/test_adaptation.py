@@ -37,6 +37,7 @@ async def read_metrics(service: Any) -> dict[str, float]:
     return {name: float(value) for name, _, value in lines}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pilot_spacing", [0, 16])
 async def test_a_deep_fade_costs_detail_and_no_panorama(
     launch: Launch, panorama: np.ndarray, pilot_spacing: int
@@ -87,6 +88,7 @@ async def test_a_deep_fade_costs_detail_and_no_panorama(
         assert sum(value for name, value in exported.items() if f'scheme_segments_total{{layer="{layer}"' in name) > 0
 
 
+@pytest.mark.long
 async def test_on_a_flat_channel_the_choice_comes_to_rest(launch: Launch, panorama: np.ndarray) -> None:
     receiver = launch("receiver")
     channel = launch("channel", target=receiver.address, model="rayleigh", snr_db=12, coherence_symbols=64, seed=7)

@@ -43,6 +43,7 @@ async def sent(link: tuple[Any, Any], panorama: np.ndarray, snr_db: float, **opt
     return vpsnr(panorama, delivery.picture), delivery
 
 
+@pytest.mark.long
 async def test_rounds_bring_the_picture_back(link: tuple[Any, Any], panorama: np.ndarray) -> None:
     clean, whole = await sent(link, panorama, 25, bpp=0.1)
     assert whole.segments.lost == 0

@@ -33,6 +33,7 @@ def link(launch: Launch, receiver: Any) -> dict[str, Any]:
     return {"transmitter": transmitter, "channel": channel, "receiver": receiver}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("victim", ["transmitter", "channel", "receiver"])
 async def test_a_service_that_stands_still_for_a_while_costs_nothing(
     link: dict[str, Any], small: bytes, victim: str
@@ -50,6 +51,7 @@ async def test_a_service_that_stands_still_for_a_while_costs_nothing(
     assert Counter(shown) == Counter(list(got))
 
 
+@pytest.mark.long
 async def test_what_a_receiver_holds_that_stands_still_for_good_is_reported_lost_and_others_go_on(
     launch: Launch, link: dict[str, Any], small: bytes
 ) -> None:
@@ -105,6 +107,7 @@ class HalfOpenProxy:
         await asyncio.gather(forward(reader, there_writer), forward(there_reader, writer), return_exceptions=True)
 
 
+@pytest.mark.long
 async def test_a_half_open_connection_is_noticed_and_every_panorama_answered(
     launch: Launch, receiver: Any, small: bytes
 ) -> None:
@@ -125,6 +128,7 @@ async def test_a_half_open_connection_is_noticed_and_every_panorama_answered(
         assert delivery.delivered
 
 
+@pytest.mark.long
 async def test_a_hop_that_does_wrong_to_bursts_harms_those_and_no_others(
     launch: Launch, receiver: Any, small: bytes
 ) -> None:
@@ -161,6 +165,7 @@ async def repeats(receiver: Any) -> float:
     return next(float(line.split()[1]) for line in text.splitlines() if line.startswith("panolink_repeats_total "))
 
 
+@pytest.mark.long
 async def test_a_model_replaced_while_streaming_is_refused_by_who_does_not_hold_it(
     launch: Launch, receiver: Any, small: bytes
 ) -> None:

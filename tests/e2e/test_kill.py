@@ -135,6 +135,7 @@ async def send_and(
     return {delivery.source: delivery for delivery in got}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("victim", ["transmitter", "channel", "receiver"])
 async def test_a_service_that_is_killed_and_restarted_costs_nothing(patient: Link, small: bytes, victim: str) -> None:
     """At -4 dB every panorama needs rounds of hybrid ARQ, and most of the time some are between two."""
@@ -153,6 +154,7 @@ async def test_a_service_that_is_killed_and_restarted_costs_nothing(patient: Lin
             assert Counter(shown) == Counter(list(got))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("victim", ["transmitter", "channel", "receiver"])
 async def test_what_a_killed_service_takes_with_it_is_reported_lost(impatient: Link, small: bytes, victim: str) -> None:
     await impatient.revive(small)
@@ -172,6 +174,7 @@ async def test_what_a_killed_service_takes_with_it_is_reported_lost(impatient: L
         assert len(set(shown) & lost.keys()) <= 4
 
 
+@pytest.mark.long
 async def test_one_of_three_receivers_is_killed_under_load_and_nothing_is_lost(launch: Launch, small: bytes) -> None:
     receivers = [launch("receiver", watch_policy="block") for _ in range(3)]
     channel = launch("channel", target=",".join(receiver.address for receiver in receivers), snr_db=20)

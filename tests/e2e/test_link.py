@@ -40,6 +40,7 @@ async def sent(target: str, panoramas: Any, **options: Any) -> list[Delivery]:
         return [delivery async for delivery in client.send(panoramas, **options)]
 
 
+@pytest.mark.long
 async def test_quality_rises_with_the_channel_and_falls_off_no_cliff(
     link: tuple[Service, Service, Service], samples: list[Path]
 ) -> None:
@@ -106,6 +107,7 @@ async def test_health_reflection_and_metrics_answer(link: tuple[Service, Service
         assert "panolink_in_flight 0.0" in text
 
 
+@pytest.mark.long
 async def test_sigterm_drains(launch: Launch, samples: list[Path]) -> None:
     receiver = launch("receiver")
     transmitter = launch("transmitter", target=receiver.address, max_in_flight=2)

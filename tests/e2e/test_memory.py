@@ -35,6 +35,7 @@ def memory(pid: int, key: str) -> int:
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith(key))
 
 
+@pytest.mark.long
 async def test_memory_is_what_is_promised_under_more_load_than_fits(launch: Callable[..., Any]) -> None:
     """Five streams of pictures of half a million pixels, of which three fit at a time, and some that never do."""
     limits = {"max_picture_bytes": PICTURES, "max_bytes_under_way": UNDER_WAY, "workers": 4}

@@ -71,6 +71,7 @@ def panolink() -> Commands:
     return run
 
 
+@pytest.mark.long
 async def test_a_panorama_passes_and_a_viewer_sees_it(
     link: dict[str, Service], folder: Path, samples: list[Path]
 ) -> None:

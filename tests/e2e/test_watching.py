@@ -66,6 +66,7 @@ async def sent(target: str, panoramas: list[np.ndarray]) -> list[Any]:
         return [delivery async for delivery in client.send(panoramas)]
 
 
+@pytest.mark.long
 async def test_a_panorama_is_one_trace_through_three_processes(
     launch: Launch, collector: Collector, panorama: np.ndarray
 ) -> None:
@@ -91,6 +92,7 @@ async def test_a_panorama_is_one_trace_through_three_processes(
             assert root.start_time_unix_nano <= span.start_time_unix_nano <= span.end_time_unix_nano
 
 
+@pytest.mark.long
 async def test_a_collector_that_is_away_costs_nothing_but_traces(
     launch: Launch, free_port: Callable[[], int], panorama: np.ndarray
 ) -> None:
@@ -103,6 +105,7 @@ async def test_a_collector_that_is_away_costs_nothing_but_traces(
         assert await asyncio.to_thread(service.stop) == 0
 
 
+@pytest.mark.long
 async def test_logs_through_pipes_are_json_and_fit_together(
     launch: Launch, panorama: np.ndarray, tmp_path: Path
 ) -> None:

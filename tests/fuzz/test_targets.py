@@ -71,6 +71,7 @@ def edited(data: bytes, edits: list[tuple[str, float, bytes, int]]) -> bytes:
     return data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", targets.TARGETS)
 def test_mutations_of_seeds_are_taken_or_refused(name: str) -> None:
     @settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
@@ -81,7 +82,7 @@ def test_mutations_of_seeds_are_taken_or_refused(name: str) -> None:
     mutated()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="no atheris for this platform")
 def test_a_few_seconds_guided_by_coverage() -> None:
     run = subprocess.run(

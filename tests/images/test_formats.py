@@ -49,6 +49,7 @@ def test_heic_is_turned_upright_once():
     assert shown.shape == (64, 128, 3) and np.abs(shown.astype(int) - SMOOTH).mean() < 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width, height", [(32, 16), (256, 128), (300, 150), (512, 255), (1100, 550)])
 def test_jpeg_xl(width: int, height: int):
     picture = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)

@@ -143,6 +143,7 @@ def test_paths(tmp_path: Path):
         save_image(PICTURE, tmp_path / "new" / "a.png" / "b.png")
 
 
+@pytest.mark.slow
 def test_texts_that_unpack_to_gigabytes_are_refused():
     """Pillow would unpack the text of a PNG beside its pixels, were it not told where to stop."""
     text = zlib.compress(bytes(200 << 20), 9)

@@ -22,6 +22,7 @@ def tiff(array: np.ndarray, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("byteorder", ["<", ">"])
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 @pytest.mark.parametrize(

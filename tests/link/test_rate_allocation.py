@@ -136,6 +136,7 @@ def test_a_header_survives_a_fade_that_nobody_could_foresee():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "protection", [Fixed(), Choice(3.0), Choice(15.0, fading=1.0)], ids=["fixed", "3 dB", "fading"]
 )

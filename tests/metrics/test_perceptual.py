@@ -25,6 +25,7 @@ def picture(samples) -> torch.Tensor:
     return torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measure", MEASURES)
 def test_distance_grows_with_noise_from_zero(measure, picture):
     noise = torch.randn(picture.shape, generator=torch.Generator().manual_seed(0))
@@ -34,6 +35,7 @@ def test_distance_grows_with_noise_from_zero(measure, picture):
     assert distances == sorted(distances) and distances[-1] > 3 * distances[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measure", MEASURES)
 def test_distance_is_symmetric_and_differentiable(measure, picture):
     other = (picture * 0.9).requires_grad_()
@@ -58,6 +60,7 @@ def test_alexnet_heads_weigh_all_five_layers():
     assert all((head >= 0).all() and head.sum() > 0 for head in heads)
 
 
+@pytest.mark.slow
 def test_viewport_distance_of_panoramas(samples):
     image = np.asarray(Image.open(samples[0]).convert("RGB").resize((256, 128)))
     coarse = image // 48 * 48

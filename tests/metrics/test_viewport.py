@@ -37,6 +37,7 @@ def test_known_noise():
     assert 20 < vpsnr(clean, noisy) < 26
 
 
+@pytest.mark.slow
 def test_more_noise_is_worse():
     image = noise_image()
     noise = np.random.default_rng(2).normal(0, 1, image.shape)
@@ -46,6 +47,7 @@ def test_more_noise_is_worse():
     assert [s.vssim for s in scores] == sorted((s.vssim for s in scores), reverse=True)
 
 
+@pytest.mark.slow
 def test_arrays_and_tensors_agree_and_batches_average():
     a, b = noise_image(0), noise_image(1)
     as_tensor = [torch.from_numpy(x).permute(2, 0, 1) / 255 for x in (a, b)]

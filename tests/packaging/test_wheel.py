@@ -74,6 +74,7 @@ def test_help(scripts: Path, tmp_path: Path) -> None:
     assert "--config" in run(scripts / "panolink", "train", "--help", cwd=tmp_path)
 
 
+@pytest.mark.long
 def test_demo(scripts: Path, tmp_path: Path) -> None:
     printed = run(scripts / "panolink", "demo", "--json", "--seed", "1", "--out", "out", cwd=tmp_path)
     delivered = [json.loads(line) for line in printed.splitlines()]

@@ -31,6 +31,7 @@ def test_symbols_have_unit_mean_power_whatever_the_values():
         assert gain_correction == pytest.approx(factor**2, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["awgn", "rayleigh"])
 @pytest.mark.parametrize("snr_db", [-5, 5, 15, 25])
 def test_errors_are_those_of_theory(model, snr_db):

@@ -33,6 +33,7 @@ def pack(*arguments: object) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 def test_packing_keeps_names_and_the_split(folder: Path, tmp_path: Path):
     target = tmp_path / "packed"
     assert "6 panoramas" in pack(folder, "--out", target, "--width", 256)
@@ -58,7 +59,7 @@ def _packed(folder: Path, target: Path, mebibytes: float, piece: int = 1) -> lis
     return sorted(target.glob("*.webp"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_session_on_a_gpu_ends_in_time_and_leaves_a_state(folder: Path, tmp_path: Path):
     """Here on a CPU, and short: what comes home is a state to go on from, figures and the golden check."""
     for file in folder.iterdir():  # validation takes its time, and there is little

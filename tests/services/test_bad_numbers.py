@@ -29,6 +29,7 @@ async def answers(address: str, image: bytes, *headers: transmitter_pb2.Panorama
         return [message.header async for message in call if message.HasField("header")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1e308, float("inf"), float("nan"), -1e308])
 async def test_rates_beyond_all_measure(start: Start, panorama: np.ndarray, number: float) -> None:
     receiver = await start("receiver")
@@ -41,6 +42,7 @@ async def test_rates_beyond_all_measure(start: Start, panorama: np.ndarray, numb
     assert not got["good"].HasField("failure")
 
 
+@pytest.mark.slow
 async def test_an_id_of_a_megabyte(start: Start, panorama: np.ndarray) -> None:
     receiver = await start("receiver")
     transmitter = await start("transmitter", target=receiver.address)

@@ -111,6 +111,7 @@ async def test_erased_segments_arrive_as_erasures_and_are_counted(start: Start) 
     assert erased < len(burst.symbols)
 
 
+@pytest.mark.slow
 async def test_pilots_instead_of_perfect_csi(start: Start, panorama: np.ndarray) -> None:
     receiver = await start("receiver")
     channel = await start("channel", target=receiver.address, model="jakes", doppler_hz=500, snr_db=20, seed=1)
@@ -161,6 +162,7 @@ REFUSALS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("erasure_rate", [0.0, 1e-9])  # the channel looks at segments only where it may erase them
 async def test_bursts_that_make_no_sense_fail_alone(start: Start, panorama: np.ndarray, erasure_rate: float) -> None:
     receiver = await start("receiver")

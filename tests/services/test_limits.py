@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from panolink.client import Client
@@ -36,6 +37,7 @@ async def most(server: Server, name: str, task: asyncio.Task[Any]) -> float:
     return highest
 
 
+@pytest.mark.slow
 async def test_pictures_that_unpack_to_gigabytes_cost_nothing(start: Start) -> None:
     """1 bit a pixel: 17 MB here, 400 MB as RGB, and 20 KB on the wire."""
     file = io.BytesIO()
@@ -50,6 +52,7 @@ async def test_pictures_that_unpack_to_gigabytes_cost_nothing(start: Start) -> N
     assert grown < 50_000  # KB
 
 
+@pytest.mark.slow
 async def test_pixels_unpacked_at_a_time_are_limited(start: Start, panorama: np.ndarray) -> None:
     pixels = panorama.shape[0] * panorama.shape[1]
     limits = {"max_pixels_under_way": pixels, "max_in_flight": 8, "workers": 4}
@@ -63,6 +66,7 @@ async def test_pixels_unpacked_at_a_time_are_limited(start: Start, panorama: np.
         assert server.metrics.registry.get_sample_value("panolink_under_way_pixels") == 0
 
 
+@pytest.mark.slow
 async def test_bytes_under_way_are_limited_over_all_streams(start: Start, panorama: np.ndarray) -> None:
     receiver = await start("receiver")
     transmitter = await start("transmitter", target=receiver.address, max_bytes_under_way=80_000)
@@ -76,6 +80,7 @@ async def test_bytes_under_way_are_limited_over_all_streams(start: Start, panora
     assert transmitter.metrics.registry.get_sample_value("panolink_under_way_bytes") == 0
 
 
+@pytest.mark.slow
 async def test_a_picture_that_cannot_fit_is_refused_before_memory_is_taken(start: Start, panorama: np.ndarray) -> None:
     receiver = await start("receiver", max_picture_bytes=1 << 20)  # 13,107 pixels at 80 bytes
     transmitter = await start("transmitter", target=receiver.address)

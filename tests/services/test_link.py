@@ -39,6 +39,7 @@ def sample(metrics: Any, name: str, **labels: str) -> float:
     return metrics.registry.get_sample_value(f"panolink_{name}", labels) or 0.0
 
 
+@pytest.mark.slow
 async def test_a_panorama_crosses_and_everything_is_told(start: Start, panorama: np.ndarray) -> None:
     receiver = await start("receiver")
     channel = await start("channel", target=receiver.address, snr_db=20, seed=1)
@@ -70,6 +71,7 @@ async def test_a_panorama_crosses_and_everything_is_told(start: Start, panorama:
         assert sample(service.metrics, "in_flight") == 0
 
 
+@pytest.mark.slow
 async def test_pictures_come_in_the_format_that_is_asked_for(start: Start, panorama: np.ndarray) -> None:
     """To the sender and to each watcher its own; the lossless ones are the same picture."""
     receiver = await start("receiver")
@@ -97,6 +99,7 @@ async def test_pictures_come_in_the_format_that_is_asked_for(start: Start, panor
         await sent(transmitter.address, [("a", panorama)], picture_format="gif")
 
 
+@pytest.mark.slow
 async def test_the_pose_of_the_camera_crosses_too(start: Start, panorama: np.ndarray) -> None:
     receiver = await start("receiver")
     transmitter = await start("transmitter", target=receiver.address)
@@ -108,6 +111,7 @@ async def test_the_pose_of_the_camera_crosses_too(start: Start, panorama: np.nda
     assert got["tilted"].sphere == poses["tilted"] and got["tilted"].as_dict()["sphere"]["heading"] == 225.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample_format", ["cf32_le", "ci16_le"])
 async def test_the_channel_may_be_left_out(start: Start, panorama: np.ndarray, sample_format: str) -> None:
     receiver = await start("receiver")
@@ -119,6 +123,7 @@ async def test_the_channel_may_be_left_out(start: Start, panorama: np.ndarray, s
     assert 0.3 < delivery.kept / delivery.tokens <= 0.5
 
 
+@pytest.mark.slow
 async def test_bad_input_fails_alone_and_says_why(start: Start, panorama: np.ndarray, tmp_path: Path) -> None:
     receiver = await start("receiver")
     transmitter = await start(
@@ -171,6 +176,7 @@ async def test_bad_rates_and_unknown_models(start: Start, panorama: np.ndarray) 
         assert reason in (delivery.error or "")
 
 
+@pytest.mark.slow
 async def test_a_receiver_refuses_a_model_that_it_does_not_hold(
     start: Start, panorama: np.ndarray, weights: Callable[[int], Path]
 ) -> None:
@@ -198,6 +204,7 @@ async def test_a_lost_header_is_data_loss_not_silence(start: Start, panorama: np
     assert sample(receiver.metrics, "segments_lost_total", layer="header") == 1
 
 
+@pytest.mark.slow
 async def test_viewers_see_what_arrives(start: Start, panorama: np.ndarray) -> None:
     receiver = await start("receiver", watch_policy="block", watch_queue=1)
     transmitter = await start("transmitter", target=receiver.address)
@@ -218,6 +225,7 @@ async def test_viewers_see_what_arrives(start: Start, panorama: np.ndarray) -> N
         assert panorama_seen.dropped == 0
 
 
+@pytest.mark.slow
 async def test_channels_and_receivers_may_be_several(start: Start, panorama: np.ndarray) -> None:
     receivers = [await start("receiver") for _ in range(2)]
     target = ",".join(receiver.address for receiver in receivers)
@@ -230,6 +238,7 @@ async def test_channels_and_receivers_may_be_several(start: Start, panorama: np.
     assert sample(transmitter.metrics, "replicas", state="connected") == 2
 
 
+@pytest.mark.slow
 async def test_a_panorama_that_is_sent_again_is_received_once(start: Start, panorama: np.ndarray) -> None:
     receiver = await start("receiver", watch_policy="block")
     channel = await start("channel", target=receiver.address, snr_db=20)
@@ -262,6 +271,7 @@ async def test_a_panorama_that_is_sent_again_is_received_once(start: Start, pano
     assert sample(receiver.metrics, "repeats_total") == 1
 
 
+@pytest.mark.slow
 async def test_two_senders_of_one_name_are_told_and_neither_is_shown_for_the_other(
     start: Start, panorama: np.ndarray
 ) -> None:
@@ -338,6 +348,7 @@ async def slow_hop() -> Any:
         await server.stop(None)
 
 
+@pytest.mark.slow
 async def test_a_slow_receiver_slows_the_sender(start: Start, panorama: np.ndarray, slow_hop: Any) -> None:
     handler = Slow(seconds=0.05)
     address, _ = await slow_hop(handler)
@@ -363,6 +374,7 @@ async def test_a_slow_receiver_slows_the_sender(start: Start, panorama: np.ndarr
     assert handler.most <= 2
 
 
+@pytest.mark.slow
 async def test_what_is_under_way_when_a_hop_dies_is_reported_once(
     start: Start, panorama: np.ndarray, slow_hop: Any
 ) -> None:
@@ -379,6 +391,7 @@ async def test_what_is_under_way_when_a_hop_dies_is_reported_once(
     assert sample(transmitter.metrics, "link_breaks_total") >= 1
 
 
+@pytest.mark.slow
 async def test_draining_delivers_what_is_under_way(start: Start, panorama: np.ndarray, slow_hop: Any) -> None:
     handler = Slow(seconds=0.3)
     address, _ = await slow_hop(handler)

@@ -44,6 +44,7 @@ async def served(target: str, panorama: np.ndarray, credentials: Credentials = N
     return delivery, time.monotonic() - began - delivery.seconds.get("total", 0.0)
 
 
+@pytest.mark.slow
 async def test_streams_that_send_nothing_give_way(start: Start, panorama: np.ndarray) -> None:
     receiver = await start("receiver")
     transmitter = await start("transmitter", target=receiver.address)  # 16 streams
@@ -61,6 +62,7 @@ async def test_streams_that_send_nothing_give_way(start: Start, panorama: np.nda
             read.cancel()
 
 
+@pytest.mark.slow
 async def test_a_sender_that_had_to_give_way_notices_nothing(start: Start, panorama: np.ndarray) -> None:
     receiver = await start("receiver")
     transmitter = await start("transmitter", target=receiver.address, max_streams=1)
@@ -106,6 +108,7 @@ async def test_a_host_has_no_more_streams_than_its_share(start: Start, panorama:
         call.cancel()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["newest", "block"])
 async def test_viewers_that_never_read_lose_their_place(policy: Literal["newest", "block"]) -> None:
     """Nor do they keep a link that waits for viewers (`block`) for longer than that."""
@@ -142,6 +145,7 @@ async def test_viewers_that_never_read_lose_their_place(policy: Literal["newest"
                 pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["silent", "HTTP/2"])
 async def test_idle_connections_without_a_token_are_closed(
     start: Start, panorama: np.ndarray, tmp_path: Path, kind: str
@@ -168,6 +172,7 @@ async def test_idle_connections_without_a_token_are_closed(
         assert time.monotonic() - began < 2.5
 
 
+@pytest.mark.slow
 async def test_bursts_that_announce_much_and_send_little_hold_nothing(start: Start, panorama: np.ndarray) -> None:
     receiver = await start("receiver", max_bytes_under_way=1 << 20)
     transmitter = await start("transmitter", target=receiver.address)
@@ -210,6 +215,7 @@ async def _fingerprint(receiver: Server) -> str:
         return (await client.info()).models[0]["fingerprint"]
 
 
+@pytest.mark.slow
 async def test_one_stream_too_many_is_told_when_to_try_again(start: Start, panorama: np.ndarray) -> None:
     receiver = await start("receiver")
     transmitter = await start("transmitter", target=receiver.address, max_streams=1)

@@ -50,6 +50,7 @@ async def sent(target: str, panoramas: Any, **options: Any) -> list[Any]:
         return [delivery async for delivery in link.send(panoramas, **options)]
 
 
+@pytest.mark.slow
 async def test_each_panorama_has_a_line_at_each_service(
     start: Start, panorama: np.ndarray, logged: Callable[[], list[dict[str, Any]]]
 ) -> None:
@@ -109,6 +110,7 @@ async def test_one_panorama_is_one_trace(start: Start, panorama: np.ndarray, spa
         assert one["transmit"].attributes["panolink.panorama"] == one["receive"].attributes["panolink.panorama"]
 
 
+@pytest.mark.slow
 async def test_a_sender_that_traces_finds_its_panoramas_in_its_own_trace(
     start: Start, panorama: np.ndarray, spans: Callable[[], list[Any]]
 ) -> None:
@@ -126,6 +128,7 @@ def _name_of(parent: Any, spans: dict[str, Any]) -> str | None:
     return next((name for name, span in spans.items() if parent and span.context.span_id == parent.span_id), None)
 
 
+@pytest.mark.slow
 async def test_a_burst_that_is_refused_has_one_line_where_it_was_refused(
     start: Start,
     panorama: np.ndarray,

@@ -15,6 +15,7 @@ COPIES = 8
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 
 
+@pytest.mark.slow
 def test_copies_are_panoramas_turned_and_mirrored(cache: PanoramaCache):
     found = list(views(cache, [0, 1, 2], COPIES))
     assert len(found) == 3 * COPIES

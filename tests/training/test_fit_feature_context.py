@@ -61,6 +61,7 @@ def test_a_neutral_one_expects_nothing(tables: Tables) -> None:
     assert not context.network.last.any() and not context.network.last_bias.any()
 
 
+@pytest.mark.slow
 def test_training_takes_the_same_way_each_time(tiny: Codec, tables: Tables, panoramas: Panoramas, quick) -> None:
     one, other = (fit_feature_context(tiny.network.codebook, tables, *panoramas) for _ in range(2))
     np.testing.assert_array_equal(one.network.last, other.network.last)

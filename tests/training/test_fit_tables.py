@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
@@ -10,6 +11,7 @@ from panolink.training.fit_tables import fit_tables
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 
 
+@pytest.mark.slow
 def test_distributions_are_counted_on_the_first_panoramas_alone(cache: PanoramaCache, small_profiles):
     torch.manual_seed(0)
     network = Autoencoder(PROFILES["base"])

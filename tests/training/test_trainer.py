@@ -21,7 +21,7 @@ SAMPLES = Path(__file__).parent.parent.parent / "samples"
 QUICK = {"batch": 2, "crop": 64, "validation_images": 1, "warm_up": 1}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["base", "paper"])
 def test_train_resume_export_and_use(name: str, cache: PanoramaCache, small_profiles, tmp_path: Path):
     config = replace(TrainingConfig.load(name), steps=3, minutes=5.0, **QUICK)
@@ -61,6 +61,7 @@ def test_train_resume_export_and_use(name: str, cache: PanoramaCache, small_prof
     assert codec.decode(codec.encode(image, tau=0.5)).shape == image.shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_device", [False, True])
 def test_a_run_that_was_stopped_ends_where_another_does(
     on_device: bool, cache: PanoramaCache, small_profiles, tmp_path: Path
@@ -81,6 +82,7 @@ def test_a_run_that_was_stopped_ends_where_another_does(
             assert torch.equal(value, other[name]), name
 
 
+@pytest.mark.slow
 def test_training_lowers_the_distortion(cache: PanoramaCache, small_profiles, tmp_path: Path):
     config = replace(TrainingConfig.load("base"), **QUICK)
     trainer = Trainer(config, cache, tmp_path)

@@ -29,6 +29,7 @@ def test_a_state_in_pieces_is_a_start(cache: PanoramaCache, small_profiles, tmp_
         assert torch.equal(following.state()[name], value)
 
 
+@pytest.mark.slow
 def test_a_model_of_other_sizes_is_no_start(small_profiles, tmp_path: Path):
     with pytest.raises(ModelError, match=r"base: its dim is \d+; profile 'base' has 8 by now"):
         beginning("base", TrainingConfig.load("base"), tmp_path)

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.mark.long
 def test_benchmark_resumes_from_its_cache(tmp_path: Path, panorama: np.ndarray):
     save_image(panorama, tmp_path / "pictures" / "a.png")
     (tmp_path / "pictures" / "b.png").write_bytes(b"nonsense")

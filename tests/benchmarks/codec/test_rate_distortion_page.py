@@ -33,6 +33,7 @@ def table(page: str) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in rows}
 
 
+@pytest.mark.long
 def test_targets_are_told_with_what_was_reached(result: dict[str, Any]):
     page = filled("above\n<!-- table small targets vpsnr_db -->\nold\n<!-- end -->\nbelow\n", {"small": result})
     assert page.startswith("above\n<!-- table small targets vpsnr_db -->\n|") and page.endswith("<!-- end -->\nbelow\n")

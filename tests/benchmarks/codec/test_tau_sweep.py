@@ -5,6 +5,7 @@ from benchmarks.codec.tau_sweep import CHOSEN, TAUS, curves
 from panolink import Codec
 
 
+@pytest.mark.slow
 def test_quality_rises_with_the_share_kept(panorama: np.ndarray):
     found = curves(Codec.load("base", device="cpu"), panorama, [4], None)
     assert set(found) == {"step 4", CHOSEN}

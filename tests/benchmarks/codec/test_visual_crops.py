@@ -24,7 +24,7 @@ def test_windows_go_on_around_the_sphere(panorama: np.ndarray):
     assert np.array_equal(found, np.roll(panorama, 20, axis=1)[54:74, :40])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_page_of_crops(panorama: np.ndarray, tmp_path: Path):
     save_image(panorama, tmp_path / "a.png")
     command = [

@@ -12,6 +12,7 @@ def codec(request: pytest.FixtureRequest) -> ImageCodec:
     return BASELINES[request.param]
 
 
+@pytest.mark.slow
 def test_round_trip(codec: ImageCodec, panorama: np.ndarray):
     worst, best = (codec.encode(panorama, quality=codec.sweep[i]) for i in (0, -1))
     assert len(worst) < len(best)

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pytest
 import torch
 
 import panolink
@@ -7,6 +8,7 @@ from benchmarks.lib.rate_points import model
 from panolink.codec.model import save_decoder, save_model
 
 
+@pytest.mark.slow
 def test_figures_of_a_model_are_kept_for_its_encoder_and_decoder(tmp_path: Path):
     """The fingerprint leaves the encoder out, and bits can be chosen better without it changing."""
     codec = panolink.Codec.load("base", device="cpu")

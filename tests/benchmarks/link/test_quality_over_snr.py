@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[3]
 AWGN = Draw(Air.AWGN, (0, 0))
 
 
+@pytest.mark.long
 def test_one_command_measures_resumes_and_draws(tmp_path: Path, panorama: np.ndarray):
     pytest.importorskip("matplotlib", reason="plots need matplotlib: pip install panolink[eval]")
     save_image(panorama, tmp_path / "pictures" / "a.png")

@@ -8,6 +8,7 @@ from panolink.phy import Channel, Conditions, Modulation, Scheme, SegmentFormat,
 from panolink.phy.bler_curves import bler_curve
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modulation", list(Modulation))
 def test_the_effective_snr_of_a_flat_channel_is_its_snr(modulation):
     for snr_db in (-3.0, 5.0, 12.0):

@@ -46,6 +46,7 @@ def test_digital_features_stay_as_they_are_where_analogue_ones_follow_the_snr(co
     assert scores[analogue][0] > vpsnr(coding.picture, base_picture) + 1
 
 
+@pytest.mark.slow
 def test_what_is_lost_costs_a_little_and_a_lost_header_the_picture(coding):
     sender = Analogue(coding, BUDGET, Choice(8.0))
     pictures = [sender.receive(Draw(Air.SEGMENT, (0, seed)), 8.0) for seed in range(12)]

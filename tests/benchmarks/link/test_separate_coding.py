@@ -32,6 +32,7 @@ def test_the_best_file_that_fits_is_kept(panorama, tmp_path):
     assert (Files(panorama, ["vpsnr_db"], tmp_path).best("webp", 150) or (0,))[0] == 99
 
 
+@pytest.mark.slow
 def test_a_picture_needs_all_its_pieces():
     scheme = Scheme(Modulation.QAM16, 1 / 2)
     one, ten = (arrival(AWGN, size, scheme, 5.75) for size in (1000, 10_000))

@@ -39,7 +39,7 @@ def test_what_grows_is_told_from_what_goes_up_and_down() -> None:
     assert judge(rows(threads=[10.0 + n // 3 for n in range(20)]))[1] == ["receiver: threads grow from 13 to 16"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_short_form_passes() -> None:
     """Half a minute: nothing but the receipts' pictures, which are bounded, grows, and all is answered."""
     run = subprocess.run(

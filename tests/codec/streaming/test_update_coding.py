@@ -41,6 +41,7 @@ def empty(update: TokenUpdate, reference: TokenState) -> TokenUpdate:
     return replace(update, kinds=np.zeros_like(update.kinds), indices=reference.indices, symbols=nothing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slices", [1, 2, 4])
 def test_round_trip(tiny: Codec, reference: TokenState, slices: int):
     update, coder = update_of(tiny, reference, slices), tiny.quantizer.coder

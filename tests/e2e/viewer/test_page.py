@@ -32,6 +32,7 @@ def direction(page: Any) -> tuple[str, str]:
     return data["yaw"], data["pitch"]
 
 
+@pytest.mark.long
 def test_a_new_panorama_is_shown_and_the_direction_stays(open_page: Open) -> None:
     page = open_page()
     send_sample(page, "city")
@@ -133,6 +134,7 @@ def test_accessibility(open_page: Open, scheme: str) -> None:
     assert not serious
 
 
+@pytest.mark.long
 def test_pictures_for_the_documentation(open_page: Open, tmp_path: Path) -> None:
     """With PANOLINK_WRITE_SCREENSHOTS=1, those of the README and the guide are made anew."""
     write = os.environ.get("PANOLINK_WRITE_SCREENSHOTS")
@@ -156,6 +158,7 @@ def test_pictures_for_the_documentation(open_page: Open, tmp_path: Path) -> None
         assert (folder / f"{name}.jpg").stat().st_size > 50_000
 
 
+@pytest.mark.long
 def test_a_receiver_that_is_killed_is_told_and_so_is_its_return(open_page: Open, link: RunningLink) -> None:
     page = open_page()
     send_sample(page, "city")

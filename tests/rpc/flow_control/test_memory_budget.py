@@ -161,6 +161,7 @@ async def test_an_item_that_comes_to_a_halt_is_given_up() -> None:
     assert memory.used == 0
 
 
+@pytest.mark.slow
 async def test_an_item_of_which_little_comes_at_a_time_is_given_up_too() -> None:
     memory = MemoryBudget(100)
 
@@ -176,6 +177,7 @@ async def test_an_item_of_which_little_comes_at_a_time_is_given_up_too() -> None
     assert memory.used == 0
 
 
+@pytest.mark.slow
 async def test_a_large_item_has_more_time() -> None:
     async def slow() -> AsyncIterator[Message]:
         yield header(60, "a")

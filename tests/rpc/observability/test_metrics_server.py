@@ -29,10 +29,12 @@ def scrape(server: MetricsServer, seconds: float = 1.0) -> str:
         return answer.read().decode()
 
 
+@pytest.mark.slow
 def test_it_serves_the_registry(server: MetricsServer) -> None:
     assert "things_total 3.0" in scrape(server)
 
 
+@pytest.mark.slow
 def test_half_open_connections_take_no_threads_and_lock_nobody_out(server: MetricsServer) -> None:
     before, held = threading.active_count(), []
     try:
@@ -46,6 +48,7 @@ def test_half_open_connections_take_no_threads_and_lock_nobody_out(server: Metri
             connection.close()
 
 
+@pytest.mark.slow
 def test_a_request_that_trickles_is_ended(monkeypatch: pytest.MonkeyPatch, server: MetricsServer) -> None:
     monkeypatch.setattr(metrics_server, "CONNECTION_SECONDS", 0.5)
     start = time.monotonic()
@@ -57,6 +60,7 @@ def test_a_request_that_trickles_is_ended(monkeypatch: pytest.MonkeyPatch, serve
         assert time.monotonic() - start < 2
 
 
+@pytest.mark.slow
 def test_closed_it_answers_no_more(server: MetricsServer) -> None:
     held = socket.create_connection(("127.0.0.1", server.port), timeout=5)
     server.close()

@@ -266,6 +266,7 @@ async def test_connections_are_limited() -> None:
         await second.close()
 
 
+@pytest.mark.slow
 async def test_who_pings_without_end_is_cut_off() -> None:
     options = [
         ("grpc.keepalive_time_ms", 100),

@@ -62,6 +62,7 @@ async def health(channel: grpc.aio.Channel, service: str = "") -> int:
     return (await stub.Check(health_pb2.HealthCheckRequest(service=service))).status
 
 
+@pytest.mark.slow
 async def test_health_reflection_and_description_answer() -> None:
     async with link_server(Gated()) as server, open_channel(server.address) as channel:
         assert await health(channel) == SERVING
@@ -78,6 +79,7 @@ async def test_health_reflection_and_description_answer() -> None:
                 await client.conditions()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
 async def test_reflection_has_both_of_its_names(version: str) -> None:
     async with link_server(Gated()) as server, open_channel(server.address) as channel:
@@ -95,6 +97,7 @@ async def test_reflection_has_both_of_its_names(version: str) -> None:
         assert f"grpc.reflection.{version}.ServerReflection" in names
 
 
+@pytest.mark.slow
 async def test_draining_finishes_what_is_under_way_and_takes_nothing_new(burst: MakeBurst) -> None:
     handler = Gated()
     server = link_server(handler)
@@ -117,6 +120,7 @@ async def test_draining_finishes_what_is_under_way_and_takes_nothing_new(burst: 
         await asyncio.wait_for(draining, 5)
 
 
+@pytest.mark.slow
 async def test_what_does_not_finish_in_time_is_cut_off(burst: MakeBurst) -> None:
     server = link_server(Gated(), drain_seconds=0.05)
     await server.start()
@@ -126,6 +130,7 @@ async def test_what_does_not_finish_in_time_is_cut_off(burst: MakeBurst) -> None
         assert (await pending).header.HasField("failure")
 
 
+@pytest.mark.slow
 async def test_streams_are_counted_and_limited(burst: MakeBurst) -> None:
     handler = Gated()
     handler.go.set()
@@ -144,6 +149,7 @@ async def test_streams_are_counted_and_limited(burst: MakeBurst) -> None:
         assert not again.header.HasField("failure")
 
 
+@pytest.mark.slow
 async def test_calls_are_measured_by_method_and_status(burst: MakeBurst) -> None:
     handler = Gated()
     handler.go.set()
@@ -168,6 +174,7 @@ async def test_calls_are_measured_by_method_and_status(burst: MakeBurst) -> None
     assert "Nothing" not in text
 
 
+@pytest.mark.slow
 async def test_a_stream_that_its_caller_leaves_is_given_back(burst: MakeBurst) -> None:
     async with link_server(Gated(), max_streams=1) as server, open_channel(server.address) as channel:
         stub: Any = link_pb2_grpc.LinkStub(channel)
@@ -184,6 +191,7 @@ async def test_a_stream_that_its_caller_leaves_is_given_back(burst: MakeBurst) -
         assert value == 0
 
 
+@pytest.mark.slow
 async def test_a_port_in_use_is_one_line() -> None:
     async with link_server(Gated()) as server:
         with pytest.raises(LinkError, match="cannot listen on"):

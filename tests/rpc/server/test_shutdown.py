@@ -34,6 +34,7 @@ HANGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hang", HANGS)
 def test_a_process_ends_in_time(hang: str) -> None:
     environment = {

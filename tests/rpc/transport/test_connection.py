@@ -29,6 +29,7 @@ def error(code: grpc.StatusCode, details: str) -> grpc.aio.AioRpcError:
     return grpc.aio.AioRpcError(code, empty, empty, details)
 
 
+@pytest.mark.slow
 async def test_a_service_is_waited_for_until_it_answers(serve: Any, free_port: Callable[[], int]) -> None:
     port = free_port()
     target = f"127.0.0.1:{port}"

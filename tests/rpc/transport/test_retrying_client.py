@@ -125,6 +125,7 @@ async def test_bursts_under_way_are_sent_again_when_the_hop_goes_away(serve: Any
     assert servicer.streams == 3
 
 
+@pytest.mark.slow
 async def test_a_burst_that_is_refused_without_end_is_given_up(serve: Any, burst: MakeBurst) -> None:
     servicer = Breaks(*[grpc.StatusCode.UNAVAILABLE] * 1000)
     async with connected_client(await serve(ADD, servicer), reconnect_timeout=60, timeout=0.3) as client:
@@ -135,6 +136,7 @@ async def test_a_burst_that_is_refused_without_end_is_given_up(serve: Any, burst
     assert not good.header.HasField("failure")
 
 
+@pytest.mark.slow
 async def test_a_burst_that_every_hop_dies_of_is_given_up(free_port: Callable[[], int], burst: MakeBurst) -> None:
     port, deaths, servers = free_port(), [], []
 
@@ -168,6 +170,7 @@ async def test_a_burst_that_every_hop_dies_of_is_given_up(free_port: Callable[[]
     await servers.pop().stop(None)
 
 
+@pytest.mark.slow
 async def test_bursts_wait_for_a_hop_that_is_away_and_no_longer_than_patience_lasts(
     serve: Any, free_port: Callable[[], int], burst: MakeBurst
 ) -> None:
@@ -229,6 +232,7 @@ async def test_nobody_there(free_port: Callable[[], int], burst: MakeBurst) -> N
     assert {receipt.header.failure.code for receipt in got} == {grpc.StatusCode.UNAVAILABLE.value[0]}
 
 
+@pytest.mark.slow
 async def test_a_hop_that_never_answers_is_given_up(serve: Any, burst: MakeBurst) -> None:
     async with connected_client(await serve(ADD, endpoint(StandIn(seconds=30))), timeout=0.05) as client:
         receipt = await (await client.send("1", burst()))

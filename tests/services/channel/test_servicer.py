@@ -20,6 +20,7 @@ from tests.rpc.helpers import connected_client
 from tests.services.kept_bursts import Keeper, next_hop, sent
 
 
+@pytest.mark.slow
 async def test_bursts_go_on_and_receipts_come_back(start: Callable[..., Awaitable[Server]]) -> None:
     keeper = Keeper()
     async with next_hop(keeper) as hop:
@@ -68,6 +69,7 @@ async def test_conditions_change_while_it_runs(start: Callable[..., Awaitable[Se
     assert np.all(keeper.bursts["2"].csi == 1)
 
 
+@pytest.mark.slow
 async def test_a_next_hop_that_goes_away_fails_bursts_and_comes_back(
     start: Callable[..., Awaitable[Server]],
 ) -> None:
@@ -92,6 +94,7 @@ async def test_a_next_hop_that_goes_away_fails_bursts_and_comes_back(
             assert not receipt.header.HasField("failure")
 
 
+@pytest.mark.slow
 def test_the_channel_needs_no_torch() -> None:
     code = "import sys, panolink.services.channel.servicer; sys.exit('torch' in sys.modules or 'numba' in sys.modules)"
     paths = [path for path in sys.path if path]

@@ -63,6 +63,7 @@ async def test_adding_up_beats_receiving_anew(start: Start, panorama: np.ndarray
     assert final.header.rounds == 2
 
 
+@pytest.mark.slow
 async def test_a_round_sent_again_is_counted_once(start: Start, panorama: np.ndarray) -> None:
     receiver = await start("receiver")
     looking = await watched(receiver, 1)
@@ -84,6 +85,7 @@ async def test_a_round_sent_again_is_counted_once(start: Start, panorama: np.nda
     assert sample(receiver, "panoramas_total", code="OK") == 1
 
 
+@pytest.mark.slow
 async def test_a_receiver_that_does_not_know_the_burst_asks_for_all(start: Start, panorama: np.ndarray) -> None:
     receiver, other = await start("receiver"), await start("receiver")
     air = Air(receiver, panorama)
@@ -110,6 +112,7 @@ async def test_who_waits_too_long_is_shown_as_it_is(start: Start, panorama: np.n
     assert sample(receiver, "panoramas_total", code="OK") == 1
 
 
+@pytest.mark.slow
 async def test_memory_is_bounded_and_the_longest_wait_ends_first(start: Start, panorama: np.ndarray) -> None:
     probe = await start("receiver")
     await (air := Air(probe, panorama)).answers(air.first())
@@ -129,6 +132,7 @@ async def test_memory_is_bounded_and_the_longest_wait_ends_first(start: Start, p
     assert sample(receiver, "harq_given_up_total", reason="asked") == 1
 
 
+@pytest.mark.slow
 async def test_a_receiver_that_stops_shows_what_waits(start: Start, panorama: np.ndarray, tmp_path: Any) -> None:
     from panolink.services.receiver.servicer import build
     from panolink.services.receiver.settings import ReceiverSettings
@@ -144,6 +148,7 @@ async def test_a_receiver_that_stops_shows_what_waits(start: Start, panorama: np
     assert sample(receiver, "harq_given_up_total", reason="closing") == 1
 
 
+@pytest.mark.slow
 async def test_rounds_that_make_no_sense_cost_nothing_that_was_received(start: Start, panorama: np.ndarray) -> None:
     receiver = await start("receiver")
     for number, spoil in enumerate((_not_finite, _another_format, _not_a_segment)):

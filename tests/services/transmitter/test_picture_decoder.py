@@ -62,6 +62,7 @@ def test_scans_are_counted_before_they_are_decoded(decoder: PictureDecoder) -> N
     assert decoder.decode(many_scans(flat, 20), **PICTURE).shape == (512, 1024, 3)
 
 
+@pytest.mark.slow
 def test_memory_is_limited(decoder: PictureDecoder) -> None:
     """131 KB that unpack to hundreds of megabytes."""
     data = encoded(np.zeros((4096, 8192, 4), np.uint8), "PNG")
@@ -70,6 +71,7 @@ def test_memory_is_limited(decoder: PictureDecoder) -> None:
         decoder.decode(data, name="pano", allow_any_aspect=False, max_pixels=1 << 27)
 
 
+@pytest.mark.slow
 def test_what_takes_too_long_is_stopped(monkeypatch: pytest.MonkeyPatch, panorama: np.ndarray) -> None:
     pool = PictureDecoder(processes=1, seconds=1.0, memory_bytes=1 << 30)
     large = np.full((4096, 8192, 3), 90, np.uint8)

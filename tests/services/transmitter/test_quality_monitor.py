@@ -32,6 +32,7 @@ async def test_a_share_is_spread_evenly(share: float, due: int) -> None:
     assert sum(meter.due() for _ in range(12)) == due
 
 
+@pytest.mark.slow
 async def test_what_comes_back_is_compared_with_what_was_sent(start: Start, panorama: np.ndarray) -> None:
     receiver = await start("receiver")
     transmitter = await start("transmitter", target=receiver.address, quality_share=1)
@@ -42,6 +43,7 @@ async def test_what_comes_back_is_compared_with_what_was_sent(start: Start, pano
     assert measured(transmitter, "sum") == pytest.approx(vpsnr(panorama, delivery.picture))
 
 
+@pytest.mark.slow
 async def test_nothing_is_measured_where_no_picture_comes_back_or_nobody_asked(
     start: Start, panorama: np.ndarray
 ) -> None:

@@ -30,6 +30,7 @@ async def whole_link(start: Start, start_viewer: StartViewer, **settings: object
     )
 
 
+@pytest.mark.slow
 async def test_an_upload_arrives_with_its_cost_and_quality(start: Start, start_viewer: StartViewer) -> None:
     viewer = await whole_link(start, start_viewer)
     async with page(viewer.address) as socket:
@@ -72,6 +73,7 @@ async def test_the_slider_changes_the_channel_and_a_scenario_is_ended(start: Sta
         assert "snr_db" in (await message(socket, "refused"))["text"]
 
 
+@pytest.mark.slow
 async def test_a_missing_receiver_is_told_and_so_is_its_return(start: Start, start_viewer: StartViewer) -> None:
     receiver = await start("receiver")
     viewer = await start_viewer(receiver=receiver.address)
@@ -144,6 +146,7 @@ async def test_uploads_that_cannot_be_sent_are_refused(start_viewer: StartViewer
     assert (await ask(viewer.address, "/api/state"))[0] == 200
 
 
+@pytest.mark.slow
 async def test_a_browser_that_never_reads_is_disconnected_and_delays_nobody(start_viewer: StartViewer) -> None:
     viewer = await start_viewer(send_timeout_seconds=0.5)
     jpeg = b"x" * (4 << 20)
@@ -173,6 +176,7 @@ async def _deaf(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWrite
     return reader, writer
 
 
+@pytest.mark.slow
 async def test_twenty_browsers_see_the_newest_picture(start_viewer: StartViewer) -> None:
     viewer = await start_viewer()
     pages = [await page(viewer.address) for _ in range(20)]
