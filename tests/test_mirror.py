@@ -18,6 +18,7 @@ OF_SEVERAL_MODULES = {
     "services/test_channel_conditions.py": "conditions from the channel's settings to the next hop",
     "services/test_bad_numbers.py": "numbers that make no sense, at each of the services",
     "services/test_limits.py": "what each of the services takes on at a time",
+    "services/test_predicted_streams.py": "streams of pictures through all three services",
     "services/test_link.py": "panoramas through all three services",
     "services/test_lockouts.py": "peers that take places and do not use them, at each of the services",
     "services/test_watching.py": "log lines and spans of one panorama at all three services",

@@ -129,7 +129,7 @@ class ChannelHandler:
         if passed.header.channel_state.HasField("snr_db"):
             self._metrics.snr_db.set(passed.header.channel_state.snr_db)
         burst_id = burst.header.burst_id
-        return self._receipt(burst_id, await self._client.send(burst_id, passed), seconds)
+        return self._receipt(burst_id, await self._client.send(burst_id, passed, route=burst.header.stream_id), seconds)
 
     async def close(self) -> None:
         """Close the stream to the next hop."""

@@ -21,6 +21,7 @@ from panolink.services.receiver.metrics import ReceiverMetrics
 from panolink.services.receiver.pipeline import Pipeline, Reception
 from panolink.services.receiver.receipt_cache import ReceiptCache
 from panolink.services.receiver.settings import ReceiverSettings
+from panolink.services.receiver.stream_arrivals import StreamArrivals
 from panolink.services.receiver.watchers import WatchedPanorama, Watchers
 from panolink.v1 import link_pb2, receiver_pb2
 
@@ -50,6 +51,9 @@ class BurstReceiver:
         self._rounds = HarqBuffer(
             limit_bytes=settings.harq_bytes, longest_wait=settings.harq_wait_seconds, give_up=self._give_up
         )
+        self._arrivals = StreamArrivals(metrics)
+        metrics.stream_states.set_function(lambda: len(pipeline.streams))
+        metrics.stream_state_bytes.set_function(lambda: pipeline.streams.bytes)
         metrics.harq_waiting.set_function(lambda: len(self._rounds))
         metrics.harq_held_bytes.set_function(lambda: self._rounds.bytes)
 
@@ -199,7 +203,7 @@ class BurstReceiver:
                     message = f"burst {header.burst_id}: no segment of its picture was sent"
                     failed = failure(grpc.StatusCode.DATA_LOSS, message)
                 else:
-                    await self._pipeline.rebuild(codec, reception)
+                    await self._pipeline.rebuild(codec, reception, header.stream_id)
                 if not failed:
                     picture = await self._deliver(header, reception)
         except Exception as error:
@@ -210,6 +214,11 @@ class BurstReceiver:
             if reception.reservation:
                 reception.reservation.release()
         receipt = _receipt(header, reception, failed=failed)
+        if header.stream_id:
+            receipt.lost.extend(reception.lost)
+            receipt.reference_needed = reception.reference_needed
+            receipt.gazes.extend(self._watchers.gazes.recent())
+            self._metrics.references_needed.inc(reception.reference_needed)
         self._measure(receipt)
         _log_receipt(receipt, header.source)
         return Receipt(receipt, b"" if failed else picture)
@@ -217,7 +226,10 @@ class BurstReceiver:
     async def _deliver(self, header: link_pb2.BurstHeader, reception: Reception) -> bytes:
         """Publish the picture, in each of the formats that watchers have asked for; returns what the receipt brings."""
         own = picture_format_from_wire(header.picture_format)
-        watched = self._watchers.formats
+        watched = set() if reception.late else self._watchers.formats
+        self._metrics.late.inc(reception.late)
+        if not reception.late:
+            self._arrivals.shown(header.stream_id, header.captured_at)
         wanted = watched | {own} if header.return_picture else watched
         if not wanted:
             return b""
@@ -244,6 +256,7 @@ class BurstReceiver:
             guessed_tokens=reception.concealed,
             picture_bytes=len(picture),
             rounds=reception.rounds,
+            captured_at=header.captured_at,
         )
         if header.channel_state.HasField("snr_db"):
             shown.snr_db = header.channel_state.snr_db

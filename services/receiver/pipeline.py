@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from panolink.errors import ReferenceNeededError
 from panolink.images import is_sphere
 from panolink.images.wire_pictures import encode_picture
-from panolink.link.receiver import BurstDecoder, Retransmission, packet_size, unpack
+from panolink.link.receiver import BurstDecoder, Retransmission, packet_size, stream_number, unpack
 from panolink.phy.fec.ldpc_decoder import decoder_for
 from panolink.phy.snr_estimation import ChannelMeasurement, measure_channel
 from panolink.picture_format import PictureFormat
@@ -26,6 +27,7 @@ from panolink.rpc.server.model_registry import ModelRegistry
 from panolink.rpc.wire.bursts import Burst
 from panolink.rpc.wire.segments import counts_to_wire, segments_from_wire
 from panolink.services.receiver.settings import ReceiverSettings
+from panolink.services.receiver.stream_states import StreamStates
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 from panolink.v1 import link_pb2
 
@@ -46,6 +48,10 @@ class Reception:
     """Why the first round could not be received."""
     seconds: dict[str, float] = field(default_factory=dict)
     concealed: int = 0
+    reference_needed: bool = False
+    """it is predicted from a picture that is not here"""
+    late: bool = False
+    """a later picture of its stream has been here"""
     picture: np.ndarray | None = None
     sphere: SphereMetadata = NOTHING_KNOWN
     reservation: Reservation | None = None
@@ -67,6 +73,11 @@ class Reception:
         return self.decoder.picture_unsent if self.decoder else True
 
     @property
+    def lost(self) -> list[int]:
+        """Segments that did not arrive."""
+        return self.decoder.needed if self.decoder else []
+
+    @property
     def rounds(self) -> int:
         """Rounds that were received."""
         return self.decoder.rounds if self.decoder else 0
@@ -82,7 +93,11 @@ class Pipeline:
 
     def __init__(self, models: ModelRegistry, settings: ReceiverSettings, metrics: ServiceMetrics) -> None:
         self._limits = settings.limits
-        self._memory = settings.picture_budget(RECEIVER_BYTES_PER_PIXEL, beside=settings.harq_bytes)
+        self._memory = settings.picture_budget(
+            RECEIVER_BYTES_PER_PIXEL, beside=settings.harq_bytes + settings.stream_bytes
+        )
+        self.streams = StreamStates(settings.stream_bytes)
+        """What is held of streams."""
         metrics.pixels_under_way.set_function(lambda: self._memory.used)
         self._device = models.device
         self._workers = ThreadPoolExecutor(settings.workers, "receiver")
@@ -106,12 +121,15 @@ class Pipeline:
         """Demodulate a round into `reception`; a `SignalError` leaves in it what was there."""
         await in_thread(self._workers, partial(self._demodulate, burst, reception))
 
-    async def rebuild(self, codec: Codec, reception: Reception) -> None:
-        """Fill in the picture, stage by stage, from what was received; a `PanolinkError` leaves what was reached."""
+    async def rebuild(self, codec: Codec, reception: Reception, stream_id: str = "") -> None:
+        """Fill in the picture, stage by stage, from what was received; a `PanolinkError` leaves what was reached.
+
+        ``stream_id``: of the stream that it is a picture of; empty: of none.
+        """
         assert reception.decoder
         width, height = packet_size(reception.decoder, max_pixels=self._limits.image_pixels)
         reception.reservation = await self._memory.reserve(width * height)
-        tokens = await in_thread(self._workers, partial(self._unpack, codec, reception))
+        tokens = await in_thread(self._workers, partial(self._unpack, codec, reception, stream_id))
         batched = await self._reconstruct[codec.fingerprint](tokens)
         network = {"queue": batched.queue_seconds, "decode": batched.run_seconds}
         reception.seconds.update(network)
@@ -144,10 +162,18 @@ class Pipeline:
             reception.decoder = decoder
             reception.channel = reception.channel or measure_channel(burst.symbols, **channel)
 
-    def _unpack(self, codec: Codec, reception: Reception) -> Tokens:
+    def _unpack(self, codec: Codec, reception: Reception, stream_id: str) -> Tokens:
         assert reception.decoder
+        stream = self.streams.get(stream_id, codec) if stream_id else None
         with timed(reception.seconds, "entropy_decode"):
-            tokens = unpack(codec, reception.decoder, max_pixels=self._limits.image_pixels)
+            try:
+                tokens = unpack(codec, reception.decoder, max_pixels=self._limits.image_pixels, stream=stream)
+            except ReferenceNeededError:
+                reception.reference_needed = bool(stream)
+                raise
+        if stream:
+            number = stream_number(reception.decoder)
+            reception.late = number > 0 and not self.streams.is_newest(stream_id, codec, number)
         reception.sphere = tokens.sphere
         reception.concealed = 0 if tokens.concealed is None else int(tokens.concealed.sum())
         return tokens

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
 from panolink import phy
+from panolink.errors import RateError
 from panolink.rpc.flow_control.aio import unless
 from panolink.rpc.flow_control.streams import OpenStream, Streams
 from panolink.rpc.server.model_registry import ModelRegistry
@@ -20,45 +23,87 @@ from panolink.services.receiver.burst_handler import BurstReceiver
 from panolink.services.receiver.metrics import ReceiverMetrics
 from panolink.services.receiver.pipeline import Pipeline
 from panolink.services.receiver.settings import ReceiverSettings
-from panolink.services.receiver.watchers import Watchers
+from panolink.services.receiver.watchers import Watcher, Watchers
 from panolink.v1 import link_pb2_grpc, receiver_pb2, receiver_pb2_grpc
+
+log = logging.getLogger(__name__)
 
 
 class ReceiverServicer(receiver_pb2_grpc.ReceiverServicer):
     """Servicer that streams received panoramas to watchers."""
 
-    def __init__(self, watchers: Watchers, streams: Streams) -> None:
-        self._watchers = watchers
+    def __init__(
+        self, watchers: Watchers, streams: Streams, *, refused_gaze: Callable[[], None] = lambda: None
+    ) -> None:
+        self._watchers, self._refused_gaze = watchers, refused_gaze
         self._streams = streams
 
     async def Watch(
-        self, request: receiver_pb2.WatchRequest, context: Any
+        self, request_iterator: AsyncIterator[receiver_pb2.WatchRequest], context: Any
     ) -> AsyncIterator[receiver_pb2.ReceivedPanorama]:
         with self._streams.enter(context.peer()) as stream:
             if stream.refusal:
                 raise stream.refusal
-            async with aclosing(self._published(request, context, stream)) as messages:
+            async with aclosing(self._published(request_iterator, context, stream)) as messages:
                 async for message in messages:
                     yield message
 
     async def _published(
-        self, request: receiver_pb2.WatchRequest, context: Any, stream: OpenStream
+        self, requests: AsyncIterator[receiver_pb2.WatchRequest], context: Any, stream: OpenStream
     ) -> AsyncGenerator[receiver_pb2.ReceivedPanorama, None]:
+        request = await anext(requests, receiver_pb2.WatchRequest())
         with self._watchers.join(picture_format_from_wire(request.picture_format)) as watcher:
             await context.send_initial_metadata(())  # signals the client that it is subscribed
-            for sent in itertools.count(1):
-                with stream.waits_for_us():
-                    panorama = await unless(self._streams.draining, watcher.queue.get(), None)
-                if panorama is None:
-                    return
-                header = receiver_pb2.ReceivedPanoramaHeader()
-                header.CopyFrom(panorama.header)
-                header.dropped = watcher.dropped
-                yield receiver_pb2.ReceivedPanorama(header=header)
-                for chunk in chunks(panorama.picture):
-                    yield receiver_pb2.ReceivedPanorama(picture=chunk)
-                if sent == request.count:
-                    return
+            looking = asyncio.create_task(self._look(watcher, request, requests))
+            looking.add_done_callback(_ended)
+            try:
+                async for message in self._messages(watcher, request.count, stream):
+                    yield message
+            finally:
+                looking.cancel()
+
+    async def _look(
+        self,
+        watcher: Watcher,
+        request: receiver_pb2.WatchRequest,
+        requests: AsyncIterator[receiver_pb2.WatchRequest],
+    ) -> None:
+        """Note where a viewer looks, as long as it tells."""
+        self._note(watcher, request)
+        async for later in requests:
+            self._note(watcher, later)
+
+    def _note(self, watcher: Watcher, request: receiver_pb2.WatchRequest) -> None:
+        if not request.HasField("gaze"):
+            return
+        try:
+            self._watchers.gazes.look(watcher, request.gaze)
+        except RateError as error:
+            self._refused_gaze()
+            log.debug("a gaze is left out: %s", error)
+
+    async def _messages(
+        self, watcher: Watcher, count: int, stream: OpenStream
+    ) -> AsyncGenerator[receiver_pb2.ReceivedPanorama, None]:
+        for sent in itertools.count(1):
+            with stream.waits_for_us():
+                panorama = await unless(self._streams.draining, watcher.queue.get(), None)
+            if panorama is None:
+                return
+            header = receiver_pb2.ReceivedPanoramaHeader()
+            header.CopyFrom(panorama.header)
+            header.dropped = watcher.dropped
+            yield receiver_pb2.ReceivedPanorama(header=header)
+            for chunk in chunks(panorama.picture):
+                yield receiver_pb2.ReceivedPanorama(picture=chunk)
+            if sent == count:
+                return
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    """Look at how a task ended: requests end with their call, in order or not."""
+    if not task.cancelled():
+        task.exception()
 
 
 def build(settings: ReceiverSettings) -> Server:
@@ -69,6 +114,7 @@ def build(settings: ReceiverSettings) -> Server:
     pipeline = Pipeline(models, settings, metrics)
     watchers = Watchers(settings.watch_policy, size=settings.watch_queue, on_drop=metrics.dropped.labels("watch").inc)
     metrics.queue_depth.labels("watch").set_function(lambda: watchers.waiting)
+    metrics.viewers.set_function(lambda: len(watchers))
     metrics.queue_limit.labels("watch").set_function(lambda: len(watchers) * settings.watch_queue)
     receiver = BurstReceiver(models, pipeline, watchers, settings, metrics)
 
@@ -85,7 +131,7 @@ def build(settings: ReceiverSettings) -> Server:
         streams=server.streams("link"),
         in_flight=settings.max_in_flight,
     )
-    watch = ReceiverServicer(watchers, server.streams("watch"))
+    watch = ReceiverServicer(watchers, server.streams("watch"), refused_gaze=metrics.refused_gazes.inc)
     server.add(link_pb2_grpc.add_LinkServicer_to_server, link, "panolink.v1.Link")
     server.add(receiver_pb2_grpc.add_ReceiverServicer_to_server, watch, "panolink.v1.Receiver")
     return server

@@ -29,6 +29,8 @@ class ReceiverSettings(NetworkSettings):
     """Bytes for bursts that wait for another round; the one that has waited longest is shown as it is to make room."""
     harq_wait_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
     """For how long a burst may wait for another round, whatever its sender says."""
+    stream_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 40)] = 256 << 20
+    """Bytes for what is held of streams; the one that has been quiet for longest makes room, and begins anew."""
     save_folder: Path | None = None
     """Received panoramas are written there, as PNG; nowhere where it is not set."""
     save_limit_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 50)] = 10 << 30

@@ -10,6 +10,7 @@ from typing import Literal
 
 from panolink.picture_format import PictureFormat
 from panolink.rpc.flow_control.aio import unless
+from panolink.rpc.wire.gazes import GazeBook
 from panolink.v1 import receiver_pb2
 
 
@@ -49,6 +50,8 @@ class Watchers:
         self._size = size
         self._on_drop = on_drop
         self._watchers: set[Watcher] = set()
+        self.gazes = GazeBook()
+        """Where they look."""
 
     def __len__(self) -> int:
         return len(self._watchers)
@@ -67,6 +70,7 @@ class Watchers:
             yield watcher
         finally:
             self._watchers.discard(watcher)
+            self.gazes.leave(watcher)
             watcher.gone.set()
 
     @property

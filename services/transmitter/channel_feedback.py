@@ -66,7 +66,7 @@ class ChannelFeedback:
             if getattr(header, name) > most:
                 error = RateError if name == "bpp" else SignalError
                 raise error(f"{name} is {getattr(header, name):g}; allowed: above 0, up to {most:g}")
-        if header.adaptive and rate in ("bpp", "tau"):
+        if header.adaptive and rate in ("bpp", "mean_bits", "tau"):
             raise RateError(f"adaptive together with {rate}; allowed: symbols_per_pixel, a deadline, or neither")
         budgets = []
         if rate == "symbols_per_pixel":

@@ -14,7 +14,8 @@ class TransmitterMetrics(ServiceMetrics):
     def __init__(self) -> None:
         super().__init__()
         self.panoramas = self.counter("panoramas", "Panoramas answered, by gRPC status.", "code")
-        self.panoramas.labels("OK")
+        for code in ("OK", "DEADLINE_EXCEEDED"):
+            self.panoramas.labels(code)
         self.pixels = self.counter("pixels", "Pixels of panoramas sent.")
         self.coded_bytes = self.counter("coded_bytes", "Bytes that left the source coder.", "layer")
         self.stream_bytes = self.counter("stream_bytes", "Bytes that left the source coder, by stream.", "slot")
@@ -36,6 +37,27 @@ class TransmitterMetrics(ServiceMetrics):
         )
         for reason in ("deadline", "budget"):
             self.harq_given_up.labels(reason)
+        self.predicted_streams = self.gauge("predicted_streams", "Streams whose pictures are predicted.")
+        self.predicted_state_bytes = self.gauge("predicted_state_bytes", "Memory that the states of streams take.")
+        self.references_needed = self.counter(
+            "references_needed", "Pictures of streams sent again, and whole, since the receiver had no reference."
+        )
+        self.stream_tokens = self.counter("stream_tokens", "Tokens of streams' pictures, by what was said.", "kind")
+        for kind in ("unchanged", "refined", "new"):
+            self.stream_tokens.labels(kind)
+        self.stream_pictures = self.counter(
+            "stream_pictures", "Pictures of streams, by slot and how they were coded.", "slot", "coded"
+        )
+        for coded in ("whole", "predicted"):
+            self.stream_pictures.labels("0", coded)
+        self.skipped_pictures = self.counter(
+            "skipped_pictures", "Pictures of streams that their source left out because they came too late.", "slot"
+        )
+        self.skipped_pictures.labels("0")
+        self.wanted_frame_rate = self.gauge(
+            "wanted_frame_rate", "Pictures a second that the source of a stream wants to send, by slot.", "slot"
+        )
+        self.gaze_age_seconds = self.gauge("gaze_age_seconds", "Age of the gaze that the last picture was made for.")
         self.tau = self.gauge("tau_ratio", "Share of the last panorama's tokens whose features were sent too.")
         self.resolution = self.gauge(
             "resolution_ratio", "Tokens of the last panorama as it was coded, over those of full resolution."
@@ -50,6 +72,12 @@ class TransmitterMetrics(ServiceMetrics):
             "adaptation_insurance_db", "How much further than usual the SNR may fall before indices are lost, in dB."
         )
         self.fading = self.gauge("adaptation_fading_ratio", "Fading expected within a burst: 0 none, 1 Rayleigh.")
+
+    def count_stream(self, slot: str, picture: transmitter_pb2.StreamPicture) -> None:
+        """Count a stream's picture: its tokens by kind, and whether it was sent whole."""
+        for kind in ("unchanged", "refined", "new"):
+            self.stream_tokens.labels(kind).inc(getattr(picture, kind))
+        self.stream_pictures.labels(slot, "predicted" if picture.reference else "whole").inc()
 
     def count_schemes(self, schemes: Iterable[transmitter_pb2.LayerScheme]) -> None:
         """Count a panorama's segments by scheme, and export the bits per symbol of each layer."""

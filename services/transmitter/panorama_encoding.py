@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from panolink.codec.streaming.state import Kind, TokenUpdate
 from panolink.images import Picture, encode_png
 from panolink.link.symbol_budget import SymbolBudget
 from panolink.link.transmitter import RateRequest, Transmission, Transmitter
@@ -16,9 +17,12 @@ from panolink.rpc.flow_control.limits import check_limit
 from panolink.rpc.observability import tracing
 from panolink.rpc.observability.stage_timing import timed
 from panolink.rpc.wire.bursts import Burst
+from panolink.rpc.wire.gazes import focus_from_wire, focus_to_wire
 from panolink.rpc.wire.segments import LAYERS, schemes_of, segments_to_wire
 from panolink.services.transmitter.harq_sender import Retransmitter
 from panolink.services.transmitter.pipeline import Extracted, Pipeline
+from panolink.services.transmitter.predicted_streams import PredictedStream
+from panolink.sphere.focus import quantized
 from panolink.v1 import link_pb2, transmitter_pb2
 
 if TYPE_CHECKING:
@@ -41,6 +45,8 @@ class PanoramaEncoding:
         What was asked for.
     burst_id
         Of the burst.
+    stream
+        Of which this is the next picture.
 
     Attributes
     ----------
@@ -54,12 +60,24 @@ class PanoramaEncoding:
         HARQ rounds that may follow the first one.
     retransmitter : Retransmitter or None
         Makes them.
+    number : int
+        Of the picture in its stream; 0: a single one, or not coded yet.
+    unsent : frozenset of int
+        Segments of the burst that were left out.
     activation : bytes
         PNG of the activation map, where it was asked for.
     """
 
-    def __init__(self, pipeline: Pipeline, header: transmitter_pb2.PanoramaHeader, burst_id: str) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        header: transmitter_pb2.PanoramaHeader,
+        burst_id: str,
+        stream: PredictedStream | None = None,
+    ) -> None:
         settings = pipeline.settings
+        self.stream, self._focus = stream, ()
+        self.number, self.unsent = 0, frozenset[int]()
         self._pipeline, self._header, self._burst_id = pipeline, header, burst_id
         self._analog = header.analogue if header.HasField("analogue") else settings.analogue
         self.delivery = transmitter_pb2.DeliveryHeader(panorama_id=header.panorama_id, source=header.source)
@@ -78,8 +96,19 @@ class PanoramaEncoding:
         PanolinkError
             The file, the rate or the size cannot be served.
         """
+        if self.stream is None:
+            return await self._run(image)
+        async with self.stream.turn():
+            return await self._run(image)
+
+    async def _run(self, image: bytes) -> Burst:
         header, pipeline = self._header, self._pipeline
         codec = pipeline.models.named(header.model)
+        self._focus = quantized([focus_from_wire(focus) for focus in header.focus])
+        if self.stream and header.follow_gaze:
+            self._focus = self.stream.gazes.foci(self._focus)
+            if (age := self.stream.gazes.age) is not None:
+                pipeline.metrics.gaze_age_seconds.set(age)
         self._digest = await pipeline.run(partial(content_digest, header, image))
         pixels = await pipeline.run(partial(self._count_pixels, image))
         budget = pipeline.feedback.budget(header, pixels=pixels)
@@ -117,6 +146,7 @@ class PanoramaEncoding:
         self._report_choice()
         request = RateRequest(
             bpp=header.bpp if header.HasField("bpp") else None,
+            mean_bpp=self._mean_bpp(picture.array),
             tau=header.tau if header.HasField("tau") else None,
             budget=budget,
             protection=self.choice or Fixed(),
@@ -124,18 +154,46 @@ class PanoramaEncoding:
             retransmission_reserve=settings.harq_reserve if self.rounds else 0.0,
             pilot_spacing=settings.pilot_spacing,
             probe=True,
+            focus=self._focus,
         )
         stage = partial(timed, self.seconds)
         sent = Transmitter(codec).transmit(
-            picture.array, request, features=extracted.features, stage=stage, sphere=picture.sphere
+            picture.array,
+            request,
+            features=extracted.features,
+            stage=stage,
+            sphere=picture.sphere,
+            stream=self.stream.encoder if self.stream else None,
         )
+        self.number, self.unsent = sent.number, frozenset(sent.unsent)
+        self._report_stream(sent)
         if isinstance(sent.protection, Choice):
             self.choice = sent.protection  # a probe has another one
             self._report_choice()
         delivery.model, delivery.model_fingerprint = codec.name, codec.fingerprint
-        if header.return_activation and sent.tokens.activation is not None:
-            self.activation = encode_png((sent.tokens.activation * 255).round().clip(0, 255).astype(np.uint8))
+        activation = getattr(sent.tokens, "activation", None)  # what has changed in a stream has none
+        if header.return_activation and activation is not None:
+            self.activation = encode_png((activation * 255).round().clip(0, 255).astype(np.uint8))
         return self._burst(codec, sent)
+
+    def _mean_bpp(self, picture: np.ndarray) -> float | None:
+        if not self._header.HasField("mean_bits"):
+            return None
+        return self._header.mean_bits / (picture.shape[0] * picture.shape[1])
+
+    def _report_stream(self, sent: Transmission) -> None:
+        """Write into the delivery how a picture of a stream was coded."""
+        if not sent.number:
+            return
+        told, tokens = self.delivery.stream, sent.tokens
+        told.number = sent.number
+        told.focus.extend(focus_to_wire(focus) for focus in self._focus)
+        if isinstance(tokens, TokenUpdate):
+            told.reference = sent.reference
+            counts = np.bincount(tokens.kinds.ravel(), minlength=len(Kind)).tolist()
+            told.unchanged, told.refined, told.new = counts[0], counts[1], counts[2] + counts[3]
+        else:
+            told.new = tokens.kept.size
 
     def _report_choice(self) -> None:
         """Write into the delivery how an adaptive panorama is protected."""
@@ -170,6 +228,8 @@ class PanoramaEncoding:
                 traceparent=header.traceparent,
                 pilot_spacing=settings.pilot_spacing,
                 content_digest=self._digest,
+                stream_id=self.stream.link_id if self.stream else "",
+                captured_at=header.captured_at,
             ),
             np.ones(1, np.complex64),  # no channel yet: h = 1, no noise
             sent.symbols,
@@ -189,7 +249,11 @@ def content_digest(header: transmitter_pb2.PanoramaHeader, image: bytes) -> byte
     A panorama that is sent again has the same one at any transmitter, whatever has become of the channel.
     """
     asked = transmitter_pb2.PanoramaHeader(
-        model=header.model, adaptive=header.adaptive, deadline_seconds=header.deadline_seconds
+        model=header.model,
+        adaptive=header.adaptive,
+        deadline_seconds=header.deadline_seconds,
+        stream_id=header.stream_id,
+        focus=header.focus,
     )
     if rate := header.WhichOneof("rate"):
         setattr(asked, rate, getattr(header, rate))

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from panolink.rpc.flow_control.picture_budget import DECODER_AT_REST_BYTES, TRANSMITTER_BYTES_PER_PIXEL
-from panolink.rpc.observability.metrics import ServiceMetrics
 from panolink.rpc.observability.stage_timing import in_thread
 from panolink.rpc.server.batching import Batcher
 from panolink.rpc.server.model_registry import ModelRegistry
 from panolink.services.transmitter.channel_feedback import ChannelFeedback
+from panolink.services.transmitter.metrics import TransmitterMetrics
 from panolink.services.transmitter.picture_decoder import PictureDecoder
 from panolink.services.transmitter.settings import TransmitterSettings
 
@@ -34,9 +34,13 @@ class Pipeline:
     """What the panoramas of all streams share: models, workers, memory, the queue of the network."""
 
     def __init__(
-        self, models: ModelRegistry, settings: TransmitterSettings, metrics: ServiceMetrics, feedback: ChannelFeedback
+        self,
+        models: ModelRegistry,
+        settings: TransmitterSettings,
+        metrics: TransmitterMetrics,
+        feedback: ChannelFeedback,
     ) -> None:
-        self.models, self.feedback, self.settings = models, feedback, settings
+        self.models, self.feedback, self.settings, self.metrics = models, feedback, settings, metrics
         self.memory = settings.picture_budget(
             TRANSMITTER_BYTES_PER_PIXEL, beside=settings.workers * DECODER_AT_REST_BYTES
         )

@@ -29,6 +29,7 @@ from panolink.services.transmitter.channel_feedback import ChannelFeedback
 from panolink.services.transmitter.delivery_log import log_delivery
 from panolink.services.transmitter.metrics import TransmitterMetrics
 from panolink.services.transmitter.pipeline import Pipeline
+from panolink.services.transmitter.predicted_streams import PredictedStreams
 from panolink.services.transmitter.quality_monitor import QualityMonitor
 from panolink.services.transmitter.settings import TransmitterSettings
 from panolink.services.transmitter.stream_session import Outcome, StreamSession, failure_for, panorama_name
@@ -49,6 +50,9 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
     ) -> None:
         self._pipeline = pipeline
         self._feedback = feedback
+        self._predicted = PredictedStreams()
+        metrics.predicted_streams.set_function(lambda: len(self._predicted))
+        metrics.predicted_state_bytes.set_function(lambda: self._predicted.bytes)
         self._next_hop = next_hop
         self._streams = streams
         self._settings = settings
@@ -68,6 +72,7 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
                 slots=self._slots,
                 quality=self._quality,
                 feedback=self._feedback,
+                streams=self._predicted,
             )
             outcomes = serve_stream(
                 request_iterator,

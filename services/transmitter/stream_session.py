@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from panolink.errors import PanolinkError
-from panolink.rpc.flow_control.limits import MAX_ID_LENGTH, MAX_SOURCE_LENGTH, SlotAllocator
+from panolink.rpc.flow_control.limits import MAX_ID_LENGTH, MAX_SOURCE_LENGTH, SlotAllocator, check_limit
 from panolink.rpc.observability import logs, tracing
 from panolink.rpc.transport.carry import link_client
 from panolink.rpc.transport.load_balancer import Replicas
@@ -26,6 +26,7 @@ from panolink.services.transmitter.harq_sender import HarqSession
 from panolink.services.transmitter.metrics import TransmitterMetrics
 from panolink.services.transmitter.panorama_encoding import PanoramaEncoding
 from panolink.services.transmitter.pipeline import Pipeline
+from panolink.services.transmitter.predicted_streams import PredictedStream, PredictedStreams
 from panolink.services.transmitter.quality_monitor import QualityMonitor
 from panolink.services.transmitter.settings import TransmitterSettings
 from panolink.v1 import link_pb2, transmitter_pb2
@@ -73,6 +74,8 @@ class StreamSession:
         Samples the quality of received pictures.
     feedback
         Learns from receipts, for adaptive panoramas.
+    streams
+        Whose pictures are predicted from one another; those of all clients.
 
     Attributes
     ----------
@@ -90,9 +93,10 @@ class StreamSession:
         slots: SlotAllocator,
         quality: QualityMonitor,
         feedback: ChannelFeedback,
+        streams: PredictedStreams,
     ) -> None:
         self.slot: int | None = None
-        self._feedback = feedback
+        self._feedback, self._streams = feedback, streams
         self._slots = slots
         self._quality = quality
         self._pipeline = pipeline
@@ -120,6 +124,7 @@ class StreamSession:
     async def close(self) -> None:
         """Release the slot and close the stream to the next hop."""
         if self.slot is not None:
+            self._metrics.wanted_frame_rate.labels(str(self.slot)).set(0)
             self._slots.release(self.slot)
         await self._client.close()
 
@@ -144,6 +149,7 @@ class StreamSession:
         with self._metrics.in_flight.track_inprogress():
             try:
                 image = bytes(frame.parts.pop("image"))
+                encoding.stream = self._stream_of(header)
                 burst = await encoding.run(image)
             except Exception as error:
                 previous.add_done_callback(lambda _: _complete(sent))
@@ -151,9 +157,18 @@ class StreamSession:
             else:
                 until = start + header.deadline_seconds if header.deadline_seconds else math.inf
                 receipt = await self._carry(burst, encoding, until, previous, sent)
+                if receipt.header.reference_needed and encoding.stream:
+                    # The receiver has been restarted, or is another replica: the same picture again, and whole.
+                    self._metrics.references_needed.inc()
+                    try:
+                        encoding, receipt = await self._carry_whole(header, image, burst_id, encoding, until, sent)
+                    except PanolinkError as error:
+                        log.warning("%s cannot be sent whole: %s", header.source, error)
                 _add_receipt(encoding.delivery, receipt)
                 if encoding.choice:
                     self._feedback.learn(receipt.header, encoding.choice)
+        if encoding.delivery.HasField("stream"):
+            self._metrics.count_stream(str(self.slot), encoding.delivery.stream)
         self._metrics.observe_stages(encoding.seconds)
         for stage, seconds in encoding.seconds.items():
             encoding.delivery.seconds[stage] += seconds
@@ -163,7 +178,45 @@ class StreamSession:
             self._quality.measure(image, receipt.picture, size, allow_any_aspect=header.allow_any_aspect)
         return Outcome(encoding.delivery, encoding.activation, receipt.picture if receipt else b"")
 
+    def _stream_of(self, header: transmitter_pb2.PanoramaHeader) -> PredictedStream | None:
+        if not header.stream_id:
+            return None
+        check_limit(len(header.stream_id), MAX_ID_LENGTH, "characters in a stream id")
+        slot = str(self.slot)
+        self._metrics.skipped_pictures.labels(slot).inc(header.skipped)
+        self._metrics.wanted_frame_rate.labels(slot).set(header.frame_rate if header.frame_rate > 0 else 0.0)
+        codec = self._pipeline.models.named(header.model)
+        return self._streams.get(header.sender or self._name, header.stream_id, codec)
+
+    async def _carry_whole(
+        self,
+        header: transmitter_pb2.PanoramaHeader,
+        image: bytes,
+        burst_id: str,
+        before: PanoramaEncoding,
+        until: float,
+        sent: _Sent,
+    ) -> tuple[PanoramaEncoding, Receipt]:
+        """Send a picture of a stream once more, under another id: what `before` said could not be decoded."""
+        encoding = PanoramaEncoding(self._pipeline, header, f"{burst_id[: MAX_ID_LENGTH - 1]}w", before.stream)
+        burst = await encoding.run(image)
+        for stage, seconds in before.seconds.items():
+            encoding.seconds[stage] = encoding.seconds.get(stage, 0.0) + seconds
+        return encoding, await self._carry(burst, encoding, until, sent, sent)
+
     async def _carry(
+        self, burst: Burst, encoding: PanoramaEncoding, until: float, previous: _Sent, sent: _Sent
+    ) -> Receipt:
+        """Send a burst, and tell its stream what became of it."""
+        receipt = Receipt.failed(burst.header.burst_id, link_pb2.Failure(code=1, message="not sent"))
+        try:
+            receipt = await self._exchange(burst, encoding, until, previous, sent)
+            return receipt
+        finally:
+            if encoding.stream:
+                await encoding.stream.answered(encoding.number, encoding.unsent, receipt.header)
+
+    async def _exchange(
         self, burst: Burst, encoding: PanoramaEncoding, until: float, previous: _Sent, sent: _Sent
     ) -> Receipt:
         """Send a burst in order, and its HARQ retransmissions as soon as they are requested."""
@@ -178,14 +231,14 @@ class StreamSession:
                         encoding.retransmitter, encoding.delivery, encoding.rounds, until, patience, self._metrics
                     )
                     harq.announce()
-                pending = await self._client.send(burst.header.burst_id, burst)
+                pending = await self._client.send(burst.header.burst_id, burst, route=burst.header.stream_id)
             finally:
                 _complete(sent)
             receipt = await pending
             return await harq.run(receipt, self._send) if harq else receipt
 
     async def _send(self, burst: Burst) -> Receipt:
-        return await (await self._client.send(burst.header.burst_id, burst))
+        return await (await self._client.send(burst.header.burst_id, burst, route=burst.header.stream_id))
 
 
 def panorama_name(header: transmitter_pb2.PanoramaHeader) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,11 +31,14 @@ from panolink.rpc.wire.bursts import picture_limit
 from panolink.rpc.wire.conditions import conditions_from_wire, conditions_to_wire
 from panolink.rpc.wire.deliveries import Delivery, ReceivedPanorama, ServiceInfo, deliveries
 from panolink.rpc.wire.framing import chunks, frames
+from panolink.rpc.wire.gazes import focus_to_wire
 from panolink.rpc.wire.picture_formats import picture_format_to_wire
 from panolink.rpc.wire.status import failure_of
+from panolink.sphere.focus import Focus, quantized
 from panolink.v1 import (
     channel_pb2,
     channel_pb2_grpc,
+    link_pb2,
     node_pb2,
     node_pb2_grpc,
     receiver_pb2,
@@ -45,8 +48,24 @@ from panolink.v1 import (
 )
 
 Panorama: TypeAlias = Any
-"""A path, an image file's bytes, a picture in memory (`panolink.images.arrays.pixels_of`), or a
-`panolink.images.Picture`, which has a pose too; all but paths also with a name in front, as a tuple."""
+"""A path, an image file's bytes, a picture in memory (`panolink.images.arrays.pixels_of`), a `panolink.images.Picture`,
+which has a pose too, or a `LivePicture`; all but paths also with a name in front, as a tuple."""
+
+
+@dataclass(frozen=True)
+class LivePicture:
+    """A picture of a live source.
+
+    Attributes
+    ----------
+    picture : any other `Panorama` without a name.
+    captured_at : when it was taken, seconds since 1970; 0: not known.
+    skipped : pictures that the source has left out since the one before, because they came too late to be sent.
+    """
+
+    picture: Panorama
+    captured_at: float = 0.0
+    skipped: int = 0
 
 
 class Client:
@@ -138,6 +157,11 @@ class Client:
         picture_format: str | None = None,
         activation: bool = False,
         allow_any_aspect: bool = False,
+        stream: str = "",
+        mean_bits: float | None = None,
+        focus: Sequence[Focus] = (),
+        follow_gaze: bool = False,
+        frame_rate: float = 0.0,
     ) -> AsyncGenerator[Delivery, None]:
         """Send panoramas.
 
@@ -172,6 +196,17 @@ class Client:
             for hosts side by side). None: as they went, pictures in memory as `rgb8` and files as `png`.
         allow_any_aspect
             Whether pictures that are not 2:1 are sent.
+        stream
+            Name of the stream whose pictures these are, in order; each is predicted from what the receiver holds.
+            Empty: single pictures.
+        mean_bits
+            Bits that a picture of a stream takes in the mean.
+        focus
+            Where somebody looks, at most four directions: the bits go there.
+        follow_gaze
+            Whether viewers' gazes are foci of a stream as well.
+        frame_rate
+            Pictures a second that the source of a stream wants to send, for dashboards and alerts; 0: as many as go.
 
         Yields
         ------
@@ -185,10 +220,13 @@ class Client:
         LinkError
             Not connected.
         """
-        rates = {"bpp": bpp, "tau": tau, "symbols_per_pixel": symbols_per_pixel}
+        rates = {"bpp": bpp, "tau": tau, "symbols_per_pixel": symbols_per_pixel, "mean_bits": mean_bits}
         rate: dict[str, Any] = {name: value for name, value in rates.items() if value is not None}
         if len(rate) > 1:
             raise ValueError(f"{' and '.join(rate)} exclude each other")
+        if not stream and (follow_gaze or mean_bits is not None):
+            raise ValueError("gazes and a mean rate are for streams: give the stream a name")
+        foci = [focus_to_wire(one) for one in quantized(focus)]
         if deadline is not None and not deadline > 0:
             raise ValueError(f"deadline is {deadline} s; it must be above 0")
         if harq is not None and not 0 <= harq <= MAX_LATER_ROUNDS:
@@ -217,10 +255,11 @@ class Client:
 
         async def accept(item: tuple[str, str, Panorama]) -> Awaitable[Delivery]:
             panorama_id, source, panorama = item
+            live = panorama if isinstance(panorama, LivePicture) else LivePicture(panorama)
             try:
                 image = await asyncio.to_thread(
                     _file,
-                    panorama,
+                    live.picture,
                     source,
                     max_bytes=self.image_bytes,
                     allow_any_aspect=allow_any_aspect,
@@ -242,9 +281,16 @@ class Client:
                 deadline_seconds=deadline or 0.0,
                 harq=harq,
                 analogue=analogue,
+                stream_id=stream,
+                focus=foci,
+                follow_gaze=follow_gaze,
+                captured_at=live.captured_at,
+                skipped=live.skipped,
+                frame_rate=frame_rate,
                 **rate,
             )
-            return await client.send(panorama_id, _Outgoing(header, image))
+            route = f"{sender}{stream}" if stream else ""
+            return await client.send(panorama_id, _Outgoing(header, image), route=route)
 
         try:
             async with aclosing(map_concurrent(outgoing(), accept, in_flight=self._in_flight)) as answers:
@@ -254,7 +300,9 @@ class Client:
             await client.close()
             await transmitters.close()
 
-    async def watch(self, *, count: int = 0, picture_format: str = "rgb8") -> AsyncGenerator[ReceivedPanorama, None]:
+    async def watch(
+        self, *, count: int = 0, picture_format: str = "rgb8", gazes: AsyncIterable[Focus] | None = None
+    ) -> AsyncGenerator[ReceivedPanorama, None]:
         """Yield panoramas as a receiver receives them, `count` of them (0: unlimited).
 
         Parameters
@@ -263,6 +311,8 @@ class Client:
             End after so many; 0: never.
         picture_format : str
             How pictures travel: see `send`. Raw ones cost neither end anything, but the network three bytes a pixel.
+        gazes : async iterable of Focus, optional
+            Where the viewer looks, as it looks there: streams that follow gazes are fine there.
 
         Raises
         ------
@@ -276,7 +326,14 @@ class Client:
             check_limit(header.picture_bytes, picture_limit(self._limits), "bytes in a picture")
             return {"picture": header.picture_bytes}
 
-        call = stub.Watch(receiver_pb2.WatchRequest(count=count, picture_format=format))
+        async def requests() -> AsyncGenerator[receiver_pb2.WatchRequest, None]:
+            yield receiver_pb2.WatchRequest(count=count, picture_format=format)
+            if gazes is not None:
+                async for gaze in gazes:
+                    told = link_pb2.Gaze(yaw=gaze.yaw, pitch=gaze.pitch, width=gaze.width)
+                    yield receiver_pb2.WatchRequest(gaze=told)
+
+        call = stub.Watch(requests())
         try:
             async for frame in frames(call, admit):
                 if frame.error:
@@ -367,7 +424,7 @@ async def _each(panoramas: Iterable[Panorama] | AsyncIterable[Panorama]) -> Asyn
     from panolink.images import Picture
     from panolink.images.arrays import is_array
 
-    if isinstance(panoramas, (str, bytes, Path, Picture)) or is_array(panoramas):
+    if isinstance(panoramas, (str, bytes, Path, Picture, LivePicture)) or is_array(panoramas):
         yield panoramas
         return
     if isinstance(panoramas, AsyncIterable):
@@ -412,4 +469,4 @@ def _done(delivery: Delivery) -> asyncio.Future[Delivery]:
     return future
 
 
-__all__ = ["Client", "Delivery", "Panorama", "ReceivedPanorama", "ServiceInfo"]
+__all__ = ["Client", "Delivery", "LivePicture", "Panorama", "ReceivedPanorama", "ServiceInfo"]

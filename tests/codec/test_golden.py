@@ -3,6 +3,7 @@
 ``make golden`` writes the files anew, after a deliberate change of the format or of a shipped model.
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -15,7 +16,11 @@ import torch
 from panolink.codec.bitstream import Packet
 from panolink.codec.codec import Codec
 from panolink.codec.model import shipped_models
+from panolink.codec.streaming.decoder import StreamDecoder
+from panolink.codec.streaming.encoder import StreamEncoder
+from panolink.codec.streaming.state import TokenState
 from panolink.codec.tokens import Tokens
+from panolink.sphere.focus import Focus
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 WRITE = bool(os.environ.get("PANOLINK_WRITE_GOLDEN"))
@@ -64,3 +69,50 @@ def test_symbols_do_not_depend_on_the_device(name: str):
             pictures.append(codec.reconstruct([tokens])[0].astype(float))
     for picture in pictures[1:]:
         assert ((picture - pictures[0]) ** 2).mean() < 2.0
+
+
+def state_digest(state: TokenState) -> str:
+    """Of all that later packets are predicted from, whatever the machine's byte order and integer sizes."""
+    parts = [state.indices, state.unknown, state.steps, state.differences]
+    return hashlib.sha256(b"".join(part.astype("<i4").tobytes() for part in parts)).hexdigest()
+
+
+def record_stream(codec: Codec, panorama: np.ndarray) -> list[dict]:
+    """Eight packets of a noisy scene that turns and changes, with slices lost and told, and with a focus at the end."""
+    encoder, decoder, random = StreamEncoder(codec, robust=True), StreamDecoder(codec), np.random.default_rng(7)
+    told = []
+    for number in range(1, 9):
+        picture = np.roll(panorama, 16 * max(number - 5, 0), axis=1)
+        picture = np.clip(picture + random.normal(0, 3, panorama.shape), 0, 255).astype(np.uint8)
+        if number > 2:
+            picture[40:80, 20 * number : 20 * number + 40] = 200
+        focus = [Focus(90, -10)] if number > 6 else []
+        packet = encoder.encode(picture, bpp=0.3, focus=focus)
+        lost = {place for place in range(1, len(packet.slices)) if number > 1 and random.random() < 0.2}
+        encoder.acknowledge(number, lost)
+        payloads = [None if place in lost else piece.payload for place, piece in enumerate(packet.slices)]
+        state = decoder.update(Packet.from_payloads(payloads))
+        coded = [None if data is None else base64.b64encode(data).decode() for data in payloads]
+        told.append({"payloads": coded, "state": state_digest(state)})
+    return told
+
+
+def test_golden_stream_with_losses_leaves_the_same_states(panorama: np.ndarray):
+    file = GOLDEN / "base-stream.json"
+    codec = Codec.load("base", device="cpu")
+    if WRITE:
+        golden = {"fingerprint": codec.fingerprint, "packets": record_stream(codec, panorama)}
+        file.write_text(json.dumps(golden, indent=1) + "\n")
+    golden = json.loads(file.read_text())
+    assert golden["fingerprint"] == codec.fingerprint and len(golden["packets"]) == 8
+    lost = sum(payload is None for packet in golden["packets"] for payload in packet["payloads"])
+    assert lost >= 5
+    for device in ["cpu"] + ["cuda"] * torch.cuda.is_available():
+        decoder, predicted = StreamDecoder(Codec.load("base", device=device)), 0
+        for told in golden["packets"]:
+            payloads = [None if data is None else base64.b64decode(data) for data in told["payloads"]]
+            packet = Packet.from_payloads(payloads)
+            assert packet.header.stream
+            predicted += bool(packet.header.stream.reference)
+            assert state_digest(decoder.update(packet)) == told["state"]
+        assert predicted == 7 and packet.header.focus

@@ -120,12 +120,13 @@ async def send_and(
     *,
     after: int = 6,
     reconnect_timeout: float = PATIENCE,
+    stream: str = "",
 ) -> dict[str, Delivery]:
     """Send panoramas, let something `happen` once `after` of them are answered; the one answer that each has."""
     got: list[Delivery] = []
     async with Client(target, reconnect_timeout=reconnect_timeout) as client:
         event: asyncio.Task[None] | None = None
-        async for delivery in client.send(((f"p{n}", image) for n in range(COUNT)), picture=False):
+        async for delivery in client.send(((f"p{n}", image) for n in range(COUNT)), picture=False, stream=stream):
             got.append(delivery)
             if len(got) == after:
                 event = asyncio.ensure_future(happen())
@@ -156,6 +157,26 @@ async def test_a_service_that_is_killed_and_restarted_costs_nothing(patient: Lin
 
 @pytest.mark.long
 @pytest.mark.parametrize("victim", ["transmitter", "channel", "receiver"])
+async def test_a_stream_goes_on_after_a_kill(patient: Link, small: bytes, victim: str) -> None:
+    """What forgot its states gets a whole picture, and later ones are predicted again."""
+
+    async def kill_and_restart() -> None:
+        patient.kill(victim)
+        await asyncio.to_thread(patient.start, victim)
+
+    target = patient.services["transmitter"].address
+    got = await send_and(kill_and_restart, target, small, stream="camera")
+    assert all(delivery.delivered for delivery in got.values()), got
+    pictures = [delivery.stream for delivery in got.values()]
+    assert all(pictures)
+    whole = [source for source, delivery in got.items() if delivery.stream and not delivery.stream.reference]
+    assert 1 <= len(whole) <= 12, "all others were predicted"
+    last = got[f"p{COUNT - 1}"].stream
+    assert last and last.reference
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("victim", ["transmitter", "channel", "receiver"])
 async def test_what_a_killed_service_takes_with_it_is_reported_lost(impatient: Link, small: bytes, victim: str) -> None:
     await impatient.revive(small)
 
@@ -172,6 +193,24 @@ async def test_what_a_killed_service_takes_with_it_is_reported_lost(impatient: L
         # Nothing is called delivered that was not shown. What was shown and is called lost had its receipt on the way.
         assert {source for source, delivery in got.items() if delivery.delivered} <= set(shown)
         assert len(set(shown) & lost.keys()) <= 4
+
+
+@pytest.mark.long
+async def test_a_stream_moves_to_another_receiver_when_its_own_is_killed(launch: Launch, small: bytes) -> None:
+    """All its pictures go to one; the other one needs a whole picture first."""
+    receivers = [launch("receiver") for _ in range(2)]
+    channel = launch("channel", target=",".join(receiver.address for receiver in receivers), snr_db=20)
+    transmitter = launch("transmitter", target=channel.address)
+
+    async def kill() -> None:
+        held = ["panolink_stream_states 1.0" in await metrics(receiver) for receiver in receivers]
+        assert sorted(held) == [False, True]
+        receivers[held.index(True)].stop(signal.SIGKILL)
+
+    got = await send_and(kill, transmitter.address, small, stream="camera")
+    assert all(delivery.delivered for delivery in got.values()), got
+    last = got[f"p{COUNT - 1}"].stream
+    assert last and last.reference
 
 
 @pytest.mark.long

@@ -123,7 +123,7 @@ async def test_viewers_that_never_read_lose_their_place(policy: Literal["newest"
         for _ in range(4):
             channel = await stack.enter_async_context(open_channel(server.address))
             stub: Any = receiver_pb2_grpc.ReceiverStub(channel)
-            calls.append(stub.Watch(receiver_pb2.WatchRequest()))
+            calls.append(stub.Watch(iter([receiver_pb2.WatchRequest()])))
             await calls[-1].initial_metadata()
         began = time.monotonic()
         for number in range(4):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from panolink.codec.codec import DEFAULT_BPP, Codec
 from panolink.codec.tokens import Tokens
 from panolink.errors import RateError
+from panolink.sphere.focus import Focus
 
 AUTO = "auto"
 
@@ -49,7 +50,12 @@ def serving(bpp: float | None, models: Sequence[RateModel] = MODELS_BY_RATE) -> 
 
 
 def quantize(
-    image: NDArray[np.uint8], codecs: Sequence[Codec], *, bpp: float | None = None, tau: float | None = None
+    image: NDArray[np.uint8],
+    codecs: Sequence[Codec],
+    *,
+    bpp: float | None = None,
+    tau: float | None = None,
+    focus: Sequence[Focus] = (),
 ) -> tuple[Codec, Tokens]:
     """Quantise with the first of several models whose base layer fits.
 
@@ -58,7 +64,7 @@ def quantize(
     image : uint8 (H, W, 3)
     codecs : sequence of Codec
         Best first.
-    bpp, tau : float, optional
+    bpp, tau, focus
         As of `Codec.encode`.
 
     Returns
@@ -75,9 +81,9 @@ def quantize(
 
     def attempt(codec: Codec) -> tuple[Codec, Tokens]:
         if tau is None:
-            return codec, codec.tokens_at(image, bpp)
+            return codec, codec.tokens_at(image, bpp, focus=focus)
         (features,) = codec.extract([image])
-        return codec, codec.quantize(features, size=(image.shape[0], image.shape[1]), tau=tau)
+        return codec, codec.quantize(features, size=(image.shape[0], image.shape[1]), tau=tau, focus=focus)
 
     for codec in finer:
         with suppress(RateError):

@@ -326,6 +326,12 @@ def packet_size(burst: BurstDecoder, *, max_pixels: int | None = None) -> tuple[
     return packet.width, packet.height
 
 
+def stream_number(burst: BurstDecoder) -> int:
+    """Number of a burst's picture in its stream, 0 of a single one; errors as of `unpack`."""
+    place = _packet(burst, None).header.stream
+    return place.number if place else 0
+
+
 def _packet(burst: BurstDecoder, max_pixels: int | None) -> Packet:
     from panolink.codec.bitstream import Packet
 

@@ -45,6 +45,7 @@ class RateRequest:
     Parameters
     ----------
     bpp : bits per pixel of the packet, above 0. With neither ``bpp``, ``tau`` nor ``budget``: as `Codec.encode`.
+    mean_bpp : of a stream, in the mean (see `LeakyBucket`). Not together with ``bpp`` or ``tau``.
     tau : share of the features kept, 0 … 1. Not together with ``bpp``.
     budget : symbols that all segments and pilots may take; with a rate, the most that it may come to.
     protection : scheme of each layer; `Fixed` for the default ones, a `Choice` for the channel at hand.
@@ -62,6 +63,7 @@ class RateRequest:
     """
 
     bpp: float | None = None
+    mean_bpp: float | None = None
     tau: float | None = None
     budget: SymbolBudget | None = None
     protection: Protection = field(default_factory=Fixed)
@@ -73,6 +75,10 @@ class RateRequest:
 
     def __post_init__(self) -> None:
         Budget(bpp=self.bpp, tau=self.tau)  # refuses both, and what is out of range
+        if self.mean_bpp is not None:
+            if self.bpp is not None or self.tau is not None:
+                raise RateError("give one of bpp, mean bpp and tau")
+            Budget(bpp=self.mean_bpp)
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ class Transmission:
     size : height and width of the panorama.
     protection : what the segments are sent with: that of the request, unless this is a probe.
     number : of the packet in its stream; 0: a single picture.
+    reference : number of the packet that it is predicted from; 0: none.
     """
 
     symbols: np.ndarray
@@ -99,6 +106,7 @@ class Transmission:
     size: tuple[int, int]
     protection: Protection
     number: int = 0
+    reference: int = 0
 
     @property
     def unsent(self) -> set[int]:
@@ -153,6 +161,8 @@ class Transmitter:
             The base layer does not fit: into ``bpp``, or a header and a slice of it into the budget.
         """
         known = {} if features is None else {WHOLE: features}
+        if request.mean_bpp is not None and stream is None:
+            raise RateError("a mean rate is for streams; a single picture takes bpp")
         focus = () if request.analog and stream is None else request.focus
         coding = Coding(self.codec, picture, known, request.pilot_spacing, stage, sphere, focus)
         if stream is None:
@@ -172,26 +182,31 @@ class Transmitter:
         with stage("fec_encode"):
             symbols = modulate(payloads, plan.formats, pilot_spacing=request.pilot_spacing, amplitudes=coded.amplitudes)
         place = coded.packet.header.stream
-        number = place.number if place else 0
-        return Transmission(symbols, segments, payloads, coded.tokens, bits, coding.size, protection, number)
+        number, reference = (place.number, place.reference) if place else (0, 0)
+        return Transmission(symbols, segments, payloads, coded.tokens, bits, coding.size, protection, number, reference)
 
 
 def _coded_in_stream(coding: Coding, request: RateRequest, stream: StreamEncoder) -> tuple[Coded, Protection]:
     """What is sent of a stream's picture: what has changed, or all of it. Features are coded, never amplitudes."""
     if request.tau is not None:
         raise RateError("tau is for single pictures; a stream takes bpp, a budget of symbols or a deadline")
-    request = replace(request, analog=False)
-    budget, bpp = request.budget, request.bpp
+    mean, bucket = request.mean_bpp, stream.bucket
+    request = replace(request, analog=False, mean_bpp=None)
+    budget, bpp = request.budget, request.bpp if mean is None else bucket.allowed(mean, whole=False)
     if budget and bpp is None and request.retransmission_reserve:
         budget = SymbolBudget(max(1, int((1 - request.retransmission_reserve) * budget.symbols)))
     try:
         coded = code_changes(coding, stream, budget, bpp or (None if budget else DEFAULT_BPP), request.protection)
     except RateError:
         coded = None  # perhaps less of a whole picture fits
-    if coded:
-        return coded, request.protection
-    coded, protection = _coded(whole_of_stream(coding, stream), request)
-    stream.sent_whole(coded.tokens, coded.packet)
+    protection = request.protection
+    if coded is None:
+        if mean is not None:
+            request = replace(request, bpp=bucket.allowed(mean, whole=True))
+        coded, protection = _coded(whole_of_stream(coding, stream), request)
+        stream.sent_whole(coded.tokens, coded.packet)
+    if mean is not None:
+        bucket.spent(coded.packet.bpp, mean)
     return coded, protection
 
 

@@ -66,7 +66,7 @@ class Burst(_message.Message):
     def __init__(self, header: _Optional[_Union[BurstHeader, _Mapping]] = ..., csi: _Optional[bytes] = ..., samples: _Optional[bytes] = ...) -> None: ...
 
 class BurstHeader(_message.Message):
-    __slots__ = ("burst_id", "model_fingerprint", "source", "segments", "symbols", "sample_format", "sample_scale", "channel_state", "return_picture", "traceparent", "pilot_spacing", "harq", "content_digest", "picture_format")
+    __slots__ = ("burst_id", "model_fingerprint", "source", "segments", "symbols", "sample_format", "sample_scale", "channel_state", "return_picture", "traceparent", "pilot_spacing", "harq", "content_digest", "picture_format", "stream_id", "captured_at")
     BURST_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -81,6 +81,8 @@ class BurstHeader(_message.Message):
     HARQ_FIELD_NUMBER: _ClassVar[int]
     CONTENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     PICTURE_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    STREAM_ID_FIELD_NUMBER: _ClassVar[int]
+    CAPTURED_AT_FIELD_NUMBER: _ClassVar[int]
     burst_id: str
     model_fingerprint: str
     source: str
@@ -95,7 +97,9 @@ class BurstHeader(_message.Message):
     harq: Harq
     content_digest: bytes
     picture_format: PictureFormat
-    def __init__(self, burst_id: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., source: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[SegmentFormat, _Mapping]]] = ..., symbols: _Optional[int] = ..., sample_format: _Optional[_Union[SampleFormat, str]] = ..., sample_scale: _Optional[float] = ..., channel_state: _Optional[_Union[ChannelState, _Mapping]] = ..., return_picture: _Optional[bool] = ..., traceparent: _Optional[str] = ..., pilot_spacing: _Optional[int] = ..., harq: _Optional[_Union[Harq, _Mapping]] = ..., content_digest: _Optional[bytes] = ..., picture_format: _Optional[_Union[PictureFormat, str]] = ...) -> None: ...
+    stream_id: str
+    captured_at: float
+    def __init__(self, burst_id: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., source: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[SegmentFormat, _Mapping]]] = ..., symbols: _Optional[int] = ..., sample_format: _Optional[_Union[SampleFormat, str]] = ..., sample_scale: _Optional[float] = ..., channel_state: _Optional[_Union[ChannelState, _Mapping]] = ..., return_picture: _Optional[bool] = ..., traceparent: _Optional[str] = ..., pilot_spacing: _Optional[int] = ..., harq: _Optional[_Union[Harq, _Mapping]] = ..., content_digest: _Optional[bytes] = ..., picture_format: _Optional[_Union[PictureFormat, str]] = ..., stream_id: _Optional[str] = ..., captured_at: _Optional[float] = ...) -> None: ...
 
 class Harq(_message.Message):
     __slots__ = ("round", "rounds_left", "wait_seconds", "numbers")
@@ -146,7 +150,7 @@ class Receipt(_message.Message):
     def __init__(self, header: _Optional[_Union[ReceiptHeader, _Mapping]] = ..., picture: _Optional[bytes] = ...) -> None: ...
 
 class ReceiptHeader(_message.Message):
-    __slots__ = ("burst_id", "failure", "segments", "snr_db", "seconds", "guessed_tokens", "picture_bytes", "measured_snr_db", "fading", "needed", "needs_first_round", "rounds", "one_way")
+    __slots__ = ("burst_id", "failure", "segments", "snr_db", "seconds", "guessed_tokens", "picture_bytes", "measured_snr_db", "fading", "needed", "needs_first_round", "rounds", "one_way", "lost", "reference_needed", "gazes")
     class SecondsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -167,6 +171,9 @@ class ReceiptHeader(_message.Message):
     NEEDS_FIRST_ROUND_FIELD_NUMBER: _ClassVar[int]
     ROUNDS_FIELD_NUMBER: _ClassVar[int]
     ONE_WAY_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_NEEDED_FIELD_NUMBER: _ClassVar[int]
+    GAZES_FIELD_NUMBER: _ClassVar[int]
     burst_id: str
     failure: Failure
     segments: _containers.RepeatedCompositeFieldContainer[LayerSegments]
@@ -180,7 +187,22 @@ class ReceiptHeader(_message.Message):
     needs_first_round: bool
     rounds: int
     one_way: bool
-    def __init__(self, burst_id: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., segments: _Optional[_Iterable[_Union[LayerSegments, _Mapping]]] = ..., snr_db: _Optional[float] = ..., seconds: _Optional[_Mapping[str, float]] = ..., guessed_tokens: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., measured_snr_db: _Optional[float] = ..., fading: _Optional[float] = ..., needed: _Optional[_Iterable[int]] = ..., needs_first_round: _Optional[bool] = ..., rounds: _Optional[int] = ..., one_way: _Optional[bool] = ...) -> None: ...
+    lost: _containers.RepeatedScalarFieldContainer[int]
+    reference_needed: bool
+    gazes: _containers.RepeatedCompositeFieldContainer[Gaze]
+    def __init__(self, burst_id: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., segments: _Optional[_Iterable[_Union[LayerSegments, _Mapping]]] = ..., snr_db: _Optional[float] = ..., seconds: _Optional[_Mapping[str, float]] = ..., guessed_tokens: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., measured_snr_db: _Optional[float] = ..., fading: _Optional[float] = ..., needed: _Optional[_Iterable[int]] = ..., needs_first_round: _Optional[bool] = ..., rounds: _Optional[int] = ..., one_way: _Optional[bool] = ..., lost: _Optional[_Iterable[int]] = ..., reference_needed: _Optional[bool] = ..., gazes: _Optional[_Iterable[_Union[Gaze, _Mapping]]] = ...) -> None: ...
+
+class Gaze(_message.Message):
+    __slots__ = ("yaw", "pitch", "width", "age_seconds")
+    YAW_FIELD_NUMBER: _ClassVar[int]
+    PITCH_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    yaw: float
+    pitch: float
+    width: float
+    age_seconds: float
+    def __init__(self, yaw: _Optional[float] = ..., pitch: _Optional[float] = ..., width: _Optional[float] = ..., age_seconds: _Optional[float] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("code", "message")

@@ -8,12 +8,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class WatchRequest(_message.Message):
-    __slots__ = ("count", "picture_format")
+    __slots__ = ("count", "picture_format", "gaze")
     COUNT_FIELD_NUMBER: _ClassVar[int]
     PICTURE_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    GAZE_FIELD_NUMBER: _ClassVar[int]
     count: int
     picture_format: _link_pb2.PictureFormat
-    def __init__(self, count: _Optional[int] = ..., picture_format: _Optional[_Union[_link_pb2.PictureFormat, str]] = ...) -> None: ...
+    gaze: _link_pb2.Gaze
+    def __init__(self, count: _Optional[int] = ..., picture_format: _Optional[_Union[_link_pb2.PictureFormat, str]] = ..., gaze: _Optional[_Union[_link_pb2.Gaze, _Mapping]] = ...) -> None: ...
 
 class ReceivedPanorama(_message.Message):
     __slots__ = ("header", "picture")
@@ -24,7 +26,7 @@ class ReceivedPanorama(_message.Message):
     def __init__(self, header: _Optional[_Union[ReceivedPanoramaHeader, _Mapping]] = ..., picture: _Optional[bytes] = ...) -> None: ...
 
 class ReceivedPanoramaHeader(_message.Message):
-    __slots__ = ("number", "burst_id", "source", "width", "height", "model_fingerprint", "snr_db", "segments", "guessed_tokens", "dropped", "picture_bytes", "rounds")
+    __slots__ = ("number", "burst_id", "source", "width", "height", "model_fingerprint", "snr_db", "segments", "guessed_tokens", "dropped", "picture_bytes", "rounds", "captured_at")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     BURST_ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -37,6 +39,7 @@ class ReceivedPanoramaHeader(_message.Message):
     DROPPED_FIELD_NUMBER: _ClassVar[int]
     PICTURE_BYTES_FIELD_NUMBER: _ClassVar[int]
     ROUNDS_FIELD_NUMBER: _ClassVar[int]
+    CAPTURED_AT_FIELD_NUMBER: _ClassVar[int]
     number: int
     burst_id: str
     source: str
@@ -49,4 +52,5 @@ class ReceivedPanoramaHeader(_message.Message):
     dropped: int
     picture_bytes: int
     rounds: int
-    def __init__(self, number: _Optional[int] = ..., burst_id: _Optional[str] = ..., source: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model_fingerprint: _Optional[str] = ..., snr_db: _Optional[float] = ..., segments: _Optional[_Iterable[_Union[_link_pb2.LayerSegments, _Mapping]]] = ..., guessed_tokens: _Optional[int] = ..., dropped: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., rounds: _Optional[int] = ...) -> None: ...
+    captured_at: float
+    def __init__(self, number: _Optional[int] = ..., burst_id: _Optional[str] = ..., source: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model_fingerprint: _Optional[str] = ..., snr_db: _Optional[float] = ..., segments: _Optional[_Iterable[_Union[_link_pb2.LayerSegments, _Mapping]]] = ..., guessed_tokens: _Optional[int] = ..., dropped: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., rounds: _Optional[int] = ..., captured_at: _Optional[float] = ...) -> None: ...

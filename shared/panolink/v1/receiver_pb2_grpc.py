@@ -36,7 +36,7 @@ class ReceiverStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.Watch = channel.unary_stream(
+        self.Watch = channel.stream_stream(
                 '/panolink.v1.Receiver/Watch',
                 request_serializer=panolink_dot_v1_dot_receiver__pb2.WatchRequest.SerializeToString,
                 response_deserializer=panolink_dot_v1_dot_receiver__pb2.ReceivedPanorama.FromString,
@@ -48,12 +48,13 @@ class ReceiverServicer:
     buf:lint:ignore SERVICE_SUFFIX
     """
 
-    def Watch(self, request, context):
+    def Watch(self, request_iterator, context):
         """Watch sends every panorama received from now on, as its header, then its picture in chunks. What happens to
         a viewer slower than the link is the receiver's setting: the link waits (`block`), or the viewer misses the
         oldest (`newest`) and is told how many.
         The answer is a panorama, whatever rpc may bring it: hence no WatchResponse.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        A viewer may go on to send requests with where it looks; a single request and no more does as well.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -62,7 +63,7 @@ class ReceiverServicer:
 
 def add_ReceiverServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'Watch': grpc.unary_stream_rpc_method_handler(
+            'Watch': grpc.stream_stream_rpc_method_handler(
                     servicer.Watch,
                     request_deserializer=panolink_dot_v1_dot_receiver__pb2.WatchRequest.FromString,
                     response_serializer=panolink_dot_v1_dot_receiver__pb2.ReceivedPanorama.SerializeToString,
@@ -81,7 +82,7 @@ class Receiver:
     """
 
     @staticmethod
-    def Watch(request,
+    def Watch(request_iterator,
             target,
             options=(),
             channel_credentials=None,
@@ -91,8 +92,8 @@ class Receiver:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_stream(
-            request,
+        return grpc.experimental.stream_stream(
+            request_iterator,
             target,
             '/panolink.v1.Receiver/Watch',
             panolink_dot_v1_dot_receiver__pb2.WatchRequest.SerializeToString,

@@ -16,13 +16,14 @@ class TransmitRequest(_message.Message):
     def __init__(self, header: _Optional[_Union[PanoramaHeader, _Mapping]] = ..., image: _Optional[bytes] = ...) -> None: ...
 
 class PanoramaHeader(_message.Message):
-    __slots__ = ("panorama_id", "source", "image_bytes", "bpp", "tau", "symbols_per_pixel", "model", "return_picture", "return_activation", "allow_any_aspect", "traceparent", "sender", "adaptive", "deadline_seconds", "harq", "analogue", "picture_format")
+    __slots__ = ("panorama_id", "source", "image_bytes", "bpp", "tau", "symbols_per_pixel", "mean_bits", "model", "return_picture", "return_activation", "allow_any_aspect", "traceparent", "sender", "adaptive", "deadline_seconds", "harq", "analogue", "picture_format", "stream_id", "focus", "follow_gaze", "captured_at", "skipped", "frame_rate")
     PANORAMA_ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     IMAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     BPP_FIELD_NUMBER: _ClassVar[int]
     TAU_FIELD_NUMBER: _ClassVar[int]
     SYMBOLS_PER_PIXEL_FIELD_NUMBER: _ClassVar[int]
+    MEAN_BITS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     RETURN_PICTURE_FIELD_NUMBER: _ClassVar[int]
     RETURN_ACTIVATION_FIELD_NUMBER: _ClassVar[int]
@@ -34,12 +35,19 @@ class PanoramaHeader(_message.Message):
     HARQ_FIELD_NUMBER: _ClassVar[int]
     ANALOGUE_FIELD_NUMBER: _ClassVar[int]
     PICTURE_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    STREAM_ID_FIELD_NUMBER: _ClassVar[int]
+    FOCUS_FIELD_NUMBER: _ClassVar[int]
+    FOLLOW_GAZE_FIELD_NUMBER: _ClassVar[int]
+    CAPTURED_AT_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    FRAME_RATE_FIELD_NUMBER: _ClassVar[int]
     panorama_id: str
     source: str
     image_bytes: int
     bpp: float
     tau: float
     symbols_per_pixel: float
+    mean_bits: float
     model: str
     return_picture: bool
     return_activation: bool
@@ -51,7 +59,23 @@ class PanoramaHeader(_message.Message):
     harq: int
     analogue: bool
     picture_format: _link_pb2.PictureFormat
-    def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., image_bytes: _Optional[int] = ..., bpp: _Optional[float] = ..., tau: _Optional[float] = ..., symbols_per_pixel: _Optional[float] = ..., model: _Optional[str] = ..., return_picture: _Optional[bool] = ..., return_activation: _Optional[bool] = ..., allow_any_aspect: _Optional[bool] = ..., traceparent: _Optional[str] = ..., sender: _Optional[str] = ..., adaptive: _Optional[bool] = ..., deadline_seconds: _Optional[float] = ..., harq: _Optional[int] = ..., analogue: _Optional[bool] = ..., picture_format: _Optional[_Union[_link_pb2.PictureFormat, str]] = ...) -> None: ...
+    stream_id: str
+    focus: _containers.RepeatedCompositeFieldContainer[Focus]
+    follow_gaze: bool
+    captured_at: float
+    skipped: int
+    frame_rate: float
+    def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., image_bytes: _Optional[int] = ..., bpp: _Optional[float] = ..., tau: _Optional[float] = ..., symbols_per_pixel: _Optional[float] = ..., mean_bits: _Optional[float] = ..., model: _Optional[str] = ..., return_picture: _Optional[bool] = ..., return_activation: _Optional[bool] = ..., allow_any_aspect: _Optional[bool] = ..., traceparent: _Optional[str] = ..., sender: _Optional[str] = ..., adaptive: _Optional[bool] = ..., deadline_seconds: _Optional[float] = ..., harq: _Optional[int] = ..., analogue: _Optional[bool] = ..., picture_format: _Optional[_Union[_link_pb2.PictureFormat, str]] = ..., stream_id: _Optional[str] = ..., focus: _Optional[_Iterable[_Union[Focus, _Mapping]]] = ..., follow_gaze: _Optional[bool] = ..., captured_at: _Optional[float] = ..., skipped: _Optional[int] = ..., frame_rate: _Optional[float] = ...) -> None: ...
+
+class Focus(_message.Message):
+    __slots__ = ("yaw", "pitch", "width")
+    YAW_FIELD_NUMBER: _ClassVar[int]
+    PITCH_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    yaw: float
+    pitch: float
+    width: float
+    def __init__(self, yaw: _Optional[float] = ..., pitch: _Optional[float] = ..., width: _Optional[float] = ...) -> None: ...
 
 class Delivery(_message.Message):
     __slots__ = ("header", "activation", "picture")
@@ -64,7 +88,7 @@ class Delivery(_message.Message):
     def __init__(self, header: _Optional[_Union[DeliveryHeader, _Mapping]] = ..., activation: _Optional[bytes] = ..., picture: _Optional[bytes] = ...) -> None: ...
 
 class DeliveryHeader(_message.Message):
-    __slots__ = ("panorama_id", "source", "failure", "width", "height", "model", "model_fingerprint", "bits", "bpp", "tokens", "kept", "symbols", "symbols_per_pixel", "snr_db", "segments", "guessed_tokens", "seconds", "activation_bytes", "picture_bytes", "schemes", "adaptation", "symbol_budget", "rounds", "retransmitted_symbols", "measured_snr_db")
+    __slots__ = ("panorama_id", "source", "failure", "width", "height", "model", "model_fingerprint", "bits", "bpp", "tokens", "kept", "symbols", "symbols_per_pixel", "snr_db", "segments", "guessed_tokens", "seconds", "activation_bytes", "picture_bytes", "schemes", "adaptation", "symbol_budget", "rounds", "retransmitted_symbols", "measured_snr_db", "stream")
     class SecondsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -97,6 +121,7 @@ class DeliveryHeader(_message.Message):
     ROUNDS_FIELD_NUMBER: _ClassVar[int]
     RETRANSMITTED_SYMBOLS_FIELD_NUMBER: _ClassVar[int]
     MEASURED_SNR_DB_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
     panorama_id: str
     source: str
     failure: _link_pb2.Failure
@@ -122,7 +147,24 @@ class DeliveryHeader(_message.Message):
     rounds: int
     retransmitted_symbols: int
     measured_snr_db: float
-    def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., failure: _Optional[_Union[_link_pb2.Failure, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., bits: _Optional[_Iterable[_Union[LayerBits, _Mapping]]] = ..., bpp: _Optional[float] = ..., tokens: _Optional[int] = ..., kept: _Optional[int] = ..., symbols: _Optional[int] = ..., symbols_per_pixel: _Optional[float] = ..., snr_db: _Optional[float] = ..., segments: _Optional[_Iterable[_Union[_link_pb2.LayerSegments, _Mapping]]] = ..., guessed_tokens: _Optional[int] = ..., seconds: _Optional[_Mapping[str, float]] = ..., activation_bytes: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., schemes: _Optional[_Iterable[_Union[LayerScheme, _Mapping]]] = ..., adaptation: _Optional[_Union[Adaptation, _Mapping]] = ..., symbol_budget: _Optional[int] = ..., rounds: _Optional[int] = ..., retransmitted_symbols: _Optional[int] = ..., measured_snr_db: _Optional[float] = ...) -> None: ...
+    stream: StreamPicture
+    def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., failure: _Optional[_Union[_link_pb2.Failure, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., bits: _Optional[_Iterable[_Union[LayerBits, _Mapping]]] = ..., bpp: _Optional[float] = ..., tokens: _Optional[int] = ..., kept: _Optional[int] = ..., symbols: _Optional[int] = ..., symbols_per_pixel: _Optional[float] = ..., snr_db: _Optional[float] = ..., segments: _Optional[_Iterable[_Union[_link_pb2.LayerSegments, _Mapping]]] = ..., guessed_tokens: _Optional[int] = ..., seconds: _Optional[_Mapping[str, float]] = ..., activation_bytes: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., schemes: _Optional[_Iterable[_Union[LayerScheme, _Mapping]]] = ..., adaptation: _Optional[_Union[Adaptation, _Mapping]] = ..., symbol_budget: _Optional[int] = ..., rounds: _Optional[int] = ..., retransmitted_symbols: _Optional[int] = ..., measured_snr_db: _Optional[float] = ..., stream: _Optional[_Union[StreamPicture, _Mapping]] = ...) -> None: ...
+
+class StreamPicture(_message.Message):
+    __slots__ = ("number", "reference", "unchanged", "refined", "new", "focus")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    UNCHANGED_FIELD_NUMBER: _ClassVar[int]
+    REFINED_FIELD_NUMBER: _ClassVar[int]
+    NEW_FIELD_NUMBER: _ClassVar[int]
+    FOCUS_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    reference: int
+    unchanged: int
+    refined: int
+    new: int
+    focus: _containers.RepeatedCompositeFieldContainer[Focus]
+    def __init__(self, number: _Optional[int] = ..., reference: _Optional[int] = ..., unchanged: _Optional[int] = ..., refined: _Optional[int] = ..., new: _Optional[int] = ..., focus: _Optional[_Iterable[_Union[Focus, _Mapping]]] = ...) -> None: ...
 
 class LayerScheme(_message.Message):
     __slots__ = ("layer", "modulation", "code_rate", "segments")

@@ -13,7 +13,7 @@ from panolink.rpc.observability.metrics import RpcMetrics
 from panolink.rpc.server.interceptors import CallInterceptor
 from panolink.v1 import node_pb2, node_pb2_grpc, receiver_pb2, receiver_pb2_grpc
 
-NODE, WATCH = ("unary", "panolink.v1.Node", "Describe"), ("server_stream", "panolink.v1.Receiver", "Watch")
+NODE, WATCH = ("unary", "panolink.v1.Node", "Describe"), ("bidi_stream", "panolink.v1.Receiver", "Watch")
 
 
 class Node(node_pb2_grpc.NodeServicer):
@@ -37,7 +37,8 @@ class Watched(receiver_pb2_grpc.ReceiverServicer):
         self.node = node
         self.closed = False
 
-    async def Watch(self, request: Any, context: Any) -> AsyncIterator[receiver_pb2.ReceivedPanorama]:
+    async def Watch(self, request_iterator: Any, context: Any) -> AsyncIterator[receiver_pb2.ReceivedPanorama]:
+        await anext(request_iterator)
         try:
             for _ in range(2):
                 yield receiver_pb2.ReceivedPanorama(picture=b"x")
@@ -51,7 +52,8 @@ class Running:
     def __init__(self, node: Node, watched: Watched, registry: CollectorRegistry, channel: grpc.aio.Channel) -> None:
         self.node, self.watched, self._registry = node, watched, registry
         self.describe: Any = node_pb2_grpc.NodeStub(channel).Describe
-        self.watch: Any = receiver_pb2_grpc.ReceiverStub(channel).Watch
+        watch: Any = receiver_pb2_grpc.ReceiverStub(channel).Watch
+        self.watch: Any = lambda request: watch(iter([request]))
 
     def count(self, name: str, labels: tuple[str, str, str], **more: str) -> float:
         names = dict(zip(("grpc_type", "grpc_service", "grpc_method"), labels, strict=True))

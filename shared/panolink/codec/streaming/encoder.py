@@ -20,6 +20,7 @@ from panolink.codec.rate_control.controller import COARSEST_STEP, FINEST_STEP, R
 from panolink.codec.resolution import FINE_ENOUGH, reduce
 from panolink.codec.slicing import index_slices
 from panolink.codec.streaming.changes import Changes, update_packet
+from panolink.codec.streaming.leaky_bucket import LeakyBucket
 from panolink.codec.streaming.state import MOST_STATES, Kind, TokenState, TokenUpdate
 from panolink.codec.streaming.stream_costs import ChangeCostModel
 from panolink.codec.tokens import Tokens, VectorQuantized, steps_of_tokens
@@ -119,6 +120,11 @@ class StreamEncoder:
     codec : Codec
     robust : bool
         In slices that decode alone, for a link that loses some of them.
+
+    Attributes
+    ----------
+    bucket : LeakyBucket
+        Of what was sent, for whoever keeps a mean rate.
     """
 
     def __init__(self, codec: Codec, *, robust: bool = False) -> None:
@@ -128,6 +134,7 @@ class StreamEncoder:
         self._reference: TokenState | None = None
         self._under_way: OrderedDict[int, Sent] = OrderedDict()
         self._noise = NoiseEstimate()
+        self.bucket = LeakyBucket()
 
     @property
     def reference(self) -> TokenState | None:

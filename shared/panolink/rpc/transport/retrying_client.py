@@ -84,27 +84,31 @@ class RetryingClient(Generic[Item, Answer]):
         self._on_resend = on_resend
         self._streams: dict[Replica, BidiStream[Item, Answer]] = {}
 
-    async def send(self, item_id: str, item: Item) -> Awaitable[Answer]:
+    async def send(self, item_id: str, item: Item, *, route: str = "") -> Awaitable[Answer]:
         """Send an item, subject to the peer's flow control.
 
         Parameters
         ----------
         item_id : str
         item : Item
+        route : str
+            Items with the same one go to the same server, as long as it is there; empty: they are spread over all.
 
         Returns
         -------
         awaitable
             The answer; it raises nothing.
         """
-        return self._answer(item_id, item, *await self._deliver(item_id, item))
+        return self._answer(item_id, item, route, *await self._deliver(item_id, item, route))
 
     async def close(self) -> None:
         """Close all streams; pending items are answered with failures."""
         streams, self._streams = list(self._streams.values()), {}
         await asyncio.gather(*(stream.close() for stream in streams))
 
-    async def _answer(self, item_id: str, item: Item, replica: Replica | None, answer: Awaitable[Answer]) -> Answer:
+    async def _answer(
+        self, item_id: str, item: Item, route: str, replica: Replica | None, answer: Awaitable[Answer]
+    ) -> Answer:
         breaks, start = 0, time.monotonic()
         while True:
             try:
@@ -117,14 +121,14 @@ class RetryingClient(Generic[Item, Answer]):
                     return self._failed(item, failure(grpc.StatusCode.UNAVAILABLE, message))
                 log.info("%s is sent again: %s", item_id, lost)
                 self._on_resend()
-                replica, answer = await self._deliver(item_id, item, lost.failure)
+                replica, answer = await self._deliver(item_id, item, route, lost.failure)
             else:
                 if replica:
                     self._replicas.answered(replica)
                 return got
 
     async def _deliver(
-        self, item_id: str, item: Item, why: link_pb2.Failure | None = None
+        self, item_id: str, item: Item, route: str, why: link_pb2.Failure | None = None
     ) -> tuple[Replica | None, Awaitable[Answer]]:
         """Send an item to the first candidate that accepts it; returns the replica (None: failed) and the answer."""
         if why is None:
@@ -132,7 +136,7 @@ class RetryingClient(Generic[Item, Answer]):
             why = failure(grpc.StatusCode.UNAVAILABLE, cannot)
         backoff = _MIN_BACKOFF
         while True:
-            for replica in await self._replicas.candidates(item_id):
+            for replica in await self._replicas.candidates(route or item_id):
                 try:
                     answer = await (await self._stream(replica)).send(item_id, item)
                 except Unanswered as lost:

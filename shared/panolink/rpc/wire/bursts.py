@@ -93,6 +93,7 @@ def admit_burst(header: link_pb2.BurstHeader, limits: Limits) -> Mapping[str, in
     """
     check_names(header.burst_id, header.source, "burst")
     check_limit(len(header.content_digest), MAX_DIGEST_BYTES, "bytes in a content digest")
+    check_limit(len(header.stream_id), MAX_ID_LENGTH, "characters in a stream id")
     state = header.channel_state
     check_limit(header.symbols, limits.symbols, "symbols in a burst")
     check_limit(len(header.segments), limits.segments, "segments in a burst")

@@ -13,9 +13,11 @@ from panolink.errors import PanolinkError
 from panolink.rpc.flow_control.limits import Limits, check_limit
 from panolink.rpc.wire.bursts import picture_limit
 from panolink.rpc.wire.framing import frames
+from panolink.rpc.wire.gazes import focus_from_wire
 from panolink.rpc.wire.segments import LAYER_NAMES, scheme_name
 from panolink.rpc.wire.stages import in_order
 from panolink.rpc.wire.status import code_named, failure_of, with_code
+from panolink.sphere.focus import Focus
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 from panolink.v1 import link_pb2, node_pb2, receiver_pb2, transmitter_pb2
 
@@ -71,6 +73,28 @@ class Adapted:
     base_layer_margin_db: float
 
 
+@dataclass(frozen=True)
+class StreamPicture:
+    """How a picture of a stream was coded.
+
+    Attributes
+    ----------
+    number, reference
+        Of the picture, and of the one that it was predicted from; 0: it was sent whole.
+    unchanged, refined, new
+        Tokens by what was said of them.
+    focus
+        Directions in which it was fine.
+    """
+
+    number: int
+    reference: int
+    unchanged: int
+    refined: int
+    new: int
+    focus: tuple[Focus, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
     """Outcome of one panorama.
@@ -97,6 +121,8 @@ class Delivery:
         Es/N0 in dB of the channel's conditions (None: no noise) and as measured by the receiver.
     seconds
         Duration of each stage in seconds.
+    stream
+        How a picture of a stream was coded; None of a single panorama.
     picture
         The received panorama, uint8 (height, width, 3); None unless requested.
     activation
@@ -130,6 +156,7 @@ class Delivery:
     seconds: Mapping[str, float] = field(default_factory=dict)
     picture: np.ndarray | None = field(default=None, repr=False)
     sphere: SphereMetadata = NOTHING_KNOWN
+    stream: StreamPicture | None = None
     activation: np.ndarray | None = field(default=None, repr=False)
 
     @property
@@ -171,6 +198,7 @@ class Delivery:
             measured_snr_db=header.measured_snr_db if header.HasField("measured_snr_db") else None,
             segments=Segments.from_wire(header.segments),
             seconds=in_order(header.seconds),
+            stream=_stream_picture(header.stream) if header.HasField("stream") else None,
             picture=received,
             sphere=sphere,
             activation=decode_grey(activation) if activation else None,
@@ -181,6 +209,9 @@ class Delivery:
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         del values["picture"], values["activation"]
         values["sphere"] = self.sphere.as_dict()
+        values["stream"] = None
+        if self.stream:
+            values["stream"] = vars(self.stream) | {"focus": [vars(focus) for focus in self.stream.focus]}
         values["adapted"] = vars(self.adapted) if self.adapted else None
         segments = self.segments
         values["segments"] = {
@@ -211,6 +242,8 @@ class ReceivedPanorama:
     guessed: int
     dropped: int
     rounds: int
+    captured_at: float = 0.0
+    """seconds since 1970, by the clock of its source; 0: not known"""
     file: bytes = field(repr=False)
 
     @classmethod
@@ -227,6 +260,7 @@ class ReceivedPanorama:
             guessed=header.guessed_tokens,
             dropped=header.dropped,
             rounds=header.rounds,
+            captured_at=header.captured_at,
             file=file,
         )
 
@@ -357,3 +391,8 @@ def _adapted(wire: transmitter_pb2.Adaptation) -> Adapted:
     return Adapted(
         snr_db=wire.snr_db, margin_db=wire.margin_db, fading=wire.fading, base_layer_margin_db=wire.insurance_db
     )
+
+
+def _stream_picture(message: transmitter_pb2.StreamPicture) -> StreamPicture:
+    counts = (message.number, message.reference, message.unchanged, message.refined, message.new)
+    return StreamPicture(*counts, tuple(focus_from_wire(focus) for focus in message.focus))

@@ -1,0 +1,72 @@
+"""When pictures of streams arrive, by slot: what dashboards need to tell a stream that flows from one that stutters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from panolink.rpc.flow_control.limits import SlotAllocator
+from panolink.services.receiver.metrics import ReceiverMetrics
+
+QUIET_SECONDS = 60.0
+"""after which a stream has ended, and its slot is free"""
+
+_LONGEST_LATENCY_SECONDS = 60.0
+"""beyond which, or below zero, the clocks of source and receiver are not the same"""
+
+
+class StreamArrivals:
+    """Measures arrivals of streams' pictures.
+
+    Parameters
+    ----------
+    metrics : ReceiverMetrics
+    clock : callable
+        Seconds; monotonic.
+    now : callable
+        Seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        metrics: ReceiverMetrics,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._metrics, self._clock, self._now = metrics, clock, now
+        self._slots = SlotAllocator()
+        self._streams: dict[str, tuple[int, float]] = {}
+
+    def shown(self, stream_id: str, captured_at: float) -> None:
+        """Note a picture that is handed to viewers.
+
+        Parameters
+        ----------
+        stream_id : str
+            Empty for a single picture, of which only the latency is measured.
+        captured_at : float
+            When it was taken, seconds since 1970 by its source's clock; 0: not known.
+        """
+        latency = self._now() - captured_at
+        if captured_at and 0 <= latency <= _LONGEST_LATENCY_SECONDS:
+            self._metrics.glass_to_glass.observe(latency)
+        if not stream_id:
+            return
+        at = self._clock()
+        slot, before = self._streams.pop(stream_id, (None, at))
+        if slot is None:
+            self._free(at)
+            slot = self._slots.acquire()
+        else:
+            self._metrics.arrival_interval.labels(str(slot)).observe(at - before)
+        self._streams[stream_id] = slot, at
+        self._metrics.stream_pictures.labels(str(slot)).inc()
+        self._metrics.last_arrival.labels(str(slot)).set(self._now())
+
+    def _free(self, now: float) -> None:
+        """Give back the slots of streams that have ended."""
+        for stream_id, (slot, at) in list(self._streams.items()):
+            if now - at > QUIET_SECONDS:
+                del self._streams[stream_id]
+                self._slots.release(slot)

@@ -1,0 +1,107 @@
+"""Streams whose pictures are predicted from what the receiver holds, and where their viewers look."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from panolink.codec.streaming.encoder import StreamEncoder
+from panolink.rpc.wire.gazes import GazeTrail
+from panolink.v1 import link_pb2
+
+if TYPE_CHECKING:
+    from panolink.codec.codec import Codec
+
+MOST_STREAMS = 64
+"""whose states are held at a time; the one that has been quiet for longest begins anew"""
+
+MOST_UNDER_WAY = 3
+"""pictures of a stream whose receipts are awaited at a time: the more, the older is what the next is predicted from"""
+
+
+class PredictedStream:
+    """One stream: its pictures are coded one after the other, each from the newest state that was acknowledged.
+
+    Parameters
+    ----------
+    codec : Codec
+
+    Attributes
+    ----------
+    link_id : str
+        Its name on the link, unique among all transmitters.
+    encoder : StreamEncoder
+    gazes : GazeTrail
+        Where receipts say that viewers look.
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        self.link_id = secrets.token_hex(12)
+        self.encoder = StreamEncoder(codec, robust=True)
+        self.gazes = GazeTrail()
+        self._turns = asyncio.Lock()
+        self._answered = asyncio.Condition()
+        self._under_way = 0
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait until all earlier pictures are coded, and few enough await their receipts.
+
+        While the receiver holds nothing, a single whole picture is under way: those behind it are predicted from it.
+        """
+        async with self._turns:  # first come, first served
+            async with self._answered:
+                await self._answered.wait_for(
+                    lambda: self._under_way < (MOST_UNDER_WAY if self.encoder.reference else 1)
+                )
+            self._under_way += 1
+            try:
+                yield
+            except BaseException:
+                await self._leave()
+                raise
+
+    async def answered(self, number: int, unsent: Iterable[int], receipt: link_pb2.ReceiptHeader) -> None:
+        """Learn from the receipt of picture ``number``, of which the segments ``unsent`` were left out."""
+        failed = receipt.HasField("failure")
+        if receipt.reference_needed:
+            self.encoder.forget()
+        elif not receipt.one_way:  # a transmitter learns nothing from a link without a way back
+            self.encoder.acknowledge(number, {0} if failed else {*unsent, *receipt.lost})
+            self.gazes.learn(receipt.gazes)
+        await self._leave()
+
+    async def _leave(self) -> None:
+        async with self._answered:
+            self._under_way -= 1
+            self._answered.notify_all()
+
+
+class PredictedStreams:
+    """The streams of a transmitter, by their senders' names for them."""
+
+    def __init__(self) -> None:
+        self._streams: OrderedDict[tuple[str, str, str], tuple[PredictedStream, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    @property
+    def bytes(self) -> int:
+        """Memory that their states take."""
+        return sum(stream.encoder.bytes for stream, _ in self._streams.values())
+
+    def get(self, sender: str, stream_id: str, codec: Codec) -> PredictedStream:
+        """The stream that a sender calls ``stream_id``; a new one where it is not known."""
+        key = (sender, stream_id, codec.fingerprint)
+        stream, _ = self._streams.pop(key, (None, 0.0))
+        stream = stream or PredictedStream(codec)
+        self._streams[key] = stream, time.monotonic()
+        while len(self._streams) > MOST_STREAMS:
+            self._streams.popitem(last=False)
+        return stream

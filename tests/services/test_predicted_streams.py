@@ -1,0 +1,205 @@
+"""Streams of pictures through transmitter, channel and receiver: what each knows of what the others hold."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from panolink.client import Client
+from panolink.rpc.server.server import Server
+from panolink.rpc.transport.connection import open_channel
+from panolink.rpc.wire.deliveries import Delivery, ReceivedPanorama
+from panolink.services.receiver.stream_states import StreamStates
+from panolink.sphere.focus import Focus
+from panolink.v1 import link_pb2, receiver_pb2, receiver_pb2_grpc
+
+Start = Callable[..., Awaitable[Server]]
+
+
+async def one_by_one(target: str, pictures: list[np.ndarray], **options: Any) -> list[Delivery]:
+    """Each is sent when the one before it has been answered, as a live source does."""
+    answered, got = asyncio.Semaphore(1), []
+
+    async def source() -> AsyncGenerator[tuple[str, np.ndarray], None]:
+        for number, picture in enumerate(pictures):
+            await answered.acquire()
+            yield f"{number}", picture
+
+    async with Client(target, reconnect_timeout=1) as link:
+        async for delivery in link.send(source(), stream="camera", **{"bpp": 0.4, **options}):
+            got.append(delivery)
+            answered.release()
+    return got
+
+
+def value(server: Server, name: str, **labels: str) -> float:
+    return server.metrics.registry.get_sample_value(f"panolink_{name}", labels) or 0.0
+
+
+async def test_a_stream_says_what_has_changed(start: Start, panorama: np.ndarray):
+    receiver = await start("receiver")
+    channel = await start("channel", target=receiver.address, snr_db=25, seed=1)
+    transmitter = await start("transmitter", target=channel.address)
+    got = await one_by_one(transmitter.address, [panorama] * 4)
+    assert all(delivery.delivered for delivery in got)
+    pictures = [delivery.stream for delivery in got]
+    assert [picture.reference for picture in pictures if picture] == [0, 1, 2, 3]
+    assert got[-1].symbols < got[0].symbols
+    (last,) = pictures[-1:]
+    assert last and last.unchanged + last.refined + last.new == got[-1].tokens
+    assert got[-1].as_dict()["stream"]["reference"] == 3
+    assert value(transmitter, "predicted_streams") == value(receiver, "stream_states") == 1
+    assert value(receiver, "stream_state_bytes") > 0 and value(transmitter, "predicted_state_bytes") > 0
+
+
+async def test_pictures_sent_all_at_once_are_in_order_and_predicted(start: Start, panorama: np.ndarray):
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address)
+    async with Client(transmitter.address) as link:
+        pictures = [(str(number), panorama) for number in range(8)]
+        got = {d.source: d async for d in link.send(pictures, stream="s", bpp=0.4)}
+    numbers = [got[str(number)].stream for number in range(8)]
+    assert [picture.number for picture in numbers if picture] == list(range(1, 9))
+    assert sum(picture.reference == 0 for picture in numbers if picture) == 1
+
+
+async def test_what_the_channel_took_is_known_to_both(start: Start, panorama: np.ndarray):
+    receiver = await start("receiver")
+    channel = await start("channel", target=receiver.address, snr_db=4, model="rayleigh", coherence_symbols=200, seed=3)
+    transmitter = await start("transmitter", target=channel.address)
+    random = np.random.default_rng(0)
+    noisy = [np.clip(panorama + random.normal(0, 9, panorama.shape), 0, 255).astype(np.uint8) for _ in range(10)]
+    got = await one_by_one(transmitter.address, noisy)
+    assert sum(delivery.segments.lost for delivery in got)
+    assert any(delivery.delivered for delivery in got)
+    assert value(receiver, "references_needed_total") == 0  # a wrong mirror would ask for states that never were
+
+
+async def test_a_lost_reference_is_answered_within_the_same_delivery(
+    start: Start, panorama: np.ndarray, monkeypatch: pytest.MonkeyPatch
+):
+    forgetting, get = [False], StreamStates.get
+
+    def forgetful(self: StreamStates, *key: Any) -> Any:
+        if forgetting[0]:
+            forgetting[0] = False
+            self._decoders.clear()
+        return get(self, *key)
+
+    monkeypatch.setattr(StreamStates, "get", forgetful)
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address)
+    answered, got = asyncio.Semaphore(1), []
+
+    async def source() -> AsyncGenerator[tuple[str, np.ndarray], None]:
+        for number in range(3):
+            await answered.acquire()
+            if number == 2:
+                forgetting[0] = True
+            yield f"{number}", panorama
+
+    async with Client(transmitter.address) as link:
+        async for delivery in link.send(source(), stream="camera", bpp=0.4):
+            got.append(delivery)
+            answered.release()
+    assert [delivery.delivered for delivery in got] == [True] * 3
+    assert got[2].stream and got[2].stream.reference == 0
+    assert value(transmitter, "references_needed_total") == value(receiver, "references_needed_total") == 1
+
+
+async def test_a_mean_rate_lets_the_first_picture_borrow(start: Start, panorama: np.ndarray):
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address)
+    mean = 0.1 * panorama.shape[0] * panorama.shape[1]
+    got = await one_by_one(transmitter.address, [panorama] * 5, bpp=None, mean_bits=mean)
+    assert all(delivery.delivered for delivery in got), got[0].error
+    assert got[0].bpp > 0.1 and all(delivery.bpp <= 0.1 for delivery in got[1:])
+
+
+async def test_gazes_come_back_to_the_transmitter(start: Start, panorama: np.ndarray):
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address)
+    looking, shown = asyncio.Event(), []
+
+    async def gazes() -> AsyncGenerator[Focus, None]:
+        yield Focus(90, -10, 60)
+        await looking.wait()
+
+    async def viewer() -> None:
+        async with Client(receiver.address) as link:
+            async for picture in link.watch(count=1, gazes=gazes()):
+                shown.append(picture)
+
+    watching = asyncio.create_task(viewer())
+    while not value(receiver, "viewers"):
+        await asyncio.sleep(0.05)
+    got = await one_by_one(transmitter.address, [panorama] * 4, follow_gaze=True)
+    await asyncio.wait_for(watching, 10)
+    assert isinstance(shown[0], ReceivedPanorama)
+    assert got[0].stream and not got[0].stream.focus
+    (focus,) = got[1].stream.focus  # type: ignore[union-attr]
+    assert abs(focus.yaw - 90) < 1 and abs(focus.pitch + 10) < 1 and focus.width > 55
+
+
+async def test_clients_that_know_of_no_gazes_watch_as_before(start: Start, panorama: np.ndarray):
+    """Until version 0.2 Watch took a single request."""
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address)
+    async with open_channel(receiver.address) as channel:
+        watch: Any = channel.unary_stream(
+            "/panolink.v1.Receiver/Watch",
+            request_serializer=receiver_pb2.WatchRequest.SerializeToString,
+            response_deserializer=receiver_pb2.ReceivedPanorama.FromString,
+        )
+        call = watch(receiver_pb2.WatchRequest(count=1))
+        await call.initial_metadata()
+        await one_by_one(transmitter.address, [panorama])
+        messages = [message async for message in call]
+    assert messages[0].header.number == 1 and sum(len(message.picture) for message in messages[1:])
+
+
+async def test_gazes_that_make_no_sense_are_counted_and_disturb_nobody(start: Start, panorama: np.ndarray):
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address)
+    done = asyncio.Event()
+
+    async def requests() -> AsyncGenerator[receiver_pb2.WatchRequest, None]:
+        yield receiver_pb2.WatchRequest(count=1)
+        for yaw, pitch in ((float("nan"), 0), (0, 91), (1e308, 0), (0, float("inf"))):
+            yield receiver_pb2.WatchRequest(gaze=link_pb2.Gaze(yaw=yaw, pitch=pitch))
+        await done.wait()
+
+    async with open_channel(receiver.address) as channel:
+        call: Any = receiver_pb2_grpc.ReceiverStub(channel).Watch(requests())  # type: ignore[no-untyped-call]
+        await call.initial_metadata()
+        await asyncio.sleep(0.2)
+        (delivery,) = await one_by_one(transmitter.address, [panorama], follow_gaze=True)
+        assert delivery.delivered
+        assert [message async for message in call]
+        done.set()
+    assert value(receiver, "refused_gazes_total") == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"bpp": None, "tau": 0.5}, "tau is for single pictures"),
+        ({"focus": [Focus(k, 0) for k in (0, 50, 100, 150)]}, ""),
+    ],
+)
+async def test_requests_that_make_no_sense_are_one_failed_item(
+    start: Start, panorama: np.ndarray, options: dict[str, Any], says: str
+):
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address)
+    (delivery,) = await one_by_one(transmitter.address, [panorama], **options)
+    assert delivery.delivered is not bool(says) and says in (delivery.error or "")
+
+
+async def test_what_is_for_streams_needs_a_name(start: Start, panorama: np.ndarray):
+    receiver = await start("receiver")
+    async with Client(receiver.address) as link:
+        with pytest.raises(ValueError, match="give the stream a name"):
+            [one async for one in link.send([panorama], follow_gaze=True)]
