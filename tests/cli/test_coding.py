@@ -38,6 +38,20 @@ def test_encode_and_decode(panolink: Run, small: Path, tmp_path: Path):
     assert vpsnr(load_panorama(small), load_panorama(picture)) > 20
 
 
+@pytest.mark.slow
+def test_a_focus_takes_the_bits_to_where_it_is(panolink: Run, small: Path, tmp_path: Path):
+    seen = []
+    for name, focus in (("there", ["--focus", "0,0,60"]), ("elsewhere", ["--focus", "180,0,60"])):
+        result = panolink("encode", small, tmp_path / f"{name}.plk", "--bpp", "0.5", *focus)
+        assert result.exit_code == 0, result.output
+        assert panolink("decode", tmp_path / f"{name}.plk", tmp_path / f"{name}.png").exit_code == 0
+        difference = load_panorama(small).astype(float) - load_panorama(tmp_path / f"{name}.png")
+        seen.append(float((difference[32:96, 96:160] ** 2).mean()))
+    assert seen[0] < 0.7 * seen[1]
+    result = panolink("encode", small, tmp_path / "no.plk", "--focus", "auto")
+    assert result.exit_code == 2 and "auto is for panolink send" in result.output
+
+
 def test_tau_and_the_text_for_people(panolink: Run, small: Path, tmp_path: Path):
     result = panolink("encode", small, tmp_path / "a.plk", "--tau", "0")
     assert result.exit_code == 0, result.output

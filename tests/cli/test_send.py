@@ -32,7 +32,7 @@ KEYS = [
         "retransmitted_symbols",
     ),
     *("symbol_budget", "tau", "schemes", "adapted"),
-    *("snr_db", "measured_snr_db", "segments", "vpsnr_db", "vssim", "seconds"),
+    *("snr_db", "measured_snr_db", "segments", "stream", "vpsnr_db", "vssim", "seconds"),
 ]
 
 
@@ -195,11 +195,51 @@ def test_odd_names_in_any_locale(link: dict[str, Any], small: Path, tmp_path: Pa
             assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.slow
+def test_send_a_stream_live(panolink: Run, link: dict[str, Any], tmp_path: Path):
+    """In the video's own time; what is left out is counted, and the first picture alone is whole."""
+    write_video(tmp_path / "clip.mp4", frames=20)  # two seconds
+    to = link["transmitter"]["listen"]
+    rate = ("--bitrate", "100k", "--fps", "10")
+    began = time.monotonic()
+    result = panolink("send", tmp_path / "clip.mp4", "--to", to, *rate, "--focus", "90,0", "--json")
+    assert result.exit_code == 0, result.output
+    assert time.monotonic() - began > 1.5
+    told = objects(result.stdout)
+    pictures = [one["stream"] for one in told]
+    assert [picture["number"] for picture in pictures] == list(range(1, len(told) + 1))
+    assert [picture["number"] for picture in pictures if not picture["reference"]] == [1]
+    assert abs(pictures[0]["focus"][0]["yaw"] - 90) < 1 and all(one["vpsnr_db"] is None for one in told)
+    left_out = 20 - len(told)
+    assert left_out >= 0 and (f"; {left_out} left out at the source" in result.stderr) == bool(left_out)
+
+    table = panolink(
+        "send", tmp_path / "clip.mp4", "--to", to, "--stream", "--bpp", "0.4", "--every", "10", "--picture"
+    )
+    assert table.exit_code == 0 and "2 panoramas: 2 delivered" in table.stdout
+    assert "unchanged" in table.stdout
+    assert "whole" in table.stdout and "% new" in table.stdout
+
+
+def test_what_streams_cannot_have(panolink: Run):
+    for options, says in (
+        (("--bitrate", "1M", "--bpp", "0.1"), "give one of them"),
+        (("--bitrate", "fast"), "is no bit rate"),
+        (("--stream", "--tau", "0.5"), "a stream takes --bitrate"),
+        (("--focus", "auto"), "auto is for streams"),
+        (("--focus", "0,95"), "pitch of a focus is 95"),
+    ):
+        result = panolink("send", "absent.mp4", *options)
+        assert result.exit_code == 2 and says in " ".join(result.output.replace("│", " ").split()), result.output
+
+
 def write_video(path: Path, frames: int = 2) -> None:
+    """Of a still scene, across which something moves."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=10)
         stream.width, stream.height, stream.pix_fmt = 128, 64, "yuv420p"
         for level in range(frames):
-            picture = np.full((64, 128, 3), 20 * level, dtype=np.uint8)
+            picture = np.broadcast_to(np.linspace(30, 220, 128, dtype=np.uint8)[:, None], (64, 128, 3)).copy()
+            picture[24:40, 4 * level : 4 * level + 16] = (250, 20, 20)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))

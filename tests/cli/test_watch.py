@@ -187,4 +187,5 @@ def test_keys_of_json() -> None:
             "dropped",
         ),
         "rounds",
+        "age_seconds",
     ]

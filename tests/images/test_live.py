@@ -3,16 +3,14 @@
 import io
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from panolink.errors import ImageError
 from panolink.images import Failure, Panorama, panoramas_in
-from panolink.images.live import NewestFrame, Piped, is_live, live_frames, public_name
+from panolink.images.live import Piped, is_live, live_frames, public_name
 from tests.images.pictures import write_video
 from tests.images.rtsp_server import RtspServer
 
@@ -88,30 +86,6 @@ def test_a_pipe(tmp_path: Path):
     assert [item.name for item in found] == [f"standard input#{number:04d}" for number in range(1, 13)]
     data = Piped(b"head", io.BytesIO(b"rest"))
     assert (data.read(2), data.read(), data.read()) == (b"he", b"adrest", b"")
-
-
-def test_who_is_slow_gets_the_newest():
-    read = threading.Event()
-
-    def frames() -> Iterator[int]:
-        yield from range(100)
-        read.set()
-        time.sleep(0.05)
-
-    newest = NewestFrame(frames())
-    assert read.wait(5)
-    assert list(newest) == [99] and newest.skipped == 99
-
-
-def test_errors_come_after_the_frames_before_them():
-    def frames() -> Iterator[int]:
-        yield 1
-        raise ImageError("broken")
-
-    newest = NewestFrame(frames())
-    newest._thread.join(5)
-    with pytest.raises(ImageError, match="broken"):
-        list(newest)
 
 
 def test_what_cannot_be_reached_is_one_failure(free_port: Callable[[], int]):

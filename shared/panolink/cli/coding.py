@@ -24,6 +24,7 @@ from panolink.cli.options import (
     print_json,
     print_note,
 )
+from panolink.cli.streaming import parse_foci
 from panolink.cli.streams import STREAM, check_target, read_source, source_name, write_target
 from panolink.errors import ModelError, RateError
 from panolink.sphere.metadata import Projection
@@ -43,6 +44,13 @@ def encode(
     device: Device = "auto",
     projection: ProjectionName = Projection.AUTO,
     any_aspect: AnyAspect = False,
+    focus: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="YAW,PITCH[,WIDTH]",
+            help="Where somebody will look, in degrees, up to four times: the bits go there.",
+        ),
+    ] = None,
     keep_metadata: Annotated[
         bool, typer.Option("--keep-metadata", help="Keep EXIF (camera, time, place) in the packet, beside the pose.")
     ] = False,
@@ -57,6 +65,9 @@ def encode(
     and serial numbers, is not, unless asked for.
     """
     check_rate(bpp, tau)
+    foci, follow = parse_foci(focus or ())
+    if follow:
+        raise typer.BadParameter("auto is for panolink send: a file has no viewers", param_hint="'--focus'")
     from panolink.codec.bitstream import metadata_bits
     from panolink.codec.codec import Codec
     from panolink.codec.model_selection import AUTO, quantize, serving
@@ -80,7 +91,7 @@ def encode(
     codecs = [Codec.load(name, device=device) for name in (serving(bpp) if model == AUTO else [model])]
     began = time.monotonic()
     with about(source):
-        codec, tokens = quantize(image, codecs, bpp=bpp, tau=tau)
+        codec, tokens = quantize(image, codecs, bpp=bpp, tau=tau, focus=foci)
         packet = codec.pack(tokens).with_metadata(picture.sphere, exif)
     seconds = time.monotonic() - began
     data = packet.to_bytes()

@@ -77,7 +77,9 @@ To: TypeAlias = Annotated[
 ]
 
 
-def check_rate(bpp: float | None, tau: float | None, symbols_per_pixel: float | None = None) -> None:
+def check_rate(
+    bpp: float | None, tau: float | None, symbols_per_pixel: float | None = None, bitrate: float | None = None
+) -> None:
     """Check that at most one rate is given, and that it is not zero (τ = 0, the base layer alone, is allowed).
 
     Parameters
@@ -88,13 +90,15 @@ def check_rate(bpp: float | None, tau: float | None, symbols_per_pixel: float | 
         Share of the tokens whose features are sent, 0 … 1.
     symbols_per_pixel
         Channel uses per pixel, above 0.
+    bitrate
+        Bits a second of a stream, above 0.
 
     Raises
     ------
     typer.BadParameter
         A usage error: exit code 2.
     """
-    rates = {"--bpp": bpp, "--tau": tau, "--symbols-per-pixel": symbols_per_pixel}
+    rates = {"--bpp": bpp, "--tau": tau, "--symbols-per-pixel": symbols_per_pixel, "--bitrate": bitrate}
     given = [option for option, value in rates.items() if value is not None]
     if len(given) > 1:
         raise typer.BadParameter("give one of them", param_hint=" / ".join(f"'{option}'" for option in given))

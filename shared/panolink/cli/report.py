@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -73,6 +73,7 @@ class Result:
                 "unsent": delivery.segments.unsent if delivery else 0,
                 "recovered": delivery.segments.recovered if delivery else 0,
             },
+            "stream": asdict(delivery.stream) if delivery and delivery.stream else None,
             "vpsnr_db": self.vpsnr_db,
             "vssim": self.vssim,
             "seconds": dict(delivery.seconds) if delivery else {},
@@ -168,6 +169,18 @@ def _milliseconds(*stages: str) -> Callable[[Result], float | None]:
     return total
 
 
+def _share(kind: str) -> Callable[[Result], float | None]:
+    """Percentage of a stream's tokens that were of a kind."""
+
+    def share(result: Result) -> float | None:
+        delivery = result.delivery
+        if not (delivery and delivery.stream and delivery.tokens):
+            return None
+        return 100 * getattr(delivery.stream, kind) / delivery.tokens
+
+    return share
+
+
 def _adaptation(adapted: Adapted) -> dict[str, float]:
     """Under the names of the protocol's fields."""
     names = {"base_layer_margin_db": "insurance_db"}
@@ -194,6 +207,11 @@ ROUNDS: Mapping[str, Cells] = {
         lambda result: result.delivery.segments.recovered if result.delivery else None, ".4g"
     ),
 }
+STREAM: Mapping[str, Cells] = {
+    "unchanged\n%": Column(_share("unchanged"), ".1f"),
+    "refined\n%": Column(_share("refined"), ".1f"),
+    "new\n%": Column(_share("new"), ".1f"),
+}
 AIR: Mapping[str, Cells] = {
     "SNR\ndB": Column(lambda result: result.delivery.measured_snr_db if result.delivery else None, ".1f"),
     "sent for\ndB": Column(_adapted("snr_db"), ".1f"),
@@ -216,7 +234,7 @@ LOST = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "DATA_LOSS"})
 """Statuses of panoramas that were on their way; with any other one, nobody took the panorama."""
 
 
-COLUMNS: Mapping[str, Cells] = {**QUALITY, **ROUNDS, **AIR, **TIMES}
+COLUMNS: Mapping[str, Cells] = {**QUALITY, **ROUNDS, **STREAM, **AIR, **TIMES}
 MAX_ROWS = 100
 """Rows of the table; a video has more frames than anybody reads, and each has had its line."""
 _NAME_WIDTH = 12  # of the first column at least
@@ -229,8 +247,8 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self.count = self.delivered = self.lost = 0
-        self._adaptive = self._repeated = False
+        self.count = self.delivered = self.lost = self.skipped = 0
+        self._adaptive = self._repeated = self._predicted = False
         self._sums: dict[str, Sums] = dict.fromkeys(COLUMNS, (0.0, 0.0))
         self._rows: list[tuple[str, dict[str, str], bool]] = []
 
@@ -242,6 +260,7 @@ class Tally:
             self.lost += delivery.code in LOST
             self._adaptive |= delivery.adapted is not None
             self._repeated |= delivery.rounds > 1
+            self._predicted |= delivery.stream is not None
         if result.delivered:
             self.delivered += 1
             for header, column in COLUMNS.items():
@@ -252,10 +271,11 @@ class Tally:
             self._rows.append((result.source, cells, result.delivered))
 
     def accounting(self) -> str:
-        """How many panoramas were delivered, lost on the way, and not sent at all."""
+        """How many panoramas were delivered, lost on the way, and not sent at all; of live sources, left out, too."""
         counts = {"delivered": self.delivered, "lost": self.lost, "not sent": self.count - self.delivered - self.lost}
         parts = ", ".join(f"{count} {what}" for what, count in counts.items() if count or what != "not sent")
-        return f"{self.count} panoramas: {parts}"
+        left_out = f"; {self.skipped} left out at the source: they came too late" if self.skipped else ""
+        return f"{self.count} panoramas: {parts}{left_out}"
 
     def print_table(self, *, title: str = "") -> None:
         """A row per panorama, and the means below where there are several; several tables where one is too wide, each
@@ -265,7 +285,8 @@ class Tally:
         had more than one.
         """
         console = out if out.is_terminal else type(out)(width=140, highlight=False)
-        groups = (QUALITY, *((ROUNDS,) if self._repeated else ()), *((AIR,) if self._adaptive else ()), TIMES)
+        some = ((ROUNDS, self._repeated), (STREAM, self._predicted), (AIR, self._adaptive))
+        groups = (QUALITY, *(group for group, shown in some if shown), TIMES)
         for headers in self._tables([list(group) for group in groups], console):
             console.print(self._table(headers, title))
             title = ""
@@ -320,6 +341,8 @@ def delivery_line(result: Result) -> str:
     delivery = result.delivery
     assert delivery is not None
     parts = [f"{delivery.segments.lost}/{delivery.segments.sent} segments lost", f"{delivery.bpp:.4f} bpp"]
+    if (picture := delivery.stream) and delivery.tokens:
+        parts.append(f"{100 * picture.new / delivery.tokens:.0f} % new" if picture.reference else "whole")
     if result.vpsnr_db is not None:
         parts.append(f"{result.vpsnr_db:.2f} dB VPSNR")
     if total := delivery.seconds.get("total"):

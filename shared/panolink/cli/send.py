@@ -27,6 +27,7 @@ from panolink.cli.options import (
     seconds,
 )
 from panolink.cli.report import Tally, delivery_line, failure_line
+from panolink.cli.streaming import Streaming, bits_per_second
 from panolink.cli.transfer import Transfer, connected
 from panolink.sphere.metadata import Projection
 
@@ -77,9 +78,38 @@ def send(
         Path | None, typer.Option("--out", metavar="FOLDER", help="Write the received panoramas there, as PNG.")
     ] = None,
     picture: Annotated[
-        bool, typer.Option(help="Whether the received picture comes back, and is compared with what was sent.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--picture/--no-picture",
+            help="Whether received pictures come back, and are compared with those sent; where unset, not of streams.",
+        ),
+    ] = None,
     picture_format: PictureFormatName = None,
+    bitrate: Annotated[
+        float | None,
+        typer.Option(
+            parser=bits_per_second,
+            metavar="2M|500k",
+            help="Instead: as a stream of so many bits a second in the mean, live, ten pictures a second unless --fps.",
+        ),
+    ] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="As a stream: of each picture, what has changed since the ones before.")
+    ] = False,
+    focus: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="YAW,PITCH[,WIDTH]|auto",
+            help="Where somebody looks, in degrees, up to four times: the bits go there. auto: where viewers look.",
+        ),
+    ] = None,
+    live: Annotated[
+        bool | None,
+        typer.Option(
+            "--live/--no-live",
+            help="Videos in their own time, leaving out what comes too late, or every frame; live with --bitrate.",
+        ),
+    ] = None,
     any_aspect: AnyAspect = False,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -95,14 +125,21 @@ def send(
     With --adaptive a panorama takes --symbols-per-pixel (0.1 unless the transmitter is set otherwise), or what fits the
     --deadline, whatever the channel is like; without it the same budgets are filled with the usual protection. What is
     sent again with --harq counts in the budget.
+
+    A stream of a camera or a video, for viewers: [bold]panolink send walk.mp4 --bitrate 1M --focus auto[/bold]
+    Of each picture goes what has changed, and what is left of the bits makes sharper what has not; rates other than
+    --bitrate do as well, with --stream. What comes too late is left out and counted.
     """
-    check_rate(bpp, tau, symbols_per_pixel)
+    check_rate(bpp, tau, symbols_per_pixel, bitrate)
+    streaming = Streaming.of(stream=stream, bitrate=bitrate, fps=fps, live=live, focus=focus or ())
+    if streaming.predicted and tau is not None:
+        raise typer.BadParameter("a stream takes --bitrate, --bpp or --symbols-per-pixel", param_hint="'--tau'")
     if adaptive and (bpp is not None or tau is not None):
         raise typer.BadParameter(
             "takes --symbols-per-pixel or --deadline, not --bpp or --tau", param_hint="'--adaptive'"
         )
     if out_folder:
-        if not picture:
+        if picture is False:
             raise typer.BadParameter("needs the received pictures: leave out --no-picture", param_hint="'--out'")
         out_folder.mkdir(parents=True, exist_ok=True)
 
@@ -118,15 +155,16 @@ def send(
         "harq": harq,
         "analogue": analogue,
         "model": model,
-        "picture": picture,
+        "picture": not streaming.predicted or bool(out_folder) if picture is None else picture,
         "picture_format": picture_format,
         "allow_any_aspect": any_aspect,
+        **streaming.options,
     }
-    selection = FrameSelection(fps, every, start, duration)
-    reading = Reading(recursive, selection, projection, any_aspect)
+    selection = FrameSelection(streaming.fps, every, start, duration)
+    reading = Reading(recursive, selection, projection, any_aspect, live=streaming.live)
     transfer, tally = Transfer(options, reading, out_folder, overwrite), Tally()
     try:
-        asyncio.run(_send(sources, to, transfer, tally, json))
+        asyncio.run(_send(sources, to, transfer, tally, json, streaming.predicted))
     except KeyboardInterrupt:
         under_way = transfer.under_way
         print_error(
@@ -134,6 +172,7 @@ def send(
             + (f" ({', '.join(under_way)}), of which some may arrive" if under_way else "")
         )
         raise typer.Exit(130) from None
+    tally.skipped = transfer.skipped
     if not json and tally.delivered:
         tally.print_table()
     if tally.count > 1:
@@ -141,8 +180,9 @@ def send(
     raise typer.Exit(0 if tally.delivered == tally.count else 1)
 
 
-async def _send(sources: Sequence[str], to: str, transfer: Transfer, tally: Tally, json: bool) -> None:
-    async with connected(to) as link:
+async def _send(sources: Sequence[str], to: str, transfer: Transfer, tally: Tally, json: bool, predicted: bool) -> None:
+    # Of a stream, one is encoded, one on the air and one decoded: more would only be late.
+    async with connected(to, in_flight=3 if predicted else 4) as link:
         with err.status("sending …") as status:
             async for result, _ in transfer.send(link, sources):
                 status.stop()  # lines tell from here on

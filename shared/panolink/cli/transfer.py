@@ -20,7 +20,7 @@ from panolink.files import NamesInOrder, write_numbered
 if TYPE_CHECKING:
     import numpy as np
 
-    from panolink.client import Client, Delivery
+    from panolink.client import Client, Delivery, LivePicture
     from panolink.images import Panorama, Reading
 
 CONNECT_SECONDS = 5.0
@@ -70,6 +70,7 @@ class Transfer:
     folder : where received pictures are written; None: nowhere.
     overwrite : whether files of their names are replaced.
     on_note : called with a line about a source that is no error.
+    skipped : pictures of live sources that were left out, because they came too late.
     """
 
     options: Mapping[str, Any]
@@ -77,6 +78,7 @@ class Transfer:
     folder: Path | None = None
     overwrite: bool = False
     on_note: Callable[[str], None] = print_note
+    skipped: int = field(default=0, init=False)
     _under_way: dict[str, _Sent] = field(default_factory=dict, init=False)  # by the client's number
     _unread: deque[Result] = field(default_factory=deque, init=False)
 
@@ -99,7 +101,8 @@ class Transfer:
         while self._unread:
             yield self._unread.popleft(), None
 
-    def _outgoing(self, sources: Sequence[str | Path], max_bytes: int) -> Iterator[tuple[str, bytes]]:
+    def _outgoing(self, sources: Sequence[str | Path], max_bytes: int) -> Iterator[tuple[str, bytes | LivePicture]]:
+        from panolink.client import LivePicture
         from panolink.images import Failure, panoramas_in
         from panolink.rpc.wire.status import code_of
 
@@ -117,8 +120,9 @@ class Transfer:
                 self.on_note(f"{item.name}: {note}")
             sent += 1
             target = self._names.reserve(self.folder / f"{file_stem(item.name)}_received.png") if self.folder else None
+            self.skipped += item.skipped
             self._under_way[str(sent)] = _Sent(str(number), replace(item, data=None), target)
-            yield item.name, image
+            yield item.name, LivePicture(image, item.captured_at, item.skipped) if item.captured_at else image
 
     async def _result(self, sent: _Sent, delivery: Delivery) -> Result:
         path, problem = None, {}

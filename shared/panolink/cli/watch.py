@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from panolink.cli.gazes import TimedGaze, follow, read_gazes
 from panolink.cli.options import (
     Address,
     Json,
@@ -50,6 +52,13 @@ def watch(
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait for a receiver that goes away, or end with exit code 1.")
     ] = True,
+    gaze: Annotated[
+        str | None,
+        typer.Option(
+            metavar="YAW,PITCH[,WIDTH]|FILE.csv",
+            help="Where you look, in degrees, or a file of it: streams that follow gazes are fine there.",
+        ),
+    ] = None,
     picture_format: PictureFormatName = None,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -61,6 +70,9 @@ def watch(
 
     A receiver that goes away is waited for, and watched again when it is back. Pictures travel raw, and files are PNG;
     with --picture-format webp or jpeg files are what has come.
+
+    A file of gazes has a heading line, seconds,yaw,pitch and perhaps width, and a line for each change; after the last
+    one it begins anew.
     """
     if not (folder or video):
         raise typer.BadParameter("give --out FOLDER, or --video FILE.mp4, or both", param_hint="'--out' / '--video'")
@@ -71,6 +83,7 @@ def watch(
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
     watcher = Watcher(target, folder, count, wait, overwrite, json, picture_format or PictureFormat.RGB8)
+    watcher.gazes = read_gazes(gaze) if gaze else ()
     problem: BaseException | None = None
     with written_beside(video, overwrite=overwrite) if video else nullcontext() as beside:
         if beside:
@@ -103,6 +116,7 @@ class Watcher:
     ----------
     seen, unwritten : panoramas that were written, and that could not be.
     video : where they go too.
+    gazes : where to tell that somebody looks, see `follow`.
     """
 
     target: str
@@ -115,6 +129,7 @@ class Watcher:
     seen: int = 0
     unwritten: int = 0
     video: SphericalVideo | None = None
+    gazes: Sequence[TimedGaze] = ()
     _began: float = field(default=0.0, init=False)
 
     async def watch(self) -> None:
@@ -134,7 +149,9 @@ class Watcher:
                         err.print(f"watching {self.target}; Ctrl-C ends", markup=False)
                     answered, announced = True, False
                     async for panorama in link.watch(
-                        count=max(0, self.count - self.seen - self.unwritten), picture_format=self.picture_format
+                        count=max(0, self.count - self.seen - self.unwritten),
+                        picture_format=self.picture_format,
+                        gazes=follow(self.gazes) if self.gazes else None,
                     ):
                         await self._take(panorama)
                 if self.count and self.seen + self.unwritten >= self.count:
@@ -188,6 +205,8 @@ def _line(panorama: ReceivedPanorama, path: Path | None) -> str:
     noise = "no noise" if panorama.snr_db is None else f"{panorama.snr_db:g} dB"
     lost = f"{panorama.segments.lost} of {panorama.segments.sent} segments lost"
     missed = f", {panorama.dropped} missed" if panorama.dropped else ""
+    if (age := _age(panorama)) is not None:
+        missed += f", taken {1000 * age:.0f} ms ago"
     return f"{path or panorama.source}: {panorama.width}×{panorama.height}, {noise}, {lost}{missed}"
 
 
@@ -205,4 +224,10 @@ def _json_values(panorama: ReceivedPanorama, path: Path | None, error: dict[str,
         "guessed": panorama.guessed,
         "dropped": panorama.dropped,
         "rounds": panorama.rounds,
+        "age_seconds": _age(panorama),
     }
+
+
+def _age(panorama: ReceivedPanorama) -> float | None:
+    """Seconds since it was taken, where its source has told when; wrong by as much as the clocks differ."""
+    return time.time() - panorama.captured_at if panorama.captured_at else None

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from panolink.errors import ImageError
 from panolink.images.formats import MAX_PIXELS, check_limit
+from panolink.images.newest_frame import paced
 from panolink.images.video import (
     ALL_FRAMES,
     FrameSelection,
     PanoramaFrame,
     Panoramas,
     first_stream,
+    newest_panoramas,
     readable_video,
     timed_frames,
 )
@@ -46,13 +47,14 @@ def live_frames(
     projection: Projection = Projection.AUTO,
     allow_any_aspect: bool = False,
     max_pixels: int = MAX_PIXELS,
+    live: bool = False,
 ) -> Iterator[PanoramaFrame]:
     """Panoramas of a camera or stream, until it ends; those that come while the last one is in use are skipped.
 
     Parameters
     ----------
     source : `rtsp://…`, `udp://…` and the like, or `/dev/video0`.
-    selection, projection, allow_any_aspect, max_pixels : as of `panolink.images.video.video_frames`.
+    selection, projection, allow_any_aspect, max_pixels, live : as of `panolink.images.video.video_frames`.
 
     Raises
     ------
@@ -63,16 +65,13 @@ def live_frames(
     with _open(source, name) as container:
         stream = first_stream(container, name)
         check_limit(stream.width, stream.height, max_pixels, name)
-        frames = selection.choose(timed_frames(container, stream))
+        timed = timed_frames(container, stream)
+        frames = selection.choose(paced(timed, selection.start) if scheme in _WAITING and live else timed)
         panoramas = Panoramas(name, projection, allow_any_aspect, max_pixels)
-        if scheme in _WAITING:
+        if scheme in _WAITING and not live:
             yield from panoramas.of(frames)
             return
-        newest = NewestFrame(frames)
-        try:
-            yield from panoramas.of(iter(newest))
-        finally:
-            newest.stop()
+        yield from newest_panoramas(panoramas, frames)
 
 
 @contextmanager
@@ -99,56 +98,6 @@ def _open(source: str, name: str) -> Iterator[Any]:
             raise ImageError(f"{name}: nothing came within {_OPEN_SECONDS:g} s") from None
         with container:
             yield container
-
-
-class NewestFrame:
-    """Reads frames in a thread, and hands out the newest; an iterator that ends when they do, or raises what they do.
-
-    Parameters
-    ----------
-    frames : as they are decoded. They are read without a pause: a source that is live does not wait.
-    """
-
-    def __init__(self, frames: Iterator[Any]) -> None:
-        self.skipped = 0
-        self._frames = frames
-        self._newest: Any = None
-        self._error: BaseException | None = None
-        self._ended = self._stopped = False
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._read, name="live input", daemon=True)
-        self._thread.start()
-
-    def __iter__(self) -> Iterator[Any]:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._newest is not None or self._ended)
-                frame, self._newest = self._newest, None
-                if frame is None:
-                    if self._error:
-                        raise self._error
-                    return
-            yield frame
-
-    def stop(self) -> None:
-        """Stop reading; returns when the thread has, which is with its next frame, or when nothing comes any more."""
-        self._stopped = True
-        self._thread.join(_READ_SECONDS + 1)
-
-    def _read(self) -> None:
-        try:
-            for frame in self._frames:
-                if self._stopped:
-                    break
-                with self._changed:
-                    self.skipped += self._newest is not None
-                    self._newest = frame
-                    self._changed.notify()
-        except BaseException as error:
-            self._error = error
-        with self._changed:
-            self._ended = True
-            self._changed.notify()
 
 
 class Piped:

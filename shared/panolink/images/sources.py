@@ -36,6 +36,7 @@ class Panorama:
     data : its file as it was read; None for frames, and for pictures that were converted to equirectangular.
     sphere : pose and crop.
     notes : what the user should be told.
+    captured_at, skipped : of a live source, as of `panolink.images.video.PanoramaFrame`.
     """
 
     name: str
@@ -43,6 +44,8 @@ class Panorama:
     data: bytes | None = None
     sphere: SphereMetadata = NOTHING_KNOWN
     notes: tuple[str, ...] = ()
+    captured_at: float = 0.0
+    skipped: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Reading:
     projection : how pixels lie on the sphere.
     allow_any_aspect : take pictures that are not twice as wide as high.
     max_pixels : the largest width × height to decode.
+    live : videos in their own time: what comes too late for whoever reads is skipped, and counted.
     """
 
     recursive: bool = False
@@ -71,6 +75,7 @@ class Reading:
     projection: Projection = Projection.AUTO
     allow_any_aspect: bool = False
     max_pixels: int = MAX_PIXELS
+    live: bool = False
 
 
 def panoramas_in(
@@ -153,7 +158,7 @@ def _picture(data: bytes, name: str, reading: Reading) -> Panorama:
 
 
 def _of_frames(reading: Reading) -> dict:
-    names = ("selection", "projection", "allow_any_aspect", "max_pixels")
+    names = ("selection", "projection", "allow_any_aspect", "max_pixels", "live")
     return {name: getattr(reading, name) for name in names}
 
 
@@ -162,7 +167,8 @@ def _numbered(name: str, frames: Iterator[PanoramaFrame]) -> Iterator[Panorama |
     number = 0
     try:
         for number, frame in enumerate(frames, start=1):
-            yield Panorama(f"{name}#{number:04d}", frame.array, None, frame.sphere, frame.notes)
+            told = (frame.notes, frame.captured_at, frame.skipped)
+            yield Panorama(f"{name}#{number:04d}", frame.array, None, frame.sphere, *told)
         if not number:
             yield Failure(name, ImageError(f"{name}: no frame in what was asked for"))
     except PanolinkError as error:

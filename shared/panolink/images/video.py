@@ -15,6 +15,7 @@ from panolink.errors import ImageError, PanolinkError
 from panolink.images.colour import HLG, PQ, signal_to_srgb
 from panolink.images.formats import MAX_PIXELS, check_limit
 from panolink.images.mp4_boxes import spherical_xml
+from panolink.images.newest_frame import NewestFrame, paced
 from panolink.images.projection import Projector, check_content, note_of
 from panolink.images.read import check_aspect
 from panolink.images.video_metadata import Place, display_matrix, place_of, turned
@@ -73,6 +74,10 @@ class PanoramaFrame:
     array: NDArray[np.uint8]
     sphere: SphereMetadata = NOTHING_KNOWN
     notes: tuple[str, ...] = ()
+    captured_at: float = 0.0
+    """of a live source: when it was read, seconds since 1970"""
+    skipped: int = 0
+    """of a live source: frames that were left out before it, because newer ones had come"""
 
 
 def video_frames(
@@ -83,6 +88,7 @@ def video_frames(
     projection: Projection = Projection.AUTO,
     allow_any_aspect: bool = False,
     max_pixels: int = MAX_PIXELS,
+    live: bool = False,
 ) -> Iterator[PanoramaFrame]:
     """Frames of a video's first stream, tone-mapped if they are HDR10 or HLG; notes come with the first.
 
@@ -91,6 +97,7 @@ def video_frames(
     source : a file's path, whatever its name looks like, or an open file that need not be seekable.
     name : what messages call it; the path where empty.
     projection : how its pixels lie on the sphere; cubemaps and double fisheyes are converted.
+    live : in its own time, as a camera would give them: those that come while the last one is in use are skipped.
 
     Raises
     ------
@@ -108,9 +115,21 @@ def video_frames(
             check_limit(stream.width, stream.height, max_pixels, name)
             if selection.start > 1 and isinstance(source, (str, Path)):
                 container.seek(int(selection.start / stream.time_base) + (stream.start_time or 0), stream=stream)
-            frames = selection.choose(timed_frames(container, stream))
+            timed = timed_frames(container, stream)
+            frames = selection.choose(paced(timed, selection.start) if live else timed)
             xml = spherical_xml(source) if isinstance(source, (str, Path)) else ""
-            yield from Panoramas(name, projection, allow_any_aspect, max_pixels, xml=xml).of(frames)
+            panoramas = Panoramas(name, projection, allow_any_aspect, max_pixels, xml=xml)
+            yield from newest_panoramas(panoramas, frames) if live else panoramas.of(frames)
+
+
+def newest_panoramas(panoramas: Panoramas, frames: Iterator[Any]) -> Iterator[PanoramaFrame]:
+    """Panoramas of frames that are read without a pause: each is the newest when it is asked for."""
+    newest = NewestFrame(frames)
+    try:
+        for panorama in panoramas.of(iter(newest)):
+            yield replace(panorama, captured_at=newest.captured_at, skipped=newest.skipped)
+    finally:
+        newest.stop()
 
 
 @contextmanager
