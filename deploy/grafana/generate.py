@@ -15,13 +15,14 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from deploy.grafana.hosts import hosts
 from deploy.grafana.latency import latency
 from deploy.grafana.link import link
+from deploy.grafana.stream import stream
 
 FOLDER = Path(__file__).parent / "dashboards"
 
 
 def dashboards() -> dict[str, str]:
     """Each dashboard's file name and content."""
-    boards = {"link.json": link(), "latency.json": latency(), "hosts.json": hosts()}
+    boards = {"link.json": link(), "latency.json": latency(), "hosts.json": hosts(), "stream.json": stream()}
     return {
         name: json.dumps(board.build(), cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
         for name, board in boards.items()

@@ -4,7 +4,8 @@ import asyncio
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 import yaml
 
-from panolink.client import Client
+from panolink.client import Client, LivePicture
+from panolink.sphere.focus import Focus
 from tests.deploy.watched import ROOT, Prometheus, rules, running, tool
 from tests.e2e.conftest import launch, model  # noqa: F401 - fixtures
 
@@ -41,7 +43,7 @@ def test_the_committed_dashboards_are_fresh() -> None:
 
 
 def test_panels_are_whole() -> None:
-    assert DASHBOARDS.keys() == {"link", "latency", "hosts"}
+    assert DASHBOARDS.keys() == {"link", "latency", "hosts", "stream"}
     for dashboard in DASHBOARDS.values():
         titles = [panel["title"] for panel in dashboard["panels"] if panel["type"] != "row"]
         assert len(set(titles)) == len(titles)
@@ -101,13 +103,25 @@ async def _send_and_watch(transmitter: str, receiver: str, panoramas: list[Any])
         async with Client(transmitter) as client:
             return [delivery async for delivery in client.send(named)]
 
+    async def gazes() -> AsyncIterator[Focus]:
+        yield Focus(30, 0)
+
     async def look() -> None:
         async with Client(receiver) as viewer:
-            async for _ in viewer.watch(count=2):
+            async for _ in viewer.watch(count=2, gazes=gazes()):
                 pass
+
+    async def stream() -> list[Any]:
+        pictures = [
+            (name, LivePicture(picture, time.time(), skipped=1)) for name, picture in [*panoramas, panoramas[0]]
+        ]
+        options: dict[str, Any] = {"stream": "camera", "follow_gaze": True, "frame_rate": 1.0}
+        async with Client(transmitter) as client:
+            return [delivery async for delivery in client.send(pictures, **options)]
 
     looking = asyncio.create_task(look())
     await asyncio.sleep(0.5)
+    assert all(delivery.delivered for delivery in await stream())
     first, second = await asyncio.gather(one([*panoramas, ("text.png", b"no image")]), one(panoramas))
     assert [delivery.code for delivery in first + second if not delivery.delivered] == ["INVALID_ARGUMENT"]
     await asyncio.wait_for(looking, 30)

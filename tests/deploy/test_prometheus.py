@@ -110,7 +110,7 @@ def test_rules_ask_only_for_what_is_measured() -> None:
 
 def test_metrics_keep_to_the_conventions() -> None:
     allowed = {"layer", "code", "kind", "queue", "stage", "slot", "name", "fingerprint", "profile", "device", "version"}
-    allowed |= {"state", "reason", "scheme", "outcome", "at"}
+    allowed |= {"state", "reason", "scheme", "outcome", "at", "coded"}
     for kind in KINDS:
         for metric in kind().registry.collect():
             if metric.name.startswith("panolink_"):
