@@ -77,7 +77,7 @@ class ReceiverServicer(receiver_pb2_grpc.ReceiverServicer):
         if not request.HasField("gaze"):
             return
         try:
-            self._watchers.gazes.look(watcher, request.gaze)
+            self._watchers.gazes.look(watcher, request.gaze, *request.further_gazes)
         except RateError as error:
             self._refused_gaze()
             log.debug("a gaze is left out: %s", error)

@@ -275,11 +275,14 @@ def _how(options: dict[str, Any]) -> dict[str, Any]:
     per_second = options.get("per_second") or 0
     if isinstance(per_second, bool) or not isinstance(per_second, (int, float)) or not 0 <= per_second <= 60:
         raise ControlError("per_second: allowed is a number up to 60")
+    interval = 1.0 / per_second if per_second else MIN_INTERVAL
+    how = send_options(options, interval)
     return {
-        "options": send_options(options),
+        "options": how,
         "width": width_of(options),
         "repeat": bool(options.get("repeat", False)),
-        "interval": 1.0 / per_second if per_second else MIN_INTERVAL,
+        "interval": interval,
+        "stream": bool(options.get("stream", True)) and "tau" not in how,
     }
 
 

@@ -82,8 +82,15 @@ def scenarios(snr_db: float) -> dict[str, Scenario]:
     }
 
 
-def send_options(message: Mapping[str, Any]) -> dict[str, Any]:
+def send_options(message: Mapping[str, Any], interval: float) -> dict[str, Any]:
     """Arguments of `Client.send` for a browser's options; absent or null: the transmitter's defaults.
+
+    Parameters
+    ----------
+    message
+        Options by name; `bitrate` is that of a stream, in bits a second.
+    interval
+        Seconds from one picture to the next.
 
     Raises
     ------
@@ -91,12 +98,14 @@ def send_options(message: Mapping[str, Any]) -> dict[str, Any]:
         Values out of range or of the wrong type.
     """
     options: dict[str, Any] = {"adaptive": bool(message.get("adaptive", False))}
-    ranges = {"bpp": (0.01, 24.0), "tau": (0.0, 1.0), "symbols_per_pixel": (0.001, 100.0)}
+    ranges = {"bpp": (0.01, 24.0), "tau": (0.0, 1.0), "symbols_per_pixel": (0.001, 100.0), "bitrate": (1e3, 1e10)}
     for name, (least, most) in ranges.items():
         if message.get(name) is not None:
             options[name] = _number(name, message[name], least, most)
-    if len(options) > 2 or (options["adaptive"] and {"bpp", "tau"} & options.keys()):
-        raise ControlError("at most one of bpp, tau and symbols_per_pixel; adaptive goes with the last one only")
+    if len(options) > 2 or (options["adaptive"] and {"bpp", "tau", "bitrate"} & options.keys()):
+        raise ControlError(f"at most one of {', '.join(ranges)}; adaptive goes with symbols_per_pixel only")
+    if "bitrate" in options:
+        options["mean_bits"] = options.pop("bitrate") * interval
     if message.get("harq") is not None:
         options["harq"] = int(_number("harq", message["harq"], 0, 3))
     model = message.get("model") or ""

@@ -1,15 +1,24 @@
-"""Where browsers look: the newest direction of each, with its age."""
+"""Where browsers look: the newest direction of each, with its age, and what the link is told of them."""
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from panolink.errors import PanolinkError
+from panolink.rpc.wire.gazes import merged, same_direction
 from panolink.services.viewer.metrics import ViewerMetrics
+from panolink.sphere.focus import Focus
+
+ACTIVE_SECONDS = 2.5
+"""A page that is in view tells its gaze at least every second; one that says nothing for so long looks nowhere."""
+
+TELL_SECONDS = 0.1
+"""From telling the link to telling it again: gazes that are said to be old make foci wide."""
 
 
 class GazeError(PanolinkError, ValueError):
@@ -52,22 +61,22 @@ class Gaze:
 class GazeBook:
     """The newest gaze of each browser.
 
-    `forward` is called with the newest gaze of all. The protocol has no message for it yet: it is the place where a
-    gaze will be handed to the receiver's Watch stream.
+    Parameters
+    ----------
+    clock
+        Seconds; monotonic.
     """
 
-    def __init__(self, metrics: ViewerMetrics, forward: Callable[[Gaze], None] | None = None) -> None:
+    def __init__(self, metrics: ViewerMetrics, clock: Callable[[], float] = time.monotonic) -> None:
         self._metrics = metrics
-        self._forward = forward
+        self._clock = clock
         self._gazes: dict[int, tuple[Gaze, float]] = {}
         metrics.gaze_age.set_function(lambda: min((g["age_seconds"] for g in self.as_list()), default=math.nan))
 
     def put(self, browser: int, gaze: Gaze) -> None:
         """Keep a browser's gaze."""
-        self._gazes[browser] = (gaze, time.monotonic())
+        self._gazes[browser] = (gaze, self._clock())
         self._metrics.gazes.inc()
-        if self._forward:
-            self._forward(gaze)
 
     def forget(self, browser: int) -> None:
         """Forget a browser that has left."""
@@ -75,6 +84,20 @@ class GazeBook:
 
     def as_list(self) -> list[dict[str, float]]:
         """All gazes, the newest first, each with `age_seconds`."""
-        now = time.monotonic()
+        now = self._clock()
         aged = [{**vars(gaze), "age_seconds": now - since} for gaze, since in list(self._gazes.values())]
         return sorted(aged, key=lambda gaze: gaze["age_seconds"])
+
+    def foci(self) -> list[Focus]:
+        """Where browsers look that are in view: at most `MOST_FOCI` directions, those of most browsers first."""
+        now = self._clock()
+        newest = sorted(self._gazes.values(), key=lambda noted: -noted[1])
+        looking = [Focus(gaze.yaw, gaze.pitch, gaze.fov) for gaze, at in newest if now - at <= ACTIVE_SECONDS]
+        return merged(sorted(looking, key=lambda one: -sum(same_direction(one, other) for other in looking)))
+
+    async def followed(self) -> AsyncIterator[list[Focus]]:
+        """What the link is told, again and again, as long as anybody looks; without end."""
+        while True:
+            if foci := self.foci():
+                yield foci
+            await asyncio.sleep(TELL_SECONDS)

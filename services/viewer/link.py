@@ -71,7 +71,10 @@ class LinkWatcher:
     async def _watch(self) -> None:
         while True:
             try:
-                async with self.client("receiver") as receiver, aclosing(receiver.watch()) as arrivals:
+                async with (
+                    self.client("receiver") as receiver,
+                    aclosing(receiver.watch(gazes=self._hub.gazes.followed())) as arrivals,
+                ):
                     async for panorama in arrivals:
                         if self._arrived.is_set():
                             self._metrics.skipped.labels("link").inc()

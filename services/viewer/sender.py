@@ -6,13 +6,13 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import panolink
-from panolink.client import Client, Delivery
+from panolink.client import Client, Delivery, LivePicture
 from panolink.errors import LinkError, PanolinkError
 from panolink.images import IMAGE_SUFFIXES, Picture
 from panolink.services.viewer.hub import Hub
@@ -40,6 +40,8 @@ class Show:
         Least seconds from one picture to the next.
     repeat
         Whether it begins again at its end.
+    stream
+        Whether its pictures are predicted from one another, and fine where viewers look.
     close
         Called when it has ended, or makes way for another one.
     """
@@ -48,8 +50,9 @@ class Show:
     frames: Callable[[int | None], Iterator[tuple[str, Picture]]]
     options: dict[str, Any] = field(default_factory=dict)
     width: int | None = None
-    interval: float = 0.0
+    interval: float = 0.1
     repeat: bool = False
+    stream: bool = False
     close: Callable[[], None] = lambda: None
 
 
@@ -91,7 +94,8 @@ class Sender:
         )
         try:
             async with client as link:
-                async for delivery in link.send(self._panoramas(show), picture=False, activation=True, **show.options):
+                how = {**show.options, **_streaming(show)}
+                async for delivery in link.send(self._panoramas(show), picture=False, activation=True, **how):
                     self._publish(delivery)
         except PanolinkError as error:
             self._hub.event("problem", text=str(error), fix=_fix(error))
@@ -102,14 +106,14 @@ class Sender:
             show.close()
             self._hub.state("sending", name=None, repeat=False)
 
-    async def _panoramas(self, show: Show) -> AsyncIterator[tuple[str, Picture]]:
+    async def _panoramas(self, show: Show) -> AsyncIterator[tuple[str, LivePicture]]:
         while True:
             frames, due = show.frames(show.width), time.monotonic()
             while (found := await asyncio.to_thread(next, frames, None)) is not None:
                 name, picture = found
                 source = f"{name} #{next(self._numbers)}"
                 self._sent.put(source, picture.array)
-                yield source, picture
+                yield source, LivePicture(picture, captured_at=time.time())
                 due = max(due + show.interval, time.monotonic() - show.interval)
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
             if not show.repeat:
@@ -130,24 +134,39 @@ def samples_in(folder: Path | None) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*")) if path.suffix.lower() in IMAGE_SUFFIXES}
 
 
-def show_of_samples(samples: dict[str, Path], names: list[str], max_pixels: int, **how: Any) -> Show:
-    """A show of samples, one after the other."""
+def show_of_samples(
+    samples: dict[str, Path], names: list[str], max_pixels: int, *, stream: bool, repeat: bool, **how: Any
+) -> Show:
+    """A show of samples, one after the other; with ``stream``, a loop of them is one."""
 
     def frames(width: int | None) -> Iterator[tuple[str, Picture]]:
         for name in names:
             yield name, picture_of(samples[name], width, max_pixels)
 
-    return Show(", ".join(names), frames, **how)
+    return Show(", ".join(names), frames, stream=_is_stream(how, stream and repeat), repeat=repeat, **how)
 
 
-def show_of_upload(upload: Upload, max_pixels: int, **how: Any) -> Show:
-    """A show of an uploaded picture or video."""
+def show_of_upload(upload: Upload, max_pixels: int, *, stream: bool, interval: float, **how: Any) -> Show:
+    """A show of an uploaded picture or video; with ``stream``, a video is one. Videos play in their own time."""
+    stream = _is_stream(how, stream and upload.is_video)
 
     def frames(width: int | None) -> Iterator[tuple[str, Picture]]:
-        for picture in upload.pictures(width, max_pixels):
+        for picture in upload.pictures(width, max_pixels, fps=1 / interval):
             yield upload.name, picture
 
-    return Show(upload.name, frames, close=upload.close, **how)
+    return Show(upload.name, frames, stream=stream, interval=interval, close=upload.close, **how)
+
+
+def _is_stream(how: Mapping[str, Any], several: bool) -> bool:
+    """Whether pictures are sent as a stream: where there are several, or the rate is one of streams."""
+    return several or "mean_bits" in how["options"]
+
+
+def _streaming(show: Show) -> dict[str, Any]:
+    """Arguments of `Client.send` for a stream; its name is unique with its sender, which is each call."""
+    if not show.stream:
+        return {}
+    return {"stream": "viewer", "follow_gaze": True, "frame_rate": 1 / show.interval}
 
 
 def _fix(error: PanolinkError) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from panolink.errors import ImageError, LimitError
 from panolink.images import Failure, Picture, Reading, panoramas_in, read_picture, resized
+from panolink.images.formats import SNIFFED_BYTES, format_of
+from panolink.images.video import FrameSelection
 from panolink.rpc.flow_control.limits import MAX_SOURCE_LENGTH
 
 _NAME_LENGTH = MAX_SOURCE_LENGTH - 32
@@ -27,9 +29,15 @@ class Upload:
         """Delete the file."""
         self.folder.cleanup()
 
-    def pictures(self, width: int | None, max_pixels: int) -> Iterator[Picture]:
-        """The picture, or the video's frames, whatever the name says; see `picture_of` for errors."""
-        for item in panoramas_in([self.path], Reading(max_pixels=max_pixels)):
+    @property
+    def is_video(self) -> bool:
+        """Whether it is a video, if it is anything that `pictures` can read."""
+        with self.path.open("rb") as file:
+            return not format_of(file.read(SNIFFED_BYTES))
+
+    def pictures(self, width: int | None, max_pixels: int, *, fps: float | None = None) -> Iterator[Picture]:
+        """The picture, or the video's frames, at most ``fps`` a second; see `picture_of` for errors."""
+        for item in panoramas_in([self.path], Reading(selection=FrameSelection(fps=fps), max_pixels=max_pixels)):
             if isinstance(item, Failure):
                 raise type(item.error)(str(item.error).replace(str(self.path), self.name))
             yield reduced(Picture(item.array, item.sphere), width)

@@ -31,14 +31,13 @@ from panolink.rpc.wire.bursts import picture_limit
 from panolink.rpc.wire.conditions import conditions_from_wire, conditions_to_wire
 from panolink.rpc.wire.deliveries import Delivery, ReceivedPanorama, ServiceInfo, deliveries
 from panolink.rpc.wire.framing import chunks, frames
-from panolink.rpc.wire.gazes import focus_to_wire
+from panolink.rpc.wire.gazes import focus_to_wire, gaze_to_wire
 from panolink.rpc.wire.picture_formats import picture_format_to_wire
 from panolink.rpc.wire.status import failure_of
 from panolink.sphere.focus import Focus, quantized
 from panolink.v1 import (
     channel_pb2,
     channel_pb2_grpc,
-    link_pb2,
     node_pb2,
     node_pb2_grpc,
     receiver_pb2,
@@ -301,7 +300,11 @@ class Client:
             await transmitters.close()
 
     async def watch(
-        self, *, count: int = 0, picture_format: str = "rgb8", gazes: AsyncIterable[Focus] | None = None
+        self,
+        *,
+        count: int = 0,
+        picture_format: str = "rgb8",
+        gazes: AsyncIterable[Focus | Sequence[Focus]] | None = None,
     ) -> AsyncGenerator[ReceivedPanorama, None]:
         """Yield panoramas as a receiver receives them, `count` of them (0: unlimited).
 
@@ -311,8 +314,9 @@ class Client:
             End after so many; 0: never.
         picture_format : str
             How pictures travel: see `send`. Raw ones cost neither end anything, but the network three bytes a pixel.
-        gazes : async iterable of Focus, optional
-            Where the viewer looks, as it looks there: streams that follow gazes are fine there.
+        gazes : async iterable of Focus or of sequences of Focus, optional
+            Where the viewer looks, as it looks there: streams that follow gazes are fine there. A sequence: where
+            several people look who see the pictures through it, one to four directions.
 
         Raises
         ------
@@ -330,8 +334,8 @@ class Client:
             yield receiver_pb2.WatchRequest(count=count, picture_format=format)
             if gazes is not None:
                 async for gaze in gazes:
-                    told = link_pb2.Gaze(yaw=gaze.yaw, pitch=gaze.pitch, width=gaze.width)
-                    yield receiver_pb2.WatchRequest(gaze=told)
+                    first, *further = map(gaze_to_wire, (gaze,) if isinstance(gaze, Focus) else gaze)
+                    yield receiver_pb2.WatchRequest(gaze=first, further_gazes=further)
 
         call = stub.Watch(requests())
         try:

@@ -25,19 +25,19 @@ _sym_db = _symbol_database.Default()
 from panolink.v1 import link_pb2 as panolink_dot_v1_dot_link__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apanolink/v1/receiver.proto\x12\x0bpanolink.v1\x1a\x16panolink/v1/link.proto\"r\n\x0cWatchRequest\x12\r\n\x05\x63ount\x18\x01 \x01(\r\x12\x32\n\x0epicture_format\x18\x02 \x01(\x0e\x32\x1a.panolink.v1.PictureFormat\x12\x1f\n\x04gaze\x18\x03 \x01(\x0b\x32\x11.panolink.v1.Gaze\"d\n\x10ReceivedPanorama\x12\x35\n\x06header\x18\x01 \x01(\x0b\x32#.panolink.v1.ReceivedPanoramaHeaderH\x00\x12\x11\n\x07picture\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\xb7\x02\n\x16ReceivedPanoramaHeader\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x10\n\x08\x62urst_id\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x19\n\x11model_fingerprint\x18\x06 \x01(\t\x12\x13\n\x06snr_db\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12,\n\x08segments\x18\x08 \x03(\x0b\x32\x1a.panolink.v1.LayerSegments\x12\x16\n\x0eguessed_tokens\x18\t \x01(\x04\x12\x0f\n\x07\x64ropped\x18\n \x01(\x04\x12\x15\n\rpicture_bytes\x18\x0b \x01(\x04\x12\x0e\n\x06rounds\x18\x0c \x01(\r\x12\x13\n\x0b\x63\x61ptured_at\x18\r \x01(\x01\x42\t\n\x07_snr_db2Q\n\x08Receiver\x12\x45\n\x05Watch\x12\x19.panolink.v1.WatchRequest\x1a\x1d.panolink.v1.ReceivedPanorama(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apanolink/v1/receiver.proto\x12\x0bpanolink.v1\x1a\x16panolink/v1/link.proto\"\x9c\x01\n\x0cWatchRequest\x12\r\n\x05\x63ount\x18\x01 \x01(\r\x12\x32\n\x0epicture_format\x18\x02 \x01(\x0e\x32\x1a.panolink.v1.PictureFormat\x12\x1f\n\x04gaze\x18\x03 \x01(\x0b\x32\x11.panolink.v1.Gaze\x12(\n\rfurther_gazes\x18\x04 \x03(\x0b\x32\x11.panolink.v1.Gaze\"d\n\x10ReceivedPanorama\x12\x35\n\x06header\x18\x01 \x01(\x0b\x32#.panolink.v1.ReceivedPanoramaHeaderH\x00\x12\x11\n\x07picture\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\xb7\x02\n\x16ReceivedPanoramaHeader\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x10\n\x08\x62urst_id\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x19\n\x11model_fingerprint\x18\x06 \x01(\t\x12\x13\n\x06snr_db\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12,\n\x08segments\x18\x08 \x03(\x0b\x32\x1a.panolink.v1.LayerSegments\x12\x16\n\x0eguessed_tokens\x18\t \x01(\x04\x12\x0f\n\x07\x64ropped\x18\n \x01(\x04\x12\x15\n\rpicture_bytes\x18\x0b \x01(\x04\x12\x0e\n\x06rounds\x18\x0c \x01(\r\x12\x13\n\x0b\x63\x61ptured_at\x18\r \x01(\x01\x42\t\n\x07_snr_db2Q\n\x08Receiver\x12\x45\n\x05Watch\x12\x19.panolink.v1.WatchRequest\x1a\x1d.panolink.v1.ReceivedPanorama(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'panolink.v1.receiver_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WATCHREQUEST']._serialized_start=67
-  _globals['_WATCHREQUEST']._serialized_end=181
-  _globals['_RECEIVEDPANORAMA']._serialized_start=183
-  _globals['_RECEIVEDPANORAMA']._serialized_end=283
-  _globals['_RECEIVEDPANORAMAHEADER']._serialized_start=286
-  _globals['_RECEIVEDPANORAMAHEADER']._serialized_end=597
-  _globals['_RECEIVER']._serialized_start=599
-  _globals['_RECEIVER']._serialized_end=680
+  _globals['_WATCHREQUEST']._serialized_start=68
+  _globals['_WATCHREQUEST']._serialized_end=224
+  _globals['_RECEIVEDPANORAMA']._serialized_start=226
+  _globals['_RECEIVEDPANORAMA']._serialized_end=326
+  _globals['_RECEIVEDPANORAMAHEADER']._serialized_start=329
+  _globals['_RECEIVEDPANORAMAHEADER']._serialized_end=640
+  _globals['_RECEIVER']._serialized_start=642
+  _globals['_RECEIVER']._serialized_end=723
 # @@protoc_insertion_point(module_scope)

@@ -8,14 +8,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class WatchRequest(_message.Message):
-    __slots__ = ("count", "picture_format", "gaze")
+    __slots__ = ("count", "picture_format", "gaze", "further_gazes")
     COUNT_FIELD_NUMBER: _ClassVar[int]
     PICTURE_FORMAT_FIELD_NUMBER: _ClassVar[int]
     GAZE_FIELD_NUMBER: _ClassVar[int]
+    FURTHER_GAZES_FIELD_NUMBER: _ClassVar[int]
     count: int
     picture_format: _link_pb2.PictureFormat
     gaze: _link_pb2.Gaze
-    def __init__(self, count: _Optional[int] = ..., picture_format: _Optional[_Union[_link_pb2.PictureFormat, str]] = ..., gaze: _Optional[_Union[_link_pb2.Gaze, _Mapping]] = ...) -> None: ...
+    further_gazes: _containers.RepeatedCompositeFieldContainer[_link_pb2.Gaze]
+    def __init__(self, count: _Optional[int] = ..., picture_format: _Optional[_Union[_link_pb2.PictureFormat, str]] = ..., gaze: _Optional[_Union[_link_pb2.Gaze, _Mapping]] = ..., further_gazes: _Optional[_Iterable[_Union[_link_pb2.Gaze, _Mapping]]] = ...) -> None: ...
 
 class ReceivedPanorama(_message.Message):
     __slots__ = ("header", "picture")

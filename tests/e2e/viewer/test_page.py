@@ -1,6 +1,7 @@
 """The page in Chromium: what it shows, what it changes, and what it says when something is missing."""
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 
 from panolink.client import Client
 from tests.e2e.conftest import ROOT
-from tests.e2e.viewer.conftest import RunningLink, choose_width, pixels, send_sample, until, wait
+from tests.e2e.viewer.conftest import WIDTH, RunningLink, choose_width, pixels, send_sample, until, wait
 
 pytestmark = pytest.mark.slow
 
@@ -54,11 +55,28 @@ def test_a_new_panorama_is_shown_and_the_direction_stays(open_page: Open) -> Non
     wait(page, "Number(document.getElementById('sphere').dataset.yaw) < 8")
 
 
-def test_gaze_reaches_the_service(open_page: Open, link: RunningLink) -> None:
+@pytest.mark.long
+def test_gaze_reaches_the_transmitter(open_page: Open, link: RunningLink) -> None:
     page = open_page()
+    sent: list[Any] = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: sent.append(frame)))
+    page.reload()
+    wait(page, "document.querySelectorAll('#chain .up').length === 3")
     page.focus("#sphere")
-    page.keyboard.press("ArrowLeft")
-    until(lambda: any(gaze["yaw"] == -6.0 and gaze["age_seconds"] < 10 for gaze in link.state()["gazes"]))
+    for _ in range(15):
+        page.keyboard.press("ArrowLeft")
+    until(lambda: any(gaze["yaw"] == -90.0 for gaze in link.state()["gazes"]))
+    choose_width(page, WIDTH)
+    page.click("#stream")
+
+    def looked_at() -> bool:
+        page.wait_for_timeout(100)
+        found = [json.loads(frame) for frame in sent if isinstance(frame, str) and '"delivery"' in frame]
+        streams = [delivery["stream"] for delivery in found if delivery["stream"]]
+        return any(abs(focus["yaw"] + 90) < 1 for stream in streams for focus in stream["focus"])
+
+    until(looked_at)
+    page.click("text=Stop")
 
 
 def test_the_slider_changes_the_channel(open_page: Open, link: RunningLink) -> None:

@@ -56,6 +56,15 @@ def test_a_book_has_the_newest_of_each_viewer_with_its_age():
     assert len(book.recent()) == MOST_GAZES
 
 
+def test_several_may_look_through_one_viewer():
+    book = GazeBook(Clock())
+    book.look("a", gaze(1), gaze(50))
+    assert [one.yaw for one in book.recent()] == [1, 50]
+    with pytest.raises(RateError, match="at most 4"):
+        book.look("a", *map(gaze, range(MOST_FOCI + 1)))
+    assert len(book.recent()) == 2
+
+
 def test_a_trail_ages_and_widens():
     clock = Clock()
     trail = GazeTrail(clock)

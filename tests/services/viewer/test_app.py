@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from panolink.client import Client
 from panolink.images import encode_png
 from panolink.services.viewer.server import ViewerServer
+from tests.images.pictures import write_video
 from tests.running_services import Start
 from tests.services.viewer.browser import ask, message, page, request
 from tests.services.viewer.conftest import StartViewer
@@ -54,6 +56,41 @@ async def test_an_upload_arrives_with_its_cost_and_quality(start: Start, start_v
         for what in ("sent", "activation"):
             assert (await request(viewer.address, f"/api/{what}?source=b.png%20%231"))[0] == 200
         assert (await ask(viewer.address, "/api/sent?source=other"))[0] == 404
+
+
+@pytest.mark.slow
+async def test_a_loop_is_a_stream_that_is_fine_where_a_browser_looks(start: Start, start_viewer: StartViewer) -> None:
+    viewer = await whole_link(start, start_viewer)
+    async with page(viewer.address) as socket:
+        while not (await message(socket, "services"))["services"].get("receiver", {}).get("up"):
+            pass
+        gaze = json.dumps({"type": "gaze", "yaw": 90, "pitch": -10, "fov": 60})
+        options = {"repeat": True, "width": 128, "per_second": 20, "bpp": 0.4}
+        await socket.send(json.dumps({"type": "send", "samples": ["city"], "options": options}))
+        streams = []
+        while not streams or not streams[-1]["focus"]:
+            await socket.send(gaze)
+            delivery = await message(socket, "delivery")
+            assert delivery["delivered"]
+            streams.append(delivery["stream"])
+        (focus,) = streams[-1]["focus"]
+        assert abs(focus["yaw"] - 90) < 1 and abs(focus["pitch"] + 10) < 1 and 55 < focus["width"] < 90
+        await socket.send(json.dumps({"type": "stop"}))
+
+
+@pytest.mark.slow
+async def test_a_video_is_a_stream_and_a_picture_is_none(
+    start: Start, start_viewer: StartViewer, tmp_path: Path
+) -> None:
+    viewer = await whole_link(start, start_viewer)
+    write_video(tmp_path / "v.mp4", width=128, height=64, frames=2)
+    async with page(viewer.address) as socket:
+        for name, body, stream in (("v.mp4", (tmp_path / "v.mp4").read_bytes(), True), ("p.png", panorama(), False)):
+            assert (await ask(viewer.address, f"/api/upload?name={name}", body))[0] == 200
+            delivery = await message(socket, "delivery")
+            assert delivery["delivered"] and bool(delivery["stream"]) is stream
+            while (await message(socket, "sending"))["name"]:
+                pass
 
 
 async def test_the_slider_changes_the_channel_and_a_scenario_is_ended(start: Start, start_viewer: StartViewer) -> None:

@@ -44,13 +44,22 @@ def test_scenarios_are_possible_and_end_where_they_began(name: str) -> None:
 
 @pytest.mark.parametrize(
     "message",
-    [{"bpp": 0.1, "tau": 0.5}, {"bpp": -1}, {"tau": 2}, {"harq": 9}, {"model": 5}, {"adaptive": True, "bpp": 0.1}],
+    [
+        {"bpp": 0.1, "tau": 0.5},
+        {"bpp": -1},
+        {"tau": 2},
+        {"harq": 9},
+        {"model": 5},
+        {"adaptive": True, "bpp": 0.1},
+        {"bitrate": 5},
+    ],
 )
 def test_options_that_make_no_sense_are_refused(message: dict[str, Any]) -> None:
     with pytest.raises(ControlError):
-        send_options(message)
+        send_options(message, 0.1)
 
 
 def test_options() -> None:
-    assert send_options({"tau": 0.5, "harq": 2}) == {"adaptive": False, "tau": 0.5, "harq": 2, "model": ""}
+    assert send_options({"tau": 0.5, "harq": 2}, 0.1) == {"adaptive": False, "tau": 0.5, "harq": 2, "model": ""}
+    assert send_options({"bitrate": 1e6}, 0.5)["mean_bits"] == 5e5
     assert width_of({"width": 512}) == 512 and width_of({}) is None

@@ -87,13 +87,18 @@ export async function headset(button: HTMLButtonElement, sphere: Sphere): Promis
   };
 }
 
-/** Tell `send` where we look, at most five times a second, and only when it has changed. */
+const AGAIN = 1000;
+
+/** Tell `send` where we look, at most five times a second: when it has changed, and every second while the page is in view. */
 export function gazing(sphere: Sphere, send: (yaw: number, pitch: number, fov: number) => void): void {
   let last = "";
+  let told = 0;
   setInterval(() => {
+    if (document.hidden) return;
     const now = `${sphere.yaw.toFixed(1)} ${sphere.pitch.toFixed(1)} ${sphere.fov.toFixed(0)}`;
-    if (now === last) return;
+    if (now === last && Date.now() - told < AGAIN) return;
     last = now;
+    told = Date.now();
     send(sphere.yaw, sphere.pitch, sphere.fov);
   }, 200);
 }

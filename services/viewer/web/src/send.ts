@@ -10,12 +10,13 @@ export function sendPanel(place: HTMLElement, send: (request: Request) => void, 
   const width = choice([["512", "512 × 256"], ["1024", "1024 × 512"], ["2048", "2048 × 1024"], ["", "as it is"]], "1024", resend);
   const model = choice([["", "the transmitter's first"]], "", resend);
   const rate = choice(
-    [["", "the model's default"], ["bpp:0.05", "0.05 bits per pixel"], ["bpp:0.1", "0.1 bits per pixel"], ["bpp:0.3", "0.3 bits per pixel"], ["bpp:1", "1 bit per pixel"], ["tau:0", "no features (τ = 0)"], ["tau:0.25", "a quarter of the features (τ = 0.25)"], ["tau:1", "all features (τ = 1)"], ["adaptive", "adaptive: follow the channel"]],
+    [["", "the model's default"], ["bpp:0.05", "0.05 bits per pixel"], ["bpp:0.1", "0.1 bits per pixel"], ["bpp:0.3", "0.3 bits per pixel"], ["bpp:1", "1 bit per pixel"], ["bitrate:100000", "100 kbit/s (stream)"], ["bitrate:300000", "300 kbit/s (stream)"], ["bitrate:1000000", "1 Mbit/s (stream)"], ["tau:0", "no features (τ = 0)"], ["tau:0.25", "a quarter of the features (τ = 0.25)"], ["tau:1", "all features (τ = 1)"], ["adaptive", "adaptive: follow the channel"]],
     "",
     resend,
   );
   const harq = choice([["", "the transmitter's setting"], ["0", "never"], ["1", "once"], ["2", "twice"], ["3", "three times"]], "", resend);
   const speed = choice([["0", "as fast as it goes"], ["1", "1 per second"], ["2", "2 per second"], ["5", "5 per second"], ["10", "10 per second"]], "1", resend);
+  const predicted = el("input", { type: "checkbox", checked: true, onchange: resend });
   const stop = button("Stop", () => send({ type: "stop" }), { hidden: true });
   const going = el("p", { className: "going", role: "status" });
   let playing = false;
@@ -28,6 +29,7 @@ export function sendPanel(place: HTMLElement, send: (request: Request) => void, 
       model: model.value,
       harq: harq.value ? Number(harq.value) : null,
       per_second: Number(speed.value),
+      stream: predicted.checked,
       adaptive: kind === "adaptive",
       ...(value === undefined ? {} : { [kind]: Number(value) }),
     };
@@ -84,6 +86,7 @@ export function sendPanel(place: HTMLElement, send: (request: Request) => void, 
       {},
       el("summary", {}, "How it is sent"),
       el("div", { className: "grid" }, field("Size", width), field("Speed", speed), field("Rate", rate), field("Send lost parts again", harq), field("Model", model)),
+      el("label", { className: "check" }, predicted, "Loops and videos as a stream: each picture is predicted from the last, and sharpens where you look"),
     ),
   );
 

@@ -34,6 +34,20 @@ def focus_to_wire(focus: Focus) -> transmitter_pb2.Focus:
     return transmitter_pb2.Focus(yaw=focus.yaw, pitch=focus.pitch, width=focus.width)
 
 
+def gaze_to_wire(focus: Focus) -> link_pb2.Gaze:
+    """Where a viewer looks now, as a message."""
+    return link_pb2.Gaze(yaw=focus.yaw, pitch=focus.pitch, width=focus.width)
+
+
+def merged(foci: Iterable[Focus], first: Iterable[Focus] = ()) -> list[Focus]:
+    """At most `MOST_FOCI`: those in ``first``, then those of ``foci`` that are where none before is, in order."""
+    chosen = list(first)[:MOST_FOCI]
+    for focus in foci:
+        if len(chosen) < MOST_FOCI and not any(same_direction(focus, other) for other in chosen):
+            chosen.append(focus)
+    return chosen
+
+
 def checked_gaze(message: link_pb2.Gaze) -> link_pb2.Gaze:
     """A gaze, if it is one.
 
@@ -49,7 +63,7 @@ def checked_gaze(message: link_pb2.Gaze) -> link_pb2.Gaze:
 
 
 class GazeBook:
-    """The last gaze of each viewer of a receiver.
+    """The last gaze of each viewer of a receiver, or gazes where several look through it.
 
     Parameters
     ----------
@@ -59,11 +73,19 @@ class GazeBook:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._gazes: dict[object, tuple[link_pb2.Gaze, float]] = {}
+        self._gazes: dict[object, tuple[list[link_pb2.Gaze], float]] = {}
 
-    def look(self, viewer: object, gaze: link_pb2.Gaze) -> None:
-        """Note where a viewer looks now; errors as of `checked_gaze`."""
-        self._gazes[viewer] = checked_gaze(gaze), self._clock()
+    def look(self, viewer: object, *gazes: link_pb2.Gaze) -> None:
+        """Note where a viewer looks now.
+
+        Raises
+        ------
+        RateError
+            More than `MOST_FOCI`, or as of `checked_gaze`; nothing is noted then.
+        """
+        if len(gazes) > MOST_FOCI:
+            raise RateError(f"{len(gazes)} gazes of a viewer; at most {MOST_FOCI} are allowed")
+        self._gazes[viewer] = [checked_gaze(gaze) for gaze in gazes], self._clock()
 
     def leave(self, viewer: object) -> None:
         """Forget a viewer."""
@@ -72,9 +94,9 @@ class GazeBook:
     def recent(self) -> list[link_pb2.Gaze]:
         """At most `MOST_GAZES` gazes with their ages, the newest first."""
         now = self._clock()
-        found = sorted(self._gazes.values(), key=lambda noted: -noted[1])[:MOST_GAZES]
+        found = sorted(self._gazes.values(), key=lambda noted: -noted[1])
         gazes = []
-        for gaze, at in found:
+        for gaze, at in [(gaze, at) for noted, at in found for gaze in noted][:MOST_GAZES]:
             told = link_pb2.Gaze()
             told.CopyFrom(gaze)
             told.age_seconds = now - at
@@ -115,19 +137,18 @@ class GazeTrail:
 
     def foci(self, first: Iterable[Focus] = ()) -> tuple[Focus, ...]:
         """Foci of a picture: those in ``first``, then gazes that are young enough, widened by their age."""
-        chosen, now = list(first), self._clock()
-        for gaze, at in sorted(self._gazes, key=lambda noted: -noted[1]):
-            age = now - at
-            if age <= LONGEST_AGE_SECONDS and len(chosen) < MOST_FOCI:
-                width = min(gaze.width + 2 * DEGREES_PER_SECOND * age, 360.0)
-                focus = Focus(gaze.yaw, gaze.pitch, width)
-                if all(_degrees_between(focus, other) > _SAME_DEGREES for other in chosen):
-                    chosen.append(focus)
-        return quantized(chosen[:MOST_FOCI])
+        now = self._clock()
+        aged = [
+            Focus(gaze.yaw, gaze.pitch, min(gaze.width + 2 * DEGREES_PER_SECOND * (now - at), 360.0))
+            for gaze, at in sorted(self._gazes, key=lambda noted: -noted[1])
+            if now - at <= LONGEST_AGE_SECONDS
+        ]
+        return quantized(merged(aged, first))
 
 
-def _degrees_between(one: Focus, other: Focus) -> float:
+def same_direction(one: Focus, other: Focus) -> bool:
+    """Whether two directions are so close together that they share a focus."""
     up, other_up = math.radians(one.pitch), math.radians(other.pitch)
     towards = math.radians(one.yaw - other.yaw)
     cosine = math.sin(up) * math.sin(other_up) + math.cos(up) * math.cos(other_up) * math.cos(towards)
-    return math.degrees(math.acos(min(max(cosine, -1.0), 1.0)))
+    return math.degrees(math.acos(min(max(cosine, -1.0), 1.0))) <= _SAME_DEGREES
