@@ -13,6 +13,7 @@ from panolink.errors import BitstreamError, ConflictError, PanolinkError
 from panolink.rpc.observability import logs, tracing
 from panolink.rpc.server.model_registry import ModelRegistry
 from panolink.rpc.wire.bursts import Burst, Receipt, ends_harq
+from panolink.rpc.wire.gazes import focus_to_wire
 from panolink.rpc.wire.picture_formats import picture_format_from_wire
 from panolink.rpc.wire.stages import in_order
 from panolink.rpc.wire.status import code_named, failure, failure_of
@@ -234,33 +235,13 @@ class BurstReceiver:
         if not wanted:
             return b""
         files = {format: await self._pipeline.as_file(reception, format) for format in wanted}
+        tokens = await self._pipeline.tokens_as_file(reception) if watched and self._watchers.want_tokens else b""
         number = next(self._numbers)
         with tracing.span("publish"):
             for format in watched:
-                await self._watchers.publish(self._shown(header, reception, files[format], number), format)
+                shown = WatchedPanorama(_shown(header, reception, files[format], number), files[format], tokens)
+                await self._watchers.publish(shown, format)
         return files[own] if header.return_picture else b""
-
-    def _shown(
-        self, header: link_pb2.BurstHeader, reception: Reception, picture: bytes, number: int
-    ) -> WatchedPanorama:
-        assert reception.picture is not None
-        height, width = reception.picture.shape[:2]
-        shown = receiver_pb2.ReceivedPanoramaHeader(
-            number=number,
-            burst_id=header.burst_id,
-            source=header.source,
-            width=width,
-            height=height,
-            model_fingerprint=header.model_fingerprint,
-            segments=reception.segments,
-            guessed_tokens=reception.concealed,
-            picture_bytes=len(picture),
-            rounds=reception.rounds,
-            captured_at=header.captured_at,
-        )
-        if header.channel_state.HasField("snr_db"):
-            shown.snr_db = header.channel_state.snr_db
-        return WatchedPanorama(shown, picture)
 
     def _measure(self, receipt: link_pb2.ReceiptHeader) -> None:
         metrics = self._metrics
@@ -270,6 +251,31 @@ class BurstReceiver:
         metrics.observe_stages(dict(receipt.seconds))
         if receipt.HasField("snr_db"):
             metrics.snr_db.set(receipt.snr_db)
+
+
+def _shown(
+    header: link_pb2.BurstHeader, reception: Reception, picture: bytes, number: int
+) -> receiver_pb2.ReceivedPanoramaHeader:
+    """What watchers are told of a panorama."""
+    assert reception.picture is not None
+    height, width = reception.picture.shape[:2]
+    shown = receiver_pb2.ReceivedPanoramaHeader(
+        number=number,
+        burst_id=header.burst_id,
+        source=header.source,
+        width=width,
+        height=height,
+        model_fingerprint=header.model_fingerprint,
+        segments=reception.segments,
+        guessed_tokens=reception.concealed,
+        picture_bytes=len(picture),
+        rounds=reception.rounds,
+        captured_at=header.captured_at,
+        focus=map(focus_to_wire, reception.focus),
+    )
+    if header.channel_state.HasField("snr_db"):
+        shown.snr_db = header.channel_state.snr_db
+    return shown
 
 
 def _receipt(

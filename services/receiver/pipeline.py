@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panolink.errors import ReferenceNeededError
-from panolink.images import is_sphere
+from panolink.images import encode_png, is_sphere
 from panolink.images.wire_pictures import encode_picture
-from panolink.link.receiver import BurstDecoder, Retransmission, packet_size, stream_number, unpack
+from panolink.link.receiver import BurstDecoder, Retransmission, packet_size, unpack
 from panolink.phy.fec.ldpc_decoder import decoder_for
 from panolink.phy.snr_estimation import ChannelMeasurement, measure_channel
 from panolink.picture_format import PictureFormat
@@ -28,6 +28,7 @@ from panolink.rpc.wire.bursts import Burst
 from panolink.rpc.wire.segments import counts_to_wire, segments_from_wire
 from panolink.services.receiver.settings import ReceiverSettings
 from panolink.services.receiver.stream_states import StreamStates
+from panolink.sphere.focus import Focus
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 from panolink.v1 import link_pb2
 
@@ -53,6 +54,9 @@ class Reception:
     late: bool = False
     """a later picture of its stream has been here"""
     picture: np.ndarray | None = None
+    kinds: np.ndarray | None = None
+    """`TokenKind` of each token, uint8 (rows, cols)"""
+    focus: tuple[Focus, ...] = ()
     sphere: SphereMetadata = NOTHING_KNOWN
     reservation: Reservation | None = None
     """The room that the picture takes; to be released when it is no longer needed."""
@@ -144,6 +148,11 @@ class Pipeline:
         with timed(reception.seconds, "encode_picture"):
             return await in_thread(self._workers, partial(encode_picture, reception.picture, format, sphere=sphere))
 
+    async def tokens_as_file(self, reception: Reception) -> bytes:
+        """The kinds of its tokens as a grey PNG file."""
+        assert reception.kinds is not None
+        return await in_thread(self._workers, partial(encode_png, reception.kinds))
+
     async def close(self) -> None:
         for batcher in self._reconstruct.values():
             await batcher.close()
@@ -167,14 +176,15 @@ class Pipeline:
         stream = self.streams.get(stream_id, codec) if stream_id else None
         with timed(reception.seconds, "entropy_decode"):
             try:
-                tokens = unpack(codec, reception.decoder, max_pixels=self._limits.image_pixels, stream=stream)
+                unpacked = unpack(codec, reception.decoder, max_pixels=self._limits.image_pixels, stream=stream)
             except ReferenceNeededError:
                 reception.reference_needed = bool(stream)
                 raise
         if stream:
-            number = stream_number(reception.decoder)
+            number = unpacked.number
             reception.late = number > 0 and not self.streams.is_newest(stream_id, codec, number)
-        reception.sphere = tokens.sphere
+        tokens = unpacked.tokens
+        reception.kinds, reception.focus, reception.sphere = unpacked.kinds, unpacked.focus, tokens.sphere
         reception.concealed = 0 if tokens.concealed is None else int(tokens.concealed.sum())
         return tokens
 

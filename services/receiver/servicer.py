@@ -52,7 +52,8 @@ class ReceiverServicer(receiver_pb2_grpc.ReceiverServicer):
         self, requests: AsyncIterator[receiver_pb2.WatchRequest], context: Any, stream: OpenStream
     ) -> AsyncGenerator[receiver_pb2.ReceivedPanorama, None]:
         request = await anext(requests, receiver_pb2.WatchRequest())
-        with self._watchers.join(picture_format_from_wire(request.picture_format)) as watcher:
+        format = picture_format_from_wire(request.picture_format)
+        with self._watchers.join(format, tokens=request.return_tokens) as watcher:
             await context.send_initial_metadata(())  # signals the client that it is subscribed
             looking = asyncio.create_task(self._look(watcher, request, requests))
             looking.add_done_callback(_ended)
@@ -93,9 +94,13 @@ class ReceiverServicer(receiver_pb2_grpc.ReceiverServicer):
             header = receiver_pb2.ReceivedPanoramaHeader()
             header.CopyFrom(panorama.header)
             header.dropped = watcher.dropped
+            tokens = panorama.tokens if watcher.tokens else b""
+            header.token_bytes = len(tokens)
             yield receiver_pb2.ReceivedPanorama(header=header)
             for chunk in chunks(panorama.picture):
                 yield receiver_pb2.ReceivedPanorama(picture=chunk)
+            for chunk in chunks(tokens):
+                yield receiver_pb2.ReceivedPanorama(tokens=chunk)
             if sent == count:
                 return
 

@@ -16,17 +16,25 @@ from panolink.v1 import receiver_pb2
 
 @dataclass(frozen=True)
 class WatchedPanorama:
-    """A published panorama: its header and its file."""
+    """A published panorama: its header, its file, and that of its tokens' kinds where a watcher wants them."""
 
     header: receiver_pb2.ReceivedPanoramaHeader
     picture: bytes = field(repr=False)
+    tokens: bytes = field(default=b"", repr=False)
 
 
 class Watcher:
-    """Queue of one watcher, the format that it has asked for, and its number of dropped panoramas."""
+    """Queue of one watcher, the format that it has asked for, and its number of dropped panoramas.
 
-    def __init__(self, size: int, format: PictureFormat) -> None:
+    Parameters
+    ----------
+    tokens
+        Whether it has asked for the kinds of tokens as well.
+    """
+
+    def __init__(self, size: int, format: PictureFormat, *, tokens: bool = False) -> None:
         self.format = format
+        self.tokens = tokens
         self.queue: asyncio.Queue[WatchedPanorama] = asyncio.Queue(size)
         self.gone = asyncio.Event()
         self.dropped = 0
@@ -62,9 +70,9 @@ class Watchers:
         return sum(watcher.queue.qsize() for watcher in self._watchers)
 
     @contextmanager
-    def join(self, format: PictureFormat = PictureFormat.PNG) -> Iterator[Watcher]:
-        """Subscribe for the duration of the context, to pictures in a format."""
-        watcher = Watcher(self._size, format)
+    def join(self, format: PictureFormat = PictureFormat.PNG, *, tokens: bool = False) -> Iterator[Watcher]:
+        """Subscribe for the duration of the context, to pictures in a format, and to the kinds of their tokens."""
+        watcher = Watcher(self._size, format, tokens=tokens)
         self._watchers.add(watcher)
         try:
             yield watcher
@@ -77,6 +85,11 @@ class Watchers:
     def formats(self) -> set[PictureFormat]:
         """What they have asked for."""
         return {watcher.format for watcher in self._watchers}
+
+    @property
+    def want_tokens(self) -> bool:
+        """Whether any of them has asked for the kinds of tokens."""
+        return any(watcher.tokens for watcher in self._watchers)
 
     async def publish(self, panorama: WatchedPanorama, format: PictureFormat = PictureFormat.PNG) -> None:
         """Queue a panorama for every watcher of a format; with `block`, waits until each has capacity or has left."""

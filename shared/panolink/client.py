@@ -305,6 +305,7 @@ class Client:
         count: int = 0,
         picture_format: str = "rgb8",
         gazes: AsyncIterable[Focus | Sequence[Focus]] | None = None,
+        tokens: bool = False,
     ) -> AsyncGenerator[ReceivedPanorama, None]:
         """Yield panoramas as a receiver receives them, `count` of them (0: unlimited).
 
@@ -317,6 +318,8 @@ class Client:
         gazes : async iterable of Focus or of sequences of Focus, optional
             Where the viewer looks, as it looks there: streams that follow gazes are fine there. A sequence: where
             several people look who see the pictures through it, one to four directions.
+        tokens : bool
+            Whether panoramas come with the kind of each token (`ReceivedPanorama.kinds`).
 
         Raises
         ------
@@ -328,10 +331,11 @@ class Client:
 
         def admit(header: receiver_pb2.ReceivedPanoramaHeader) -> dict[str, int]:
             check_limit(header.picture_bytes, picture_limit(self._limits), "bytes in a picture")
-            return {"picture": header.picture_bytes}
+            check_limit(header.token_bytes, picture_limit(self._limits), "bytes in the kinds of tokens")
+            return {"picture": header.picture_bytes, "tokens": header.token_bytes}
 
         async def requests() -> AsyncGenerator[receiver_pb2.WatchRequest, None]:
-            yield receiver_pb2.WatchRequest(count=count, picture_format=format)
+            yield receiver_pb2.WatchRequest(count=count, picture_format=format, return_tokens=tokens)
             if gazes is not None:
                 async for gaze in gazes:
                     first, *further = map(gaze_to_wire, (gaze,) if isinstance(gaze, Focus) else gaze)
@@ -342,7 +346,9 @@ class Client:
             async for frame in frames(call, admit):
                 if frame.error:
                     raise frame.error
-                yield ReceivedPanorama.from_wire(frame.header, bytes(frame.parts["picture"]))
+                yield ReceivedPanorama.from_wire(
+                    frame.header, bytes(frame.parts["picture"]), bytes(frame.parts["tokens"])
+                )
         except grpc.aio.AioRpcError as error:
             raise link_error(error, self.target) from None
         finally:

@@ -91,7 +91,7 @@ def test_a_second_round_brings_what_the_first_one_lost(tiny: Codec, burst: Any) 
     assert decoder.rounds > 1
     assert sum(count.recovered for count in decoder.counts.values()) > 0
     assert not decoder.header_lost
-    assert unpack(tiny, decoder).width == 256
+    assert unpack(tiny, decoder).tokens.width == 256
 
 
 def test_a_later_round_of_other_segments_is_refused(burst: Any) -> None:

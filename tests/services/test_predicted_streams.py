@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from panolink.client import Client
+from panolink.link.token_kinds import TokenKind
 from panolink.rpc.server.server import Server
 from panolink.rpc.transport.connection import open_channel
 from panolink.rpc.wire.deliveries import Delivery, ReceivedPanorama
@@ -141,6 +142,30 @@ async def test_gazes_come_back_to_the_transmitter(start: Start, panorama: np.nda
     assert got[0].stream and not got[0].stream.focus
     (focus,) = got[1].stream.focus  # type: ignore[union-attr]
     assert abs(focus.yaw - 90) < 1 and abs(focus.pitch + 10) < 1 and focus.width > 55
+
+
+async def test_who_watches_may_see_kinds_of_tokens_and_foci(start: Start, panorama: np.ndarray):
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address)
+    watched: dict[bool, list[ReceivedPanorama]] = {True: [], False: []}
+
+    async def viewer(tokens: bool) -> None:
+        async with Client(receiver.address) as link:
+            watched[tokens].extend([picture async for picture in link.watch(count=2, tokens=tokens)])
+
+    watching = [asyncio.create_task(viewer(tokens)) for tokens in watched]
+    while value(receiver, "viewers") < 2:
+        await asyncio.sleep(0.05)
+    got = await one_by_one(transmitter.address, [panorama] * 2, focus=[Focus(90, 0)])
+    await asyncio.wait_for(asyncio.gather(*watching), 10)
+    assert all(picture.kinds is None for picture in watched[False])
+    for picture, delivery in zip(watched[True], got, strict=True):
+        assert picture.kinds is not None and delivery.stream is not None
+        counts = [int((picture.kinds == kind).sum()) for kind in TokenKind]
+        assert counts[0] == 0 and sum(counts) == delivery.tokens
+        told = (delivery.stream.unchanged, delivery.stream.refined, delivery.stream.new)
+        assert (counts[1], counts[2], counts[3] + counts[4]) == told
+        assert picture.focus == delivery.stream.focus != ()
 
 
 async def test_clients_that_know_of_no_gazes_watch_as_before(start: Start, panorama: np.ndarray):

@@ -14,17 +14,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from panolink.codec.streaming.decoder import StreamDecoder
 from panolink.cpu import parallel
 from panolink.errors import LimitError, SignalError
 from panolink.link.segments import GAIN_CORRECTIONS, Segment, SegmentCounts, count_segments
+from panolink.link.token_kinds import kinds_of_single, kinds_of_stream
 from panolink.phy.analog import AnalogFormat
 from panolink.phy.channel_decoder import ReceivedSegment, decode, llrs_of, received_segments
 from panolink.phy.fec.ldpc_decoder import Decoder, decoder_for
 from panolink.phy.harq import HarqReceiver
 from panolink.phy.mcs import SegmentFormat
 from panolink.phy.snr_estimation import ChannelMeasurement, measure_channel
+from panolink.sphere.focus import Focus
 
 if TYPE_CHECKING:
     from panolink.codec.bitstream import Packet
@@ -106,9 +109,24 @@ class Receiver:
         measured = measure_channel(symbols, **channel)
         if burst.header_lost or burst.picture_unsent:
             return Received(None, None, burst.counts, measured, burst.needed)
-        tokens = unpack(self.codec, burst, stream=self._stream)
+        tokens = unpack(self.codec, burst, stream=self._stream).tokens
         (picture,) = self.codec.reconstruct([tokens])
         return Received(picture, tokens, burst.counts, measured, burst.needed)
+
+
+class Unpacked(NamedTuple):
+    """What the packet of a burst says, as far as it has arrived.
+
+    tokens : to rebuild the panorama from.
+    kinds : `TokenKind` of each, uint8 (rows, cols).
+    focus : where it is fine.
+    number : of the picture in its stream; 0 of a single one.
+    """
+
+    tokens: Tokens
+    kinds: NDArray[np.uint8]
+    focus: tuple[Focus, ...]
+    number: int
 
 
 class Retransmission(NamedTuple):
@@ -289,8 +307,10 @@ class BurstDecoder:
 
 def unpack(
     codec: Codec, burst: BurstDecoder, *, max_pixels: int | None = None, stream: StreamDecoder | None = None
-) -> Tokens:
-    """Tokens from what was received of a burst; those of lost segments are concealed, or as they were in a stream.
+) -> Unpacked:
+    """Tokens from what was received of a burst, and what has become of them.
+
+    Those of lost segments are concealed, or as they were in a stream.
 
     Parameters
     ----------
@@ -313,23 +333,21 @@ def unpack(
 
     analog = burst.analog_features
     packet = _packet(burst, max_pixels)
+    focus, place = packet.header.focus, packet.header.stream
+    if stream and place and not analog:
+        state = stream.update(packet)
+        return Unpacked(state.tokens(), kinds_of_stream(state), focus, place.number)
     if analog:
-        return received(codec, packet, analog.segments, analog.values, analog.gain_corrections)
-    if stream and packet.header.stream:
-        return stream.update(packet).tokens()
-    return codec.unpack(packet)
+        tokens = received(codec, packet, analog.segments, analog.values, analog.gain_corrections)
+    else:
+        tokens = codec.unpack(packet)
+    return Unpacked(tokens, kinds_of_single(tokens), focus, place.number if place else 0)
 
 
 def packet_size(burst: BurstDecoder, *, max_pixels: int | None = None) -> tuple[int, int]:
     """Width and height of the panorama in a burst, before anything is decoded; errors as of `unpack`."""
     packet = _packet(burst, max_pixels)
     return packet.width, packet.height
-
-
-def stream_number(burst: BurstDecoder) -> int:
-    """Number of a burst's picture in its stream, 0 of a single one; errors as of `unpack`."""
-    place = _packet(burst, None).header.stream
-    return place.number if place else 0
 
 
 def _packet(burst: BurstDecoder, max_pixels: int | None) -> Packet:

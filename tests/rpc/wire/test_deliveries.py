@@ -137,5 +137,5 @@ async def test_a_picture_above_the_limit_fails_alone(header: transmitter_pb2.Del
 
 
 def test_what_is_no_png_is_one_error() -> None:
-    with pytest.raises(PanolinkError, match="a received activation map cannot be read"):
+    with pytest.raises(PanolinkError, match="a received map of tokens cannot be read"):
         decode_grey(b"GIF89a")

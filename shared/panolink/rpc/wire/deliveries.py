@@ -229,7 +229,15 @@ class Delivery:
 
 @dataclass(frozen=True, kw_only=True)
 class ReceivedPanorama:
-    """A panorama published by a receiver, with its file in the format that was asked for; `array` decodes it."""
+    """A panorama published by a receiver, with its file in the format that was asked for; `array` decodes it.
+
+    Attributes
+    ----------
+    focus
+        Where its sender made it fine.
+    kinds
+        `panolink.link.token_kinds.TokenKind` of each token, uint8 (rows, columns); None unless requested.
+    """
 
     number: int
     burst_id: str
@@ -245,9 +253,13 @@ class ReceivedPanorama:
     captured_at: float = 0.0
     """seconds since 1970, by the clock of its source; 0: not known"""
     file: bytes = field(repr=False)
+    focus: tuple[Focus, ...] = ()
+    kinds: np.ndarray | None = field(default=None, repr=False)
 
     @classmethod
-    def from_wire(cls, header: receiver_pb2.ReceivedPanoramaHeader, file: bytes) -> ReceivedPanorama:
+    def from_wire(
+        cls, header: receiver_pb2.ReceivedPanoramaHeader, file: bytes, tokens: bytes = b""
+    ) -> ReceivedPanorama:
         return cls(
             number=header.number,
             burst_id=header.burst_id,
@@ -262,6 +274,8 @@ class ReceivedPanorama:
             rounds=header.rounds,
             captured_at=header.captured_at,
             file=file,
+            focus=tuple(map(focus_from_wire, header.focus)),
+            kinds=decode_grey(tokens) if tokens else None,
         )
 
     @property
@@ -347,7 +361,7 @@ async def deliveries(messages: AsyncIterable[Any], limits: Limits) -> AsyncItera
 
 
 def decode_grey(png: bytes) -> np.ndarray:
-    """Decode an activation map, a PNG file sent by a transmitter.
+    """Decode an activation map sent by a transmitter, or kinds of tokens sent by a receiver: a grey PNG file.
 
     Returns
     -------
@@ -365,7 +379,7 @@ def decode_grey(png: bytes) -> np.ndarray:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
             return np.asarray(image.convert("L"))
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise PanolinkError(f"a received activation map cannot be read: {error}") from None
+        raise PanolinkError(f"a received map of tokens cannot be read: {error}") from None
 
 
 def _decoded(file: bytes) -> tuple[np.ndarray, SphereMetadata]:
