@@ -8,6 +8,7 @@ from PIL import Image
 
 from panolink.errors import LimitError
 from panolink.images import Picture, read_picture
+from panolink.images.metadata import xmp_of
 from panolink.images.sendable import sendable, sendable_picture
 from panolink.sphere.metadata import SphereMetadata
 from tests.images.pictures import encoded
@@ -44,3 +45,17 @@ def test_webp_where_png_is_too_large():
 def test_what_fits_in_no_form_says_what_to_do(tmp_path: Path):
     with pytest.raises(LimitError, match=r"pano.tif: 128×64 pixels take .* send a smaller picture or a JPEG"):
         sendable(encoded(NOISE, "TIFF"), max_bytes=10_000, name="pano.tif")
+
+
+def test_place_and_camera_do_not_go_with_an_avif():
+    """Its metadata cannot be cut out: the pixels go anew, without loss, and the pose with them."""
+    exif, sphere = Image.Exif(), SphereMetadata(heading=50)
+    exif[0x010F] = "RICOH"
+    xmp = xmp_of(sphere, width=128, height=64)
+    data = encoded(NOISE, "AVIF", quality=90, exif=exif, xmp=xmp)
+    sent = sendable(data, max_bytes=1 << 20, name="a")
+    assert b"RICOH" in data and b"RICOH" not in sent
+    found = read_picture(sent)
+    assert found.sphere == sphere and not found.exif and np.array_equal(found.array, read_picture(data).array)
+    plain = encoded(NOISE, "AVIF", quality=90)
+    assert sendable(plain, max_bytes=1 << 20, name="a") == plain

@@ -9,9 +9,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from panolink.images import read_picture
 from panolink.images.metadata import xmp_of
-from panolink.images.stripping import without_private_metadata
+from panolink.images.mp4_boxes import box
+from panolink.images.stripping import has_fixed_metadata, without_private_metadata
 from panolink.sphere.metadata import SphereMetadata
-from tests.images.pictures import CASES
+from tests.images.pictures import CASES, encoded
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (32, 64, 3), np.uint8)
 SPHERE = SphereMetadata(90, 5, -3)
@@ -93,3 +94,24 @@ def test_further_pictures_behind_the_first_go_too(options: dict):
     assert stripped.endswith(b"\xff\xd9") and len(stripped) < len(data) / 2 and b"MPF" not in stripped
     assert not any(secret in stripped for secret in SECRETS)
     assert np.array_equal(read_picture(stripped).array, read_picture(data).array)
+
+
+@pytest.mark.parametrize("format", ["AVIF", "JPEG2000"])
+def test_formats_whose_metadata_stay_are_known(format: str):
+    picture = Image.fromarray(PICTURE)
+    plain = encoded(picture, format)
+    assert not has_fixed_metadata(plain) and without_private_metadata(plain) == plain
+    exif = Image.Exif()
+    exif[0x010F] = "RICOH"
+    if format == "AVIF":
+        found = [encoded(picture, format, exif=exif), encoded(picture, format, xmp=xmp_of(SPHERE, width=64, height=32))]
+    else:
+        found = [plain + box(b"uuid", b"JpgTiffExif->JP2" + exif.tobytes()), plain + box(b"xml ", b"<a/>")]
+    assert all(has_fixed_metadata(data) for data in found)
+    assert not has_fixed_metadata(private("JPEG", 1)) and not has_fixed_metadata(b"")
+
+
+def test_what_is_good_of_a_damaged_exif_is_not_sent():
+    exif = b"Exif\0\0II*\0\xff\xff\xff\xffRICOH"
+    sent = without_private_metadata(encoded(Image.fromarray(PICTURE), "JPEG", exif=exif))
+    assert b"RICOH" not in sent and read_picture(sent).array.shape == PICTURE.shape

@@ -15,14 +15,17 @@ UUID_V1 = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
 FULL_BOX = 4
 """Bytes of version and flags."""
 
+_MAX_BOXES = 100_000  # at the top of a file: in one of nothing else, there could be millions
 _MAX_MOOV = 64 << 20
 _MAX_XML = 1 << 16
 
 
 def top_boxes(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
-    """Start, size and kind of the boxes of a file; ends where the rest is none."""
+    """Start, size and kind of the first 100,000 boxes of a file; ends where the rest is none."""
     end, at = file.seek(0, os.SEEK_END), 0
-    while at + 8 <= end:
+    for _ in range(_MAX_BOXES):
+        if at + 8 > end:
+            return
         file.seek(at)
         size, kind = struct.unpack(">I4s", file.read(8))
         if size == 1:

@@ -10,12 +10,12 @@ from panolink.errors import LimitError
 from panolink.images.formats import SNIFFED_BYTES, format_of
 from panolink.images.metadata import xmp_of
 from panolink.images.read import Picture, read_picture
-from panolink.images.stripping import without_private_metadata
+from panolink.images.stripping import has_fixed_metadata, without_private_metadata
 from panolink.images.wire_pictures import RAW_HEADER_BYTES, encode_picture
 from panolink.images.write import encode_png
 from panolink.picture_format import PictureFormat
 
-_CONVERTED = frozenset({"EXR", "HDR", "HEIF", "JXL", "TIFF"})
+_CONVERTED = frozenset({"EXR", "HDR", "HEIF", "JXL", "PFM", "TIFF"})
 """Formats that a transmitter need not know."""
 _WEBP_SIDE = 16383
 
@@ -36,9 +36,10 @@ def sendable(data: bytes, *, max_bytes: int, name: str, allow_any_aspect: bool =
 
 
 def is_sendable(data: bytes, *, max_bytes: int) -> bool:
-    """Whether a file goes as it is; one of no known format does, for the transmitter to refuse."""
+    """Whether a file goes with its pixels as they are coded; one of no known format does, for the transmitter to
+    refuse."""
     format = format_of(data[:SNIFFED_BYTES])
-    return format not in _CONVERTED and (len(data) <= max_bytes or not format)
+    return not format or (format not in _CONVERTED and len(data) <= max_bytes and not has_fixed_metadata(data))
 
 
 def sendable_picture(picture: Picture, *, max_bytes: int, name: str, raw: bool = False) -> bytes:

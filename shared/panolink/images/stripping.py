@@ -6,9 +6,14 @@ them the picture would be another one.
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 import zlib
+from contextlib import suppress
+
+from panolink.images.formats import SNIFFED_BYTES, format_of
+from panolink.images.mp4_boxes import top_boxes
 
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _ORIENTATION, _SHORT = 0x0112, 3
@@ -37,17 +42,34 @@ def without_private_metadata(data: bytes) -> bytes:
     return data
 
 
+def has_fixed_metadata(data: bytes) -> bool:
+    """Whether an AVIF or JPEG 2000 file has EXIF, XMP or the like, which cannot be taken out without moving its pixels.
+
+    Other formats, of which `without_private_metadata` takes them or which have none, never do.
+    """
+    format = format_of(data[:SNIFFED_BYTES])
+    if format not in ("AVIF", "JPEG2000"):
+        return False
+    for start, size, kind in top_boxes(io.BytesIO(data)):
+        if kind in (b"uuid", b"xml "):
+            return True
+        if kind == b"meta" and re.search(rb"infe.{8,12}(?:Exif|mime)", data[start : start + size], re.DOTALL):
+            return True
+    return False
+
+
 def _kept_exif(exif: bytes) -> bytes:
-    """EXIF with nothing but the orientation, in TIFF structure; empty where the picture is upright."""
+    """EXIF with nothing but the orientation, in TIFF structure; empty where that is 1, or all of it damaged."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     if order is None:
         return b""
-    (at,) = struct.unpack_from(f"{order}I", exif, 4)
-    (count,) = struct.unpack_from(f"{order}H", exif, at)
-    for entry in range(at + 2, at + 2 + 12 * count, 12):
-        tag, kind, _, value = struct.unpack_from(f"{order}HHIH", exif, entry)
-        if tag == _ORIENTATION and kind == _SHORT and 2 <= value <= 8:
-            return b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, _ORIENTATION, _SHORT, 1, value, 0, 0)
+    with suppress(struct.error):
+        (at,) = struct.unpack_from(f"{order}I", exif, 4)
+        (count,) = struct.unpack_from(f"{order}H", exif, at)
+        for entry in range(at + 2, at + 2 + 12 * count, 12):
+            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", exif, entry)
+            if tag == _ORIENTATION and kind == _SHORT and 2 <= value <= 8:
+                return b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, _ORIENTATION, _SHORT, 1, value, 0, 0)
     return b""
 
 
