@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from panolink.images import load_panorama
+from panolink.images import load_panorama, read_picture
 from panolink.images.colour import HLG, PQ, compress_highlights, linear_from_signal, signal_to_srgb, srgb_from_linear
 from tests.images.pictures import CASES, encoded
 
@@ -97,3 +97,11 @@ def test_bytes_and_streams_alike():
     data = (CASES / "sat_p3.png").read_bytes()
     assert np.array_equal(load_panorama(data), load_panorama(CASES / "sat_p3.png"))
     assert Image.open(io.BytesIO(data)).size == (128, 64)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
+def test_a_damaged_profile_is_told(format: str):
+    picture = Image.new("RGB", (32, 16), (10, 20, 30))
+    good = read_picture(encoded(picture, format, icc_profile=profile_of("sat_p3.png")))
+    damaged = read_picture(encoded(picture, format, icc_profile=profile_of("sat_p3.png")[:100]))
+    assert not good.notes and damaged.notes == ("its colour profile is damaged, and was left aside",)

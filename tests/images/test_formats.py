@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 
 import numpy as np
 import pillow_heif
@@ -7,9 +8,9 @@ from PIL import Image
 
 from panolink.errors import ImageError, LimitError
 from panolink.images import count_pixels, load_panorama, read_picture
-from panolink.images.formats import format_of
+from panolink.images.formats import format_of, is_video
 from panolink.images.jxl import jxl_size
-from tests.images.pictures import PICTURE, encoded
+from tests.images.pictures import PICTURE, encoded, write_video
 
 SMOOTH = np.linspace(0, 255, 64 * 128 * 3).reshape(64, 128, 3).astype(np.uint8)
 
@@ -94,3 +95,17 @@ def test_a_missing_decoder_is_named_with_the_extra(module: str, make, monkeypatc
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImageError, match=r"photo: (HEIC|JPEG XL) needs the extra 'formats'"):
         load_panorama(data, name="photo")
+
+
+@pytest.mark.parametrize("codec, format", [("libx264", "h264"), ("libx265", "hevc"), ("libvpx-vp9", "ivf")])
+def test_raw_videos_by_their_first_bytes(codec: str, format: str, tmp_path: Path):
+    write_video(tmp_path / "a", codec=codec, format=format)
+    head = (tmp_path / "a").read_bytes()
+    assert is_video(head) and format_of(head) == ""
+    if format != "ivf":
+        assert is_video(head[1:]) == head.startswith(b"\0\0\0\1")  # with a start code of three bytes, too
+
+
+@pytest.mark.parametrize("head", [b"\0\0\0\1", b"\0\0\1", b"\0\0\0\1\xff\xff", b"\0\0\1\0\0\0", bytes(100)])
+def test_what_is_no_raw_video(head: bytes):
+    assert not is_video(head)

@@ -1,3 +1,5 @@
+import threading
+
 import imagecodecs
 import numpy as np
 import OpenEXR
@@ -5,7 +7,7 @@ import pytest
 
 from panolink.errors import ImageError, LimitError
 from panolink.images import count_pixels, read_picture
-from panolink.images.hdr import tone_map
+from panolink.images.hdr import _unheard, tone_map
 
 LIGHT = np.geomspace(0.01, 100, 64, dtype=np.float32)[None, :, None] * np.ones((32, 1, 3), np.float32)
 
@@ -55,3 +57,45 @@ def test_limits_and_kinds_that_are_refused(tmp_path):
         read_picture(b"#?RADIANCE\nno more", name="a.hdr")
     with pytest.raises(ImageError, match=r"a.exr: truncated or damaged"):
         read_picture(exr(tmp_path)[:-500], name="a.exr")
+
+
+def pfm(light: np.ndarray, order: str) -> bytes:
+    kind, scale = ("PF" if light.ndim == 3 else "Pf"), (-1.0 if order == "<" else 1.0)
+    header = f"{kind}\n{light.shape[1]} {light.shape[0]}\n{scale}\n".encode()
+    return header + light[::-1].astype(f"{order}f4").tobytes()
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("top", [1, 255])
+def test_float_maps_come_out_like_radiance(order: str, top: float):
+    light = LIGHT * np.linspace(0.5, 1, 32, dtype=np.float32)[:, None, None]  # which tells up from down
+    expected = read_picture(radiance(light)).array.astype(int)
+    for samples in (light, light[..., 0]):
+        picture = read_picture(pfm(samples * top, order), name="a.pfm")
+        assert np.abs(picture.array - expected).max() <= 4 and "tone-mapped" in picture.notes[0]
+
+
+def test_float_maps_that_are_damaged():
+    for data in (pfm(LIGHT, "<")[:-100], b"PF\nno size\n"):
+        with pytest.raises(ImageError, match=r"a\.pfm: "):
+            read_picture(data, name="a.pfm")
+    with pytest.raises(LimitError, match="99999×99999 pixels"):
+        read_picture(b"Pf\n99999 99999\n-1.0\n", name="a.pfm")
+
+
+def test_damage_prints_nothing_where_programs_read(tmp_path, capsys: pytest.CaptureFixture[str]):
+    """OpenEXR says what it thinks of a file on standard output."""
+    for cut in (exr(tmp_path)[:-500], exr(tmp_path, compression=OpenEXR.NO_COMPRESSION)[:-500]):
+        with pytest.raises(ImageError, match=r"a\.exr: truncated or damaged"):
+            read_picture(cut, name="a.exr")
+    assert capsys.readouterr().out == ""
+
+
+def test_other_threads_still_print(capsys: pytest.CaptureFixture[str]):
+    with _unheard():
+        print("swallowed")
+        other = threading.Thread(target=print, args=("kept",))
+        other.start()
+        other.join()
+    print("after")
+    assert capsys.readouterr().out == "kept\nafter\n"

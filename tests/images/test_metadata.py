@@ -6,7 +6,7 @@ from PIL import Image
 
 from panolink.errors import ImageError, LimitError
 from panolink.images import encode_png, load_panorama, read_picture, save_image
-from panolink.images.metadata import kept_exif, sphere_of, xmp_of
+from panolink.images.metadata import kept_exif, sphere_of, tiff_exif, xmp_of
 from panolink.sphere.metadata import Crop, SphereMetadata
 from tests.images.pictures import CASES, encoded
 
@@ -127,3 +127,23 @@ def test_exif_that_is_kept():
     assert kept_exif(b"") == b"" and kept_exif(b"nonsense") == b""
     again = Image.open(io.BytesIO(encode_png(PICTURE, exif=kept_exif(exif.tobytes()))))
     assert again.getexif()[0x0110] == "RICOH THETA Z1"
+
+
+@pytest.mark.parametrize("order", ["II", "MM"])
+def test_exif_of_a_tiff(order: str):
+    with Image.open(CASES / "theta.jpg") as case:
+        exif = case.info["exif"]
+    data = encoded(Image.new("RGB" if order == "II" else "I;16B", (64, 32)), "TIFF", exif=exif)
+    assert data.startswith(order.encode())
+    file = io.BytesIO(data)
+    kept = Image.Exif()
+    kept.load(tiff_exif(file))
+    assert file.tell() == 0 and kept[0x010F] == "RICOH" and kept.get_ifd(0x8825)[1] == "N"
+    assert not {256, 257, 273, 279} & set(kept)  # which say where the pixels are
+    assert kept_exif(read_picture(data).exif)
+
+
+@pytest.mark.parametrize("data", [b"", b"II*\0", b"MM\0+" + bytes(20), b"II*\0\xff\xff\xff\xff" + bytes(20)])
+@pytest.mark.filterwarnings("ignore:.*EXIF")
+def test_a_tiff_without_exif(data: bytes):
+    assert tiff_exif(io.BytesIO(data)) == b""

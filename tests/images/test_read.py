@@ -163,3 +163,21 @@ def test_pixels_are_counted_from_the_header_alone():
         count_pixels(png_header(2000, 1000), max_pixels=1000)
     with pytest.raises(ImageError, match="not an image"):
         count_pixels(b"no picture")
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff"])
+@pytest.mark.filterwarnings("ignore:.*EXIF")
+def test_damaged_exif_is_no_reason_to_refuse_a_picture(format: str, exif: bytes):
+    assert load_panorama(encoded(PICTURE, format, exif=exif)).shape == PICTURE.shape
+
+
+@pytest.mark.parametrize(
+    "head, says",
+    [(b"\0\0\0\x20ftypisom", "a video"), (b"\x1a\x45\xdf\xa3", "a video"), (b"PLK\x01", "a Panolink packet")],
+)
+def test_what_is_something_else_is_named(head: bytes, says: str, tmp_path: Path):
+    (tmp_path / "a").write_bytes(head + bytes(5000))
+    for source in (tmp_path / "a", head + bytes(5000)):
+        with pytest.raises(ImageError, match=says):
+            load_panorama(source, name="a")

@@ -4,10 +4,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from panolink.errors import ImageError, LimitError
 from panolink.images import count_pixels, load_panorama, read_picture
-from tests.images.pictures import CASES
+from panolink.images.orientation import upright
+from tests.images.pictures import CASES, encoded
 
 RNG = np.random.default_rng(3)
 DEEP = RNG.integers(0, 65536, (32, 64, 3), dtype=np.uint16)
@@ -172,3 +174,42 @@ def test_what_people_sent_in():
     grey = scene.mean(2).astype(np.float32)
     with pytest.raises(ImageError, match=r"float samples from \S+ to \S+ that does not say which is white"):
         load_panorama(tiff(grey))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_large_file_of_the_other_byte_order(dtype: type):
+    """Pillow misreads its header."""
+    stored = EXPECTED.astype(dtype) * dtype(np.iinfo(dtype).max // 255)
+    data = tiff(stored, photometric="rgb", bigtiff=True, byteorder=">")
+    assert np.abs(load_panorama(data) - EXPECTED).max() <= 1
+
+
+@pytest.mark.parametrize("compression", ["webp", "jpegxl", "jpeg2000", "lerc", "png", "zstd", "lzma"])
+def test_compressions_that_libtiff_may_not_know(compression: str):
+    stored = EXPECTED.astype(np.uint8)
+    data = tiff(stored, photometric="rgb", compression=compression)
+    shown = load_panorama(data).astype(int)
+    assert np.abs(shown - EXPECTED).max() <= (0 if compression != "webp" else 1)
+
+
+def test_a_compression_that_is_refused():
+    data = tiff(EXPECTED.astype(np.uint8), photometric="rgb", compression="jpegxr")
+    with pytest.raises(ImageError, match=r"a.tif: .*JPEG XR; save it with LZW or deflate"):
+        load_panorama(data, name="a.tif")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_at_8_bits(orientation: int):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = EXPECTED.astype(np.uint8)
+    back = {6: 8, 8: 6}.get(orientation, orientation)  # every other turn is its own inverse
+    data = encoded(upright(picture, back), "TIFF", exif=exif)
+    assert np.array_equal(load_panorama(data), picture) and count_pixels(data) == 64 * 32
+
+
+def test_a_damaged_profile_is_told():
+    for bits in (8, 16):
+        array = DEEP if bits == 16 else EXPECTED.astype(np.uint8)
+        picture = read_picture(tiff(array, photometric="rgb", iccprofile=bytes(50)))
+        assert "colour profile is damaged" in picture.notes[0] and np.abs(picture.array - EXPECTED).max() <= 1

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from panolink.errors import ImageError
 from panolink.images.colour import to_rgb8
+from panolink.images.orientation import orientation_of, upright
 
 TAKEN = (
     "a path, an image file's bytes, a PIL image, a numpy array or a torch tensor "
@@ -36,7 +37,8 @@ def pixels_of(value: Any, *, name: str = "image") -> NDArray[np.uint8]:
     TypeError : anything else.
     """
     if isinstance(value, Image.Image):
-        return to_rgb8(ImageOps.exif_transpose(value))
+        rgb = to_rgb8(value)
+        return upright(rgb, orientation_of(value))
     if _is_tensor(value):
         value = value.detach().cpu()
         value = np.asarray(value.float() if str(value.dtype) == "torch.bfloat16" else value)

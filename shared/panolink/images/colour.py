@@ -63,6 +63,16 @@ def convert_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
     return converted or image
 
 
+def notes_on_profile(profile: bytes | None) -> tuple[str, ...]:
+    """What the user should be told of an ICC profile: that it is damaged. Nothing of a good one, or of none."""
+    try:
+        if profile:
+            ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    except (ImageCms.PyCMSError, OSError):
+        return ("its colour profile is damaged, and was left aside",)
+    return ()
+
+
 @functools.cache
 def _srgb_profile() -> ImageCms.ImageCmsProfile:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))

@@ -21,11 +21,30 @@ IMAGE_SUFFIXES = frozenset(
     f".{name}"
     for name in (
         *("avif", "bmp", "exr", "gif", "hdr", "heic", "heif", "hif", "insp", "j2k", "jp2", "jpeg", "jpg", "jxl"),
-        *("png", "ppm", "tif", "tiff", "webp"),
+        *("pfm", "pgm", "png", "ppm", "tif", "tiff", "webp"),
     )
 )
 VIDEO_SUFFIXES = frozenset(
-    (".360", ".avi", ".insv", ".lrv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm")
+    (
+        ".360",
+        ".avi",
+        ".h264",
+        ".h265",
+        ".hevc",
+        ".insv",
+        ".ivf",
+        ".lrv",
+        ".m2ts",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".ts",
+        ".webm",
+    )
 )
 
 SNIFFED_BYTES = 4096  # enough for every signature, and for the boxes in front of an AVIF's or HEIC's items
@@ -42,7 +61,8 @@ _SIGNATURES: tuple[tuple[str, tuple[bytes, ...]], ...] = (
     ("JPEG2000", (_JP2_BOX, b"\xff\x4f\xff\x51")),
     ("GIF", (b"GIF87a", b"GIF89a")),
     ("BMP", (b"BM",)),
-    ("PPM", (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"P7", b"Pf", b"PF")),
+    ("PFM", (b"Pf\n", b"PF\n")),
+    ("PPM", (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")),
 )
 
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"skip", b"free")
@@ -54,7 +74,10 @@ _VIDEO_STARTS = (
     b"OggS",
     b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",  # ASF: WMV
     b"YUV4MPEG2 ",
+    b"DKIF\0\0",  # IVF
 )
+_H264_STARTS, _H265_STARTS = (7, 9), (32, 33, 35)
+"""Kinds of the units that a raw stream begins with: parameter sets, delimiters (ITU-T H.264 and H.265, table 7-1)."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +123,7 @@ def is_video(head: bytes) -> bool:
         return format_of(head) == ""
     if head[:4] == b"RIFF":
         return head[8:12] == b"AVI "
-    if head.startswith(_VIDEO_STARTS):
+    if head.startswith(_VIDEO_STARTS) or _is_raw_stream(head):
         return True
     # MPEG transport streams: packets of 188 bytes, or of 192 with a time in front of each (.mts, .m2ts)
     for size in (188, 192):
@@ -108,6 +131,15 @@ def is_video(head: bytes) -> bool:
         if len(head) > 4 * size and all(head[at] == 0x47 for at in packets):
             return True
     return False
+
+
+def _is_raw_stream(head: bytes) -> bool:
+    """Whether bytes begin with a unit of H.264 or H.265 behind a start code, with nothing around it."""
+    unit = next((head[len(code) :] for code in (b"\0\0\0\1", b"\0\0\1") if head.startswith(code)), b"")
+    if len(unit) < 2 or unit[0] & 0x80:
+        return False
+    h265 = (unit[0] >> 1) in _H265_STARTS and not unit[0] & 1 and unit[1] == 1  # layer 0, temporal layer 0
+    return h265 or (unit[0] & 0x1F in _H264_STARTS)
 
 
 def code_points(head: bytes) -> tuple[int, int]:

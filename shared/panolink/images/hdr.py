@@ -1,10 +1,14 @@
-"""Radiance HDR and OpenEXR: light without a limit, tone-mapped to what a display shows."""
+"""Radiance HDR, OpenEXR and portable float maps: light without a limit, tone-mapped to what a display shows."""
 
 from __future__ import annotations
 
 import io
 import re
-from typing import Any, BinaryIO
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +19,7 @@ from panolink.images.formats import Opened, decoder_package
 
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 _MIDDLE_GREY = 0.18
+_one_at_a_time = threading.Lock()
 _NOTE = "light without a limit (HDR) was tone-mapped to sRGB"
 
 
@@ -52,6 +57,23 @@ def open_radiance(file: BinaryIO) -> Opened:
     return Opened(width, height, decode, notes=(_NOTE,))
 
 
+def open_pfm(file: BinaryIO) -> Opened:
+    """A portable float map (`.pfm`), grey or RGB: floats from the lowest row up."""
+    data = file.read()
+    found = re.match(rb"P([fF])\s+(\d{1,6})\s+(\d{1,6})\s+([-+]?[0-9.]{1,20}(?:[eE][-+]?\d{1,3})?)\s", data[:256])
+    if found is None:
+        raise ImageError("a portable float map without a size")
+    width, height, colours = int(found[2]), int(found[3]), 3 if found[1] == b"F" else 1
+    kind = np.dtype("<f4" if found[4].startswith(b"-") else ">f4")  # the sign of the scale says the byte order
+
+    def decode() -> NDArray[np.uint8]:
+        samples = np.frombuffer(data, kind, height * width * colours, found.end())
+        rows = samples.reshape(height, width, colours)[::-1]
+        return tone_map(np.broadcast_to(rows, (height, width, 3)))
+
+    return Opened(width, height, decode, notes=(_NOTE,))
+
+
 def open_exr(file: BinaryIO) -> Opened:
     """An OpenEXR picture: its first part, R, G and B or Y; alpha is premultiplied, and so lies on black."""
     exr = decoder_package("OpenEXR", "OpenEXR")
@@ -67,10 +89,35 @@ def open_exr(file: BinaryIO) -> Opened:
 
     def decode() -> NDArray[np.uint8]:
         data.seek(0)
-        channels = exr.File(data, separate_channels=True).channels()
+        with _unheard():
+            found = exr.File(data, separate_channels=True)
+        if not found.parts:  # it prints why, and goes on
+            raise ImageError("truncated or damaged OpenEXR (its pixels cannot be unpacked)")
+        channels = found.channels()
         names = ("R", "G", "B") if {"R", "G", "B"} <= set(channels) else ("Y", "Y", "Y")
         if not set(names) <= set(channels):
             raise ImageError(f"an OpenEXR picture with the channels {', '.join(sorted(channels))}, and no R, G, B or Y")
         return tone_map(np.stack([np.asarray(channels[name].pixels, np.float32) for name in names], -1))
 
     return Opened(width, height, decode, notes=(_NOTE,))
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Keep what OpenEXR prints out of standard output, where programs read our JSON; other threads still print."""
+    with _one_at_a_time, redirect_stdout(_OtherThreads(sys.stdout)):
+        yield
+
+
+class _OtherThreads(io.TextIOBase):
+    """Standard output without what this thread writes."""
+
+    def __init__(self, stdout: TextIO) -> None:
+        self._stdout = stdout
+        self._thread = threading.get_ident()
+
+    def write(self, text: str) -> int:
+        return len(text) if threading.get_ident() == self._thread else self._stdout.write(text)
+
+    def flush(self) -> None:
+        self._stdout.flush()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import replace
+from typing import BinaryIO
 
 from PIL import Image
 
@@ -19,6 +20,8 @@ _SEARCHED = 1 << 20  # bytes of XMP: GPano stands in its first part
 _OTHER_PROJECTIONS = ("cubemap", "cylindrical", "fisheye", "dualfisheye", "equi-angular", "rectilinear")
 _MARK = "urn:panolink:photographed:1"
 
+_TIFF_EXIF = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
+"""Description, make, model, software, time, artist and copyright."""
 _ORIENTATION, _EXIF_IFD, _GPS_IFD, _MAKER_NOTE = 0x0112, 0x8769, 0x8825, 0x927C
 
 
@@ -154,6 +157,27 @@ def sphere_in_png(png: bytes) -> SphereMetadata:
     with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
         found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
         return sphere_of(found, width=image.width, height=image.height)[0]
+
+
+def tiff_exif(file: BinaryIO) -> bytes:
+    """What a TIFF file has of EXIF, as a structure of its own: camera, time, place and rights, without what describes
+    its pixels. Empty where there is none, or it cannot be read; the file is rewound.
+    """
+    try:
+        if file.read(4) == b"MM\0+":  # a BigTIFF that Pillow misreads
+            return b""
+        file.seek(0)
+        found, own = Image.Exif(), Image.Exif()
+        found.load_from_fp(file)
+        own.update({tag: found[tag] for tag in _TIFF_EXIF if tag in found})
+        for ifd in (_EXIF_IFD, _GPS_IFD):
+            if inner := found.get_ifd(ifd):
+                own.get_ifd(ifd).update(inner)
+        return own.tobytes().removeprefix(b"Exif\0\0") if len(own) else b""
+    except Exception:  # a damaged EXIF is no reason to refuse a picture
+        return b""
+    finally:
+        file.seek(0)
 
 
 def kept_exif(exif: bytes) -> bytes:

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from panolink.errors import ImageError, LimitError, PanolinkError
 from panolink.images import formats
-from panolink.images.colour import BT709, signal_to_srgb, to_rgb8
+from panolink.images.colour import BT709, notes_on_profile, signal_to_srgb, to_rgb8
 from panolink.images.formats import FORMATS, MAX_PIXELS, MIN_SIDE, SNIFFED_BYTES, Opened, check_limit
-from panolink.images.hdr import open_exr, open_radiance
-from panolink.images.jxl import jxl_size
-from panolink.images.metadata import sphere_of
+from panolink.images.hdr import open_exr, open_pfm, open_radiance
+from panolink.images.jp2 import jp2_info
+from panolink.images.jxl import open_jxl
+from panolink.images.metadata import sphere_of, tiff_exif
+from panolink.images.orientation import TURNED, orientation_of, upright
 from panolink.images.projection import Projector, advice_by_shape, check_content, note_of
-from panolink.images.tiff import open_tiff
+from panolink.images.tiff import PILLOW_COMPRESSIONS, open_tiff
 from panolink.sphere.filling import place_crop
 from panolink.sphere.metadata import NOTHING_KNOWN, Crop, Projection, SphereMetadata
 
-_ORIENTATION = 0x0112
 _NOT_SAID = 2  # a code point of H.273
 _SRGB_TRANSFERS = (1, 6, 13, 14, 15)  # BT.709, 601, sRGB, 2020: shown as they are
 
@@ -190,31 +191,38 @@ def _open(file: BinaryIO, max_pixels: int) -> Opened:
     match formats.format_of(head):
         case "HDR":
             return open_radiance(file)
+        case "PFM":
+            return open_pfm(file)
         case "EXR":
             return open_exr(file)
-        case "TIFF" if not _pillow_reads(file):
-            found = open_tiff(file, max_pixels)
+        case "TIFF":
+            exif = tiff_exif(file)
+            found = 0 if _pillow_reads(file) else open_tiff(file, max_pixels)
             file.seek(0)
-            return found if isinstance(found, Opened) else _open_with_pillow(file, head, max_pixels, page=found)
+            opened = found if isinstance(found, Opened) else _open_with_pillow(file, head, max_pixels, page=found)
+            return replace(opened, exif=exif)
         case "HEIF":
             formats.decoder_package("pillow_heif", "HEIC").register_heif_opener()
             return _open_with_pillow(file, head, max_pixels, also="HEIF")
         case "JXL":
-            data = file.read()
-            width, height = jxl_size(data)
-            file.seek(0)
-            return Opened(width, height, partial(_decode_jxl, data, (width, height)))
+            return open_jxl(file)
+        case "JPEG2000":
+            return _open_with_pillow(file, head, max_pixels, boxes=jp2_info(file))
     return _open_with_pillow(file, head, max_pixels)
 
 
 def _pillow_reads(file: BinaryIO) -> bool:
     """Whether a TIFF has one page, of a kind that Pillow reads well: then no other package is needed."""
     try:
+        if file.read(4) == b"MM\0+":  # a BigTIFF of the byte order of which it misreads the header
+            return False
+        file.seek(0)
         with _pillow_open(file, ("TIFF",)) as image:
             tags = image.tag_v2  # type: ignore[attr-defined]
             bits, planar, kind = tags.get(258, (1,)), tags.get(284, 1), set(tags.get(339, (1,)))
             plain = max(bits) <= 8 or (bits == (16,) and tags.get(262) == 1)
-            return plain and planar == 1 and kind == {1} and not tags.get(254, 0) and image.n_frames == 1  # type: ignore[attr-defined]
+            plain = plain and planar == 1 and kind == {1} and tags.get(259, 1) in PILLOW_COMPRESSIONS
+            return plain and not tags.get(254, 0) and image.n_frames == 1  # type: ignore[attr-defined]
     except Exception:  # what it is said to be wrong with is told by whoever reads it
         return False
     finally:
@@ -236,30 +244,51 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
         raise LimitError(f"{size[0]}×{size[1]} pixels is more than the {max_pixels} allowed")
 
 
-def _open_with_pillow(file: BinaryIO, head: bytes, max_pixels: int, *, page: int = 0, also: str = "") -> Opened:
+def _open_with_pillow(
+    file: BinaryIO,
+    head: bytes,
+    max_pixels: int,
+    *,
+    page: int = 0,
+    also: str = "",
+    boxes: Mapping[str, bytes] = MappingProxyType({}),
+) -> Opened:
+    """A picture that Pillow reads: that page of it; `also` is a format beside ours, `boxes` has metadata that Pillow
+    passes over."""
     image = _pillow_open(file, (*FORMATS, also) if also else FORMATS)
     _check_size(image.size, max_pixels)
+    if profile := boxes.get("icc_profile"):
+        image.info["icc_profile"] = profile
     pages, notes = getattr(image, "n_frames", 1), ()
     if pages > 1 and image.format != "MPO":  # an MPO's second picture is a preview, or the other eye's
         what = "page" if image.format == "TIFF" else "frame"
         notes = (f"{what} {page + 1} of {pages} was taken, the others left out",)
+    notes += notes_on_profile(image.info.get("icc_profile"))
     if page:
         image.seek(page)
         _check_size(image.size, max_pixels)
-    # A PNG without EXIF in front of its pixels would be decoded to look for it behind them.
-    exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
-    turned = exif.get(_ORIENTATION, 1) in (5, 6, 7, 8)
-    width, height = (image.height, image.width) if turned else image.size
     primaries, transfer = formats.code_points(head)
 
     def decode() -> NDArray[np.uint8]:
-        upright = ImageOps.exif_transpose(image)
+        rgb = to_rgb8(image)
         said = transfer != _NOT_SAID and (transfer not in _SRGB_TRANSFERS or primaries not in (BT709, _NOT_SAID))
         if said and not image.info.get("icc_profile"):
-            return signal_to_srgb(to_rgb8(upright) / np.float32(255), primaries, transfer)
-        return to_rgb8(upright)
+            rgb = signal_to_srgb(rgb / np.float32(255), primaries, transfer)
+        return upright(rgb, orientation_of(image))
 
-    return Opened(width, height, decode, _xmp(image), (image.info.get("exif") or b"").removeprefix(b"Exif\0\0"), notes)
+    width, height = _size_as_shown(image)
+    own_exif = boxes.get("exif") or image.info.get("exif") or b""
+    return Opened(width, height, decode, boxes.get("xmp") or _xmp(image), own_exif.removeprefix(b"Exif\0\0"), notes)
+
+
+def _size_as_shown(image: Image.Image) -> tuple[int, int]:
+    """Width and height from the header alone."""
+    width, height = image.size
+    if image.format == "PNG" and "exif" not in image.info:
+        return width, height  # all of it would be decoded to look for EXIF behind the pixels
+    if image.format == "TIFF" and image.size != (image.tag_v2.get(256), image.tag_v2.get(257)):  # type: ignore[attr-defined]
+        return width, height  # Pillow has turned it already
+    return (height, width) if orientation_of(image) in TURNED else (width, height)
 
 
 def _xmp(image: Image.Image) -> bytes:
@@ -267,14 +296,6 @@ def _xmp(image: Image.Image) -> bytes:
     if not found and image.format == "TIFF":
         found = image.tag_v2.get(700, b"")  # type: ignore[attr-defined]
     return found.encode() if isinstance(found, str) else bytes(found)
-
-
-def _decode_jxl(data: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
-    formats.decoder_package("pillow_jxl", "JPEG XL")
-    with Image.open(io.BytesIO(data), formats=("JXL",)) as image:
-        if sorted(image.size) != sorted(size):
-            raise ImageError(f"JPEG XL of {image.size} where its header says {size}")
-        return to_rgb8(image)
 
 
 def is_sphere(width: int, height: int) -> bool:
@@ -294,8 +315,18 @@ def check_aspect(width: int, height: int, allow_any_aspect: bool, name: str) -> 
 
 
 def _not_an_image(source: str | Path | bytes) -> str:
-    empty = len(source) == 0 if isinstance(source, bytes) else Path(source).stat().st_size == 0
-    return "empty" if empty else "not an image that can be read"
+    if isinstance(source, bytes):
+        head = source[:SNIFFED_BYTES]
+    elif not Path(source).is_file():  # a pipe, whose beginning has been read
+        return "not an image that can be read"
+    else:
+        with open(source, "rb") as file:
+            head = file.read(SNIFFED_BYTES)
+    if formats.is_video(head):
+        return "a video, not an image (panolink send takes videos, frame by frame)"
+    if head.startswith(b"PLK"):
+        return "a Panolink packet, not an image"
+    return "not an image that can be read" if head else "empty"
 
 
 def _one_line(error: Exception) -> str:

@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from panolink.errors import ImageError
-from panolink.images.colour import convert_profile
+from panolink.images.colour import convert_profile, notes_on_profile
 from panolink.images.formats import Opened, decoder_package
+from panolink.images.orientation import TURNED, upright
 
+PILLOW_COMPRESSIONS = frozenset((1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 34925, 50000))
+"""Those that Pillow unpacks wherever it is installed: none, CCITT, LZW, JPEG, deflate, PackBits, LZMA, Zstandard."""
+
+_JPEG_XR = (22610, 34934)  # whose only decoder is no longer kept
 _MAX_PAGES = 1000
-_TURNED = (5, 6, 7, 8)  # orientations that exchange width and height
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK = 0, 1, 2, 5
 _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _CMYK: 4}
 _SUBFILE, _ORIENTATION, _EXTRA, _MINIMUM, _MAXIMUM, _ICC, _XMP = 254, 274, 338, 340, 341, 34675, 700
@@ -44,8 +48,9 @@ def open_tiff(file: BinaryIO, max_pixels: int) -> Opened | int:
     page = max(shown, key=lambda page: page.imagewidth * page.imagelength)
     number = next((number for candidate, number in pages if candidate is page), None)
     notes = (f"page {_place(page, shown)} of {len(shown)} was taken, the others left out",) if len(shown) > 1 else ()
-    if number is not None and _plain(page):
+    if number is not None and _plain(page) and not (tiff.is_bigtiff and tiff.byteorder == ">"):
         return number
+    notes += notes_on_profile(_value(page, _ICC, None))
     _check(page, max_pixels)
     width, height = page.imagewidth, page.imagelength
     orientation = int(_value(page, _ORIENTATION, 1))
@@ -53,9 +58,9 @@ def open_tiff(file: BinaryIO, max_pixels: int) -> Opened | int:
     def decode() -> NDArray[np.uint8]:
         if page.compression not in (1, 32773):
             decoder_package("imagecodecs", "this TIFF")
-        return _upright(_to_rgb8(page), orientation)
+        return upright(_to_rgb8(page), orientation)
 
-    size = (height, width) if orientation in _TURNED else (width, height)
+    size = (height, width) if orientation in TURNED else (width, height)
     return Opened(*size, decode, xmp=_value(page, _XMP, b""), notes=notes)
 
 
@@ -82,7 +87,8 @@ def _place(page: Any, pages: list[Any]) -> int:
 
 def _plain(page: Any) -> bool:
     """Whether Pillow reads a page well."""
-    return _bits(page) <= 8 and page.planarconfig == 1 and page.sampleformat == 1
+    simple = _bits(page) <= 8 and page.planarconfig == 1 and page.sampleformat == 1
+    return simple and int(page.compression) in PILLOW_COMPRESSIONS
 
 
 def _bits(page: Any) -> int:
@@ -97,6 +103,8 @@ def _check(page: Any, max_pixels: int) -> None:
     tile = (page.tilewidth or 1) * (page.tilelength or 1) if page.is_tiled else 0
     if tile > max_pixels or page.samplesperpixel > 8:
         raise ImageError(f"a TIFF with {page.samplesperpixel} samples a pixel and tiles of {tile} pixels is refused")
+    if int(page.compression) in _JPEG_XR:
+        raise ImageError("a TIFF compressed as JPEG XR; save it with LZW or deflate")
     if int(page.photometric) not in _COLOURS:
         kind = getattr(page.photometric, "name", page.photometric)
         raise ImageError(f"a TIFF of {_bits(page)} bits with colours as {kind}; save it as RGB")
@@ -156,17 +164,6 @@ def _to_8_bits(samples: NDArray[Any], page: Any) -> NDArray[np.uint8]:
         part = (samples[row : row + 256].astype(np.float64) - low) * (255 / (high - low))
         out[row : row + 256] = np.rint(np.nan_to_num(part).clip(0, 255))
     return out
-
-
-def _upright(rgb: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Turned and mirrored as the orientation tag (1 to 8) says."""
-    if orientation in _TURNED:
-        rgb = rgb.transpose(1, 0, 2)
-    if orientation in (3, 4, 7, 8):
-        rgb = rgb[::-1]
-    if orientation in (2, 3, 6, 7):
-        rgb = rgb[:, ::-1]
-    return np.ascontiguousarray(rgb)
 
 
 def _value(page: Any, code: int, default: Any) -> Any:
