@@ -1,10 +1,12 @@
 """Text in any locale, and output that cannot be written."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from tests.cli.helpers import ENVIRONMENT, PANOLINK
+from tests.images.pictures import PICTURE, encoded
 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
@@ -42,3 +44,19 @@ def test_a_reader_that_has_enough():
     command = " ".join((*PANOLINK, "info", "base", "--json")) + " | true; exit ${PIPESTATUS[0]}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=ENVIRONMENT)
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+
+
+@pytest.mark.slow
+def test_damaged_files_are_told_in_one_line(tmp_path: Path):
+    """Decoders have their own to say: warnings, and log lines."""
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + bytes(50)
+    (tmp_path / "a.tif").write_bytes(b"II*\0\x08\0\0\0" + bytes(40))
+    (tmp_path / "b.png").write_bytes(encoded(PICTURE, exif=exif)[:-60])
+    for name in ("a.tif", "b.png"):
+        target = str(tmp_path / "a.plk")
+        done = subprocess.run(
+            [*PANOLINK, "encode", str(tmp_path / name), target], capture_output=True, text=True, env=ENVIRONMENT
+        )
+        assert done.returncode == 1 and not done.stdout
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"panolink: {tmp_path / name}: ")

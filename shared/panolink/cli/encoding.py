@@ -1,16 +1,24 @@
-"""Text on any terminal: what a locale has no sign for is written in ASCII."""
+"""What goes to a terminal: text in any locale, what has no sign there in ASCII, and nothing of other libraries."""
 
 from __future__ import annotations
 
 import codecs
 import io
+import logging
 import os
 import sys
+import warnings
 
 _PLAIN = {
     **{"×": "x", "…": "...", "–": "-", "−": "-", "°": " deg", "²": "^2", "→": "->", "≤": "<=", "≥": ">=", "⇄": "<->"},
     **{"τ": "tau", "λ": "lambda", "μ": "u", "✓": "ok", "✗": "no", "│": "|", "─": "-", "•": "*"},
 }
+
+
+def quieten_decoders() -> None:
+    """Keep what decoders of pictures have to say of damaged files off the terminal: our own errors tell it."""
+    warnings.filterwarnings("ignore", module="PIL")
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 def make_printable() -> None:
