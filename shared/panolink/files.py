@@ -31,7 +31,7 @@ def write_file(path: Path, data: bytes, *, overwrite: bool = False) -> None:
             return
         if not overwrite:
             check_free(path)
-        _make_folder(path.parent)
+        make_folder(path.parent)
         _write_beside(path, data, overwrite)
     except OSError as error:
         raise type(error)(error.errno, error.strerror or str(error), str(path)) from None
@@ -80,6 +80,26 @@ def check_free(path: Path) -> None:
     """
     if os.path.lexists(path) and not _is_device(path):
         raise FileExistsError(errno.EEXIST, _EXISTS, str(path))
+
+
+def make_folder(folder: Path) -> None:
+    """A folder and those above it; a file that is in the way is not taken for one of the name that is wanted.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Raises
+    ------
+    NotADirectoryError
+        There is a file of that name, or of one above it.
+    OSError
+        It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
 
 
 class NamesInOrder:
@@ -132,7 +152,7 @@ def written_beside(path: Path, *, overwrite: bool = False) -> Iterator[Beside]:
     try:
         if not overwrite:
             check_free(path)
-        _make_folder(path.parent)
+        make_folder(path.parent)
         handle, name = tempfile.mkstemp(prefix=".panolink-", suffix=path.suffix, dir=path.parent)
         os.fchmod(handle, 0o666 & ~_umask())
         os.close(handle)
@@ -159,14 +179,6 @@ def _candidates(path: Path) -> Iterator[Path]:
     while True:
         yield path.with_name(f"{path.stem}_{number}{path.suffix}")
         number += 1
-
-
-def _make_folder(folder: Path) -> None:
-    """A folder and those above it; a file that is in the way is not taken for one of the name that is wanted."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
 
 
 def _write_beside(path: Path, data: bytes, overwrite: bool) -> None:

@@ -248,3 +248,5 @@ def test_double_fisheyes_and_cubemaps(panolink: Run, tmp_path: Path):
         result = panolink("encode", source, target, "--projection", projection, "--tau", "0", "--json")
         (told,) = objects(result.stdout)
         assert (told["width"], told["height"]) == size and "panolink: note: " in result.stderr
+    wide = ("--projection", "dfisheye", "--lens-degrees", "200", "--tau", "0")
+    assert "lenses of 200°" in panolink("encode", tmp_path / "eyes.png", tmp_path / "wide.plk", *wide).stderr

@@ -130,6 +130,11 @@ def test_budgets_that_make_no_sense_are_usage_errors(panolink: Run, small: Path,
     assert panolink("send", small, "--to", "127.0.0.1:1", *options).exit_code == 2
 
 
+def test_a_file_where_the_folder_should_be(panolink: Run, small: Path):
+    line = one_line(panolink("send", small, "--to", "127.0.0.1:1", "--out", small))
+    assert line == f"panolink: {small}: Not a directory"
+
+
 @pytest.mark.slow
 def test_what_the_transmitter_refuses(panolink: Run, link: dict[str, Any], small: Path):
     result = panolink("send", small, "--to", link["transmitter"]["listen"], "--model", "nope")

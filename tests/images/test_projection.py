@@ -12,9 +12,9 @@ from PIL import Image
 
 from panolink.errors import ImageError
 from panolink.images import Failure, Panorama, Reading, panoramas_in, read_picture
-from panolink.images.projection import LENS_DEGREES, Projector, check_content
+from panolink.images.projection import Projector, check_content
 from panolink.images.video import video_frames
-from panolink.sphere.metadata import Projection
+from panolink.sphere.metadata import LENS_DEGREES, Projection
 from tests.images.pictures import encoded, write_video
 
 H, W = 128, 256
@@ -118,3 +118,26 @@ def test_panoramas_are_not_taken_for_fisheyes(dark: bool):
 def test_other_shapes_are_refused_with_advice(size: tuple[int, int], advice: str):
     with pytest.raises(ImageError, match=f"is not 2:1.*{advice}"):
         read_picture(encoded(Image.new("RGB", size)))
+
+
+@pytest.mark.parametrize("degrees", [180, 200, 230])
+def test_lenses_of_another_field_of_view(degrees: float):
+    camera = as_camera(f"dfisheye:h_fov={degrees}:v_fov={degrees}", 256, 128)
+    picture = read_picture(encoded(camera), projection=Projection.DFISHEYE, lens_degrees=degrees)
+    assert np.abs(picture.array.astype(int) - scene()).mean() < 3 and f"{degrees}°" in picture.notes[0]
+    wrong = read_picture(encoded(camera), projection=Projection.DFISHEYE)
+    assert np.abs(wrong.array.astype(int) - scene()).mean() > np.abs(picture.array.astype(int) - scene()).mean() + 1
+
+
+@pytest.mark.parametrize("degrees", [90, 360, float("nan")])
+def test_lenses_that_cannot_be(degrees: float):
+    with pytest.raises(ImageError, match="180 to 280"):
+        Projector(256, 128, Projection.DFISHEYE, lens_degrees=degrees)
+
+
+def test_lenses_of_frames(tmp_path: Path):
+    camera = as_camera("dfisheye:h_fov=210:v_fov=210", 256, 128)
+    write_video(tmp_path / "a.mp4", width=256, height=128, frames=1, picture=lambda i: camera)
+    (found,) = panoramas_in([tmp_path / "a.mp4"], Reading(projection=Projection.DFISHEYE, lens_degrees=210))
+    assert isinstance(found, Panorama) and np.abs(found.array.astype(int) - scene()).mean() < 6
+    assert found.notes == ("two fisheye pictures were joined, as of lenses of 210°",)

@@ -59,7 +59,10 @@ def test_folders_in_folders(tmp_path: Path):
     found = list(panoramas_in([tmp_path], Reading(recursive=True), on_skip=told.append))
     names = [str(Path(item.name).relative_to(tmp_path)) for item in found]
     assert names == ["a.png", "no ending", "trip/b.jpg", "trip/day 2/c.webp"]
-    assert len(told) == 1 and "4 files skipped" in told[0]
+    assert told == [
+        f"{tmp_path}: 4 files skipped: ._a.png, .hidden.png, code.ts …",
+        f"{tmp_path}: 2 folders skipped (hidden, or links): .cache, trip/round",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -127,3 +130,47 @@ def test_what_is_neither_is_not_read_to_its_end(name: str, tmp_path: Path):
         file.truncate(1 << 40)  # a terabyte of nothing
     (item,) = panoramas_in([tmp_path / name])
     assert isinstance(item, Failure) and name in str(item.error)
+
+
+def test_pipes_and_unreadable_folders_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Whoever opened the pipe would wait for ever."""
+    folder_of_all_sorts(tmp_path)
+    os.mkfifo(tmp_path / "pipe.jpg")
+    scandir = os.scandir
+
+    def closed(path):
+        if str(path).endswith("trip"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    told: list[str] = []
+    first, *others = panoramas_in([tmp_path], Reading(recursive=True), on_skip=told.append)
+    assert isinstance(first, Failure) and str(first.error) == f"{tmp_path / 'trip'}: Permission denied"
+    assert [Path(item.name).name for item in others] == ["a.png", "no ending"]
+    assert "5 files skipped" in told[0]
+
+
+def test_files_by_their_address(tmp_path: Path):
+    path = tmp_path / "a b#.png"
+    save_image(PICTURE, path)
+    for source in (path.as_uri(), f"file://localhost{path.as_uri().removeprefix('file://')}"):
+        (item,) = panoramas_in([source])
+        assert isinstance(item, Panorama) and item.name == str(path)
+    (item,) = panoramas_in(["file:///nowhere/x.png"])
+    assert isinstance(item, Failure) and str(item.error) == "/nowhere/x.png: no such file"
+
+
+@pytest.mark.parametrize("source", ["ftp://me:secret@host/a.jpg", "file://host/a.jpg", "s3://bucket/a.png"])
+def test_other_addresses_are_refused_with_those_that_are_taken(source: str):
+    (item,) = panoramas_in([source])
+    assert isinstance(item, Failure) and "rtsp://" in str(item.error) and "secret" not in str(item.error)
+
+
+def test_a_video_without_a_frame(tmp_path: Path):
+    write_video(tmp_path / "a.webm", codec="libvpx-vp9")
+    data = (tmp_path / "a.webm").read_bytes()
+    cluster = data.index(b"\x1f\x43\xb6\x75")
+    (tmp_path / "a.webm").write_bytes(data[: cluster + 40])  # in the middle of the first frame
+    (item,) = panoramas_in([tmp_path / "a.webm"])
+    assert isinstance(item, Failure) and "no frame that can be decoded" in str(item.error)

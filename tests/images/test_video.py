@@ -1,9 +1,10 @@
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
-from panolink.errors import ImageError
+from panolink.errors import ImageError, LimitError
 from panolink.images import Failure, Panorama, Reading, load_panorama, panoramas_in
 from panolink.images.video import FrameSelection, video_frames
 from tests.images.pictures import CASES, write_video
@@ -154,3 +155,64 @@ def test_damage_is_a_failure_whatever_it_hits(format: str, codec: str, tmp_path:
         failed += any(isinstance(item, Failure) for item in found)
         assert all("damaged" in item.name for item in found)
     assert failed > 0
+
+
+GREEN = np.array((30, 180, 60), np.uint8)
+
+
+@pytest.mark.parametrize("size", [(64, 32), (1280, 640)])
+@pytest.mark.parametrize("matrix", [1, 2, 5], ids=["BT.709", "untold", "BT.601"])
+def test_colours_that_nothing_is_said_of_are_those_that_players_take(
+    size: tuple[int, int], matrix: int, tmp_path: Path
+):
+    """BT.709 where a video is high definition, BT.601 else."""
+    path, space = tmp_path / "a.mkv", "ITU601" if matrix == 5 or (matrix == 2 and size[0] < 1280) else "ITU709"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=5, options={"crf": "4", "preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv444p"
+        stream.codec_context.colorspace = matrix
+        frame = av.VideoFrame.from_ndarray(np.broadcast_to(GREEN, (size[1], size[0], 3)).copy(), format="rgb24")
+        container.mux(stream.encode(frame.reformat(format="yuv444p", dst_colorspace=space)))
+        container.mux(stream.encode())
+    shown = next(video_frames(path)).array[8, 8].astype(int)
+    assert np.abs(shown - GREEN).max() <= 3
+
+
+@pytest.mark.parametrize("primaries, stored", [(12, (86, 176, 78)), (9, (112, 174, 80))], ids=["Display P3", "BT.2020"])
+def test_wide_colours_are_converted(primaries: int, stored: tuple[int, int, int], tmp_path: Path):
+    def prepare(stream) -> None:
+        context = stream.codec_context
+        context.color_primaries, context.color_trc, context.colorspace = primaries, 1, 0
+
+    path = tmp_path / "a.mkv"
+    flat = np.full((32, 64, 3), stored, np.uint8)
+    write_video(path, codec="libx264rgb", pixels="rgb24", frames=1, picture=lambda i: flat, prepare=prepare)
+    shown = next(video_frames(path)).array[8, 8].astype(int)
+    assert np.abs(shown - GREEN).max() <= 8 < np.abs(np.array(stored) - GREEN).max()
+
+
+def test_a_stream_that_changes_its_size_is_looked_at_again(tmp_path: Path):
+    parts = []
+    for size in ((64, 32), (128, 64), (64, 64)):
+        path = tmp_path / f"{size}.ts"
+        write_video(path, width=size[0], height=size[1], frames=2, codec="libx264", format="mpegts")
+        parts.append(path.read_bytes())
+    (tmp_path / "grows.ts").write_bytes(parts[0] + parts[1])
+    shapes = [frame.array.shape for frame in video_frames(tmp_path / "grows.ts")]
+    assert shapes == [(32, 64, 3)] * 2 + [(64, 128, 3)] * 2
+    with pytest.raises(LimitError, match="128×64 pixels"):
+        list(video_frames(tmp_path / "grows.ts", max_pixels=64 * 32))
+    (tmp_path / "square.ts").write_bytes(parts[0] + parts[2])
+    with pytest.raises(ImageError, match=r"square\.ts: 64×64 is not 2:1"):
+        list(video_frames(tmp_path / "square.ts"))
+
+
+def test_motion_jpeg_by_its_name(tmp_path: Path):
+    write_video(tmp_path / "a.mjpeg", codec="mjpeg", pixels="yuvj420p", format="mjpeg")
+    assert len(list(panoramas_in([tmp_path / "a.mjpeg"]))) == 3
+
+
+def test_a_start_behind_all_frames(tmp_path: Path):
+    write_video(tmp_path / "a.mp4")
+    (item,) = panoramas_in([tmp_path / "a.mp4"], Reading(selection=FrameSelection(start=float("inf"))))
+    assert isinstance(item, Failure) and "no frame in what was asked for" in str(item.error)

@@ -14,6 +14,7 @@ from panolink.cli.options import (
     DecoderName,
     Device,
     Json,
+    LensDegrees,
     Overwrite,
     ProjectionName,
     Tau,
@@ -27,7 +28,7 @@ from panolink.cli.options import (
 from panolink.cli.streaming import parse_foci
 from panolink.cli.streams import STREAM, check_target, read_source, source_name, write_target
 from panolink.errors import ModelError, RateError
-from panolink.sphere.metadata import Projection
+from panolink.sphere.metadata import LENS_DEGREES, Projection
 
 if TYPE_CHECKING:
     from panolink.codec.codec import Codec
@@ -43,6 +44,7 @@ def encode(
     ] = "base",
     device: Device = "auto",
     projection: ProjectionName = Projection.AUTO,
+    lens_degrees: LensDegrees = LENS_DEGREES,
     any_aspect: AnyAspect = False,
     focus: Annotated[
         list[str] | None,
@@ -78,7 +80,11 @@ def encode(
     if target != STREAM:
         check_target(target, overwrite=overwrite)
     picture = read_picture(
-        read_source(source), name=source_name(source), projection=projection, allow_any_aspect=any_aspect
+        read_source(source),
+        name=source_name(source),
+        projection=projection,
+        lens_degrees=lens_degrees,
+        allow_any_aspect=any_aspect,
     )
     for note in picture.notes:
         print_note(f"{source_name(source)}: {note}")

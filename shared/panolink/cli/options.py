@@ -19,7 +19,7 @@ from rich.text import Text
 from panolink.errors import PanolinkError
 from panolink.picture_format import PictureFormat
 from panolink.rpc.text import visible
-from panolink.sphere.metadata import Projection
+from panolink.sphere.metadata import LEAST_LENS_DEGREES, MOST_LENS_DEGREES, Projection
 
 
 class VisibleConsole(Console):
@@ -69,6 +69,15 @@ Overwrite: TypeAlias = Annotated[
 AnyAspect: TypeAlias = Annotated[bool, typer.Option("--any-aspect", help="Take pictures that are not 2:1, too.")]
 ProjectionName: TypeAlias = Annotated[
     Projection, typer.Option("--projection", help="How pixels lie on the sphere; auto: as the file says.")
+]
+LensDegrees: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        "--lens-degrees",
+        min=LEAST_LENS_DEGREES,
+        max=MOST_LENS_DEGREES,
+        help="Field of view of each lens, with --projection dfisheye.",
+    ),
 ]
 Address: TypeAlias = Annotated[str, typer.Argument(metavar="HOST:PORT", callback=_address)]
 DEFAULT_TO = "127.0.0.1:50051"

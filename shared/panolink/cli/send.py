@@ -14,6 +14,7 @@ from panolink.cli.options import (
     AnyAspect,
     Bpp,
     Json,
+    LensDegrees,
     Overwrite,
     PictureFormatName,
     ProjectionName,
@@ -29,7 +30,8 @@ from panolink.cli.options import (
 from panolink.cli.report import Tally, delivery_line, failure_line
 from panolink.cli.streaming import Streaming, bits_per_second
 from panolink.cli.transfer import Transfer, connected
-from panolink.sphere.metadata import Projection
+from panolink.files import make_folder
+from panolink.sphere.metadata import LENS_DEGREES, Projection
 
 
 def send(
@@ -74,6 +76,7 @@ def send(
     start: Annotated[float, typer.Option(min=0.0, help="Ditto: begin after so many seconds.")] = 0.0,
     duration: Annotated[float | None, typer.Option(min=0.001, help="Ditto: end after so many seconds more.")] = None,
     projection: ProjectionName = Projection.AUTO,
+    lens_degrees: LensDegrees = LENS_DEGREES,
     out_folder: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="Write the received panoramas there, as PNG.")
     ] = None,
@@ -141,7 +144,7 @@ def send(
     if out_folder:
         if picture is False:
             raise typer.BadParameter("needs the received pictures: leave out --no-picture", param_hint="'--out'")
-        out_folder.mkdir(parents=True, exist_ok=True)
+        make_folder(out_folder)
 
     from panolink.images import Reading
     from panolink.images.video import FrameSelection
@@ -161,7 +164,7 @@ def send(
         **streaming.options,
     }
     selection = FrameSelection(streaming.fps, every, start, duration)
-    reading = Reading(recursive, selection, projection, any_aspect, live=streaming.live)
+    reading = Reading(recursive, selection, projection, lens_degrees, allow_any_aspect=any_aspect, live=streaming.live)
     transfer, tally = Transfer(options, reading, out_folder, overwrite), Tally()
     try:
         asyncio.run(_send(sources, to, transfer, tally, json, streaming.predicted))

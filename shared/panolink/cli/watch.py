@@ -27,7 +27,7 @@ from panolink.cli.options import (
 from panolink.cli.transfer import connected, file_error_code
 from panolink.errors import LinkError, PanolinkError
 from panolink.filenames import file_stem
-from panolink.files import write_numbered, written_beside
+from panolink.files import make_folder, write_numbered, written_beside
 from panolink.picture_format import PictureFormat
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def watch(
     if fps and not video:
         raise typer.BadParameter("needs --video FILE.mp4", param_hint="'--fps'")
     if folder:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     watcher = Watcher(target, folder, count, wait, overwrite, json, picture_format or PictureFormat.RGB8)
     watcher.gazes = read_gazes(gaze) if gaze else ()
     problem: BaseException | None = None

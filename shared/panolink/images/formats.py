@@ -25,27 +25,13 @@ IMAGE_SUFFIXES = frozenset(
     )
 )
 VIDEO_SUFFIXES = frozenset(
-    (
-        ".360",
-        ".avi",
-        ".h264",
-        ".h265",
-        ".hevc",
-        ".insv",
-        ".ivf",
-        ".lrv",
-        ".m2ts",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".ts",
-        ".webm",
+    f".{name}"
+    for name in (
+        *("360", "avi", "h264", "h265", "hevc", "insv", "ivf", "lrv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg"),
+        *("mpg", "mts", "ts", "webm"),
     )
 )
+MOTION_JPEG_SUFFIXES = frozenset((".mjpeg", ".mjpg"))
 
 SNIFFED_BYTES = 4096  # enough for every signature, and for the boxes in front of an AVIF's or HEIC's items
 

@@ -20,7 +20,7 @@ from panolink.images.video import (
     readable_video,
     timed_frames,
 )
-from panolink.sphere.metadata import Projection
+from panolink.sphere.metadata import LENS_DEGREES, Projection
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp", "tcp", "http", "https")
 _WAITING = ("http", "https")  # these servers wait for whoever reads
@@ -45,6 +45,7 @@ def live_frames(
     *,
     selection: FrameSelection = ALL_FRAMES,
     projection: Projection = Projection.AUTO,
+    lens_degrees: float = LENS_DEGREES,
     allow_any_aspect: bool = False,
     max_pixels: int = MAX_PIXELS,
     live: bool = False,
@@ -54,7 +55,8 @@ def live_frames(
     Parameters
     ----------
     source : `rtsp://…`, `udp://…` and the like, or `/dev/video0`.
-    selection, projection, allow_any_aspect, max_pixels, live : as of `panolink.images.video.video_frames`.
+    selection, projection, lens_degrees, allow_any_aspect, max_pixels, live : as of
+        `panolink.images.video.video_frames`.
 
     Raises
     ------
@@ -67,7 +69,7 @@ def live_frames(
         check_limit(stream.width, stream.height, max_pixels, name)
         timed = timed_frames(container, stream)
         frames = selection.choose(paced(timed, selection.start) if scheme in _WAITING and live else timed)
-        panoramas = Panoramas(name, projection, allow_any_aspect, max_pixels)
+        panoramas = Panoramas(name, projection, lens_degrees, allow_any_aspect, max_pixels)
         if scheme in _WAITING and not live:
             yield from panoramas.of(frames)
             return

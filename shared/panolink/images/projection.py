@@ -10,10 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panolink.errors import ImageError
-from panolink.sphere.metadata import Projection
-
-LENS_DEGREES = 190
-"""Field of view that is assumed of each lens of a double fisheye camera."""
+from panolink.sphere.metadata import LEAST_LENS_DEGREES, LENS_DEGREES, MOST_LENS_DEGREES, Projection
 
 _CUBES = {(3, 2): "c3x2", (6, 1): "c6x1", (1, 6): "c1x6"}
 """Arrangements of a cubemap's faces, across and down, by their names in `v360`."""
@@ -31,6 +28,7 @@ class Projector:
     ----------
     width, height : of the source, in pixels.
     projection : `CUBEMAP` or `DFISHEYE`.
+    lens_degrees : field of view of each lens of a double fisheye, `LEAST_LENS_DEGREES` to `MOST_LENS_DEGREES`.
 
     Attributes
     ----------
@@ -38,10 +36,10 @@ class Projector:
 
     Raises
     ------
-    ImageError : a shape that such pictures do not have; names what is taken.
+    ImageError : a shape that such pictures do not have, or lenses that cannot be; names what is taken.
     """
 
-    def __init__(self, width: int, height: int, projection: Projection) -> None:
+    def __init__(self, width: int, height: int, projection: Projection, *, lens_degrees: float = LENS_DEGREES) -> None:
         if projection is Projection.CUBEMAP:
             arrangement = next((pair for pair in _CUBES if width * pair[1] == height * pair[0]), None)
             if arrangement is None:
@@ -52,8 +50,11 @@ class Projector:
         else:
             if width != 2 * height:
                 raise ImageError(f"{width}×{height} is no double fisheye: two squares side by side (2:1) are taken")
+            if not LEAST_LENS_DEGREES <= lens_degrees <= MOST_LENS_DEGREES:
+                allowed = f"{LEAST_LENS_DEGREES:g} to {MOST_LENS_DEGREES:g}"
+                raise ImageError(f"two lenses of {lens_degrees:g}° make no sphere; {allowed}° are taken")
             self.size = width, height
-            lenses = f"ih_fov={LENS_DEGREES}:iv_fov={LENS_DEGREES}"
+            lenses = f"ih_fov={lens_degrees:g}:iv_fov={lens_degrees:g}"
             self._filter = f"input=dfisheye:output=e:{lenses}:w={width}:h={height}:interp=cubic"
         self._source = width, height
         self._graph: Any = None
@@ -82,11 +83,11 @@ class Projector:
         return graph
 
 
-def note_of(projection: Projection) -> str:
-    """What a user is told of a conversion."""
+def note_of(projection: Projection, lens_degrees: float) -> str:
+    """What a user is told of a conversion; `lens_degrees` as of `Projector`."""
     if projection is Projection.CUBEMAP:
         return "a cubemap was converted to equirectangular"
-    return f"two fisheye pictures were joined, as of lenses of {LENS_DEGREES}°"
+    return f"two fisheye pictures were joined, as of lenses of {lens_degrees:g}°"
 
 
 def advice_by_shape(width: int, height: int) -> str:

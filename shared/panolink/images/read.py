@@ -27,7 +27,7 @@ from panolink.images.orientation import TURNED, orientation_of, upright
 from panolink.images.projection import Projector, advice_by_shape, check_content, note_of
 from panolink.images.tiff import PILLOW_COMPRESSIONS, open_tiff
 from panolink.sphere.filling import place_crop
-from panolink.sphere.metadata import NOTHING_KNOWN, Crop, Projection, SphereMetadata
+from panolink.sphere.metadata import LENS_DEGREES, NOTHING_KNOWN, Crop, Projection, SphereMetadata
 
 _NOT_SAID = 2  # a code point of H.273
 _SRGB_TRANSFERS = (1, 6, 13, 14, 15)  # BT.709, 601, sRGB, 2020: shown as they are
@@ -101,6 +101,7 @@ def read_picture(
     *,
     name: str = "",
     projection: Projection = Projection.EQUIRECTANGULAR,
+    lens_degrees: float = LENS_DEGREES,
     allow_any_aspect: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> Picture:
@@ -109,12 +110,13 @@ def read_picture(
     Parameters
     ----------
     projection : `CUBEMAP` and `DFISHEYE` are converted; with `AUTO`, a picture that shows two fisheyes is refused.
+    lens_degrees : field of view of each lens of a double fisheye (`panolink.images.projection.Projector`).
     """
     name = name or _name_of(source)
     with _header(source, name, max_pixels) as header:
         of_crop = f"{name}: its crop (GPano), {header.crop}" if header.crop else name
         convert = projection in (Projection.CUBEMAP, Projection.DFISHEYE)
-        projector = Projector(*header.size, projection) if convert else None
+        projector = Projector(*header.size, projection, lens_degrees=lens_degrees) if convert else None
         size = projector.size if projector else header.size
         check_limit(*size, max_pixels, name)
         check_aspect(*size, allow_any_aspect, of_crop)
@@ -125,7 +127,7 @@ def read_picture(
             array, sphere = place_crop(array, crop), replace(sphere, crop=crop)
             notes += (f"a crop, {crop}, was placed on the sphere and the rest filled in",)
         if projector:
-            array, notes = projector.convert(array), (*notes, note_of(projection))
+            array, notes = projector.convert(array), (*notes, note_of(projection, lens_degrees))
         elif projection is Projection.AUTO and not sphere:
             check_content(array)
         return Picture(array, sphere, opened.exif, notes)

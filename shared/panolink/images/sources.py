@@ -8,16 +8,26 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 from numpy.typing import NDArray
 
 from panolink.errors import ImageError, PanolinkError
-from panolink.images.formats import IMAGE_SUFFIXES, MAX_PIXELS, SNIFFED_BYTES, VIDEO_SUFFIXES, format_of, is_video
-from panolink.images.live import Piped, is_live, live_frames, public_name
+from panolink.images.formats import (
+    IMAGE_SUFFIXES,
+    MAX_PIXELS,
+    MOTION_JPEG_SUFFIXES,
+    SNIFFED_BYTES,
+    VIDEO_SUFFIXES,
+    format_of,
+    is_video,
+)
+from panolink.images.live import SCHEMES, Piped, is_live, live_frames, public_name
 from panolink.images.read import read_picture
 from panolink.images.video import ALL_FRAMES, FrameSelection, PanoramaFrame, video_frames
-from panolink.sphere.metadata import NOTHING_KNOWN, Projection, SphereMetadata
+from panolink.sphere.metadata import LENS_DEGREES, NOTHING_KNOWN, Projection, SphereMetadata
 
 STREAM = "-"
 """Standard input."""
@@ -65,6 +75,7 @@ class Reading:
     recursive : folders with all folders below them.
     selection : which frames of videos and live input.
     projection : how pixels lie on the sphere.
+    lens_degrees : field of view of each lens of a double fisheye.
     allow_any_aspect : take pictures that are not twice as wide as high.
     max_pixels : the largest width × height to decode.
     live : videos in their own time: what comes too late for whoever reads is skipped, and counted.
@@ -73,6 +84,7 @@ class Reading:
     recursive: bool = False
     selection: FrameSelection = ALL_FRAMES
     projection: Projection = Projection.AUTO
+    lens_degrees: float = LENS_DEGREES
     allow_any_aspect: bool = False
     max_pixels: int = MAX_PIXELS
     live: bool = False
@@ -92,7 +104,7 @@ def panoramas_in(
 
     Parameters
     ----------
-    sources : paths; `-` for standard input; addresses (`rtsp://…`) and cameras (`/dev/video0`).
+    sources : paths, or `file://…`; `-` for standard input; addresses (`rtsp://…`) and cameras (`/dev/video0`).
     reading : how they are read; None: everything, as it is.
     on_skip : called with a line about what is left out of a folder on purpose.
     stdin : where `-` reads; None: standard input.
@@ -102,10 +114,23 @@ def panoramas_in(
         if str(source) == STREAM:
             yield from _opened(stdin or sys.stdin.buffer, _STREAM_NAME, None, reading)
         elif isinstance(source, str) and is_live(source):
-            yield from _numbered(public_name(source), live_frames(source, **_of_frames(reading)))
+            yield from _numbered(public_name(source), live_frames(source, **_of_frames(reading)), reading)
+        elif isinstance(source, str) and "://" in source and not os.path.lexists(source):
+            yield from _by_address(source, reading)
         else:
             for file in _files(Path(source), reading.recursive, on_skip):
                 yield from _file(file, reading) if isinstance(file, Path) else (file,)
+
+
+def _by_address(source: str, reading: Reading) -> Iterator[Panorama | Failure]:
+    """A file that is named by an address, as browsers and desktops do; any other address cannot be read."""
+    parts = urlsplit(source)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        yield from _file(Path(url2pathname(parts.path)), reading)
+        return
+    taken = ", ".join(f"{scheme}://" for scheme in (*SCHEMES, "file"))
+    name = public_name(source)
+    yield Failure(name, ImageError(f"{name}: no file, and no address that can be read; such begin with {taken}"))
 
 
 def _file(path: Path, reading: Reading) -> Iterator[Panorama | Failure]:
@@ -122,13 +147,15 @@ def _file(path: Path, reading: Reading) -> Iterator[Panorama | Failure]:
 def _opened(file: BinaryIO, name: str, path: Path | None, reading: Reading) -> Iterator[Panorama | Failure]:
     """Panoramas of an open file, of which nothing has been read."""
     head = _head(file)
-    named_video = path is not None and path.suffix.lower() in VIDEO_SUFFIXES
-    if is_video(head) or (named_video and not format_of(head)):
+    suffix = path.suffix.lower() if path else ""
+    # Motion JPEG is one JPEG picture after the other: only its name tells it from the first of them.
+    by_name = suffix in VIDEO_SUFFIXES and not format_of(head)
+    if is_video(head) or by_name or (suffix in MOTION_JPEG_SUFFIXES and format_of(head) == "JPEG"):
         source: Any = Piped(head, file)
         if file.seekable():
             file.seek(-len(head), os.SEEK_CUR)
             source = path or file
-        yield from _numbered(name, video_frames(source, name=name, **_of_frames(reading)))
+        yield from _numbered(name, video_frames(source, name=name, **_of_frames(reading)), reading)
         return
     try:
         # What is no picture is not read to its end, however long it is.
@@ -150,6 +177,7 @@ def _picture(data: bytes, name: str, reading: Reading) -> Panorama:
         data,
         name=name,
         projection=reading.projection,
+        lens_degrees=reading.lens_degrees,
         allow_any_aspect=reading.allow_any_aspect,
         max_pixels=reading.max_pixels,
     )
@@ -158,11 +186,11 @@ def _picture(data: bytes, name: str, reading: Reading) -> Panorama:
 
 
 def _of_frames(reading: Reading) -> dict:
-    names = ("selection", "projection", "allow_any_aspect", "max_pixels", "live")
+    names = ("selection", "projection", "lens_degrees", "allow_any_aspect", "max_pixels", "live")
     return {name: getattr(reading, name) for name in names}
 
 
-def _numbered(name: str, frames: Iterator[PanoramaFrame]) -> Iterator[Panorama | Failure]:
+def _numbered(name: str, frames: Iterator[PanoramaFrame], reading: Reading) -> Iterator[Panorama | Failure]:
     """Frames named `name#0001`, `name#0002` …; damage in the middle ends them with a `Failure`."""
     number = 0
     try:
@@ -170,7 +198,8 @@ def _numbered(name: str, frames: Iterator[PanoramaFrame]) -> Iterator[Panorama |
             told = (frame.notes, frame.captured_at, frame.skipped)
             yield Panorama(f"{name}#{number:04d}", frame.array, None, frame.sphere, *told)
         if not number:
-            yield Failure(name, ImageError(f"{name}: no frame in what was asked for"))
+            nothing = "that can be decoded" if reading.selection == ALL_FRAMES else "in what was asked for"
+            yield Failure(name, ImageError(f"{name}: no frame {nothing}"))
     except PanolinkError as error:
         yield Failure(name, error)
 
@@ -180,47 +209,50 @@ def _numbered(name: str, frames: Iterator[PanoramaFrame]) -> Iterator[Panorama |
 
 def _files(path: Path, recursive: bool, on_skip: Callable[[str], None]) -> Iterator[Path | Failure]:
     """The file itself, or what is in the folder: pictures and videos, sorted; what is left out is told."""
-    try:
-        is_folder = path.is_dir()
-        found = sorted(_below(path, recursive)) if is_folder else [path]
-    except OSError as error:
-        yield Failure(str(path), ImageError(f"{path}: {error.strerror or error}"))
-        return
-    if not is_folder:
+    if not os.path.isdir(path):
         yield path
         return
-    folders = [] if recursive else [one for one in found if one.is_dir()]
-    files = [one for one in found if not one.is_dir()]
+    files, folders, unreadable = _below(path, recursive)
     taken = [one for one in files if not one.name.startswith(".") and _is_media(one)]
     left = [one for one in files if one not in set(taken)]
     if left:
         on_skip(f"{path}: {_counted(left, 'file')} skipped: {_names(left, path)}")
     if folders:
-        told = f"{_counted(folders, 'folder')} skipped (--recursive takes them): {_names(folders, path)}"
-        on_skip(f"{path}: {told}")
-    if not taken:
+        why = "hidden, or links" if recursive else "--recursive takes them"
+        on_skip(f"{path}: {_counted(folders, 'folder')} skipped ({why}): {_names(folders, path)}")
+    for error in unreadable:
+        yield Failure(str(error.filename), ImageError(f"{error.filename}: {error.strerror}"))
+    if not (taken or unreadable):
         yield Failure(str(path), ImageError(f"{path}: no images or videos in this folder"))
     yield from taken
 
 
-def _below(path: Path, recursive: bool) -> Iterator[Path]:
-    """Files, and folders where they are not gone into. Links to folders are not followed, for they may go round."""
-    if not recursive:
-        yield from path.iterdir()
-        return
-    for folder, folders, files in os.walk(path):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(folder, name) for name in files)
+def _below(path: Path, recursive: bool) -> tuple[list[Path], list[Path], list[OSError]]:
+    """Files; folders that are not gone into; and why others cannot be. Sorted by name.
+
+    Links to folders are not followed, for they may go round.
+    """
+    found: list[Path] = []
+    left: list[Path] = []
+    unreadable: list[OSError] = []
+    for folder, folders, files in os.walk(path, onerror=unreadable.append):
+        found += (Path(folder, name) for name in files)
+        skipped = [one for one in folders if not recursive or one.startswith(".") or os.path.islink(f"{folder}/{one}")]
+        left += (Path(folder, name) for name in skipped)
+        folders[:] = [one for one in folders if one not in set(skipped)]
+    return sorted(found), sorted(left), unreadable
 
 
 def _is_media(path: Path) -> bool:
     """Whether a file in a folder is a picture or a video: by its name, or else by its content."""
+    if path.exists() and not path.is_file():
+        return False  # pipes and devices: whoever opens one may wait for ever
     suffix = path.suffix.lower()
     if suffix in (IMAGE_SUFFIXES | VIDEO_SUFFIXES) - {".ts"}:  # which is a program's text more often than a video
         return True
     try:
         with open(path, "rb") as file:
-            head = file.read(SNIFFED_BYTES) if path.is_file() else b""
+            head = file.read(SNIFFED_BYTES)
     except OSError:
         return False
     return is_video(head) or format_of(head) not in ("", "PPM", "BMP")  # whose signatures are two letters

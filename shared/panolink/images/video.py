@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panolink.errors import ImageError, PanolinkError
-from panolink.images.colour import HLG, PQ, signal_to_srgb
+from panolink.images.colour import BT2020, DISPLAY_P3, HLG, PQ, signal_to_srgb
 from panolink.images.formats import MAX_PIXELS, check_limit
 from panolink.images.mp4_boxes import spherical_xml
 from panolink.images.newest_frame import NewestFrame, paced
@@ -20,13 +21,14 @@ from panolink.images.projection import Projector, check_content, note_of
 from panolink.images.read import check_aspect
 from panolink.images.video_metadata import Place, display_matrix, place_of, turned
 from panolink.sphere.filling import place_crop
-from panolink.sphere.metadata import NOTHING_KNOWN, Projection, SphereMetadata
+from panolink.sphere.metadata import LENS_DEGREES, NOTHING_KNOWN, Projection, SphereMetadata
 
 _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,mpegvideo,m4v,avi,flv,ogg,asf,yuv4mpegpipe,h264,hevc,mjpeg,ivf"
 )
 """Formats of files. Not all that FFmpeg knows: playlists and scripts would make it open files and addresses."""
 
+_NOT_SAID = 2  # a code point of H.273
 _SLACK = 1e-3  # seconds by which a frame may come before its time, as rounded as containers store it
 
 
@@ -86,6 +88,7 @@ def video_frames(
     name: str = "",
     selection: FrameSelection = ALL_FRAMES,
     projection: Projection = Projection.AUTO,
+    lens_degrees: float = LENS_DEGREES,
     allow_any_aspect: bool = False,
     max_pixels: int = MAX_PIXELS,
     live: bool = False,
@@ -97,6 +100,7 @@ def video_frames(
     source : a file's path, whatever its name looks like, or an open file that need not be seekable.
     name : what messages call it; the path where empty.
     projection : how its pixels lie on the sphere; cubemaps and double fisheyes are converted.
+    lens_degrees : field of view of each lens of a double fisheye (`panolink.images.projection.Projector`).
     live : in its own time, as a camera would give them: those that come while the last one is in use are skipped.
 
     Raises
@@ -113,12 +117,12 @@ def video_frames(
         with container:
             stream = first_stream(container, name)
             check_limit(stream.width, stream.height, max_pixels, name)
-            if selection.start > 1 and isinstance(source, (str, Path)):
+            if 1 < selection.start < inf and isinstance(source, (str, Path)):
                 container.seek(int(selection.start / stream.time_base) + (stream.start_time or 0), stream=stream)
             timed = timed_frames(container, stream)
             frames = selection.choose(paced(timed, selection.start) if live else timed)
             xml = spherical_xml(source) if isinstance(source, (str, Path)) else ""
-            panoramas = Panoramas(name, projection, allow_any_aspect, max_pixels, xml=xml)
+            panoramas = Panoramas(name, projection, lens_degrees, allow_any_aspect, max_pixels, xml=xml)
             yield from newest_panoramas(panoramas, frames) if live else panoramas.of(frames)
 
 
@@ -170,20 +174,28 @@ def timed_frames(container: Any, stream: Any) -> Iterator[tuple[float, Any]]:
 
 
 class Panoramas:
-    """Makes panoramas of decoded frames, each by what the first one says.
+    """Makes panoramas of decoded frames, each by what the first one of its size says.
 
     Parameters
     ----------
     name : of the video, for messages.
-    projection, allow_any_aspect, max_pixels : as of `video_frames`.
+    projection, lens_degrees, allow_any_aspect, max_pixels : as of `video_frames`.
     xml : what its file says by version 1 of spherical video metadata.
     """
 
     def __init__(
-        self, name: str, projection: Projection, allow_any_aspect: bool, max_pixels: int, *, xml: str = ""
+        self,
+        name: str,
+        projection: Projection,
+        lens_degrees: float,
+        allow_any_aspect: bool,
+        max_pixels: int,
+        *,
+        xml: str = "",
     ) -> None:
         self._name = name
         self._projection = projection
+        self._lens_degrees = lens_degrees
         self._any_aspect = allow_any_aspect
         self._max_pixels = max_pixels
         self._xml = xml
@@ -193,18 +205,18 @@ class Panoramas:
 
     def of(self, frames: Iterator[Any]) -> Iterator[PanoramaFrame]:
         """One panorama for each of PyAV's frames; raises as `video_frames` does, naming the video."""
-        notes: tuple[str, ...] | None = None
+        size: tuple[int, int] | None = None
         for frame in frames:
-            if notes is None:
+            notes: tuple[str, ...] = ()
+            if size != (frame.width, frame.height):  # the first, and where a stream changes
                 try:
-                    notes = self._look_at(frame)
+                    found = self._look_at(frame)
                 except ImageError as error:
                     if str(error).startswith(f"{self._name}: "):
                         raise
                     raise type(error)(f"{self._name}: {error}") from None
-                yield PanoramaFrame(self._panorama(frame), self._sphere, notes)
-            else:
-                yield PanoramaFrame(self._panorama(frame), self._sphere)
+                notes, size = found if size is None else (), (frame.width, frame.height)
+            yield PanoramaFrame(self._panorama(frame), self._sphere, notes)
 
     @property
     def _sphere(self) -> SphereMetadata:
@@ -222,9 +234,9 @@ class Panoramas:
         said = self._place.projection
         if Projection.CUBEMAP in (self._projection, said) or self._projection is Projection.DFISHEYE:
             wanted = Projection.CUBEMAP if said is Projection.CUBEMAP else self._projection
-            self._projector = Projector(width, height, wanted)
+            self._projector = Projector(width, height, wanted, lens_degrees=self._lens_degrees)
             check_limit(*self._projector.size, self._max_pixels, self._name)
-            return (note_of(wanted),)
+            return (note_of(wanted, self._lens_degrees),)
         if crop := self._place.crop:
             about_crop = f"{self._name}: its crop, {crop}"
             check_limit(crop.full_width, crop.full_height, self._max_pixels, about_crop)
@@ -243,7 +255,14 @@ class Panoramas:
 
 
 def _to_srgb(frame: Any) -> NDArray[np.uint8]:
-    if int(frame.color_trc) not in (PQ, HLG):
-        return frame.to_ndarray(format="rgb24")
-    signal = frame.to_ndarray(format="rgb48le").astype(np.float32) / np.float32(65535)
-    return signal_to_srgb(signal, int(frame.color_primaries), int(frame.color_trc))
+    primaries, transfer = int(frame.color_primaries), int(frame.color_trc)
+    matrix = "ITU709" if int(frame.colorspace) == _NOT_SAID and _is_high_definition(frame) else None
+    if transfer not in (PQ, HLG) and primaries not in (BT2020, DISPLAY_P3):
+        return frame.to_ndarray(format="rgb24", src_colorspace=matrix)
+    signal = frame.to_ndarray(format="rgb48le", src_colorspace=matrix).astype(np.float32) / np.float32(65535)
+    return signal_to_srgb(signal, primaries, transfer)
+
+
+def _is_high_definition(frame: Any) -> bool:
+    """Whether players take a frame that says nothing of its colours for BT.709; smaller ones are BT.601 to them."""
+    return frame.width >= 1280 or frame.height > 576

@@ -158,3 +158,8 @@ class Projection(StrEnum):
     """Six faces, as 3×2 (right, left, up, down, front, back), 6×1 or 1×6."""
     DFISHEYE = "dfisheye"
     """Two circular fisheye pictures side by side."""
+
+
+LENS_DEGREES = 190.0
+"""Field of view of each lens of a double fisheye camera, where nobody says another."""
+LEAST_LENS_DEGREES, MOST_LENS_DEGREES = 180.0, 280.0
