@@ -432,7 +432,7 @@ def _messages(item: _Outgoing) -> Iterator[transmitter_pb2.TransmitRequest]:
 async def _each(panoramas: Iterable[Panorama] | AsyncIterable[Panorama]) -> AsyncIterator[Panorama]:
     """Iterate asynchronously over any iterable; a synchronous one is advanced in a thread, as it may read files."""
     from panolink.images import Picture
-    from panolink.images.arrays import is_array
+    from panolink.images.arrays import TAKEN, is_array
 
     if isinstance(panoramas, (str, bytes, Path, Picture, LivePicture)) or is_array(panoramas):
         yield panoramas
@@ -441,6 +441,8 @@ async def _each(panoramas: Iterable[Panorama] | AsyncIterable[Panorama]) -> Asyn
         async for panorama in panoramas:
             yield panorama
         return
+    if not isinstance(panoramas, Iterable):
+        raise TypeError(f"panoramas: {type(panoramas).__name__} is none, nor several of them; taken are {TAKEN}")
     async with aclosing(iterate_in_thread(panoramas)) as items:
         async for panorama in items:
             yield panorama

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from panolink.images import encode_png
+from panolink.images import encode_png, read_picture
+from panolink.images.metadata import kept_exif
+from panolink.images.write import encode_image
+from panolink.sphere.metadata import SphereMetadata
+from tests.images.pictures import CASES
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (16, 32, 3), (600, 7, 3), (1, 9), (257, 256)])
@@ -16,3 +20,16 @@ def test_our_pngs_are_pngs(shape: tuple[int, ...]):
             image.load()
             assert image.format == "PNG" and image.mode == ("RGB" if len(shape) == 3 else "L")
             assert np.array_equal(np.asarray(image), picture)
+
+
+@pytest.mark.parametrize("suffix", [".avif", ".jpg", ".png", ".tif", ".webp"])
+def test_pose_and_exif_are_written_side_by_side(suffix: str):
+    with Image.open(CASES / "theta.jpg") as case:
+        exif = kept_exif(case.info["exif"].removeprefix(b"Exif\0\0"))
+    sphere = SphereMetadata(heading=225, pitch=17)
+    data = encode_image(np.full((32, 64, 3), 90, np.uint8), suffix, sphere=sphere, exif=exif)
+    picture = read_picture(data)
+    found = Image.Exif()
+    found.load(picture.exif)
+    assert picture.sphere == sphere
+    assert found[0x010F] == "RICOH" and found.get_ifd(0x8825)[2] == (47, 22, 1)

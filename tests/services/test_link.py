@@ -412,6 +412,13 @@ async def test_a_stream_may_be_empty(start: Start) -> None:
     assert await sent(transmitter.address, []) == {}
 
 
+@pytest.mark.parametrize("value", [7, None, 0.5, [7]])
+async def test_what_is_no_panorama_is_a_type_error_that_names_what_is_taken(start: Start, value: Any) -> None:
+    transmitter = await start("transmitter", target="127.0.0.1:1")
+    with pytest.raises(TypeError, match="a path, an image file's bytes, a PIL image, a numpy array"):
+        await sent(transmitter.address, value)
+
+
 async def test_a_stream_out_of_order_ends_with_its_reason(start: Start) -> None:
     transmitter = await start("transmitter", target="127.0.0.1:1")
     async with open_channel(transmitter.address) as channel:

@@ -17,6 +17,7 @@ from panolink.files import write_file
 from panolink.images.metadata import xmp_of
 from panolink.sphere.metadata import SphereMetadata
 
+_TIFF_XMP = 700
 _PNG_ROWS = 256  # filtered at a time
 _PNG_SUB = 1  # the filter that takes the left neighbour away
 _PNG_COLOUR = {1: 0, 3: 2}  # grey, RGB
@@ -79,8 +80,10 @@ def encode_image(
         case ".jpg" | ".jpeg":
             options |= {"quality": 95, "subsampling": 0}
     xmp = xmp_of(sphere, width=array.shape[1], height=array.shape[0]) if sphere is not None else b""
-    if xmp and suffix in _WITH_XMP:
-        options |= {"tiffinfo": {700: xmp}} if suffix in (".tif", ".tiff") else {"xmp": xmp}
+    if xmp and suffix in (".tif", ".tiff"):  # in one structure: of two, Pillow would write one
+        options |= {"exif": _with_xmp(exif, xmp)}
+    elif xmp and suffix in _WITH_XMP:
+        options |= {"xmp": xmp}
     format = Image.registered_extensions().get(suffix)
     if format is None or format not in Image.SAVE:
         known = ", ".join(sorted(_WITH_XMP | {".bmp", ".gif", ".jp2", ".png", ".ppm"}))
@@ -89,6 +92,14 @@ def encode_image(
     Image.fromarray(array).save(buffer, format, **options)
     data = buffer.getvalue()
     return _with_chunks(data, [_xmp_chunk(xmp)]) if xmp and suffix == ".png" else data
+
+
+def _with_xmp(exif: bytes, xmp: bytes) -> Image.Exif:
+    found = Image.Exif()
+    if exif:
+        found.load(exif)
+    found[_TIFF_XMP] = xmp
+    return found
 
 
 def encode_png(array: NDArray[np.uint8], *, sphere: SphereMetadata | None = None, exif: bytes = b"") -> bytes:
