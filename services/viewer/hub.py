@@ -105,10 +105,11 @@ class Hub:
         for mailbox in self._all():
             mailbox.put_event(message)
 
-    def picture(self, header: dict[str, Any], jpeg: bytes) -> None:
-        """Publish a picture: its header's length (4 bytes, big-endian), its header (JSON), a JPEG file."""
-        text = json.dumps(header).encode()
-        self._picture = b"".join((len(text).to_bytes(4, "big"), text, jpeg))
+    def picture(self, header: dict[str, Any], jpeg: bytes, tokens: bytes = b"") -> None:
+        """Publish a picture: its header's length (4 bytes, big-endian), its header (JSON), a JPEG file, and in the last
+        `token_bytes` of the header a grey PNG file with the kind of each token."""
+        text = json.dumps({**header, "token_bytes": len(tokens)}).encode()
+        self._picture = b"".join((len(text).to_bytes(4, "big"), text, jpeg, tokens))
         self._metrics.pictures.inc()
         for mailbox in self._all():
             mailbox.put_picture(self._picture)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -14,6 +15,8 @@ from PIL import Image
 
 from panolink.client import Client, ReceivedPanorama
 from panolink.errors import PanolinkError
+from panolink.images import encode_png
+from panolink.link.token_kinds import TokenKind
 from panolink.phy import Conditions
 from panolink.services.viewer.control import conditions_as_dict
 from panolink.services.viewer.hub import Hub
@@ -24,6 +27,8 @@ from panolink.services.viewer.settings import ViewerSettings
 POLL_SECONDS = 2.0
 ANSWER_SECONDS = 2.0
 RETRY_SECONDS = 1.0
+LONGEST_AGE_SECONDS = 60.0
+"""Older pictures have been taken by another clock than this one."""
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +78,7 @@ class LinkWatcher:
             try:
                 async with (
                     self.client("receiver") as receiver,
-                    aclosing(receiver.watch(gazes=self._hub.gazes.followed())) as arrivals,
+                    aclosing(receiver.watch(gazes=self._hub.gazes.followed(), tokens=True)) as arrivals,
                 ):
                     async for panorama in arrivals:
                         if self._arrived.is_set():
@@ -91,12 +96,12 @@ class LinkWatcher:
             panorama = self._newest
             assert panorama
             try:
-                picture, jpeg = await asyncio.to_thread(self._encoded, panorama)
+                picture, jpeg, tokens = await asyncio.to_thread(self._encoded, panorama)
             except PanolinkError as error:
                 log.warning("%s", error)
                 continue
             original = self._sent.find(panorama.source)
-            self._hub.picture(_header(panorama, sent=original is not None), jpeg)
+            self._hub.picture(_header(panorama, sent=original is not None), jpeg, tokens)
             if original is not None and (self._quality is None or self._quality.done()):
                 self._quality = asyncio.create_task(self._judge(panorama.source, original.picture, picture))
 
@@ -105,9 +110,11 @@ class LinkWatcher:
             scores = await asyncio.to_thread(_scores, original, received)
             self._hub.event("quality", source=source, **scores)
 
-    def _encoded(self, panorama: ReceivedPanorama) -> tuple[np.ndarray, bytes]:
-        picture = panorama.array
-        return picture, to_jpeg(picture, self._settings.max_width, self._settings.picture_quality)
+    def _encoded(self, panorama: ReceivedPanorama) -> tuple[np.ndarray, bytes, bytes]:
+        """The picture, its JPEG file, and a PNG file of its tokens' kinds, empty where they are not known."""
+        picture, kinds = panorama.array, panorama.kinds
+        jpeg = to_jpeg(picture, self._settings.max_width, self._settings.picture_quality)
+        return picture, jpeg, b"" if kinds is None else encode_png(kinds)
 
     async def _ask(self, name: str) -> None:
         """Ask a service again and again what it is; without an answer, say how to start it."""
@@ -167,8 +174,24 @@ def _header(panorama: ReceivedPanorama, *, sent: bool) -> dict[str, Any]:
             "unsent": segments.unsent,
             "recovered": segments.recovered,
         },
+        "kinds": _counted(panorama.kinds),
+        "focus": [vars(focus) for focus in panorama.focus],
+        "age_seconds": _age(panorama.captured_at),
         "original": sent,
     }
+
+
+def _counted(kinds: np.ndarray | None) -> dict[str, int] | None:
+    """Tokens by kind, whose names are those of the protocol; None where they are not known."""
+    if kinds is None:
+        return None
+    return {kind.name.lower(): int((kinds == kind).sum()) for kind in TokenKind}
+
+
+def _age(captured_at: float) -> float | None:
+    """Seconds since a panorama was taken; None where that is not known, or by a clock that is not ours."""
+    age = time.time() - captured_at
+    return age if captured_at and 0 <= age <= LONGEST_AGE_SECONDS else None
 
 
 def _scores(original: np.ndarray, received: np.ndarray) -> dict[str, float]:

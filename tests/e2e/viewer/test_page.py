@@ -117,6 +117,60 @@ def test_an_upload_arrives_and_is_compared(open_page: Open, tmp_path: Path) -> N
     page.wait_for_selector(".notice:has-text('not.png')")
 
 
+@pytest.mark.long
+def test_overlays_and_linked_views(open_page: Open) -> None:
+    page = open_page()
+    send_sample(page, "city")
+    shown = {"none": pixels(page)}
+    for overlay, text in (("tokens", "kept"), ("activation", "brighter"), ("focus", "No focus")):
+        page.select_option("#overlay", overlay)
+        wait(page, f"document.getElementById('legend').textContent.includes('{text}')")
+        page.wait_for_timeout(500)
+        shown[overlay] = pixels(page)
+    assert difference(shown["none"], shown["tokens"]) > 10
+    assert difference(shown["none"], shown["activation"]) > 10
+    assert difference(shown["none"], shown["focus"]) < 1  # a single panorama has none, and the page says so
+    page.select_option("#overlay", "none")
+    page.click("[data-mode=beside]")
+    page.wait_for_selector("#labels span:visible")
+    page.wait_for_timeout(500)
+    both = pixels(page)
+    middle = both.shape[1] // 2
+    left, right = both[:, : middle - 70], both[:, middle + 70 :]
+    width = min(left.shape[1], right.shape[1])
+    page.focus("#sphere")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(500)
+    turned = pixels(page)
+    assert difference(both[:, : middle - 70], turned[:, : middle - 70]) > 2  # both have turned
+    assert difference(both[:, middle + 70 :], turned[:, middle + 70 :]) > 2
+    assert difference(left[:, :width], right[:, -width:]) > 0.3
+
+
+@pytest.mark.long
+def test_a_stream_shows_where_it_is_fine_and_what_has_changed(open_page: Open) -> None:
+    page = open_page()
+    choose_width(page, WIDTH)
+    page.locator("#send details").evaluate("(details) => details.open = true")
+    page.select_option("#send select >> nth=2", "bpp:0.1")
+    page.select_option("#send select >> nth=1", "5")
+    page.click("[data-name=city]")  # which is sent, and is all that the stream has
+    page.click("#stream")
+    page.select_option("#overlay", "tokens")
+    wait(page, "document.getElementById('legend').textContent.includes('unchanged')")
+    page.select_option("#overlay", "focus")
+    wait(page, "document.getElementById('legend').textContent.includes('inside the ring')")
+    page.wait_for_timeout(500)
+    before = pixels(page)
+    page.select_option("#overlay", "none")
+    page.wait_for_timeout(500)
+    assert difference(before, pixels(page)) > 2
+    values = dict(zip(*(page.locator(f".card {what}").all_inner_texts() for what in ("h3", ".value")), strict=True))
+    assert float(values["Pictures a second"]) > 0.4
+    assert values["Age"].endswith("s") and values["Tokens"].endswith("sent")
+    page.click("text=Stop")
+
+
 def test_numbers_are_shown_and_explained(open_page: Open) -> None:
     page = open_page()
     send_sample(page, "forest")

@@ -43,7 +43,9 @@ async def message(socket: ClientConnection, kind: str, seconds: float = 20.0) ->
             received = await socket.recv()
             if isinstance(received, bytes):
                 end = 4 + int.from_bytes(received[:4], "big")
-                found = {**json.loads(received[4:end]), "jpeg": received[end:]}
+                found = json.loads(received[4:end])
+                tokens = len(received) - found["token_bytes"]
+                found |= {"jpeg": received[end:tokens], "tokens": received[tokens:]}
             else:
                 found = json.loads(received)
             if found["type"] == kind:

@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from panolink.client import Client
 from panolink.images import encode_png
+from panolink.rpc.wire.deliveries import decode_grey
 from panolink.services.viewer.server import ViewerServer
 from tests.images.pictures import write_video
 from tests.running_services import Start
@@ -47,11 +48,15 @@ async def test_an_upload_arrives_with_its_cost_and_quality(start: Start, start_v
                 end = 4 + int.from_bytes(received[:4], "big")
                 found["picture"] = json.loads(received[4:end])
                 assert received[end : end + 2] == b"\xff\xd8"  # JPEG
+                kinds = decode_grey(received[-found["picture"]["token_bytes"] :])
             else:
                 found[json.loads(received)["type"]] = json.loads(received)
         picture, delivery = found["picture"], found["delivery"]
         assert picture["source"] == delivery["source"] == found["quality"]["source"] == "b.png #1"
         assert picture["original"] and (picture["width"], picture["height"]) == (128, 64)
+        assert sum(picture["kinds"].values()) == kinds.size == delivery["tokens"]
+        assert picture["kinds"]["new_feature"] == delivery["kept"] and not picture["kinds"]["concealed"]
+        assert picture["focus"] == [] and 0 <= picture["age_seconds"] < 20
         assert delivery["delivered"] and delivery["bpp"] > 0 and delivery["activation"]
         for what in ("sent", "activation"):
             assert (await request(viewer.address, f"/api/{what}?source=b.png%20%231"))[0] == 200

@@ -1,6 +1,7 @@
 import { $, button, el } from "./dom";
 import type { Delivery, Picture } from "./messages";
 import type { Numbers } from "./numbers";
+import { Overlays, type Overlay } from "./overlays";
 import { MODES, type Mode, type Sphere } from "./sphere";
 
 const KEPT = 16;
@@ -9,6 +10,7 @@ const THUMB = { resizeWidth: 128, resizeHeight: 64 };
 interface Shot {
   header: Picture;
   jpeg: Blob;
+  tokens: Blob | null;
   activation: boolean;
   item: HTMLLIElement;
 }
@@ -18,25 +20,22 @@ export class Gallery {
   private readonly shots: Shot[] = [];
   private shown: Shot | null = null;
   private mode: Mode = "received";
-  private overlay = false;
   private paused = false;
   private busy = false;
   private compared = "";
   private mapped = "";
+  private tokened = 0;
+  private readonly mappable = new Set<string>();
+  private readonly overlays: Overlays;
   private readonly pause = button("Pause", () => this.setPaused(!this.paused));
 
   constructor(
     private readonly sphere: Sphere,
     private readonly numbers: Numbers,
   ) {
-    const names: Record<Mode, string> = { received: "Received", compare: "Compare", sent: "Sent", difference: "Difference" };
-    $("views").append(
-      ...MODES.map((mode) => button(names[mode], () => this.setMode(mode), { "data-mode": mode })),
-      button("Activation", () => {
-        this.overlay = !this.overlay;
-        void this.update();
-      }, { "data-mode": "activation", title: "Where the picture has detail that the encoder finds worth sending" }),
-    );
+    const names: Record<Mode, string> = { received: "Received", compare: "Compare", sent: "Sent", difference: "Difference", beside: "Side by side" };
+    $("views").append(...MODES.map((mode) => button(names[mode], () => this.setMode(mode), { "data-mode": mode })));
+    this.overlays = new Overlays(() => void this.update());
     $("strip-tools").append(
       this.pause,
       button("Back", () => this.step(-1), { title: "One panorama back" }),
@@ -54,8 +53,8 @@ export class Gallery {
   }
 
   /** A panorama has arrived. It is skipped where the last one is still being decoded: the newest wins. */
-  async arrived(header: Picture, jpeg: Blob): Promise<void> {
-    const shot: Shot = { header, jpeg, activation: false, item: el("li") };
+  async arrived(header: Picture, jpeg: Blob, tokens: Blob | null): Promise<void> {
+    const shot: Shot = { header, jpeg, tokens, activation: this.mappable.has(header.source), item: el("li") };
     this.shots.push(shot);
     while (this.shots.length > KEPT) this.shots.shift()?.item.remove();
     $("strip").append(shot.item);
@@ -64,9 +63,12 @@ export class Gallery {
   }
 
   delivered(delivery: Delivery): void {
+    if (!delivery.activation) return;
+    this.mappable.add(delivery.source); // what it tells of may come after it
+    while (this.mappable.size > KEPT) this.mappable.delete(this.mappable.values().next().value as string);
     const shot = this.shots.find(({ header }) => header.source === delivery.source);
     if (!shot) return;
-    shot.activation = delivery.activation;
+    shot.activation = true;
     if (shot === this.shown) void this.update();
   }
 
@@ -97,7 +99,11 @@ export class Gallery {
         this.compared = shot.header.source;
       }
     }
-    if (shot?.activation && this.overlay && this.mapped !== shot.header.source) {
+    if (shot?.tokens && this.overlays.chosen === "tokens" && this.tokened !== shot.header.number) {
+      this.sphere.show("tokens", await createImageBitmap(shot.tokens, { colorSpaceConversion: "none", premultiplyAlpha: "none" }));
+      this.tokened = shot.header.number;
+    }
+    if (shot?.activation && this.overlays.chosen === "activation" && this.mapped !== shot.header.source) {
       const map = await fetched("activation", shot.header.source);
       if (map) {
         this.sphere.show("activation", map);
@@ -112,21 +118,30 @@ export class Gallery {
     const original = Boolean(shot?.header.original);
     const mode = original && this.compared === shot?.header.source ? this.mode : "received";
     const divider = $<HTMLInputElement>("divider");
-    divider.hidden = $("labels").hidden = mode !== "compare";
-    $("stage").style.setProperty("--divider", divider.value);
-    const mapped = this.overlay && this.mapped !== "" && this.mapped === shot?.header.source;
-    this.sphere.set(mode, Number(divider.value), mapped ? 1 : 0);
-    for (const each of $("views").children as HTMLCollectionOf<HTMLButtonElement>) {
+    divider.hidden = mode !== "compare";
+    $("labels").hidden = mode !== "compare" && mode !== "beside";
+    const stage = $("stage");
+    stage.classList.toggle("beside", mode === "beside");
+    stage.classList.toggle("stacked", mode === "beside" && this.sphere.stacked);
+    stage.style.setProperty("--divider", mode === "beside" ? "0.5" : divider.value);
+    this.sphere.set(mode, Number(divider.value), this.overlay(shot), shot?.header.focus ?? []);
+    this.overlays.explain(shot?.header, this.mapped === shot?.header.source);
+    for (const each of $("views").querySelectorAll("button")) {
       const name = each.dataset.mode;
-      each.setAttribute("aria-pressed", String(name === "activation" ? this.overlay : name === this.mode));
-      const needs = name === "activation" ? shot?.activation || original : name === "received" || original;
-      each.disabled = Boolean(shot) && !needs;
-      if (each.disabled) each.title = "Only for panoramas that were sent from this page: the link carries no original";
-      else if (name !== "activation") each.title = "";
+      each.setAttribute("aria-pressed", String(name === this.mode));
+      each.disabled = Boolean(shot) && name !== "received" && !original;
+      each.title = each.disabled ? "Only for panoramas that were sent from this page: the link carries no original" : "";
     }
     for (const each of this.shots) each.item.classList.toggle("shown", each === shot);
     $("caption").textContent = shot ? caption(shot.header) : "";
-    if (shot) this.numbers.choose(shot.header.source);
+    if (shot) this.numbers.choose(shot.header);
+  }
+
+  /** The overlay that is chosen, where what it needs is there. */
+  private overlay(shot: Shot | null): Overlay {
+    const { chosen } = this.overlays;
+    const known = { none: true, focus: true, tokens: this.tokened === shot?.header.number, activation: this.mapped === shot?.header.source };
+    return known[chosen] ? chosen : "none";
   }
 
   private async thumbnail(shot: Shot): Promise<void> {

@@ -15,7 +15,7 @@ export function looking(canvas: HTMLCanvasElement, sphere: Sphere): void {
     const last = fingers.get(event.pointerId);
     if (!last) return;
     const before = spread(fingers);
-    const degrees = sphere.fov / Math.max(canvas.clientWidth, canvas.clientHeight);
+    const degrees = sphere.degreesPerPixel;
     const [dx, dy] = [event.clientX - last.x, event.clientY - last.y];
     fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
     const after = spread(fingers);

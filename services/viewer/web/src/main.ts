@@ -22,10 +22,10 @@ const gallery = new Gallery(sphere, numbers);
 const socket = new Socket({
   open: () => status.connected(true),
   lost: () => status.connected(false),
-  picture: (header, jpeg) => {
+  picture: (header, jpeg, tokens) => {
     status.arrived();
     numbers.picture(header);
-    void gallery.arrived(header, jpeg);
+    void gallery.arrived(header, jpeg, tokens);
   },
   message,
 });

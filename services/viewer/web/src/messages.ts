@@ -32,7 +32,25 @@ export interface Picture {
   guessed: number;
   rounds: number;
   segments: { sent: Record<string, number>; lost: Record<string, number>; unsent: number; recovered: number };
+  /** Tokens by kind; null where the receiver does not tell. */
+  kinds: Record<Kind, number> | null;
+  /** Where the panorama is fine. */
+  focus: Focus[];
+  /** Seconds from when it was taken until the viewer had it ready for browsers; null where that is not known. */
+  age_seconds: number | null;
+  /** Of the file with the kind of each token, behind the picture. */
+  token_bytes: number;
   original: boolean;
+}
+
+/** What has become of a token; the place in the list, from 1, is its number in the file. */
+export const KINDS = ["concealed", "unchanged", "refined", "new", "new_feature"] as const;
+export type Kind = (typeof KINDS)[number];
+
+export interface Focus {
+  yaw: number;
+  pitch: number;
+  width: number;
 }
 
 export interface Delivery {
@@ -56,6 +74,7 @@ export interface Delivery {
   measured_snr_db: number | null;
   seconds: Record<string, number>;
   segments: { sent: number; lost: number; unsent: number; recovered: number };
+  stream: { number: number; reference: number; unchanged: number; refined: number; new: number; focus: Focus[] } | null;
   activation: boolean;
 }
 

@@ -1,10 +1,12 @@
 import { el } from "./dom";
-import type { Delivery, Picture } from "./messages";
+import { KINDS, type Delivery, type Picture } from "./messages";
+import { kindName, tokenLegend } from "./overlays";
 import { Plot } from "./plot";
 
 const LAYERS = ["header", "mask", "indices", "features"];
 const STAGES_SHOWN = 6;
 const REMEMBERED = 64;
+const RATE_WINDOW = 5000;
 
 /** A card: a number, a sentence that explains it, and what it was before. */
 class Card {
@@ -34,7 +36,12 @@ export class Numbers {
   private readonly layers = el("div", { className: "bar-of-parts", role: "img", "aria-label": "Bits by layer: no values yet" });
   private readonly layerList = el("ul", { className: "legend" });
   private readonly stages = el("ul", { className: "stages" });
+  private readonly tokens = el("div", { className: "bar-of-parts", role: "img", "aria-label": "Tokens by kind: no values yet" });
+  private readonly tokenPlace = el("div", {});
   private readonly cards = {
+    rate: new Card("Pictures a second", "How many panoramas arrive each second, in the last five. From about 10 on they look like a film, below 2 like a slide show."),
+    age: new Card("Age", "How old the panorama was when it was ready to be shown: from the moment it was taken or handed to the link, by the clocks of both ends."),
+    kinds: new Card("Tokens", "The panorama is sent in patches, the tokens. In a stream most of them stay (unchanged), some get sharper (refined), and new ones come where something has moved. Concealed ones were lost, and are guessed from their neighbours.", el("div", {}, this.tokens, this.tokenPlace)),
     bpp: new Card("Bits per pixel", "How many bits each pixel of the panorama costs on average. A PNG needs about 12, a good JPEG 1.", null),
     symbols: new Card("Symbols per pixel", "A symbol is one use of the radio channel. Error protection is included: more of it takes more symbols for the same bits."),
     snr: new Card("SNR", "How much stronger the signal is than the noise, in decibels: 20 is a clear line, 0 means noise as strong as the signal.", this.snrPlot.canvas),
@@ -46,6 +53,8 @@ export class Numbers {
   };
   private readonly deliveries = new Map<string, Delivery>();
   private readonly qualities = new Map<string, [number, number]>();
+  private readonly arrivals: number[] = [];
+  private seen = false;
   private chosen = "";
 
   constructor(place: HTMLElement) {
@@ -53,10 +62,13 @@ export class Numbers {
       el("p", { className: "lead" }, "Point at a number, or move to it with Tab, to read what it means."),
       el("div", { className: "cards" }, ...Object.values(this.cards).map((card) => card.element)),
     );
-    for (const wide of [this.cards.layers, this.cards.latency]) wide.element.classList.add("wide");
+    setInterval(() => this.showRate(), 1000);
+    for (const wide of [this.cards.layers, this.cards.latency, this.cards.kinds]) wide.element.classList.add("wide");
   }
 
   picture(header: Picture): void {
+    this.arrivals.push(performance.now());
+    this.showRate();
     this.snrPlot.add(header.snr_db);
     const sum = (counts: Record<string, number>): number => Object.values(counts).reduce((a, b) => a + b, 0);
     const [sent, lost] = [sum(header.segments.sent), sum(header.segments.lost)];
@@ -76,9 +88,41 @@ export class Numbers {
   }
 
   /** Show the measurements of one panorama. */
-  choose(source: string): void {
-    this.chosen = source;
+  choose(header: Picture): void {
+    this.chosen = header.source;
+    this.cards.age.set(header.age_seconds === null ? "not known" : header.age_seconds < 1 ? `${(1000 * header.age_seconds).toFixed(0)} ms` : `${header.age_seconds.toFixed(1)} s`);
+    this.showKinds(header);
     this.show();
+  }
+
+  private showRate(): void {
+    const now = performance.now();
+    while (this.arrivals.length && now - (this.arrivals[0] ?? 0) > RATE_WINDOW) this.arrivals.shift();
+    const [first = now] = this.arrivals;
+    if (!this.seen && !this.arrivals.length) return;
+    this.seen = true;
+    const several = this.arrivals.length > 2;
+    this.cards.rate.set((several ? (1000 * (this.arrivals.length - 1)) / ((this.arrivals.at(-1) ?? now) - first || 1) : (1000 * this.arrivals.length) / RATE_WINDOW).toFixed(1));
+  }
+
+  private showKinds({ kinds }: Picture): void {
+    if (!kinds) {
+      this.cards.kinds.set("not known");
+      return;
+    }
+    const total = KINDS.reduce((sum, kind) => sum + kinds[kind], 0);
+    const stream = kinds.unchanged + kinds.refined > 0;
+    const there = KINDS.filter((kind) => kinds[kind]);
+    this.cards.kinds.set(stream ? `${total - kinds.unchanged - kinds.concealed} of ${total} sent` : `${total}`);
+    this.tokens.setAttribute("aria-label", there.map((kind) => `${kindName(kind, stream)} ${kinds[kind]}`).join(", "));
+    this.tokens.replaceChildren(
+      ...there.map((kind) => {
+        const part = el("span", { className: `part ${kind}` });
+        part.style.flexGrow = String(kinds[kind] / total);
+        return part;
+      }),
+    );
+    this.tokenPlace.replaceChildren(tokenLegend(kinds));
   }
 
   private show(): void {
@@ -97,7 +141,7 @@ export class Numbers {
 
   private showLayers({ bits, schemes, kept, tokens }: Delivery): void {
     const total = Object.values(bits).reduce((a, b) => a + b, 0) || 1;
-    this.cards.layers.set(`${(total / 8192).toFixed(1)} KiB`);
+    this.cards.layers.set(size(total));
     this.layers.setAttribute("aria-label", LAYERS.map((layer) => `${layer} ${Math.round((100 * (bits[layer] ?? 0)) / total)} %`).join(", "));
     this.layers.replaceChildren(
       ...LAYERS.filter((layer) => bits[layer]).map((layer) => {
@@ -108,7 +152,7 @@ export class Numbers {
     );
     this.layerList.replaceChildren(
       ...LAYERS.filter((layer) => bits[layer]).map((layer) =>
-        el("li", { className: layer }, `${layer} ${((bits[layer] ?? 0) / 8192).toFixed(1)} KiB`, el("small", {}, ` ${(schemes[layer] ?? []).join(", ")}`)),
+        el("li", { className: layer }, `${layer} ${size(bits[layer] ?? 0)}`, el("small", {}, ` ${(schemes[layer] ?? []).join(", ")}`)),
       ),
       el("li", { className: "kept" }, `${kept} of ${tokens} tokens refined`),
     );
@@ -126,6 +170,10 @@ export class Numbers {
       }),
     );
   }
+}
+
+function size(bits: number): string {
+  return bits < 8192 ? `${Math.ceil(bits / 8)} bytes` : `${(bits / 8192).toFixed(1)} KiB`;
 }
 
 function remember<T>(map: Map<string, T>, key: string, value: T): void {

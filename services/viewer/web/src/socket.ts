@@ -8,7 +8,7 @@ export class Socket {
   constructor(
     private readonly on: {
       message: (message: Message) => void;
-      picture: (header: Picture, jpeg: Blob) => void;
+      picture: (header: Picture, jpeg: Blob, tokens: Blob | null) => void;
       open: () => void;
       lost: () => void;
     },
@@ -41,8 +41,10 @@ export class Socket {
   }
 }
 
-function parsed(data: ArrayBuffer): [Picture, Blob] {
+function parsed(data: ArrayBuffer): [Picture, Blob, Blob | null] {
   const length = new DataView(data).getUint32(0);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length))) as Picture;
-  return [header, new Blob([new Uint8Array(data, 4 + length)], { type: "image/jpeg" })];
+  const end = data.byteLength - header.token_bytes;
+  const jpeg = new Blob([data.slice(4 + length, end)], { type: "image/jpeg" });
+  return [header, jpeg, header.token_bytes ? new Blob([data.slice(end)], { type: "image/png" }) : null];
 }
