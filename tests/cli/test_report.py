@@ -98,6 +98,8 @@ def test_every_panorama_is_counted_once():
     lost = [failed("UNAVAILABLE"), failed("DATA_LOSS")]
     tally = tally_of([*RESULTS, *lost, failed("INVALID_ARGUMENT")])
     assert tally.accounting() == "6 panoramas: 2 delivered, 2 lost, 2 not sent"
+    unwritten = replace(RESULTS[0], error="out/a.png: No space left on device", code="RESOURCE_EXHAUSTED")
+    assert tally_of([*RESULTS, unwritten]).accounting() == "4 panoramas: 2 delivered, 0 lost, 1 not sent, 1 not written"
 
 
 def test_what_is_not_known_is_null():

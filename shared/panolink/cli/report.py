@@ -40,6 +40,11 @@ class Result:
     def delivered(self) -> bool:
         return self.delivery is not None and self.delivery.delivered and self.error is None
 
+    @property
+    def unwritten(self) -> bool:
+        """Whether it arrived, and its picture could not be written here."""
+        return self.delivery is not None and self.delivery.delivered and self.error is not None
+
     def _failure(self) -> dict[str, str] | None:
         if self.delivered:
             return None
@@ -247,7 +252,7 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self.count = self.delivered = self.lost = self.skipped = 0
+        self.count = self.delivered = self.lost = self.unwritten = self.skipped = 0
         self._adaptive = self._repeated = self._predicted = False
         self._sums: dict[str, Sums] = dict.fromkeys(COLUMNS, (0.0, 0.0))
         self._rows: list[tuple[str, dict[str, str], bool]] = []
@@ -255,6 +260,7 @@ class Tally:
     def add(self, result: Result) -> None:
         """Count a result."""
         self.count += 1
+        self.unwritten += result.unwritten
         delivery = result.delivery
         if delivery is not None:
             self.lost += delivery.code in LOST
@@ -271,9 +277,12 @@ class Tally:
             self._rows.append((result.source, cells, result.delivered))
 
     def accounting(self) -> str:
-        """How many panoramas were delivered, lost on the way, and not sent at all; of live sources, left out, too."""
-        counts = {"delivered": self.delivered, "lost": self.lost, "not sent": self.count - self.delivered - self.lost}
-        parts = ", ".join(f"{count} {what}" for what, count in counts.items() if count or what != "not sent")
+        """How many panoramas were delivered, lost on the way, not sent at all, and not written; of live sources, left
+        out, too."""
+        unsent = self.count - self.delivered - self.lost - self.unwritten
+        counts = {"delivered": self.delivered, "lost": self.lost}
+        counts |= {what: count for what, count in (("not sent", unsent), ("not written", self.unwritten)) if count}
+        parts = ", ".join(f"{count} {what}" for what, count in counts.items())
         left_out = f"; {self.skipped} left out at the source: they came too late" if self.skipped else ""
         return f"{self.count} panoramas: {parts}{left_out}"
 

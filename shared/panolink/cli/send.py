@@ -121,9 +121,10 @@ def send(
 
     Example: [bold]panolink send holiday/ street.jpg --bpp 0.1 --out received/[/bold]
 
-    A line for each as it is answered, then a table; the last line counts what was delivered, lost on the way, and not
-    sent (unreadable, or refused). Exit code 1 when any of them was not delivered, 130 after Ctrl-C. Frames of a video
-    are called clip.mp4#0001, clip.mp4#0002 … Pictures and videos are known by their content, whatever they are called.
+    A line for each as it is answered, then a table; the last line counts what was delivered, lost on the way, not sent
+    (unreadable, or refused), and not written (to --out). Exit code 1 when any of them was not delivered, 130 after
+    Ctrl-C. Frames of a video are called clip.mp4#0001, clip.mp4#0002 … Pictures and videos are known by their content,
+    whatever they are called.
 
     With --adaptive a panorama takes --symbols-per-pixel (0.1 unless the transmitter is set otherwise), or what fits the
     --deadline, whatever the channel is like; without it the same budgets are filled with the usual protection. What is
