@@ -44,6 +44,7 @@ class LinkWatcher:
         self._newest: ReceivedPanorama | None = None
         self._arrived = asyncio.Event()
         self._services: dict[str, dict[str, Any]] = {}
+        self._watching = False
         self._quality: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -78,7 +79,13 @@ class LinkWatcher:
             try:
                 async with (
                     self.client("receiver") as receiver,
-                    aclosing(receiver.watch(gazes=self._hub.gazes.followed(), tokens=True)) as arrivals,
+                    aclosing(
+                        receiver.watch(
+                            gazes=self._hub.gazes.followed(),
+                            tokens=True,
+                            on_subscribed=lambda: self._set_watching(True),
+                        )
+                    ) as arrivals,
                 ):
                     async for panorama in arrivals:
                         if self._arrived.is_set():
@@ -87,6 +94,7 @@ class LinkWatcher:
                         self._arrived.set()
             except PanolinkError as error:
                 log.debug("not watching: %s", error)
+            self._set_watching(False)
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _show(self) -> None:
@@ -139,7 +147,20 @@ class LinkWatcher:
 
     def _tell(self, name: str, answer: dict[str, Any]) -> None:
         self._services[name] = answer
-        self._hub.state("services", services=self._services)
+        self._publish_services()
+
+    def _set_watching(self, watching: bool) -> None:
+        self._watching = watching
+        self._publish_services()
+
+    def _publish_services(self) -> None:
+        """A receiver is there once it is watched: what is sent before that would not be shown."""
+        services = dict(self._services)
+        receiver = services.get("receiver")
+        if receiver and receiver["up"] and not self._watching:
+            waiting = f"{receiver['address']}: it answers, and is not watched yet"
+            services["receiver"] = {**receiver, "up": False, "error": waiting}
+        self._hub.state("services", services=services)
 
     def _publish_conditions(self, conditions: Conditions) -> None:
         self._hub.state("conditions", conditions=conditions_as_dict(conditions))

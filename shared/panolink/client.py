@@ -9,7 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -306,6 +315,7 @@ class Client:
         picture_format: str = "rgb8",
         gazes: AsyncIterable[Focus | Sequence[Focus]] | None = None,
         tokens: bool = False,
+        on_subscribed: Callable[[], None] | None = None,
     ) -> AsyncGenerator[ReceivedPanorama, None]:
         """Yield panoramas as a receiver receives them, `count` of them (0: unlimited).
 
@@ -320,6 +330,8 @@ class Client:
             several people look who see the pictures through it, one to four directions.
         tokens : bool
             Whether panoramas come with the kind of each token (`ReceivedPanorama.kinds`).
+        on_subscribed : callable, optional
+            Called once the receiver has said that what it receives from now on will come.
 
         Raises
         ------
@@ -343,6 +355,9 @@ class Client:
 
         call = stub.Watch(requests())
         try:
+            if on_subscribed is not None:
+                await call.initial_metadata()
+                on_subscribed()
             async for frame in frames(call, admit):
                 if frame.error:
                     raise frame.error

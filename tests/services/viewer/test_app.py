@@ -2,14 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from panolink.client import Client
+from panolink.client import Client, ReceivedPanorama
 from panolink.images import encode_png
 from panolink.rpc.wire.deliveries import decode_grey
 from panolink.services.viewer.server import ViewerServer
@@ -39,7 +40,6 @@ async def test_an_upload_arrives_with_its_cost_and_quality(start: Start, start_v
     async with page(viewer.address) as socket:
         while not (await message(socket, "services"))["services"].get("receiver", {}).get("up"):
             pass
-        await asyncio.sleep(0.2)  # for its Watch
         assert (await ask(viewer.address, "/api/upload?name=a%2Fb.png", panorama())) == (200, {"sending": "b.png"})
         found = {}
         while {"picture", "delivery", "quality"} - found.keys():
@@ -127,6 +127,29 @@ async def test_a_missing_receiver_is_told_and_so_is_its_return(start: Start, sta
             pass
         assert receiver.address in found["error"]
         await start("receiver", listen=receiver.address)
+        while not (await message(socket, "services"))["services"]["receiver"]["up"]:
+            pass
+
+
+async def test_a_receiver_is_there_once_it_is_watched(
+    start: Start, start_viewer: StartViewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is sent before that would reach a receiver whom nobody watches, and never be shown."""
+    let, watch = asyncio.Event(), Client.watch
+
+    async def late(self: Client, **options: Any) -> AsyncGenerator[ReceivedPanorama, None]:
+        await let.wait()
+        async for panorama in watch(self, **options):
+            yield panorama
+
+    monkeypatch.setattr(Client, "watch", late)
+    receiver = await start("receiver")
+    viewer = await start_viewer(receiver=receiver.address)
+    async with page(viewer.address) as socket:
+        while not (found := (await message(socket, "services"))["services"].get("receiver", {})).get("version"):
+            pass
+        assert not found["up"] and "not watched yet" in found["error"]
+        let.set()
         while not (await message(socket, "services"))["services"]["receiver"]["up"]:
             pass
 
