@@ -74,6 +74,8 @@ class Coding:
     sphere : metadata that the packet's header carries.
     focus : where somebody looks, as `panolink.sphere.focus.quantized` gives it.
     place : in a stream, of a whole picture.
+    fine_enough : quarter octaves: a budget of symbols that leaves a coarser step takes a smaller picture; None: as is
+        best for a single one.
     """
 
     codec: Codec
@@ -84,6 +86,7 @@ class Coding:
     sphere: SphereMetadata = NOTHING_KNOWN
     focus: tuple[Focus, ...] = ()
     place: StreamPlace | None = None
+    fine_enough: int | None = None
     _enhancements: dict[Fraction, Enhancement] = field(default_factory=dict, init=False, repr=False)
 
     @property

@@ -87,6 +87,7 @@ def allocate(coding: Coding, budget: SymbolBudget, protection: Protection | None
     """
     protection = protection or Fixed()
     reductions = candidates(math.inf, coding.size)
+    fine_enough = FINE_ENOUGH if coding.fine_enough is None else coding.fine_enough
     room = room_for(coding, budget, protection)
     with ExitStack() as quantizing:
 
@@ -96,10 +97,10 @@ def allocate(coding: Coding, budget: SymbolBudget, protection: Protection | None
             quantizing.enter_context(coding.stage("quantize"))
             return controller
 
-        found = choose_resolution(at, reductions, room, FINE_ENOUGH)
+        found = choose_resolution(at, reductions, room, fine_enough)
         if found:
             controller, point, bits = found
-            coarsest = None if controller.base.reduction == reductions[-1] else FINE_ENOUGH
+            coarsest = None if controller.base.reduction == reductions[-1] else fine_enough
             ranking = Ranking(coding.codec.model.profile.ranking)
             enhancement = coding.codec.quantizer.filled(controller, point, bits, ranking, coarsest=coarsest)
     if found:

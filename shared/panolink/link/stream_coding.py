@@ -26,6 +26,10 @@ from panolink.link.unequal_protection import Protection, default_schemes
 if TYPE_CHECKING:
     from panolink.codec.streaming.state import TokenUpdate
 
+FIRST_FINE_ENOUGH = 10
+"""quarter octaves, of the first picture of a stream: later ones refine it, and can do so up to its own resolution. Best of
+6 to 18 on three validation panoramas at 0.05 symbols per pixel, by 0.1 dB (Rayleigh, 10 dB) to 0.6 dB (5 dB) over 6"""
+
 _INDEX_BYTES = 12
 """of an index slice, before it is known what changes"""
 
@@ -127,4 +131,5 @@ def _within_symbols(coding: ChangeCoding, change: Change, budget: SymbolBudget, 
 
 def whole_of_stream(coding: Coding, stream: StreamEncoder) -> Coding:
     """The same panorama as a whole picture of a stream."""
-    return replace(coding, place=StreamPlace(stream.next_number))
+    fine_enough = FIRST_FINE_ENOUGH if stream.reference is None else None
+    return replace(coding, place=StreamPlace(stream.next_number), fine_enough=fine_enough)
