@@ -29,7 +29,7 @@ FPS = 10.0
 SYMBOLS_PER_PIXEL = 0.05
 COHERENCE_SYMBOLS = 2048
 """of Rayleigh fading: a picture of 1024×512 meets a dozen fades"""
-SCHEMES = tuple(Scheme(m, r) for m in (Modulation.QPSK, Modulation.QAM16) for r in (1 / 3, 1 / 2, 2 / 3))
+SCHEMES = tuple(Scheme(m, r) for m in (Modulation.QPSK, Modulation.QAM16) for r in (1 / 3, 1 / 2))
 KEY_INTERVAL = 10
 BUFFER_PICTURES = 2
 """times a picture's symbols that one of x265's may take: a key picture then comes a picture late"""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from panolink.codec.streaming.state import TokenUpdate
 
 FIRST_FINE_ENOUGH = 10
-"""quarter octaves, of the first picture of a stream: later ones refine it, and can do so up to its own resolution. Best of
+"""quarter octaves, of the first picture of a stream: later ones refine it, up to its own resolution. Best of
 6 to 18 on three validation panoramas at 0.05 symbols per pixel, by 0.1 dB (Rayleigh, 10 dB) to 0.6 dB (5 dB) over 6"""
 
 _INDEX_BYTES = 12
