@@ -48,7 +48,7 @@ audit: $(INSTALLED_DEV) ## known vulnerabilities of what is installed; says so w
 	@scripts/audit.sh
 
 MINUTES ?= 1
-TARGETS ?= packet payloads burst stream receipt delivery panorama_header conditions picture wire_picture scenario trace settings weights certificates
+TARGETS ?= packet payloads update gaze burst stream receipt delivery panorama_header conditions picture wire_picture scenario trace settings weights certificates
 fuzz: $(INSTALLED_DEV) ## fuzz every parser of outside bytes, guided by coverage: MINUTES for each (TARGETS="picture packet")
 	@for target in $(TARGETS); do \
 		echo "== $$target"; $(BIN)/python -m fuzz.run $$target --seconds $$((60 * $(MINUTES))) || exit 1; done

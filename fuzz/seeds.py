@@ -16,6 +16,7 @@ from PIL import Image
 from panolink.codec.codec import Codec
 from panolink.codec.model import save_model
 from panolink.codec.networks.autoencoder import Autoencoder, Profile
+from panolink.codec.streaming.encoder import StreamEncoder
 from panolink.images import encode_png
 from panolink.images.wire_pictures import encode_picture
 from panolink.link.transmitter import RateRequest, Transmitter
@@ -23,9 +24,10 @@ from panolink.picture_format import PictureFormat
 from panolink.rpc.security.certificate_authority import Subject, issue_certificates
 from panolink.rpc.wire.bursts import Burst, burst_messages
 from panolink.rpc.wire.segments import segments_to_wire
+from panolink.sphere.focus import Focus
 from panolink.sphere.metadata import SphereMetadata
 from panolink.training.fit_tables import fit_tables
-from panolink.v1 import channel_pb2, link_pb2, transmitter_pb2
+from panolink.v1 import channel_pb2, link_pb2, receiver_pb2, transmitter_pb2
 
 ROOT = Path(__file__).parents[1]
 CORPUS = ROOT / "fuzz/corpus"
@@ -38,6 +40,7 @@ def main() -> None:
     codec = Codec.load("base", device="cpu")
     pictures(small)
     packets(codec, small)
+    streams(codec, small)
     bursts(codec, small)
     messages()
     texts()
@@ -88,6 +91,27 @@ def packets(codec: Codec, small: np.ndarray) -> None:
             write("payloads", name, b"".join(bytes([len(one)]) + one for one in slices))
     short = codec.encode(small[:32, :64], tau=0.2, robust=True)
     write("payloads", "short", b"".join(bytes([len(p.payload or b"")]) + (p.payload or b"") for p in short.slices))
+
+
+def streams(codec: Codec, small: np.ndarray) -> None:
+    """Pictures of a stream, predicted from its first, whole, and with a focus; and gazes."""
+    for name, picture, options in (
+        ("still", small, {}),
+        ("moved", np.roll(small, 5, axis=0), {}),
+        ("focus", np.roll(small, 16, axis=1), {"focus": [Focus(90, -10)]}),
+    ):
+        encoder = StreamEncoder(codec, robust=True)
+        encoder.encode(small, bpp=0.5)
+        encoder.acknowledge(1)
+        packet = encoder.encode(picture, bpp=0.25, **options)
+        slices = [piece.payload or b"" for piece in packet.slices]
+        write("update", name, b"".join(bytes([len(one)]) + one for one in slices))
+        if name == "moved":
+            lost = b"".join(b"\xff" if k == 2 else bytes([len(one)]) + one for k, one in enumerate(slices))
+            write("update", "lost", lost)
+    for name, gaze in {"plain": {"yaw": 30.0, "pitch": -10.0}, "wide": {"yaw": -180.0, "width": 120.0}}.items():
+        message = receiver_pb2.WatchRequest(count=1, gaze=link_pb2.Gaze(**gaze))
+        write("gaze", name, message.SerializeToString())
 
 
 def bursts(codec: Codec, small: np.ndarray) -> None:

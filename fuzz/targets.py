@@ -18,11 +18,14 @@ from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
+from PIL import Image
 from pydantic import ValidationError
 
 from panolink.codec.bitstream import Packet
 from panolink.codec.codec import Codec
 from panolink.codec.model import load_model
+from panolink.codec.streaming.decoder import StreamDecoder
+from panolink.codec.streaming.encoder import StreamEncoder
 from panolink.errors import PanolinkError
 from panolink.images import count_pixels, read_picture
 from panolink.images.wire_pictures import decode_picture
@@ -37,13 +40,14 @@ from panolink.rpc.wire.bursts import admit_burst, burst_from_frame, receipts
 from panolink.rpc.wire.conditions import conditions_from_wire
 from panolink.rpc.wire.deliveries import deliveries
 from panolink.rpc.wire.framing import Frame, frames
+from panolink.rpc.wire.gazes import GazeBook, GazeTrail
 from panolink.rpc.wire.segments import segments_from_wire
 from panolink.services.channel.settings import ChannelSettings
 from panolink.services.receiver.settings import ReceiverSettings
 from panolink.services.transmitter.channel_feedback import ChannelFeedback
 from panolink.services.transmitter.metrics import TransmitterMetrics
 from panolink.services.transmitter.settings import TransmitterSettings
-from panolink.v1 import channel_pb2, link_pb2, transmitter_pb2
+from panolink.v1 import channel_pb2, link_pb2, receiver_pb2, transmitter_pb2
 
 MAX_SECONDS = 2.0
 PIXELS = 1 << 18
@@ -59,14 +63,28 @@ def packet(data: bytes) -> None:
 
 def payloads(data: bytes) -> None:
     """A packet's slices as they come over the radio, some of them lost: each after its length; 255 is a lost one."""
-    slices: list[bytes | None] = []
-    while data and len(slices) < LIMITS.segments:
-        length, data = data[0], data[1:]
-        slices.append(None if length == 255 else data[:length])
-        data = data[0 if length == 255 else length :]
-    parsed = Packet.from_payloads(slices)
+    parsed = Packet.from_payloads(_slices(data))
     if parsed.width * parsed.height <= PIXELS:
         _codec().unpack(parsed)
+
+
+def update(data: bytes) -> None:
+    """Slices, as of `payloads`, of a picture of a stream whose first picture is there."""
+    parsed = Packet.from_payloads(_slices(data))
+    if parsed.width * parsed.height <= PIXELS:
+        decoder = StreamDecoder(_codec())
+        decoder.update(first_of_stream())
+        decoder.update(parsed).tokens()
+
+
+def gaze(data: bytes) -> None:
+    """Where a viewer looks, through the receiver and a receipt to a picture's foci."""
+    told = receiver_pb2.WatchRequest.FromString(data).gaze
+    book, trail = GazeBook(), GazeTrail()
+    trail.learn([told])
+    book.look("viewer", told)
+    trail.learn(book.recent())
+    trail.foci()
 
 
 def burst(data: bytes) -> None:
@@ -181,11 +199,30 @@ def certificates(data: bytes) -> None:
                 Credentials(**files)
 
 
+def _slices(data: bytes) -> list[bytes | None]:
+    slices: list[bytes | None] = []
+    while data and len(slices) < LIMITS.segments:
+        length, data = data[0], data[1:]
+        slices.append(None if length == 255 else data[:length])
+        data = data[0 if length == 255 else length :]
+    return slices
+
+
+@functools.cache
+def first_of_stream() -> Packet:
+    """What the seeds of `update` are predicted from."""
+    with Image.open(Path(__file__).parents[1] / "samples/city.webp") as sample:
+        small = np.array(sample.convert("RGB").resize((128, 64)))
+    return StreamEncoder(_codec(), robust=True).encode(small, bpp=0.5)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
         packet,
         payloads,
+        update,
+        gaze,
         burst,
         stream,
         receipt,
@@ -218,7 +255,7 @@ def run(name: str, data: bytes) -> None:
 
 def prepare() -> None:
     """Load the model and compile the kernels, so that no input is charged for it."""
-    _codec()
+    first_of_stream()
     _feedback()
 
 
