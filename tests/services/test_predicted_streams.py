@@ -207,6 +207,54 @@ async def test_gazes_that_make_no_sense_are_counted_and_disturb_nobody(start: St
     assert value(receiver, "refused_gazes_total") == 4
 
 
+async def test_ten_thousand_gazes_disturb_nobody(start: Start, panorama: np.ndarray):
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address)
+    told = asyncio.Event()
+
+    async def gazes() -> AsyncGenerator[Focus, None]:
+        for number in range(10_000):
+            yield Focus(number % 360, 0)
+        told.set()
+        await asyncio.sleep(60)
+
+    async def viewer() -> None:
+        async with Client(receiver.address) as link:
+            async for _ in link.watch(gazes=gazes()):
+                pass
+
+    watching = asyncio.create_task(viewer())
+    while not value(receiver, "viewers"):
+        await asyncio.sleep(0.05)
+    got = await asyncio.wait_for(one_by_one(transmitter.address, [panorama] * 3, follow_gaze=True), 20)
+    assert all(delivery.delivered for delivery in got)
+    await asyncio.wait_for(told.wait(), 20)
+    (last,) = await one_by_one(transmitter.address, [panorama], follow_gaze=True)
+    assert last.delivered
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_a_stream_that_changes_its_size_goes_on(start: Start, panorama: np.ndarray):
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address)
+    half = np.ascontiguousarray(panorama[::2, ::2])
+    got = await one_by_one(transmitter.address, [panorama, panorama, half, half, panorama])
+    assert all(delivery.delivered for delivery in got)
+    references = [delivery.stream.reference for delivery in got if delivery.stream]
+    assert references == [0, 1, 0, 3, 0]
+
+
+async def test_two_senders_may_call_their_streams_the_same(start: Start, panorama: np.ndarray):
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address)
+    other = np.ascontiguousarray(panorama[:, ::-1])
+    both = await asyncio.gather(*(one_by_one(transmitter.address, [p] * 3) for p in (panorama, other)))
+    for got in both:
+        assert [d.stream.reference for d in got if d.stream] == [0, 1, 2]
+    assert value(receiver, "references_needed_total") == 0
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
