@@ -95,15 +95,15 @@ def packets(codec: Codec, small: np.ndarray) -> None:
 
 def streams(codec: Codec, small: np.ndarray) -> None:
     """Pictures of a stream, predicted from its first, whole, and with a focus; and gazes."""
-    for name, picture, options in (
-        ("still", small, {}),
-        ("moved", np.roll(small, 5, axis=0), {}),
-        ("focus", np.roll(small, 16, axis=1), {"focus": [Focus(90, -10)]}),
+    for name, picture, focus in (
+        ("still", small, ()),
+        ("moved", np.roll(small, 5, axis=0), ()),
+        ("focus", np.roll(small, 16, axis=1), (Focus(90, -10),)),
     ):
         encoder = StreamEncoder(codec, robust=True)
         encoder.encode(small, bpp=0.5)
         encoder.acknowledge(1)
-        packet = encoder.encode(picture, bpp=0.25, **options)
+        packet = encoder.encode(picture, bpp=0.25, focus=focus)
         slices = [piece.payload or b"" for piece in packet.slices]
         write("update", name, b"".join(bytes([len(one)]) + one for one in slices))
         if name == "moved":

@@ -5,7 +5,8 @@
 
 FOLDER has the panoramas; PART is one of
 
-    rate    VPSNR over the bit rate, picture by picture, and how much still regions flicker; `--clip` adds videos
+    rate    VPSNR over the bit rate, picture by picture, and how much still regions flicker, of each `--scene`, and of
+            videos (`--clip`); scenes that were measured before stay
     focus   PSNR in the viewport with a focus, and along recorded movements of heads (`--heads heads.csv`)
     loss    a fifth of the slices lost in every picture; nothing arriving for a second
     air     the same number of symbols a picture through Rayleigh fading and through a deep fade
@@ -124,37 +125,31 @@ def as_video(name: str, pictures: list[np.ndarray], bits_per_second: float) -> R
     return measured.result()
 
 
-def rate(codec: Codec, panoramas: dict[str, np.ndarray], clips: dict[str, list[np.ndarray]], count: int) -> Result:
-    """Each scene and clip at each bit rate, as each of the codecs."""
+def rate(codec: Codec, given: list[list[np.ndarray]]) -> Result:
+    """A scene, of each panorama, or a clip, at each bit rate and as each of the codecs."""
     found: Result = {}
-    for name in (*SCENES, *clips):
-        given = [clips[name]] if name in clips else [list(scene(p, name, count)) for p in panoramas.values()]
-        found[name] = {}
-        for kilobits in KILOBITS:
-            rows: dict[str, list[Result]] = {}
-            for pictures in given:
-                bpp = 1000 * kilobits / FPS / (pictures[0].shape[0] * pictures[0].shape[1])
-                rows.setdefault("stream", []).append(as_stream(codec, pictures, bpp))
-                if single := as_singles(codec, pictures, bpp):
-                    rows.setdefault("single", []).append(single)
-                for other in ("jpeg", "x265", "svt-av1"):
-                    rows.setdefault(other, []).append(as_video(other, pictures, 1000 * kilobits))
-            found[name][str(kilobits)] = rows
-            told = {who: f"{np.mean([row['vpsnr_db'][-1] for row in of]):.2f}" for who, of in rows.items()}
-            print(name, kilobits, "kbit/s:", told, file=sys.stderr, flush=True)
-        found[name]["source flicker"] = float(
-            np.mean([np.stack(p[-8:]).astype(np.float32).std(axis=0).mean() for p in given])
-        )
-        if name in ("still", *clips):  # what single pictures need for the same quality
-            found[name]["single curve"] = [
-                [
-                    [bpp, one["vpsnr_db"][-1]]
-                    for bpp in (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
-                    if (one := as_singles(codec, p[-8:], bpp))
-                ]
-                for p in given
-            ]
+    for kilobits in KILOBITS:
+        rows: dict[str, list[Result]] = {}
+        for pictures in given:
+            bpp = 1000 * kilobits / FPS / (pictures[0].shape[0] * pictures[0].shape[1])
+            rows.setdefault("stream", []).append(as_stream(codec, pictures, bpp))
+            if single := as_singles(codec, pictures, bpp):
+                rows.setdefault("single", []).append(single)
+            for other in ("jpeg", "x265", "svt-av1"):
+                rows.setdefault(other, []).append(as_video(other, pictures, 1000 * kilobits))
+        found[str(kilobits)] = rows
+        told = {who: f"{np.mean([row['vpsnr_db'][-1] for row in of]):.2f}" for who, of in rows.items()}
+        print(kilobits, "kbit/s:", told, file=sys.stderr, flush=True)
+    spread = [np.stack(pictures[-8:]).astype(np.float32).std(axis=0).mean() for pictures in given]
+    found["source flicker"] = float(np.mean(spread))
+    found["single curve"] = [_single_curve(codec, pictures[-1]) for pictures in given]
     return found
+
+
+def _single_curve(codec: Codec, picture: np.ndarray) -> list[tuple[float, float]]:
+    """Bits per pixel and VPSNR of a single picture, to tell what a stream saves."""
+    packets = [codec.encode(picture, bpp=bpp) for bpp in (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)]
+    return [(packet.bpp, vpsnr(picture, codec.decode(packet))) for packet in packets]
 
 
 def view(picture: np.ndarray, yaw: float, pitch: float) -> np.ndarray:
@@ -282,6 +277,7 @@ def main(
     every: Annotated[int, typer.Option(help="Only each so-many-th panorama, sorted by name, from the first on.")] = 1,
     limit: Annotated[int | None, typer.Option(help="Only the first N of these.")] = None,
     pictures: Annotated[int, typer.Option(help="Pictures of a stream.", min=10)] = 30,
+    scenes: Annotated[list[str] | None, typer.Option("--scene", help=f"Of `rate`: {', '.join(SCENES)}; all.")] = None,
     clips: Annotated[list[Path] | None, typer.Option("--clip", help="Videos, as scenes of `rate`.")] = None,
     traces: Annotated[Path | None, typer.Option("--heads", help="Recorded movements of heads, for `focus`.")] = None,
     moments: Annotated[int, typer.Option(help="Of heads, for each delay.")] = 60,
@@ -298,10 +294,16 @@ def main(
         if isinstance(loaded, Failure):
             raise PanolinkError(str(loaded.error))
         panoramas[Path(loaded.name).stem] = at_width(loaded, width)
-    if part == "rate":
+    results.mkdir(parents=True, exist_ok=True)
+    file = results / f"{part}.json"
+    if part == "rate":  # scene by scene: what is there already stays
+        found = json.loads(file.read_text())["found"] if file.exists() else {}
         size = (width // 4 * 2, width // 2 * 2)
-        given = {path.stem: clip(path, pictures, fps=FPS, size=size) for path in clips or []}
-        found = rate(codec, panoramas, given, pictures)
+        given = {name: [list(scene(p, name, pictures)) for p in panoramas.values()] for name in scenes or SCENES}
+        given |= {path.stem: [clip(path, pictures, fps=FPS, size=size)] for path in clips or []}
+        for name, streams in given.items():
+            print(name, file=sys.stderr)
+            found[name] = rate(codec, streams)
     elif part == "focus":
         found = focus(codec, panoramas, heads(traces) if traces else None, moments)
     elif part == "loss":
@@ -311,9 +313,7 @@ def main(
     else:
         found = cost(codec, panoramas, pictures)
     settings = {"part": part, "width": width, "pictures": pictures, "model": f"{model}-{codec.fingerprint}"}
-    results.mkdir(parents=True, exist_ok=True)
-    written = json.dumps({**settings, "panoramas": list(panoramas), "found": found}, indent=1)
-    (results / f"{part}.json").write_text(written + "\n")
+    file.write_text(json.dumps({**settings, "panoramas": list(panoramas), "found": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ Found = dict[str, Any]
 
 def bits_for(curve: Sequence[Sequence[float]], vpsnr_db: float) -> float | None:
     """Bits per pixel with which single pictures reach a quality, between points linear in log bpp; None beyond them."""
-    curve = sorted(curve)
+    curve = sorted(curve, key=lambda point: point[0])
     qualities = [quality for _, quality in curve]
     if not qualities[0] <= vpsnr_db <= qualities[-1]:
         return None
@@ -186,7 +186,7 @@ def main(
     def table(words: list[str]) -> str | None:
         part, *rest = words
         whole = measured.get({"share": "rate", "time": "rate", "flicker": "rate", "heads": "focus"}.get(part, part))
-        if whole is None:
+        if whole is None or (part in ("rate", "time", "flicker") and rest[0] not in whole["found"]):
             return None
         found = whole["found"]
         made = {
