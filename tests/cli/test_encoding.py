@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cli.helpers import ENVIRONMENT, PANOLINK
@@ -60,3 +61,20 @@ def test_damaged_files_are_told_in_one_line(tmp_path: Path):
         assert done.returncode == 1 and not done.stdout
         (line,) = done.stderr.splitlines()
         assert line.startswith(f"panolink: {tmp_path / name}: ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command, says",
+    [
+        ("encode - a.plk <&-", "panolink: standard input: empty"),
+        ("encode a.png - --tau 0 >&-", "Bad file descriptor"),
+        ("info base --json >&-", "Bad file descriptor"),
+    ],
+)
+def test_streams_that_are_closed(command: str, says: str, tmp_path: Path):
+    (tmp_path / "a.png").write_bytes(encoded(np.zeros((32, 64, 3), np.uint8)))
+    line = f"{' '.join(PANOLINK)} {command}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, env=ENVIRONMENT, cwd=tmp_path)
+    assert done.returncode == 1 and says in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

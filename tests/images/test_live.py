@@ -4,6 +4,8 @@ import io
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 
 from panolink.images import Failure, Panorama, panoramas_in
 from panolink.images.live import Piped, is_live, live_frames, public_name
-from tests.images.pictures import write_video
+from tests.images.pictures import encoded, write_video
 from tests.images.rtsp_server import RtspServer
 
 
@@ -64,6 +66,24 @@ def test_a_stream_over_tcp(serve: Callable[[bytes], str], tmp_path: Path):
     address = serve(transport_stream(tmp_path))
     found = [item for item in panoramas_in([address]) if isinstance(item, Panorama)]
     assert found and found[0].name == f"{address}#0001" and found[0].array.shape == (64, 128, 3)
+
+
+@pytest.mark.parametrize("name", ["short.mp4", "a.png"])
+def test_files_of_a_web_server(name: str, tmp_path: Path):
+    """A short file is over when it has been found out what it is."""
+    write_video(tmp_path / "short.mp4", width=64, height=32, codec="libx264")
+    (tmp_path / "a.png").write_bytes(encoded(np.zeros((32, 64, 3), np.uint8)))
+    handler = partial(QuietHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        found = list(panoramas_in([f"http://127.0.0.1:{server.server_port}/{name}"]))
+        server.shutdown()
+    assert len(found) == (3 if name == "short.mp4" else 1)
+    assert all(isinstance(item, Panorama) and item.array.shape == (32, 64, 3) for item in found)
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None: ...
 
 
 def test_a_camera_over_rtsp(tmp_path: Path):

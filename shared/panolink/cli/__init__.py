@@ -26,8 +26,9 @@ Nothing heavy is imported before a command needs it, so that `panolink --help` c
 
 def main() -> None:
     """Run the command line; exits 0 (done), 1 (failed), 2 (used wrongly) or 130 (interrupted)."""
-    from panolink.cli.encoding import flush_output, make_printable, output_failed, quieten_decoders
+    from panolink.cli.encoding import flush_output, make_printable, open_closed_streams, output_failed, quieten_decoders
 
+    open_closed_streams()
     make_printable()
     quieten_decoders()
     from panolink.cli.app import app

@@ -15,6 +15,19 @@ _PLAIN = {
 }
 
 
+def open_closed_streams() -> None:
+    """Streams that whoever started us has closed: nothing comes from standard input, output cannot be written.
+
+    They take the lowest file numbers, which files of ours would have otherwise.
+    """
+    if sys.stdin is None:
+        sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(os.devnull)))
+    if sys.stdout is None:  # open for reading alone: writing says that the descriptor is bad, as it does to others
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(os.open(os.devnull, os.O_RDONLY), "w")))
+    if sys.stderr is None:
+        sys.stderr = io.TextIOWrapper(io.BufferedWriter(io.FileIO(os.devnull, "w")))
+
+
 def quieten_decoders() -> None:
     """Keep what decoders of pictures have to say of damaged files off the terminal: our own errors tell it."""
     warnings.filterwarnings("ignore", module="PIL")

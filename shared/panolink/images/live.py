@@ -27,6 +27,7 @@ _WAITING = ("http", "https")  # these servers wait for whoever reads
 
 _OPEN_SECONDS, _READ_SECONDS = 10.0, 10.0
 _OPTIONS = {"rtsp_flags": "prefer_tcp", "fflags": "nobuffer"}
+"""Of what is live: frames that were read to find out what it is are not kept, which would be all of a short file."""
 
 
 def is_live(source: str) -> bool:
@@ -83,11 +84,12 @@ def _open(source: str, name: str) -> Iterator[Any]:
 
     with readable_video(name):
         camera = source.startswith("/dev/")
+        waiting = source.partition("://")[0].lower() in _WAITING
         try:
             container = av.open(
                 source,
                 format="v4l2" if camera else None,
-                options={} if camera else _OPTIONS,
+                options={} if camera or waiting else _OPTIONS,
                 timeout=(_OPEN_SECONDS, _READ_SECONDS),
             )
         except av.error.ProtocolNotFoundError:
