@@ -224,10 +224,30 @@ def test_pictures_for_the_documentation(open_page: Open, tmp_path: Path) -> None
             page.click("[data-mode=compare]")
             page.wait_for_selector("#divider:visible")
             page.evaluate("document.querySelector('.cards').scrollIntoView()")
-        page.wait_for_timeout(1500)
-        page.mouse.move(5, 5)
-        page.screenshot(path=folder / f"{name}.jpg", type="jpeg", quality=88)
+        take(page, folder / f"{name}.jpg")
         assert (folder / f"{name}.jpg").stat().st_size > 50_000
+
+    page = open_page(viewport={"width": 1440, "height": 900})
+    choose_width(page, 1024 if write else 512)
+    page.locator("#send details").evaluate("(details) => details.open = true")
+    page.select_option("#send select >> nth=2", "bitrate:300000")
+    page.select_option("#send select >> nth=1", "5")
+    page.locator("#send details").evaluate("(details) => details.open = false")
+    page.click("[data-name=city]")
+    page.click("#stream")
+    page.click("[data-mode=beside]")
+    page.select_option("#overlay", "tokens")
+    wait(page, "document.getElementById('legend').textContent.includes('refined')")
+    page.evaluate("document.querySelector('.cards').scrollIntoView()")
+    take(page, folder / "viewer_stream.jpg")
+    page.click("text=Stop")
+
+
+def take(page: Any, path: Path) -> None:
+    """A screenshot of the page at rest, with nothing under the pointer."""
+    page.mouse.move(5, 5)
+    page.wait_for_timeout(1500)
+    page.screenshot(path=path, type="jpeg", quality=88)
 
 
 @pytest.mark.long

@@ -41,7 +41,7 @@ export class Numbers {
   private readonly cards = {
     rate: new Card("Pictures a second", "How many panoramas arrive each second, in the last five. From about 10 on they look like a film, below 2 like a slide show."),
     age: new Card("Age", "How old the panorama was when it was ready to be shown: from the moment it was taken or handed to the link, by the clocks of both ends."),
-    kinds: new Card("Tokens", "The panorama is sent in patches, the tokens. In a stream most of them stay (unchanged), some get sharper (refined), and new ones come where something has moved. Concealed ones were lost, and are guessed from their neighbours.", el("div", {}, this.tokens, this.tokenPlace)),
+    kinds: new Card("Tokens", "The panorama is sent in patches, the tokens. In a stream most of them stay (unchanged), some get sharper (refined), and new ones come where something has moved. Of a single panorama some are kept: sent with their feature, the others as an entry of the codebook only. Concealed ones were lost, and are guessed from their neighbours.", el("div", {}, this.tokens, this.tokenPlace)),
     bpp: new Card("Bits per pixel", "How many bits each pixel of the panorama costs on average. A PNG needs about 12, a good JPEG 1.", null),
     symbols: new Card("Symbols per pixel", "A symbol is one use of the radio channel. Error protection is included: more of it takes more symbols for the same bits."),
     snr: new Card("SNR", "How much stronger the signal is than the noise, in decibels: 20 is a clear line, 0 means noise as strong as the signal.", this.snrPlot.canvas),

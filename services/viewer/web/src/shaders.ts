@@ -31,7 +31,7 @@ void main() {
   else if (mode == 3) colour = clamp(abs(there - here) * 4.0, 0.0, 1.0);
   if (overlay == 1) {
     int kind = int(texture2D(tokens, uv).r * 255.0 + 0.5);
-    colour = mix(vec3(dot(colour, vec3(0.3, 0.6, 0.1))) * 0.7, kinds[kind], kind == UNCHANGED ? 0.0 : 0.6);
+    colour = mix(vec3(dot(colour, vec3(0.3, 0.6, 0.1))) * 0.7, kinds[kind], kind == UNCHANGED ? 0.0 : 0.5);
   } else if (overlay == 2 && foci > 0) {
     float outside = PI;
     for (int i = 0; i < 4; i++)

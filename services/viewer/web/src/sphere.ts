@@ -33,6 +33,7 @@ export class Sphere {
   };
   private dirty = true;
   private mode: Mode = "received";
+  private overlay = 0;
   yaw = 0;
   pitch = 0;
   fov = 105;
@@ -60,7 +61,7 @@ export class Sphere {
   set(mode: Mode, divider: number, overlay: Overlay, foci: Focus[]): void {
     this.mode = mode;
     this.uniforms.divider.value = divider;
-    this.uniforms.overlay.value = OVERLAYS.indexOf(overlay);
+    this.overlay = OVERLAYS.indexOf(overlay);
     this.uniforms.foci.value = Math.min(foci.length, MOST_FOCI);
     foci.slice(0, MOST_FOCI).forEach(({ yaw, pitch, width }, index) => {
       const [right, up] = [(yaw * Math.PI) / 180, (pitch * Math.PI) / 180];
@@ -119,6 +120,7 @@ export class Sphere {
   /** Draw the first or the second view. */
   private part({ width, height }: { width: number; height: number }, place: number, mode: Mode): void {
     this.uniforms.mode.value = mode === "beside" ? 0 : SHADER_MODES[mode];
+    this.uniforms.overlay.value = this.mode === "beside" && mode === "sent" ? 0 : this.overlay; // of two, on what was received
     if (!this.renderer.xr.isPresenting) {
       // from the bottom left, where the second of two that are stacked is
       const [x, y] = this.stacked ? [0, this.canvas.clientHeight - height * (place + 1)] : [width * place, 0];
