@@ -50,5 +50,5 @@ def test_each_part_is_measured_and_the_page_written(
     monkeypatch.setattr(stream_page, "draw_rate", lambda *_: None)
     stream_page.main(results, page, tmp_path)
     written = page.read_text()
-    assert written.count("| --- |") == len(tables) and (tmp_path / "stream_air.png").exists()
+    assert written.count("\n| --- |") == len(tables) and (tmp_path / "stream_air.png").exists()
     assert "nan" not in written
