@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from panolink.codec.bitstream import Packet, StreamPlace
 from panolink.codec.streaming.changes import draft_packet
-from panolink.codec.streaming.encoder import WHOLE_FROM, Change, StreamEncoder, share_of_new
+from panolink.codec.streaming.encoder import Change, StreamEncoder
 from panolink.errors import RateError
 from panolink.link.coding import Coded, Coding, slices_of
 from panolink.link.rate_allocation import both_layers, room_for
@@ -60,7 +60,13 @@ class ChangeCoding(Coding):
 
 
 def code_changes(
-    coding: Coding, stream: StreamEncoder, budget: SymbolBudget | None, bpp: float | None, protection: Protection
+    coding: Coding,
+    stream: StreamEncoder,
+    budget: SymbolBudget | None,
+    bpp: float | None,
+    protection: Protection,
+    *,
+    whole_bpp: float = 0.0,
 ) -> Coded | None:
     """Code a panorama as changes since what the receiver holds.
 
@@ -75,11 +81,14 @@ def code_changes(
         Bits per pixel of the packet. With both, the budget is the most that it may come to.
     protection : Protection
         What the channel allows.
+    whole_bpp : float
+        Bits per pixel that a whole picture may take, where that is more.
 
     Returns
     -------
     Coded or None
-        None where a whole picture is due: the receiver holds nothing that fits, or too much has changed. The stream has
+        None where a whole picture is due: the receiver holds nothing that fits, or so much has changed that one is
+        better. The stream has
         noted what is sent.
 
     Raises
@@ -116,7 +125,7 @@ def code_changes(
             )
         coded = Coded(update, packet, plan)  # type: ignore[arg-type]
     update: TokenUpdate = coded.tokens  # type: ignore[assignment]
-    if share_of_new(update) > WHOLE_FROM:
+    if stream.whole_is_better(change, update, max(whole_bpp, coded.packet.bpp)):
         return None
     stream.sent(change, update, coded.packet)
     return coded

@@ -195,14 +195,22 @@ def _coded_in_stream(coding: Coding, request: RateRequest, stream: StreamEncoder
     budget, bpp = request.budget, request.bpp if mean is None else bucket.allowed(mean, whole=False)
     if budget and bpp is None and request.retransmission_reserve:
         budget = SymbolBudget(max(1, int((1 - request.retransmission_reserve) * budget.symbols)))
+    whole_bpp = 0.0 if mean is None else bucket.allowed(mean, whole=True)
     try:
-        coded = code_changes(coding, stream, budget, bpp or (None if budget else DEFAULT_BPP), request.protection)
+        coded = code_changes(
+            coding,
+            stream,
+            budget,
+            bpp or (None if budget else DEFAULT_BPP),
+            request.protection,
+            whole_bpp=whole_bpp,
+        )
     except RateError:
         coded = None  # perhaps less of a whole picture fits
     protection = request.protection
     if coded is None:
         if mean is not None:
-            request = replace(request, bpp=bucket.allowed(mean, whole=True))
+            request = replace(request, bpp=whole_bpp)
         coded, protection = _coded(whole_of_stream(coding, stream), request)
         stream.sent_whole(coded.tokens, coded.packet)
     if mean is not None:

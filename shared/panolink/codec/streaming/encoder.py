@@ -14,16 +14,24 @@ from numpy.typing import NDArray
 
 from panolink.codec.bitstream import Layer, Packet, StreamPlace
 from panolink.codec.entropy.feature_coding import slice_members
-from panolink.codec.quantization.am_vq import bits_room
+from panolink.codec.quantization.am_vq import Ranking, bits_room
 from panolink.codec.quantization.vector_quantizer import dequantize, look_up
-from panolink.codec.rate_control.controller import COARSEST_STEP, FINEST_STEP, RD_LAMBDA, OperatingPoint, RateController
-from panolink.codec.resolution import FINE_ENOUGH, reduce
+from panolink.codec.rate_control.controller import (
+    COARSEST_STEP,
+    FINEST_STEP,
+    RD_LAMBDA,
+    Budget,
+    OperatingPoint,
+    RateController,
+)
+from panolink.codec.resolution import reduce
 from panolink.codec.slicing import index_slices
 from panolink.codec.streaming.changes import Changes, update_packet
 from panolink.codec.streaming.leaky_bucket import LeakyBucket
 from panolink.codec.streaming.state import MOST_STATES, Kind, TokenState, TokenUpdate
 from panolink.codec.streaming.stream_costs import ChangeCostModel
 from panolink.codec.tokens import Tokens, VectorQuantized, steps_of_tokens
+from panolink.errors import RateError
 from panolink.sphere.focus import Focus, quantized
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 
@@ -35,8 +43,8 @@ if TYPE_CHECKING:
 TURN_FROM = 0.25
 """share of other indices from which on a turn of the camera is looked for"""
 
-WHOLE_FROM = 0.4
-"""share of new tokens from which on a whole picture is tried, too"""
+WHOLE_FROM = 0.25
+"""share of tokens with another index from which on a whole picture is tried, too"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,13 +184,9 @@ class StreamEncoder:
         change = self.prepare(image, focus=focus, known=known)
         if change is not None:
             update, packet = self.within(change, bpp, sphere)
-            if share_of_new(update) <= WHOLE_FROM:
+            if not self.whole_is_better(change, update, bpp):
                 return self.sent(change, update, packet)
-            tokens = self.whole_tokens(image, bpp, focus, known)
-            if not self.whole_is_better(change, update, tokens):
-                return self.sent(change, update, packet)
-        else:
-            tokens = self.whole_tokens(image, bpp, focus, known)
+        tokens = self.whole_tokens(image, bpp, focus, known)
         packet = self.codec.pack(tokens, stream=StreamPlace(self.next_number)).with_metadata(sphere)
         return self.sent_whole(tokens, packet)
 
@@ -193,32 +197,32 @@ class StreamEncoder:
         room = bpp - PLACE_BITS / (image.shape[0] * image.shape[1])
         return self.codec.tokens_at(image, max(room, 1e-9), features=known, robust=self._robust, focus=focus)
 
-    def whole_is_better(self, change: Change, update: TokenUpdate, tokens: Tokens) -> bool:
-        """Whether a whole picture is closer to the panorama than the changes are, for as many bits."""
-        if tokens.reduction != update.reduction:
-            return update.step > FINE_ENOUGH
+    def whole_is_better(self, change: Change, update: TokenUpdate, bpp: float) -> bool:
+        """Whether a whole picture of ``bpp`` bits per pixel is closer to the panorama than an update leaves it.
+
+        Compared at the update's resolution, in features. Asked only where much has moved: it costs a quantisation.
+        """
+        if change.share_moved <= WHOLE_FROM:
+            return False
+        base, quantizer = change.base, self.codec.quantizer
+        room = max(bpp - PLACE_BITS / base.pixels, 1e-9)
+        try:
+            controller = RateController(base, quantizer.coder)
+            tokens = quantizer.quantize(controller, Budget(bpp=room), Ranking(self.codec.model.profile.ranking))
+        except RateError:
+            return False
         rows, cols = update.kinds.shape
         weight = np.exp2(-steps_of_tokens(rows, cols, update.focus) / 2).ravel()
-        features = change.base.features
         rows_arrived, features_arrived = np.ones(rows, dtype=bool), np.ones(int(update.kept.sum()), dtype=bool)
         after = change.reference.updated(
             self.next_number, update, rows_arrived=rows_arrived, features_arrived=features_arrived
         )
-        errors = [
-            float(
-                (
-                    weight
-                    * (features - dequantize(found, self.codec.network.codebook))
-                    .square()
-                    .sum(dim=1)
-                    .flatten()
-                    .cpu()
-                    .numpy()
-                ).sum()
-            )
-            for found in (tokens, after.tokens())
-        ]
-        return errors[0] < errors[1]
+
+        def error(found: Tokens) -> float:
+            left = base.features - dequantize(found, self.codec.network.codebook)
+            return float((weight * left.square().sum(dim=1).flatten().cpu().numpy()).sum())
+
+        return error(tokens) < error(after.tokens())
 
     # ── the steps on their own, for a link that decides with them ─────────────────────────────────────────────────
 
@@ -350,6 +354,11 @@ class Change:
         """The panorama."""
         return self.controller.base
 
+    @property
+    def share_moved(self) -> float:
+        """Share of the tokens whose index is another one than the reference's."""
+        return float((self.base.indices != self.reference.indices).mean())
+
     def index_bits(self, update: TokenUpdate) -> float:
         """Bits that the new indices of an update take, by the tables."""
         return float(self.model.index_bits[(update.kinds >= Kind.NEW).ravel()].sum())
@@ -390,11 +399,6 @@ class NoiseEstimate:
             change = (features - before.roll(turn, dims=-1)).square().sum(dim=1)
             self._value = float(change.flatten().quantile(0.1)) / 2
         return self._value
-
-
-def share_of_new(update: TokenUpdate) -> float:
-    """Share of the tokens that are new."""
-    return float((update.kinds >= Kind.NEW).mean())
 
 
 def turn_of(before: NDArray[np.int64], now: NDArray[np.int64]) -> int:
