@@ -11,6 +11,11 @@ from panolink.services.receiver.metrics import ReceiverMetrics
 QUIET_SECONDS = 60.0
 """after which a stream has ended, and its slot is free"""
 
+MOST_SLOTS = 64
+"""streams that are told apart; more of them share `MORE`"""
+
+MORE = "more"
+
 _LONGEST_LATENCY_SECONDS = 60.0
 """beyond which, or below zero, the clocks of source and receiver are not the same"""
 
@@ -36,7 +41,7 @@ class StreamArrivals:
     ) -> None:
         self._metrics, self._clock, self._now = metrics, clock, now
         self._slots = SlotAllocator()
-        self._streams: dict[str, tuple[int, float]] = {}
+        self._streams: dict[str, tuple[int | None, float]] = {}
 
     def shown(self, stream_id: str, captured_at: float) -> None:
         """Note a picture that is handed to viewers.
@@ -54,19 +59,23 @@ class StreamArrivals:
         if not stream_id:
             return
         at = self._clock()
-        slot, before = self._streams.pop(stream_id, (None, at))
-        if slot is None:
+        known = self._streams.pop(stream_id, None)
+        if known is None:
             self._free(at)
-            slot = self._slots.acquire()
+            slot = self._slots.acquire() if len(self._streams) < MOST_SLOTS else None
         else:
-            self._metrics.arrival_interval.labels(str(slot)).observe(at - before)
+            slot = known[0]
+        label = MORE if slot is None else str(slot)
+        if known:
+            self._metrics.arrival_interval.labels(label).observe(at - known[1])
         self._streams[stream_id] = slot, at
-        self._metrics.stream_pictures.labels(str(slot)).inc()
-        self._metrics.last_arrival.labels(str(slot)).set(self._now())
+        self._metrics.stream_pictures.labels(label).inc()
+        self._metrics.last_arrival.labels(label).set(self._now())
 
     def _free(self, now: float) -> None:
         """Give back the slots of streams that have ended."""
         for stream_id, (slot, at) in list(self._streams.items()):
             if now - at > QUIET_SECONDS:
                 del self._streams[stream_id]
-                self._slots.release(slot)
+                if slot is not None:
+                    self._slots.release(slot)

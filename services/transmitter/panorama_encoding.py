@@ -28,6 +28,9 @@ from panolink.v1 import link_pb2, transmitter_pb2
 if TYPE_CHECKING:
     from panolink.codec.codec import Codec
 
+_LAST_MOMENT = 1e11
+"""seconds since 1970, beyond which no clock is"""
+
 _SAMPLE_FORMATS = {
     "cf32_le": link_pb2.SAMPLE_FORMAT_CF32_LE,
     "ci16_le": link_pb2.SAMPLE_FORMAT_CI16_LE,
@@ -229,7 +232,7 @@ class PanoramaEncoding:
                 pilot_spacing=settings.pilot_spacing,
                 content_digest=self._digest,
                 stream_id=self.stream.link_id if self.stream else "",
-                captured_at=header.captured_at,
+                captured_at=_moment(header.captured_at),
             ),
             np.ones(1, np.complex64),  # no channel yet: h = 1, no noise
             sent.symbols,
@@ -241,6 +244,11 @@ class PanoramaEncoding:
     @property
     def _name(self) -> str:
         return self._header.source or self._header.panorama_id
+
+
+def _moment(seconds: float) -> float:
+    """Seconds since 1970 as a source tells them; 0, not known, for what is no such moment."""
+    return seconds if 0 < seconds < _LAST_MOMENT else 0.0
 
 
 def content_digest(header: transmitter_pb2.PanoramaHeader, image: bytes) -> bytes:

@@ -33,6 +33,12 @@ from panolink.v1 import link_pb2, transmitter_pb2
 
 log = logging.getLogger(__name__)
 
+_MOST_SKIPPED = 100_000
+"""pictures that a source can have left out at a time: what a counter takes of a number that a stranger tells"""
+
+_FASTEST = 1000.0
+"""pictures a second that a source can want"""
+
 _Sent: TypeAlias = "asyncio.Future[None]"  # done once a burst has been sent
 
 
@@ -183,8 +189,9 @@ class StreamSession:
             return None
         check_limit(len(header.stream_id), MAX_ID_LENGTH, "characters in a stream id")
         slot = str(self.slot)
-        self._metrics.skipped_pictures.labels(slot).inc(header.skipped)
-        self._metrics.wanted_frame_rate.labels(slot).set(header.frame_rate if header.frame_rate > 0 else 0.0)
+        self._metrics.skipped_pictures.labels(slot).inc(min(header.skipped, _MOST_SKIPPED))
+        wanted = header.frame_rate if 0 < header.frame_rate <= _FASTEST else 0.0
+        self._metrics.wanted_frame_rate.labels(slot).set(wanted)
         codec = self._pipeline.models.named(header.model)
         return self._streams.get(header.sender or self._name, header.stream_id, codec)
 

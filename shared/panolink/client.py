@@ -205,8 +205,8 @@ class Client:
         allow_any_aspect
             Whether pictures that are not 2:1 are sent.
         stream
-            Name of the stream whose pictures these are, in order; each is predicted from what the receiver holds.
-            Empty: single pictures.
+            Name of the stream whose pictures these are, in order; each is predicted from what the receiver holds. Each
+            call is a stream of its own, even if another one has the same name. Empty: single pictures.
         mean_bits
             Bits that a picture of a stream takes in the mean.
         focus

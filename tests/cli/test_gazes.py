@@ -21,7 +21,7 @@ def test_a_direction():
 
 def test_a_file(tmp_path: Path):
     file = tmp_path / "heads.csv"
-    file.write_text("seconds,yaw,pitch,width\n0,0,0,\n0.5,30,5,60\n")
+    file.write_text("seconds,yaw,pitch,width\n0,0,0,\n0.5,30,5,60\n", encoding="utf-8-sig")  # as Excel does
     assert read_gazes(str(file)) == [(0.0, Focus(0, 0)), (0.5, Focus(30, 5, 60))]
 
 

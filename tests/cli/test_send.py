@@ -202,7 +202,7 @@ def test_odd_names_in_any_locale(link: dict[str, Any], small: Path, tmp_path: Pa
 
 @pytest.mark.slow
 def test_send_a_stream_live(panolink: Run, link: dict[str, Any], tmp_path: Path):
-    """In the video's own time; what is left out is counted, and the first picture alone is whole."""
+    """In the video's own time; what is left out is counted, and most pictures are predicted."""
     write_video(tmp_path / "clip.mp4", frames=20)  # two seconds
     to = link["transmitter"]["listen"]
     rate = ("--bitrate", "100k", "--fps", "10")
@@ -213,7 +213,8 @@ def test_send_a_stream_live(panolink: Run, link: dict[str, Any], tmp_path: Path)
     told = objects(result.stdout)
     pictures = [one["stream"] for one in told]
     assert [picture["number"] for picture in pictures] == list(range(1, len(told) + 1))
-    assert [picture["number"] for picture in pictures if not picture["reference"]] == [1]
+    whole = [picture["number"] for picture in pictures if not picture["reference"]]
+    assert whole[0] == 1 and len(whole) <= len(told) / 3
     assert abs(pictures[0]["focus"][0]["yaw"] - 90) < 1 and all(one["vpsnr_db"] is None for one in told)
     left_out = 20 - len(told)
     assert left_out >= 0 and (f"; {left_out} left out at the source" in result.stderr) == bool(left_out)

@@ -45,6 +45,7 @@ def test_what_is_no_focus(texts: list[str]):
         ({"stream": True, "live": True, "fps": 4.0}, True, True, 4.0),
         ({"bitrate": 1e6}, True, True, DEFAULT_FPS),
         ({"bitrate": 1e6, "live": False, "fps": 25.0}, True, False, 25.0),
+        ({"bitrate": 1e6, "live": False}, True, False, None),
     ],
 )
 def test_what_a_bit_rate_means(given: dict[str, Any], predicted: bool, live: bool, fps: float | None):
@@ -54,7 +55,21 @@ def test_what_a_bit_rate_means(given: dict[str, Any], predicted: bool, live: boo
     assert bool(streaming.options.get("stream")) == predicted
     assert streaming.options.get("frame_rate", 0.0) == (fps or 0.0 if predicted and live else 0.0)
     bits = streaming.options.get("mean_bits")
-    assert bits == (given["bitrate"] / fps if "bitrate" in given and fps else None)
+    assert bits == (given["bitrate"] / (fps or DEFAULT_FPS) if "bitrate" in given else None)
+
+
+@pytest.mark.parametrize(
+    ("given", "rate"),
+    [
+        ({"source_fps": 2.0}, 2.0),
+        ({"source_fps": 30.0}, DEFAULT_FPS),
+        ({"source_fps": 30.0, "live": False}, 30.0),
+        ({"source_fps": 30.0, "fps": 20.0, "every": 4}, 5.0),
+    ],
+)
+def test_bits_a_picture_follow_from_the_pictures_that_there_are(given: dict[str, Any], rate: float):
+    unset: dict[str, Any] = {"stream": False, "bitrate": 1e6, "fps": None, "live": None, "focus": ()}
+    assert Streaming.of(**{**unset, **given}).options["mean_bits"] == 1e6 / rate
 
 
 def test_gazes_are_for_streams():

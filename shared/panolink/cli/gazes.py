@@ -42,7 +42,7 @@ def read_gazes(text: str) -> list[TimedGaze]:
             raise typer.BadParameter(f"{error}; or a file called ….csv", param_hint="'--gaze'") from None
     gazes: list[TimedGaze] = []
     try:
-        with Path(text).open(newline="") as file:
+        with Path(text).open(newline="", encoding="utf-8-sig") as file:
             for number, row in enumerate(csv.DictReader(file), start=2):
                 try:
                     values = {name.strip(): float(row[name]) for name in row if name and row[name]}

@@ -135,12 +135,15 @@ def send(
     --bitrate do as well, with --stream. What comes too late is left out and counted.
     """
     check_rate(bpp, tau, symbols_per_pixel, bitrate)
-    streaming = Streaming.of(stream=stream, bitrate=bitrate, fps=fps, live=live, focus=focus or ())
+    source_fps = _frame_rate(sources) if bitrate is not None else None
+    streaming = Streaming.of(
+        stream=stream, bitrate=bitrate, fps=fps, live=live, focus=focus or (), every=every, source_fps=source_fps
+    )
     if streaming.predicted and tau is not None:
         raise typer.BadParameter("a stream takes --bitrate, --bpp or --symbols-per-pixel", param_hint="'--tau'")
-    if adaptive and (bpp is not None or tau is not None):
+    if adaptive and not bpp == tau == bitrate:  # None, all of them
         raise typer.BadParameter(
-            "takes --symbols-per-pixel or --deadline, not --bpp or --tau", param_hint="'--adaptive'"
+            "takes --symbols-per-pixel or --deadline, not --bpp, --tau or --bitrate", param_hint="'--adaptive'"
         )
     if out_folder:
         if picture is False:
@@ -182,6 +185,15 @@ def send(
     if tally.count > 1:
         (err if json else out).print(tally.accounting(), markup=False, soft_wrap=True)
     raise typer.Exit(0 if tally.delivered == tally.count else 1)
+
+
+def _frame_rate(sources: Sequence[str]) -> float | None:
+    """Pictures a second of the first source, where that is a video that says so."""
+    if not sources or not Path(sources[0]).is_file():
+        return None
+    from panolink.images.video import frame_rate
+
+    return frame_rate(Path(sources[0]))
 
 
 async def _send(sources: Sequence[str], to: str, transfer: Transfer, tally: Tally, json: bool, predicted: bool) -> None:

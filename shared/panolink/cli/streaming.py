@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from panolink.sphere.focus import Focus
 
 DEFAULT_FPS = 10.0
-"""pictures a second of a bit rate's stream"""
+"""pictures a second of a bit rate's live stream, and of one whose source does not say how many it has"""
 
 FOLLOW_GAZE = "auto"
 """instead of a direction: wherever viewers look"""
@@ -80,9 +80,17 @@ class Streaming:
 
     @classmethod
     def of(
-        cls, *, stream: bool, bitrate: float | None, fps: float | None, live: bool | None, focus: Sequence[str]
+        cls,
+        *,
+        stream: bool,
+        bitrate: float | None,
+        fps: float | None,
+        live: bool | None,
+        focus: Sequence[str],
+        every: int = 1,
+        source_fps: float | None = None,
     ) -> Streaming:
-        """From the options of the command line.
+        """From the options of the command line; ``source_fps``: pictures a second of the source, where it is known.
 
         Raises
         ------
@@ -94,11 +102,13 @@ class Streaming:
         if follow and not predicted:
             raise typer.BadParameter("auto is for streams: give --bitrate or --stream, too", param_hint="'--focus'")
         live = bitrate is not None if live is None else live
-        if bitrate is not None and fps is None:
+        if bitrate is not None and fps is None and live:
             fps = DEFAULT_FPS
+        given = [one for one in (fps, source_fps) if one]
+        rate = min(given) / every if given else None
         options: dict[str, Any] = {"focus": foci}
         if predicted:
-            options |= {"stream": "send", "follow_gaze": follow, "frame_rate": fps if live and fps else 0.0}
-        if bitrate is not None and fps is not None:
-            options["mean_bits"] = bitrate / fps
+            options |= {"stream": "send", "follow_gaze": follow, "frame_rate": rate if live and rate else 0.0}
+        if bitrate is not None:
+            options["mean_bits"] = bitrate / (rate or DEFAULT_FPS)
         return cls(predicted, live, fps, options)

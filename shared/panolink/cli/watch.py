@@ -83,7 +83,7 @@ def watch(
     if folder:
         make_folder(folder)
     watcher = Watcher(target, folder, count, wait, overwrite, json, picture_format or PictureFormat.RGB8)
-    watcher.gazes = read_gazes(gaze) if gaze else ()
+    watcher.gazes = () if gaze is None else read_gazes(gaze)
     problem: BaseException | None = None
     with written_beside(video, overwrite=overwrite) if video else nullcontext() as beside:
         if beside:
@@ -230,4 +230,5 @@ def _json_values(panorama: ReceivedPanorama, path: Path | None, error: dict[str,
 
 def _age(panorama: ReceivedPanorama) -> float | None:
     """Seconds since it was taken, where its source has told when; wrong by as much as the clocks differ."""
-    return time.time() - panorama.captured_at if panorama.captured_at else None
+    age = time.time() - panorama.captured_at
+    return max(age, 0.0) if 0 < panorama.captured_at < 1e11 else None

@@ -150,6 +150,19 @@ def readable_video(name: str) -> Iterator[None]:
         raise ImageError(f"{name}: not a readable video ({words.strip().splitlines()[0]})") from None
 
 
+def frame_rate(path: Path) -> float | None:
+    """Frames a second of a video's file, in the mean; None where it is none, or does not say."""
+    import av
+    import av.error
+
+    try:
+        with av.open(f"file:{path}", options={"format_whitelist": _CONTAINERS}) as container:
+            rate = container.streams.video[0].average_rate if container.streams.video else None
+    except (av.error.FFmpegError, OSError, ValueError):
+        return None
+    return float(rate) if rate else None
+
+
 def first_stream(container: Any, name: str) -> Any:
     """The video that is shown, decoded with threads."""
     if not container.streams.video:

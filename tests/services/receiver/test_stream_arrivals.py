@@ -1,5 +1,5 @@
 from panolink.services.receiver.metrics import ReceiverMetrics
-from panolink.services.receiver.stream_arrivals import QUIET_SECONDS, StreamArrivals
+from panolink.services.receiver.stream_arrivals import MORE, MOST_SLOTS, QUIET_SECONDS, StreamArrivals
 
 
 def value(metrics: ReceiverMetrics, name: str, **labels: str) -> float | None:
@@ -22,6 +22,15 @@ def test_arrivals_are_measured_by_slot_and_slots_are_used_again():
     arrivals.shown("c", 0)
     assert value(metrics, "received_stream_pictures_total", slot="0") == 4
     assert value(metrics, "received_stream_pictures_total", slot="2") is None
+
+
+def test_slots_are_bounded():
+    metrics = ReceiverMetrics()
+    arrivals = StreamArrivals(metrics)
+    for number in range(MOST_SLOTS + 9):
+        arrivals.shown(str(number), 0)
+    assert value(metrics, "received_stream_pictures_total", slot=MORE) == 9
+    assert value(metrics, "received_stream_pictures_total", slot=str(MOST_SLOTS)) is None
 
 
 def test_latency_needs_clocks_that_agree():

@@ -35,8 +35,8 @@ def focus_to_wire(focus: Focus) -> transmitter_pb2.Focus:
 
 
 def gaze_to_wire(focus: Focus) -> link_pb2.Gaze:
-    """Where a viewer looks now, as a message."""
-    return link_pb2.Gaze(yaw=focus.yaw, pitch=focus.pitch, width=focus.width)
+    """Where a viewer looks now, as a message; yaw within half a turn."""
+    return link_pb2.Gaze(yaw=(focus.yaw + 180) % 360 - 180, pitch=focus.pitch, width=focus.width)
 
 
 def merged(foci: Iterable[Focus], first: Iterable[Focus] = ()) -> list[Focus]:
