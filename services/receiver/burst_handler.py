@@ -204,7 +204,7 @@ class BurstReceiver:
                     message = f"burst {header.burst_id}: no segment of its picture was sent"
                     failed = failure(grpc.StatusCode.DATA_LOSS, message)
                 else:
-                    await self._pipeline.rebuild(codec, reception, header.stream_id)
+                    await self._pipeline.rebuild(codec, reception, header.stream_id, header.sequence)
                 if not failed:
                     picture = await self._deliver(header, reception)
         except Exception as error:

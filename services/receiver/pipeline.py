@@ -125,15 +125,15 @@ class Pipeline:
         """Demodulate a round into `reception`; a `SignalError` leaves in it what was there."""
         await in_thread(self._workers, partial(self._demodulate, burst, reception))
 
-    async def rebuild(self, codec: Codec, reception: Reception, stream_id: str = "") -> None:
+    async def rebuild(self, codec: Codec, reception: Reception, stream_id: str = "", sequence: int = 0) -> None:
         """Fill in the picture, stage by stage, from what was received; a `PanolinkError` leaves what was reached.
 
-        ``stream_id``: of the stream that it is a picture of; empty: of none.
+        ``stream_id``: of the stream that it is a picture of; empty: of none. ``sequence``: its place there; 0: unknown.
         """
         assert reception.decoder
         width, height = packet_size(reception.decoder, max_pixels=self._limits.image_pixels)
         reception.reservation = await self._memory.reserve(width * height)
-        tokens = await in_thread(self._workers, partial(self._unpack, codec, reception, stream_id))
+        tokens = await in_thread(self._workers, partial(self._unpack, codec, reception, stream_id, sequence))
         batched = await self._reconstruct[codec.fingerprint](tokens)
         network = {"queue": batched.queue_seconds, "decode": batched.run_seconds}
         reception.seconds.update(network)
@@ -171,7 +171,7 @@ class Pipeline:
             reception.decoder = decoder
             reception.channel = reception.channel or measure_channel(burst.symbols, **channel)
 
-    def _unpack(self, codec: Codec, reception: Reception, stream_id: str) -> Tokens:
+    def _unpack(self, codec: Codec, reception: Reception, stream_id: str, sequence: int) -> Tokens:
         assert reception.decoder
         stream = self.streams.get(stream_id, codec) if stream_id else None
         with timed(reception.seconds, "entropy_decode"):
@@ -181,8 +181,8 @@ class Pipeline:
                 reception.reference_needed = bool(stream)
                 raise
         if stream:
-            number = unpacked.number
-            reception.late = number > 0 and not self.streams.is_newest(stream_id, codec, number)
+            place = sequence or unpacked.number  # a picture that was sent again has a later number than it has a place
+            reception.late = place > 0 and not self.streams.is_newest(stream_id, codec, place)
         tokens = unpacked.tokens
         reception.kinds, reception.focus, reception.sphere = unpacked.kinds, unpacked.focus, tokens.sphere
         reception.concealed = 0 if tokens.concealed is None else int(tokens.concealed.sum())

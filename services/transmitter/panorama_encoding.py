@@ -50,6 +50,8 @@ class PanoramaEncoding:
         Of the burst.
     stream
         Of which this is the next picture.
+    sequence
+        Its place in the stream.
 
     Attributes
     ----------
@@ -77,9 +79,10 @@ class PanoramaEncoding:
         header: transmitter_pb2.PanoramaHeader,
         burst_id: str,
         stream: PredictedStream | None = None,
+        sequence: int = 0,
     ) -> None:
         settings = pipeline.settings
-        self.stream, self._focus = stream, ()
+        self.stream, self.sequence, self._focus = stream, sequence, ()
         self.number, self.unsent = 0, frozenset[int]()
         self._pipeline, self._header, self._burst_id = pipeline, header, burst_id
         self._analog = header.analogue if header.HasField("analogue") else settings.analogue
@@ -233,6 +236,7 @@ class PanoramaEncoding:
                 content_digest=self._digest,
                 stream_id=self.stream.link_id if self.stream else "",
                 captured_at=_moment(header.captured_at),
+                sequence=self.sequence,
             ),
             np.ones(1, np.complex64),  # no channel yet: h = 1, no noise
             sent.symbols,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
 import time
 from collections import OrderedDict
@@ -38,12 +39,15 @@ class PredictedStream:
     encoder : StreamEncoder
     gazes : GazeTrail
         Where receipts say that viewers look.
+    sequence : iterator of int
+        Places of its pictures, in the order in which they come.
     """
 
     def __init__(self, codec: Codec) -> None:
         self.link_id = secrets.token_hex(12)
         self.encoder = StreamEncoder(codec, robust=True)
         self.gazes = GazeTrail()
+        self.sequence = itertools.count(1)
         self._turns = asyncio.Lock()
         self._answered = asyncio.Condition()
         self._under_way = 0

@@ -155,7 +155,8 @@ class StreamSession:
         with self._metrics.in_flight.track_inprogress():
             try:
                 image = bytes(frame.parts.pop("image"))
-                encoding.stream = self._stream_of(header)
+                if stream := self._stream_of(header):
+                    encoding.stream, encoding.sequence = stream, next(stream.sequence)
                 burst = await encoding.run(image)
             except Exception as error:
                 previous.add_done_callback(lambda _: _complete(sent))
@@ -205,7 +206,8 @@ class StreamSession:
         sent: _Sent,
     ) -> tuple[PanoramaEncoding, Receipt]:
         """Send a picture of a stream once more, under another id: what `before` said could not be decoded."""
-        encoding = PanoramaEncoding(self._pipeline, header, f"{burst_id[: MAX_ID_LENGTH - 1]}w", before.stream)
+        again = f"{burst_id[: MAX_ID_LENGTH - 1]}w"
+        encoding = PanoramaEncoding(self._pipeline, header, again, before.stream, before.sequence)
         burst = await encoding.run(image)
         for stage, seconds in before.seconds.items():
             encoding.seconds[stage] = encoding.seconds.get(stage, 0.0) + seconds

@@ -227,6 +227,19 @@ def test_send_a_stream_live(panolink: Run, link: dict[str, Any], tmp_path: Path)
     assert "whole" in table.stdout and "% new" in table.stdout
 
 
+@pytest.mark.slow
+def test_ctrl_c_while_a_pipe_is_quiet(link: dict[str, Any]):
+    command = [*PANOLINK, "send", "-", "--to", link["transmitter"]["listen"], "--bitrate", "300k"]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=ENVIRONMENT, **pipes) as process:
+        time.sleep(3)  # it waits for the first bytes by then
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+        assert process.stdin and process.stderr
+        told = process.stderr.read().decode()
+    assert process.returncode == 130 and "Fatal" not in told, told
+
+
 def test_what_streams_cannot_have(panolink: Run):
     for options, says in (
         (("--bitrate", "1M", "--bpp", "0.1"), "give one of them"),

@@ -110,6 +110,41 @@ async def test_a_lost_reference_is_answered_within_the_same_delivery(
     assert value(transmitter, "references_needed_total") == value(receiver, "references_needed_total") == 1
 
 
+async def test_pictures_that_were_sent_again_are_not_shown_after_later_ones(
+    start: Start, panorama: np.ndarray, monkeypatch: pytest.MonkeyPatch
+):
+    """A receiver that has forgotten gets a picture whole, by when those after it may have come."""
+    get, calls = StreamStates.get, []
+
+    def forgetful(self: StreamStates, *key: Any) -> Any:
+        calls.append(key)
+        if len(calls) == 4:
+            self._decoders.clear()
+        return get(self, *key)
+
+    monkeypatch.setattr(StreamStates, "get", forgetful)
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address)
+    shown: list[str] = []
+
+    async def viewer() -> None:
+        async with Client(receiver.address) as link:
+            async for picture in link.watch():
+                shown.append(picture.source)
+
+    watching = asyncio.create_task(viewer())
+    while not value(receiver, "viewers"):
+        await asyncio.sleep(0.05)
+    async with Client(transmitter.address) as link:
+        pictures = [(f"{number:02d}", panorama) for number in range(12)]
+        got = [delivery async for delivery in link.send(pictures, stream="s", bpp=0.4)]
+    assert all(delivery.delivered for delivery in got)
+    await asyncio.sleep(0.3)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    assert shown == sorted(shown) and len(shown) + value(receiver, "late_pictures_total") == 12
+
+
 async def test_a_mean_rate_lets_the_first_picture_borrow(start: Start, panorama: np.ndarray):
     receiver = await start("receiver")
     transmitter = await start("transmitter", target=receiver.address)

@@ -112,7 +112,7 @@ def panoramas_in(
     reading = reading or Reading()
     for source in sources:
         if str(source) == STREAM:
-            yield from _opened(stdin or sys.stdin.buffer, _STREAM_NAME, None, reading)
+            yield from _opened(stdin or _standard_input(), _STREAM_NAME, None, reading)
         elif isinstance(source, str) and is_live(source):
             yield from _numbered(public_name(source), live_frames(source, **_of_frames(reading)), reading)
         elif isinstance(source, str) and "://" in source and not os.path.lexists(source):
@@ -162,6 +162,14 @@ def _opened(file: BinaryIO, name: str, path: Path | None, reading: Reading) -> I
         yield _picture(head + file.read() if format_of(head) else head, name, reading)
     except PanolinkError as error:
         yield Failure(name, error)
+
+
+def _standard_input() -> BinaryIO:
+    """Without a buffer: a thread that waits in a buffered read holds its lock, and Python cannot end then."""
+    try:
+        return os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0)  # type: ignore[return-value]
+    except (OSError, ValueError):  # no file of the system's, as in tests
+        return sys.stdin.buffer
 
 
 def _head(file: BinaryIO) -> bytes:

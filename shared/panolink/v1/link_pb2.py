@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16panolink/v1/link.proto\x12\x0bpanolink.v1\"]\n\x05\x42urst\x12*\n\x06header\x18\x01 \x01(\x0b\x32\x18.panolink.v1.BurstHeaderH\x00\x12\r\n\x03\x63si\x18\x02 \x01(\x0cH\x00\x12\x11\n\x07samples\x18\x03 \x01(\x0cH\x00\x42\x06\n\x04part\"\xdc\x03\n\x0b\x42urstHeader\x12\x10\n\x08\x62urst_id\x18\x01 \x01(\t\x12\x19\n\x11model_fingerprint\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12,\n\x08segments\x18\x04 \x03(\x0b\x32\x1a.panolink.v1.SegmentFormat\x12\x0f\n\x07symbols\x18\x05 \x01(\x04\x12\x30\n\rsample_format\x18\x06 \x01(\x0e\x32\x19.panolink.v1.SampleFormat\x12\x14\n\x0csample_scale\x18\x07 \x01(\x02\x12\x30\n\rchannel_state\x18\x08 \x01(\x0b\x32\x19.panolink.v1.ChannelState\x12\x16\n\x0ereturn_picture\x18\t \x01(\x08\x12\x13\n\x0btraceparent\x18\n \x01(\t\x12\x15\n\rpilot_spacing\x18\x0b \x01(\r\x12\x1f\n\x04harq\x18\x0c \x01(\x0b\x32\x11.panolink.v1.Harq\x12\x16\n\x0e\x63ontent_digest\x18\r \x01(\x0c\x12\x32\n\x0epicture_format\x18\x0e \x01(\x0e\x32\x1a.panolink.v1.PictureFormat\x12\x11\n\tstream_id\x18\x0f \x01(\t\x12\x13\n\x0b\x63\x61ptured_at\x18\x10 \x01(\x01\"Q\n\x04Harq\x12\r\n\x05round\x18\x01 \x01(\r\x12\x13\n\x0brounds_left\x18\x02 \x01(\r\x12\x14\n\x0cwait_seconds\x18\x03 \x01(\x01\x12\x0f\n\x07numbers\x18\x04 \x03(\r\"\xa9\x01\n\rSegmentFormat\x12\x15\n\rpayload_bytes\x18\x01 \x01(\r\x12+\n\nmodulation\x18\x02 \x01(\x0e\x32\x17.panolink.v1.Modulation\x12\x11\n\tcode_rate\x18\x03 \x01(\x01\x12!\n\x05layer\x18\x04 \x01(\x0e\x32\x12.panolink.v1.Layer\x12\x0e\n\x06unsent\x18\x05 \x01(\x08\x12\x0e\n\x06values\x18\x06 \x01(\r\"w\n\x0c\x43hannelState\x12\x14\n\x0c\x63oefficients\x18\x01 \x01(\x04\x12\x19\n\x11\x63oherence_symbols\x18\x02 \x01(\r\x12\x16\n\x0enoise_variance\x18\x03 \x01(\x01\x12\x13\n\x06snr_db\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\t\n\x07_snr_db\"R\n\x07Receipt\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1a.panolink.v1.ReceiptHeaderH\x00\x12\x11\n\x07picture\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\x87\x04\n\rReceiptHeader\x12\x10\n\x08\x62urst_id\x18\x01 \x01(\t\x12%\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x14.panolink.v1.Failure\x12,\n\x08segments\x18\x03 \x03(\x0b\x32\x1a.panolink.v1.LayerSegments\x12\x13\n\x06snr_db\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x38\n\x07seconds\x18\x05 \x03(\x0b\x32\'.panolink.v1.ReceiptHeader.SecondsEntry\x12\x16\n\x0eguessed_tokens\x18\x06 \x01(\x04\x12\x15\n\rpicture_bytes\x18\x07 \x01(\x04\x12\x1c\n\x0fmeasured_snr_db\x18\x08 \x01(\x01H\x01\x88\x01\x01\x12\x0e\n\x06\x66\x61\x64ing\x18\t \x01(\x01\x12\x0e\n\x06needed\x18\n \x03(\r\x12\x19\n\x11needs_first_round\x18\x0b \x01(\x08\x12\x0e\n\x06rounds\x18\x0c \x01(\r\x12\x0f\n\x07one_way\x18\r \x01(\x08\x12\x0c\n\x04lost\x18\x0e \x03(\r\x12\x18\n\x10reference_needed\x18\x0f \x01(\x08\x12 \n\x05gazes\x18\x10 \x03(\x0b\x32\x11.panolink.v1.Gaze\x1a.\n\x0cSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\t\n\x07_snr_dbB\x12\n\x10_measured_snr_db\"F\n\x04Gaze\x12\x0b\n\x03yaw\x18\x01 \x01(\x01\x12\r\n\x05pitch\x18\x02 \x01(\x01\x12\r\n\x05width\x18\x03 \x01(\x01\x12\x13\n\x0b\x61ge_seconds\x18\x04 \x01(\x01\"(\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\r\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x81\x01\n\rLayerSegments\x12!\n\x05layer\x18\x01 \x01(\x0e\x32\x12.panolink.v1.Layer\x12\x0c\n\x04sent\x18\x02 \x01(\r\x12\x0c\n\x04lost\x18\x03 \x01(\r\x12\x0e\n\x06unsent\x18\x04 \x01(\r\x12\x11\n\trecovered\x18\x05 \x01(\r\x12\x0e\n\x06\x65rased\x18\x06 \x01(\r*\x92\x01\n\rPictureFormat\x12\x1e\n\x1aPICTURE_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12PICTURE_FORMAT_PNG\x10\x01\x12\x17\n\x13PICTURE_FORMAT_WEBP\x10\x02\x12\x17\n\x13PICTURE_FORMAT_JPEG\x10\x03\x12\x17\n\x13PICTURE_FORMAT_RGB8\x10\x04*g\n\x05Layer\x12\x15\n\x11LAYER_UNSPECIFIED\x10\x00\x12\x10\n\x0cLAYER_HEADER\x10\x01\x12\x0e\n\nLAYER_MASK\x10\x02\x12\x11\n\rLAYER_INDICES\x10\x03\x12\x12\n\x0eLAYER_FEATURES\x10\x04*\x82\x01\n\nModulation\x12\x1a\n\x16MODULATION_UNSPECIFIED\x10\x00\x12\x13\n\x0fMODULATION_QPSK\x10\x01\x12\x14\n\x10MODULATION_16QAM\x10\x02\x12\x14\n\x10MODULATION_64QAM\x10\x03\x12\x17\n\x13MODULATION_ANALOGUE\x10\x04*c\n\x0cSampleFormat\x12\x1d\n\x19SAMPLE_FORMAT_UNSPECIFIED\x10\x00\x12\x19\n\x15SAMPLE_FORMAT_CF32_LE\x10\x01\x12\x19\n\x15SAMPLE_FORMAT_CI16_LE\x10\x02\x32=\n\x04Link\x12\x35\n\x05\x43\x61rry\x12\x12.panolink.v1.Burst\x1a\x14.panolink.v1.Receipt(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16panolink/v1/link.proto\x12\x0bpanolink.v1\"]\n\x05\x42urst\x12*\n\x06header\x18\x01 \x01(\x0b\x32\x18.panolink.v1.BurstHeaderH\x00\x12\r\n\x03\x63si\x18\x02 \x01(\x0cH\x00\x12\x11\n\x07samples\x18\x03 \x01(\x0cH\x00\x42\x06\n\x04part\"\xee\x03\n\x0b\x42urstHeader\x12\x10\n\x08\x62urst_id\x18\x01 \x01(\t\x12\x19\n\x11model_fingerprint\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12,\n\x08segments\x18\x04 \x03(\x0b\x32\x1a.panolink.v1.SegmentFormat\x12\x0f\n\x07symbols\x18\x05 \x01(\x04\x12\x30\n\rsample_format\x18\x06 \x01(\x0e\x32\x19.panolink.v1.SampleFormat\x12\x14\n\x0csample_scale\x18\x07 \x01(\x02\x12\x30\n\rchannel_state\x18\x08 \x01(\x0b\x32\x19.panolink.v1.ChannelState\x12\x16\n\x0ereturn_picture\x18\t \x01(\x08\x12\x13\n\x0btraceparent\x18\n \x01(\t\x12\x15\n\rpilot_spacing\x18\x0b \x01(\r\x12\x1f\n\x04harq\x18\x0c \x01(\x0b\x32\x11.panolink.v1.Harq\x12\x16\n\x0e\x63ontent_digest\x18\r \x01(\x0c\x12\x32\n\x0epicture_format\x18\x0e \x01(\x0e\x32\x1a.panolink.v1.PictureFormat\x12\x11\n\tstream_id\x18\x0f \x01(\t\x12\x13\n\x0b\x63\x61ptured_at\x18\x10 \x01(\x01\x12\x10\n\x08sequence\x18\x11 \x01(\x04\"Q\n\x04Harq\x12\r\n\x05round\x18\x01 \x01(\r\x12\x13\n\x0brounds_left\x18\x02 \x01(\r\x12\x14\n\x0cwait_seconds\x18\x03 \x01(\x01\x12\x0f\n\x07numbers\x18\x04 \x03(\r\"\xa9\x01\n\rSegmentFormat\x12\x15\n\rpayload_bytes\x18\x01 \x01(\r\x12+\n\nmodulation\x18\x02 \x01(\x0e\x32\x17.panolink.v1.Modulation\x12\x11\n\tcode_rate\x18\x03 \x01(\x01\x12!\n\x05layer\x18\x04 \x01(\x0e\x32\x12.panolink.v1.Layer\x12\x0e\n\x06unsent\x18\x05 \x01(\x08\x12\x0e\n\x06values\x18\x06 \x01(\r\"w\n\x0c\x43hannelState\x12\x14\n\x0c\x63oefficients\x18\x01 \x01(\x04\x12\x19\n\x11\x63oherence_symbols\x18\x02 \x01(\r\x12\x16\n\x0enoise_variance\x18\x03 \x01(\x01\x12\x13\n\x06snr_db\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\t\n\x07_snr_db\"R\n\x07Receipt\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1a.panolink.v1.ReceiptHeaderH\x00\x12\x11\n\x07picture\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\x87\x04\n\rReceiptHeader\x12\x10\n\x08\x62urst_id\x18\x01 \x01(\t\x12%\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x14.panolink.v1.Failure\x12,\n\x08segments\x18\x03 \x03(\x0b\x32\x1a.panolink.v1.LayerSegments\x12\x13\n\x06snr_db\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x38\n\x07seconds\x18\x05 \x03(\x0b\x32\'.panolink.v1.ReceiptHeader.SecondsEntry\x12\x16\n\x0eguessed_tokens\x18\x06 \x01(\x04\x12\x15\n\rpicture_bytes\x18\x07 \x01(\x04\x12\x1c\n\x0fmeasured_snr_db\x18\x08 \x01(\x01H\x01\x88\x01\x01\x12\x0e\n\x06\x66\x61\x64ing\x18\t \x01(\x01\x12\x0e\n\x06needed\x18\n \x03(\r\x12\x19\n\x11needs_first_round\x18\x0b \x01(\x08\x12\x0e\n\x06rounds\x18\x0c \x01(\r\x12\x0f\n\x07one_way\x18\r \x01(\x08\x12\x0c\n\x04lost\x18\x0e \x03(\r\x12\x18\n\x10reference_needed\x18\x0f \x01(\x08\x12 \n\x05gazes\x18\x10 \x03(\x0b\x32\x11.panolink.v1.Gaze\x1a.\n\x0cSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\t\n\x07_snr_dbB\x12\n\x10_measured_snr_db\"F\n\x04Gaze\x12\x0b\n\x03yaw\x18\x01 \x01(\x01\x12\r\n\x05pitch\x18\x02 \x01(\x01\x12\r\n\x05width\x18\x03 \x01(\x01\x12\x13\n\x0b\x61ge_seconds\x18\x04 \x01(\x01\"(\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\r\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x81\x01\n\rLayerSegments\x12!\n\x05layer\x18\x01 \x01(\x0e\x32\x12.panolink.v1.Layer\x12\x0c\n\x04sent\x18\x02 \x01(\r\x12\x0c\n\x04lost\x18\x03 \x01(\r\x12\x0e\n\x06unsent\x18\x04 \x01(\r\x12\x11\n\trecovered\x18\x05 \x01(\r\x12\x0e\n\x06\x65rased\x18\x06 \x01(\r*\x92\x01\n\rPictureFormat\x12\x1e\n\x1aPICTURE_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12PICTURE_FORMAT_PNG\x10\x01\x12\x17\n\x13PICTURE_FORMAT_WEBP\x10\x02\x12\x17\n\x13PICTURE_FORMAT_JPEG\x10\x03\x12\x17\n\x13PICTURE_FORMAT_RGB8\x10\x04*g\n\x05Layer\x12\x15\n\x11LAYER_UNSPECIFIED\x10\x00\x12\x10\n\x0cLAYER_HEADER\x10\x01\x12\x0e\n\nLAYER_MASK\x10\x02\x12\x11\n\rLAYER_INDICES\x10\x03\x12\x12\n\x0eLAYER_FEATURES\x10\x04*\x82\x01\n\nModulation\x12\x1a\n\x16MODULATION_UNSPECIFIED\x10\x00\x12\x13\n\x0fMODULATION_QPSK\x10\x01\x12\x14\n\x10MODULATION_16QAM\x10\x02\x12\x14\n\x10MODULATION_64QAM\x10\x03\x12\x17\n\x13MODULATION_ANALOGUE\x10\x04*c\n\x0cSampleFormat\x12\x1d\n\x19SAMPLE_FORMAT_UNSPECIFIED\x10\x00\x12\x19\n\x15SAMPLE_FORMAT_CF32_LE\x10\x01\x12\x19\n\x15SAMPLE_FORMAT_CI16_LE\x10\x02\x32=\n\x04Link\x12\x35\n\x05\x43\x61rry\x12\x12.panolink.v1.Burst\x1a\x14.panolink.v1.Receipt(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,36 +33,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RECEIPTHEADER_SECONDSENTRY']._loaded_options = None
   _globals['_RECEIPTHEADER_SECONDSENTRY']._serialized_options = b'8\001'
-  _globals['_PICTUREFORMAT']._serialized_start=1842
-  _globals['_PICTUREFORMAT']._serialized_end=1988
-  _globals['_LAYER']._serialized_start=1990
-  _globals['_LAYER']._serialized_end=2093
-  _globals['_MODULATION']._serialized_start=2096
-  _globals['_MODULATION']._serialized_end=2226
-  _globals['_SAMPLEFORMAT']._serialized_start=2228
-  _globals['_SAMPLEFORMAT']._serialized_end=2327
+  _globals['_PICTUREFORMAT']._serialized_start=1860
+  _globals['_PICTUREFORMAT']._serialized_end=2006
+  _globals['_LAYER']._serialized_start=2008
+  _globals['_LAYER']._serialized_end=2111
+  _globals['_MODULATION']._serialized_start=2114
+  _globals['_MODULATION']._serialized_end=2244
+  _globals['_SAMPLEFORMAT']._serialized_start=2246
+  _globals['_SAMPLEFORMAT']._serialized_end=2345
   _globals['_BURST']._serialized_start=39
   _globals['_BURST']._serialized_end=132
   _globals['_BURSTHEADER']._serialized_start=135
-  _globals['_BURSTHEADER']._serialized_end=611
-  _globals['_HARQ']._serialized_start=613
-  _globals['_HARQ']._serialized_end=694
-  _globals['_SEGMENTFORMAT']._serialized_start=697
-  _globals['_SEGMENTFORMAT']._serialized_end=866
-  _globals['_CHANNELSTATE']._serialized_start=868
-  _globals['_CHANNELSTATE']._serialized_end=987
-  _globals['_RECEIPT']._serialized_start=989
-  _globals['_RECEIPT']._serialized_end=1071
-  _globals['_RECEIPTHEADER']._serialized_start=1074
-  _globals['_RECEIPTHEADER']._serialized_end=1593
-  _globals['_RECEIPTHEADER_SECONDSENTRY']._serialized_start=1516
-  _globals['_RECEIPTHEADER_SECONDSENTRY']._serialized_end=1562
-  _globals['_GAZE']._serialized_start=1595
-  _globals['_GAZE']._serialized_end=1665
-  _globals['_FAILURE']._serialized_start=1667
-  _globals['_FAILURE']._serialized_end=1707
-  _globals['_LAYERSEGMENTS']._serialized_start=1710
-  _globals['_LAYERSEGMENTS']._serialized_end=1839
-  _globals['_LINK']._serialized_start=2329
-  _globals['_LINK']._serialized_end=2390
+  _globals['_BURSTHEADER']._serialized_end=629
+  _globals['_HARQ']._serialized_start=631
+  _globals['_HARQ']._serialized_end=712
+  _globals['_SEGMENTFORMAT']._serialized_start=715
+  _globals['_SEGMENTFORMAT']._serialized_end=884
+  _globals['_CHANNELSTATE']._serialized_start=886
+  _globals['_CHANNELSTATE']._serialized_end=1005
+  _globals['_RECEIPT']._serialized_start=1007
+  _globals['_RECEIPT']._serialized_end=1089
+  _globals['_RECEIPTHEADER']._serialized_start=1092
+  _globals['_RECEIPTHEADER']._serialized_end=1611
+  _globals['_RECEIPTHEADER_SECONDSENTRY']._serialized_start=1534
+  _globals['_RECEIPTHEADER_SECONDSENTRY']._serialized_end=1580
+  _globals['_GAZE']._serialized_start=1613
+  _globals['_GAZE']._serialized_end=1683
+  _globals['_FAILURE']._serialized_start=1685
+  _globals['_FAILURE']._serialized_end=1725
+  _globals['_LAYERSEGMENTS']._serialized_start=1728
+  _globals['_LAYERSEGMENTS']._serialized_end=1857
+  _globals['_LINK']._serialized_start=2347
+  _globals['_LINK']._serialized_end=2408
 # @@protoc_insertion_point(module_scope)

@@ -66,7 +66,7 @@ class Burst(_message.Message):
     def __init__(self, header: _Optional[_Union[BurstHeader, _Mapping]] = ..., csi: _Optional[bytes] = ..., samples: _Optional[bytes] = ...) -> None: ...
 
 class BurstHeader(_message.Message):
-    __slots__ = ("burst_id", "model_fingerprint", "source", "segments", "symbols", "sample_format", "sample_scale", "channel_state", "return_picture", "traceparent", "pilot_spacing", "harq", "content_digest", "picture_format", "stream_id", "captured_at")
+    __slots__ = ("burst_id", "model_fingerprint", "source", "segments", "symbols", "sample_format", "sample_scale", "channel_state", "return_picture", "traceparent", "pilot_spacing", "harq", "content_digest", "picture_format", "stream_id", "captured_at", "sequence")
     BURST_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -83,6 +83,7 @@ class BurstHeader(_message.Message):
     PICTURE_FORMAT_FIELD_NUMBER: _ClassVar[int]
     STREAM_ID_FIELD_NUMBER: _ClassVar[int]
     CAPTURED_AT_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     burst_id: str
     model_fingerprint: str
     source: str
@@ -99,7 +100,8 @@ class BurstHeader(_message.Message):
     picture_format: PictureFormat
     stream_id: str
     captured_at: float
-    def __init__(self, burst_id: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., source: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[SegmentFormat, _Mapping]]] = ..., symbols: _Optional[int] = ..., sample_format: _Optional[_Union[SampleFormat, str]] = ..., sample_scale: _Optional[float] = ..., channel_state: _Optional[_Union[ChannelState, _Mapping]] = ..., return_picture: _Optional[bool] = ..., traceparent: _Optional[str] = ..., pilot_spacing: _Optional[int] = ..., harq: _Optional[_Union[Harq, _Mapping]] = ..., content_digest: _Optional[bytes] = ..., picture_format: _Optional[_Union[PictureFormat, str]] = ..., stream_id: _Optional[str] = ..., captured_at: _Optional[float] = ...) -> None: ...
+    sequence: int
+    def __init__(self, burst_id: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., source: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[SegmentFormat, _Mapping]]] = ..., symbols: _Optional[int] = ..., sample_format: _Optional[_Union[SampleFormat, str]] = ..., sample_scale: _Optional[float] = ..., channel_state: _Optional[_Union[ChannelState, _Mapping]] = ..., return_picture: _Optional[bool] = ..., traceparent: _Optional[str] = ..., pilot_spacing: _Optional[int] = ..., harq: _Optional[_Union[Harq, _Mapping]] = ..., content_digest: _Optional[bytes] = ..., picture_format: _Optional[_Union[PictureFormat, str]] = ..., stream_id: _Optional[str] = ..., captured_at: _Optional[float] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class Harq(_message.Message):
     __slots__ = ("round", "rounds_left", "wait_seconds", "numbers")
