@@ -79,10 +79,10 @@ def update(data: bytes) -> None:
 
 def gaze(data: bytes) -> None:
     """Where a viewer looks, through the receiver and a receipt to a picture's foci."""
-    told = receiver_pb2.WatchRequest.FromString(data).gaze
+    message = receiver_pb2.WatchRequest.FromString(data).gaze
     book, trail = GazeBook(), GazeTrail()
-    trail.learn([told])
-    book.look("viewer", told)
+    trail.learn([message])
+    book.look("viewer", message)
     trail.learn(book.recent())
     trail.foci()
 

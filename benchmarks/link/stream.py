@@ -138,8 +138,8 @@ def rate(codec: Codec, given: list[list[np.ndarray]]) -> Result:
             for other in ("jpeg", "x265", "svt-av1"):
                 rows.setdefault(other, []).append(as_video(other, pictures, 1000 * kilobits))
         found[str(kilobits)] = rows
-        told = {who: f"{np.mean([row['vpsnr_db'][-1] for row in of]):.2f}" for who, of in rows.items()}
-        print(kilobits, "kbit/s:", told, file=sys.stderr, flush=True)
+        summary = {who: f"{np.mean([row['vpsnr_db'][-1] for row in of]):.2f}" for who, of in rows.items()}
+        print(kilobits, "kbit/s:", summary, file=sys.stderr, flush=True)
     spread = [np.stack(pictures[-8:]).astype(np.float32).std(axis=0).mean() for pictures in given]
     found["source flicker"] = float(np.mean(spread))
     found["single curve"] = [_single_curve(codec, pictures[-1]) for pictures in given]

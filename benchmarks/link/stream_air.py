@@ -111,6 +111,6 @@ def through_the_air(codec: Codec, panoramas: dict[str, np.ndarray], count: int) 
                 if scores := over_ldpc(pictures, air, scheme):
                     rows.setdefault(f"x265 {scheme}", []).append(scores)
         found[name] = rows
-        told = {who: f"{np.mean(of):.2f}" for who, of in rows.items()}
-        print(name, told, file=sys.stderr, flush=True)
+        summary = {who: f"{np.mean(of):.2f}" for who, of in rows.items()}
+        print(name, summary, file=sys.stderr, flush=True)
     return found

@@ -75,8 +75,8 @@ def share_table(found: Found, pixels: int) -> str:
         for curve, row in zip(found["still"]["single curve"], found["still"][kilobits]["stream"], strict=True):
             if need := bits_for(curve, row["vpsnr_db"][-1]):
                 shares.append(row["bits_per_second"] / 10 / pixels / need)
-        told = f"{100 * np.mean(shares):.0f} %" if shares else "under 2 %, or beyond 0.8 bpp"
-        rows.append([kilobits, f"{bpp:.4f}", told])
+        share = f"{100 * np.mean(shares):.0f} %" if shares else "under 2 %, or beyond 0.8 bpp"
+        rows.append([kilobits, f"{bpp:.4f}", share])
     return markdown(["kbit/s", "bpp", "of the bits of single pictures as good as the 30th"], rows)
 
 

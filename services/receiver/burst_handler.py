@@ -256,7 +256,7 @@ class BurstReceiver:
 def _shown(
     header: link_pb2.BurstHeader, reception: Reception, picture: bytes, number: int
 ) -> receiver_pb2.ReceivedPanoramaHeader:
-    """What watchers are told of a panorama."""
+    """Header of a panorama as watchers get it."""
     assert reception.picture is not None
     height, width = reception.picture.shape[:2]
     shown = receiver_pb2.ReceivedPanoramaHeader(

@@ -191,15 +191,15 @@ class PanoramaEncoding:
         """Write into the delivery how a picture of a stream was coded."""
         if not sent.number:
             return
-        told, tokens = self.delivery.stream, sent.tokens
-        told.number = sent.number
-        told.focus.extend(focus_to_wire(focus) for focus in self._focus)
+        picture, tokens = self.delivery.stream, sent.tokens
+        picture.number = sent.number
+        picture.focus.extend(focus_to_wire(focus) for focus in self._focus)
         if isinstance(tokens, TokenUpdate):
-            told.reference = sent.reference
+            picture.reference = sent.reference
             counts = np.bincount(tokens.kinds.ravel(), minlength=len(Kind)).tolist()
-            told.unchanged, told.refined, told.new = counts[0], counts[1], counts[2] + counts[3]
+            picture.unchanged, picture.refined, picture.new = counts[0], counts[1], counts[2] + counts[3]
         else:
-            told.new = tokens.kept.size
+            picture.new = tokens.kept.size
 
     def _report_choice(self) -> None:
         """Write into the delivery how an adaptive panorama is protected."""

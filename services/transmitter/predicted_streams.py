@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -90,7 +89,7 @@ class PredictedStreams:
     """The streams of a transmitter, by their senders' names for them."""
 
     def __init__(self) -> None:
-        self._streams: OrderedDict[tuple[str, str, str], tuple[PredictedStream, float]] = OrderedDict()
+        self._streams: OrderedDict[tuple[str, str, str], PredictedStream] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -98,14 +97,13 @@ class PredictedStreams:
     @property
     def bytes(self) -> int:
         """Memory that their states take."""
-        return sum(stream.encoder.bytes for stream, _ in self._streams.values())
+        return sum(stream.encoder.bytes for stream in self._streams.values())
 
     def get(self, sender: str, stream_id: str, codec: Codec) -> PredictedStream:
         """The stream that a sender calls ``stream_id``; a new one where it is not known."""
         key = (sender, stream_id, codec.fingerprint)
-        stream, _ = self._streams.pop(key, (None, 0.0))
-        stream = stream or PredictedStream(codec)
-        self._streams[key] = stream, time.monotonic()
+        stream = self._streams.pop(key, None) or PredictedStream(codec)
+        self._streams[key] = stream
         while len(self._streams) > MOST_STREAMS:
             self._streams.popitem(last=False)
         return stream

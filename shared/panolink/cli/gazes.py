@@ -70,9 +70,6 @@ async def follow(gazes: Sequence[TimedGaze]) -> AsyncIterator[Focus]:
             until = gazes[number + 1][0] if number + 1 < len(gazes) else gazes[-1][0] + _AGAIN_SECONDS
             while True:
                 yield gaze
-                left = began + until - loop.time()
-                if left <= 0:
-                    break
-                await asyncio.sleep(min(left, _AGAIN_SECONDS))
+                await asyncio.sleep(min(max(began + until - loop.time(), 0.0), _AGAIN_SECONDS))
                 if loop.time() >= began + until:
                     break

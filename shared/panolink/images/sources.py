@@ -203,8 +203,8 @@ def _numbered(name: str, frames: Iterator[PanoramaFrame], reading: Reading) -> I
     number = 0
     try:
         for number, frame in enumerate(frames, start=1):
-            told = (frame.notes, frame.captured_at, frame.skipped)
-            yield Panorama(f"{name}#{number:04d}", frame.array, None, frame.sphere, *told)
+            live = (frame.notes, frame.captured_at, frame.skipped)
+            yield Panorama(f"{name}#{number:04d}", frame.array, None, frame.sphere, *live)
         if not number:
             nothing = "that can be decoded" if reading.selection == ALL_FRAMES else "in what was asked for"
             yield Failure(name, ImageError(f"{name}: no frame {nothing}"))

@@ -1,15 +1,9 @@
 """The soak test judges rightly, and its short form passes."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from benchmarks.services.soak import judge, slope
-
-ROOT = Path(__file__).parents[3]
+from tests.benchmarks.services.short_form import run_short
 
 
 def rows(**values: list[float]) -> list[dict]:
@@ -42,14 +36,4 @@ def test_what_grows_is_told_from_what_goes_up_and_down() -> None:
 @pytest.mark.long
 def test_the_short_form_passes() -> None:
     """Half a minute: nothing but the receipts' pictures, which are bounded, grows, and all is answered."""
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks.services.soak", "0.4", "--warm-up", "0.1", "--rss-mib", "100"],
-        cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith("PANOLINK_")}
-        | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert '"faults": []' in run.stdout
+    run_short("soak", "0.4", "--warm-up", "0.1", "--rss-mib", "100")

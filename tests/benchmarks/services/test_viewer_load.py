@@ -1,16 +1,11 @@
 """The viewer's load test judges rightly, and its short form passes."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.services.viewer_load import judge
-
-ROOT = Path(__file__).parents[3]
+from tests.benchmarks.services.short_form import run_short
 
 
 def phase(deliveries: float = 2.0, growth: float = 0.0, error: float = 0.1, pictures: float = 1.9) -> dict[str, Any]:
@@ -33,14 +28,4 @@ def test_what_is_noticed_of_many_browsers() -> None:
 @pytest.mark.long
 def test_the_short_form_passes() -> None:
     """Eight seconds each: twenty browsers are not noticed. So short a time says little of memory."""
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks.services.viewer_load", "8", "--fps", "1", "--mib-per-minute", "500"],
-        cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith("PANOLINK_")}
-        | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert '"faults": []' in run.stdout
+    run_short("viewer_load", "8", "--fps", "1", "--mib-per-minute", "500")

@@ -97,10 +97,10 @@ class GazeBook:
         found = sorted(self._gazes.values(), key=lambda noted: -noted[1])
         gazes = []
         for gaze, at in [(gaze, at) for noted, at in found for gaze in noted][:MOST_GAZES]:
-            told = link_pb2.Gaze()
-            told.CopyFrom(gaze)
-            told.age_seconds = now - at
-            gazes.append(told)
+            aged = link_pb2.Gaze()
+            aged.CopyFrom(gaze)
+            aged.age_seconds = now - at
+            gazes.append(aged)
         return gazes
 
 
