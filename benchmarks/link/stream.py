@@ -16,6 +16,7 @@ Each writes RESULTS/PART.json. Panoramas are scaled to `--width`; streams have `
 """
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -165,8 +166,8 @@ def view(picture: np.ndarray, yaw: float, pitch: float) -> np.ndarray:
 
 def view_psnr(sent: np.ndarray, received: np.ndarray, yaw: float, pitch: float) -> float:
     """PSNR in the viewport, dB."""
-    error = np.mean((view(sent, yaw, pitch) - view(received, yaw, pitch)) ** 2)
-    return float(10 * np.log10(255**2 / error))
+    error = float(np.mean((view(sent, yaw, pitch) - view(received, yaw, pitch)) ** 2))
+    return 10 * math.log10(255**2 / error) if error else math.inf
 
 
 def focus(codec: Codec, panoramas: dict[str, np.ndarray], movements: dict | None, moments: int) -> Result:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import time
 
 import torch
 import torch.distributed as dist
@@ -10,8 +10,7 @@ import torch.distributed as dist
 
 def cpu_hours() -> float:
     """Processor time of this process, all threads."""
-    times = os.times()
-    return (times.user + times.system) / 3600
+    return time.process_time() / 3600
 
 
 def of_first(value: float, device: torch.device) -> float:
