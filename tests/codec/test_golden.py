@@ -77,8 +77,11 @@ def state_digest(state: TokenState) -> str:
     return hashlib.sha256(b"".join(part.astype("<i4").tobytes() for part in parts)).hexdigest()
 
 
-def record_stream(codec: Codec, panorama: np.ndarray) -> list[dict]:
-    """Eight packets of a noisy scene that turns and changes, with slices lost and told, and with a focus at the end."""
+def record_stream(codec: Codec, panorama: np.ndarray, *, joined: bool) -> list[dict]:
+    """Eight packets of a noisy scene that turns and changes, with slices lost and told, and with a focus at the end.
+
+    With symbols in the index slices, or apart from them, as links send them.
+    """
     encoder, decoder, random = StreamEncoder(codec, robust=True), StreamDecoder(codec), np.random.default_rng(7)
     told = []
     for number in range(1, 9):
@@ -87,8 +90,14 @@ def record_stream(codec: Codec, panorama: np.ndarray) -> list[dict]:
         if number > 2:
             picture[40:80, 20 * number : 20 * number + 40] = 200
         focus = [Focus(90, -10)] if number > 6 else []
-        packet = encoder.encode(picture, bpp=0.3, focus=focus)
-        lost = {place for place in range(1, len(packet.slices)) if number > 1 and random.random() < 0.2}
+        change = None if joined else encoder.prepare(picture, focus=focus)
+        if change:
+            packet = encoder.sent(change, *encoder.within(change, 0.3))
+        else:
+            packet = encoder.encode(picture, bpp=0.3, focus=focus)
+        lost = {
+            place for place in range(1, len(packet.slices)) if number > 1 and random.random() < (0.4 if joined else 0.2)
+        }
         encoder.acknowledge(number, lost)
         payloads = [None if place in lost else piece.payload for place, piece in enumerate(packet.slices)]
         state = decoder.update(Packet.from_payloads(payloads))
@@ -97,11 +106,12 @@ def record_stream(codec: Codec, panorama: np.ndarray) -> list[dict]:
     return told
 
 
-def test_golden_stream_with_losses_leaves_the_same_states(panorama: np.ndarray):
-    file = GOLDEN / "base-stream.json"
+@pytest.mark.parametrize("joined", [False, True], ids=["apart", "joined"])
+def test_golden_stream_with_losses_leaves_the_same_states(panorama: np.ndarray, joined: bool):
+    file = GOLDEN / ("base-stream-joined.json" if joined else "base-stream.json")
     codec = Codec.load("base", device="cpu")
     if WRITE:
-        golden = {"fingerprint": codec.fingerprint, "packets": record_stream(codec, panorama)}
+        golden = {"fingerprint": codec.fingerprint, "packets": record_stream(codec, panorama, joined=joined)}
         file.write_text(json.dumps(golden, indent=1) + "\n")
     golden = json.loads(file.read_text())
     assert golden["fingerprint"] == codec.fingerprint and len(golden["packets"]) == 8

@@ -7,7 +7,8 @@
     mask     which tokens are kept (absent when none is)
     indices  slice s holds the token rows r ≡ s (mod S): a lost slice leaves no two neighbouring rows empty; files have
              one slice of all rows
-    features part p of slice s holds a run of its kept tokens: lost with its index slice, never with another
+    features part p of slice s holds a run of its kept tokens: lost with its index slice, never with another. A stream's
+             packet without parts (P = 0) has them in its index slices, behind the indices
     trailer  CRC-32 of the whole, in files only
 
 On the air each slice travels in a segment with a CRC of its own, and the trailer is left out.

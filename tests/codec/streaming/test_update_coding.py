@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from panolink.codec.bitstream import read_varint
 from panolink.codec.codec import Codec
 from panolink.codec.streaming.state import Kind, TokenState, TokenUpdate
 from panolink.codec.streaming.update_coding import (
@@ -42,10 +43,12 @@ def empty(update: TokenUpdate, reference: TokenState) -> TokenUpdate:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("joined", [False, True])
 @pytest.mark.parametrize("slices", [1, 2, 4])
-def test_round_trip(tiny: Codec, reference: TokenState, slices: int):
+def test_round_trip(tiny: Codec, reference: TokenState, slices: int, joined: bool):
     update, coder = update_of(tiny, reference, slices), tiny.quantizer.coder
-    indices, features, shares = code_update(coder, reference, update)
+    indices, features, shares = code_update(coder, reference, update, joined=joined)
+    assert bool(features) != joined
     found, rows, arrived = decode_update(
         coder, reference, empty=empty(update, reference), shares=shares, indices=indices, features=features
     )
@@ -70,6 +73,17 @@ def test_a_slice_decodes_whatever_is_lost_beside_it(tiny: Codec, reference: Toke
     assert np.array_equal(found.indices[there], update.indices[there])
     mine = there[np.nonzero(update.kept)[0]]
     assert np.array_equal(found.symbols, update.symbols[mine])
+
+
+def test_symbols_in_an_index_slice_are_lost_with_it_and_with_nothing_else(tiny: Codec, reference: TokenState):
+    update, coder = update_of(tiny, reference, 2), tiny.quantizer.coder
+    indices, features, shares = code_update(coder, reference, update, joined=True)
+    found, rows, got = decode_update(
+        coder, reference, empty=empty(update, reference), shares=shares, indices=[None, indices[1]], features=features
+    )
+    there = np.arange(reference.shape[0]) % 2 == 1
+    assert np.array_equal(rows, there) and got.all()
+    assert np.array_equal(found.symbols, update.symbols[there[np.nonzero(update.kept)[0]]])
 
 
 def test_the_reference_index_is_not_among_the_new_ones(tiny: Codec, reference: TokenState):
@@ -100,7 +114,12 @@ def test_payloads_that_make_no_sense(tiny: Codec, reference: TokenState):
     update, coder = update_of(tiny, reference, 2), tiny.quantizer.coder
     indices, features, shares = code_update(coder, reference, update)
     about = {"empty": empty(update, reference), "shares": shares}
-    with pytest.raises(BitstreamError, match="bytes of kinds"):
+    with pytest.raises(BitstreamError, match="index slice names 127 bytes"):
         decode_update(coder, reference, **about, indices=[b"\x7f\x01", indices[1]], features=features)
     with pytest.raises(BitstreamError, match="feature slices"):
-        decode_update(coder, reference, **about, indices=indices, features=features[:-1] if len(features) > 1 else [])
+        decode_update(coder, reference, **about, indices=indices, features=features[:1])
+    joined, _, _ = code_update(coder, reference, update, joined=True)
+    kinds, begin = read_varint(joined[0])
+    cut = joined[0][: begin + kinds + 2]  # names new indices, and has none
+    with pytest.raises(BitstreamError, match="index slice names"):
+        decode_update(coder, reference, **about, indices=[cut, joined[1]], features=[])

@@ -90,7 +90,13 @@ class Changes:
 
 
 def update_packet(
-    coder: SliceCoder, fingerprint: str, reference: TokenState, update: TokenUpdate, place: StreamPlace
+    coder: SliceCoder,
+    fingerprint: str,
+    reference: TokenState,
+    update: TokenUpdate,
+    place: StreamPlace,
+    *,
+    joined: bool = False,
 ) -> Packet:
     """Entropy-code an update: the packet of a stream.
 
@@ -100,8 +106,10 @@ def update_packet(
         As the packet says: turned.
     place : StreamPlace
         Its shares are filled in here.
+    joined : bool
+        Symbols in the index slices.
     """
-    indices, features, shares = code_update(coder, reference, update)
+    indices, features, shares = code_update(coder, reference, update, joined=joined)
     return _packet(fingerprint, update, replace(place, shares=shares), indices, features)
 
 

@@ -75,8 +75,8 @@ class Sent:
         kept = self.update.kept if self.update else self.tokens.kept  # type: ignore[union-attr]
         got = np.ones(int(kept.sum()), dtype=bool)
         if len(got):
-            parts = self.packet.header.parts
-            for number, run in enumerate(slice_members(kept, slices, parts)):
+            # Without parts, symbols are in the index slices.
+            for number, run in enumerate(slice_members(kept, slices, self.packet.header.parts)):
                 got[run] = first_feature + number not in lost
             got &= got_rows[np.nonzero(kept)[0]]
         if self.update is not None:
@@ -183,7 +183,7 @@ class StreamEncoder:
         known: dict[Fraction, Tensor] = {}
         change = self.prepare(image, focus=focus, known=known)
         if change is not None:
-            update, packet = self.within(change, bpp, sphere)
+            update, packet = self.within(change, bpp, sphere, joined=True)
             if not self.whole_is_better(change, update, bpp):
                 return self.sent(change, update, packet)
         tokens = self.whole_tokens(image, bpp, focus, known)
@@ -268,24 +268,26 @@ class StreamEncoder:
         model = ChangeCostModel(coder, base, turned, self.codec.network.codebook, noise)
         return Change(RateController(base, coder, model=model), model, turned, turn)
 
-    def within(self, change: Change, bpp: float, sphere: SphereMetadata = NOTHING_KNOWN) -> tuple[TokenUpdate, Packet]:
+    def within(
+        self, change: Change, bpp: float, sphere: SphereMetadata = NOTHING_KNOWN, *, joined: bool = False
+    ) -> tuple[TokenUpdate, Packet]:
         """Changes that fit ``bpp`` bits per pixel, all counted, and their packet; it is not sent yet."""
         base = change.base
         allowed = bpp * base.pixels
         for _ in range(4):
             room = bits_room(allowed / base.pixels, base.size, base.focus)([0] * base.slices, 0.0) - PLACE_BITS
             update, _bits = change.filled(max(room, 1.0)).within(room)
-            packet = self.packet_of(change, update).with_metadata(sphere)
+            packet = self.packet_of(change, update, joined=joined).with_metadata(sphere)
             if packet.bpp <= bpp:
                 return update, packet
             allowed -= 1.2 * (packet.bpp - bpp) * base.pixels + 8
         update = change.filled(1.0).worst(0.0)
-        return update, self.packet_of(change, update).with_metadata(sphere)
+        return update, self.packet_of(change, update, joined=joined).with_metadata(sphere)
 
-    def packet_of(self, change: Change, update: TokenUpdate) -> Packet:
-        """The packet that says an update; it is not sent yet."""
+    def packet_of(self, change: Change, update: TokenUpdate, *, joined: bool = False) -> Packet:
+        """The packet that says an update; it is not sent yet. ``joined``: see `update_coding`."""
         coder, place = self.codec.quantizer.coder, self.place_of(change)
-        return update_packet(coder, self.codec.fingerprint, change.reference, update, place)
+        return update_packet(coder, self.codec.fingerprint, change.reference, update, place, joined=joined)
 
     def place_of(self, change: Change) -> StreamPlace:
         """Which packet of the stream it is that says a change; without its shares."""

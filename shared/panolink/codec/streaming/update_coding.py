@@ -1,7 +1,9 @@
-"""Entropy coding of a stream's packet: kinds and new indices in index slices, symbols in feature slices.
+"""Entropy coding of a stream's packet: kinds and new indices in index slices, symbols in feature slices or with them.
 
 A slice decodes with nothing but the reference, of which all rows are known, whatever is lost of the packet itself. So
-contexts come from the slice's own rows as far as they are new, and from the reference elsewhere.
+contexts come from the slice's own rows as far as they are new, and from the reference elsewhere. Symbols need their
+rows' kinds: where all slices are lost alike, they stand in the index slice, so that no loss takes two; where a link
+protects index slices better, apart.
 """
 
 from __future__ import annotations
@@ -110,22 +112,22 @@ def context_of_fresh(
 
 
 def code_update(
-    coder: SliceCoder, reference: TokenState, update: TokenUpdate
+    coder: SliceCoder, reference: TokenState, update: TokenUpdate, *, joined: bool = False
 ) -> tuple[list[bytes], list[bytes], tuple[int, int]]:
-    """Index slices, feature slices, and the shares for the header."""
+    """Index slices, feature slices (none where they are ``joined``), and the shares for the header."""
     shares = kinds_to_shares(update.kinds)
-    indices = _code_indices(coder, reference, update, shares)
     kept = np.flatnonzero(update.kept)
     if not len(kept):
-        return indices, [], shares
+        return _code_indices(coder, reference, update, shares, []), [], shares
     classes, log_odds = initial_classes(coder.tables, reference, update, kept)
-    parts = feature_parts(coder.feature_bits(update.symbols, classes, log_odds), update.slices)
-    members = slice_members(update.kept, update.slices, parts)
+    bits = 0.0 if joined else coder.feature_bits(update.symbols, classes, log_odds)
+    members = slice_members(update.kept, update.slices, 1 if joined else feature_parts(bits, update.slices))
     features = [
         coder.encode_features([(update.symbols[run], classes[run], log_odds[run])]) if len(run) else b""
         for run in members
     ]
-    return indices, features, shares
+    indices = _code_indices(coder, reference, update, shares, features if joined else [])
+    return indices, [] if joined else features, shares
 
 
 def decode_update(
@@ -144,7 +146,7 @@ def decode_update(
     empty : TokenUpdate
         What the packet's header says: size, step, focus, slices.
     indices, features
-        Payloads, None where lost.
+        Payloads, None where lost. Without feature slices, symbols are in the index slices.
 
     Returns
     -------
@@ -158,14 +160,15 @@ def decode_update(
     BitstreamError
         Where a payload does not decode.
     """
-    kinds, found, rows_arrived = _decode_indices(coder, reference, indices, empty, shares)
+    kinds, found, rows_arrived, tails = _decode_indices(coder, reference, indices, empty, shares, joined=not features)
     dim = coder.tables.levels.shape[1]
     count = int(with_symbols(kinds).sum())
     update = replace(empty, kinds=kinds, indices=found, symbols=np.zeros((count, dim), dtype=np.int32))
     kept = np.flatnonzero(update.kept)
     arrived = np.zeros(len(kept), dtype=bool)
     if len(kept):
-        if len(features) % empty.slices or not features:
+        features = features or tails
+        if len(features) % empty.slices:
             raise BitstreamError(f"{len(features)} feature slices beside {empty.slices} index slices")
         classes, log_odds = initial_classes(coder.tables, reference, update, kept)
         members = slice_members(update.kept, empty.slices, len(features) // empty.slices)
@@ -257,9 +260,12 @@ def _new_tokens(
 
 
 def _code_indices(
-    coder: SliceCoder, reference: TokenState, update: TokenUpdate, shares: tuple[int, int]
+    coder: SliceCoder, reference: TokenState, update: TokenUpdate, shares: tuple[int, int], features: list[bytes]
 ) -> list[bytes]:
-    """Index slices: length of the kinds, kinds, new indices. Nothing at all where nothing has changed."""
+    """Index slices: length of the kinds, kinds, new indices. Nothing at all where nothing has changed.
+
+    With ``features``, one for each slice, those that have some go on: length of the new indices, these, features.
+    """
     steps = update.steps
     parts: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(update.slices)]
     flat = update.indices.ravel()
@@ -271,6 +277,8 @@ def _code_indices(
     for start, intervals in enumerate(parts):
         kinds = encode_kinds(update.kinds, reference, steps, slice(start, None, update.slices), shares)
         new = encode(*(np.concatenate(part) for part in zip(*intervals, strict=True))) if intervals else b""
+        if features and features[start]:
+            new = varint(len(new)) + new + features[start]
         payloads.append(varint(len(kinds)) + kinds + new if kinds else b"")
     return payloads
 
@@ -281,9 +289,13 @@ def _decode_indices(
     payloads: Sequence[bytes | None],
     empty: TokenUpdate,
     shares: tuple[int, int],
-) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_]]:
-    """Kinds and indices (rows, cols) as far as their slices arrived, and of which rows (rows,) they did."""
+    *,
+    joined: bool,
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_], list[bytes | None]]:
+    """Kinds and indices (rows, cols) as far as their slices arrived, of which rows (rows,) they did, and where symbols
+    are ``joined`` what stands after the indices."""
     slices, steps = empty.slices, empty.steps
+    tails: list[bytes | None] = [None] * slices
     kinds, found, arrived = empty.kinds.copy(), reference.indices.copy(), np.zeros(len(steps), dtype=bool)
     decoders = {}
     for start, payload in enumerate(payloads):
@@ -291,15 +303,23 @@ def _decode_indices(
             continue
         own = slice(start, None, slices)
         arrived[own] = True
-        length, begin = read_varint(payload) if payload else (0, 0)
-        if begin + length > len(payload):
-            raise BitstreamError(f"index slice of {len(payload)} bytes names {length} bytes of kinds")
-        kinds[own] = decode_kinds(payload[begin : begin + length], reference, steps, own, shares)
-        decoders[start] = decoder(payload[begin + length :])
+        coded, rest = _first_of(payload)
+        kinds[own] = decode_kinds(coded, reference, steps, own, shares)
+        if joined and with_symbols(kinds[own]).any():
+            rest, tails[start] = _first_of(rest)
+        decoders[start] = decoder(rest)
     flat = found.reshape(-1)
     for number, cells, below in _new_tokens(coder, reference, kinds, flat, slices):
         decoded = np.empty(len(cells), dtype=np.int64)
         if not decode_rows(*decoders[number], below, decoded):
             raise BitstreamError("entropy-coded indices of new tokens do not decode")
         flat[cells] = decoded
-    return kinds, found, arrived
+    return kinds, found, arrived, tails
+
+
+def _first_of(payload: bytes) -> tuple[bytes, bytes]:
+    """What stands after a length, and the rest."""
+    length, begin = read_varint(payload) if payload else (0, 0)
+    if begin + length > len(payload):
+        raise BitstreamError(f"index slice names {length} bytes, and has {len(payload) - begin}")
+    return payload[begin : begin + length], payload[begin + length :]
