@@ -218,6 +218,7 @@ class BurstReceiver:
         if header.stream_id:
             receipt.lost.extend(reception.lost)
             receipt.reference_needed = reception.reference_needed
+            receipt.overtaken = reception.late
             receipt.gazes.extend(self._watchers.gazes.recent())
             self._metrics.references_needed.inc(reception.reference_needed)
         self._measure(receipt)

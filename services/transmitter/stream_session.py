@@ -266,6 +266,8 @@ def _add_receipt(delivery: transmitter_pb2.DeliveryHeader, receipt: Receipt) -> 
         delivery.measured_snr_db = header.measured_snr_db
     delivery.segments.extend(header.segments)
     delivery.guessed_tokens = header.guessed_tokens
+    if delivery.HasField("stream"):
+        delivery.stream.overtaken = header.overtaken
     for stage, seconds in header.seconds.items():
         delivery.seconds[stage] += seconds
 

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from panolink.cli import report as results
 from panolink.cli.report import MAX_ROWS, Result, Tally, delivery_line, failure_line
-from panolink.rpc.wire.deliveries import Adapted, Delivery, Segments
+from panolink.rpc.wire.deliveries import Adapted, Delivery, Segments, StreamPicture
 
 DELIVERY = Delivery(
     id="1",
@@ -48,6 +48,15 @@ def test_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, width: int, ta
     means = [cell for row in mean for cell in row if cell != "mean"]
     assert means[:5] == ["2/40", "0.0993", "0.1200", "30.00", "0.8500"]
     assert means[-1] == "500" and "10" in means
+
+
+def test_pictures_that_later_ones_overtook_are_told():
+    overtaken = replace(DELIVERY, tokens=8, stream=StreamPicture(3, 2, 4, 2, 2, overtaken=True))
+    result = Result(id="3", source="c.mp4#3", delivery=overtaken)
+    assert tally_of([*RESULTS[:1], result]).accounting() == (
+        "2 panoramas: 2 delivered, 0 lost; 1 not shown: later ones had been shown before"
+    )
+    assert "25 % new, not shown: a later one had been" in delivery_line(result)
 
 
 @pytest.mark.parametrize(("width", "tables"), [(200, 1), (80, 3)])

@@ -252,7 +252,7 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self.count = self.delivered = self.lost = self.unwritten = self.skipped = 0
+        self.count = self.delivered = self.lost = self.unwritten = self.skipped = self.overtaken = 0
         self._adaptive = self._repeated = self._predicted = False
         self._sums: dict[str, Sums] = dict.fromkeys(COLUMNS, (0.0, 0.0))
         self._rows: list[tuple[str, dict[str, str], bool]] = []
@@ -267,6 +267,7 @@ class Tally:
             self._adaptive |= delivery.adapted is not None
             self._repeated |= delivery.rounds > 1
             self._predicted |= delivery.stream is not None
+            self.overtaken += delivery.stream is not None and delivery.stream.overtaken
         if result.delivered:
             self.delivered += 1
             for header, column in COLUMNS.items():
@@ -284,7 +285,8 @@ class Tally:
         counts |= {what: count for what, count in (("not sent", unsent), ("not written", self.unwritten)) if count}
         parts = ", ".join(f"{count} {what}" for what, count in counts.items())
         left_out = f"; {self.skipped} left out at the source: they came too late" if self.skipped else ""
-        return f"{self.count} panoramas: {parts}{left_out}"
+        behind = f"; {self.overtaken} not shown: later ones had been shown before" if self.overtaken else ""
+        return f"{self.count} panoramas: {parts}{left_out}{behind}"
 
     def print_table(self, *, title: str = "") -> None:
         """A row per panorama, and the means below where there are several; several tables where one is too wide, each
@@ -352,6 +354,7 @@ def delivery_line(result: Result) -> str:
     parts = [f"{delivery.segments.lost}/{delivery.segments.sent} segments lost", f"{delivery.bpp:.4f} bpp"]
     if (picture := delivery.stream) and delivery.tokens:
         parts.append(f"{100 * picture.new / delivery.tokens:.0f} % new" if picture.reference else "whole")
+        parts.extend(["not shown: a later one had been"] if picture.overtaken else [])
     if result.vpsnr_db is not None:
         parts.append(f"{result.vpsnr_db:.2f} dB VPSNR")
     if total := delivery.seconds.get("total"):

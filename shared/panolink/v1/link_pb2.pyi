@@ -152,7 +152,7 @@ class Receipt(_message.Message):
     def __init__(self, header: _Optional[_Union[ReceiptHeader, _Mapping]] = ..., picture: _Optional[bytes] = ...) -> None: ...
 
 class ReceiptHeader(_message.Message):
-    __slots__ = ("burst_id", "failure", "segments", "snr_db", "seconds", "guessed_tokens", "picture_bytes", "measured_snr_db", "fading", "needed", "needs_first_round", "rounds", "one_way", "lost", "reference_needed", "gazes")
+    __slots__ = ("burst_id", "failure", "segments", "snr_db", "seconds", "guessed_tokens", "picture_bytes", "measured_snr_db", "fading", "needed", "needs_first_round", "rounds", "one_way", "lost", "reference_needed", "gazes", "overtaken")
     class SecondsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -176,6 +176,7 @@ class ReceiptHeader(_message.Message):
     LOST_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_NEEDED_FIELD_NUMBER: _ClassVar[int]
     GAZES_FIELD_NUMBER: _ClassVar[int]
+    OVERTAKEN_FIELD_NUMBER: _ClassVar[int]
     burst_id: str
     failure: Failure
     segments: _containers.RepeatedCompositeFieldContainer[LayerSegments]
@@ -192,7 +193,8 @@ class ReceiptHeader(_message.Message):
     lost: _containers.RepeatedScalarFieldContainer[int]
     reference_needed: bool
     gazes: _containers.RepeatedCompositeFieldContainer[Gaze]
-    def __init__(self, burst_id: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., segments: _Optional[_Iterable[_Union[LayerSegments, _Mapping]]] = ..., snr_db: _Optional[float] = ..., seconds: _Optional[_Mapping[str, float]] = ..., guessed_tokens: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., measured_snr_db: _Optional[float] = ..., fading: _Optional[float] = ..., needed: _Optional[_Iterable[int]] = ..., needs_first_round: _Optional[bool] = ..., rounds: _Optional[int] = ..., one_way: _Optional[bool] = ..., lost: _Optional[_Iterable[int]] = ..., reference_needed: _Optional[bool] = ..., gazes: _Optional[_Iterable[_Union[Gaze, _Mapping]]] = ...) -> None: ...
+    overtaken: bool
+    def __init__(self, burst_id: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., segments: _Optional[_Iterable[_Union[LayerSegments, _Mapping]]] = ..., snr_db: _Optional[float] = ..., seconds: _Optional[_Mapping[str, float]] = ..., guessed_tokens: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., measured_snr_db: _Optional[float] = ..., fading: _Optional[float] = ..., needed: _Optional[_Iterable[int]] = ..., needs_first_round: _Optional[bool] = ..., rounds: _Optional[int] = ..., one_way: _Optional[bool] = ..., lost: _Optional[_Iterable[int]] = ..., reference_needed: _Optional[bool] = ..., gazes: _Optional[_Iterable[_Union[Gaze, _Mapping]]] = ..., overtaken: _Optional[bool] = ...) -> None: ...
 
 class Gaze(_message.Message):
     __slots__ = ("yaw", "pitch", "width", "age_seconds")

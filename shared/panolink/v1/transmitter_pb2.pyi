@@ -151,20 +151,22 @@ class DeliveryHeader(_message.Message):
     def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., failure: _Optional[_Union[_link_pb2.Failure, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., bits: _Optional[_Iterable[_Union[LayerBits, _Mapping]]] = ..., bpp: _Optional[float] = ..., tokens: _Optional[int] = ..., kept: _Optional[int] = ..., symbols: _Optional[int] = ..., symbols_per_pixel: _Optional[float] = ..., snr_db: _Optional[float] = ..., segments: _Optional[_Iterable[_Union[_link_pb2.LayerSegments, _Mapping]]] = ..., guessed_tokens: _Optional[int] = ..., seconds: _Optional[_Mapping[str, float]] = ..., activation_bytes: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., schemes: _Optional[_Iterable[_Union[LayerScheme, _Mapping]]] = ..., adaptation: _Optional[_Union[Adaptation, _Mapping]] = ..., symbol_budget: _Optional[int] = ..., rounds: _Optional[int] = ..., retransmitted_symbols: _Optional[int] = ..., measured_snr_db: _Optional[float] = ..., stream: _Optional[_Union[StreamPicture, _Mapping]] = ...) -> None: ...
 
 class StreamPicture(_message.Message):
-    __slots__ = ("number", "reference", "unchanged", "refined", "new", "focus")
+    __slots__ = ("number", "reference", "unchanged", "refined", "new", "focus", "overtaken")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_FIELD_NUMBER: _ClassVar[int]
     UNCHANGED_FIELD_NUMBER: _ClassVar[int]
     REFINED_FIELD_NUMBER: _ClassVar[int]
     NEW_FIELD_NUMBER: _ClassVar[int]
     FOCUS_FIELD_NUMBER: _ClassVar[int]
+    OVERTAKEN_FIELD_NUMBER: _ClassVar[int]
     number: int
     reference: int
     unchanged: int
     refined: int
     new: int
     focus: _containers.RepeatedCompositeFieldContainer[Focus]
-    def __init__(self, number: _Optional[int] = ..., reference: _Optional[int] = ..., unchanged: _Optional[int] = ..., refined: _Optional[int] = ..., new: _Optional[int] = ..., focus: _Optional[_Iterable[_Union[Focus, _Mapping]]] = ...) -> None: ...
+    overtaken: bool
+    def __init__(self, number: _Optional[int] = ..., reference: _Optional[int] = ..., unchanged: _Optional[int] = ..., refined: _Optional[int] = ..., new: _Optional[int] = ..., focus: _Optional[_Iterable[_Union[Focus, _Mapping]]] = ..., overtaken: _Optional[bool] = ...) -> None: ...
 
 class LayerScheme(_message.Message):
     __slots__ = ("layer", "modulation", "code_rate", "segments")

@@ -85,6 +85,8 @@ class StreamPicture:
         Tokens by what was said of them.
     focus
         Directions in which it was fine.
+    overtaken
+        A later one had been shown before it arrived: viewers did not get it.
     """
 
     number: int
@@ -93,6 +95,7 @@ class StreamPicture:
     refined: int
     new: int
     focus: tuple[Focus, ...] = ()
+    overtaken: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -409,4 +412,5 @@ def _adapted(wire: transmitter_pb2.Adaptation) -> Adapted:
 
 def _stream_picture(message: transmitter_pb2.StreamPicture) -> StreamPicture:
     counts = (message.number, message.reference, message.unchanged, message.refined, message.new)
-    return StreamPicture(*counts, tuple(focus_from_wire(focus) for focus in message.focus))
+    focus = tuple(focus_from_wire(focus) for focus in message.focus)
+    return StreamPicture(*counts, focus, message.overtaken)
