@@ -89,3 +89,17 @@ def test_a_budget_too_small_for_anything_is_refused(tiny: Codec, panorama: np.nd
     with pytest.raises(RateError, match="least"):
         Transmitter(tiny).transmit(panorama, RateRequest(budget=SymbolBudget(20)), stream=stream)
     assert stream.reference is None
+
+
+def test_a_deadline_that_leaves_less_than_the_mean_is_kept(tiny: Codec, panorama: np.ndarray):
+    stream, budget = StreamEncoder(tiny, robust=True), SymbolBudget.per_pixel(0.15, pixels=PIXELS)
+    for _ in range(3):
+        sent = Transmitter(tiny).transmit(panorama, RateRequest(mean_bpp=2.0, budget=budget), stream=stream)
+        assert 0.5 * budget.symbols < len(sent.symbols) <= budget.symbols
+        stream.acknowledge(sent.number)
+
+
+def test_a_mean_that_is_too_low_is_told_in_bits_a_picture(tiny: Codec, panorama: np.ndarray):
+    request = RateRequest(mean_bpp=1e-3)
+    with pytest.raises(RateError, match=r"^a mean of 33 bits a picture leaves a whole one \d+: .* the least is"):
+        Transmitter(tiny).transmit(panorama, request, stream=StreamEncoder(tiny, robust=True))

@@ -192,10 +192,31 @@ def _coded_in_stream(coding: Coding, request: RateRequest, stream: StreamEncoder
         raise RateError("tau is for single pictures; a stream takes bpp, a budget of symbols or a deadline")
     mean, bucket = request.mean_bpp, stream.bucket
     request = replace(request, analog=False, mean_bpp=None)
-    budget, bpp = request.budget, request.bpp if mean is None else bucket.allowed(mean, whole=False)
+    if mean is None:
+        return _changes_or_whole(coding, request, stream)
+    most = bucket.allowed(mean, whole=True)
+    try:
+        at_mean = replace(request, bpp=bucket.allowed(mean, whole=False))
+        coded, protection = _changes_or_whole(coding, at_mean, stream, whole_bpp=most)
+    except RateError as error:
+        if not request.budget:
+            pixels = coding.size[0] * coding.size[1]
+            message = f"a mean of {mean * pixels:.0f} bits a picture leaves a whole one {most * pixels:.0f}: {error}"
+            raise RateError(message) from error
+        # The deadline leaves less than the mean does: what fits it.
+        coded, protection = _changes_or_whole(coding, request, stream)
+    bucket.spent(coded.packet.bpp, mean)
+    return coded, protection
+
+
+def _changes_or_whole(
+    coding: Coding, request: RateRequest, stream: StreamEncoder, *, whole_bpp: float = 0.0
+) -> tuple[Coded, Protection]:
+    """What has changed at the rate and within the budget of ``request``; a whole picture where that is better, which
+    may take ``whole_bpp`` bits per pixel where that is more."""
+    budget, bpp = request.budget, request.bpp
     if budget and bpp is None and request.retransmission_reserve:
         budget = SymbolBudget(max(1, int((1 - request.retransmission_reserve) * budget.symbols)))
-    whole_bpp = 0.0 if mean is None else bucket.allowed(mean, whole=True)
     try:
         coded = code_changes(
             coding,
@@ -209,12 +230,10 @@ def _coded_in_stream(coding: Coding, request: RateRequest, stream: StreamEncoder
         coded = None  # perhaps less of a whole picture fits
     protection = request.protection
     if coded is None:
-        if mean is not None:
+        if whole_bpp:
             request = replace(request, bpp=whole_bpp)
         coded, protection = _coded(whole_of_stream(coding, stream), request)
         stream.sent_whole(coded.tokens, coded.packet)
-    if mean is not None:
-        bucket.spent(coded.packet.bpp, mean)
     return coded, protection
 
 
