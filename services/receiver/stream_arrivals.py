@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from panolink.rpc.flow_control.limits import SlotAllocator
+from panolink.rpc.wire.capture_times import age_of
 from panolink.services.receiver.metrics import ReceiverMetrics
 
 QUIET_SECONDS = 60.0
@@ -15,9 +16,6 @@ MOST_SLOTS = 64
 """streams that are told apart; more of them share `MORE`"""
 
 MORE = "more"
-
-_LONGEST_LATENCY_SECONDS = 60.0
-"""beyond which, or below zero, the clocks of source and receiver are not the same"""
 
 
 class StreamArrivals:
@@ -53,8 +51,7 @@ class StreamArrivals:
         captured_at : float
             When it was taken, seconds since 1970 by its source's clock; 0: not known.
         """
-        latency = self._now() - captured_at
-        if captured_at and 0 <= latency <= _LONGEST_LATENCY_SECONDS:
+        if (latency := age_of(captured_at, self._now())) is not None:
             self._metrics.glass_to_glass.observe(latency)
         if not stream_id:
             return

@@ -17,6 +17,7 @@ from panolink.rpc.flow_control.limits import check_limit
 from panolink.rpc.observability import tracing
 from panolink.rpc.observability.stage_timing import timed
 from panolink.rpc.wire.bursts import Burst
+from panolink.rpc.wire.capture_times import capture_time
 from panolink.rpc.wire.gazes import focus_from_wire, focus_to_wire
 from panolink.rpc.wire.segments import LAYERS, schemes_of, segments_to_wire
 from panolink.services.transmitter.harq_sender import Retransmitter
@@ -27,9 +28,6 @@ from panolink.v1 import link_pb2, transmitter_pb2
 
 if TYPE_CHECKING:
     from panolink.codec.codec import Codec
-
-_LAST_MOMENT = 1e11
-"""seconds since 1970, beyond which no clock is"""
 
 _SAMPLE_FORMATS = {
     "cf32_le": link_pb2.SAMPLE_FORMAT_CF32_LE,
@@ -235,7 +233,7 @@ class PanoramaEncoding:
                 pilot_spacing=settings.pilot_spacing,
                 content_digest=self._digest,
                 stream_id=self.stream.link_id if self.stream else "",
-                captured_at=_moment(header.captured_at),
+                captured_at=capture_time(header.captured_at),
                 sequence=self.sequence,
             ),
             np.ones(1, np.complex64),  # no channel yet: h = 1, no noise
@@ -248,11 +246,6 @@ class PanoramaEncoding:
     @property
     def _name(self) -> str:
         return self._header.source or self._header.panorama_id
-
-
-def _moment(seconds: float) -> float:
-    """Seconds since 1970 as a source tells them; 0, not known, for what is no such moment."""
-    return seconds if 0 < seconds < _LAST_MOMENT else 0.0
 
 
 def content_digest(header: transmitter_pb2.PanoramaHeader, image: bytes) -> bytes:

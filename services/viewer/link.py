@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -18,6 +17,7 @@ from panolink.errors import PanolinkError
 from panolink.images import encode_png
 from panolink.link.token_kinds import TokenKind
 from panolink.phy import Conditions
+from panolink.rpc.wire.capture_times import age_of
 from panolink.services.viewer.control import conditions_as_dict
 from panolink.services.viewer.hub import Hub
 from panolink.services.viewer.metrics import ViewerMetrics
@@ -27,8 +27,6 @@ from panolink.services.viewer.settings import ViewerSettings
 POLL_SECONDS = 2.0
 ANSWER_SECONDS = 2.0
 RETRY_SECONDS = 1.0
-LONGEST_AGE_SECONDS = 60.0
-"""Older pictures have been taken by another clock than this one."""
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +195,7 @@ def _header(panorama: ReceivedPanorama, *, sent: bool) -> dict[str, Any]:
         },
         "kinds": _counted(panorama.kinds),
         "focus": [vars(focus) for focus in panorama.focus],
-        "age_seconds": _age(panorama.captured_at),
+        "age_seconds": age_of(panorama.captured_at),
         "original": sent,
     }
 
@@ -207,12 +205,6 @@ def _counted(kinds: np.ndarray | None) -> dict[str, int] | None:
     if kinds is None:
         return None
     return {kind.name.lower(): int((kinds == kind).sum()) for kind in TokenKind}
-
-
-def _age(captured_at: float) -> float | None:
-    """Seconds since a panorama was taken; None where that is not known, or by a clock that is not ours."""
-    age = time.time() - captured_at
-    return age if captured_at and 0 <= age <= LONGEST_AGE_SECONDS else None
 
 
 def _scores(original: np.ndarray, received: np.ndarray) -> dict[str, float]:

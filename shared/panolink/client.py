@@ -29,7 +29,7 @@ import grpc.aio
 from panolink.errors import ImageError, LinkError, PanolinkError
 from panolink.phy import Conditions
 from panolink.rpc.flow_control.aio import iterate_in_thread
-from panolink.rpc.flow_control.limits import MAX_LATER_ROUNDS, MAX_SOURCE_LENGTH, Limits, check_limit
+from panolink.rpc.flow_control.limits import MAX_ID_LENGTH, MAX_LATER_ROUNDS, MAX_SOURCE_LENGTH, Limits, check_limit
 from panolink.rpc.observability import tracing
 from panolink.rpc.security.credentials import Credentials
 from panolink.rpc.transport.connection import link_error, open_channel, unary_response, wait_until_reachable
@@ -234,6 +234,8 @@ class Client:
             raise ValueError(f"{' and '.join(rate)} exclude each other")
         if not stream and (follow_gaze or mean_bits is not None):
             raise ValueError("gazes and a mean rate are for streams: give the stream a name")
+        if len(stream) > MAX_ID_LENGTH:
+            raise ValueError(f"the stream's name has {len(stream)} characters; {MAX_ID_LENGTH} are allowed")
         foci = [focus_to_wire(one) for one in quantized(focus)]
         if deadline is not None and not deadline > 0:
             raise ValueError(f"deadline is {deadline} s; it must be above 0")

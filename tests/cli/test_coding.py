@@ -48,6 +48,8 @@ def test_a_focus_takes_the_bits_to_where_it_is(panolink: Run, small: Path, tmp_p
         difference = load_panorama(small).astype(float) - load_panorama(tmp_path / f"{name}.png")
         seen.append(float((difference[32:96, 96:160] ** 2).mean()))
     assert seen[0] < 0.7 * seen[1]
+    found = panolink("info", tmp_path / "elsewhere.plk").output
+    assert "yaw -180, pitch 0, width 60" in found or "yaw 180, pitch 0, width 60" in found
     result = panolink("encode", small, tmp_path / "no.plk", "--focus", "auto")
     assert result.exit_code == 2 and "auto is for panolink send" in result.output
 

@@ -108,6 +108,24 @@ def test_a_pipe(tmp_path: Path):
     assert (data.read(2), data.read(), data.read()) == (b"he", b"adrest", b"")
 
 
+def test_an_mp4_whose_index_is_at_its_end_needs_a_file(tmp_path: Path):
+    noise = np.random.default_rng(0).integers(0, 256, (128, 256, 3), np.uint8)
+    write_video(tmp_path / "walk.mp4", width=256, height=128, picture=lambda i: np.roll(noise, i))  # beyond one buffer
+    data = (tmp_path / "walk.mp4").read_bytes()
+
+    class Pipe(io.RawIOBase):
+        def __init__(self) -> None:
+            self.data = io.BytesIO(data)
+
+        def read(self, size: int = -1) -> bytes:
+            return self.data.read(size)
+
+    assert data.index(b"mdat") < data.index(b"moov")
+    (found,) = panoramas_in(["-"], stdin=Pipe())  # type: ignore[arg-type]
+    assert isinstance(found, Failure) and "not a readable video" in str(found.error)
+    assert "-movflags +faststart" in str(found.error)
+
+
 def test_what_cannot_be_reached_is_one_failure(free_port: Callable[[], int]):
     port = free_port()
     address = f"rtsp://admin:secret@127.0.0.1:{port}/live"

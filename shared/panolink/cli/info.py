@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -80,6 +81,8 @@ def _packet(path: Path) -> dict[str, Any]:
         "bits": packet.bits,
         "slices": len(packet.slices),
         "sphere": packet.header.sphere.as_dict(),
+        "focus": [dataclasses.asdict(focus) for focus in packet.header.focus],
+        "stream": dataclasses.asdict(place) if (place := packet.header.stream) else None,
         "exif_bytes": len(packet.header.exif),
     }
 

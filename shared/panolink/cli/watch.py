@@ -29,6 +29,7 @@ from panolink.errors import LinkError, PanolinkError
 from panolink.filenames import file_stem
 from panolink.files import make_folder, write_numbered, written_beside
 from panolink.picture_format import PictureFormat
+from panolink.rpc.wire.capture_times import age_of
 
 if TYPE_CHECKING:
     from panolink.client import ReceivedPanorama
@@ -205,7 +206,7 @@ def _line(panorama: ReceivedPanorama, path: Path | None) -> str:
     noise = "no noise" if panorama.snr_db is None else f"{panorama.snr_db:g} dB"
     lost = f"{panorama.segments.lost} of {panorama.segments.sent} segments lost"
     missed = f", {panorama.dropped} missed" if panorama.dropped else ""
-    if (age := _age(panorama)) is not None:
+    if (age := age_of(panorama.captured_at)) is not None:
         missed += f", taken {1000 * age:.0f} ms ago"
     return f"{path or panorama.source}: {panorama.width}×{panorama.height}, {noise}, {lost}{missed}"
 
@@ -224,11 +225,5 @@ def _json_values(panorama: ReceivedPanorama, path: Path | None, error: dict[str,
         "guessed": panorama.guessed,
         "dropped": panorama.dropped,
         "rounds": panorama.rounds,
-        "age_seconds": _age(panorama),
+        "age_seconds": age_of(panorama.captured_at),
     }
-
-
-def _age(panorama: ReceivedPanorama) -> float | None:
-    """Seconds since it was taken, where its source has told when; wrong by as much as the clocks differ."""
-    age = time.time() - panorama.captured_at
-    return max(age, 0.0) if 0 < panorama.captured_at < 1e11 else None

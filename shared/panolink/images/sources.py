@@ -155,13 +155,27 @@ def _opened(file: BinaryIO, name: str, path: Path | None, reading: Reading) -> I
         if file.seekable():
             file.seek(-len(head), os.SEEK_CUR)
             source = path or file
-        yield from _numbered(name, video_frames(source, name=name, **_of_frames(reading)), reading)
+        found = _numbered(name, video_frames(source, name=name, **_of_frames(reading)), reading)
+        advised = isinstance(source, Piped) and head[4:8] == b"ftyp"
+        yield from _with_advice(found) if advised else found
         return
     try:
         # What is no picture is not read to its end, however long it is.
         yield _picture(head + file.read() if format_of(head) else head, name, reading)
     except PanolinkError as error:
         yield Failure(name, error)
+
+
+def _with_advice(found: Iterator[Panorama | Failure]) -> Iterator[Panorama | Failure]:
+    """An MP4 from a pipe: where it gives no frame at all, most likely its index stands at its end."""
+    for number, one in enumerate(found):
+        if isinstance(one, Failure) and not number:
+            message = (
+                f"{one.error}: an MP4 whose index stands at its end cannot come through a pipe; give the file, or put "
+                "the index first with ffmpeg -i FILE -c copy -movflags +faststart OUT.mp4"
+            )
+            one = Failure(one.name, ImageError(message))
+        yield one
 
 
 def _standard_input() -> BinaryIO:

@@ -46,6 +46,9 @@ TURN_FROM = 0.25
 WHOLE_FROM = 0.25
 """share of tokens with another index from which on a whole picture is tried, too"""
 
+WHOLE_ERROR = 1.0
+"""share of an update's error that a whole picture may leave at most, to be sent instead"""
+
 
 @dataclass(frozen=True, eq=False)
 class Sent:
@@ -222,7 +225,7 @@ class StreamEncoder:
             left = base.features - dequantize(found, self.codec.network.codebook)
             return float((weight * left.square().sum(dim=1).flatten().cpu().numpy()).sum())
 
-        return error(tokens) < error(after.tokens())
+        return error(tokens) < WHOLE_ERROR * error(after.tokens())
 
     # ── the steps on their own, for a link that decides with them ─────────────────────────────────────────────────
 
