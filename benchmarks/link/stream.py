@@ -19,7 +19,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,15 +81,15 @@ class Measured:
         }
 
 
-def as_singles(codec: Codec, pictures: list[np.ndarray], bpp: float) -> Result | None:
-    """Each picture alone; None where none goes so low."""
+def as_singles(codec: Codec, pictures: list[np.ndarray], bpp: float, *, robust: bool = False) -> Result | None:
+    """Each picture alone, as a file or (``robust``) in slices that decode alone; None where none goes so low."""
     measured, pixels = Measured(pictures), pictures[0].shape[0] * pictures[0].shape[1]
     for number, picture in enumerate(pictures):
         if number not in MEASURED and number < len(pictures) - 8:
             measured.bits.append(bpp * pixels)
             continue
         try:
-            packet = codec.encode(picture, bpp=bpp)
+            packet = codec.encode(picture, bpp=bpp, robust=robust)
         except RateError:
             return None
         measured.see(number, packet.bpp * pixels, lambda packet=packet: codec.decode(packet))
@@ -98,14 +98,22 @@ def as_singles(codec: Codec, pictures: list[np.ndarray], bpp: float) -> Result |
 
 def as_stream(codec: Codec, pictures: list[np.ndarray], bpp: float) -> Result:
     """With a mean rate, all of which arrives."""
-    measured, pixels = Measured(pictures), pictures[0].shape[0] * pictures[0].shape[1]
+    measured = Measured(pictures)
+    for number, (bits, picture) in enumerate(sent_as_stream(codec, pictures, bpp)):
+        measured.see(number, bits, picture)
+    return measured.result()
+
+
+def sent_as_stream(
+    codec: Codec, pictures: Sequence[np.ndarray], bpp: float
+) -> Iterator[tuple[float, Callable[[], np.ndarray]]]:
+    """The bits of each picture of a stream with a mean rate, and what decodes it."""
     stream, decoder, transmitter = StreamEncoder(codec, robust=True), StreamDecoder(codec), Transmitter(codec)
-    for number, picture in enumerate(pictures):
+    for picture in pictures:
         sent = transmitter.transmit(picture, RateRequest(mean_bpp=bpp), stream=stream)
         state = decoder.update(Packet.from_payloads([*_payloads(sent)]))
         stream.acknowledge(sent.number)
-        measured.see(number, sent.bpp * pixels, lambda state=state: codec.reconstruct([state.tokens()])[0])
-    return measured.result()
+        yield sent.bpp * picture.shape[0] * picture.shape[1], lambda state=state: codec.reconstruct([state.tokens()])[0]
 
 
 def _payloads(sent: Any) -> Iterable[bytes | None]:
@@ -134,8 +142,9 @@ def rate(codec: Codec, given: list[list[np.ndarray]]) -> Result:
         for pictures in given:
             bpp = 1000 * kilobits / FPS / (pictures[0].shape[0] * pictures[0].shape[1])
             rows.setdefault("stream", []).append(as_stream(codec, pictures, bpp))
-            if single := as_singles(codec, pictures, bpp):
-                rows.setdefault("single", []).append(single)
+            for name, robust in (("single", False), ("sliced", True)):
+                if single := as_singles(codec, pictures, bpp, robust=robust):
+                    rows.setdefault(name, []).append(single)
             for other in ("jpeg", "x265", "svt-av1"):
                 rows.setdefault(other, []).append(as_video(other, pictures, 1000 * kilobits))
         found[str(kilobits)] = rows

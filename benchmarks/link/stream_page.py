@@ -24,7 +24,14 @@ from benchmarks.lib.markdown_tables import markdown
 
 PAGE = Path("docs/streaming.md")
 IMAGES = Path("docs/images")
-WHO = {"stream": "stream", "single": "single pictures", "jpeg": "JPEG frames", "x265": "x265", "svt-av1": "SVT-AV1"}
+WHO = {
+    "stream": "stream",
+    "single": "single pictures",
+    "sliced": "the same, in slices",
+    "jpeg": "JPEG frames",
+    "x265": "x265",
+    "svt-av1": "SVT-AV1",
+}
 AS_RATE = "50", "100", "200", "500"
 
 Found = dict[str, Any]

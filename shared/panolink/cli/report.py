@@ -198,10 +198,12 @@ def _adapted(name: str) -> Callable[[Result], float | None]:
     )
 
 
-QUALITY: Mapping[str, Cells] = {
+RATE: Mapping[str, Cells] = {
     "segments\nlost": LostColumn(),
     "bpp": Column(_coded("bpp"), ".4f"),
     "symbols\n/pixel": Column(_coded("symbols_per_pixel"), ".4f"),
+}
+SEEN: Mapping[str, Cells] = {
     "VPSNR\ndB": Column(lambda result: result.vpsnr_db, ".2f"),
     "VSSIM": Column(lambda result: result.vssim, ".4f"),
 }
@@ -239,7 +241,7 @@ LOST = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "DATA_LOSS"})
 """Statuses of panoramas that were on their way; with any other one, nobody took the panorama."""
 
 
-COLUMNS: Mapping[str, Cells] = {**QUALITY, **ROUNDS, **STREAM, **AIR, **TIMES}
+COLUMNS: Mapping[str, Cells] = {**RATE, **SEEN, **ROUNDS, **STREAM, **AIR, **TIMES}
 MAX_ROWS = 100
 """Rows of the table; a video has more frames than anybody reads, and each has had its line."""
 _NAME_WIDTH = 12  # of the first column at least
@@ -292,12 +294,13 @@ class Tally:
         """A row per panorama, and the means below where there are several; several tables where one is too wide, each
         with the names, and the first with what was lost.
 
-        What the air was like, and how panoramas were sent, is shown where any of them was adaptive; rounds, where any
-        had more than one.
+        Quality is shown where any picture came back; what the air was like, and how panoramas were sent, where any of
+        them was adaptive; rounds, where any had more than one.
         """
         console = out if out.is_terminal else type(out)(width=140, highlight=False)
+        compared = any(self._sums[header][1] for header in SEEN)
         some = ((ROUNDS, self._repeated), (STREAM, self._predicted), (AIR, self._adaptive))
-        groups = (QUALITY, *(group for group, shown in some if shown), TIMES)
+        groups = ({**RATE, **(SEEN if compared else {})}, *(group for group, shown in some if shown), TIMES)
         for headers in self._tables([list(group) for group in groups], console):
             console.print(self._table(headers, title))
             title = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -46,8 +47,8 @@ TURN_FROM = 0.25
 WHOLE_FROM = 0.25
 """share of tokens with another index from which on a whole picture is tried, too"""
 
-WHOLE_ERROR = 1.0
-"""share of an update's error that a whole picture may leave at most, to be sent instead"""
+BORROWED_ERROR = 0.5
+"""share of an update's error that a whole picture may leave at most where it needs bits that later ones then lack"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,19 +201,19 @@ class StreamEncoder:
         room = bpp - PLACE_BITS / (image.shape[0] * image.shape[1])
         return self.codec.tokens_at(image, max(room, 1e-9), features=known, robust=self._robust, focus=focus)
 
-    def whole_is_better(self, change: Change, update: TokenUpdate, bpp: float) -> bool:
+    def whole_is_better(self, change: Change, update: TokenUpdate, bpp: float, *, most_bpp: float = 0.0) -> bool:
         """Whether a whole picture of ``bpp`` bits per pixel is closer to the panorama than an update leaves it.
 
         Compared at the update's resolution, in features. Asked only where much has moved: it costs a quantisation.
+        Where no whole picture fits ``bpp``, one of ``most_bpp`` has to be better by far (`BORROWED_ERROR`).
         """
         if change.share_moved <= WHOLE_FROM:
             return False
-        base, quantizer = change.base, self.codec.quantizer
-        room = max(bpp - PLACE_BITS / base.pixels, 1e-9)
-        try:
-            controller = RateController(base, quantizer.coder)
-            tokens = quantizer.quantize(controller, Budget(bpp=room), Ranking(self.codec.model.profile.ranking))
-        except RateError:
+        base, share = change.base, 1.0
+        tokens = self._whole_of(base, bpp)
+        if tokens is None:
+            tokens, share = self._whole_of(base, most_bpp), BORROWED_ERROR
+        if tokens is None:
             return False
         rows, cols = update.kinds.shape
         weight = np.exp2(-steps_of_tokens(rows, cols, update.focus) / 2).ravel()
@@ -225,7 +226,17 @@ class StreamEncoder:
             left = base.features - dequantize(found, self.codec.network.codebook)
             return float((weight * left.square().sum(dim=1).flatten().cpu().numpy()).sum())
 
-        return error(tokens) < WHOLE_ERROR * error(after.tokens())
+        return error(tokens) < share * error(after.tokens())
+
+    def _whole_of(self, base: VectorQuantized, bpp: float) -> Tokens | None:
+        """A whole picture in ``bpp`` bits per pixel; None where none fits."""
+        controller = RateController(base, self.codec.quantizer.coder)
+        room = max(bpp - PLACE_BITS / base.pixels, 1e-9)
+        with suppress(RateError):
+            return self.codec.quantizer.quantize(
+                controller, Budget(bpp=room), Ranking(self.codec.model.profile.ranking)
+            )
+        return None
 
     # ── the steps on their own, for a link that decides with them ─────────────────────────────────────────────────
 
