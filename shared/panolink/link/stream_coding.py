@@ -21,7 +21,7 @@ from panolink.errors import RateError
 from panolink.link.coding import Coded, Coding, slices_of
 from panolink.link.rate_allocation import both_layers, room_for
 from panolink.link.symbol_budget import Plan, SymbolBudget
-from panolink.link.unequal_protection import Choice, Protection, default_schemes
+from panolink.link.unequal_protection import Protection, default_schemes
 
 if TYPE_CHECKING:
     from panolink.codec.streaming.state import TokenUpdate
@@ -113,8 +113,7 @@ def code_changes(
     )
     if bpp is None:
         assert budget
-        safety = protection.for_changes() if isinstance(protection, Choice) else protection
-        coded = _within_symbols(changes, change, budget, safety)
+        coded = _within_symbols(changes, change, budget, protection)
     else:
         with coding.stage("quantize"):
             update, packet = stream.within(change, bpp, coding.sphere)

@@ -83,10 +83,6 @@ SAFETY_DB: dict[str, tuple[float, ...]] = {
 }
 """margin in dB by which the SNR may fall before a layer is lost, for each of its runs of slices"""
 
-CHANGES_LESS_SAFE_DB = 1.0
-"""by which a stream's changes are less safe than a whole picture, on which all later ones rest: what is lost of them
-stays as it was, and is news once more. Of 0 to 3 dB the best on two validation panoramas (Rayleigh, 10 dB: +0.26 dB)"""
-
 HEADER_SNR_DB, HEADER_ARRIVES_DB = 4.5, -3.0
 """headers of an adaptive link are sent as if the SNR were at most the first; they arrive from the second on
 
@@ -182,11 +178,6 @@ class Choice:
             *(replace(bare, header_snr_db=self.header_snr_db + db) for db in headers),
             *(replace(bare, snr_db=self.snr_db + db, margin_db=self.margin_db - db, header_snr_db=inf) for db in rises),
         ]
-
-    def for_changes(self) -> "Choice":
-        """For what has changed in a stream: as much less safe as `CHANGES_LESS_SAFE_DB` says, headers excepted."""
-        header_snr_db = min(self.header_snr_db, self.snr_db)
-        return replace(self, snr_db=self.snr_db + CHANGES_LESS_SAFE_DB, header_snr_db=header_snr_db)
 
     def schemes(self, *, lowered_db: float = 0.0) -> Schemes:
         """Schemes of all layers, as `assign_formats` takes them; `lowered_db` is for the base layer."""
