@@ -3,9 +3,10 @@ import pytest
 
 from panolink.codec.codec import Codec
 from panolink.codec.streaming.decoder import StreamDecoder
-from panolink.codec.streaming.encoder import NoiseEstimate, StreamEncoder, turn_of
+from panolink.codec.streaming.encoder import HOLDS_LITTLE, WHOLE_FROM, NoiseEstimate, StreamEncoder, turn_of
 from panolink.codec.streaming.state import Kind, TokenState
 from panolink.errors import RateError
+from panolink.metrics.viewport import vpsnr
 from panolink.sphere.focus import Focus
 
 BPP = 0.6
@@ -29,6 +30,7 @@ def base() -> Codec:
 @pytest.mark.parametrize("robust", [False, True])
 def test_twins_hold_the_same(tiny: Codec, scene: np.ndarray, robust: bool):
     encoder, decoder, random = StreamEncoder(tiny, robust=robust), StreamDecoder(tiny), np.random.default_rng(0)
+    references = []
     for number in range(1, 6):
         noisy = np.clip(scene + random.normal(0, 3, scene.shape), 0, 255).astype(np.uint8)
         if number == 4:
@@ -39,7 +41,8 @@ def test_twins_hold_the_same(tiny: Codec, scene: np.ndarray, robust: bool):
         state = decoder.update(packet)
         encoder.acknowledge(number)
         assert encoder.reference is not None and same(state, encoder.reference)
-    assert packet.header.stream is not None and packet.header.stream.reference == 4
+        references.append(packet.header.stream.reference)
+    assert references[:3] == [0, 1, 2]
 
 
 def test_a_still_scene_takes_next_to_nothing_once_all_is_said(tiny: Codec, scene: np.ndarray):
@@ -153,6 +156,31 @@ def test_focus_is_finer(tiny: Codec, scene: np.ndarray):
     sent = np.argwhere((state.kinds == Kind.REFINED) | (state.kinds == Kind.NEW_FEATURE))
     cols = state.shape[1]
     assert (np.abs((sent[:, 1] + 0.5) / cols - 0.5) < 0.3).mean() > 0.8
+
+
+def test_a_turn_by_less_than_a_token_is_as_good_as_single_pictures(base: Codec, panorama: np.ndarray):
+    """Most indices stay as they are, and features are worthless: a whole picture is better."""
+    encoder, decoder = StreamEncoder(base), StreamDecoder(base)
+    for number in range(4):
+        picture = np.roll(panorama, 7 * number, axis=1)
+        packet = encoder.encode(picture, bpp=0.6)
+        encoder.acknowledge(number + 1)
+        assert packet.bpp <= 0.6
+        single = base.decode(base.encode(picture, bpp=0.6))
+        assert vpsnr(picture, decoder.decode(packet)) > vpsnr(picture, single) - 0.2
+
+
+def test_a_whole_picture_that_borrows_has_to_be_better_by_far(base: Codec, panorama: np.ndarray):
+    encoder, other = StreamEncoder(base), np.ascontiguousarray(panorama[::-1, ::-1])
+    encoder.encode(panorama, bpp=0.5)
+    encoder.acknowledge(1)
+    drifted = np.clip(panorama * 1.15, 0, 255).astype(np.uint8)
+    for picture, better in ((drifted, False), (other, True)):
+        change = encoder.prepare(picture)
+        assert change and (change.share_moved > WHOLE_FROM or change.model.error_over_codes > HOLDS_LITTLE)
+        update, _ = encoder.within(change, 0.005)
+        assert not encoder.whole_is_better(change, update, 0.005)  # none fits
+        assert encoder.whole_is_better(change, update, 0.005, most_bpp=0.05 if picture is drifted else 0.5) == better
 
 
 def test_too_little_for_a_whole_picture_says_the_least(tiny: Codec, scene: np.ndarray):

@@ -47,6 +47,10 @@ TURN_FROM = 0.25
 WHOLE_FROM = 0.25
 """share of tokens with another index from which on a whole picture is tried, too"""
 
+HOLDS_LITTLE = 0.8
+"""error of what the receiver holds, over that of the nearest codes alone, from which on it is tried as well: a camera
+that turns by less than a token leaves most indices as they were, and makes features worthless"""
+
 BORROWED_ERROR = 0.5
 """share of an update's error that a whole picture may leave at most where it needs bits that later ones then lack"""
 
@@ -207,7 +211,7 @@ class StreamEncoder:
         Compared at the update's resolution, in features. Asked only where much has moved: it costs a quantisation.
         Where no whole picture fits ``bpp``, one of ``most_bpp`` has to be better by far (`BORROWED_ERROR`).
         """
-        if change.share_moved <= WHOLE_FROM:
+        if change.share_moved <= WHOLE_FROM and change.model.error_over_codes <= HOLDS_LITTLE:
             return False
         base, share = change.base, 1.0
         tokens = self._whole_of(base, bpp)

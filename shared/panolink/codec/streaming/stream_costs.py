@@ -81,6 +81,11 @@ class ChangeCostModel:
         other = (self.indices != reference.indices).ravel() & (self._code_error < self._error)
         self.may_be_new = other | self._unknown
 
+    @property
+    def error_over_codes(self) -> float:
+        """Squared error of what the reference holds, over that of the nearest codes without features."""
+        return float(self._error.sum() / max(self._code_error.sum(), 1e-9))
+
     @functools.cached_property
     def index_bits(self) -> NDArray[np.float32]:
         """Bits of each token's index where it is new, (n,); 0 where it cannot be."""
