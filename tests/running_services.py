@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from panolink.codec.model import save_model
+from panolink.codec.model import load_model, save_decoder, save_model
 from panolink.codec.networks.autoencoder import Autoencoder, Profile
 from panolink.rpc.server.server import Server
 from panolink.services.channel import servicer as channel
@@ -41,6 +41,16 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int]
         return path
 
     yield make
+
+
+@pytest.fixture
+def darker(weights: Callable[[int], Path], tmp_path: Path) -> Path:
+    """The file of a decoder of `weights(0)` that makes pictures darker."""
+    model = load_model(weights(0))
+    model.network.decoder.body[-1].bias.data -= 0.2  # type: ignore[union-attr, index]
+    path = tmp_path / "darker.safetensors"
+    save_decoder(path, network=model.network, fingerprint=model.fingerprint, card={})
+    return path
 
 
 @pytest.fixture

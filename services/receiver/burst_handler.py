@@ -6,13 +6,16 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING
 
 import grpc
 
 from panolink.errors import BitstreamError, ConflictError, PanolinkError
+from panolink.picture_format import PictureFormat
 from panolink.rpc.observability import logs, tracing
 from panolink.rpc.server.model_registry import ModelRegistry
 from panolink.rpc.wire.bursts import Burst, Receipt, ends_harq
+from panolink.rpc.wire.decoders import decoder_to_wire
 from panolink.rpc.wire.gazes import focus_to_wire
 from panolink.rpc.wire.picture_formats import picture_format_from_wire
 from panolink.rpc.wire.stages import in_order
@@ -23,8 +26,11 @@ from panolink.services.receiver.pipeline import Pipeline, Reception
 from panolink.services.receiver.receipt_cache import ReceiptCache
 from panolink.services.receiver.settings import ReceiverSettings
 from panolink.services.receiver.stream_arrivals import StreamArrivals
-from panolink.services.receiver.watchers import WatchedPanorama, Watchers
+from panolink.services.receiver.watchers import WatchedPanorama, Watchers, Wish
 from panolink.v1 import link_pb2, receiver_pb2
+
+if TYPE_CHECKING:
+    from panolink.codec.codec import Codec
 
 log = logging.getLogger(__name__)
 
@@ -204,9 +210,9 @@ class BurstReceiver:
                     message = f"burst {header.burst_id}: no segment of its picture was sent"
                     failed = failure(grpc.StatusCode.DATA_LOSS, message)
                 else:
-                    await self._pipeline.rebuild(codec, reception, header.stream_id, header.sequence)
+                    await self._pipeline.unpack(codec, reception, header.stream_id, header.sequence)
                 if not failed:
-                    picture = await self._deliver(header, reception)
+                    picture = await self._deliver(codec, header, reception)
         except Exception as error:
             if not isinstance(error, PanolinkError):
                 log.exception("burst %s failed", header.burst_id, extra=logs.fields(source=header.source))
@@ -225,23 +231,28 @@ class BurstReceiver:
         _log_receipt(receipt, header.source)
         return Receipt(receipt, b"" if failed else picture)
 
-    async def _deliver(self, header: link_pb2.BurstHeader, reception: Reception) -> bytes:
-        """Publish the picture, in each of the formats that watchers have asked for; returns what the receipt brings."""
-        own = picture_format_from_wire(header.picture_format)
-        watched = set() if reception.late else self._watchers.formats
+    async def _deliver(self, codec: Codec, header: link_pb2.BurstHeader, reception: Reception) -> bytes:
+        """Publish the picture, made by each of the decoders and in each of the formats that watchers have asked for;
+        returns what the receipt brings."""
+        own = self._models.decoder_for(codec, ""), picture_format_from_wire(header.picture_format)
+        wanted: dict[tuple[str, PictureFormat], set[Wish]] = {own: set()} if header.return_picture else {}
+        for wish in set() if reception.late else self._watchers.wishes:
+            wanted.setdefault((self._models.decoder_for(codec, wish.decoder), wish.format), set()).add(wish)
+        decoders = {decoder for decoder, _ in wanted} or {own[0]}
+        pictures = {decoder: await self._pipeline.reconstruct(codec, decoder, reception) for decoder in decoders}
         self._metrics.late.inc(reception.late)
         if not reception.late:
             self._arrivals.shown(header.stream_id, header.captured_at)
-        wanted = watched | {own} if header.return_picture else watched
         if not wanted:
             return b""
-        files = {format: await self._pipeline.as_file(reception, format) for format in wanted}
+        files = {key: await self._pipeline.as_file(reception, pictures[key[0]], key[1]) for key in wanted}
+        watched = any(wanted.values())
         tokens = await self._pipeline.tokens_as_file(reception) if watched and self._watchers.want_tokens else b""
         number = next(self._numbers)
         with tracing.span("publish"):
-            for format in watched:
-                shown = WatchedPanorama(_shown(header, reception, files[format], number), files[format], tokens)
-                await self._watchers.publish(shown, format)
+            for key, met in wanted.items():
+                shown = WatchedPanorama(_shown(header, reception, files[key], number, key[0]), files[key], tokens)
+                await self._watchers.publish(shown, met)
         return files[own] if header.return_picture else b""
 
     def _measure(self, receipt: link_pb2.ReceiptHeader) -> None:
@@ -255,17 +266,16 @@ class BurstReceiver:
 
 
 def _shown(
-    header: link_pb2.BurstHeader, reception: Reception, picture: bytes, number: int
+    header: link_pb2.BurstHeader, reception: Reception, picture: bytes, number: int, decoder: str
 ) -> receiver_pb2.ReceivedPanoramaHeader:
     """Header of a panorama as watchers get it."""
-    assert reception.picture is not None
-    height, width = reception.picture.shape[:2]
+    assert reception.tokens
     shown = receiver_pb2.ReceivedPanoramaHeader(
         number=number,
         burst_id=header.burst_id,
         source=header.source,
-        width=width,
-        height=height,
+        width=reception.tokens.width,
+        height=reception.tokens.height,
         model_fingerprint=header.model_fingerprint,
         segments=reception.segments,
         guessed_tokens=reception.concealed,
@@ -273,6 +283,7 @@ def _shown(
         rounds=reception.rounds,
         captured_at=header.captured_at,
         focus=map(focus_to_wire, reception.focus),
+        decoder=decoder_to_wire(decoder),
     )
     if header.channel_state.HasField("snr_db"):
         shown.snr_db = header.channel_state.snr_db

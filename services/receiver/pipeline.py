@@ -29,7 +29,6 @@ from panolink.rpc.wire.segments import counts_to_wire, segments_from_wire
 from panolink.services.receiver.settings import ReceiverSettings
 from panolink.services.receiver.stream_states import StreamStates
 from panolink.sphere.focus import Focus
-from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 from panolink.v1 import link_pb2
 
 if TYPE_CHECKING:
@@ -53,13 +52,13 @@ class Reception:
     """it is predicted from a picture that is not here"""
     late: bool = False
     """a later picture of its stream has been here"""
-    picture: np.ndarray | None = None
+    tokens: Tokens | None = None
+    """those that pictures are made of"""
     kinds: np.ndarray | None = None
     """`TokenKind` of each token, uint8 (rows, cols)"""
     focus: tuple[Focus, ...] = ()
-    sphere: SphereMetadata = NOTHING_KNOWN
     reservation: Reservation | None = None
-    """The room that the picture takes; to be released when it is no longer needed."""
+    """The room that a picture takes; to be released when none is needed any more."""
 
     @property
     def segments(self) -> Sequence[link_pb2.LayerSegments]:
@@ -106,47 +105,48 @@ class Pipeline:
         self._device = models.device
         self._workers = ThreadPoolExecutor(settings.workers, "receiver")
         self._network = ThreadPoolExecutor(1, "network")
-        self._reconstruct: dict[str, Batcher[Tokens, np.ndarray]] = {
-            codec.fingerprint: Batcher(
-                codec.reconstruct,
-                executor=self._network,
-                max_batch=settings.max_batch or models.batch_size,
-                max_wait=settings.batch_wait_seconds,
-                max_queue=settings.queue_size,
-                observe=metrics.batch_size.labels("decode").observe,
-                busy=metrics.device_busy.labels(models.device).inc,
-            )
-            for codec in models.codecs
-        }
+        self._models, self._settings, self._metrics = models, settings, metrics
+        self._reconstruct: dict[tuple[str, str], Batcher[Tokens, np.ndarray]] = {}
+        for codec in models.codecs:
+            self._batcher(codec, models.decoder_for(codec, ""))
         metrics.queue_depth.labels("decode").set_function(lambda: sum(map(len, self._reconstruct.values())))
-        metrics.queue_limit.labels("decode").set(settings.queue_size * len(self._reconstruct))
+        metrics.queue_limit.labels("decode").set_function(lambda: settings.queue_size * len(self._reconstruct))
 
     async def hear(self, burst: Burst, reception: Reception) -> None:
         """Demodulate a round into `reception`; a `SignalError` leaves in it what was there."""
         await in_thread(self._workers, partial(self._demodulate, burst, reception))
 
-    async def rebuild(self, codec: Codec, reception: Reception, stream_id: str = "", sequence: int = 0) -> None:
-        """Fill in the picture, stage by stage, from what was received; a `PanolinkError` leaves what was reached.
+    async def unpack(self, codec: Codec, reception: Reception, stream_id: str = "", sequence: int = 0) -> None:
+        """Fill in the tokens from what was received, and the room for a picture; a `PanolinkError` leaves what was
+        reached.
 
         ``stream_id``: of the stream that it is a picture of; empty: of none. ``sequence``: its place there; 0: unknown.
         """
         assert reception.decoder
         width, height = packet_size(reception.decoder, max_pixels=self._limits.image_pixels)
         reception.reservation = await self._memory.reserve(width * height)
-        tokens = await in_thread(self._workers, partial(self._unpack, codec, reception, stream_id, sequence))
-        batched = await self._reconstruct[codec.fingerprint](tokens)
-        network = {"queue": batched.queue_seconds, "decode": batched.run_seconds}
-        reception.seconds.update(network)
-        tracing.record(network)
-        reception.picture = batched.result
+        reception.tokens = await in_thread(self._workers, partial(self._unpack, codec, reception, stream_id, sequence))
 
-    async def as_file(self, reception: Reception, format: PictureFormat) -> bytes:
-        """The picture as a file, which says that it is a sphere where it is one."""
-        assert reception.picture is not None
-        height, width = reception.picture.shape[:2]
-        sphere = reception.sphere if is_sphere(width, height) else None
+    async def reconstruct(self, codec: Codec, decoder: str, reception: Reception) -> np.ndarray:
+        """The picture that a decoder makes of the tokens, uint8 (H, W, 3); raises `PanolinkError`.
+
+        ``decoder``: a kind that `ModelRegistry.decoder_for` has named.
+        """
+        assert reception.tokens
+        batched = await self._batcher(codec, decoder)(reception.tokens)
+        network = {"queue": batched.queue_seconds, "decode": batched.run_seconds}
+        for stage, seconds in network.items():
+            reception.seconds[stage] = reception.seconds.get(stage, 0.0) + seconds
+        tracing.record(network)
+        return batched.result
+
+    async def as_file(self, reception: Reception, picture: np.ndarray, format: PictureFormat) -> bytes:
+        """A picture as a file, which says that it is a sphere where it is one."""
+        assert reception.tokens
+        height, width = picture.shape[:2]
+        sphere = reception.tokens.sphere if is_sphere(width, height) else None
         with timed(reception.seconds, "encode_picture"):
-            return await in_thread(self._workers, partial(encode_picture, reception.picture, format, sphere=sphere))
+            return await in_thread(self._workers, partial(encode_picture, picture, format, sphere=sphere))
 
     async def tokens_as_file(self, reception: Reception) -> bytes:
         """The kinds of its tokens as a grey PNG file."""
@@ -158,6 +158,22 @@ class Pipeline:
             await batcher.close()
         self._workers.shutdown(wait=False, cancel_futures=True)
         self._network.shutdown(wait=False, cancel_futures=True)
+
+    def _batcher(self, codec: Codec, decoder: str) -> Batcher[Tokens, np.ndarray]:
+        """That of a model's decoder; made, and the decoder loaded, when it is first needed."""
+        key = codec.fingerprint, decoder
+        if key not in self._reconstruct:
+            settings, metrics = self._settings, self._metrics
+            self._reconstruct[key] = Batcher(
+                lambda tokens: self._models.with_decoder(codec, decoder).reconstruct(tokens),
+                executor=self._network,
+                max_batch=settings.max_batch or self._models.batch_size,
+                max_wait=settings.batch_wait_seconds,
+                max_queue=settings.queue_size,
+                observe=metrics.batch_size.labels("decode").observe,
+                busy=metrics.device_busy.labels(self._device).inc,
+            )
+        return self._reconstruct[key]
 
     def _demodulate(self, burst: Burst, reception: Reception) -> None:
         header, channel = burst.header, channel_of(burst)
@@ -184,7 +200,7 @@ class Pipeline:
             place = sequence or unpacked.number  # a picture that was sent again has a later number than it has a place
             reception.late = place > 0 and not self.streams.is_newest(stream_id, codec, place)
         tokens = unpacked.tokens
-        reception.kinds, reception.focus, reception.sphere = unpacked.kinds, unpacked.focus, tokens.sphere
+        reception.kinds, reception.focus = unpacked.kinds, unpacked.focus
         reception.concealed = 0 if tokens.concealed is None else int(tokens.concealed.sum())
         return tokens
 

@@ -16,6 +16,7 @@ from panolink.rpc.flow_control.streams import OpenStream, Streams
 from panolink.rpc.server.model_registry import ModelRegistry
 from panolink.rpc.server.server import Server
 from panolink.rpc.transport.carry import LinkEndpoint
+from panolink.rpc.wire.decoders import decoder_from_wire
 from panolink.rpc.wire.framing import chunks
 from panolink.rpc.wire.picture_formats import picture_format_from_wire
 from panolink.services.receiver.archive import Archive
@@ -23,7 +24,7 @@ from panolink.services.receiver.burst_handler import BurstReceiver
 from panolink.services.receiver.metrics import ReceiverMetrics
 from panolink.services.receiver.pipeline import Pipeline
 from panolink.services.receiver.settings import ReceiverSettings
-from panolink.services.receiver.watchers import Watcher, Watchers
+from panolink.services.receiver.watchers import Watcher, Watchers, Wish
 from panolink.v1 import link_pb2_grpc, receiver_pb2, receiver_pb2_grpc
 
 log = logging.getLogger(__name__)
@@ -52,8 +53,8 @@ class ReceiverServicer(receiver_pb2_grpc.ReceiverServicer):
         self, requests: AsyncIterator[receiver_pb2.WatchRequest], context: Any, stream: OpenStream
     ) -> AsyncGenerator[receiver_pb2.ReceivedPanorama, None]:
         request = await anext(requests, receiver_pb2.WatchRequest())
-        format = picture_format_from_wire(request.picture_format)
-        with self._watchers.join(format, tokens=request.return_tokens) as watcher:
+        wish = Wish(picture_format_from_wire(request.picture_format), decoder_from_wire(request.decoder))
+        with self._watchers.join(wish, tokens=request.return_tokens) as watcher:
             await context.send_initial_metadata(())  # signals the client that it is subscribed
             looking = asyncio.create_task(self._look(watcher, request, requests))
             looking.add_done_callback(_ended)

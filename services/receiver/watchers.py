@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from panolink.picture_format import PictureFormat
 from panolink.rpc.flow_control.aio import unless
@@ -23,8 +23,15 @@ class WatchedPanorama:
     tokens: bytes = field(default=b"", repr=False)
 
 
+class Wish(NamedTuple):
+    """What a watcher has asked for: a format, and a kind of decoder; empty, where it leaves that to the receiver."""
+
+    format: PictureFormat = PictureFormat.PNG
+    decoder: str = ""
+
+
 class Watcher:
-    """Queue of one watcher, the format that it has asked for, and its number of dropped panoramas.
+    """Queue of one watcher, what it has asked for, and its number of dropped panoramas.
 
     Parameters
     ----------
@@ -32,8 +39,8 @@ class Watcher:
         Whether it has asked for the kinds of tokens as well.
     """
 
-    def __init__(self, size: int, format: PictureFormat, *, tokens: bool = False) -> None:
-        self.format = format
+    def __init__(self, size: int, wish: Wish, *, tokens: bool = False) -> None:
+        self.wish = wish
         self.tokens = tokens
         self.queue: asyncio.Queue[WatchedPanorama] = asyncio.Queue(size)
         self.gone = asyncio.Event()
@@ -70,9 +77,9 @@ class Watchers:
         return sum(watcher.queue.qsize() for watcher in self._watchers)
 
     @contextmanager
-    def join(self, format: PictureFormat = PictureFormat.PNG, *, tokens: bool = False) -> Iterator[Watcher]:
-        """Subscribe for the duration of the context, to pictures in a format, and to the kinds of their tokens."""
-        watcher = Watcher(self._size, format, tokens=tokens)
+    def join(self, wish: Wish = Wish(), *, tokens: bool = False) -> Iterator[Watcher]:  # noqa: B008 (immutable)
+        """Subscribe for the duration of the context to pictures as wished, and to the kinds of their tokens."""
+        watcher = Watcher(self._size, wish, tokens=tokens)
         self._watchers.add(watcher)
         try:
             yield watcher
@@ -82,18 +89,19 @@ class Watchers:
             watcher.gone.set()
 
     @property
-    def formats(self) -> set[PictureFormat]:
+    def wishes(self) -> set[Wish]:
         """What they have asked for."""
-        return {watcher.format for watcher in self._watchers}
+        return {watcher.wish for watcher in self._watchers}
 
     @property
     def want_tokens(self) -> bool:
         """Whether any of them has asked for the kinds of tokens."""
         return any(watcher.tokens for watcher in self._watchers)
 
-    async def publish(self, panorama: WatchedPanorama, format: PictureFormat = PictureFormat.PNG) -> None:
-        """Queue a panorama for every watcher of a format; with `block`, waits until each has capacity or has left."""
-        for watcher in [watcher for watcher in self._watchers if watcher.format is format]:
+    async def publish(self, panorama: WatchedPanorama, wishes: Collection[Wish] = (Wish(),)) -> None:
+        """Queue a panorama for every watcher whose wish it meets; with `block`, waits until each has capacity or has
+        left."""
+        for watcher in [watcher for watcher in self._watchers if watcher.wish in wishes]:
             if self._policy == "block":
                 await unless(watcher.gone, watcher.queue.put(panorama), None)
                 continue

@@ -23,10 +23,10 @@ from panolink.errors import ImageError, LimitError, LinkError, PanolinkError
 from panolink.rpc.version import version
 from panolink.services.viewer.access import COOKIE, Access
 from panolink.services.viewer.browser import BrowserSession, MessageError
-from panolink.services.viewer.control import ControlError, changes_of, send_options, width_of
+from panolink.services.viewer.control import ControlError, changes_of, decoder_of, send_options, width_of
 from panolink.services.viewer.gaze import Gaze
 from panolink.services.viewer.hub import Hub, Mailbox
-from panolink.services.viewer.link import LinkWatcher, to_jpeg
+from panolink.services.viewer.link import OFF, LinkWatcher, to_jpeg
 from panolink.services.viewer.metrics import ViewerMetrics
 from panolink.services.viewer.sender import Sender, samples_in, show_of_samples, show_of_upload
 from panolink.services.viewer.sent import SentPanoramas
@@ -79,10 +79,18 @@ class ViewerApp:
         self._restart = restart
         self._access = Access(settings.credentials, settings.hosts)
         self._samples = samples_in(settings.samples)
-        hub.state("viewer", version=version(), samples=list(self._samples), supervised=restart is not None)
+        hub.state(
+            "viewer",
+            version=version(),
+            samples=list(self._samples),
+            supervised=restart is not None,
+            channel=settings.channel != OFF,
+            max_upload_bytes=settings.max_upload_bytes,
+        )
         self._requests: dict[str, Callable[[Mailbox, dict[str, Any]], Awaitable[None]]] = {
             "gaze": self._gaze,
             "conditions": self._conditions,
+            "decoder": self._decoder,
             "send": self._send,
             "stop": self._stop,
             "kill": self._kill,
@@ -199,6 +207,9 @@ class ViewerApp:
 
     async def _conditions(self, _: Mailbox, message: dict[str, Any]) -> None:
         await self._watcher.set_conditions(changes_of(message, await self._watcher.conditions()))
+
+    async def _decoder(self, _: Mailbox, message: dict[str, Any]) -> None:
+        await self._watcher.choose_decoder(decoder_of(message))
 
     async def _send(self, _: Mailbox, message: dict[str, Any]) -> None:
         names = message.get("samples")

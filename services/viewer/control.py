@@ -15,6 +15,9 @@ NUMBERS = (
 )
 """Numbers of the conditions that the page may change."""
 
+DECODERS = ("fidelity", "perceptual")
+"""Kinds of decoders that the page may choose from."""
+
 _WHOLE = ("coherence_symbols",)
 
 
@@ -120,6 +123,14 @@ def width_of(message: Mapping[str, Any]) -> int | None:
     if message.get("width") is None:
         return None
     return int(_number("width", message["width"], 64, 16384))
+
+
+def decoder_of(message: Mapping[str, Any]) -> str:
+    """The kind of decoder that is to make the pictures; empty: as the receiver is set; raises `ControlError`."""
+    decoder = message.get("decoder")
+    if decoder not in ("", *DECODERS):
+        raise ControlError(f"unknown decoder {str(decoder)[:40]!r}; allowed: {', '.join(DECODERS)}, or none")
+    return str(decoder)
 
 
 def _line(seconds: float, start: float, end: float | None = None) -> Phase:

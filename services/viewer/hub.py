@@ -14,6 +14,9 @@ from panolink.services.viewer.metrics import ViewerMetrics
 MAX_EVENTS = 64
 """Events (deliveries, qualities) that wait for a browser; the oldest are dropped."""
 
+KEPT = ("delivery", "quality")
+"""Events that say something of the latest picture, which a browser that comes later is shown, too."""
+
 Message = str | bytes
 
 
@@ -68,19 +71,22 @@ class Hub:
         self._mailboxes: dict[int, Mailbox] = {}
         self._states: dict[str, str] = {}
         self._picture: bytes | None = None
+        self._last_events: dict[str, str] = {}
         self._number = 0
 
     def __len__(self) -> int:
         return len(self._mailboxes)
 
     def join(self) -> Mailbox:
-        """Add a browser; it begins with the latest states and the latest picture."""
+        """Add a browser; it begins with the latest states, the latest picture, and the last event of each of `KEPT`."""
         self._number += 1
         mailbox = Mailbox(self._number, self._metrics)
         for kind, message in self._states.items():
             mailbox.put_state(kind, message)
         if self._picture is not None:
             mailbox.put_picture(self._picture)
+        for message in self._last_events.values():
+            mailbox.put_event(message)
         self._mailboxes[mailbox.number] = mailbox
         self._metrics.browsers.set(len(self))
         return mailbox
@@ -102,6 +108,8 @@ class Hub:
     def event(self, kind: str, **values: Any) -> None:
         """Publish an event."""
         message = encode(kind, values)
+        if kind in KEPT:
+            self._last_events[kind] = message
         for mailbox in self._all():
             mailbox.put_event(message)
 

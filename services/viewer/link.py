@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import logging
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from panolink.client import Client, ReceivedPanorama
-from panolink.errors import PanolinkError
+from panolink.errors import LinkError, PanolinkError
 from panolink.images import encode_png
 from panolink.link.token_kinds import TokenKind
 from panolink.phy import Conditions
@@ -23,6 +24,9 @@ from panolink.services.viewer.hub import Hub
 from panolink.services.viewer.metrics import ViewerMetrics
 from panolink.services.viewer.sent import SentPanoramas
 from panolink.services.viewer.settings import ViewerSettings
+
+OFF = "off"
+"""in place of the channel's address: there is none"""
 
 POLL_SECONDS = 2.0
 ANSWER_SECONDS = 2.0
@@ -43,6 +47,10 @@ class LinkWatcher:
         self._arrived = asyncio.Event()
         self._services: dict[str, dict[str, Any]] = {}
         self._watching = False
+        self._decoder = ""
+        self._watch_call: asyncio.Task[None] | None = None
+        self._subscribed = asyncio.Event()
+        hub.state("decoder", decoder=self._decoder)
         self._quality: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -51,7 +59,8 @@ class LinkWatcher:
             tasks.create_task(self._watch())
             tasks.create_task(self._show())
             for name in ("transmitter", "channel", "receiver"):
-                tasks.create_task(self._ask(name))
+                if getattr(self._settings, name) != OFF:
+                    tasks.create_task(self._ask(name))
 
     def client(self, name: str, *, connect_timeout: float = ANSWER_SECONDS) -> Client:
         """A client of one of the services."""
@@ -63,37 +72,61 @@ class LinkWatcher:
         )
 
     async def set_conditions(self, changes: dict[str, Any]) -> None:
-        """Change the channel's conditions and publish them; raises what `Client.set_conditions` raises."""
+        """Change the channel's conditions and publish them; raises what `Client.set_conditions` raises, and `LinkError`
+        where there is none."""
+        self._check_channel()
         async with self.client("channel") as channel:
             self._publish_conditions(await channel.set_conditions(**changes))
 
     async def conditions(self) -> Conditions:
-        """The channel's conditions."""
+        """The channel's conditions; `LinkError` where there is none."""
+        self._check_channel()
         async with self.client("channel") as channel:
             return await channel.conditions()
 
+    def _check_channel(self) -> None:
+        if self._settings.channel == OFF:
+            raise LinkError("this link has no channel whose conditions could be changed")
+
+    async def choose_decoder(self, decoder: str) -> None:
+        """Watch pictures that another kind of decoder makes; returns when the receiver knows, or does not answer."""
+        if decoder == self._decoder:
+            return
+        self._decoder = decoder
+        self._hub.state("decoder", decoder=decoder)
+        self._subscribed.clear()
+        if self._watch_call:
+            self._watch_call.cancel()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._subscribed.wait(), ANSWER_SECONDS)
+
     async def _watch(self) -> None:
         while True:
+            decoder = self._decoder
+            self._watch_call = asyncio.create_task(self._watch_with(decoder))
             try:
-                async with (
-                    self.client("receiver") as receiver,
-                    aclosing(
-                        receiver.watch(
-                            gazes=self._hub.gazes.followed(),
-                            tokens=True,
-                            on_subscribed=lambda: self._set_watching(True),
-                        )
-                    ) as arrivals,
-                ):
-                    async for panorama in arrivals:
-                        if self._arrived.is_set():
-                            self._metrics.skipped.labels("link").inc()
-                        self._newest = panorama
-                        self._arrived.set()
-            except PanolinkError as error:
-                log.debug("not watching: %s", error)
-            self._set_watching(False)
-            await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.wait([self._watch_call])
+            finally:
+                self._watch_call.cancel()
+            if decoder == self._decoder:
+                self._set_watching(False)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _watch_with(self, decoder: str) -> None:
+        """Watch until the receiver goes away."""
+        watching = {"tokens": True, "decoder": decoder, "on_subscribed": lambda: self._set_watching(True)}
+        try:
+            async with (
+                self.client("receiver") as receiver,
+                aclosing(receiver.watch(gazes=self._hub.gazes.followed(), **watching)) as arrivals,
+            ):
+                async for panorama in arrivals:
+                    if self._arrived.is_set():
+                        self._metrics.skipped.labels("link").inc()
+                    self._newest = panorama
+                    self._arrived.set()
+        except PanolinkError as error:
+            log.debug("not watching: %s", error)
 
     async def _show(self) -> None:
         while True:
@@ -149,6 +182,8 @@ class LinkWatcher:
 
     def _set_watching(self, watching: bool) -> None:
         self._watching = watching
+        if watching:
+            self._subscribed.set()
         self._publish_services()
 
     def _publish_services(self) -> None:
@@ -195,6 +230,7 @@ def _header(panorama: ReceivedPanorama, *, sent: bool) -> dict[str, Any]:
         },
         "kinds": _counted(panorama.kinds),
         "focus": [vars(focus) for focus in panorama.focus],
+        "decoder": panorama.decoder,
         "age_seconds": age_of(panorama.captured_at),
         "original": sent,
     }

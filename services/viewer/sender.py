@@ -21,6 +21,9 @@ from panolink.services.viewer.settings import ViewerSettings
 from panolink.services.viewer.uploads import Upload, picture_of
 
 IN_FLIGHT = 2
+PICTURES_OF_A_SCENE = 6
+"""With which a stream of samples stays with one."""
+
 RECONNECT_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
@@ -137,13 +140,17 @@ def samples_in(folder: Path | None) -> dict[str, Path]:
 def show_of_samples(
     samples: dict[str, Path], names: list[str], max_pixels: int, *, stream: bool, repeat: bool, **how: Any
 ) -> Show:
-    """A show of samples, one after the other; with ``stream``, a loop of them is one."""
+    """A show of samples, one after the other; with ``stream``, a loop of them is one, and stays with each for a while,
+    so that it is seen to get sharper."""
+    stream = _is_stream(how, stream and repeat)
 
     def frames(width: int | None) -> Iterator[tuple[str, Picture]]:
         for name in names:
-            yield name, picture_of(samples[name], width, max_pixels)
+            picture = picture_of(samples[name], width, max_pixels)
+            for _ in range(PICTURES_OF_A_SCENE if stream else 1):
+                yield name, picture
 
-    return Show(", ".join(names), frames, stream=_is_stream(how, stream and repeat), repeat=repeat, **how)
+    return Show(", ".join(names), frames, stream=stream, repeat=repeat, **how)
 
 
 def show_of_upload(upload: Upload, max_pixels: int, *, stream: bool, interval: float, **how: Any) -> Show:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from panolink.rpc.server.settings import Address, MetricsAddress, ServiceSettings, Target
+from panolink.rpc.server.settings import Address, AddressOrOff, MetricsAddress, ServiceSettings, Target
 
 
 def _names(value: Any) -> Any:
@@ -29,8 +29,8 @@ class ViewerSettings(ServiceSettings):
     metrics_listen: MetricsAddress = "127.0.0.1:9104"
     transmitter: Target = "127.0.0.1:50051"
     """Transmitter that panoramas are sent to."""
-    channel: Address = "127.0.0.1:50052"
-    """Channel whose conditions are shown and changed."""
+    channel: AddressOrOff = "127.0.0.1:50052"
+    """Channel whose conditions are shown and changed; `off`: a link without one."""
     receiver: Address = "127.0.0.1:50053"
     """Receiver that is watched."""
     hosts: HostNames = ()

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 import panolink
 from panolink.codec.codec import Codec
-from panolink.codec.model import load_decoder, load_model, save_decoder, save_model, shipped_models
+from panolink.codec.model import decoders_of, load_decoder, load_model, save_decoder, save_model, shipped_models
 from panolink.errors import ModelError
 
 WEIGHTS = Path(panolink.__file__).parent / "weights"
@@ -134,6 +134,8 @@ def test_decoders_are_no_models():
 
 def test_the_shipped_perceptual_decoder(panorama: np.ndarray):
     fidelity, perceptual = (Codec.load("base", decoder=kind, device="cpu") for kind in ("fidelity", "perceptual"))
+    assert decoders_of(fidelity.model) == ["fidelity", "perceptual"]
+    assert decoders_of(load_model("paper")) == ["fidelity"]
     packet = fidelity.encode(panorama, bpp=0.2)
     first, second = fidelity.decode(packet), perceptual.decode(packet)
     assert 0.5 < np.abs(first.astype(int) - second).mean() < 8

@@ -9,7 +9,7 @@ import docker
 import docker.errors
 import pytest
 
-from tests.deploy.stack import SERVICES, Stack
+from tests.deploy.stack import IMAGES, Stack
 
 WANTED = "PANOLINK_TEST_DEPLOY"
 BASE_IMAGE = "python:3.11-slim"  # what the Dockerfile begins with
@@ -45,7 +45,7 @@ def settings(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
             pytest.skip(f"there is a Docker engine, but {BASE_IMAGE} is neither here nor to be had: {error}")
     common: dict[str, object] = {"IMAGE_TAG": "test", "PROMETHEUS_TAG": prometheus_tag(engine)}
     build = Stack(engine, "panolink-test-build", common)
-    build.compose("build", *SERVICES)
+    build.compose("build", *IMAGES)
     return common
 
 

@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("transmitter", "channel", "receiver")
+IMAGES = (*SERVICES, "viewer")
 
-PORTS = tuple(f"{name}_PORT" for name in ("TRANSMITTER", "CHANNEL", "RECEIVER", "PROMETHEUS", "GRAFANA"))
+PORTS = tuple(f"{name}_PORT" for name in ("TRANSMITTER", "CHANNEL", "RECEIVER", "VIEWER", "PROMETHEUS", "GRAFANA"))
 
 Result = TypeVar("Result")
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from panolink.client import Client
 from panolink.images import load_panorama
 from panolink.metrics.viewport import vpsnr
 from panolink.rpc.wire.deliveries import Delivery
-from tests.deploy.stack import SERVICES, Stack, eventually, free_ports
+from tests.deploy.stack import IMAGES, SERVICES, Stack, eventually, free_ports
+from tests.services.viewer.browser import message, page, request
 
 # Images may have to be built first.
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3000)]
@@ -26,7 +30,7 @@ def stack(engine: Any, settings: dict[str, object]) -> Iterator[Stack]:
     one = Stack(engine, "panolink-test", settings | free_ports())
     watching = ("prometheus",) if settings["PROMETHEUS_TAG"] else ()
     try:
-        one.up(*SERVICES, *watching)
+        one.up(*IMAGES, *watching)
         yield one
     finally:
         one.down()
@@ -41,7 +45,7 @@ async def sent(stack: Stack, panoramas: Any, **options: Any) -> list[Delivery]:
         return [delivery async for delivery in client.send(panoramas, **options)]
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", IMAGES)
 def test_an_image_is_small_and_holds_no_tools(stack: Stack, service: str) -> None:
     image = stack.container(service).image
     assert image.attrs["Size"] < (1.6e9 if service != "channel" else 0.5e9)
@@ -53,7 +57,7 @@ def test_an_image_is_small_and_holds_no_tools(stack: Stack, service: str) -> Non
 
 def test_a_service_may_write_nothing_but_what_is_meant_for_it(stack: Stack) -> None:
     write = "touch /opt/panolink/x /var/x /home/x 2>/dev/null; ls /opt/panolink/x /var/x /home/x 2>/dev/null; id -u"
-    for service in SERVICES:
+    for service in IMAGES:
         assert stack.run(service, "sh", "-c", write).split() == ["10001"]
         given = stack.container(service).attrs["HostConfig"]
         assert given["CapDrop"] == ["ALL"]
@@ -84,6 +88,23 @@ async def test_a_panorama_crosses_the_containers(stack: Stack, samples: list[Pat
     assert kept.strip().endswith(f"_{samples[0].stem}.png")
 
 
+async def test_the_page_shows_what_arrives(stack: Stack) -> None:
+    address = f"127.0.0.1:{stack.settings['VIEWER_PORT']}"
+    status, headers, content = await request(address, "/")
+    assert (status, b'src="./assets/viewer.js"' in content) == (200, True)
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert b"MIT" in (await request(address, "/LICENSES.txt"))[2]
+    async with page(address) as socket:
+        services: dict[str, Any] = {}
+        while not (services.keys() == set(SERVICES) and all(one["up"] for one in services.values())):
+            services = (await message(socket, "services", 60))["services"]
+        await socket.send(json.dumps({"type": "send", "samples": ["city"], "options": {"width": 512}}))
+        while not (shown := await message(socket, "picture", 60))["source"].startswith("city #"):
+            pass  # what others have sent
+        with Image.open(io.BytesIO(shown["jpeg"])) as picture:
+            assert picture.size == (512, 256)
+
+
 def test_prometheus_has_scraped_them(stack: Stack) -> None:
     if not stack.settings["PROMETHEUS_TAG"]:
         pytest.skip("no image of Prometheus can be had on this machine")
@@ -92,7 +113,8 @@ def test_prometheus_has_scraped_them(stack: Stack) -> None:
         return sum(float(sample["value"][1]) for sample in stack.query(expression))
 
     assert eventually(lambda: value("sum(panolink_panoramas_total) > 1"))
-    assert value("count(panolink_in_flight)") == len(SERVICES)
+    assert eventually(lambda: value('count(panolink_in_flight{job!="panolink-viewer"})') == len(SERVICES))
+    assert eventually(lambda: value('panolink_viewer_pictures_total{job="panolink-viewer"}') >= 1)
     assert value('sum(panolink_saved_total{outcome="written"})') >= 1
 
 

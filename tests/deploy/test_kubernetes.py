@@ -13,10 +13,11 @@ from panolink.rpc.server.settings import ServiceSettings
 from panolink.services.channel.settings import ChannelSettings
 from panolink.services.receiver.settings import ReceiverSettings
 from panolink.services.transmitter.settings import TransmitterSettings
+from panolink.services.viewer.settings import ViewerSettings
 from tests.deploy.kustomize import build
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
-COMPONENTS = ("channel", "tls", "token", "monitoring", "autoscaling")
+COMPONENTS = ("channel", "viewer", "tls", "token", "monitoring", "autoscaling")
 VERSIONS = ("1.30", "1.34")
 CUSTOM = {"ServiceMonitor"}
 """Kinds that the Prometheus Operator brings; Kubernetes has no schema of theirs."""
@@ -24,6 +25,7 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "transmitter": TransmitterSettings,
     "channel": ChannelSettings,
     "receiver": ReceiverSettings,
+    "viewer": ViewerSettings,
 }
 
 Object = dict[str, Any]
@@ -120,7 +122,7 @@ def test_the_services_take_the_settings_and_find_one_another(
             monkeypatch.setenv("PANOLINK_INSECURE", "1")
         read = kind()  # pyright: ignore[reportCallIssue]
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-        assert read.listen == f"0.0.0.0:{ports['grpc']}"
+        assert read.listen == f"0.0.0.0:{ports.get('grpc') or ports['http']}"
         assert read.metrics_listen == f"0.0.0.0:{ports['metrics']}"
         assert pod(deployment)["terminationGracePeriodSeconds"] > read.drain_seconds + 5
         if target := getattr(read, "target", ""):
@@ -129,6 +131,11 @@ def test_the_services_take_the_settings_and_find_one_another(
             assert services[host]["spec"]["clusterIP"] == "None"
             assert int(port) in [one["port"] for one in services[host]["spec"]["ports"]]
             assert may_reach(allowed, name, host, int(port))
+        if isinstance(read, ViewerSettings):
+            for address in (read.transmitter, read.channel, read.receiver):
+                host, _, port = address.partition(":")
+                assert int(port) in [one["port"] for one in services[host]["spec"]["ports"]]
+                assert may_reach(allowed, name, host, int(port))
 
 
 def may_reach(policies: dict[str, Object], client: str, server: str, port: int) -> bool:
@@ -170,10 +177,12 @@ def test_probes_ask_by_grpc_or_with_tls_by_a_command_that_can(built: list[Object
     secured = "PANOLINK_TLS_CERT" in settings(built)
     for deployment in of_kind(built, "Deployment").values():
         (container,) = pod(deployment)["containers"]
-        grpc_port = next(port["containerPort"] for port in container["ports"] if port["name"] == "grpc")
+        grpc_port = next((port["containerPort"] for port in container["ports"] if port["name"] == "grpc"), None)
         for name in ("startupProbe", "readinessProbe", "livenessProbe"):
             probe = container[name]
-            if secured:
+            if grpc_port is None:  # the viewer, whose metrics are in the clear
+                assert probe["httpGet"] == {"path": "/metrics", "port": "metrics"}
+            elif secured:
                 assert probe["exec"] == {"command": ["panolink", "health"]} and "grpc" not in probe
             else:
                 assert probe["grpc"] == {"port": grpc_port}

@@ -34,6 +34,10 @@ def test_a_stream_s_picture_says_what_has_changed(tiny: Codec, panorama: np.ndar
     assert len(np.unique(kinds)) > 1
     for kind in Kind:
         assert np.array_equal(kinds == TokenKind[kind.name], state.kinds == kind)
+    lost = np.zeros_like(state.lost)
+    lost[1] = True
+    kinds = kinds_of_stream(replace(state, lost=lost))
+    assert np.array_equal(kinds == TokenKind.LOST, lost)
     unknown = np.zeros_like(state.unknown)
     unknown[0, 0] = True
     assert kinds_of_stream(replace(state, unknown=unknown))[0, 0] == TokenKind.CONCEALED

@@ -429,3 +429,26 @@ async def test_a_stream_out_of_order_ends_with_its_reason(start: Start) -> None:
             async for _ in call:
                 pass
         assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_each_viewer_has_the_decoder_that_it_asked_for(start: Start, darker: Path, panorama: np.ndarray) -> None:
+    receiver = await start("receiver", decoder=str(darker))
+    transmitter = await start("transmitter", target=receiver.address)
+    subscribed = [asyncio.Event() for _ in range(3)]
+
+    async def viewer(decoder: str, here: asyncio.Event) -> ReceivedPanorama:
+        async with Client(receiver.address) as link:
+            return await anext(link.watch(decoder=decoder, on_subscribed=here.set))
+
+    kinds = ("", "fidelity", "perceptual")
+    watching = [asyncio.create_task(viewer(*one)) for one in zip(kinds, subscribed, strict=True)]
+    async with asyncio.timeout(20):
+        for here in subscribed:
+            await here.wait()
+        deliveries = await sent(transmitter.address, [("one", panorama)], tau=0.5)
+        own, fidelity, absent = await asyncio.gather(*watching)
+    assert [shown.decoder for shown in (own, fidelity, absent)] == ["", "fidelity", ""]
+    assert own.number == fidelity.number == absent.number == 1
+    assert fidelity.array.mean() > own.array.mean() + 4
+    assert np.array_equal(own.array, absent.array)  # the receiver has no perceptual one of this model
+    assert np.array_equal(deliveries["one"].picture, own.array)

@@ -1,5 +1,5 @@
 import { defineConfig } from "vite";
-import { licences } from "./vite.licences";
+import { licences } from "./vite.licences.ts";
 
 // File names without hashes, so that the committed bundle changes only where its contents do.
 export default defineConfig({

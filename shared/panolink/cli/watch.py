@@ -61,6 +61,10 @@ def watch(
         ),
     ] = None,
     picture_format: PictureFormatName = None,
+    decoder: Annotated[
+        str,
+        typer.Option(help="How pictures are to be made: fidelity or perceptual; where unset, as the receiver is set."),
+    ] = "",
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -84,6 +88,7 @@ def watch(
     if folder:
         make_folder(folder)
     watcher = Watcher(target, folder, count, wait, overwrite, json, picture_format or PictureFormat.RGB8)
+    watcher.decoder = _decoder(decoder)
     watcher.gazes = () if gaze is None else read_gazes(gaze)
     problem: BaseException | None = None
     with written_beside(video, overwrite=overwrite) if video else nullcontext() as beside:
@@ -118,6 +123,7 @@ class Watcher:
     seen, unwritten : panoramas that were written, and that could not be.
     video : where they go too.
     gazes : where to tell that somebody looks, see `follow`.
+    decoder : the kind of decoder to ask for; empty: the receiver's own.
     """
 
     target: str
@@ -131,6 +137,7 @@ class Watcher:
     unwritten: int = 0
     video: SphericalVideo | None = None
     gazes: Sequence[TimedGaze] = ()
+    decoder: str = ""
     _began: float = field(default=0.0, init=False)
 
     async def watch(self) -> None:
@@ -152,6 +159,7 @@ class Watcher:
                     async for panorama in link.watch(
                         count=max(0, self.count - self.seen - self.unwritten),
                         picture_format=self.picture_format,
+                        decoder=self.decoder,
                         gazes=follow(self.gazes) if self.gazes else None,
                     ):
                         await self._take(panorama)
@@ -191,6 +199,17 @@ class Watcher:
         now = time.monotonic()
         self._began = self._began or now
         video.add(panorama.array, seconds=now - self._began, sphere=panorama.sphere)
+
+
+def _decoder(name: str) -> str:
+    """A kind of decoder that a receiver can be asked for; a file is the receiver's to choose."""
+    from panolink.rpc.wire.decoders import decoder_to_wire
+
+    try:
+        decoder_to_wire(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="'--decoder'") from None
+    return name
 
 
 def _write(path: Path, panorama: ReceivedPanorama, *, overwrite: bool) -> Path:

@@ -178,7 +178,7 @@ def load_decoder(model: Model, decoder: Decoder | str | Path) -> None:
         return
     path = Path(decoder)
     if decoder == Decoder.PERCEPTUAL:
-        path = Path(str(resources.files("panolink") / "weights" / f"{model.name}{DECODER_SUFFIX}.safetensors"))
+        path = _perceptual_path(model)
         if not path.is_file():
             raise ModelError(
                 f"model {model.name!r} has no perceptual decoder; there is {', '.join(_perceptual()) or 'none'}"
@@ -201,9 +201,24 @@ def load_decoder(model: Model, decoder: Decoder | str | Path) -> None:
         raise ModelError(f"{path}: weights do not fit their model ({str(error).splitlines()[0]})") from None
 
 
+def decoders_of(model: Model) -> list[Decoder]:
+    """The kinds of decoders that there are for a model: its own, and a shipped perceptual one that fits it."""
+    path = _perceptual_path(model)
+    if not path.is_file():
+        return [Decoder.FIDELITY]
+    with safe_open(path, framework="pt") as file:
+        fits = (file.metadata() or {}).get("model") == model.fingerprint
+    return [Decoder.FIDELITY, Decoder.PERCEPTUAL] if fits else [Decoder.FIDELITY]
+
+
 def shipped_models() -> list[str]:
     """Names of the models that come with the package, sorted."""
     return [name for name in _shipped() if not name.endswith(DECODER_SUFFIX)]
+
+
+def _perceptual_path(model: Model) -> Path:
+    """Where a shipped perceptual decoder for a model of that name is, if there is one."""
+    return Path(str(resources.files("panolink") / "weights" / f"{model.name}{DECODER_SUFFIX}.safetensors"))
 
 
 def _perceptual() -> list[str]:

@@ -28,6 +28,8 @@ class TokenKind(IntEnum):
     """its index arrived, and no feature"""
     NEW_FEATURE = 5
     """its index and its feature arrived"""
+    LOST = 6
+    """as it was in the picture before, of a stream, since what was said of it was lost"""
 
 
 _OF_STREAM = np.array([TokenKind[kind.name] for kind in Kind], dtype=np.uint8)
@@ -41,7 +43,8 @@ def kinds_of_single(tokens: Tokens) -> NDArray[np.uint8]:
 
 def kinds_of_stream(state: TokenState) -> NDArray[np.uint8]:
     """`TokenKind` of the tokens of a stream's picture, uint8 (rows, cols)."""
-    return _with_concealed(_OF_STREAM[state.kinds], state.unknown)
+    kinds = np.where(state.lost, np.uint8(TokenKind.LOST), _OF_STREAM[state.kinds])
+    return _with_concealed(kinds, state.unknown)
 
 
 def _with_concealed(kinds: NDArray[np.uint8], concealed: NDArray[np.bool_] | None) -> NDArray[np.uint8]:

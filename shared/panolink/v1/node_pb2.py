@@ -24,13 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16panolink/v1/node.proto\x12\x0bpanolink.v1\"\x11\n\x0f\x44\x65scribeRequest\"\xbc\x01\n\x10\x44\x65scribeResponse\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x03 \x01(\t\x12\"\n\x06models\x18\x04 \x03(\x0b\x32\x12.panolink.v1.Model\x12\x0e\n\x06target\x18\x05 \x01(\t\x12\x16\n\x0euptime_seconds\x18\x06 \x01(\x01\x12*\n\x06limits\x18\x07 \x01(\x0b\x32\x1a.panolink.v1.ServiceLimits\"\x8c\x01\n\rServiceLimits\x12\x13\n\x0bimage_bytes\x18\x01 \x01(\x04\x12\x14\n\x0cimage_pixels\x18\x02 \x01(\x04\x12\x15\n\rburst_symbols\x18\x03 \x01(\x04\x12\x15\n\rmessage_bytes\x18\x04 \x01(\r\x12\x11\n\tin_flight\x18\x05 \x01(\r\x12\x0f\n\x07streams\x18\x06 \x01(\r\";\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12\x0f\n\x07profile\x18\x03 \x01(\t2O\n\x04Node\x12G\n\x08\x44\x65scribe\x12\x1c.panolink.v1.DescribeRequest\x1a\x1d.panolink.v1.DescribeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16panolink/v1/node.proto\x12\x0bpanolink.v1\"\x11\n\x0f\x44\x65scribeRequest\"\xbc\x01\n\x10\x44\x65scribeResponse\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x03 \x01(\t\x12\"\n\x06models\x18\x04 \x03(\x0b\x32\x12.panolink.v1.Model\x12\x0e\n\x06target\x18\x05 \x01(\t\x12\x16\n\x0euptime_seconds\x18\x06 \x01(\x01\x12*\n\x06limits\x18\x07 \x01(\x0b\x32\x1a.panolink.v1.ServiceLimits\"\x8c\x01\n\rServiceLimits\x12\x13\n\x0bimage_bytes\x18\x01 \x01(\x04\x12\x14\n\x0cimage_pixels\x18\x02 \x01(\x04\x12\x15\n\rburst_symbols\x18\x03 \x01(\x04\x12\x15\n\rmessage_bytes\x18\x04 \x01(\r\x12\x11\n\tin_flight\x18\x05 \x01(\r\x12\x0f\n\x07streams\x18\x06 \x01(\r\"c\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12\x0f\n\x07profile\x18\x03 \x01(\t\x12&\n\x08\x64\x65\x63oders\x18\x04 \x03(\x0e\x32\x14.panolink.v1.Decoder*P\n\x07\x44\x65\x63oder\x12\x17\n\x13\x44\x45\x43ODER_UNSPECIFIED\x10\x00\x12\x14\n\x10\x44\x45\x43ODER_FIDELITY\x10\x01\x12\x16\n\x12\x44\x45\x43ODER_PERCEPTUAL\x10\x02\x32O\n\x04Node\x12G\n\x08\x44\x65scribe\x12\x1c.panolink.v1.DescribeRequest\x1a\x1d.panolink.v1.DescribeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'panolink.v1.node_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_DECODER']._serialized_start=493
+  _globals['_DECODER']._serialized_end=573
   _globals['_DESCRIBEREQUEST']._serialized_start=39
   _globals['_DESCRIBEREQUEST']._serialized_end=56
   _globals['_DESCRIBERESPONSE']._serialized_start=59
@@ -38,7 +40,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SERVICELIMITS']._serialized_start=250
   _globals['_SERVICELIMITS']._serialized_end=390
   _globals['_MODEL']._serialized_start=392
-  _globals['_MODEL']._serialized_end=451
-  _globals['_NODE']._serialized_start=453
-  _globals['_NODE']._serialized_end=532
+  _globals['_MODEL']._serialized_end=491
+  _globals['_NODE']._serialized_start=575
+  _globals['_NODE']._serialized_end=654
 # @@protoc_insertion_point(module_scope)

@@ -1,10 +1,20 @@
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class Decoder(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DECODER_UNSPECIFIED: _ClassVar[Decoder]
+    DECODER_FIDELITY: _ClassVar[Decoder]
+    DECODER_PERCEPTUAL: _ClassVar[Decoder]
+DECODER_UNSPECIFIED: Decoder
+DECODER_FIDELITY: Decoder
+DECODER_PERCEPTUAL: Decoder
 
 class DescribeRequest(_message.Message):
     __slots__ = ()
@@ -45,11 +55,13 @@ class ServiceLimits(_message.Message):
     def __init__(self, image_bytes: _Optional[int] = ..., image_pixels: _Optional[int] = ..., burst_symbols: _Optional[int] = ..., message_bytes: _Optional[int] = ..., in_flight: _Optional[int] = ..., streams: _Optional[int] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "fingerprint", "profile")
+    __slots__ = ("name", "fingerprint", "profile", "decoders")
     NAME_FIELD_NUMBER: _ClassVar[int]
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
+    DECODERS_FIELD_NUMBER: _ClassVar[int]
     name: str
     fingerprint: str
     profile: str
-    def __init__(self, name: _Optional[str] = ..., fingerprint: _Optional[str] = ..., profile: _Optional[str] = ...) -> None: ...
+    decoders: _containers.RepeatedScalarFieldContainer[Decoder]
+    def __init__(self, name: _Optional[str] = ..., fingerprint: _Optional[str] = ..., profile: _Optional[str] = ..., decoders: _Optional[_Iterable[_Union[Decoder, str]]] = ...) -> None: ...

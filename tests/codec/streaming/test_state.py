@@ -83,6 +83,11 @@ def test_what_did_not_arrive_stays(state: TokenState):
     assert not after.kinds[1].any() and np.array_equal(after.steps[1], state.steps[1])
     assert (after.kinds[0, :4] == Kind.UNCHANGED).all() and (after.kinds[0, 4:] == Kind.NEW).all()
     assert (after.kinds[2, :4] == Kind.REFINED).all() and (after.kinds[3, 4:] == Kind.NEW_FEATURE).all()
+    assert after.lost[1].all() and after.lost[0, :4].all() and after.lost.sum() == COLS + 4
+    assert np.array_equal(after.turned(2).lost, np.roll(after.lost, 2, axis=1))
+    kinds[:] = Kind.UNCHANGED
+    quiet = update_of(kinds)
+    assert not after.updated(3, quiet, **all_of(quiet)).lost.any()  # those who are out of date are not so for long
 
 
 def test_a_full_turn_is_none(state: TokenState):

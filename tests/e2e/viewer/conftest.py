@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,14 +71,16 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def open_page(browser: Any, link: RunningLink) -> Iterator[Callable[..., Any]]:
-    """`open_page(viewport=…)` opens the page; what it logs as errors fails the test."""
+    """`open_page(viewport=…)` opens the page, after `scripts`; what it logs as errors fails the test."""
     contexts, errors = [], []
 
-    def open_(**options: Any) -> Any:
+    def open_(scripts: Sequence[str] = (), **options: Any) -> Any:
         context = browser.new_context(
             **({"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"} | options)
         )
         contexts.append(context)
+        for script in scripts:
+            context.add_init_script(script)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.set_default_timeout(30_000)

@@ -112,9 +112,32 @@ def test_an_upload_arrives_and_is_compared(open_page: Open, tmp_path: Path) -> N
     assert 0.3 < difference(received, pixels(page)) < 40
     page.click("[data-mode=compare]")
     page.wait_for_selector("#divider:visible")
+    box = page.locator("#stage").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)  # the handle on the line
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2, steps=4)
+    page.mouse.up()
+    wait(page, "Math.abs(document.getElementById('divider').value - 0.25) < 0.05")
     (tmp_path / "not.png").write_bytes(b"no image")
     page.set_input_files("#file", tmp_path / "not.png")
     page.wait_for_selector(".notice:has-text('not.png')")
+    with (tmp_path / "long.mp4").open("wb") as file:
+        file.truncate(100 << 20)
+    page.set_input_files("#file", tmp_path / "long.mp4")
+    page.wait_for_selector(".notice:has-text('long.mp4 has 100 MiB; allowed are 64 MiB')")
+
+
+@pytest.mark.long
+def test_the_decoder_is_chosen_and_the_sample_sent_again(open_page: Open) -> None:
+    page = open_page()
+    send_sample(page, "interior")
+    received = pixels(page)
+    page.select_option("#decoder", "perceptual")
+    wait(page, "document.getElementById('caption').textContent.includes('perceptual')")
+    page.wait_for_timeout(300)
+    assert difference(received, pixels(page)) > 0.3
+    page.select_option("#decoder", "fidelity")
+    wait(page, "!document.getElementById('caption').textContent.includes('perceptual')")
 
 
 @pytest.mark.long

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from panolink.errors import ModelError
@@ -42,10 +43,26 @@ def test_it_says_what_it_holds_and_where(registry: ModelRegistry, metrics: Servi
     registry.describe(response)
     assert response.device == registry.device == "cpu" and registry.batch_size == 1
     assert [model.name for model in response.models] == ["tiny0", "tiny1"]
+    assert all(list(model.decoders) == [node_pb2.DECODER_FIDELITY] for model in response.models)
     for codec in registry.codecs:
         labels = {"name": codec.name, "fingerprint": codec.fingerprint, "profile": codec.profile}
         assert metrics.registry.get_sample_value("panolink_model_info", labels) == 1
     assert (metrics.registry.get_sample_value("panolink_device_memory_bytes", {"device": "cpu"}) or 0) > 0
+
+
+def test_viewers_choose_among_the_decoders_that_there_are(
+    weights: Callable[[int], Path], metrics: ServiceMetrics, darker: Path
+) -> None:
+    registry = ModelRegistry([str(weights(0))], device="cpu", metrics=metrics, decoder=str(darker))
+    (own,) = registry.codecs
+    assert [registry.decoder_for(own, wanted) for wanted in ("fidelity", "perceptual", "")] == ["fidelity", "", ""]
+    other = registry.with_decoder(own, "fidelity")
+    assert registry.with_decoder(own, "") is own and registry.with_decoder(own, "fidelity") is other is not own
+    packet = own.encode(np.full((64, 128, 3), 90, np.uint8), tau=0.5)
+    assert other.decode(packet).mean() > own.decode(packet).mean() + 4
+    plain = ModelRegistry([str(weights(0))], device="cpu", metrics=metrics)
+    assert plain.decoder_for(plain.codecs[0], "") == "fidelity"
+    assert plain.with_decoder(plain.codecs[0], "fidelity") is plain.codecs[0]
 
 
 def test_a_model_that_is_none_stops_the_service(metrics: ServiceMetrics, tmp_path: Path) -> None:

@@ -106,7 +106,8 @@ def test_a_service_describes_itself() -> None:
     response.models.add(name="base", fingerprint="ab", profile="base")
     info = ServiceInfo.from_wire(response)
     assert (info.service, info.uptime_seconds) == ("receiver", 2.5)
-    assert [dict(model) for model in info.models] == [{"name": "base", "fingerprint": "ab", "profile": "base"}]
+    wanted = {"name": "base", "fingerprint": "ab", "profile": "base", "decoders": []}
+    assert [dict(model) for model in info.models] == [wanted]
 
 
 async def received(*messages: transmitter_pb2.Delivery, limits: Limits | None = None) -> list[tuple[str, Delivery]]:

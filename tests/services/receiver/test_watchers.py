@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from panolink.picture_format import PictureFormat
-from panolink.services.receiver.watchers import WatchedPanorama, Watchers
+from panolink.services.receiver.watchers import WatchedPanorama, Watchers, Wish
 from panolink.v1 import receiver_pb2
 
 
@@ -43,11 +43,12 @@ async def test_a_viewer_who_leaves_blocks_nobody() -> None:
     await asyncio.wait_for(waiting, 1)
 
 
-async def test_each_is_given_the_format_that_it_asked_for() -> None:
+async def test_each_is_given_what_it_asked_for() -> None:
     watchers = Watchers("newest", size=1, on_drop=lambda: pytest.fail("nothing may be dropped"))
-    with watchers.join() as plain, watchers.join(PictureFormat.RGB8) as raw:
-        assert watchers.formats == {PictureFormat.PNG, PictureFormat.RGB8}
+    raws, sharps = Wish(PictureFormat.RGB8), Wish(decoder="perceptual")
+    with watchers.join() as plain, watchers.join(raws) as raw, watchers.join(sharps) as sharp:
+        assert watchers.wishes == {Wish(), raws, sharps}
         await watchers.publish(shown(1))
-        await watchers.publish(shown(2), PictureFormat.RGB8)
-        assert (plain.queue.get_nowait().header.number, raw.queue.get_nowait().header.number) == (1, 2)
-    assert not watchers.formats
+        await watchers.publish(shown(2), [raws, sharps])
+        assert [one.queue.get_nowait().header.number for one in (plain, raw, sharp)] == [1, 2, 2]
+    assert not watchers.wishes

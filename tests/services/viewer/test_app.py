@@ -1,6 +1,7 @@
 """The viewer with real services: pictures, uploads, the channel, and bad input."""
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from websockets.exceptions import ConnectionClosed
 
 from panolink.client import Client, ReceivedPanorama
@@ -98,6 +100,29 @@ async def test_a_video_is_a_stream_and_a_picture_is_none(
                 pass
 
 
+async def test_a_decoder_is_chosen_for_what_comes_from_now_on(
+    start: Start, start_viewer: StartViewer, darker: Path
+) -> None:
+    receiver = await start("receiver", decoder=str(darker))
+    transmitter = await start("transmitter", target=receiver.address)
+    viewer = await start_viewer(transmitter=transmitter.address, receiver=receiver.address)
+    async with page(viewer.address) as socket, page(viewer.address) as other:
+        while not (found := (await message(socket, "services"))["services"].get("receiver", {})).get("up"):
+            pass
+        assert found["models"][0]["decoders"] == ["fidelity"]
+        brightness = {}
+        for decoder in ("fidelity", ""):
+            await socket.send(json.dumps({"type": "decoder", "decoder": decoder}))
+            while (await message(other, "decoder"))["decoder"] != decoder:
+                pass  # all pages show what was chosen
+            await socket.send(json.dumps({"type": "send", "samples": ["city"], "options": {"width": 128}}))
+            picture = await message(socket, "picture")
+            assert picture["decoder"] == decoder
+            brightness[decoder] = np.asarray(Image.open(io.BytesIO(picture["jpeg"]))).mean()
+        assert brightness["fidelity"] > brightness[""] + 4
+        assert (await ask(viewer.address, "/api/state"))[1]["services"]["services"]["receiver"]["up"]
+
+
 async def test_the_slider_changes_the_channel_and_a_scenario_is_ended(start: Start, start_viewer: StartViewer) -> None:
     channel = await start("channel", target="127.0.0.1:1", snr_db=10)
     viewer = await start_viewer(channel=channel.address)
@@ -113,6 +138,16 @@ async def test_the_slider_changes_the_channel_and_a_scenario_is_ended(start: Sta
         assert not (await message(socket, "conditions"))["conditions"]["scheduled"]
         await socket.send(json.dumps({"type": "conditions", "changes": {"snr_db": 1e9}}))
         assert "snr_db" in (await message(socket, "refused"))["text"]
+
+
+async def test_a_link_without_a_channel_has_nothing_to_change(start_viewer: StartViewer) -> None:
+    viewer = await start_viewer(channel="off")
+    async with page(viewer.address) as socket:
+        assert not (await message(socket, "viewer"))["channel"]
+        await socket.send(json.dumps({"type": "conditions", "changes": {"snr_db": 3}}))
+        assert "no channel" in (await message(socket, "refused"))["text"]
+        while (await message(socket, "services"))["services"].keys() != {"transmitter", "receiver"}:
+            pass
 
 
 @pytest.mark.slow
@@ -168,6 +203,8 @@ BAD = [
     '{"type": "send", "samples": [], "options": {}}',
     '{"type": "send", "samples": ["city"], "options": {"per_second": -1}}',
     '{"type": "kill"}',
+    '{"type": "decoder", "decoder": "blurred"}',
+    '{"type": "decoder", "decoder": ["fidelity"]}',
     b"\x00\x01",
 ]
 

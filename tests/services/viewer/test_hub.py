@@ -16,7 +16,11 @@ async def test_a_new_browser_begins_with_the_latest_states_and_picture() -> None
     made.state("sending", name="b")
     made.picture({"number": 1}, b"first")
     made.picture({"number": 2}, b"second")
-    state, picture = await made.join().get()
+    made.event("problem", text="gone by")
+    made.event("delivery", source="1")
+    made.event("delivery", source="2")
+    state, picture, delivery = await made.join().get()
+    assert isinstance(delivery, str) and json.loads(delivery) == {"type": "delivery", "source": "2"}
     assert isinstance(state, str) and json.loads(state) == {"type": "sending", "name": "b"}
     assert isinstance(picture, bytes) and picture.endswith(b"second")
 

@@ -71,15 +71,15 @@ export function channelPanel(place: HTMLElement, send: (request: Request) => voi
   };
 }
 
-/** A slider that tells its value at most every `WAIT` ms, and always its last one. */
-function slider(min: number, max: number, step: number, tell: (value: number) => void): HTMLInputElement {
+/** A slider that reports its value at most every `WAIT` ms, and always its last one. */
+function slider(min: number, max: number, step: number, report: (value: number) => void): HTMLInputElement {
   const made = el("input", { type: "range" });
   Object.assign(made, { min: String(min), max: String(max), step: String(step) });
   let timer = 0;
   made.addEventListener("input", () => {
     timer ||= window.setTimeout(() => {
       timer = 0;
-      tell(Number(made.value));
+      report(Number(made.value));
     }, WAIT);
   });
   return made;

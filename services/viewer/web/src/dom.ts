@@ -41,3 +41,20 @@ export function choice(options: [string, string][], value: string, onchange: (va
   made.onchange = () => onchange(made.value);
   return made;
 }
+
+/** Calls `work` at most every so many milliseconds: at once, and for what comes meanwhile once more. */
+export function unhurried(ms: number, work: () => void): () => void {
+  let [again, waiting] = [false, false];
+  const run = (): void => {
+    [again, waiting] = [false, true];
+    work();
+    setTimeout(() => {
+      waiting = false;
+      if (again) run();
+    }, ms);
+  };
+  return () => {
+    if (waiting) again = true;
+    else run();
+  };
+}

@@ -5,7 +5,7 @@ import { Overlays, type Overlay } from "./overlays";
 import { MODES, type Mode, type Sphere } from "./sphere";
 
 const KEPT = 16;
-const THUMB = { resizeWidth: 128, resizeHeight: 64 };
+const THUMB = { width: 128, height: 64 };
 
 interface Shot {
   header: Picture;
@@ -21,6 +21,7 @@ export class Gallery {
   private shown: Shot | null = null;
   private mode: Mode = "received";
   private paused = false;
+  private dividing = 0.5;
   private busy = false;
   private compared = "";
   private mapped = "";
@@ -38,16 +39,20 @@ export class Gallery {
     this.overlays = new Overlays(() => void this.update());
     $("strip-tools").append(
       this.pause,
-      button("Back", () => this.step(-1), { title: "One panorama back" }),
-      button("Forward", () => this.step(1), { title: "One panorama forward" }),
+      button("Back", () => this.step(-1), { title: "One panorama back (B)" }),
+      button("Forward", () => this.step(1), { title: "One panorama forward (F)" }),
       button("Save", () => this.save(), { title: "Save the panorama that is shown" }),
     );
-    $<HTMLInputElement>("divider").oninput = () => this.apply();
-    addEventListener("keydown", (event) => {
-      if (event.key === " " && event.target === $("sphere")) {
-        event.preventDefault();
-        this.setPaused(!this.paused);
-      }
+    $<HTMLInputElement>("divider").oninput = ({ target }) => {
+      this.dividing = Number((target as HTMLInputElement).value);
+      this.apply();
+    };
+    $("sphere").addEventListener("keydown", (event) => {
+      const does: Record<string, () => void> = { " ": () => this.setPaused(!this.paused), b: () => this.step(-1), f: () => this.step(1) };
+      const found = event.ctrlKey || event.metaKey ? undefined : does[event.key];
+      if (!found) return;
+      event.preventDefault();
+      found();
     });
     void this.update();
   }
@@ -57,14 +62,13 @@ export class Gallery {
     const shot: Shot = { header, jpeg, tokens, activation: this.mappable.has(header.source), item: el("li") };
     this.shots.push(shot);
     while (this.shots.length > KEPT) this.shots.shift()?.item.remove();
-    $("strip").append(shot.item);
-    void this.thumbnail(shot);
+    if (this.paused || this.busy) void this.decodeThumbnail(shot); // else it is made of the picture that is shown
     if (!this.paused) await this.show(shot);
   }
 
   delivered(delivery: Delivery): void {
     if (!delivery.activation) return;
-    this.mappable.add(delivery.source); // what it tells of may come after it
+    this.mappable.add(delivery.source); // which may come before its panorama
     while (this.mappable.size > KEPT) this.mappable.delete(this.mappable.values().next().value as string);
     const shot = this.shots.find(({ header }) => header.source === delivery.source);
     if (!shot) return;
@@ -79,7 +83,9 @@ export class Gallery {
     try {
       while (this.shown) {
         const now: Shot = this.shown;
-        this.sphere.show("received", await createImageBitmap(now.jpeg));
+        const picture = await createImageBitmap(now.jpeg); // decoded beside the page's own thread
+        this.thumbnail(now, picture);
+        this.sphere.show("received", picture);
         document.body.dataset.shown = String(now.header.number);
         await this.update();
         if (this.shown === now) break;
@@ -123,8 +129,8 @@ export class Gallery {
     const stage = $("stage");
     stage.classList.toggle("beside", mode === "beside");
     stage.classList.toggle("stacked", mode === "beside" && this.sphere.stacked);
-    stage.style.setProperty("--divider", mode === "beside" ? "0.5" : divider.value);
-    this.sphere.set(mode, Number(divider.value), this.overlay(shot), shot?.header.focus ?? []);
+    stage.style.setProperty("--divider", mode === "beside" ? "0.5" : String(this.dividing));
+    this.sphere.set(mode, this.dividing, this.overlay(shot), shot?.header.focus ?? []);
     this.overlays.explain(shot?.header, this.mapped === shot?.header.source);
     for (const each of $("views").querySelectorAll("button")) {
       const name = each.dataset.mode;
@@ -144,11 +150,17 @@ export class Gallery {
     return known[chosen] ? chosen : "none";
   }
 
-  private async thumbnail(shot: Shot): Promise<void> {
-    const small = await createImageBitmap(shot.jpeg, { ...THUMB, resizeQuality: "low" });
-    const canvas = el("canvas", { width: small.width, height: small.height });
-    canvas.getContext("2d")?.drawImage(small, 0, 0);
+  private async decodeThumbnail(shot: Shot): Promise<void> {
+    const small = await createImageBitmap(shot.jpeg, { resizeWidth: THUMB.width, resizeHeight: THUMB.height, resizeQuality: "low" });
+    this.thumbnail(shot, small);
     small.close();
+  }
+
+  /** Put a panorama into the strip, at its end: the strip grows from right to left, and stays there without being scrolled. */
+  private thumbnail(shot: Shot, picture: ImageBitmap): void {
+    if (shot.item.firstChild || !this.shots.includes(shot)) return;
+    const canvas = el("canvas", THUMB);
+    canvas.getContext("2d")?.drawImage(picture, 0, 0, THUMB.width, THUMB.height);
     const lost = Object.values(shot.header.segments.lost).some(Boolean);
     const choose = button("", () => {
       this.setPaused(true);
@@ -156,8 +168,9 @@ export class Gallery {
     }, { "aria-label": `Show number ${shot.header.number}, ${shot.header.source}${lost ? ", with losses" : ""}` });
     choose.append(canvas, el("span", { className: lost ? "number lost" : "number", "aria-hidden": "true" }, String(shot.header.number)));
     shot.item.append(choose);
-    const strip = $("strip");
-    if (!this.paused) strip.scrollLeft = strip.scrollWidth;
+    const next = this.shots.slice(this.shots.indexOf(shot) + 1).find(({ item }) => item.isConnected);
+    if (next) next.item.after(shot.item);
+    else $("strip").prepend(shot.item);
   }
 
   private setMode(mode: Mode): void {
@@ -195,9 +208,11 @@ async function fetched(what: string, source: string): Promise<ImageBitmap | null
   return response?.ok ? createImageBitmap(await response.blob()) : null;
 }
 
-function caption({ number, source, width, height, snr_db, guessed }: Picture): string {
+function caption({ number, source, width, height, snr_db, guessed, decoder, kinds }: Picture): string {
   const parts = [`No. ${number}`, source, `${width} × ${height}`];
   if (snr_db !== null) parts.push(`${snr_db.toFixed(1)} dB SNR`);
+  if (decoder === "perceptual") parts.push("perceptual");
   if (guessed) parts.push(`${guessed} tokens concealed`);
+  if (kinds?.lost) parts.push(`${kinds.lost} tokens out of date`);
   return parts.join("  ·  ");
 }

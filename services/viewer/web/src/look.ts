@@ -50,55 +50,82 @@ function spread(fingers: Map<number, { x: number; y: number }>): number | null {
 
 type Asking = typeof DeviceOrientationEvent & { requestPermission?: () => Promise<string> };
 
-/** On devices that can be turned, a button that lets them turn the sphere. */
-export function turning(button: HTMLButtonElement, sphere: Sphere): void {
+/**
+ * Where the back of a device points: degrees clockwise from where its yaw is 0, and above the horizon.
+ * The same however its screen is turned, upright or on its side.
+ */
+export function pointing(alpha: number, beta: number, gamma: number): { heading: number; pitch: number } {
+  const [z, x, y] = [alpha, beta, gamma].map((angle) => (angle * Math.PI) / 180) as [number, number, number];
+  const east = -Math.cos(z) * Math.sin(y) - Math.sin(z) * Math.sin(x) * Math.cos(y);
+  const north = -Math.sin(z) * Math.sin(y) + Math.cos(z) * Math.sin(x) * Math.cos(y);
+  return {
+    heading: (Math.atan2(east, north) * 180) / Math.PI,
+    pitch: (Math.asin(-Math.cos(x) * Math.cos(y)) * 180) / Math.PI,
+  };
+}
+
+/** On devices that can be turned, a button that lets them turn the sphere. A finger may turn it further. */
+export function turning(button: HTMLButtonElement, sphere: Sphere, problem: (text: string) => void): void {
   if (!("DeviceOrientationEvent" in window) || !matchMedia("(pointer: coarse)").matches) return;
   button.hidden = false;
-  let start: { alpha: number; yaw: number } | null = null;
+  let last: number | null = null;
   let on = false;
-  const turn = ({ alpha, beta }: DeviceOrientationEvent) => {
-    if (alpha === null || beta === null) return;
-    start ??= { alpha, yaw: sphere.yaw };
-    sphere.look(start.yaw - (alpha - start.alpha), beta - 90);
+  const turn = ({ alpha, beta, gamma }: DeviceOrientationEvent) => {
+    if (alpha === null || beta === null || gamma === null) return;
+    const { heading, pitch } = pointing(alpha, beta, gamma);
+    sphere.look(sphere.yaw + heading - (last ?? heading), pitch);
+    last = heading;
   };
   button.onclick = async () => {
     on = !on;
-    if (on && (await (DeviceOrientationEvent as Asking).requestPermission?.()) === "denied") on = false;
-    start = null;
+    if (on && (await (DeviceOrientationEvent as Asking).requestPermission?.().catch(() => "denied")) === "denied") {
+      on = false;
+      problem("This browser was not allowed to tell how the device is turned.");
+    }
+    last = null;
     if (on) addEventListener("deviceorientation", turn);
     else removeEventListener("deviceorientation", turn);
     button.setAttribute("aria-pressed", String(on));
   };
 }
 
-/** Where the browser has a headset, a button that enters it. */
-export async function headset(button: HTMLButtonElement, sphere: Sphere): Promise<void> {
+/** Where the browser has a headset, a button that enters and leaves it. */
+export async function headset(button: HTMLButtonElement, sphere: Sphere, problem: (text: string) => void): Promise<void> {
   const xr = (navigator as Navigator & { xr?: XRSystem }).xr;
   if (!(await xr?.isSessionSupported("immersive-vr").catch(() => false)) || !xr) return;
   button.hidden = false;
+  let session: XRSession | null = null;
   button.onclick = async () => {
-    sphere.renderer.xr.enabled = true;
-    const session = await xr.requestSession("immersive-vr", { optionalFeatures: ["local-floor"] });
-    session.addEventListener("end", () => {
-      sphere.renderer.xr.enabled = false;
-      sphere.draw();
-    });
-    await sphere.renderer.xr.setSession(session);
+    if (session) return void session.end();
+    try {
+      session = await xr.requestSession("immersive-vr");
+      session.addEventListener("end", () => {
+        session = null;
+        button.textContent = "Enter VR";
+        sphere.renderer.xr.enabled = false;
+        sphere.draw();
+      });
+      sphere.renderer.xr.enabled = true;
+      await sphere.renderer.xr.setSession(session);
+      button.textContent = "Leave VR";
+    } catch (error) {
+      problem(`The headset could not be entered: ${(error as Error).message}`);
+    }
   };
 }
 
 const AGAIN = 1000;
 
-/** Tell `send` where we look, at most five times a second: when it has changed, and every second while the page is in view. */
+/** Say to `send` where we look, at most five times a second: when it has changed, and every second while the page is in view. */
 export function gazing(sphere: Sphere, send: (yaw: number, pitch: number, fov: number) => void): void {
   let last = "";
-  let told = 0;
+  let lastSent = 0;
   setInterval(() => {
-    if (document.hidden) return;
+    if (document.hidden && !sphere.renderer.xr.isPresenting) return;
     const now = `${sphere.yaw.toFixed(1)} ${sphere.pitch.toFixed(1)} ${sphere.fov.toFixed(0)}`;
-    if (now === last && Date.now() - told < AGAIN) return;
+    if (now === last && Date.now() - lastSent < AGAIN) return;
     last = now;
-    told = Date.now();
+    lastSent = Date.now();
     send(sphere.yaw, sphere.pitch, sphere.fov);
   }, 200);
 }

@@ -5,6 +5,7 @@ import { gazing, headset, looking, turning } from "./look";
 import type { Message } from "./messages";
 import { Notices } from "./notices";
 import { Numbers } from "./numbers";
+import { receivePanel } from "./receive";
 import { sendPanel } from "./send";
 import { signedIn } from "./signin";
 import { Socket } from "./socket";
@@ -15,7 +16,7 @@ import { theme } from "./theme";
 const canvas = $<HTMLCanvasElement>("sphere");
 const sphere = new Sphere(canvas);
 const notices = new Notices($("notices"));
-const status = new Status();
+const status = new Status(() => send.stream());
 const numbers = new Numbers($("numbers"));
 const gallery = new Gallery(sphere, numbers);
 
@@ -31,17 +32,25 @@ const socket = new Socket({
 });
 const channel = channelPanel($("channel"), (request) => socket.send(request));
 const send = sendPanel($("send"), (request) => socket.send(request), notices);
+const receive = receivePanel($("receive"), (request) => socket.send(request), () => send.again());
 
 function message(received: Message): void {
   switch (received.type) {
     case "viewer":
       $("version").textContent = `Panolink ${received.version}`;
       send.samples(received.samples);
+      $("channel").hidden = !received.channel;
+      status.withChannel(received.channel);
+      send.limit(received.max_upload_bytes);
       channel.supervised(received.supervised);
       break;
     case "services":
       status.services(received.services);
       send.models(received.services.transmitter?.models ?? []);
+      receive.models(received.services.receiver?.models ?? []);
+      break;
+    case "decoder":
+      receive.chosen(received.decoder);
       break;
     case "conditions":
       channel.conditions(received.conditions);
@@ -50,7 +59,7 @@ function message(received: Message): void {
       send.sending(received.name, received.repeat);
       break;
     case "delivery":
-      if (!received.delivered) notices.tell(`${received.source}: ${received.error ?? "not delivered"}`);
+      if (!received.delivered) notices.add(`${received.source}: ${received.error ?? "not delivered"}`);
       numbers.delivery(received);
       gallery.delivered(received);
       break;
@@ -58,21 +67,21 @@ function message(received: Message): void {
       numbers.quality(received.source, received.vpsnr_db, received.vssim);
       break;
     case "problem":
-      notices.tell(received.text, received.fix);
+      notices.add(received.text, received.fix);
       break;
     case "refused":
-      notices.tell(received.text);
+      notices.add(received.text);
       break;
   }
 }
 
 looking(canvas, sphere);
-turning($("gyro"), sphere);
-void headset($("vr"), sphere);
+turning($("gyro"), sphere, (text) => notices.add(text));
+void headset($("vr"), sphere, (text) => notices.add(text));
 gazing(sphere, (yaw, pitch, fov) => socket.send({ type: "gaze", yaw, pitch, fov }));
 theme($("theme"));
 $("full").onclick = () => {
   if (document.fullscreenElement) void document.exitFullscreen();
-  else void $("stage").requestFullscreen().catch(() => notices.tell("this browser has no full screen for pages"));
+  else void $("stage").requestFullscreen().catch(() => notices.add("This browser has no full screen for pages."));
 };
 void signedIn($<HTMLDialogElement>("signin")).then(() => socket.connect());

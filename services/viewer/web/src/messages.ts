@@ -6,7 +6,7 @@ export interface Service {
   error?: string;
   version?: string;
   device?: string;
-  models?: { name: string; fingerprint: string; profile: string }[];
+  models?: { name: string; fingerprint: string; profile: string; decoders: string[] }[];
 }
 
 export interface Conditions {
@@ -32,7 +32,9 @@ export interface Picture {
   guessed: number;
   rounds: number;
   segments: { sent: Record<string, number>; lost: Record<string, number>; unsent: number; recovered: number };
-  /** Tokens by kind; null where the receiver does not tell. */
+  /** Which decoder made it; empty: one from a file. */
+  decoder: string;
+  /** Tokens by kind; null where they are not known. */
   kinds: Record<Kind, number> | null;
   /** Where the panorama is fine. */
   focus: Focus[];
@@ -44,7 +46,7 @@ export interface Picture {
 }
 
 /** What has become of a token; the place in the list, from 1, is its number in the file. */
-export const KINDS = ["concealed", "unchanged", "refined", "new", "new_feature"] as const;
+export const KINDS = ["concealed", "unchanged", "refined", "new", "new_feature", "lost"] as const;
 export type Kind = (typeof KINDS)[number];
 
 export interface Focus {
@@ -79,9 +81,10 @@ export interface Delivery {
 }
 
 export type Message =
-  | { type: "viewer"; version: string; samples: string[]; supervised: boolean }
+  | { type: "viewer"; version: string; samples: string[]; supervised: boolean; channel: boolean; max_upload_bytes: number }
   | { type: "services"; services: Record<string, Service> }
   | { type: "conditions"; conditions: Conditions }
+  | { type: "decoder"; decoder: string }
   | { type: "sending"; name: string | null; repeat: boolean }
   | { type: "quality"; source: string; vpsnr_db: number; vssim: number }
   | { type: "problem"; text: string; fix: string }
@@ -92,6 +95,7 @@ export type Request =
   | { type: "gaze"; yaw: number; pitch: number; fov: number }
   | { type: "conditions"; changes: Partial<Conditions> }
   | { type: "conditions"; scenario: string }
+  | { type: "decoder"; decoder: string }
   | { type: "send"; samples: string[]; options: object }
   | { type: "stop" }
   | { type: "kill" };

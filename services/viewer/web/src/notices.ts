@@ -6,7 +6,7 @@ const SECONDS = 12;
 export class Notices {
   constructor(private readonly place: HTMLElement) {}
 
-  tell(text: string, fix = ""): void {
+  add(text: string, fix = ""): void {
     for (const shown of this.place.children) if ((shown as HTMLElement).dataset.text === text) shown.remove();
     const notice = el(
       "div",

@@ -1,12 +1,13 @@
-import { el } from "./dom";
+import { el, unhurried } from "./dom";
 import { KINDS, type Delivery, type Picture } from "./messages";
-import { kindName, tokenLegend } from "./overlays";
+import { kindName, predicted, tokenLegend } from "./overlays";
 import { Plot } from "./plot";
 
 const LAYERS = ["header", "mask", "indices", "features"];
 const STAGES_SHOWN = 6;
 const REMEMBERED = 64;
 const RATE_WINDOW = 5000;
+const READ_MS = 250;
 
 /** A card: a number, a sentence that explains it, and what it was before. */
 class Card {
@@ -14,13 +15,14 @@ class Card {
   private readonly value = el("p", { className: "value" }, "–");
 
   constructor(title: string, hint: string, extra: HTMLElement | null = null) {
+    const id = `hint-${title.toLowerCase().replaceAll(" ", "-")}`;
     this.element = el(
       "article",
-      { className: "card", tabIndex: 0 },
+      { className: "card", tabIndex: 0, "aria-describedby": id },
       el("h3", {}, title),
       this.value,
       extra,
-      el("p", { className: "hint" }, hint),
+      el("p", { className: "hint", id, role: "tooltip" }, hint),
     );
   }
 
@@ -41,21 +43,23 @@ export class Numbers {
   private readonly cards = {
     rate: new Card("Pictures a second", "How many panoramas arrive each second, in the last five. From about 10 on they look like a film, below 2 like a slide show."),
     age: new Card("Age", "How old the panorama was when it was ready to be shown: from the moment it was taken or handed to the link, by the clocks of both ends."),
-    kinds: new Card("Tokens", "The panorama is sent in patches, the tokens. In a stream most of them stay (unchanged), some get sharper (refined), and new ones come where something has moved. Of a single panorama some are kept: sent with their feature, the others as an entry of the codebook only. Concealed ones were lost, and are guessed from their neighbours.", el("div", {}, this.tokens, this.tokenPlace)),
+    kinds: new Card("Tokens", "The panorama is sent in patches, the tokens. In a stream most of them stay (unchanged), some get sharper (refined), and new ones come where something has moved. Of a single panorama some are kept: sent with their feature, the others as an entry of the codebook only. Concealed ones were lost, and are guessed from their neighbours; of a stream, what was lost stays as it was in the picture before.", el("div", {}, this.tokens, this.tokenPlace)),
     bpp: new Card("Bits per pixel", "How many bits each pixel of the panorama costs on average. A PNG needs about 12, a good JPEG 1.", null),
     symbols: new Card("Symbols per pixel", "A symbol is one use of the radio channel. Error protection is included: more of it takes more symbols for the same bits."),
     snr: new Card("SNR", "How much stronger the signal is than the noise, in decibels: 20 is a clear line, 0 means noise as strong as the signal.", this.snrPlot.canvas),
-    losses: new Card("Losses", "Parts of the panorama that did not survive the channel, in percent of its segments. What is lost is guessed from its neighbours.", this.lossPlot.canvas),
+    losses: new Card("Losses", "Parts of the panorama that did not survive the channel, in percent of its segments. What is lost is guessed from its neighbours, or stays as it was.", this.lossPlot.canvas),
     vpsnr: new Card("VPSNR", "How close the received views are to the original, in decibels; the mean over 14 directions. Above 30 is hard to tell apart. Known only where the original is."),
     vssim: new Card("VSSIM", "How well structures survive in those views: 1 is identical, 0 unrelated."),
-    layers: new Card("Bits by layer", "The header says how to read the rest, indices name an entry of the codebook for each patch (the base picture), features refine some patches, and the mask says which.", el("div", {}, this.layers, this.layerList)),
+    layers: new Card("Bits by layer", "The header says how to read the rest, indices name an entry of the codebook for each patch (the base picture), features refine some patches, and the mask says which. Of several pictures, also how many bits all of it takes each second.", el("div", {}, this.layers, this.layerList)),
     latency: new Card("Time by stage", "Where the time goes between the panorama's last byte and its receipt.", this.stages),
   };
   private readonly deliveries = new Map<string, Delivery>();
   private readonly qualities = new Map<string, [number, number]>();
   private readonly arrivals: number[] = [];
+  private readonly spent: { at: number; bits: number }[] = [];
   private seen = false;
-  private chosen = "";
+  private chosen: Picture | null = null;
+  private readonly showSoon = unhurried(READ_MS, () => this.show());
 
   constructor(place: HTMLElement) {
     place.append(
@@ -63,7 +67,10 @@ export class Numbers {
       el("div", { className: "cards" }, ...Object.values(this.cards).map((card) => card.element)),
     );
     setInterval(() => this.showRate(), 1000);
-    for (const wide of [this.cards.layers, this.cards.latency, this.cards.kinds]) wide.element.classList.add("wide");
+    const { kinds, layers, latency, ...narrow } = this.cards;
+    for (const { element } of [kinds, layers, latency]) element.classList.add("wide");
+    Object.values(narrow).forEach(({ element }, place) => element.classList.add(place % 2 ? "right" : "left"));
+    latency.element.classList.add("last");
   }
 
   picture(header: Picture): void {
@@ -79,20 +86,21 @@ export class Numbers {
 
   delivery(delivery: Delivery): void {
     remember(this.deliveries, delivery.source, delivery);
-    if (delivery.source === this.chosen) this.show();
+    const now = performance.now();
+    this.spent.push({ at: now, bits: Object.values(delivery.bits).reduce((a, b) => a + b, 0) });
+    while (this.spent.length && now - (this.spent[0]?.at ?? now) > RATE_WINDOW) this.spent.shift();
+    if (delivery.source === this.chosen?.source) this.showSoon();
   }
 
   quality(source: string, vpsnr: number, vssim: number): void {
     remember(this.qualities, source, [vpsnr, vssim]);
-    if (source === this.chosen) this.show();
+    if (source === this.chosen?.source) this.showSoon();
   }
 
-  /** Show the measurements of one panorama. */
+  /** Show the measurements of one panorama, as often as somebody can read them. */
   choose(header: Picture): void {
-    this.chosen = header.source;
-    this.cards.age.set(header.age_seconds === null ? "not known" : header.age_seconds < 1 ? `${(1000 * header.age_seconds).toFixed(0)} ms` : `${header.age_seconds.toFixed(1)} s`);
-    this.showKinds(header);
-    this.show();
+    this.chosen = header;
+    this.showSoon();
   }
 
   private showRate(): void {
@@ -111,9 +119,9 @@ export class Numbers {
       return;
     }
     const total = KINDS.reduce((sum, kind) => sum + kinds[kind], 0);
-    const stream = kinds.unchanged + kinds.refined > 0;
+    const stream = predicted(kinds);
     const there = KINDS.filter((kind) => kinds[kind]);
-    this.cards.kinds.set(stream ? `${total - kinds.unchanged - kinds.concealed} of ${total} sent` : `${total}`);
+    this.cards.kinds.set(stream ? `${total - kinds.unchanged - kinds.concealed - kinds.lost} of ${total} sent` : `${total}`);
     this.tokens.setAttribute("aria-label", there.map((kind) => `${kindName(kind, stream)} ${kinds[kind]}`).join(", "));
     this.tokens.replaceChildren(
       ...there.map((kind) => {
@@ -126,12 +134,16 @@ export class Numbers {
   }
 
   private show(): void {
-    const quality = this.qualities.get(this.chosen);
+    if (!this.chosen) return;
+    const { source, age_seconds: age } = this.chosen;
+    this.cards.age.set(age === null ? "not known" : age < 1 ? `${(1000 * age).toFixed(0)} ms` : `${age.toFixed(1)} s`);
+    this.showKinds(this.chosen);
+    const quality = this.qualities.get(source);
     if (quality) {
       this.cards.vpsnr.set(`${quality[0].toFixed(1)} dB`);
       this.cards.vssim.set(quality[1].toFixed(3));
     }
-    const delivery = this.deliveries.get(this.chosen);
+    const delivery = this.deliveries.get(source);
     if (!delivery?.delivered) return;
     this.cards.bpp.set(delivery.bpp.toFixed(3));
     this.cards.symbols.set(delivery.symbols_per_pixel.toFixed(3));
@@ -141,7 +153,7 @@ export class Numbers {
 
   private showLayers({ bits, schemes, kept, tokens }: Delivery): void {
     const total = Object.values(bits).reduce((a, b) => a + b, 0) || 1;
-    this.cards.layers.set(size(total));
+    this.cards.layers.set(this.spent.length > 2 ? `${size(total)} · ${this.bitrate()}` : size(total));
     this.layers.setAttribute("aria-label", LAYERS.map((layer) => `${layer} ${Math.round((100 * (bits[layer] ?? 0)) / total)} %`).join(", "));
     this.layers.replaceChildren(
       ...LAYERS.filter((layer) => bits[layer]).map((layer) => {
@@ -156,6 +168,13 @@ export class Numbers {
       ),
       el("li", { className: "kept" }, `${kept} of ${tokens} tokens refined`),
     );
+  }
+
+  private bitrate(): string {
+    const [first, ...others] = this.spent;
+    const seconds = ((this.spent.at(-1)?.at ?? 0) - (first?.at ?? 0)) / 1000 || 1;
+    const kbit = others.reduce((sum, { bits }) => sum + bits, 0) / seconds / 1000;
+    return kbit < 1000 ? `${kbit.toFixed(0)} kbit/s` : `${(kbit / 1000).toFixed(1)} Mbit/s`;
   }
 
   private showStages({ seconds }: Delivery): void {

@@ -18,7 +18,7 @@ export class Overlays {
     });
     this.select.id = "overlay";
     this.select.setAttribute("aria-label", "Overlay");
-    $("views").append(this.select);
+    $("overlays").append(this.select);
   }
 
   /** Say what the overlay shows of a panorama; `activation`: whether its map is known. */
@@ -34,7 +34,7 @@ export class Overlays {
       return [el("p", {}, activation ? "The brighter, the more detail the encoder finds there." : "Not known: only what was sent from this page, and not predicted from a picture before, has an activation map.")];
     if (this.chosen === "focus")
       return [el("p", {}, focus.length ? "Fine inside the ring, coarser and coarser outside of it." : "No focus: all of the panorama is equally fine. Streams follow where you look.")];
-    if (!kinds) return [el("p", {}, "Not known: this receiver does not tell.")];
+    if (!kinds) return [el("p", {}, "Not known of this panorama.")];
     return [tokenLegend(kinds)];
   }
 }
@@ -42,7 +42,7 @@ export class Overlays {
 /** Which tokens there are, each with its colour and how many; of a single panorama all are new. */
 export function tokenLegend(kinds: Record<Kind, number>): HTMLElement {
   const total = KINDS.reduce((sum, kind) => sum + kinds[kind], 0) || 1;
-  const stream = kinds.unchanged + kinds.refined > 0;
+  const stream = predicted(kinds);
   return el(
     "ul",
     { className: "legend" },
@@ -52,10 +52,16 @@ export function tokenLegend(kinds: Record<Kind, number>): HTMLElement {
   );
 }
 
+/** Whether a panorama is predicted from one before it. */
+export function predicted({ unchanged, refined, lost }: Record<Kind, number>): boolean {
+  return unchanged + refined + lost > 0;
+}
+
 /** What a kind of tokens is called, in a stream and in a single panorama. */
 export function kindName(kind: Kind, stream: boolean): string {
   if (kind === "new") return stream ? "new" : "index only";
   if (kind === "new_feature") return stream ? "new, with feature" : "kept: with feature";
+  if (kind === "lost") return "lost: as they were";
   return kind;
 }
 

@@ -1,12 +1,14 @@
-import { el } from "./dom";
+import { el, unhurried } from "./dom";
 
 const POINTS = 60;
+const DRAW_MS = 250;
 
-/** A line over the last values, drawn at most once a frame. `null` leaves a gap. */
+/** A line over the last values, drawn in a frame of its own. `null` leaves a gap. */
 export class Plot {
   readonly canvas = el("canvas", { className: "plot", role: "img" });
   private readonly values: (number | null)[] = [];
-  private waiting = false;
+  private size = { width: 0, height: 0 };
+  private readonly redraw = unhurried(DRAW_MS, () => requestAnimationFrame(() => this.draw()));
 
   constructor(
     private readonly label: string,
@@ -14,7 +16,10 @@ export class Plot {
     private readonly bottom: number | null = null,
   ) {
     this.canvas.setAttribute("aria-label", `${label}: no values yet`);
-    new ResizeObserver(() => this.redraw()).observe(this.canvas);
+    new ResizeObserver(([entry]) => {
+      if (entry) this.size = entry.contentRect;
+      this.redraw();
+    }).observe(this.canvas);
     addEventListener("theme", () => this.redraw());
   }
 
@@ -26,23 +31,15 @@ export class Plot {
     this.redraw();
   }
 
-  private redraw(): void {
-    if (this.waiting) return;
-    this.waiting = true;
-    requestAnimationFrame(() => {
-      this.waiting = false;
-      this.draw();
-    });
-  }
-
   private draw(): void {
     const { canvas } = this;
-    const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+    const { width, height } = this.size;
     const context = canvas.getContext("2d");
     if (!context || !width) return;
-    canvas.width = width * devicePixelRatio;
-    canvas.height = height * devicePixelRatio;
-    context.scale(devicePixelRatio, devicePixelRatio);
+    const [across, down] = [Math.round(width * devicePixelRatio), Math.round(height * devicePixelRatio)];
+    if (canvas.width !== across || canvas.height !== down) [canvas.width, canvas.height] = [across, down];
+    context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
+    context.clearRect(0, 0, width, height);
     const style = getComputedStyle(canvas);
     const known = this.values.filter((value): value is number => value !== null);
     if (!known.length) return;

@@ -8,18 +8,20 @@ export function sendPanel(place: HTMLElement, send: (request: Request) => void, 
   const samples = el("div", { className: "samples", role: "group", "aria-label": "Samples" });
   const file = el("input", { type: "file", accept: "image/*,video/*", className: "for-readers", id: "file" });
   const width = choice([["512", "512 × 256"], ["1024", "1024 × 512"], ["2048", "2048 × 1024"], ["", "as it is"]], "1024", resend);
-  const model = choice([["", "the transmitter's first"]], "", resend);
+  const model = choice([["", "default"]], "", resend);
   const rate = choice(
-    [["", "the model's default"], ["bpp:0.05", "0.05 bits per pixel"], ["bpp:0.1", "0.1 bits per pixel"], ["bpp:0.3", "0.3 bits per pixel"], ["bpp:1", "1 bit per pixel"], ["bitrate:100000", "100 kbit/s (stream)"], ["bitrate:300000", "300 kbit/s (stream)"], ["bitrate:1000000", "1 Mbit/s (stream)"], ["tau:0", "no features (τ = 0)"], ["tau:0.25", "a quarter of the features (τ = 0.25)"], ["tau:1", "all features (τ = 1)"], ["adaptive", "adaptive: follow the channel"]],
+    [["", "default"], ["bpp:0.05", "0.05 bits per pixel"], ["bpp:0.1", "0.1 bits per pixel"], ["bpp:0.3", "0.3 bits per pixel"], ["bpp:1", "1 bit per pixel"], ["bitrate:100000", "100 kbit/s"], ["bitrate:300000", "300 kbit/s"], ["bitrate:1000000", "1 Mbit/s"], ["tau:0", "no features (τ = 0)"], ["tau:0.25", "a quarter of the features (τ = 0.25)"], ["tau:1", "all features (τ = 1)"], ["adaptive", "adaptive: follow the channel"]],
     "",
     resend,
   );
-  const harq = choice([["", "the transmitter's setting"], ["0", "never"], ["1", "once"], ["2", "twice"], ["3", "three times"]], "", resend);
+  const harq = choice([["", "default"], ["0", "never"], ["1", "once"], ["2", "twice"], ["3", "three times"]], "", resend);
   const speed = choice([["0", "as fast as it goes"], ["1", "1 per second"], ["2", "2 per second"], ["5", "5 per second"], ["10", "10 per second"]], "1", resend);
   const predicted = el("input", { type: "checkbox", checked: true, onchange: resend });
   const stop = button("Stop", () => send({ type: "stop" }), { hidden: true });
   const going = el("p", { className: "going", role: "status" });
   let playing = false;
+  let most = Infinity;
+  let single = ""; // the sample that was sent last, by itself
 
   function options(repeat: boolean): object {
     const [kind, value] = rate.value.split(":");
@@ -36,6 +38,7 @@ export function sendPanel(place: HTMLElement, send: (request: Request) => void, 
   }
 
   function stream(): void {
+    single = "";
     const names = [...chosen];
     const all = [...samples.querySelectorAll("button")].map((each) => each.dataset.name ?? "");
     send({ type: "send", samples: names.length ? names : all, options: options(true) });
@@ -45,14 +48,24 @@ export function sendPanel(place: HTMLElement, send: (request: Request) => void, 
     if (playing) stream();
   }
 
+  function sendSingle(name: string): void {
+    single = name;
+    send({ type: "send", samples: [name], options: options(false) });
+  }
+
   async function upload(given: File): Promise<void> {
+    if (given.size > most) {
+      notices.add(`${given.name} has ${mebibytes(given.size)}; allowed are ${mebibytes(most)}.`);
+      return;
+    }
+    single = "";
     going.textContent = `Uploading ${given.name} …`;
     const query = new URLSearchParams({ name: given.name, options: JSON.stringify(options(false)) });
     try {
       const response = await fetch(`api/upload?${query}`, { method: "POST", body: given });
-      if (!response.ok) notices.tell(((await response.json()) as { error: string }).error);
+      if (!response.ok) notices.add(((await response.json()) as { error: string }).error);
     } catch {
-      notices.tell(`${given.name}: the viewer did not take it; is it larger than it allows?`);
+      notices.add(`${given.name}: the viewer did not take it.`);
     }
     going.textContent = "";
   }
@@ -91,6 +104,15 @@ export function sendPanel(place: HTMLElement, send: (request: Request) => void, 
   );
 
   return {
+    /** Send a single sample once more, where one was what was sent last. */
+    again(): void {
+      if (single && !playing) sendSingle(single);
+    },
+    stream,
+    /** The largest file that the viewer takes, in bytes. */
+    limit(bytes: number): void {
+      most = bytes;
+    },
     samples(names: string[]): void {
       samples.replaceChildren(
         ...names.map((name) => {
@@ -99,7 +121,8 @@ export function sendPanel(place: HTMLElement, send: (request: Request) => void, 
             else {
               chosen.add(name);
               one.setAttribute("aria-pressed", "true");
-              send({ type: "send", samples: playing ? [...chosen] : [name], options: options(playing) });
+              if (playing) stream();
+              else sendSingle(name);
             }
           }, { "data-name": name, "aria-pressed": "false" });
           one.append(el("img", { src: `api/samples/${encodeURIComponent(name)}`, alt: "" }), name);
@@ -111,7 +134,7 @@ export function sendPanel(place: HTMLElement, send: (request: Request) => void, 
       const names = models.map(({ name }) => name);
       if (names.join() === [...model.options].slice(1).map((option) => option.value).join()) return;
       const before = model.value;
-      model.replaceChildren(el("option", { value: "" }, "the transmitter's first"), ...names.map((name) => el("option", { value: name }, name)));
+      model.replaceChildren(el("option", { value: "" }, "default"), ...names.map((name) => el("option", { value: name }, name)));
       model.value = names.includes(before) ? before : "";
     },
     sending(name: string | null, repeat = false): void {
@@ -121,4 +144,8 @@ export function sendPanel(place: HTMLElement, send: (request: Request) => void, 
       $("stream").textContent = playing ? "Stream anew" : "Stream samples";
     },
   };
+}
+
+function mebibytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(bytes < 2 ** 20 ? 2 : 0)} MiB`;
 }

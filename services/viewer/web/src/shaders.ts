@@ -13,7 +13,7 @@ uniform sampler2D received, sent, activation, tokens;
 uniform int mode, overlay, foci;
 uniform float divider;
 uniform vec4 focus[4]; // direction, and half the width in radians
-uniform vec3 kinds[6];
+uniform vec3 kinds[7];
 uniform vec2 size;
 const float PI = 3.14159265358979;
 const int UNCHANGED = 2;
@@ -29,7 +29,9 @@ void main() {
     if (abs(x - divider) * size.x < 1.5) colour = vec3(1.0);
   } else if (mode == 2) colour = there;
   else if (mode == 3) colour = clamp(abs(there - here) * 4.0, 0.0, 1.0);
-  if (overlay == 1) {
+  bool original = mode == 1 && gl_FragCoord.x < divider * size.x; // overlays are of what was received
+  if (original) {
+  } else if (overlay == 1) {
     int kind = int(texture2D(tokens, uv).r * 255.0 + 0.5);
     colour = mix(vec3(dot(colour, vec3(0.3, 0.6, 0.1))) * 0.7, kinds[kind], kind == UNCHANGED ? 0.0 : 0.5);
   } else if (overlay == 2 && foci > 0) {

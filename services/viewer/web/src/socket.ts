@@ -45,6 +45,6 @@ function parsed(data: ArrayBuffer): [Picture, Blob, Blob | null] {
   const length = new DataView(data).getUint32(0);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length))) as Picture;
   const end = data.byteLength - header.token_bytes;
-  const jpeg = new Blob([data.slice(4 + length, end)], { type: "image/jpeg" });
-  return [header, jpeg, header.token_bytes ? new Blob([data.slice(end)], { type: "image/png" }) : null];
+  const jpeg = new Blob([new Uint8Array(data, 4 + length, end - 4 - length)], { type: "image/jpeg" });
+  return [header, jpeg, header.token_bytes ? new Blob([new Uint8Array(data, end)], { type: "image/png" }) : null];
 }

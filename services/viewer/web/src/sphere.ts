@@ -1,6 +1,6 @@
 import {
   BackSide, Color, LinearFilter, Mesh, NearestFilter, NoColorSpace, PerspectiveCamera, RepeatWrapping, Scene, ShaderMaterial,
-  SphereGeometry, Texture, Vector2, Vector4, WebGLRenderer,
+  SphereGeometry, Texture, Vector2, Vector3, Vector4, WebGLRenderer,
 } from "three";
 import { KINDS, type Focus } from "./messages";
 import { OVERLAYS, type Overlay } from "./overlays";
@@ -18,6 +18,9 @@ export class Sphere {
   readonly renderer: WebGLRenderer;
   readonly camera = new PerspectiveCamera(75, 1, 0.1, 10);
   private readonly scene = new Scene();
+  private readonly globe: Mesh;
+  private readonly ahead = new Vector3();
+  private size = { width: 1, height: 1 }; // of the canvas, pixels of the page
   private readonly uniforms = {
     received: { value: texture() },
     sent: { value: texture() },
@@ -43,18 +46,33 @@ export class Sphere {
     this.renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
     this.renderer.setClearColor(0x000000, 0);
     const material = new ShaderMaterial({ uniforms: this.uniforms, vertexShader, fragmentShader, side: BackSide });
-    this.scene.add(new Mesh(new SphereGeometry(5, 48, 24), material));
+    this.globe = new Mesh(new SphereGeometry(5, 48, 24), material);
+    this.scene.add(this.globe);
+    this.renderer.xr.setReferenceSpaceType("local");
+    this.renderer.xr.addEventListener("sessionstart", () => this.globe.rotation.set(0, radians(this.yaw), 0)); // what was ahead stays ahead
+    this.renderer.xr.addEventListener("sessionend", () => {
+      this.globe.rotation.set(0, 0, 0);
+      this.globe.position.set(0, 0, 0);
+      this.camera.position.set(0, 0, 0);
+      this.resize();
+    });
     new ResizeObserver(() => this.resize()).observe(canvas.parentElement ?? canvas);
     this.resize();
     this.renderer.setAnimationLoop(() => this.frame());
   }
 
-  /** Show a picture as received or sent, or a map as an overlay. */
-  show(which: Layer, image: ImageBitmap | null): void {
-    const old = this.uniforms[which].value;
-    this.uniforms[which].value = texture(image, which === "tokens");
-    (old.image as ImageBitmap | null)?.close?.();
-    old.dispose();
+  /** Show a picture as received or sent, or a map as an overlay. One of the same size goes into the same texture. */
+  show(which: Layer, image: ImageBitmap): void {
+    const layer = this.uniforms[which];
+    const old = layer.value.image as ImageBitmap | null;
+    if (old?.width === image.width && old.height === image.height) {
+      layer.value.image = image;
+      layer.value.needsUpdate = true;
+    } else {
+      layer.value.dispose();
+      layer.value = texture(image, which === "tokens");
+    }
+    old?.close();
     this.draw();
   }
 
@@ -64,15 +82,15 @@ export class Sphere {
     this.overlay = OVERLAYS.indexOf(overlay);
     this.uniforms.foci.value = Math.min(foci.length, MOST_FOCI);
     foci.slice(0, MOST_FOCI).forEach(({ yaw, pitch, width }, index) => {
-      const [right, up] = [(yaw * Math.PI) / 180, (pitch * Math.PI) / 180];
-      this.uniforms.focus.value[index]?.set(Math.sin(right) * Math.cos(up), Math.sin(up), -Math.cos(right) * Math.cos(up), (width * Math.PI) / 360);
+      const [right, up] = [radians(yaw), radians(pitch)];
+      this.uniforms.focus.value[index]?.set(Math.sin(right) * Math.cos(up), Math.sin(up), -Math.cos(right) * Math.cos(up), radians(width) / 2);
     });
     this.draw();
   }
 
   /** Whether two views are one above the other instead of side by side. */
   get stacked(): boolean {
-    return this.canvas.clientHeight > this.canvas.clientWidth;
+    return this.size.height > this.size.width;
   }
 
   /** Degrees that a pixel of the page is wide. */
@@ -83,7 +101,7 @@ export class Sphere {
 
   /** Turn to a direction in degrees: yaw to the right of the middle, pitch above the horizon. */
   look(yaw: number, pitch: number, fov = this.fov): void {
-    this.yaw = ((((yaw + 180) % 360) + 360) % 360) - 180;
+    this.yaw = within180(yaw);
     this.pitch = Math.max(-89, Math.min(89, pitch));
     this.fov = Math.max(25, Math.min(120, fov));
     this.draw();
@@ -94,17 +112,33 @@ export class Sphere {
   }
 
   private frame(): void {
-    if (!this.dirty && !this.renderer.xr.isPresenting) return;
+    if (this.renderer.xr.isPresenting) this.framesOfHeadset();
+    else if (this.dirty) this.frameOfPage();
+    else return;
     this.dirty = false;
     this.canvas.dataset.yaw = this.yaw.toFixed(1);
     this.canvas.dataset.pitch = this.pitch.toFixed(1);
-    const both = this.mode === "beside" && !this.renderer.xr.isPresenting;
+  }
+
+  /** Draw for both eyes. The head turns and moves the camera; the sphere moves with it, for a panorama has one viewpoint. */
+  private framesOfHeadset(): void {
+    this.globe.position.copy(this.camera.position);
+    this.renderer.setScissorTest(false);
+    this.part(this.size, 0, this.mode === "beside" || this.mode === "compare" ? "received" : this.mode);
+    this.camera.getWorldDirection(this.ahead);
+    const { x, y, z } = this.ahead;
+    this.yaw = within180(degrees(this.globe.rotation.y + Math.atan2(x, -z)));
+    this.pitch = degrees(Math.asin(Math.max(-1, Math.min(1, y))));
+  }
+
+  private frameOfPage(): void {
+    const both = this.mode === "beside";
     const view = this.view(both ? 2 : 1);
     const aspect = (this.camera.aspect = view.width / view.height);
     // `fov` is that of the longer side, so that phones held upright do not see the panorama through a slit.
-    const half = Math.tan((this.fov * Math.PI) / 360);
-    this.camera.fov = (Math.atan(aspect > 1 ? half / aspect : half) * 360) / Math.PI;
-    this.camera.rotation.set((this.pitch * Math.PI) / 180, (-this.yaw * Math.PI) / 180, 0, "YXZ");
+    const half = Math.tan(radians(this.fov) / 2);
+    this.camera.fov = 2 * degrees(Math.atan(aspect > 1 ? half / aspect : half));
+    this.camera.rotation.set(radians(this.pitch), -radians(this.yaw), 0, "YXZ");
     this.camera.updateProjectionMatrix();
     this.renderer.setScissorTest(both);
     this.part(view, 0, both ? "sent" : this.mode);
@@ -113,7 +147,7 @@ export class Sphere {
 
   /** Size of one of several views, pixels of the page. */
   private view(count: number): { width: number; height: number } {
-    const { clientWidth: width, clientHeight: height } = this.canvas;
+    const { width, height } = this.size;
     return this.stacked ? { width, height: height / count } : { width: width / count, height };
   }
 
@@ -123,7 +157,7 @@ export class Sphere {
     this.uniforms.overlay.value = this.mode === "beside" && mode === "sent" ? 0 : this.overlay; // of two, on what was received
     if (!this.renderer.xr.isPresenting) {
       // from the bottom left, where the second of two that are stacked is
-      const [x, y] = this.stacked ? [0, this.canvas.clientHeight - height * (place + 1)] : [width * place, 0];
+      const [x, y] = this.stacked ? [0, this.size.height - height * (place + 1)] : [width * place, 0];
       this.renderer.setViewport(x, y, width, height);
       this.renderer.setScissor(x, y, width, height);
     }
@@ -132,13 +166,25 @@ export class Sphere {
 
   private resize(): void {
     const { clientWidth: width, clientHeight: height } = this.canvas.parentElement ?? this.canvas;
-    if (!width || !height) return;
+    if (!width || !height || this.renderer.xr.isPresenting) return;
+    this.size = { width, height };
     this.renderer.setSize(width, height, false);
     this.renderer.getDrawingBufferSize(this.uniforms.size.value);
     this.draw();
-    this.dirty = true;
     this.frame();
   }
+}
+
+function radians(degrees: number): number {
+  return (degrees * Math.PI) / 180;
+}
+
+function degrees(radians: number): number {
+  return (radians * 180) / Math.PI;
+}
+
+function within180(degrees: number): number {
+  return ((((degrees + 180) % 360) + 360) % 360) - 180;
 }
 
 /** The colour of a kind of tokens, as the page's style has it. */

@@ -1,16 +1,24 @@
-import { $, el } from "./dom";
+import { $, button, el } from "./dom";
 import type { Service } from "./messages";
 
-const NAMES = ["transmitter", "channel", "receiver"];
 
 /** The chain of services in the bar, and what the stage says while there is nothing to see. */
 export class Status {
+  private names = ["transmitter", "channel", "receiver"];
   private online = false;
   private seen = false;
   private known: Record<string, Service> = {};
 
+  /** `stream`: what the button does that is offered while nothing has arrived. */
+  constructor(private readonly stream: () => void) {}
+
   connected(online: boolean): void {
     this.online = online;
+    this.show();
+  }
+
+  withChannel(there: boolean): void {
+    this.names = there ? ["transmitter", "channel", "receiver"] : ["transmitter", "receiver"];
     this.show();
   }
 
@@ -27,7 +35,7 @@ export class Status {
 
   private show(): void {
     $("chain").replaceChildren(
-      ...NAMES.map((name) => {
+      ...this.names.map((name) => {
         const up = this.online && this.known[name]?.up;
         const text = up ? "running" : this.online && this.known[name] ? "not running" : "unknown";
         return el(
@@ -43,21 +51,27 @@ export class Status {
     empty.hidden = !title;
     empty.classList.toggle("over", this.seen);
     empty.replaceChildren(
-      ...(title ? [el("h2", {}, title), el("p", {}, text), ...(command ? [el("code", {}, command)] : [])] : []),
+      ...(title ? [el("h2", {}, title), ...this.offer(), el("p", {}, text), ...(command ? [el("code", {}, command)] : [])] : []),
     );
+  }
+
+  /** The shortest way to see something, where all is there that it takes. */
+  private offer(): HTMLElement[] {
+    const all = this.online && this.names.every((name) => this.known[name]?.up);
+    return all && !this.seen ? [button("Stream the samples", this.stream, { className: "primary" })] : [];
   }
 
   private words(): [string, string, string] {
     if (!this.online) return ["No connection to the viewer", "The page connects again as soon as it answers.", "panolink up --viewer"];
-    for (const name of ["receiver", "channel", "transmitter"]) {
+    for (const name of this.names.toReversed()) {
       const service = this.known[name];
       if (service && !service.up) {
         const why = service.error ?? `no ${name} answers at ${service.address}`;
         return [`No ${name} answers at ${service.address}`, `${why}. Start it with:`, `python -m panolink.services.${name}`];
       }
     }
-    if (!Object.keys(this.known).length) return ["Looking for the link …", "Asking transmitter, channel and receiver.", ""];
+    if (!Object.keys(this.known).length) return ["Looking for the link …", `Asking ${this.names.join(", ")}.`, ""];
     if (this.seen) return ["", "", ""];
-    return ["Nothing has arrived yet", "Choose a sample under “Send”, drop a panorama anywhere on this page, or:", "panolink send PANORAMA.jpg --to " + (this.known.transmitter?.address ?? "")];
+    return ["Nothing has arrived yet", "or choose a sample under “Send”, drop a panorama or a video anywhere on this page, or send one from a terminal:", "panolink send PANORAMA.jpg --to " + (this.known.transmitter?.address ?? "")];
   }
 }

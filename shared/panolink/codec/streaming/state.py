@@ -115,6 +115,8 @@ class TokenState:
         Feature − code, in 2^−`FRACTION_BITS` of the unit; 0 where there is no feature.
     kinds : uint8 (rows, cols)
         What arrived with this packet.
+    lost : bool (rows, cols)
+        As in the reference because what this packet says of them did not arrive: they may be out of date.
     sphere : SphereMetadata
     """
 
@@ -126,6 +128,7 @@ class TokenState:
     steps: NDArray[np.int16]
     differences: NDArray[np.int16]
     kinds: NDArray[np.uint8]
+    lost: NDArray[np.bool_]
     sphere: SphereMetadata = NOTHING_KNOWN
 
     @property
@@ -141,7 +144,7 @@ class TokenState:
     @property
     def bytes(self) -> int:
         """Memory that it takes."""
-        arrays = (self.indices, self.unknown, self.steps, self.differences, self.kinds)
+        arrays = (self.indices, self.unknown, self.steps, self.differences, self.kinds, self.lost)
         return sum(array.nbytes for array in arrays)
 
     @classmethod
@@ -155,7 +158,8 @@ class TokenState:
         kinds = np.where(unknown, Kind.UNCHANGED, np.where(kept, Kind.NEW_FEATURE, Kind.NEW)).astype(np.uint8)
         indices = np.where(unknown, 0, tokens.indices)
         size = (tokens.height, tokens.width)
-        return cls(number, size, tokens.reduction, indices, unknown, steps, differences, kinds, tokens.sphere)
+        lost = np.zeros(kept.shape, dtype=bool)
+        return cls(number, size, tokens.reduction, indices, unknown, steps, differences, kinds, lost, tokens.sphere)
 
     def turned(self, columns: int) -> TokenState:
         """The same tokens so many columns further to the right, around the sphere."""
@@ -164,7 +168,8 @@ class TokenState:
         rows, cols = self.shape
         differences = np.roll(self.differences.reshape(rows, cols, -1), columns, axis=1).reshape(rows * cols, -1)
         rolled = {
-            name: np.roll(getattr(self, name), columns, axis=1) for name in ("indices", "unknown", "steps", "kinds")
+            name: np.roll(getattr(self, name), columns, axis=1)
+            for name in ("indices", "unknown", "steps", "kinds", "lost")
         }
         return replace(self, differences=differences, **rolled)
 
@@ -193,7 +198,8 @@ class TokenState:
         kinds = np.where(rows_arrived[:, None], update.kinds, Kind.UNCHANGED).astype(np.uint8)
         got = np.zeros(update.kinds.shape, dtype=bool)
         got[update.kept] = features_arrived
-        kinds[(kinds == Kind.REFINED) & ~got] = Kind.UNCHANGED
+        unrefined = (kinds == Kind.REFINED) & ~got
+        kinds[unrefined] = Kind.UNCHANGED
         kinds[(kinds == Kind.NEW_FEATURE) & ~got] = Kind.NEW
         new = kinds >= Kind.NEW
         steps, differences = self.steps.copy(), self.differences.copy()
@@ -211,6 +217,7 @@ class TokenState:
             steps=steps,
             differences=differences,
             kinds=kinds,
+            lost=unrefined | ~rows_arrived[:, None],
             sphere=self.sphere if sphere is None else sphere,
         )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from panolink.errors import ModelError
 from panolink.rpc.observability.device_metrics import measure_device
 from panolink.rpc.observability.metrics import ServiceMetrics
+from panolink.rpc.wire.decoders import decoder_to_wire
 from panolink.v1 import node_pb2
 
 if TYPE_CHECKING:
@@ -38,11 +39,16 @@ class ModelRegistry:
         self, names: Iterable[str], *, device: str, metrics: ServiceMetrics, decoder: str = "fidelity"
     ) -> None:
         from panolink.codec.codec import Codec
+        from panolink.codec.model import Decoder, decoders_of
 
-        self.codecs: list[Codec] = [Codec.load(name, decoder=decoder, device=device) for name in names]
+        self._files = list(names)
+        self.codecs: list[Codec] = [Codec.load(name, decoder=decoder, device=device) for name in self._files]
         self._by_name = {codec.name: codec for codec in self.codecs}
         self._by_fingerprint = {codec.fingerprint: codec for codec in self.codecs}
         self.device = str(self.codecs[0].device)
+        self._own_decoder = decoder if decoder in set(Decoder) else ""
+        self._decoders = {codec.fingerprint: list(map(str, decoders_of(codec.model))) for codec in self.codecs}
+        self._with_decoder = {(codec.fingerprint, self._own_decoder): codec for codec in self.codecs}
         for codec in self.codecs:
             codec.warm_up()
             metrics.models.labels(codec.name, codec.fingerprint, codec.profile).set(1)
@@ -85,6 +91,29 @@ class ModelRegistry:
             raise ModelError(f"made with model {fingerprint[:64] or '(none)'}, this receiver holds {here}")
         return codec
 
+    def decoder_for(self, codec: Codec, wanted: str) -> str:
+        """The kind of decoder that makes a viewer's pictures; empty: one from a file.
+
+        Parameters
+        ----------
+        codec
+            One of `codecs`.
+        wanted
+            `fidelity` or `perceptual`; where it is empty, or the model has no such one, it is that of the setting.
+        """
+        return wanted if wanted in self._decoders[codec.fingerprint] else self._own_decoder
+
+    def with_decoder(self, codec: Codec, decoder: str) -> Codec:
+        """The same model with a decoder that `decoder_for` has named, loaded when it is first needed.
+
+        To be called from one thread.
+        """
+        key = codec.fingerprint, decoder
+        if key not in self._with_decoder:
+            name = self._files[self.codecs.index(codec)]
+            self._with_decoder[key] = type(codec).load(name, decoder=decoder, device=codec.device)
+        return self._with_decoder[key]
+
     @property
     def batch_size(self) -> int:
         """Recommended batch size on the device."""
@@ -94,4 +123,7 @@ class ModelRegistry:
         """Add models and device to the response of `Node.Describe`."""
         response.device = self.device
         for codec in self.codecs:
-            response.models.add(name=codec.name, fingerprint=codec.fingerprint, profile=codec.profile)
+            decoders = map(decoder_to_wire, self._decoders[codec.fingerprint])
+            response.models.add(
+                name=codec.name, fingerprint=codec.fingerprint, profile=codec.profile, decoders=decoders
+            )

@@ -49,8 +49,10 @@ Address = Annotated[str, AfterValidator(_address)]
 Target = Annotated[str, AfterValidator(_target)]
 """`host:port` of a next hop; `host:port,host:port` or `dns:///host:port` to balance bursts over several."""
 
-MetricsAddress = Annotated[str, AfterValidator(_address_or_off)]
+AddressOrOff = Annotated[str, AfterValidator(_address_or_off)]
 """`host:port`, or `off`."""
+
+MetricsAddress = AddressOrOff
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), Field(min_length=1)]
 """Comma-separated names."""

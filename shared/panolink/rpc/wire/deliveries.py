@@ -12,6 +12,7 @@ import numpy as np
 from panolink.errors import PanolinkError
 from panolink.rpc.flow_control.limits import Limits, check_limit
 from panolink.rpc.wire.bursts import picture_limit
+from panolink.rpc.wire.decoders import decoder_from_wire
 from panolink.rpc.wire.framing import frames
 from panolink.rpc.wire.gazes import focus_from_wire
 from panolink.rpc.wire.segments import LAYER_NAMES, scheme_name
@@ -240,6 +241,8 @@ class ReceivedPanorama:
         Where its sender made it fine.
     kinds
         `panolink.link.token_kinds.TokenKind` of each token, uint8 (rows, columns); None unless requested.
+    decoder
+        Which kind of decoder made it: `fidelity`, `perceptual`; empty: one from a file, or the receiver does not tell.
     """
 
     number: int
@@ -258,6 +261,7 @@ class ReceivedPanorama:
     file: bytes = field(repr=False)
     focus: tuple[Focus, ...] = ()
     kinds: np.ndarray | None = field(default=None, repr=False)
+    decoder: str = ""
 
     @classmethod
     def from_wire(
@@ -279,6 +283,7 @@ class ReceivedPanorama:
             file=file,
             focus=tuple(map(focus_from_wire, header.focus)),
             kinds=decode_grey(tokens) if tokens else None,
+            decoder=decoder_from_wire(header.decoder),
         )
 
     @property
@@ -304,20 +309,29 @@ class ReceivedPanorama:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceInfo:
-    """Description of a running service. Each of `models` has `name`, `fingerprint` and `profile`; `limits` are those of
-    the protocol's `ServiceLimits`, by name, without those that are not told."""
+    """Description of a running service. Each of `models` has `name`, `fingerprint`, `profile`, and the `decoders` that
+    viewers may choose from; `limits` are those of the protocol's `ServiceLimits`, by name, without those that are not
+    told."""
 
     service: str
     version: str
     device: str
-    models: tuple[Mapping[str, str], ...]
+    models: tuple[Mapping[str, Any], ...]
     target: str
     uptime_seconds: float
     limits: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def from_wire(cls, response: node_pb2.DescribeResponse) -> ServiceInfo:
-        models = ({"name": m.name, "fingerprint": m.fingerprint, "profile": m.profile} for m in response.models)
+        models = (
+            {
+                "name": model.name,
+                "fingerprint": model.fingerprint,
+                "profile": model.profile,
+                "decoders": [name for number in model.decoders if (name := decoder_from_wire(number))],
+            }
+            for model in response.models
+        )
         return cls(
             service=response.service,
             version=response.version,
