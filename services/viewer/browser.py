@@ -29,7 +29,7 @@ class BrowserSession:
     Parameters
     ----------
     handle
-        Called with each request; a `PanolinkError` is told to this browser alone.
+        Called with each request; a `PanolinkError` goes to this browser alone.
     send_timeout
         Seconds that one message may take.
     """

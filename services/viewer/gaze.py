@@ -1,4 +1,4 @@
-"""Where browsers look: the newest direction of each, with its age, and what the link is told of them."""
+"""Where browsers look: the newest direction of each, with its age, and the foci that the link gets."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class GazeBook:
         return merged(sorted(looking, key=lambda one: -sum(same_direction(one, other) for other in looking)))
 
     async def followed(self) -> AsyncIterator[list[Focus]]:
-        """What the link is told, again and again, as long as anybody looks; without end."""
+        """The foci for the link, again and again, as long as anybody looks; without end."""
         while True:
             if foci := self.foci():
                 yield foci

@@ -210,7 +210,7 @@ def to_jpeg(picture: np.ndarray, max_width: int, quality: int) -> bytes:
 
 
 def _header(panorama: ReceivedPanorama, *, sent: bool) -> dict[str, Any]:
-    """What browsers are told of a picture."""
+    """What browsers get to know of a picture."""
     segments = panorama.segments
     return {
         "type": "picture",

@@ -81,7 +81,8 @@ def demo(
                 said = f"received panoramas, comparisons and {showing.sheet} are in {folder}/"
                 out.print(said, markup=False, soft_wrap=True)
             if view:
-                err.print(f"look around at {viewer_url(ready['viewer'])}; Ctrl-C ends it", style="bold", markup=False)
+                live = f"{viewer_url(ready['viewer'])}/#stream"
+                err.print(f"look around in a live stream at {live}; Ctrl-C ends it", style="bold", markup=False)
                 await services.supervise(asyncio.sleep(float("inf")))
 
     try:

@@ -55,6 +55,18 @@ def test_a_new_panorama_is_shown_and_the_direction_stays(open_page: Open) -> Non
     wait(page, "Number(document.getElementById('sphere').dataset.yaw) < 8")
 
 
+def test_the_page_opens_with_a_stream_where_its_address_asks_for_one(open_page: Open, link: RunningLink) -> None:
+    page = open_page()
+    page.wait_for_timeout(500)
+    assert link.state()["sending"]["name"] is None
+    page.goto(link.url + "#stream")
+    page.wait_for_selector("text=Sending city, forest, interior")
+    page.click("text=Stop")
+    until(lambda: link.state()["sending"]["name"] is None)
+    page.wait_for_timeout(3000)  # it is asked for what it shows every other second
+    assert link.state()["sending"]["name"] is None
+
+
 @pytest.mark.long
 def test_gaze_reaches_the_transmitter(open_page: Open, link: RunningLink) -> None:
     page = open_page()

@@ -34,6 +34,21 @@ const channel = channelPanel($("channel"), (request) => socket.send(request));
 const send = sendPanel($("send"), (request) => socket.send(request), notices);
 const receive = receivePanel($("receive"), (request) => socket.send(request), () => send.again());
 
+const LIVE = "#stream"; // behind the page's address: it opens with a stream
+let idle = false;
+let opening = location.hash === LIVE;
+addEventListener("hashchange", () => {
+  opening = location.hash === LIVE;
+  open();
+});
+
+/** Begin with a stream, where the address asks for one, all services are there, and nothing is being sent. */
+function open(): void {
+  if (!opening || !status.complete || !send.ready) return;
+  opening = false;
+  if (idle) send.stream();
+}
+
 function message(received: Message): void {
   switch (received.type) {
     case "viewer":
@@ -48,6 +63,7 @@ function message(received: Message): void {
       status.services(received.services);
       send.models(received.services.transmitter?.models ?? []);
       receive.models(received.services.receiver?.models ?? []);
+      setTimeout(open); // after what else has come with it
       break;
     case "decoder":
       receive.chosen(received.decoder);
@@ -56,6 +72,7 @@ function message(received: Message): void {
       channel.conditions(received.conditions);
       break;
     case "sending":
+      idle = received.name === null;
       send.sending(received.name, received.repeat);
       break;
     case "delivery":

@@ -109,6 +109,10 @@ export function sendPanel(place: HTMLElement, send: (request: Request) => void, 
       if (single && !playing) sendSingle(single);
     },
     stream,
+    /** Whether there are samples. */
+    get ready(): boolean {
+      return samples.childElementCount > 0;
+    },
     /** The largest file that the viewer takes, in bytes. */
     limit(bytes: number): void {
       most = bytes;

@@ -55,10 +55,14 @@ export class Status {
     );
   }
 
+  /** Whether all services are there. */
+  get complete(): boolean {
+    return this.online && this.names.every((name) => this.known[name]?.up);
+  }
+
   /** The shortest way to see something, where all is there that it takes. */
   private offer(): HTMLElement[] {
-    const all = this.online && this.names.every((name) => this.known[name]?.up);
-    return all && !this.seen ? [button("Stream the samples", this.stream, { className: "primary" })] : [];
+    return this.complete && !this.seen ? [button("Stream the samples", this.stream, { className: "primary" })] : [];
   }
 
   private words(): [string, string, string] {
