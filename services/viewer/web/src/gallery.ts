@@ -213,6 +213,6 @@ function caption({ number, source, width, height, snr_db, guessed, decoder, kind
   if (snr_db !== null) parts.push(`${snr_db.toFixed(1)} dB SNR`);
   if (decoder === "perceptual") parts.push("perceptual");
   if (guessed) parts.push(`${guessed} tokens concealed`);
-  if (kinds?.lost) parts.push(`${kinds.lost} tokens out of date`);
+  if (kinds?.lost) parts.push(`${kinds.lost} tokens not updated`);
   return parts.join("  ·  ");
 }

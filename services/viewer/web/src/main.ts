@@ -76,7 +76,7 @@ function message(received: Message): void {
       send.sending(received.name, received.repeat);
       break;
     case "delivery":
-      if (!received.delivered) notices.add(`${received.source}: ${received.error ?? "not delivered"}`);
+      if (!received.delivered) notices.add(`${received.source}: ${(received.error ?? "not delivered").replace(/^burst \S+: /, "")}`);
       numbers.delivery(received);
       gallery.delivered(received);
       break;
