@@ -47,6 +47,17 @@ def test_a_phone_that_is_turned_turns_the_sphere(open_page: Open, link: RunningL
     looks(page, 30, 0)
 
 
+def test_two_fingers_make_it_larger(open_page: Open) -> None:
+    page = open_page(**PHONE)
+    session = page.context.new_cdp_session(page)
+    for kind, apart in (("touchStart", 60), ("touchMove", 90), ("touchMove", 120)):
+        points = [{"x": 195 + side * apart / 2, "y": 400, "id": 1 + (side > 0)} for side in (-1, 1)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    wait(page, "Math.abs(document.getElementById('sphere').dataset.fov - 105 / 2) < 6")
+    looks(page, 0, 0)
+
+
 def test_a_headset_is_entered_looks_around_and_is_left(open_page: Open, link: RunningLink) -> None:
     page = open_page(scripts=[HEADSET])
     send_sample(page, "city")

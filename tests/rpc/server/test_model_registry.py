@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,6 +64,18 @@ def test_viewers_choose_among_the_decoders_that_there_are(
     plain = ModelRegistry([str(weights(0))], device="cpu", metrics=metrics)
     assert plain.decoder_for(plain.codecs[0], "") == "fidelity"
     assert plain.with_decoder(plain.codecs[0], "fidelity") is plain.codecs[0]
+
+
+def test_a_decoder_that_can_no_longer_be_loaded_disturbs_nothing(
+    weights: Callable[[int], Path], metrics: ServiceMetrics, darker: Path, tmp_path: Path
+) -> None:
+    shutil.copy(weights(0), tmp_path / "gone.safetensors")
+    registry = ModelRegistry([str(tmp_path / "gone.safetensors")], device="cpu", metrics=metrics, decoder=str(darker))
+    (own,) = registry.codecs
+    assert registry.decoder_for(own, "fidelity") == "fidelity"
+    shutil.copy(weights(1), tmp_path / "gone.safetensors")  # another model
+    assert registry.with_decoder(own, "fidelity") is own
+    assert registry.decoder_for(own, "fidelity") == ""
 
 
 def test_a_model_that_is_none_stops_the_service(metrics: ServiceMetrics, tmp_path: Path) -> None:

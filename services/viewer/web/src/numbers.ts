@@ -166,7 +166,7 @@ export class Numbers {
       ...LAYERS.filter((layer) => bits[layer]).map((layer) =>
         el("li", { className: layer }, `${layer} ${size(bits[layer] ?? 0)}`, el("small", {}, ` ${(schemes[layer] ?? []).join(", ")}`)),
       ),
-      el("li", { className: "kept" }, `${kept} of ${tokens} tokens refined`),
+      el("li", { className: "kept" }, `${kept} of ${tokens} tokens with a feature`),
     );
   }
 

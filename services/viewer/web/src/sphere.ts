@@ -118,6 +118,7 @@ export class Sphere {
     this.dirty = false;
     this.canvas.dataset.yaw = this.yaw.toFixed(1);
     this.canvas.dataset.pitch = this.pitch.toFixed(1);
+    this.canvas.dataset.fov = this.fov.toFixed(0);
   }
 
   /** Draw for both eyes. The head turns and moves the camera; the sphere moves with it, for a panorama has one viewpoint. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from panolink.v1 import node_pb2
 
 if TYPE_CHECKING:
     from panolink.codec.codec import Codec
+
+log = logging.getLogger(__name__)
 
 
 class ModelRegistry:
@@ -106,12 +109,21 @@ class ModelRegistry:
     def with_decoder(self, codec: Codec, decoder: str) -> Codec:
         """The same model with a decoder that `decoder_for` has named, loaded when it is first needed.
 
+        Where its files are no longer what they were at the start, it is the service's own decoder, from then on.
         To be called from one thread.
         """
         key = codec.fingerprint, decoder
         if key not in self._with_decoder:
             name = self._files[self.codecs.index(codec)]
-            self._with_decoder[key] = type(codec).load(name, decoder=decoder, device=codec.device)
+            try:
+                other = type(codec).load(name, decoder=decoder, device=codec.device)
+                if other.fingerprint != codec.fingerprint:
+                    raise ModelError(f"{name}: another model now, {other.fingerprint}")
+            except ModelError as error:
+                log.warning("no %s decoder, although a viewer asks for it: %s", decoder, error)
+                self._decoders[codec.fingerprint].remove(decoder)
+                other = codec
+            self._with_decoder[key] = other
         return self._with_decoder[key]
 
     @property
