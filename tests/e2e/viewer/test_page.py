@@ -59,7 +59,11 @@ def test_the_page_opens_with_a_stream_where_its_address_asks_for_one(open_page: 
     page = open_page()
     page.wait_for_timeout(500)
     assert link.state()["sending"]["name"] is None
-    page.goto(link.url + "#stream")
+    page.goto(link.url + "#stream")  # the page that is open already
+    page.wait_for_selector("text=Sending city, forest, interior")
+    page.click("text=Stop")
+    until(lambda: link.state()["sending"]["name"] is None)
+    page.reload()
     page.wait_for_selector("text=Sending city, forest, interior")
     page.click("text=Stop")
     until(lambda: link.state()["sending"]["name"] is None)

@@ -35,7 +35,7 @@ const send = sendPanel($("send"), (request) => socket.send(request), notices);
 const receive = receivePanel($("receive"), (request) => socket.send(request), () => send.again());
 
 const LIVE = "#stream"; // behind the page's address: it opens with a stream
-let idle = false;
+let idle: boolean | null = null; // not known yet
 let opening = location.hash === LIVE;
 addEventListener("hashchange", () => {
   opening = location.hash === LIVE;
@@ -44,7 +44,7 @@ addEventListener("hashchange", () => {
 
 /** Begin with a stream, where the address asks for one, all services are there, and nothing is being sent. */
 function open(): void {
-  if (!opening || !status.complete || !send.ready) return;
+  if (!opening || idle === null || !status.complete || !send.ready) return;
   opening = false;
   if (idle) send.stream();
 }
@@ -63,7 +63,7 @@ function message(received: Message): void {
       status.services(received.services);
       send.models(received.services.transmitter?.models ?? []);
       receive.models(received.services.receiver?.models ?? []);
-      setTimeout(open); // after what else has come with it
+      open();
       break;
     case "decoder":
       receive.chosen(received.decoder);
@@ -74,6 +74,7 @@ function message(received: Message): void {
     case "sending":
       idle = received.name === null;
       send.sending(received.name, received.repeat);
+      open();
       break;
     case "delivery":
       if (!received.delivered) notices.add(`${received.source}: ${(received.error ?? "not delivered").replace(/^burst \S+: /, "")}`);
