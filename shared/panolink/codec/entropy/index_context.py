@@ -123,7 +123,7 @@ class IndexContextModel:
         """
         logits = self._logits(number, neighbours, bands)
         found = np.empty(logits.shape, np.uint16)
-        parallel(lambda some: _cumulative(logits[some], _POWERS, found[some]), row_chunks(len(found), LEAST_ROWS))
+        parallel(lambda some: _cumulative(logits[some], WEIGHTS, found[some]), row_chunks(len(found), LEAST_ROWS))
         return found
 
     def intervals(
@@ -134,7 +134,7 @@ class IndexContextModel:
         logits, indices = self._logits(number, neighbours, bands), indices.astype(np.int64, copy=False)
         start, width = (np.empty(len(indices), np.uint32) for _ in range(2))
         parallel(
-            lambda some: _intervals(logits[some], _POWERS, indices[some], start[some], width[some]),
+            lambda some: _intervals(logits[some], WEIGHTS, indices[some], start[some], width[some]),
             row_chunks(len(indices), LEAST_ROWS),
         )
         return start, width
@@ -228,14 +228,22 @@ def bands_of(rows: int) -> NDArray[np.int64]:
     return (2 * np.arange(rows) + 1) * BANDS // (2 * rows)
 
 
-_POWERS = np.array([round((1 << 24) * 2.0 ** (-k / (1 << LOGIT_BITS))) for k in range(1 << LOGIT_BITS)], dtype=np.int32)
-"""2^(24 − k/16): none is near a half, so that they are the same wherever they are computed"""
+def _weights() -> NDArray[np.int32]:
+    """Weights of codes by how many steps of 2^−LOGIT_BITS octaves their logits are below the largest: 2^(24 − k/16),
+    rounded within an octave (none is near a half, so that they are the same wherever they are computed), then down."""
+    octave = [round((1 << 24) * 2.0 ** (-k / (1 << LOGIT_BITS))) for k in range(1 << LOGIT_BITS)]
+    levels = range(1 << LOGIT_BITS + 5)
+    return np.array([octave[k % len(octave)] >> (k >> LOGIT_BITS) for k in levels], dtype=np.int32)
+
+
+WEIGHTS = _weights()
+"""(levels,): the last ones are 0, and so are all beyond"""
 
 
 @kernel
-def _shares(logits, powers, weights):
-    """Weights of a token's codes by its logits (K,); returns the code that takes what rounding leaves, and the factor
-    from weights to shares of TOTAL beyond the one that each code has."""
+def _shares(logits, table, shares):
+    """Shares of TOTAL of a token's codes by its logits (K,), (K,); returns the code that takes what rounding leaves,
+    and how much that is. Loops are short and without branches, so that all but the look-up are vectors."""
     codes = len(logits)
     largest = logits[0]
     for code in range(1, codes):
@@ -243,27 +251,30 @@ def _shares(logits, powers, weights):
     best = 0
     while logits[best] != largest:
         best += 1
-    shift = WEIGHT_BITS + ACTIVATION_BITS - LOGIT_BITS
+    shift, last = WEIGHT_BITS + ACTIVATION_BITS - LOGIT_BITS, len(table) - 1
+    for code in range(codes):
+        shares[code] = min((largest - logits[code]) >> shift, last)
     total = np.int64(0)
     for code in range(codes):
-        below = (largest - logits[code]) >> shift
-        weight = powers[below & ((1 << LOGIT_BITS) - 1)] >> min(below >> LOGIT_BITS, 31)
-        weights[code] = weight
+        weight = table[shares[code]]
+        shares[code] = weight
         total += weight
-    return best, (TOTAL - codes) / np.float64(total)  # one rounded product each: the same on every host
+    unit = (TOTAL - codes) / np.float64(total)  # one rounded product each: the same on every host
+    for code in range(codes):
+        shares[code] = np.int32(shares[code] * unit) + 1
+    total = 0
+    for code in range(codes):
+        total += shares[code]
+    return best, TOTAL - total
 
 
 @kernel
-def _cumulative(logits, powers, found):
+def _cumulative(logits, table, found):
     tokens, codes = logits.shape
-    weights, shares = np.empty(codes, np.int32), np.empty(codes, np.int32)
+    shares = np.empty(codes, np.int32)
     for token in range(tokens):
-        best, unit = _shares(logits[token], powers, weights)
-        total = 0
-        for code in range(codes):
-            shares[code] = 1 + np.int32(weights[code] * unit)
-            total += shares[code]
-        shares[best] += TOTAL - total
+        best, left = _shares(logits[token], table, shares)
+        shares[best] += left
         below = 0
         for code in range(codes):
             found[token, code] = below
@@ -271,25 +282,17 @@ def _cumulative(logits, powers, found):
 
 
 @kernel
-def _intervals(logits, powers, indices, start, width):
+def _intervals(logits, table, indices, start, width):
     tokens, codes = logits.shape
-    weights = np.empty(codes, np.int32)
+    shares = np.empty(codes, np.int32)
     for token in range(tokens):
-        best, unit = _shares(logits[token], powers, weights)
-        index = indices[token]
-        below, total = 0, 0
+        best, left = _shares(logits[token], table, shares)
+        shares[best] += left
+        index, below = indices[token], 0
         for code in range(index):
-            below += 1 + np.int32(weights[code] * unit)
-        own = 1 + np.int32(weights[index] * unit)
-        total = below + own
-        for code in range(index + 1, codes):
-            total += 1 + np.int32(weights[code] * unit)
-        if best < index:
-            below += TOTAL - total
-        elif best == index:
-            own += TOTAL - total
+            below += shares[code]
         start[token] = scaled_start(below, index, codes)
-        width[token] = scaled_start(below + own, index + 1, codes) - start[token]
+        width[token] = scaled_start(below + shares[index], index + 1, codes) - start[token]
 
 
 @kernel

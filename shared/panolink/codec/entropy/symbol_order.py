@@ -162,6 +162,7 @@ def _intervals(symbols, classes, log_odds, starts, shifts, expected_magnitude, t
 @kernel
 def _decode(state, words, classes, log_odds, starts, shifts, expected_magnitude, tables, signs, symbols):
     tokens, dims = classes.shape
+    flat = symbols.reshape(-1)  # no division for each symbol
     sums = np.zeros((tokens, 2), np.int64)
     widest = tokens * (starts[1:] - starts[:-1]).max()
     scale, order = np.empty(widest, np.uint8), np.empty(widest, np.int32)
@@ -187,7 +188,7 @@ def _decode(state, words, classes, log_odds, starts, shifts, expected_magnitude,
             return False
         for number in range(total):
             if found[number]:
-                symbols[order[number] // dims, order[number] % dims] = found[number]
+                flat[order[number]] = found[number]
         _update(symbols, classes, first, last, expected_magnitude, sums)
     by_odds = np.zeros(MAX_LOG_ODDS + 1, np.int64)
     for token in range(tokens):

@@ -157,14 +157,26 @@ class TokenCostModel:
         return np.ascontiguousarray(self.difference.numpy(), dtype=np.float32)
 
     @functools.cached_property
-    def _index_context(self) -> EntropyParameters:
-        return self.tables.feature_context(self.indices, np.arange(self.indices.size), whole=self.whole)
+    def _predicted(self) -> tuple[EntropyParameters, NDArray[np.bool_]]:
+        """What indices let expect of all tokens, and of which of them that is known yet, (rows · cols,)."""
+        shifts, log_odds = (np.empty(self.difference.shape, dtype=np.int8) for _ in range(2))
+        return EntropyParameters(shifts, log_odds), np.zeros(self.indices.size, dtype=bool)
+
+    def _index_context(self, cells: NDArray[np.int64]) -> EntropyParameters:
+        """What indices let expect of the tokens ``cells`` (n,). The second half is hardly ever asked for: it has
+        neighbours' differences as context."""
+        context, known = self._predicted
+        new = cells[~known[cells]]
+        if len(new):
+            found = self.tables.feature_context(self.indices, new, whole=self.whole)
+            context.shifts[new], context.log_odds[new], known[new] = found.shifts, found.log_odds, True
+        return context.of(cells)
 
     def _fill_first(
         self, costs: TokenCosts, step: int, lmbda: float, cells: NDArray[np.int64], places: NDArray[np.int64]
     ) -> None:
         """Quantise the tokens ``cells`` (n,), of which indices are the context; put their costs at ``places`` (n,)."""
-        self._put(costs, step, lmbda, cells, self._index_context.of(cells), places)
+        self._put(costs, step, lmbda, cells, self._index_context(cells), places)
 
     def _fill_second(
         self, costs: TokenCosts, step: int, lmbda: float, early: NDArray[np.int64], second: NDArray[np.int64]
