@@ -11,7 +11,7 @@ from torch import Tensor
 
 from panolink.codec.shapes import Codebook, Features, Indices
 from panolink.codec.tokens import Tokens
-from panolink.cpu import parallel, row_chunks
+from panolink.cpu import parallel, row_chunks, threads
 from panolink.jit import kernel
 
 LEADING_UNIT = 8
@@ -24,7 +24,7 @@ BLOCK = 32
 """codes whose lowest bound is looked at before the bound of each"""
 
 CHUNK = 256
-"""tokens compared at a time: 1 MiB for 1024 codes, which stays in a core's cache"""
+"""tokens that a thread compares at a time: 1 MiB for 1024 codes, which stays in a core's cache"""
 
 
 def nearest_code(features: Features, codebook: Codebook) -> Indices:
@@ -67,13 +67,14 @@ class CodeSearch:
         batch, dim, rows, cols = features.shape
         tokens = features.permute(0, 2, 3, 1).reshape(-1, dim).float()
         found = np.empty(len(tokens), dtype=np.int64)
-        for start in range(0, len(found), CHUNK):
-            part = tokens[start : start + CHUNK]
+        together = CHUNK * threads()
+        for start in range(0, len(found), together):
+            part = tokens[start : start + together]
             squares = part.square() @ self._of_parts
             leading = part.new_ones(len(part), len(self._leading) + 2)
             leading[:, :-2], leading[:, -2] = part[:, self._first], squares[:, 1].sqrt()
             bounds = (leading @ self._bounding).numpy()
-            arrays = bounds, squares[:, 0].numpy(), part.numpy(), found[start : start + CHUNK]
+            arrays = bounds, squares[:, 0].numpy(), part.numpy(), found[start : start + together]
             parallel(
                 lambda some, arrays=arrays: _nearest(*(array[some] for array in arrays), *self._codes),
                 row_chunks(len(part), 64),
