@@ -42,6 +42,9 @@ from panolink.sphere.padding import pad_to_tokens
 
 DEFAULT_BPP = 0.1
 
+BAND_PIXELS = 1 << 19
+"""Panoramas of more pixels run through the networks in bands of rows of about so many, on a CPU: at no cost in time."""
+
 
 class Codec:
     """Encodes panoramas with one model and decodes packets made by it.
@@ -53,8 +56,11 @@ class Codec:
     >>> image = codec.decode(packet)
     """
 
-    def __init__(self, model: Model, *, device: str | torch.device = "auto") -> None:
+    def __init__(
+        self, model: Model, *, device: str | torch.device = "auto", band_pixels: int | None = None
+    ) -> None:
         self.device = device_named(device)
+        self.band_pixels = BAND_PIXELS if band_pixels is None and self.device.type == "cpu" else band_pixels
         self.model = model
         self.network = model.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.quantizer = Quantizer(self.network.codebook, model.tables)
@@ -67,6 +73,7 @@ class Codec:
         *,
         decoder: Decoder | str | Path = Decoder.FIDELITY,
         device: str | torch.device = "auto",
+        band_pixels: int | None = None,
     ) -> Codec:
         """Load a shipped model, or one from a file.
 
@@ -78,6 +85,10 @@ class Codec:
             Which of the model's decoders makes the pictures, or a file of one.
         device : str or torch.device
             "auto": a GPU where there is one.
+        band_pixels : int, optional
+            Panoramas of more pixels run through the networks in bands of rows of about so many, in memory that does not
+            grow with their height; None: `BAND_PIXELS` on a CPU, and all at once on a GPU. In bfloat16 on a CPU the
+            result is the same to the bit.
 
         Raises
         ------
@@ -86,7 +97,7 @@ class Codec:
         """
         model = load_model(name)
         load_decoder(model, decoder)
-        return cls(model, device=device)
+        return cls(model, device=device, band_pixels=band_pixels)
 
     @property
     def name(self) -> str:
@@ -259,12 +270,42 @@ class Codec:
                 raise ImageError(f"image of {image.shape[1]}×{image.shape[0]} pixels; a packet holds {MAX_PIXELS}")
         features: dict[int, Tensor] = {}
         for group in _by_shape([image.shape for image in images]):
+            height, width = images[group[0]].shape[:2]
+            if (rows := self._band_rows(height, width, self.network.encoder)) < height:
+                features |= {i: self._extract_by_rows(images[i], rows) for i in group}
+                continue
             pixels = torch.from_numpy(np.stack([images[i] for i in group])).to(self.device).permute(0, 3, 1, 2)
-            pixels = pad_to_tokens(pixels.float(), self.model.profile.factor)
             with self._autocast():
-                batch = self.network.encoder(pixels.contiguous(memory_format=torch.channels_last)).float()
+                batch = self.network.encoder(self._whole_tokens(pixels)).float()
             features |= zip(group, batch.split(1), strict=True)
         return [features[i] for i in range(len(images))]
+
+    def _whole_tokens(self, pixels: Tensor) -> Tensor:
+        """Pixels (batch, 3, H, W) as the encoder takes them."""
+        pixels = pad_to_tokens(pixels.float(), self.model.profile.factor)
+        return pixels.contiguous(memory_format=torch.channels_last)
+
+    def _band_rows(self, height: int, width: int, network: torch.nn.Module) -> int:
+        """Rows of pixels, whole tokens, of a panorama that are in a network at a time; its height: all at once."""
+        if self.band_pixels is None or height * width <= self.band_pixels or not hasattr(network, "by_rows"):
+            return height
+        factor = self.model.profile.factor
+        return min(height, max(1, self.band_pixels // (width * factor)) * factor)
+
+    def _extract_by_rows(self, image: NDArray[np.uint8], band: int) -> Tensor:
+        """Features of an image, ``band`` rows at a time."""
+        step, factor, (height, width) = self.network.encoder.by_rows(), self.model.profile.factor, image.shape[:2]
+        shape = (1, self.model.profile.dim, -(-height // factor), -(-width // factor))
+        features = torch.empty(shape, device=self.device, memory_format=torch.channels_last)
+        done = 0
+        for start in range(0, height, band):
+            pixels = torch.from_numpy(np.array(image[start : start + band])).to(self.device).permute(2, 0, 1)[None]
+            with self._autocast():
+                some = step(self._whole_tokens(pixels), start + band >= height)
+            if some is not None:
+                features[..., done : done + some.shape[-2], :] = some
+                done += some.shape[-2]
+        return features
 
     @torch.inference_mode()
     def quantize(
@@ -428,17 +469,46 @@ class Codec:
         """
         images: dict[int, NDArray[np.uint8]] = {}
         for group in _by_shape([(t.height, t.width, *t.reduction.as_integer_ratio()) for t in tokens]):
+            first = tokens[group[0]]
+            height, width = first.height, first.width
+            if (band := self._band_rows(height, width, self.network.decoder)) < height:
+                images |= {i: self._reconstruct_by_rows(tokens[i], band) for i in group}
+                continue
             inputs = [self._decoder_inputs(tokens[i]) for i in group]
             features, guidance = (torch.cat(parts).to(self.device) for parts in zip(*inputs, strict=True))
             features = features.contiguous(memory_format=torch.channels_last)
             with self._autocast():
                 pixels = self.network.decoder(features, guidance)
-            first = tokens[group[0]]
-            height, width = first.height, first.width
             pixels = pixels[..., :height, :width] if first.reduction == WHOLE else enlarge(pixels, (height, width))
-            batch = pixels.clamp(0, 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-            images |= zip(group, batch, strict=True)
+            images |= zip(group, _as_bytes(pixels), strict=True)
         return [np.ascontiguousarray(images[i]) for i in range(len(tokens))]
+
+    def _reconstruct_by_rows(self, tokens: Tokens, band: int) -> NDArray[np.uint8]:
+        """A picture, ``band`` rows of pixels at a time."""
+        features, guidance = self._decoder_inputs(tokens)
+        features = features.contiguous(memory_format=torch.channels_last)
+        size, factor = (tokens.height, tokens.width), self.model.profile.factor
+        rows, cols = features.shape[-2:]
+        picture = np.empty((*size, 3), np.uint8)
+        small = None if tokens.reduction == WHOLE else torch.empty(1, 3, rows * factor, cols * factor)
+        step, done = self.network.decoder.by_rows(), 0
+        for start in range(0, rows, band // factor):
+            some = slice(start, start + band // factor)
+            with self._autocast():
+                pixels = step(features[..., some, :], guidance[..., some, :], some.stop >= rows)
+            if pixels is None:
+                continue
+            part = slice(done, done + pixels.shape[-2])
+            if small is None:
+                picture[part] = _as_bytes(pixels[..., : size[0] - done, : size[1]])[0]
+            else:
+                small[..., part, :] = pixels
+            done = part.stop
+        if small is not None:
+            for start in range(0, size[0], band):
+                part = slice(start, min(start + band, size[0]))
+                picture[part] = _as_bytes(enlarge(small, size, rows=part))[0]
+        return picture
 
     def _decoder_inputs(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """Features (1, dim, rows, cols) and guidance (1, 3, rows, cols) of one panorama."""
@@ -481,6 +551,11 @@ def device_named(name: str | torch.device) -> torch.device:
         why = "" if gpus else " (no NVIDIA GPU that torch can use)"
         raise ModelError(f"no device {str(name)!r} here; there are {here}{why}")
     return device
+
+
+def _as_bytes(pixels: Tensor) -> NDArray[np.uint8]:
+    """(batch, 3, H, W) as uint8 (batch, H, W, 3)."""
+    return pixels.clamp(0, 255).round_().byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
 def _by_shape(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:

@@ -98,7 +98,7 @@ def reduce(image: NDArray[np.uint8], reduction: Fraction) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.asarray(small)[:, LOBES : LOBES + width])
 
 
-def enlarge(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+def enlarge(pixels: Tensor, size: tuple[int, int], *, rows: slice | None = None) -> Tensor:
     """Make decoded pictures as large as they were.
 
     Parameters
@@ -106,19 +106,30 @@ def enlarge(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     pixels : (batch, 3, h, w)
     size : (int, int)
         Height and width wanted.
+    rows : slice, optional
+        Which rows of these are wanted; None: all of them.
 
     Returns
     -------
     float32 (batch, 3, H, W)
+        With ``rows``, those of it.
     """
     height, width = pixels.shape[-2:]
+    rows = rows or slice(0, size[0])
+    above = 0
+    if size[0] == height:
+        pixels = pixels[..., rows, :]
+    else:
+        down, down_weights = _taps(height, size[0])
+        down, down_weights = down[:, rows].clamp(0, height - 1), down_weights[:, rows]
+        above = int(down.min())
+        pixels = pixels[..., above : int(down.max()) + 1, :]
     pixels = pixels.float()
     if size[1] != width:
         places, weights = _taps(width, size[1])
         pixels = _weighted(pixels, -1, places % width, weights)
     if size[0] != height:
-        places, weights = _taps(height, size[0])
-        pixels = _weighted(pixels, -2, places.clamp(0, height - 1), weights)
+        pixels = _weighted(pixels, -2, down - above, down_weights)
     return pixels
 
 

@@ -10,13 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panolink.codec.resolution import WHOLE
-from panolink.codec.shapes import Features, IndexGrid, MaskGrid, Symbols
+from panolink.codec.shapes import Codebook, Features, IndexGrid, MaskGrid, Symbols
 from panolink.sphere.focus import Focus, focus_steps
 from panolink.sphere.latitude import latitudes
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+RESIDUALS = 16384
+"""tokens of which codes are held at a time: 12 MiB of 192 dimensions"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +33,11 @@ class VectorQuantized:
         Height and width of the panorama, pixels.
     reduction : Fraction
         By how much its sides were reduced.
-    features, codes : (1, dim, rows, cols)
-        F, and Q of formula (2).
+    features : (1, dim, rows, cols)
+        F.
+    codebook : (K, dim)
     indices : int64 (rows, cols)
+        Of the nearest codes.
     slices : int
         Index slices that the rows are dealt to.
     index_bytes : tuple of int
@@ -43,7 +49,7 @@ class VectorQuantized:
     size: tuple[int, int]
     reduction: Fraction
     features: Features
-    codes: Features
+    codebook: Codebook
     indices: NDArray[np.int64]
     slices: int
     index_bytes: tuple[int, ...]
@@ -55,10 +61,23 @@ class VectorQuantized:
         return self.size[0] * self.size[1]
 
     @property
+    def codes(self) -> Features:
+        """Q of formula (2), (1, dim, rows, cols)."""
+        import torch  # a transmitter asks for sizes before it has torch
+
+        return self.codebook[torch.from_numpy(self.indices).to(self.codebook.device)].permute(2, 0, 1)[None]
+
+    @property
     def residual(self) -> Tensor:
         """F − Q, float32 (rows · cols, dim), where the features are."""
-        dim = self.features.shape[1]
-        return (self.features - self.codes)[0].permute(1, 2, 0).reshape(-1, dim).float()
+        import torch
+
+        indices = torch.from_numpy(self.indices.ravel()).to(self.codebook.device)
+        residual = self.features[0].permute(1, 2, 0).flatten(0, 1).float().clone()
+        for start in range(0, len(indices), RESIDUALS):
+            some = slice(start, start + RESIDUALS)
+            residual[some] -= self.codebook[indices[some]]
+        return residual
 
 
 @dataclass(frozen=True)

@@ -61,20 +61,18 @@ class SideInformation:
 
     Parameters
     ----------
-    scales : standard deviations of the values, float64 (rows, cols, dim).
-    priorities : √(weight · variance) in quarter octaves, int64 (rows, cols, dim).
+    levels : scales of the values, as the codec's tables have them for each code, uint8 (rows, cols, dim).
     kept : tokens of which values may be sent, bool (rows, cols).
     slices : number of slices of the indices, ≥ 1.
     """
 
-    scales: NDArray[np.float64]
-    priorities: NDArray[np.int64]
+    levels: NDArray[np.uint8]
     kept: NDArray[np.bool_]
     slices: int
 
     @classmethod
     def of(cls, codec: Codec, indices: NDArray[np.int64], kept: NDArray[np.bool_], slices: int) -> SideInformation:
-        """Derive scales and priorities. A wrong index spoils values of its own slice only.
+        """Look up scales. A wrong index spoils values of its own slice only.
 
         Parameters
         ----------
@@ -83,15 +81,12 @@ class SideInformation:
         kept : mask, bool (rows, cols).
         slices : number of slices of the indices.
         """
-        levels = codec.model.tables.levels[indices].astype(np.int64)
-        scales = np.sqrt(2) * np.exp2((levels - LEVEL_ZERO) / 4)  # of a Laplace distribution of scale b: √2·b
-        # A step of two quarter octaves for each halving of a token's solid angle (see `steps_at`): √weight.
-        return cls(scales, levels - steps_of_rows(indices.shape[0])[:, None, None], kept, slices)
+        return cls(codec.model.tables.levels[indices], kept, slices)
 
     def counts(self, values: int) -> list[int]:
         """Share `values` out among the slices in proportion to their kept tokens: of each an even number, or all."""
         members = [int(self.kept[s :: self.slices].sum()) for s in range(self.slices)]
-        total, dim = max(sum(members), 1), self.scales.shape[2]
+        total, dim = max(sum(members), 1), self.levels.shape[2]
         shares = [max(values, 0) * count // total for count in members]
         return [min(share - share % 2, dim * count) for share, count in zip(shares, members, strict=True)]
 
@@ -125,13 +120,16 @@ class SideInformation:
         differences, counts : as in `modulate`.
         noise_variance : N0 of the channel, > 0.
         """
-        weight = np.exp2(-steps_of_rows(self.kept.shape[0]) / 2)[:, None, None]
-        energy = _flat(weight * np.square(differences, dtype=np.float64))
-        error = float(energy.sum())
+        rows, cols, _ = differences.shape
+        weight = np.exp2(-steps_of_rows(rows) / 2)
+        error = sum(
+            float(share * np.square(row, dtype=np.float64).sum()) for share, row in zip(weight, differences, strict=True)
+        )
         for s, count in enumerate(counts):
             sent = self._sent(s, count)
+            energy = weight[sent.tokens // cols] * np.square(_flat(differences)[sent.tokens, sent.dims], dtype=np.float64)
             strength = sent.mapper.powers
-            error -= float((strength / (strength + noise_variance / 2) * energy[sent.tokens, sent.dims]).sum())
+            error -= float((strength / (strength + noise_variance / 2) * energy).sum())
         return error
 
     def estimate(
@@ -159,10 +157,14 @@ class SideInformation:
     def _sent(self, s: int, count: int) -> _Sent:
         mine = np.zeros_like(self.kept)
         mine[s :: self.slices] = self.kept[s :: self.slices]
-        members, dim = np.flatnonzero(mine), self.scales.shape[2]
-        places = select_values(_flat(self.priorities)[members].ravel(), count)
+        members, (rows, cols, dim) = np.flatnonzero(mine), self.levels.shape
+        levels = _flat(self.levels)[members].astype(np.int16)
+        # A step of two quarter octaves for each halving of a token's solid angle (see `steps_at`): √weight.
+        priorities = (levels - steps_of_rows(rows)[members // cols, None].astype(np.int16)).ravel()
+        places = select_values(priorities, count)
         tokens, dims = members[places // dim], places % dim
-        return _Sent(tokens, dims, AnalogMapper(_flat(self.scales)[tokens, dims], _flat(self.priorities)[tokens, dims]))
+        scales = np.sqrt(2) * np.exp2((levels.ravel()[places].astype(np.int64) - LEVEL_ZERO) / 4)  # √2·b of Laplace's b
+        return _Sent(tokens, dims, AnalogMapper(scales, priorities[places].astype(np.int64)))
 
 
 @torch.inference_mode()
@@ -231,7 +233,7 @@ def received(
         return base
     kept = codec.quantizer.coder.decode_mask(mask, rows, cols)
     known = SideInformation.of(codec, base.indices, kept, slices)
-    differences = np.zeros((rows, cols, known.scales.shape[2]), np.float32)
+    differences = np.zeros((rows, cols, known.levels.shape[2]), np.float32)
     arrived, errors, sent_values = np.zeros((rows, cols), np.bool_), 0.0, 0
     for s, (segment, count) in enumerate(zip(segments, counts, strict=True)):
         here = kept[s::slices]

@@ -24,10 +24,24 @@ def pad_sphere(x: Tensor, margin: int, *, wrap: bool = True) -> Tensor:
     """
     if not wrap:
         return F.pad(x, (margin,) * 4, mode="replicate")
-    # Two concatenations copy in the tensor's own memory format; F.pad's circular mode is ten times slower there.
-    x = torch.cat([x[..., -margin:], x, x[..., :margin]], dim=-1)
+    x = pad_columns(x, margin)
     top, bottom = x[..., :1, :].expand(-1, -1, margin, -1), x[..., -1:, :].expand(-1, -1, margin, -1)
     return torch.cat([top, x, bottom], dim=-2)
+
+
+def pad_columns(x: Tensor, margin: int, *, wrap: bool = True) -> Tensor:
+    """Pad a panorama at the left and at the right; parameters as of `pad_sphere`.
+
+    Returns
+    -------
+    (batch, channels, rows, cols + 2 · margin)
+    """
+    if not margin:
+        return x
+    if not wrap:
+        return F.pad(x, (margin, margin, 0, 0), mode="replicate")
+    # Concatenation copies in the tensor's own memory format; F.pad's circular mode is ten times slower there.
+    return torch.cat([x[..., -margin:], x, x[..., :margin]], dim=-1)
 
 
 class SphereConv2d(nn.Conv2d):

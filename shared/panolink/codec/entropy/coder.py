@@ -26,6 +26,9 @@ from panolink.errors import BitstreamError
 CHUNK = 4096
 """tokens whose probabilities are held at a time: 8 MiB for 1024 codes"""
 
+COUNTED = 16384
+"""tokens whose bits are counted at a time: 50 MiB of 192 dimensions"""
+
 Batch = tuple[Symbols, ScaleClasses, LogOdds]
 """symbols, their scale classes before adaptation, and log odds of their signs, (n, dim) each"""
 
@@ -164,10 +167,14 @@ class SliceCoder:
 
     def feature_bits(self, symbols: Symbols, classes: ScaleClasses, log_odds: LogOdds) -> float:
         """Ideal code length of a batch in bits, as `panolink.codec.rate_control.rdoq.choose_symbols` counts it."""
-        adapted = adapted_classes(self.tables, classes, symbols)
-        bits = self.lengths[adapted, np.minimum(np.abs(symbols), ESCAPE)]
-        signs = SIGN_BITS[log_odds * np.sign(symbols) + MAX_LOG_ODDS] - 1
-        return float(bits.sum() + signs[symbols != 0].sum())
+        total = 0.0
+        for start in range(0, len(symbols), COUNTED):
+            some = slice(start, start + COUNTED)
+            part, adapted = symbols[some], adapted_classes(self.tables, classes[some], symbols[some])
+            bits = self.lengths[adapted, np.minimum(np.abs(part), ESCAPE)]
+            signs = SIGN_BITS[log_odds[some] * np.sign(part) + MAX_LOG_ODDS] - 1
+            total += float(bits.sum() + signs[part != 0].sum())
+        return total
 
     def feature_reader(self, payload: bytes) -> FeatureReader:
         """A reader that decodes the batches of a feature slice in order."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from panolink.codec.networks.row_bands import RowQueue, RowStep, by_rows
 from panolink.sphere.padding import SphereConv2d
 
 PIXEL_STEP = 40.0
@@ -40,6 +41,10 @@ class ResidualBlock(nn.Module):
         """(batch, channels, rows, cols) → the same shape."""
         return x + self.second(F.leaky_relu(self.first(x), self.leak))
 
+    def by_rows(self) -> RowStep:
+        """`forward` in bands of rows, see `panolink.codec.networks.row_bands`."""
+        return residual_by_rows(by_rows(self.first, nn.LeakyReLU(self.leak), self.second))
+
 
 class PaperResidualBlock(nn.Module):
     """Residual block of the profile ``paper`` (section III-B).
@@ -68,3 +73,19 @@ class PaperResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, rows, cols) → the same shape."""
         return x + self.body(x)
+
+    def by_rows(self) -> RowStep:
+        """`forward` in bands of rows, see `panolink.codec.networks.row_bands`."""
+        return residual_by_rows(by_rows(self.body))
+
+
+def residual_by_rows(body: RowStep) -> RowStep:
+    """x + body(x) in bands of rows: rows wait for what the body makes of them."""
+    ahead = RowQueue()
+
+    def step(x: Tensor, last: bool) -> Tensor | None:
+        ahead.put(x)
+        change = body(x, last)
+        return None if change is None else ahead.take(change.shape[-2]) + change
+
+    return step

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import torch
 from torch import Tensor, nn
 
 from panolink.codec.networks.blocks import PIXEL_STEP, PaperResidualBlock, ResidualBlock
 from panolink.codec.networks.encoder import BaseEncoder
+from panolink.codec.networks.row_bands import RowQueue, by_rows
 from panolink.codec.shapes import Features, Guidance, Pixels, TokenMask
 from panolink.sphere.padding import SphereConv2d
 
 GUIDANCE_PLANES = 3
 """Side information per token: whether it is kept, how coarse its step was, whether it was concealed."""
+
+
+DecoderStep: TypeAlias = Callable[[Tensor, Tensor, bool], "Tensor | None"]
+"""a `RowStep` that takes the next rows of features and of guidance"""
 
 
 class BaseDecoder(nn.Module):
@@ -53,11 +61,31 @@ class BaseDecoder(nn.Module):
 
     def forward(self, features: Features, guidance: Guidance) -> Pixels:
         """Decode features; ``guidance`` tells the trunk how far each token can be trusted. Pixels are not clipped."""
-        normalised = features / self.scale[:, None, None]  # type: ignore[index]
-        correction = self.trunk(self.stem(torch.cat([normalised, guidance], dim=1)))
+        correction = self.trunk(self.stem(self._inputs(features, guidance)))
+        return self._linear(features) + correction.float() * 64 + 127.5
+
+    def by_rows(self) -> DecoderStep:
+        """`forward` in bands of rows, see `panolink.codec.networks.row_bands`."""
+        trunk, ahead = by_rows(self.stem, self.trunk), RowQueue()
+
+        def step(features: Features, guidance: Guidance, last: bool) -> Pixels | None:
+            ahead.put(self._linear(features))
+            correction = trunk(self._inputs(features, guidance), last)
+            if correction is None:
+                return None
+            pixels = correction.float().mul_(64)
+            return pixels.add_(ahead.take(pixels.shape[-2])).add_(127.5)
+
+        return step
+
+    def _inputs(self, features: Features, guidance: Guidance) -> Tensor:
+        """Of the stem."""
+        return torch.cat([features / self.scale[:, None, None], guidance], dim=1)  # type: ignore[index]
+
+    def _linear(self, features: Features) -> Pixels:
+        """The inverse block transform."""
         with torch.autocast(features.device.type, enabled=False):
-            linear = self.transform(features.float()) * PIXEL_STEP
-        return linear + correction.float() * 64 + 127.5
+            return self.transform(features.float()) * PIXEL_STEP
 
 
 @torch.no_grad()
@@ -117,6 +145,16 @@ class PaperDecoder(nn.Module):
     def forward(self, features: Features, guidance: Guidance) -> Pixels:
         """Decode features; ``guidance`` is accepted like by every decoder and unused: the paper's has none."""
         return self.body(features / 4).float() * 127.5 + 127.5
+
+    def by_rows(self) -> DecoderStep:
+        """`forward` in bands of rows, see `panolink.codec.networks.row_bands`."""
+        body = by_rows(self.body)
+
+        def step(features: Features, guidance: Guidance, last: bool) -> Pixels | None:
+            pixels = body(features / 4, last)
+            return None if pixels is None else pixels.float() * 127.5 + 127.5
+
+        return step
 
 
 def guidance_planes(kept: TokenMask, step: Tensor, concealed: TokenMask) -> Guidance:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from panolink.codec.networks.blocks import PIXEL_STEP, PaperResidualBlock, ResidualBlock
+from panolink.codec.networks.row_bands import RowQueue, RowStep, by_rows
 from panolink.codec.shapes import Features, Pixels
 from panolink.sphere.padding import SphereConv2d
 
@@ -53,8 +54,24 @@ class BaseEncoder(nn.Module):
         """Encode pixels; H and W are multiples of 16. Features are float32 also under autocast."""
         pixels = pixels - 127.5
         correction = self.head(F.leaky_relu(self.trunk(pixels / 64), self.leak))
-        with torch.autocast(pixels.device.type, enabled=False):
-            return self.transform(pixels.float() / PIXEL_STEP) + correction.float()
+        return self._linear(pixels) + correction.float()
+
+    def by_rows(self) -> RowStep:
+        """`forward` in bands of rows, of 16 pixels or a multiple; see `panolink.codec.networks.row_bands`."""
+        trunk, ahead = by_rows(self.trunk, nn.LeakyReLU(self.leak), self.head), RowQueue()
+
+        def step(pixels: Pixels, last: bool) -> Features | None:
+            pixels = pixels - 127.5
+            ahead.put(self._linear(pixels))
+            correction = trunk(pixels / 64, last)
+            return None if correction is None else ahead.take(correction.shape[-2]) + correction.float()
+
+        return step
+
+    def _linear(self, centred: Tensor) -> Features:
+        """The block transform of pixels − 127.5."""
+        with torch.autocast(centred.device.type, enabled=False):
+            return self.transform(centred.float() / PIXEL_STEP)
 
 
 class PaperEncoder(nn.Module):
@@ -90,3 +107,13 @@ class PaperEncoder(nn.Module):
     def forward(self, pixels: Pixels) -> Features:
         """Encode pixels; H and W are multiples of 2^len(channels)."""
         return self.body(pixels / 127.5 - 1).float() * 4
+
+    def by_rows(self) -> RowStep:
+        """`forward` in bands of rows, see `panolink.codec.networks.row_bands`."""
+        body = by_rows(self.body)
+
+        def step(pixels: Pixels, last: bool) -> Features | None:
+            features = body(pixels / 127.5 - 1, last)
+            return None if features is None else features.float() * 4
+
+        return step

@@ -20,7 +20,7 @@ from panolink.codec.bitstream import Packet
 from panolink.codec.entropy.coder import SliceCoder
 from panolink.codec.entropy.tables import Tables
 from panolink.codec.quantization.activation_map import activation_map, error_map
-from panolink.codec.quantization.vector_quantizer import CodeSearch, look_up
+from panolink.codec.quantization.vector_quantizer import CodeSearch
 from panolink.codec.rate_control.controller import (
     DEFAULT_STEP,
     MOST_LAMBDA_RATIO,
@@ -202,8 +202,7 @@ class Quantizer:
         indices = found[0].cpu().numpy()
         slices = index_slices(*indices.shape, robust=robust)
         lengths = tuple(map(len, self.coder.encode_indices(indices, slices)))
-        codes = look_up(found, self.codebook)
-        base = VectorQuantized(size, reduction, features, codes, indices, slices, lengths, focus)
+        base = VectorQuantized(size, reduction, features, self.codebook, indices, slices, lengths, focus)
         return RateController(base, self.coder, self._there)
 
     def quantize(self, controller: RateController, budget: Budget, ranking: Ranking) -> Tokens:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from panolink.codec.bitstream import Layer, Packet, StreamPlace
 from panolink.codec.entropy.feature_coding import slice_members
 from panolink.codec.quantization.am_vq import Ranking, bits_room
-from panolink.codec.quantization.vector_quantizer import dequantize, look_up
+from panolink.codec.quantization.vector_quantizer import dequantize
 from panolink.codec.rate_control.controller import (
     COARSEST_STEP,
     FINEST_STEP,
@@ -277,9 +277,9 @@ class StreamEncoder:
         turn = turn_of(reference.indices, indices)
         turned = reference.turned(turn)
         slices = index_slices(*indices.shape, robust=self._robust)
-        codes = look_up(found, self.codec.network.codebook)
+        codebook = self.codec.network.codebook
         base = VectorQuantized(
-            size, reference.reduction, features, codes, indices, slices, (0,) * slices, quantized(focus)
+            size, reference.reduction, features, codebook, indices, slices, (0,) * slices, quantized(focus)
         )
         noise = self._noise.update(features, turn)
         coder = self.codec.quantizer.coder
