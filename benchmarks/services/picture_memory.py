@@ -27,6 +27,7 @@ from panolink.images import encode_png, load_panorama
 from panolink.link.symbol_budget import SymbolBudget
 from panolink.link.transmitter import RateRequest, Transmitter
 from panolink.link.unequal_protection import Choice
+from panolink.rpc.flow_control.heap import return_free_memory, share_one_heap
 
 SAMPLE = Path(__file__).parents[2] / "samples/city.webp"
 MODES: Mapping[str, Mapping[str, Any]] = {
@@ -106,25 +107,37 @@ async def send(client: Client, file: bytes, options: Mapping[str, Any]) -> None:
 def measured(name: str, work: Callable[[], Any], *, pixels: int, rest: int) -> Any:
     """Run a stage; prints its peak over `rest`."""
     gc.collect()
+    return_free_memory()
     restart_peak()
     result = work()
-    print(f"| {name} | {(status('VmHWM') - rest) / pixels:.0f} |", flush=True)
+    peak = status("VmHWM") - rest
+    print(f"| {name} | {peak >> 20} MiB | {peak / pixels:.0f} |", flush=True)
     return result
 
 
 def stages(height: int, model: str) -> None:
     """Print the peak of each stage in this process."""
     pixels = 2 * height * height
+    share_one_heap()
     codec = Codec.load(model, device="cpu")
     codec.warm_up()
     file = photograph(height)
     gc.collect()
+    return_free_memory()
     rest = status("VmRSS")
     picture = measured("decode the file", lambda: load_panorama(file, name="x"), pixels=pixels, rest=rest)
     (features,) = measured("extract", lambda: codec.extract([picture]), pixels=pixels, rest=rest)
     budget = RateRequest(budget=SymbolBudget.per_pixel(0.1, pixels=pixels), protection=Choice(15.0))
     sent: Any = None
-    for name, request in (("fill a budget of symbols", budget), ("the default rate", RateRequest())):
+    requests = {
+        "fill a budget of symbols": budget,
+        "bpp 2": RateRequest(bpp=2.0),
+        "tau 1": RateRequest(tau=1.0),
+        "amplitudes": RateRequest(analog=True),
+        "the default rate": RateRequest(),
+    }
+    for name, request in requests.items():
+        sent = None
         work = partial(Transmitter(codec).transmit, picture, request, features=features)
         sent = measured(name, work, pixels=pixels, rest=rest)
     packet = codec.pack(sent.tokens)
@@ -146,7 +159,7 @@ def main() -> None:
     print("\n| Mode | Transmitter | Receiver |\n|---|---|---|", flush=True)
     asyncio.run(modes(options.height, options.model, options.mode or list(MODES)))
     if options.stages:
-        print("\n| Stage | Peak |\n|---|---|", flush=True)
+        print("\n| Stage | Peak | Bytes per pixel |\n|---|---|---|", flush=True)
         stages(options.height, options.model)
 
 

@@ -17,8 +17,7 @@ from panolink.link.receiver import BurstDecoder, Retransmission, packet_size, un
 from panolink.phy.fec.ldpc_decoder import decoder_for
 from panolink.phy.snr_estimation import ChannelMeasurement, measure_channel
 from panolink.picture_format import PictureFormat
-from panolink.rpc.flow_control.memory_budget import Reservation
-from panolink.rpc.flow_control.picture_budget import RECEIVER_BYTES_PER_PIXEL
+from panolink.rpc.flow_control.picture_budget import RECEIVER_COSTS, PictureReservation
 from panolink.rpc.observability import tracing
 from panolink.rpc.observability.metrics import ServiceMetrics
 from panolink.rpc.observability.stage_timing import in_thread, timed
@@ -57,7 +56,7 @@ class Reception:
     kinds: np.ndarray | None = None
     """`TokenKind` of each token, uint8 (rows, cols)"""
     focus: tuple[Focus, ...] = ()
-    reservation: Reservation | None = None
+    reservation: PictureReservation | None = None
     """The room that a picture takes; to be released when none is needed any more."""
 
     @property
@@ -96,12 +95,10 @@ class Pipeline:
 
     def __init__(self, models: ModelRegistry, settings: ReceiverSettings, metrics: ServiceMetrics) -> None:
         self._limits = settings.limits
-        self._memory = settings.picture_budget(
-            RECEIVER_BYTES_PER_PIXEL, beside=settings.harq_bytes + settings.stream_bytes
-        )
+        self._memory = settings.picture_budget(RECEIVER_COSTS, beside=settings.harq_bytes + settings.stream_bytes)
         self.streams = StreamStates(settings.stream_bytes)
         """What is held of streams."""
-        metrics.pixels_under_way.set_function(lambda: self._memory.used)
+        metrics.pixels_under_way.set_function(lambda: self._memory.pixels.used)
         self._device = models.device
         self._workers = ThreadPoolExecutor(settings.workers, "receiver")
         self._network = ThreadPoolExecutor(1, "network")

@@ -115,7 +115,13 @@ def _ended(task: asyncio.Task[None]) -> None:
 def build(settings: ReceiverSettings) -> Server:
     """Load the models and build the receiver service, ready to start."""
     metrics = ReceiverMetrics()
-    models = ModelRegistry(settings.models, decoder=settings.decoder, device=settings.device, metrics=metrics)
+    models = ModelRegistry(
+        settings.models,
+        decoder=settings.decoder,
+        device=settings.device,
+        metrics=metrics,
+        band_pixels=settings.band_pixels,
+    )
     phy.warm_up(device=models.device)
     pipeline = Pipeline(models, settings, metrics)
     watchers = Watchers(settings.watch_policy, size=settings.watch_queue, on_drop=metrics.dropped.labels("watch").inc)

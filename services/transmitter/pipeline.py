@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from panolink.rpc.flow_control.picture_budget import DECODER_AT_REST_BYTES, TRANSMITTER_BYTES_PER_PIXEL
+from panolink.rpc.flow_control.picture_budget import DECODER_AT_REST_BYTES, TRANSMITTER_COSTS
 from panolink.rpc.observability.stage_timing import in_thread
 from panolink.rpc.server.batching import Batcher
 from panolink.rpc.server.model_registry import ModelRegistry
@@ -41,11 +41,9 @@ class Pipeline:
         feedback: ChannelFeedback,
     ) -> None:
         self.models, self.feedback, self.settings, self.metrics = models, feedback, settings, metrics
-        self.memory = settings.picture_budget(
-            TRANSMITTER_BYTES_PER_PIXEL, beside=settings.workers * DECODER_AT_REST_BYTES
-        )
+        self.memory = settings.picture_budget(TRANSMITTER_COSTS, beside=settings.workers * DECODER_AT_REST_BYTES)
         """For pixels of pictures in work."""
-        metrics.pixels_under_way.set_function(lambda: self.memory.used)
+        metrics.pixels_under_way.set_function(lambda: self.memory.pixels.used)
         self.decoder = PictureDecoder(
             processes=settings.workers, seconds=settings.decode_seconds, memory_bytes=settings.decode_memory_bytes
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from panolink.images.wire_pictures import decode_picture
-from panolink.rpc.flow_control.memory_budget import MemoryBudget
+from panolink.rpc.flow_control.picture_budget import PictureBudget
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class QualityMonitor:
         self,
         share: float,
         observe: Callable[[float], None],
-        memory: MemoryBudget,
+        memory: PictureBudget,
         decode: Callable[..., np.ndarray],
     ) -> None:
         self._share = share

@@ -137,7 +137,12 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
 def build(settings: TransmitterSettings) -> Server:
     """Load the models and build the transmitter service, ready to start."""
     metrics = TransmitterMetrics()
-    models = ModelRegistry(settings.models, device=settings.device, metrics=metrics)
+    models = ModelRegistry(
+        settings.models,
+        device=settings.device,
+        metrics=metrics,
+        band_pixels=settings.band_pixels,
+    )
     phy.warm_up(device=models.device)
     feedback = ChannelFeedback(settings, metrics)
     pipeline = Pipeline(models, settings, metrics, feedback)

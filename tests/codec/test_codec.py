@@ -1,9 +1,14 @@
+from fractions import Fraction
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from panolink.codec.bitstream import Layer, Packet
 from panolink.codec.codec import Codec, device_named
+from panolink.codec.model import load_model
+from panolink.codec.resolution import reduce
 from panolink.errors import ImageError, ModelError
 
 
@@ -107,3 +112,24 @@ def test_devices_that_are_here():
     if not torch.cuda.is_available():
         with pytest.raises(ModelError, match="no NVIDIA GPU that torch can use"):
             device_named("cuda")
+
+
+@pytest.mark.parametrize("size", [(176, 352), (150, 301)], ids=["whole tokens", "padded"])
+@pytest.mark.parametrize("reduction", [Fraction(1), Fraction(3, 2)], ids=str)
+def test_bands_of_rows_make_no_difference(
+    tiny_path: Path, tiny: Codec, panorama: np.ndarray, size: tuple[int, int], reduction: Fraction
+) -> None:
+    """Same features, packet and picture, with slices lost and concealed too."""
+    image = np.ascontiguousarray(np.tile(panorama, (4, 4, 1))[: size[0], : size[1]])
+    banded = Codec(load_model(tiny_path), device="cpu", band_pixels=32 * size[1])
+    small = reduce(image, reduction)
+    (at_once,), (by_rows,) = tiny.extract([small]), banded.extract([small])
+    scale = float(at_once.abs().max())
+    assert at_once.shape == by_rows.shape
+    assert (at_once - by_rows).abs().max() <= (0 if tiny.bfloat16 else 1e-5 * scale)
+    packet = tiny.encode(image, tau=0.4, reduction=reduction, robust=True)
+    if tiny.bfloat16:
+        assert banded.encode(image, tau=0.4, reduction=reduction, robust=True).to_bytes() == packet.to_bytes()
+    for one in (packet, lose(packet, Layer.INDICES)):
+        difference = banded.decode(one).astype(int) - tiny.decode(one)
+        assert np.abs(difference).max() <= (0 if tiny.bfloat16 else 1)

@@ -63,7 +63,7 @@ def test_symbols_do_not_depend_on_the_device(name: str):
     for device in devices:
         for half in (False, True):
             codec = Codec.load(name, device=device)
-            codec._half = half
+            codec.bfloat16 = half
             tokens = codec.unpack(packet)
             assert digest(tokens) == json.loads((GOLDEN / f"{name}.json").read_text())["symbols"]
             pictures.append(codec.reconstruct([tokens])[0].astype(float))

@@ -78,3 +78,11 @@ def test_a_reduction_that_nobody_knows(tiny: Codec, panorama: np.ndarray):
     header = tiny.encode(panorama, tau=0).header
     with pytest.raises(BitstreamError, match=r"reduced by 2\.5"):
         Header.parse(Header(**{**vars(header), "reduction": Fraction(5, 2)}).to_bytes())
+
+
+@pytest.mark.parametrize("size", [(96, 192), (64, 192), (96, 128)], ids=str)
+def test_rows_of_an_enlarged_picture_are_those_of_all_of_it(size: tuple[int, int]) -> None:
+    pixels = torch.rand(1, 3, 64, 128)
+    whole = enlarge(pixels, size)
+    parts = [enlarge(pixels, size, rows=slice(start, min(start + 25, size[0]))) for start in range(0, size[0], 25)]
+    assert torch.equal(torch.cat(parts, dim=-2), whole)

@@ -56,15 +56,14 @@ class Codec:
     >>> image = codec.decode(packet)
     """
 
-    def __init__(
-        self, model: Model, *, device: str | torch.device = "auto", band_pixels: int | None = None
-    ) -> None:
+    def __init__(self, model: Model, *, device: str | torch.device = "auto", band_pixels: int | None = None) -> None:
         self.device = device_named(device)
         self.band_pixels = BAND_PIXELS if band_pixels is None and self.device.type == "cpu" else band_pixels
         self.model = model
         self.network = model.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.quantizer = Quantizer(self.network.codebook, model.tables)
-        self._half = _has_bfloat16(self.device.type)
+        self.bfloat16 = _has_bfloat16(self.device.type)
+        """Whether networks run in bfloat16; else in float32."""
 
     @classmethod
     def load(
@@ -518,7 +517,7 @@ class Codec:
         return features, guidance_planes(kept, token_steps(tokens), concealed).to(features.device)
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._half)
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16)
 
 
 def _picture_of(source: Any) -> tuple[NDArray[np.uint8], SphereMetadata]:

@@ -115,21 +115,20 @@ def enlarge(pixels: Tensor, size: tuple[int, int], *, rows: slice | None = None)
         With ``rows``, those of it.
     """
     height, width = pixels.shape[-2:]
-    rows = rows or slice(0, size[0])
-    above = 0
+    rows, vertical = rows or slice(0, size[0]), None
     if size[0] == height:
         pixels = pixels[..., rows, :]
     else:
-        down, down_weights = _taps(height, size[0])
-        down, down_weights = down[:, rows].clamp(0, height - 1), down_weights[:, rows]
-        above = int(down.min())
-        pixels = pixels[..., above : int(down.max()) + 1, :]
+        places, weights = (taps[:, rows] for taps in _taps(height, size[0]))
+        places = places.clamp(0, height - 1)
+        above, below = int(places.min()), int(places.max()) + 1
+        pixels, vertical = pixels[..., above:below, :], (places - above, weights)
     pixels = pixels.float()
     if size[1] != width:
         places, weights = _taps(width, size[1])
         pixels = _weighted(pixels, -1, places % width, weights)
-    if size[0] != height:
-        pixels = _weighted(pixels, -2, down - above, down_weights)
+    if vertical:
+        pixels = _weighted(pixels, -2, *vertical)
     return pixels
 
 

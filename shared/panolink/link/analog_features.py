@@ -123,11 +123,14 @@ class SideInformation:
         rows, cols, _ = differences.shape
         weight = np.exp2(-steps_of_rows(rows) / 2)
         error = sum(
-            float(share * np.square(row, dtype=np.float64).sum()) for share, row in zip(weight, differences, strict=True)
+            float(share * np.square(row, dtype=np.float64).sum())
+            for share, row in zip(weight, differences, strict=True)
         )
         for s, count in enumerate(counts):
             sent = self._sent(s, count)
-            energy = weight[sent.tokens // cols] * np.square(_flat(differences)[sent.tokens, sent.dims], dtype=np.float64)
+            energy = weight[sent.tokens // cols] * np.square(
+                _flat(differences)[sent.tokens, sent.dims], dtype=np.float64
+            )
             strength = sent.mapper.powers
             error -= float((strength / (strength + noise_variance / 2) * energy).sum())
         return error

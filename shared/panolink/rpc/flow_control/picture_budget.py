@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from panolink.errors import LimitError
 from panolink.rpc.flow_control.heap import return_free_memory
 from panolink.rpc.flow_control.memory_budget import MemoryBudget, Reservation
 
-TRANSMITTER_BYTES_PER_PIXEL = 100
-RECEIVER_BYTES_PER_PIXEL = 80
-"""Peak memory of a service while one picture is in work, over what it takes at rest, per pixel of the picture:
-networks, tokens, entropy coding, the picture and its PNG file. Measured by benchmarks/services/picture_memory.py."""
+
+@dataclass(frozen=True)
+class PictureCosts:
+    """Peak memory of a service while one picture is in work, over what it takes at rest: networks, tokens, entropy
+    coding, symbols, the picture and its PNG file. Measured by benchmarks/services/picture_memory.py.
+
+    Large pictures take less a pixel: networks run over them in bands of rows, and kernels over parts of their tokens.
+    """
+
+    per_pixel: int
+    """bytes for each of the first `SMALL_PIXELS`"""
+    per_further_pixel: int
+
+    def bytes_of(self, pixels: int) -> int:
+        """Bytes of a picture of so many pixels."""
+        return self.per_pixel * min(pixels, SMALL_PIXELS) + self.per_further_pixel * max(pixels - SMALL_PIXELS, 0)
+
+
+SMALL_PIXELS = 1 << 20
+TRANSMITTER_COSTS = PictureCosts(100, 48)
+RECEIVER_COSTS = PictureCosts(80, 40)
 
 AT_REST_BYTES = 768 << 20
 """What a service takes at rest: interpreter, libraries, a model and its warm-up, the receipts that a receiver keeps,
@@ -24,8 +43,20 @@ TRIM_PIXELS = 1 << 20
 """After so many pixels, what was freed is given back to the system."""
 
 
-class PictureBudget(MemoryBudget):
-    """A `MemoryBudget` in pixels, for a number of bytes at a known number of bytes per pixel.
+class PictureReservation:
+    """Memory of one picture, held until it is released; releasing is idempotent."""
+
+    def __init__(self, parts: Sequence[Reservation]) -> None:
+        self._parts = parts
+
+    def release(self) -> None:
+        """Return it to the budget."""
+        for part in self._parts:
+            part.release()
+
+
+class PictureBudget:
+    """Memory for pictures in work, in bytes at their peak and in pixels.
 
     Memory that pictures have freed is given back to the system after every `TRIM_PIXELS`; after a few of different
     kinds, the heap would keep three times of what one takes.
@@ -34,27 +65,42 @@ class PictureBudget(MemoryBudget):
     ----------
     size_bytes
         Bytes for all pictures in work.
-    bytes_per_pixel
+    costs
         What one takes at its peak.
     pixels
         Most pixels in work, whatever the bytes.
     """
 
-    def __init__(self, size_bytes: int, *, bytes_per_pixel: int, pixels: int) -> None:
-        self._bytes_per_pixel = bytes_per_pixel
-        self._largest = size_bytes // bytes_per_pixel
-        self._freed = 0
-        super().__init__(max(1, min(pixels, self._largest)))
+    def __init__(self, size_bytes: int, *, costs: PictureCosts, pixels: int) -> None:
+        self._costs = costs
+        self.bytes, self.pixels = MemoryBudget(size_bytes), _TrimmedBudget(pixels)
 
-    async def reserve(self, amount: int) -> Reservation:
-        """As `MemoryBudget.reserve`; `LimitError` for a picture that has no room even when it is alone."""
-        if amount > self._largest:
-            need, have = ((self._bytes_per_pixel * count) >> 20 for count in (amount, self._largest))
+    async def reserve(self, pixels: int) -> PictureReservation:
+        """Reserve what a picture takes, waiting until it is available.
+
+        Raises
+        ------
+        LimitError
+            For a picture that has no room even when it is alone.
+        """
+        need = self._costs.bytes_of(pixels)
+        if need > self.bytes.size:
             raise LimitError(
-                f"a picture of {amount} pixels takes {need} MiB of memory here, and {have} MiB are there for pictures "
-                "(MAX_PICTURE_BYTES)"
+                f"a picture of {pixels} pixels takes {need >> 20} MiB of memory here, and {self.bytes.size >> 20} MiB "
+                "are there for pictures (MAX_PICTURE_BYTES)"
             )
-        return await super().reserve(amount)
+        held = await self.pixels.reserve(pixels)
+        try:
+            return PictureReservation([held, await self.bytes.reserve(need)])
+        except BaseException:
+            held.release()
+            raise
+
+
+class _TrimmedBudget(MemoryBudget):
+    """A budget of pixels, which gives memory back to the system when enough of them have been released."""
+
+    _freed = 0
 
     def _give_back(self, amount: int, reservation: Reservation, *, settled: bool) -> None:
         super()._give_back(amount, reservation, settled=settled)

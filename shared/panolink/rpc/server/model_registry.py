@@ -31,6 +31,8 @@ class ModelRegistry:
         Exports the models and the memory of the device.
     decoder
         `fidelity`, `perceptual`, or the file of a decoder, see `panolink.codec.model`.
+    band_pixels
+        Of larger panoramas, rows are in the networks at a time, see `panolink.codec.codec.Codec.load`.
 
     Raises
     ------
@@ -39,13 +41,21 @@ class ModelRegistry:
     """
 
     def __init__(
-        self, names: Iterable[str], *, device: str, metrics: ServiceMetrics, decoder: str = "fidelity"
+        self,
+        names: Iterable[str],
+        *,
+        device: str,
+        metrics: ServiceMetrics,
+        decoder: str = "fidelity",
+        band_pixels: int | None = None,
     ) -> None:
         from panolink.codec.codec import Codec
         from panolink.codec.model import Decoder, decoders_of
 
         self._files = list(names)
-        self.codecs: list[Codec] = [Codec.load(name, decoder=decoder, device=device) for name in self._files]
+        self.codecs: list[Codec] = [
+            Codec.load(name, decoder=decoder, device=device, band_pixels=band_pixels) for name in self._files
+        ]
         self._by_name = {codec.name: codec for codec in self.codecs}
         self._by_fingerprint = {codec.fingerprint: codec for codec in self.codecs}
         self.device = str(self.codecs[0].device)
@@ -116,7 +126,7 @@ class ModelRegistry:
         if key not in self._with_decoder:
             name = self._files[self.codecs.index(codec)]
             try:
-                other = type(codec).load(name, decoder=decoder, device=codec.device)
+                other = type(codec).load(name, decoder=decoder, device=codec.device, band_pixels=codec.band_pixels)
                 if other.fingerprint != codec.fingerprint:
                     raise ModelError(f"{name}: another model now, {other.fingerprint}")
             except ModelError as error:

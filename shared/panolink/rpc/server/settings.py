@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from panolink.errors import SettingError
 from panolink.rpc.addresses import ADDRESS, split_address
 from panolink.rpc.flow_control.limits import Limits
-from panolink.rpc.flow_control.picture_budget import PictureBudget, picture_bytes
+from panolink.rpc.flow_control.picture_budget import PictureBudget, PictureCosts, picture_bytes
 from panolink.rpc.observability.device_metrics import usable_cpus, usable_memory
 from panolink.rpc.security.credentials import INSECURE, Credentials
 
@@ -136,6 +136,9 @@ class NetworkSettings(ServiceSettings):
     """Models to load, the first is the default: comma-separated names of shipped models or .safetensors files."""
     device: str = "auto"
     """Device of the networks: `auto`, `cpu`, `cuda`, `cuda:1` …"""
+    band_pixels: Annotated[int, Field(ge=1 << 14, le=1 << 32)] | None = None
+    """Panoramas of more pixels run through the networks in bands of rows of about so many, with the same result. Unset:
+    524288 on a CPU, none on a GPU."""
     workers: Annotated[int, Field(ge=1, le=256)] = math.ceil(usable_cpus())
     """Number of worker threads for everything but the networks."""
     max_batch: Annotated[int, Field(ge=1, le=256)] | None = None
@@ -151,11 +154,11 @@ class NetworkSettings(ServiceSettings):
     queue_size: Annotated[int, Field(ge=1, le=10_000)] = 16
     """Capacity in panoramas of the queue for the network; further ones block, applying back-pressure."""
 
-    def picture_budget(self, bytes_per_pixel: int, *, beside: int) -> PictureBudget:
+    def picture_budget(self, costs: PictureCosts, *, beside: int) -> PictureBudget:
         """Budget for panoramas in work that take so much memory at their peak, beside other bytes of the service."""
         other = self.max_bytes_under_way + beside
         size = picture_bytes(self.max_picture_bytes, limit=int(usable_memory()), other_bytes=other)
-        return PictureBudget(size, bytes_per_pixel=bytes_per_pixel, pixels=self.max_pixels_under_way)
+        return PictureBudget(size, costs=costs, pixels=self.max_pixels_under_way)
 
 
 class ObservingSettings(BaseSettings):
