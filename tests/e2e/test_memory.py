@@ -37,8 +37,8 @@ def memory(pid: int, key: str) -> int:
 
 @pytest.mark.long
 async def test_memory_is_what_is_promised_under_more_load_than_fits(launch: Callable[..., Any]) -> None:
-    """Five streams of pictures of half a million pixels, of which three fit at a time; of two million, one of which fits
-    in bands of rows, while the networks alone took 230 MiB for it at once; and some that never do."""
+    """Five streams of pictures of half a million pixels, of which three fit at a time; of two million, one of which
+    fits in bands of rows, while the networks alone took 230 MiB for it at once; and some that never do."""
     limits = {"max_picture_bytes": PICTURES, "max_bytes_under_way": UNDER_WAY, "workers": 4}
     receiver = launch("receiver", **limits)
     transmitter = launch("transmitter", target=receiver.address, **limits)
