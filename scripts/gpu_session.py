@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import sys
 import tempfile
 import time
@@ -197,6 +198,7 @@ def speed(arguments: argparse.Namespace) -> None:
             bpp=0.1,
             runs=arguments.runs,
             device="auto",
+            at_once=arguments.at_once,
             with_avif=False,
         )
 
@@ -231,6 +233,7 @@ def main() -> None:
     part.add_argument("--width", type=int, nargs="+", default=[2048, 4096, 7680])
     part.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     part.add_argument("--runs", type=int, default=3)
+    part.add_argument("--at-once", type=int, default=min(8, os.cpu_count() or 1), help="panoramas under way")
     part.set_defaults(run=speed)
     arguments = parser.parse_args()
     arguments.run(arguments)

@@ -3,9 +3,11 @@
     python benchmarks/codec/codec_speed.py samples/city.webp
     python benchmarks/codec/codec_speed.py PANORAMA --width 2048 --width 7680 --batch 1 --batch 8 --device cuda
 
-One JSON object per width and batch, and one of what AVIF at speed 4 takes for the same panorama at the same rate, with
-one thread and with as many as the networks have; `--no-avif` leaves it out. Stages: `extract` and `reconstruct` run the
-networks (pixels to and from the device included), `quantize` chooses what is sent, `pack` and `unpack` code it.
+One JSON object per width and batch, one of panoramas a second from pixels to bytes and back with several under way (on
+a GPU with the networks recorded, whose seconds it has too), and one of what AVIF at speed 4 takes for the same panorama
+at the same rate, with one thread and with as many as the networks have; `--no-avif` leaves it out. Stages: `extract`
+and `reconstruct` run the networks (pixels to and from the device included), `quantize` chooses what is sent, `pack` and
+`unpack` code it.
 Multiply–adds count as two operations; the machine's peak is measured in the same run, as a large bfloat16 product of
 matrices.
 """
@@ -15,6 +17,8 @@ from __future__ import annotations
 import json
 import resource
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.lib.image_codecs import AVIF, bits_per_pixel, quality_at
 from benchmarks.lib.timing import peak_flops, timer
-from panolink import Codec, load_panorama
+from panolink import Codec, Packet, load_panorama
 from panolink.errors import RateError
 
 
@@ -71,6 +75,32 @@ def measure(codec: Codec, image: np.ndarray, batch: int, bpp: float, runs: int) 
     return {"bpp": round(packets[0].bpp, 4), "seconds": seconds, "memory_bytes": memory_bytes(codec.device)}
 
 
+def recorded(codec: Codec, image: np.ndarray, runs: int) -> dict[str, float]:
+    """Median seconds of the networks' stages for one panorama of a size that is recorded, as services do."""
+    timed, size = timer(codec.device, runs), (image.shape[0], image.shape[1])
+    codec.record(size)
+    extract, (features,) = timed(lambda: codec.extract([image]))
+    tokens = codec.quantize(features, size=size)
+    return {"extract": round(extract, 4), "reconstruct": round(timed(lambda: codec.reconstruct([tokens]))[0], 4)}
+
+
+def under_way(codec: Codec, image: np.ndarray, bpp: float, at_once: int) -> dict[str, float]:
+    """Panoramas a second each way, from pixels to bytes and back, with so many under way: the device works on one
+    while the host codes others."""
+    packet = codec.encode(image, bpp=bpp).to_bytes()
+    rate: dict[str, float] = {}
+    with ThreadPoolExecutor(at_once) as pool:
+        for name, call in (
+            ("encode", lambda: codec.encode(image, bpp=bpp).to_bytes()),
+            ("decode", lambda: codec.decode(Packet.from_bytes(packet))),
+        ):
+            start = time.perf_counter()
+            for done in [pool.submit(call) for _ in range(2 * at_once)]:
+                done.result()
+            rate[name] = round(2 * at_once / (time.perf_counter() - start), 3)
+    return rate
+
+
 def avif(image: np.ndarray, bpp: float, runs: int, threads: int) -> dict[str, Any]:
     """Median seconds of encoding and decoding by AVIF at speed 4, at the best quality within ``bpp``, the search for
     which is not counted."""
@@ -91,6 +121,7 @@ def main(
     bpp: Annotated[float, typer.Option(help="Target in bits per pixel.")] = 0.1,
     runs: Annotated[int, typer.Option(min=1)] = 5,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    at_once: Annotated[int, typer.Option(min=1, help="Panoramas under way, of each width.")] = 2,
     with_avif: Annotated[bool, typer.Option("--avif/--no-avif", help="Also what AVIF at speed 4 takes.")] = True,
 ) -> None:
     """Seconds by stage, panoramas per second, memory, and share of the machine's peak."""
@@ -116,6 +147,14 @@ def main(
                 "seconds": {k: round(v, 4) for k, v in seconds.items()},
             }
             print(json.dumps({"width": pixels, "batch": count, **found}), flush=True)
+        try:
+            several: dict[str, Any] = {"width": pixels, "at_once": at_once}
+            if codec.device.type == "cuda":
+                several["recorded_seconds"] = recorded(codec, image, runs)
+            several["panoramas_per_second"] = under_way(codec, image, bpp, at_once)
+        except torch.OutOfMemoryError:
+            several["error"] = "out of memory"
+        print(json.dumps(several), flush=True)
         if with_avif:
             try:
                 found = avif(image, bpp, runs, torch.get_num_threads())

@@ -133,3 +133,14 @@ def test_bands_of_rows_make_no_difference(
     for one in (packet, lose(packet, Layer.INDICES)):
         difference = banded.decode(one).astype(int) - tiny.decode(one)
         assert np.abs(difference).max() <= (0 if tiny.bfloat16 else 1)
+
+
+def test_recorded_networks_make_the_same_pictures(tiny: Codec, panorama: np.ndarray):
+    own = Codec(tiny.model, device="cpu")
+    expected = tiny.encode(panorama, bpp=0.3)
+    size = panorama.shape[0], panorama.shape[1]
+    own.record(size)
+    assert own.encode(panorama, bpp=0.3).to_bytes() == expected.to_bytes()
+    assert np.array_equal(own.decode(expected), tiny.decode(expected))
+    first, second = own.extract([panorama, panorama[::-1].copy()])
+    assert not torch.equal(first, second), "a batch of another size runs as it is"

@@ -22,7 +22,8 @@ from panolink.codec.bitstream import MAX_PIXELS, Header, Layer, Packet, StreamPl
 from panolink.codec.concealment import conceal
 from panolink.codec.entropy.feature_coding import decode_features, encode_features, slice_members
 from panolink.codec.model import Decoder, Model, load_decoder, load_model
-from panolink.codec.networks.decoder import guidance_planes
+from panolink.codec.networks.decoder import GUIDANCE_PLANES, guidance_planes
+from panolink.codec.networks.execution import Recorded, Transfers
 from panolink.codec.quantization.am_vq import Quantizer, Ranking, bits_room
 from panolink.codec.quantization.vector_quantizer import dequantize, token_steps
 from panolink.codec.rate_control.controller import (
@@ -45,6 +46,9 @@ DEFAULT_BPP = 0.1
 BAND_PIXELS = 1 << 19
 """Panoramas of more pixels run through the networks in bands of rows of about so many, on a CPU: at no cost in time."""
 
+USUAL_SIZES = ((512, 1024), (1024, 2048), (2048, 4096))
+"""heights and widths of most panoramas: a service records a GPU's work for them at its start"""
+
 
 class Codec:
     """Encodes panoramas with one model and decodes packets made by it.
@@ -64,6 +68,8 @@ class Codec:
         self.quantizer = Quantizer(self.network.codebook, model.tables)
         self.bfloat16 = _has_bfloat16(self.device.type)
         """Whether networks run in bfloat16; else in float32."""
+        self._transfers = Transfers(self.device)
+        self._encoder, self._decoder = Recorded(self._run_encoder), Recorded(self._run_decoder)
 
     @classmethod
     def load(
@@ -241,10 +247,38 @@ class Codec:
         """
         return self.reconstruct([self.unpack(packet)])[0]
 
-    def warm_up(self) -> None:
-        """Code a small picture: kernels are compiled or loaded, and the device is ready, before they are needed."""
+    def warm_up(self, sizes: Sequence[tuple[int, int]] = ()) -> None:
+        """Code a small picture: kernels are compiled or loaded, and the device is ready, before they are needed.
+
+        Parameters
+        ----------
+        sizes : sequence of (int, int)
+            Heights and widths for which a GPU's work is recorded; see `record`.
+        """
         noise = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
         self.decode(self.encode(noise, tau=0.5))
+        if self.device.type == "cuda":
+            for size in sizes:
+                self.record(size)
+
+    @torch.inference_mode()
+    def record(self, size: tuple[int, int], *, batch: int = 1) -> None:
+        """Record both networks for panoramas of a size: on a GPU as CUDA graphs, which hold the memory that they take.
+
+        Panoramas of other sizes, and other numbers of them at a time, run as they are.
+
+        Parameters
+        ----------
+        size : (int, int)
+            Height and width, pixels.
+        batch : int
+            Panoramas at a time.
+        """
+        self._encoder.record(torch.zeros((batch, *size, 3), dtype=torch.uint8, device=self.device))
+        rows, cols = (-(-side // self.model.profile.factor) for side in size)
+        features = torch.zeros((batch, self.model.profile.dim, rows, cols), device=self.device)
+        guidance = torch.zeros((batch, GUIDANCE_PLANES, rows, cols), device=self.device)
+        self._decoder.record(features.contiguous(memory_format=torch.channels_last), guidance)
 
     # ── stages ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -273,9 +307,7 @@ class Codec:
             if (rows := self._band_rows(height, width, self.network.encoder)) < height:
                 features |= {i: self._extract_by_rows(images[i], rows) for i in group}
                 continue
-            pixels = torch.from_numpy(np.stack([images[i] for i in group])).to(self.device).permute(0, 3, 1, 2)
-            with self._autocast():
-                batch = self.network.encoder(self._whole_tokens(pixels)).float()
+            batch = self._encoder(self._transfers.to_device([images[i] for i in group]))
             features |= zip(group, batch.split(1), strict=True)
         return [features[i] for i in range(len(images))]
 
@@ -476,10 +508,9 @@ class Codec:
             inputs = [self._decoder_inputs(tokens[i]) for i in group]
             features, guidance = (torch.cat(parts).to(self.device) for parts in zip(*inputs, strict=True))
             features = features.contiguous(memory_format=torch.channels_last)
-            with self._autocast():
-                pixels = self.network.decoder(features, guidance)
+            pixels = self._decoder(features, guidance)
             pixels = pixels[..., :height, :width] if first.reduction == WHOLE else enlarge(pixels, (height, width))
-            images |= zip(group, _as_bytes(pixels), strict=True)
+            images |= zip(group, self._transfers.to_host(_as_bytes(pixels)), strict=True)
         return [np.ascontiguousarray(images[i]) for i in range(len(tokens))]
 
     def _reconstruct_by_rows(self, tokens: Tokens, band: int) -> NDArray[np.uint8]:
@@ -499,25 +530,37 @@ class Codec:
                 continue
             part = slice(done, done + pixels.shape[-2])
             if small is None:
-                picture[part] = _as_bytes(pixels[..., : size[0] - done, : size[1]])[0]
+                picture[part] = self._transfers.to_host(_as_bytes(pixels[..., : size[0] - done, : size[1]]))[0]
             else:
                 small[..., part, :] = pixels
             done = part.stop
         if small is not None:
             for start in range(0, size[0], band):
                 part = slice(start, min(start + band, size[0]))
-                picture[part] = _as_bytes(enlarge(small, size, rows=part))[0]
+                picture[part] = self._transfers.to_host(_as_bytes(enlarge(small, size, rows=part)))[0]
         return picture
 
     def _decoder_inputs(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """Features (1, dim, rows, cols) and guidance (1, 3, rows, cols) of one panorama."""
         features, kept = dequantize(tokens, self.network.codebook), torch.from_numpy(tokens.kept)[None]
         concealed = torch.zeros_like(kept) if tokens.concealed is None else torch.from_numpy(tokens.concealed)[None]
-        features = conceal(features, concealed.to(features.device))
+        if tokens.concealed is not None:
+            features = conceal(features, concealed.to(features.device))
         return features, guidance_planes(kept, token_steps(tokens), concealed).to(features.device)
 
+    def _run_encoder(self, pixels: Tensor) -> Tensor:
+        """Pixels uint8 (batch, H, W, 3) to features float32 (batch, dim, rows, cols)."""
+        with self._autocast():
+            return self.network.encoder(self._whole_tokens(pixels.permute(0, 3, 1, 2))).float()
+
+    def _run_decoder(self, features: Tensor, guidance: Tensor) -> Tensor:
+        """Features (batch, dim, rows, cols) and guidance (batch, 3, rows, cols) to pixels (batch, 3, H, W)."""
+        with self._autocast():
+            return self.network.decoder(features, guidance)
+
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16)
+        # Weights are cast anew each time: each is used once, and a cache of them does not go into a recording.
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16, cache_enabled=False)
 
 
 def _picture_of(source: Any) -> tuple[NDArray[np.uint8], SphereMetadata]:
@@ -552,9 +595,9 @@ def device_named(name: str | torch.device) -> torch.device:
     return device
 
 
-def _as_bytes(pixels: Tensor) -> NDArray[np.uint8]:
+def _as_bytes(pixels: Tensor) -> Tensor:
     """(batch, 3, H, W) as uint8 (batch, H, W, 3)."""
-    return pixels.clamp(0, 255).round_().byte().permute(0, 2, 3, 1).cpu().numpy()
+    return pixels.clamp(0, 255).round_().byte().permute(0, 2, 3, 1).contiguous()
 
 
 def _by_shape(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:

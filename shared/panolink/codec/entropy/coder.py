@@ -10,9 +10,11 @@ import functools
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from panolink.codec.entropy import mask_coding
+from panolink.codec.entropy.device_index_context import DeviceIndexContext
 from panolink.codec.entropy.feature_context import MAX_LOG_ODDS, SIGN_BITS
 from panolink.codec.entropy.index_context import bands_of, decode_rows, schedule
 from panolink.codec.entropy.range_coder import decoder, encode
@@ -46,10 +48,15 @@ class SliceCoder:
     ----------
     tables : Tables
         Of the model. ``lengths`` are their `Tables.code_lengths`, (CLASSES, MAX_MAGNITUDE + 2) bits.
+    device : torch.device, optional
+        Where probabilities of indices are computed, in place of the host.
     """
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, device: torch.device | None = None) -> None:
         self.tables, self.lengths = tables, tables.code_lengths()
+        self._index_context = (
+            tables.index_context if device is None else DeviceIndexContext(tables.index_context, device)
+        )
         self._order = SymbolOrder(tables)
         self._encoded = functools.lru_cache(maxsize=4)(
             self._encode_indices
@@ -77,7 +84,7 @@ class SliceCoder:
         return self._encoded(content, rows, cols, slices)
 
     def _encode_indices(self, content: bytes, rows: int, cols: int, slices: int) -> tuple[bytes, ...]:
-        indices, network = np.frombuffer(content, dtype=np.int64), self.tables.index_context
+        indices, network = np.frombuffer(content, dtype=np.int64), self._index_context
         parts: list[list[tuple[NDArray[np.uint32], NDArray[np.uint32]]]] = [[] for _ in range(slices)]
         for number, cells, neighbours, bands in self._passes(indices, (rows, cols), slices):
             start, width = network.intervals(number, neighbours, bands, indices[cells])
@@ -107,7 +114,7 @@ class SliceCoder:
         """
         rows, cols = shape
         readers = [None if payload is None else decoder(payload) for payload in payloads]
-        indices, network = np.zeros(rows * cols, dtype=np.int64), self.tables.index_context
+        indices, network = np.zeros(rows * cols, dtype=np.int64), self._index_context
         for number, cells, neighbours, bands in self._passes(indices, shape, len(payloads)):
             cumulative = network.cumulative(number, neighbours, bands)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from panolink.codec.entropy.device_network import DeviceIntegerNetwork, exact_product, on_device
 from panolink.codec.entropy.feature_context import (
     CODE_NEIGHBOURS,
     DIFFERENCE_NEIGHBOURS,
@@ -18,7 +18,7 @@ from panolink.codec.entropy.feature_context import (
     FeatureContextModel,
 )
 from panolink.codec.entropy.index_context import bands_of
-from panolink.codec.entropy.integer_network import MAX_ACTIVATION, MAX_INPUT, WEIGHT_BITS
+from panolink.codec.entropy.integer_network import MAX_INPUT
 
 CHUNK = 1 << 16
 """tokens whose activations are held at a time: some 300 MiB"""
@@ -34,22 +34,13 @@ class DeviceFeatureContext:
     """
 
     def __init__(self, model: FeatureContextModel, device: torch.device) -> None:
-        def there(array: np.ndarray, dtype: torch.dtype) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(array)).to(device=device, dtype=dtype)
-
-        network = model.network
         self._outside = len(model.embedding) - 1
-        self._units = there(model.units, torch.int64)
-        self._octaves = there(QUARTER_OCTAVES, torch.int64)
-        self._bands = there(model.bands, torch.int32)
-        self._look_up = there(model.look_up, torch.int32)
-        # Sums stay below 2^24, so that a float32 product of matrices (never TF32) is exact.
-        seen = len(CODE_NEIGHBOURS) * model.embedding.shape[1]
-        self._first = there(network.first[seen:], torch.float32)
-        self._layers = [
-            (there(network.second, torch.float32), there(network.second_bias, torch.float32)),
-            (there(network.last, torch.float32), there(network.last_bias, torch.float32)),
-        ]
+        self._units = on_device(model.units, device, torch.int64)
+        self._octaves = on_device(QUARTER_OCTAVES, device, torch.int64)
+        self._bands = on_device(model.bands, device, torch.int32)
+        self._look_up = on_device(model.look_up, device, torch.int32)
+        self._network = DeviceIntegerNetwork(model.network, device)
+        self._first = self._network.first[len(CODE_NEIGHBOURS) * model.embedding.shape[1] :]
 
     def __call__(
         self, indices: Tensor, cells: Tensor, *, whole: bool, differences: Tensor | None = None
@@ -82,12 +73,8 @@ class DeviceFeatureContext:
         if differences is not None:
             values = torch.cat([differences, torch.zeros_like(differences[:1])]).float()
             near = [values[_neighbour(cells, rows, cols, offset)] for offset in DIFFERENCE_NEIGHBOURS]
-            total = total + _exact(torch.cat(near, dim=1), self._first).int()
-        hidden = _activation(total)
-        (second, second_bias), (last, last_bias) = self._layers
-        more = _activation((_exact(hidden.float(), second) + second_bias).int())
-        hidden = (hidden + more).clamp(max=MAX_ACTIVATION)
-        outputs = (_exact(hidden.float(), last) + last_bias).int()
+            total = total + exact_product(torch.cat(near, dim=1), self._first).int()
+        outputs = self._network.after_first(total)
         quarters = (outputs + (1 << OUTPUT_SHIFT >> 1)) >> OUTPUT_SHIFT
         shifts, log_odds = quarters.split(quarters.shape[1] // 2, dim=1)
         return (
@@ -108,19 +95,3 @@ def _neighbour(cells: Tensor, rows: int, cols: int, offset: tuple[int, int]) -> 
     """Flat positions of the neighbours at an offset (rows down, columns right); rows · cols beyond the poles."""
     row, col = cells // cols + offset[0], (cells % cols + offset[1]) % cols
     return torch.where((row >= 0) & (row < rows), row * cols + col, rows * cols)
-
-
-def _activation(total: Tensor) -> Tensor:
-    return ((total + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS).clamp(0, MAX_ACTIVATION)
-
-
-def _exact(a: Tensor, b: Tensor) -> Tensor:
-    """The product of float32 matrices of integers, without TF32 whatever the process allows elsewhere."""
-    if a.device.type != "cuda":
-        return a @ b
-    allowed = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        return a @ b
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = allowed

@@ -228,6 +228,10 @@ def bands_of(rows: int) -> NDArray[np.int64]:
     return (2 * np.arange(rows) + 1) * BANDS // (2 * rows)
 
 
+LEVEL_SHIFT = WEIGHT_BITS + ACTIVATION_BITS - LOGIT_BITS
+"""right shift from a logit to steps of 2^−LOGIT_BITS octaves"""
+
+
 def _weights() -> NDArray[np.int32]:
     """Weights of codes by how many steps of 2^−LOGIT_BITS octaves their logits are below the largest: 2^(24 − k/16),
     rounded within an octave (none is near a half, so that they are the same wherever they are computed), then down."""
@@ -251,9 +255,9 @@ def _shares(logits, table, shares):
     best = 0
     while logits[best] != largest:
         best += 1
-    shift, last = WEIGHT_BITS + ACTIVATION_BITS - LOGIT_BITS, len(table) - 1
+    last = len(table) - 1
     for code in range(codes):
-        shares[code] = min((largest - logits[code]) >> shift, last)
+        shares[code] = min((largest - logits[code]) >> LEVEL_SHIFT, last)
     total = np.int64(0)
     for code in range(codes):
         weight = table[shares[code]]

@@ -170,10 +170,10 @@ class Quantizer:
 
     def __init__(self, codebook: Codebook, tables: Tables) -> None:
         self.codebook, self.tables = codebook, tables
-        self.coder = SliceCoder(tables)
+        device = None if codebook.device.type == "cpu" else codebook.device
+        self.coder = SliceCoder(tables, device)
         self.nearest_code = CodeSearch(codebook)
-        on_device = codebook.device.type != "cpu"
-        self._there = DeviceTables(tables, self.coder.lengths, codebook.device) if on_device else None
+        self._there = None if device is None else DeviceTables(tables, self.coder.lengths, device)
 
     def controller(
         self,

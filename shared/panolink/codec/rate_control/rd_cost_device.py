@@ -91,4 +91,4 @@ class DeviceTokenCostModel(TokenCostModel):
         )
         if len(costs.symbols):
             costs.symbols[places] = symbols.cpu().numpy()
-        costs.bits[places], costs.gain[places] = bits.cpu().numpy(), gain.cpu().numpy()
+        costs.bits[places], costs.gain[places] = torch.stack([bits, gain]).cpu().numpy()

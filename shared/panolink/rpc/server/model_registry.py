@@ -49,7 +49,7 @@ class ModelRegistry:
         decoder: str = "fidelity",
         band_pixels: int | None = None,
     ) -> None:
-        from panolink.codec.codec import Codec
+        from panolink.codec.codec import USUAL_SIZES, Codec
         from panolink.codec.model import Decoder, decoders_of
 
         self._files = list(names)
@@ -63,7 +63,7 @@ class ModelRegistry:
         self._decoders = {codec.fingerprint: list(map(str, decoders_of(codec.model))) for codec in self.codecs}
         self._with_decoder = {(codec.fingerprint, self._own_decoder): codec for codec in self.codecs}
         for codec in self.codecs:
-            codec.warm_up()
+            codec.warm_up(USUAL_SIZES)
             metrics.models.labels(codec.name, codec.fingerprint, codec.profile).set(1)
         measure_device(self.device, metrics)
 

@@ -1,0 +1,131 @@
+"""How networks run on a device: pictures go over beside the computation, and known shapes are recorded beforehand.
+
+On a GPU a picture goes through pinned memory on a stream of its own, and a recorded shape is a CUDA graph: one launch
+in place of hundreds, so that the host has time for its own part of the work. On a CPU the same calls copy and compute.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+RUNS_BEFORE_CAPTURE = 3
+"""of a function, so that its memory is allocated and its algorithms are chosen before a graph is captured"""
+
+
+class Transfers:
+    """Copies of pictures to and from a device.
+
+    Parameters
+    ----------
+    device : torch.device
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._there = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._back = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    def to_device(self, arrays: Sequence[NDArray]) -> Tensor:
+        """Stack arrays of one shape and type there.
+
+        The host does not wait for the copy; what runs on the current stream afterwards does.
+        """
+        if self._there is None:
+            return torch.from_numpy(np.stack(arrays)).to(self._device)
+        host = torch.from_numpy(np.empty((len(arrays), *arrays[0].shape), arrays[0].dtype)).pin_memory()
+        np.stack(arrays, out=host.numpy())
+        with torch.cuda.stream(self._there):
+            there = host.to(self._device, non_blocking=True)
+        current = torch.cuda.current_stream(self._device)
+        current.wait_stream(self._there)
+        there.record_stream(current)
+        return there
+
+    def to_host(self, values: Tensor) -> NDArray:
+        """Bring a tensor back; the host waits for this one, and not for what was asked of the device after it."""
+        if self._back is None:
+            return values.cpu().numpy()
+        self._back.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(self._back):
+            host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+            host.copy_(values, non_blocking=True)
+            values.record_stream(self._back)
+            done = self._back.record_event()
+        done.synchronize()
+        return host.numpy()
+
+
+class Recorded:
+    """A function from tensors to a tensor that is recorded for some shapes, and called as it is for all others.
+
+    Nothing is recorded but by `record`, which takes seconds: never in the middle of a stream. Safe to call from several
+    threads that have the same current stream.
+
+    Parameters
+    ----------
+    function : callable
+        It must not synchronise with the host, nor copy from there.
+    """
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        self._function = function
+        self._recordings: dict[tuple[torch.Size, ...], _Recording] = {}
+        self._lock = threading.Lock()
+
+    def record(self, *inputs: Tensor) -> None:
+        """Record the function for inputs of these shapes, types and memory formats."""
+        with self._lock:
+            if _shapes(inputs) not in self._recordings:
+                self._recordings[_shapes(inputs)] = _Recording(self._function, inputs)
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """The function's result, in memory of its own."""
+        recording = self._recordings.get(_shapes(inputs))
+        if recording is None:
+            return self._function(*inputs)
+        with self._lock:  # the recording's memory is in use from the first copy to the last
+            return recording(inputs)
+
+
+def _shapes(inputs: Sequence[Tensor]) -> tuple[torch.Size, ...]:
+    return tuple(one.shape for one in inputs)
+
+
+class _Recording:
+    """A function with memory for inputs of one shape; on a GPU a graph of what it does there."""
+
+    def __init__(self, function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> None:
+        self._inputs = [one.clone() for one in inputs]
+        self._run: Callable[[], Tensor] = lambda: function(*self._inputs)
+        if inputs[0].is_cuda:
+            self._run = _captured(self._run)
+
+    def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
+        for own, given in zip(self._inputs, inputs, strict=True):
+            own.copy_(given, non_blocking=True)
+        return self._run().clone()
+
+
+def _captured(run: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """A CUDA graph of what ``run`` does, as a function that replays it."""
+    aside, current = torch.cuda.Stream(), torch.cuda.current_stream()
+    aside.wait_stream(current)
+    with torch.cuda.stream(aside):
+        for _ in range(RUNS_BEFORE_CAPTURE):
+            run()
+    current.wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        output = run()
+
+    def replay() -> Tensor:
+        graph.replay()
+        return output
+
+    return replay

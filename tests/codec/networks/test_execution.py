@@ -1,0 +1,52 @@
+"""Transfers and recordings, on each device that is here."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from panolink.codec.networks.execution import Recorded, Transfers
+
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_pictures_go_over_and_come_back(device: str):
+    pictures = list(np.random.default_rng(0).integers(0, 256, (3, 8, 16, 3), dtype=np.uint8))
+    transfers = Transfers(torch.device(device))
+    there = transfers.to_device(pictures)
+    assert there.device.type == device and there.shape == (3, 8, 16, 3)
+    back = transfers.to_host(255 - there)
+    assert back.dtype == np.uint8 and np.array_equal(back, 255 - np.stack(pictures))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_recorded_shape_gives_what_the_function_gives(device: str):
+    calls = []
+
+    def function(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        calls.append(a.shape)
+        return 2 * a + b
+
+    recorded, example = Recorded(function), torch.zeros(2, 3, device=device)
+    recorded.record(example, example)
+    known = len(calls)
+    recorded.record(example, example)
+    assert len(calls) == known, "recorded once"
+    a, b = (torch.arange(6.0, device=device).view(2, 3) + start for start in (0, 10))
+    first, second = recorded(a, b), recorded(b, a)
+    assert torch.equal(first, 2 * a + b) and torch.equal(second, 2 * b + a), "each in memory of its own"
+    assert not example.any(), "inputs are left alone"
+    other = torch.ones(4, device=device)
+    assert torch.equal(recorded(other, other), 3 * other), "a shape that was not recorded"
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_threads_do_not_mix_their_inputs(device: str):
+    recorded = Recorded(lambda x: x * x)
+    recorded.record(torch.zeros(500, device=device))
+    values = [torch.full((500,), float(number), device=device) for number in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(recorded, values))
+    assert all(torch.equal(one, value * value) for one, value in zip(found, values, strict=True))
