@@ -100,7 +100,8 @@ def load_model(name: str | Path) -> Model:
     try:
         profile = Profile.from_json(metadata["profile"])
         prefix = "tables."
-        arrays = {name: tensors.pop(name).numpy() for name in list(tensors) if name.startswith(prefix)}
+        # Copies: a tensor of the file keeps all of it mapped.
+        arrays = {name: tensors.pop(name).numpy().copy() for name in list(tensors) if name.startswith(prefix)}
         tables = Tables.from_arrays({name.removeprefix(prefix): array for name, array in arrays.items()})
         _check_shapes(profile, tensors)
         network = Autoencoder(profile)
