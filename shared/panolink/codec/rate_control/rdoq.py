@@ -124,23 +124,29 @@ def _choose(
     limits,
 ):
     half, one, two, largest = np.float32(0.5), np.float32(1), np.float32(2), np.float32(LARGEST_SYMBOL)
+    dims = difference.shape[1]
+    classes, values = np.empty(dims, np.int32), np.empty(dims, np.float32)
     for token in range(len(cells)):
         cell = cells[token]
         code, step = codes[cell], steps[cell]
         factor = FACTORS[step + COARSEST]
         token_bits, token_gain = np.float32(0), np.float32(0)
         found, expected = 0, 0
+        level, toward, limit = levels[code], shifts[token], limits[token]
+        for dim in range(dims):  # without branches: vectors
+            classes[dim] = min(expected_class(np.int64(level[dim]), step, np.int64(toward[dim])), limit)
+        for dim in range(dims):
+            values[dim] = difference[cell, dim] * factor
         for group in range(len(starts) - 1):
             shift = np.int64(adaptation[group, adaptation_context(found, expected)])
             found_here, expected_here = 0, 0
             for dim in range(starts[group], starts[group + 1]):
-                plain = expected_class(np.int64(levels[code, dim]), step, np.int64(shifts[token, dim]))
+                plain = np.int64(classes[dim])
                 if plain == 0:
                     continue
-                plain = min(plain, limits[token])
                 expected_here += expected_magnitude[plain]
                 scale = shifted_class(plain, shift)
-                value = difference[cell, dim] * factor
+                value = values[dim]
                 magnitude = abs(value)
                 rounded = magnitude + half
                 if rounded < one:
