@@ -83,6 +83,7 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
                 in_flight=self._settings.max_in_flight,
                 stop=self._streams.draining,
                 refusal=stream.refusal,
+                context=context,
                 memory=self._streams.memory,
                 stream=stream,
             )

@@ -91,8 +91,8 @@ class Client:
     in_flight
         Maximum number of panoramas in flight.
     reconnect_timeout
-        Seconds for which panoramas are kept for an unreachable transmitter; pending ones are resent when it is back,
-        and received once.
+        Seconds for which panoramas are kept for a transmitter that is unreachable, or has no room for another stream;
+        pending ones are resent when it is back, and received once.
     limits
         Limits of pictures, received and sent; None: the defaults.
     credentials

@@ -36,10 +36,12 @@ Start = Callable[..., Awaitable[Server]]
 NOBODY = Credentials()
 
 
-async def served(target: str, panorama: np.ndarray, credentials: Credentials = NOBODY) -> tuple[Delivery, float]:
+async def served(
+    target: str, panorama: np.ndarray, credentials: Credentials = NOBODY, **options: Any
+) -> tuple[Delivery, float]:
     """A panorama's delivery, and the seconds that it took beyond those of the pipeline itself."""
     began = time.monotonic()
-    async with Client(target, credentials=credentials) as client:
+    async with Client(target, credentials=credentials, **options) as client:
         (delivery,) = [one async for one in client.send([panorama], picture=False)]
     return delivery, time.monotonic() - began - delivery.seconds.get("total", 0.0)
 
@@ -103,7 +105,7 @@ async def test_a_host_has_no_more_streams_than_its_share(start: Start, panorama:
         call = stub.Transmit()
         await call.write(_announced())
         await asyncio.sleep(0.1)
-        delivery, _ = await served(transmitter.address, panorama)
+        delivery, _ = await served(transmitter.address, panorama, reconnect_timeout=0)
         assert delivery.code == "RESOURCE_EXHAUSTED" and "all 1 streams of this host" in (delivery.error or "")
         call.cancel()
 
@@ -234,6 +236,7 @@ async def test_one_stream_too_many_is_told_when_to_try_again(start: Start, panor
         first = await begin(channel, 100)
         await asyncio.sleep(0.1)
         second = await begin(channel, len(image))
+        assert dict(await second.initial_metadata())["grpc-retry-pushback-ms"] == "1000"
         assert (await second.read()).header.failure.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
         with suppress(grpc.aio.AioRpcError):
             await second.read()
@@ -246,3 +249,35 @@ async def test_one_stream_too_many_is_told_when_to_try_again(start: Start, panor
         assert await first.code() is grpc.StatusCode.OK
         third = await begin(channel, len(image))  # and as soon as there is room again, so is the next one
         assert not (await third.read()).header.HasField("failure")
+
+
+@pytest.mark.slow
+async def test_a_client_comes_back_when_there_is_room(start: Start, panorama: np.ndarray) -> None:
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address, max_streams=1)
+    async with open_channel(transmitter.address) as channel:
+        stub: Any = transmitter_pb2_grpc.TransmitterStub(channel)
+        call = stub.Transmit()
+        await call.write(_announced())
+        async with Client(transmitter.address) as client, asyncio.timeout(60):
+            pictures = [("a", panorama), ("b", panorama), ("c", panorama)]
+            sending = asyncio.create_task(_all(client.send(pictures, picture=False)))
+            while not _handled(transmitter):  # the client breaks off the stream that was refused
+                await asyncio.sleep(0.02)
+            call.cancel()
+            deliveries = await sending
+    assert [one.code for one in deliveries] == [None] * 3 and {one.source for one in deliveries} == {"a", "b", "c"}
+
+
+async def _all(deliveries: Any) -> list[Delivery]:
+    return [one async for one in deliveries]
+
+
+def _handled(server: Server) -> float:
+    """Streams of senders that have ended."""
+    samples = [one for metric in server.metrics.registry.collect() for one in metric.samples]
+    return sum(
+        one.value
+        for one in samples
+        if one.name == "grpc_server_handled_total" and one.labels["grpc_method"] == "Transmit"
+    )

@@ -18,6 +18,7 @@ from panolink.rpc.server.server import Server
 from panolink.rpc.server.settings import ServiceSettings
 from panolink.rpc.transport.carry import LinkEndpoint
 from panolink.rpc.transport.connection import open_channel
+from panolink.rpc.transport.retrying_client import RetryingClient
 from panolink.rpc.wire.bursts import Burst, Receipt, burst_messages
 from panolink.v1 import link_pb2, link_pb2_grpc
 from tests.rpc.helpers import connected_client
@@ -133,20 +134,41 @@ async def test_what_does_not_finish_in_time_is_cut_off(burst: MakeBurst) -> None
 @pytest.mark.slow
 async def test_streams_are_counted_and_limited(burst: MakeBurst) -> None:
     handler = Gated()
-    handler.go.set()
     async with (
         link_server(handler, max_streams=1) as server,
         connected_client(server.address) as first,
-        connected_client(server.address) as second,
+        connected_client(server.address, reconnect_timeout=0) as second,
+        connected_client(server.address, reconnect_timeout=60) as patient,
+        asyncio.timeout(60),
     ):
-        await (await first.send("1", burst()))
-        refused = await (await second.send("2", burst("2")))
+        under_way = await first.send("1", burst())
+        await handler.taken.wait()
+        refused = await _receipt(second, burst("2"))
         assert refused.header.failure.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
         assert "all 1 streams are in use" in refused.header.failure.message
         assert server.metrics.registry.get_sample_value("panolink_streams", {"kind": "link"}) == 1
+        waiting = asyncio.create_task(_receipt(patient, burst("3")))
+        while _ended(server) < 2:  # that of the patient one, too
+            await asyncio.sleep(0.02)
+        assert not waiting.done()
+        handler.go.set()
+        assert not (await under_way).header.HasField("failure")
         await first.close()
-        again = await (await second.send("3", burst("3")))
-        assert not again.header.HasField("failure")
+        assert not (await waiting).header.HasField("failure")
+
+
+def _ended(server: Server) -> float:
+    """Streams of bursts that have ended."""
+    samples = [sample for metric in server.metrics.registry.collect() for sample in metric.samples]
+    return sum(
+        sample.value
+        for sample in samples
+        if sample.name == "grpc_server_handled_total" and sample.labels["grpc_method"] == "Carry"
+    )
+
+
+async def _receipt(client: RetryingClient[Burst, Receipt], burst: Burst) -> Receipt:
+    return await (await client.send(burst.header.burst_id, burst))
 
 
 @pytest.mark.slow

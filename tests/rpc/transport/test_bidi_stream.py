@@ -7,10 +7,12 @@ from typing import Any
 import grpc.aio
 import pytest
 
+from panolink.errors import LimitError
 from panolink.rpc.flow_control.limits import Limits
 from panolink.rpc.transport.bidi_stream import BidiStream, Unanswered
 from panolink.rpc.wire.bursts import Burst, Receipt, admit_burst, burst_messages, failed_receipt, receipts
 from panolink.rpc.wire.framing import frames
+from panolink.rpc.wire.pushback import Pushback, pushback_to_wire
 from panolink.v1 import link_pb2, link_pb2_grpc
 
 MakeBurst = Callable[..., Burst]
@@ -21,8 +23,11 @@ class Scripted(link_pb2_grpc.LinkServicer):
 
     def __init__(self) -> None:
         self.wait_for, self.script = 1, list[Any]()
+        self.refusal: LimitError | None = None
 
     async def Carry(self, request_iterator: Any, context: Any) -> AsyncIterator[link_pb2.Receipt]:
+        if self.refusal:
+            await context.send_initial_metadata(pushback_to_wire(self.refusal))
         received = frames(request_iterator, lambda header: admit_burst(header, Limits()))
         for _ in range(self.wait_for):
             await anext(received)
@@ -39,6 +44,7 @@ class Opened:
 
     def __init__(self, channel: grpc.aio.Channel, timeout: float) -> None:
         self.breaks = 0
+        self.refusals: list[Pushback] = []
         stub: Any = link_pb2_grpc.LinkStub(channel)
         self.stream: BidiStream[Burst, Receipt] = BidiStream(
             stub.Carry(),
@@ -48,6 +54,7 @@ class Opened:
             peer="next hop here",
             timeout=timeout,
             on_break=self.broke,
+            on_refusal=self.refusals.append,
         )
 
     def broke(self) -> None:
@@ -116,6 +123,19 @@ async def test_any_other_status_is_the_answer_of_all(scripted: Scripted, opened:
     scripted.wait_for, scripted.script = 2, [grpc.StatusCode.PERMISSION_DENIED]
     got = await sent(await opened(), burst, "a", "b")
     assert [receipt.header.failure.code for receipt in got] == [grpc.StatusCode.PERMISSION_DENIED.value[0]] * 2
+
+
+async def test_where_there_is_no_room_items_may_be_sent_later(
+    scripted: Scripted, opened: Any, burst: MakeBurst
+) -> None:
+    scripted.refusal = LimitError("all streams are in use")
+    one = await opened()
+    pending = await one.stream.send("a", burst("a", symbols=1_000_000))  # refused while it is written
+    (lost,) = await asyncio.gather(pending, return_exceptions=True)
+    assert isinstance(lost, Unanswered) and not lost.sent
+    assert lost.failure.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+    assert lost.failure.message == "next hop here: all streams are in use"
+    assert one.stream.ended and not one.breaks and one.refusals == [Pushback(1.0, "all streams are in use")]
 
 
 async def test_an_answer_has_its_time(scripted: Scripted, opened: Any, burst: MakeBurst) -> None:

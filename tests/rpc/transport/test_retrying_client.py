@@ -16,6 +16,8 @@ from panolink.rpc.transport.connection import open_channel
 from panolink.rpc.transport.stream_handler import map_concurrent
 from panolink.rpc.wire.bursts import Burst, Receipt, admit_burst, burst_from_frame, burst_messages
 from panolink.rpc.wire.framing import frames
+from panolink.rpc.wire.pushback import PUSHBACK_KEY
+from panolink.rpc.wire.status import failure
 from panolink.v1 import link_pb2, link_pb2_grpc
 from tests.rpc.helpers import connected_client
 
@@ -274,6 +276,60 @@ async def test_an_id_under_way_twice_ends_the_stream(serve: Any, burst: MakeBurs
         got = [message async for message in _until_error(call)]
         assert sum(message.HasField("header") for message in got) == 1
         assert "already under way" in await call.details()
+
+
+class Full(link_pb2_grpc.LinkServicer):
+    """Has no room for as many streams as there are hints, and says after how many milliseconds to try again."""
+
+    def __init__(self, *hints: str) -> None:
+        self.hints = list(hints)
+        self.opened: list[float] = []
+        self.seen: list[str] = []
+
+    async def Carry(self, request_iterator: Any, context: Any) -> Any:
+        self.opened.append(time.monotonic())
+        refused = bool(self.hints)
+        if refused:
+            await context.send_initial_metadata(((PUSHBACK_KEY, self.hints.pop(0)),))
+        async for frame in frames(request_iterator, lambda header: admit_burst(header, Limits())):
+            receipt = link_pb2.ReceiptHeader(burst_id=frame.header.burst_id)
+            if refused:
+                receipt.failure.CopyFrom(failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "full"))
+                yield link_pb2.Receipt(header=receipt)
+                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
+            self.seen.append(receipt.burst_id)
+            yield link_pb2.Receipt(header=receipt)
+
+
+@pytest.mark.parametrize("symbols", [100, 1_000_000])
+async def test_who_is_told_when_there_is_room_comes_back_then(serve: Any, burst: MakeBurst, symbols: int) -> None:
+    full = Full("200", "200")
+    async with connected_client(await serve(ADD, full), reconnect_timeout=60) as client:
+        pending = await asyncio.gather(*(client.send(name, burst(name, symbols=symbols)) for name in "abc"))
+        receipts = await asyncio.gather(*pending)
+    assert not any(receipt.header.HasField("failure") for receipt in receipts)
+    assert sorted(full.seen) == ["a", "b", "c"], "each once"
+    first, second, third = full.opened
+    assert second - first >= 0.2 and third - second >= 0.2
+
+
+async def test_other_replicas_are_tried_while_one_has_no_room(serve: Any, burst: MakeBurst) -> None:
+    full, free = Full("60000"), Full()
+    addresses = ",".join([await serve(ADD, full), await serve(ADD, free)])
+    async with connected_client(addresses, reconnect_timeout=60) as client:
+        pending = [await client.send(f"s-{n}", burst(f"s-{n}")) for n in range(6)]
+        receipts = await asyncio.wait_for(asyncio.gather(*pending), 20)
+    assert not any(receipt.header.HasField("failure") for receipt in receipts)
+    assert len(full.opened) == 1 and len(free.seen) == 6
+
+
+@pytest.mark.parametrize(("hint", "reconnect_timeout"), [("60000", 0.0), ("60000", 0.3), ("-1", 60.0), ("soon", 60.0)])
+async def test_a_refusal_is_told_where_there_is_no_time_or_nothing_to_wait_for(
+    serve: Any, burst: MakeBurst, hint: str, reconnect_timeout: float
+) -> None:
+    async with connected_client(await serve(ADD, Full(hint)), reconnect_timeout=reconnect_timeout) as client:
+        receipt = await asyncio.wait_for(await client.send("a", burst("a")), 20)
+    assert receipt.header.failure.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
 
 
 async def _until_error(call: Any) -> Any:

@@ -16,14 +16,12 @@ import grpc.aio
 from panolink.errors import PanolinkError, StallError
 from panolink.rpc.flow_control.streams import current_stream
 from panolink.rpc.observability.metrics import RpcMetrics
+from panolink.rpc.wire.pushback import PUSHBACK
 from panolink.rpc.wire.status import code_named, code_of, one_line
 
 log = logging.getLogger(__name__)
 
 _ABORT_SECONDS = 1.0
-
-PUSHBACK = (("grpc-retry-pushback-ms", "1000"),)
-"""Trailer of a call that there is no room for: gRPC's retries, and others who know it, wait so long."""
 
 _KINDS = {
     "unary_unary": "unary",

@@ -16,6 +16,7 @@ import grpc.aio
 from panolink.errors import PanolinkError
 from panolink.rpc.observability import logs
 from panolink.rpc.transport.connection import tls_refusal
+from panolink.rpc.wire.pushback import Pushback, pushback_from_wire
 from panolink.rpc.wire.status import failure
 from panolink.v1 import link_pb2
 
@@ -48,8 +49,8 @@ class Unanswered(Exception):  # noqa: N818 - an outcome: the item can be sent ag
 class BidiStream(Generic[Item, Answer]):
     """A bidirectional gRPC call with several items in flight.
 
-    If the peer becomes UNAVAILABLE, pending items raise `Unanswered`. If it ends the stream with another status, that
-    status is the answer of every pending item.
+    If the peer becomes UNAVAILABLE, or has no room for the stream and says when to try again, pending items raise
+    `Unanswered`. If it ends the stream with another status, that status is the answer of every pending item.
 
     Parameters
     ----------
@@ -67,6 +68,8 @@ class BidiStream(Generic[Item, Answer]):
         Seconds from an item's last message to its answer; later answers are ignored.
     on_break
         Called if the stream breaks with items pending.
+    on_refusal
+        Called instead if the peer has no room for the stream.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class BidiStream(Generic[Item, Answer]):
         peer: str,
         timeout: float,
         on_break: Callable[[], None],
+        on_refusal: Callable[[Pushback], None],
     ) -> None:
         self.ended = False
         self._call = call
@@ -88,6 +92,7 @@ class BidiStream(Generic[Item, Answer]):
         self._peer = peer
         self._timeout = timeout
         self._on_break = on_break
+        self._on_refusal = on_refusal
         self._pending: dict[str, _PendingItem] = {}
         self._writing = asyncio.Lock()
         self._reader = asyncio.create_task(self._read())
@@ -139,6 +144,9 @@ class BidiStream(Generic[Item, Answer]):
     async def _read(self) -> None:
         reason = failure(grpc.StatusCode.UNAVAILABLE, f"{self._peer} ended the stream without an answer")
         try:
+            if pushback := pushback_from_wire(await self._call.initial_metadata()):
+                self._refuse(pushback)
+                return
             async for item_id, answer in self._answers(self._call):
                 self._answer(item_id, answer)
         except grpc.aio.AioRpcError as error:
@@ -156,6 +164,15 @@ class BidiStream(Generic[Item, Answer]):
             self.ended = True
             self._call.cancel()
             self._break(reason)
+
+    def _refuse(self, pushback: Pushback) -> None:
+        """The peer has no room for the stream: nothing that was sent on it has been looked at."""
+        self._on_refusal(pushback)
+        message = f"{self._peer}: {pushback.reason or 'there is no room for another stream'}"
+        log.info("%s; %d wait for %g s", message, len(self._pending), pushback.seconds)
+        lost = Unanswered(failure(grpc.StatusCode.RESOURCE_EXHAUSTED, message), sent=False)
+        for item_id in list(self._pending):
+            self._answer(item_id, lost)
 
     def _break(self, reason: link_pb2.Failure) -> None:
         if self._pending:

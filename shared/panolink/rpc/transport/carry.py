@@ -124,6 +124,7 @@ class LinkEndpoint(link_pb2_grpc.LinkServicer):
                 in_flight=self._in_flight,
                 stop=self._streams.draining,
                 refusal=stream.refusal,
+                context=context,
                 memory=self._streams.memory,
                 stream=stream,
             )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import socket
 import time
 import zlib
@@ -25,6 +26,8 @@ from panolink.errors import SettingError
 from panolink.rpc.addresses import split_address
 from panolink.rpc.security.credentials import Credentials
 from panolink.rpc.transport.connection import open_channel
+from panolink.rpc.wire.pushback import Pushback
+from panolink.v1 import link_pb2
 
 Thing = TypeVar("Thing")
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
@@ -35,6 +38,7 @@ DNS = "dns:///"
 RESOLVE_SECONDS = 5.0
 """Maximum age in seconds of resolved addresses; older ones are resolved again on the next send."""
 _MIN_BACKOFF, _MAX_BACKOFF = 0.1, 1.0  # backoff in seconds of a replica that breaks every stream
+_JITTER = 0.25  # share of what a replica asks for by which one waits longer at most
 GRACE_SECONDS = 120.0
 """Seconds that items in flight may take on a replica whose address was removed: it is draining, not dead."""
 
@@ -69,6 +73,10 @@ class Replica:
         if self._breaks > 1:
             self._backoff_until = time.monotonic() + min(_MIN_BACKOFF * 2 ** (self._breaks - 2), _MAX_BACKOFF)
 
+    def refused(self, seconds: float) -> None:
+        """Record that there is no room for another stream for so long; not all who are told so come back at once."""
+        self._backoff_until = time.monotonic() + seconds * random.uniform(1.0, 1 + _JITTER)
+
 
 class Replicas:
     """The replicas behind a target; must be created in a running event loop.
@@ -80,14 +88,14 @@ class Replicas:
     credentials
         TLS files and token; None: from the environment (`PANOLINK_TLS_…`).
     reconnect_timeout
-        Seconds without any answer, counted from the first broken stream, until `unreachable`.
+        Seconds without any answer, counted from the first broken or refused stream, until `unreachable`.
     resolve
         Resolves the `host:port` of a `dns:///` target to a list of `host:port`.
 
     Attributes
     ----------
-    last_error : str
-        Why no replica could be reached at the last attempt; empty after an answer.
+    last_failure : Failure or None
+        Why no replica could be reached at the last attempt; None after an answer.
 
     Raises
     ------
@@ -117,7 +125,7 @@ class Replicas:
         self._resolve = resolve or resolve_addresses
         self._replicas: dict[str, Replica] = {}
         self._unanswered_since: float | None = None
-        self.last_error = ""
+        self.last_failure: link_pb2.Failure | None = None
         self._resolved_at = -float("inf")
         self._resolving: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
@@ -163,7 +171,7 @@ class Replicas:
     def answered(self, replica: Replica) -> None:
         """Record an answer of a replica."""
         self._unanswered_since = None
-        self.last_error = ""
+        self.last_failure = None
         replica.answered()
 
     def broke(self, replica: Replica) -> None:
@@ -171,6 +179,11 @@ class Replicas:
         self._start_timeout()
         self._resolved_at = -float("inf")
         replica.broke()
+
+    def refused(self, replica: Replica, pushback: Pushback) -> None:
+        """Record that a replica has no room for another stream; others are tried meanwhile."""
+        self._start_timeout()
+        replica.refused(pushback.seconds)
 
     def _start_timeout(self) -> None:
         if self._unanswered_since is None:

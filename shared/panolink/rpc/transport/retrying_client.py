@@ -35,7 +35,8 @@ class RetryingClient(Generic[Item, Answer]):
 
     When a stream breaks because its replica went away, its pending items are resent to the next reachable replica, so
     servers must deduplicate items by id. While no replica is reachable, items wait for the replicas'
-    `reconnect_timeout` and then fail with UNAVAILABLE. Callers bound the number of items in flight (see
+    `reconnect_timeout` and then fail with UNAVAILABLE. So do they while no replica has room for another
+    stream, and then fail with RESOURCE_EXHAUSTED. Callers bound the number of items in flight (see
     `map_concurrent`).
 
     Parameters
@@ -132,8 +133,8 @@ class RetryingClient(Generic[Item, Answer]):
     ) -> tuple[Replica | None, Awaitable[Answer]]:
         """Send an item to the first candidate that accepts it; returns the replica (None: failed) and the answer."""
         if why is None:
-            cannot = self._replicas.last_error or f"{self._peer} {self._replicas.target}: cannot be reached"
-            why = failure(grpc.StatusCode.UNAVAILABLE, cannot)
+            cannot = f"{self._peer} {self._replicas.target}: cannot be reached"
+            why = self._replicas.last_failure or failure(grpc.StatusCode.UNAVAILABLE, cannot)
         backoff = _MIN_BACKOFF
         while True:
             for replica in await self._replicas.candidates(route or item_id):
@@ -146,7 +147,7 @@ class RetryingClient(Generic[Item, Answer]):
                     why = lost.failure
                     continue
                 return replica, answer
-            self._replicas.last_error = why.message
+            self._replicas.last_failure = why
             if self._replicas.unreachable:
                 return None, _done(self._failed(item, why))
             await asyncio.sleep(backoff)
@@ -173,6 +174,7 @@ class RetryingClient(Generic[Item, Answer]):
                 peer=f"{self._peer} {replica.address}",
                 timeout=self._timeout,
                 on_break=partial(self._broke, replica),
+                on_refusal=partial(self._replicas.refused, replica),
             )
         return stream
 

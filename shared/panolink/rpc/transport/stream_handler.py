@@ -10,11 +10,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, nullcontext
 from typing import Any, TypeVar
 
-from panolink.errors import BitstreamError, LinkError, PanolinkError
+from panolink.errors import BitstreamError, LimitError, LinkError, PanolinkError
 from panolink.rpc.flow_control.limits import LEAST_BYTES_PER_SECOND, STALL_SECONDS
 from panolink.rpc.flow_control.memory_budget import MemoryBudget, Reservation
 from panolink.rpc.flow_control.streams import OpenStream
 from panolink.rpc.wire.framing import Frame, frames
+from panolink.rpc.wire.pushback import pushback_to_wire
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -91,6 +92,7 @@ async def serve_stream(
     in_flight: int,
     stop: asyncio.Event,
     refusal: PanolinkError | None = None,
+    context: Any = None,
     memory: MemoryBudget | None = None,
     stream: OpenStream | None = None,
 ) -> AsyncGenerator[Answer, None]:
@@ -115,7 +117,10 @@ async def serve_stream(
     refusal
         Refuses the stream: its first item is answered with this error and the stream ends with it. (A client of
         grpc.aio that is writing when the status arrives sees an internal error instead, grpc/grpc#36066.) A
-        `LinkError` (shutting down) answers no item, so that it can be resent to another replica.
+        `LinkError` (shutting down) answers no item, so that it can be resent to another replica. A `LimitError` (no
+        room) is told before that, in the call's initial metadata, with the time after which to try again.
+    context
+        Of the call, to tell such a refusal.
     memory
         Budget for the items; each reservation is held until the answer is known.
     stream
@@ -129,6 +134,8 @@ async def serve_stream(
         `stop` was set, or an item timed out.
     """
     if refusal:
+        if context and isinstance(refusal, LimitError):
+            await context.send_initial_metadata(pushback_to_wire(refusal))
         async for frame in frames(messages, lambda _: {}):
             if not isinstance(refusal, LinkError):
                 yield failed(frame.header, refusal)
