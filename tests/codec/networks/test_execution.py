@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from panolink.codec.networks import execution
 from panolink.codec.networks.execution import Recorded, Transfers
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -50,3 +51,14 @@ def test_threads_do_not_mix_their_inputs(device: str):
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(recorded, values))
     assert all(torch.equal(one, value * value) for one, value in zip(found, values, strict=True))
+
+
+def test_what_cannot_be_recorded_runs_as_it_is(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    def refuse(*_: object) -> None:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(execution, "_Recording", refuse)
+    doubled = Recorded(lambda a: 2 * a)
+    doubled.record(torch.ones(2, 3))
+    assert "not recorded for (2, 3)" in caplog.text and "capturing" in caplog.text
+    assert (doubled(torch.ones(2, 3)) == 2).all()

@@ -6,6 +6,7 @@ in place of hundreds, so that the host has time for its own part of the work. On
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 
@@ -13,6 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+log = logging.getLogger(__name__)
 
 RUNS_BEFORE_CAPTURE = 3
 """of a function, so that its memory is allocated and its algorithms are chosen before a graph is captured"""
@@ -79,10 +82,19 @@ class Recorded:
         self._lock = threading.Lock()
 
     def record(self, *inputs: Tensor) -> None:
-        """Record the function for inputs of these shapes, types and memory formats."""
+        """Record the function for inputs of these shapes, types and memory formats.
+
+        Where the device refuses (an operation that cannot be captured, memory), a line in the log says so, and the
+        function goes on being called as it is.
+        """
         with self._lock:
-            if _shapes(inputs) not in self._recordings:
+            if _shapes(inputs) in self._recordings:
+                return
+            try:
                 self._recordings[_shapes(inputs)] = _Recording(self._function, inputs)
+            except RuntimeError as error:
+                shapes = ", ".join(str(tuple(shape)) for shape in _shapes(inputs))
+                log.warning("networks are not recorded for %s, and run as they are: %s", shapes, error)
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """The function's result, in memory of its own."""
