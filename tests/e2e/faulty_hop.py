@@ -1,4 +1,5 @@
-"""A hop that does wrong to bursts: between a transmitter and a receiver, in the test's own process."""
+"""Hops between a transmitter or channel and a receiver, in the test's own process: one that does wrong to bursts, and
+what any such hop is made of."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -86,15 +87,38 @@ FAULTS: tuple[Fault, ...] = (
 @asynccontextmanager
 async def faulty_hop(target: str, met: dict[str, str]) -> AsyncIterator[str]:
     """Its address; `met` is filled with what befell each source."""
+
+    async def befall(burst: Burst, send: Callable[[Burst], Awaitable[Receipt]]) -> Receipt:
+        fault = FAULTS[len(met) % len(FAULTS)]
+        met[burst.header.source] = fault.__name__
+        return await fault(burst, send)
+
+    async with hop(target, befall) as address:
+        yield address
+
+
+@asynccontextmanager
+async def hop(
+    target: str, carry: Fault, *, listen: str = "127.0.0.1:0", reconnect_timeout: float = 5
+) -> AsyncIterator[str]:
+    """The address of a hop that does with each burst what `carry` does.
+
+    Parameters
+    ----------
+    target : of the receiver.
+    carry : takes a burst, and what sends one on.
+    listen : its own address.
+    reconnect_timeout : seconds for which it waits for a receiver that is away.
+    """
     settings = ServiceSettings(
-        listen="127.0.0.1:0", metrics_listen="off", max_in_flight=16, drain_seconds=0, credentials=Credentials()
+        listen=listen, metrics_listen="off", max_in_flight=16, drain_seconds=0, credentials=Credentials()
     )
     metrics = ServiceMetrics()
     server = Server("hop", settings, metrics)
-    receivers = Replicas(target, settings.credentials, reconnect_timeout=5)
+    receivers = Replicas(target, settings.credentials, reconnect_timeout=reconnect_timeout)
 
     class Handler:
-        """Of one stream; each burst of a fault goes on over streams of its own."""
+        """Of one stream; each burst goes on over one of several streams of its own."""
 
         def __init__(self) -> None:
             self._clients = [link_client(receivers, timeout=60, limits=Limits(), metrics=metrics) for _ in range(3)]
@@ -103,9 +127,7 @@ async def faulty_hop(target: str, met: dict[str, str]) -> AsyncIterator[str]:
         def check(self, header: link_pb2.BurstHeader) -> None: ...
 
         async def accept(self, burst: Burst) -> Awaitable[Receipt]:
-            fault = FAULTS[len(met) % len(FAULTS)]
-            met[burst.header.source] = fault.__name__
-            return fault(burst, self._send)
+            return carry(burst, self._send)
 
         async def _send(self, burst: Burst) -> Receipt:
             self._turn += 1
