@@ -48,7 +48,17 @@ STAGES = {
     "its receipt under way": ["transmitter", "channel", "receiver"],
     "delivering to a viewer": ["receiver"],
 }
-CASES = [(stage, victim) for stage, victims in STAGES.items() for victim in victims]
+"""Services that a panorama is in the hands of, by stage."""
+CASES = [(stage, victim, False) for stage, victims in STAGES.items() for victim in victims] + [
+    ("accepted", "transmitter", True),
+    ("encoding", "transmitter", True),
+    ("on the channel", "channel", True),
+    ("decoding", "receiver", True),
+    ("its receipt under way", "channel", True),
+    ("its receipt under way", "receiver", True),
+    ("delivering to a viewer", "receiver", True),
+]
+"""Stage, service, whether it is killed: each kill takes as long as a service takes to start."""
 
 
 class Gate:
@@ -265,8 +275,11 @@ async def send(client: Client, panoramas: list[tuple[str, bytes]]) -> list[Deliv
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("killed", [False, True], ids=["stopped", "killed"])
-@pytest.mark.parametrize(("stage", "victim"), CASES, ids=[f"{stage}: {victim}" for stage, victim in CASES])
+@pytest.mark.parametrize(
+    ("stage", "victim", "killed"),
+    CASES,
+    ids=[f"{stage}: {victim} {'killed' if killed else 'stopped'}" for stage, victim, killed in CASES],
+)
 async def test_whatever_stage_a_panorama_is_at_it_is_answered_once_and_shown_once(
     services: Services, small: bytes, large: bytes, decoders: Decoders, stage: str, victim: str, killed: bool
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from panolink.errors import ImageError, LimitError
+from panolink.images import read_picture
 from panolink.services.transmitter.decode_worker import MAX_SCANS
 from panolink.services.transmitter.picture_decoder import PictureDecoder
 
@@ -51,6 +52,20 @@ def test_errors_are_those_of_the_library(decoder: PictureDecoder, panorama: np.n
         decoder.decode(encoded(panorama[:, :128], "PNG"), **PICTURE)
     with pytest.raises(LimitError, match="256×128 pixels is more than the 100 allowed"):
         decoder.count_pixels(encoded(panorama, "PNG"), name="pano", max_pixels=100)
+
+
+def test_what_libraries_write_of_a_file_reaches_no_log(
+    decoder: PictureDecoder, panorama: np.ndarray, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """libtiff writes of damage to standard error, where a service's log is JSON."""
+    data = bytearray(encoded(panorama, "TIFF", compression="tiff_lzw"))
+    data[200:400] = b"\xff" * 200
+    with pytest.raises(ImageError):
+        read_picture(bytes(data), **PICTURE)
+    assert capfd.readouterr().err, "in this process it does"
+    with pytest.raises(ImageError):
+        decoder.decode(bytes(data), **PICTURE)
+    assert not capfd.readouterr().err
 
 
 def test_scans_are_counted_before_they_are_decoded(decoder: PictureDecoder) -> None:
