@@ -4,7 +4,7 @@ python scripts/lock_images.py            after a change of requirements in pypro
 
 pip installs these files with --require-hashes and --no-deps: nothing that is not in them, and no file that is not the
 one that was there when they were made. torch is installed by itself (deploy/docker/install_torch.py), with what it
-alone needs.
+alone needs, by version: docs/security.md says why.
 """
 
 from __future__ import annotations
