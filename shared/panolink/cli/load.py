@@ -6,16 +6,14 @@ import asyncio
 import contextlib
 import io
 import random
-import time
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
+from panolink.cli.load_source import Step, fill, offer, recovery_seconds
 from panolink.cli.options import DEFAULT_TO, Bpp, Json, Tau, To, check_rate, err, out, print_json
 from panolink.cli.transfer import connected
 from panolink.errors import LinkError
@@ -26,55 +24,8 @@ if TYPE_CHECKING:
 SHARES = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2)
 """Offered loads as shares of what the link carries, where none are given."""
 
-PATIENCE = 60.0
-"""Seconds for which answers are waited for after the last arrival; what has none by then counts as unanswered."""
-
-
-@dataclass
-class Step:
-    """One offered load and what became of it; times in seconds."""
-
-    offered: float
-    seconds: float
-    arrivals: int = 0
-    latencies: list[float] = field(default_factory=list)
-    """from a panorama's arrival here, whether or not it could be sent at once, to its answer; of those delivered"""
-    codes: Counter[str] = field(default_factory=Counter)
-    last_arrival: float = 0.0
-    last_answer: float = 0.0
-    start: float = field(default_factory=time.monotonic)
-
-    def answered(self, code: str, arrived: float) -> None:
-        """Count an answer."""
-        self.codes[code] += 1
-        self.last_answer = time.monotonic()
-        if code == "OK":
-            self.latencies.append(self.last_answer - arrived)
-
-    @property
-    def throughput(self) -> float:
-        """Panoramas delivered in a second, from the first arrival to the last answer."""
-        return self.codes["OK"] / max(self.last_answer - self.start, 1e-9)
-
-    def percentile(self, percent: float) -> float | None:
-        """Latency that so many percent stay below; None where nothing was delivered."""
-        ordered = sorted(self.latencies)
-        return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] if ordered else None
-
-    def as_dict(self) -> dict[str, Any]:
-        """What `--json` prints."""
-        return {
-            "offered_per_second": self.offered,
-            "seconds": self.seconds,
-            "arrivals": self.arrivals,
-            "answers": dict(self.codes),
-            "unanswered": self.arrivals - sum(self.codes.values()),
-            "throughput_per_second": self.throughput,
-            "p50_seconds": self.percentile(50),
-            "p95_seconds": self.percentile(95),
-            "p99_seconds": self.percentile(99),
-            "drain_seconds": max(0.0, self.last_answer - self.last_arrival),
-        }
+BURST, CALM, BURST_SECONDS = 1.5, 0.5, 5.0
+"""Overloads and what is offered before and after them, as shares of what the link carries, and how long each is."""
 
 
 def load(
@@ -90,6 +41,17 @@ def load(
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.5, max=3600, help="How long each load is offered.")] = 20.0,
     streams: Annotated[int, typer.Option(min=1, max=1000, help="Streams over which panoramas are spread.")] = 4,
+    in_flight: Annotated[
+        int, typer.Option(min=1, max=1000, help="Panoramas of a stream that are on their way at a time, at most.")
+    ] = 1,
+    queue: Annotated[
+        float,
+        typer.Option(min=0.01, metavar="SECONDS", help="What waits longer at its source is left out, and counted."),
+    ] = 0.5,
+    bursts: Annotated[
+        int,
+        typer.Option(min=0, help="Offer so many overloads of 150 % instead, with 50 % before and after each."),
+    ] = 0,
     width: Annotated[
         list[int] | None, typer.Option(min=32, max=16384, help="Scale panoramas to it; may be repeated.")
     ] = None,
@@ -107,112 +69,64 @@ def load(
 
     Example: [bold]panolink load --rate 2 --rate 4 --streams 8 --width 512 --plot load.png[/bold]
 
-    Arrivals are random (Poisson) and do not wait for answers: a panorama that cannot be sent yet waits here, and its
-    latency counts from its arrival. Without --rate, the link is first kept busy to see what it carries; then 20 % to
-    120 % of that are offered. Exit code 1 where nothing was delivered at one of the loads.
+    Arrivals are random (Poisson) and do not wait for answers: a panorama that cannot be sent yet waits here, the newest
+    goes first, and what waits for too long is left out, as live sources do. Latency counts from the arrival. Without
+    --rate, the link is first kept busy to see what it carries; then 20 % to 120 % of that are offered. With --bursts,
+    overloads of five seconds are, and how long latency takes to be as before is told (--rate: what the link carries).
+    Exit code 1 where nothing was delivered at one of the loads.
     """
+    if bursts and len(rate or []) > 1:
+        raise typer.BadParameter("with --bursts it is what the link carries, and given once", param_hint="'--rate'")
     check_rate(bpp, tau)
     options = {"bpp": bpp, "tau": tau, "adaptive": adaptive, "picture": picture}
     files = _files(sources or [], width or [512])
-    steps = asyncio.run(_measure(to, files, options, rate or [], seconds, streams, random.Random(seed), json))
+
+    async def measure() -> list[Step]:
+        steps: list[Step] = []
+        async with connected(to, in_flight=in_flight) as link:
+            with err.status("measuring what the link carries …") as status:
+                rates = rate or []
+                if not rates:
+                    carries = await _capacity(link, files, options, seconds, streams)
+                    rates = [carries] if bursts else [share * carries for share in SHARES]
+                rng = random.Random(seed)
+                for loads in _loads(rates, seconds, bursts):
+                    status.update(
+                        f"offering {', '.join(f'{offered:.2f}' for offered, _ in loads)} panoramas a second …"
+                    )
+                    new = await offer(link, files, options, loads, streams, rng, queue)
+                    for after in new[2::2]:
+                        after.recovery = recovery_seconds(new[0], after)
+                    for step in new if json else ():
+                        print_json(step.as_dict())
+                    steps += new
+        return steps
+
+    steps = asyncio.run(measure())
     if not json:
-        _print_table(steps)
+        _print_table(steps, recovery=bool(bursts))
     if plot:
         _plot(steps, plot)
-    raise typer.Exit(0 if all(step.latencies for step in steps) else 1)
-
-
-async def _measure(
-    to: str,
-    files: Sequence[bytes],
-    options: dict[str, Any],
-    rates: Sequence[float],
-    seconds: float,
-    streams: int,
-    rng: random.Random,
-    json: bool,
-) -> list[Step]:
-    steps: list[Step] = []
-    async with connected(to) as link:
-        with err.status("measuring …") as status:
-            if not rates:
-                status.update("measuring what the link carries …")
-                capacity = await _capacity(link, files, options, seconds, streams)
-                rates = [share * capacity for share in SHARES]
-            for offered in rates:
-                status.update(f"offering {offered:.2f} panoramas a second …")
-                steps.append(await offer(link, files, options, offered, seconds, streams, rng))
-                if json:
-                    print_json(steps[-1].as_dict())
-    return steps
-
-
-async def offer(
-    link: Client,
-    files: Sequence[bytes],
-    options: dict[str, Any],
-    offered: float,
-    seconds: float,
-    streams: int,
-    rng: random.Random,
-) -> Step:
-    """Offer so many panoramas a second for so long, over streams in turn; what became of them."""
-    step = Step(offered, seconds)
-    queues = [asyncio.Queue[float | None]() for _ in range(streams)]
-
-    async def stream(queue: asyncio.Queue[float | None]) -> None:
-        arrived: list[float] = []
-
-        async def panoramas() -> AsyncIterator[tuple[str, bytes]]:
-            while (at := await queue.get()) is not None:
-                arrived.append(at)
-                yield str(len(arrived) - 1), rng.choice(files)
-
-        async for delivery in link.send(panoramas(), **options):
-            step.answered(delivery.code or "OK", arrived[int(delivery.source)])
-
-    sending = [asyncio.create_task(stream(queue)) for queue in queues]
-    due = step.start = time.monotonic()
-    while (due := due + rng.expovariate(offered)) < step.start + seconds:
-        await asyncio.sleep(max(0.0, due - time.monotonic()))
-        queues[step.arrivals % streams].put_nowait(due)
-        step.arrivals, step.last_arrival = step.arrivals + 1, due
-    for queue in queues:
-        queue.put_nowait(None)
-    await _finish(sending)
-    return step
+    raise typer.Exit(0 if all(step.delivered for step in steps) else 1)
 
 
 async def _capacity(
     link: Client, files: Sequence[bytes], options: dict[str, Any], seconds: float, streams: int
 ) -> float:
-    """Panoramas a second with all streams full; `LinkError` where nothing is delivered."""
-    step = Step(float("inf"), seconds)
-
-    async def stream(number: int) -> None:
-        def panoramas() -> Any:
-            count = number
-            while time.monotonic() < step.start + seconds:
-                count += 1
-                yield f"{time.monotonic()}", files[count % len(files)]
-
-        async for delivery in link.send(panoramas(), **options):
-            step.answered(delivery.code or "OK", float(delivery.source))
-
-    await _finish([asyncio.create_task(stream(number)) for number in range(streams)])
-    if not step.latencies:
-        raise LinkError(f"{link.target}: nothing was delivered ({dict(step.codes) or 'no answers'})")
-    return step.throughput
+    """Panoramas a second that the link carries; `LinkError` where nothing is delivered."""
+    full = await fill(link, files, options, seconds, streams)
+    if not full.delivered:
+        raise LinkError(f"{link.target}: nothing was delivered ({dict(full.codes) or 'no answers'})")
+    return full.throughput
 
 
-async def _finish(sending: Sequence[asyncio.Task[None]]) -> None:
-    """Wait for all streams, at most `PATIENCE` seconds."""
-    _, late = await asyncio.wait(sending, timeout=PATIENCE)
-    for task in late:
-        task.cancel()
-    for result in await asyncio.gather(*sending, return_exceptions=True):
-        if isinstance(result, Exception):
-            raise result
+def _loads(rates: Sequence[float], seconds: float, bursts: int) -> list[list[tuple[float, float]]]:
+    """Loads, panoramas a second and seconds; those of a group follow without a pause, between groups the link rests."""
+    if not bursts:
+        return [[(offered, seconds)] for offered in rates]
+    (carries,) = rates
+    calm = CALM * carries, seconds
+    return [[calm, *[(BURST * carries, BURST_SECONDS), calm] * bursts]]
 
 
 def _files(sources: Sequence[Path], widths: Sequence[int]) -> list[bytes]:
@@ -236,9 +150,10 @@ def _files(sources: Sequence[Path], widths: Sequence[int]) -> list[bytes]:
     return files
 
 
-def _print_table(steps: Sequence[Step]) -> None:
+def _print_table(steps: Sequence[Step], *, recovery: bool) -> None:
     table = Table(box=None, padding=(0, 2), pad_edge=False)
-    for header in ("offered/s", "delivered/s", "p50 ms", "p95 ms", "p99 ms", "arrivals", "not delivered"):
+    headers = ["offered/s", "delivered/s", "p50 ms", "p95 ms", "p99 ms", "arrivals", "left out", "failed"]
+    for header in [*headers, "as before after s"] if recovery else headers:
         table.add_column(header, justify="right")
     for step in steps:
         times = [step.percentile(percent) for percent in (50, 95, 99)]
@@ -247,7 +162,9 @@ def _print_table(steps: Sequence[Step]) -> None:
             f"{step.throughput:.2f}",
             *("–" if value is None else f"{1000 * value:.0f}" for value in times),
             str(step.arrivals),
-            str(step.arrivals - len(step.latencies)),
+            str(step.left_out),
+            str(step.arrivals - step.left_out - len(step.delivered)),
+            *(("–" if step.recovery is None else f"{step.recovery:.2f}",) if recovery else ()),
         )
     out.print(table)
 
