@@ -125,7 +125,7 @@ def code_changes(
             )
         coded = Coded(update, packet, plan)  # type: ignore[arg-type]
     update: TokenUpdate = coded.tokens  # type: ignore[assignment]
-    if stream.whole_is_better(change, update, max(bpp or 0.0, coded.packet.bpp), most_bpp=whole_bpp):
+    if stream.whole_is_better(change, update, coded.packet.bpp, most_bpp=whole_bpp):
         return None
     stream.sent(change, update, coded.packet)
     return coded

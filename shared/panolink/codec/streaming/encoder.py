@@ -192,7 +192,7 @@ class StreamEncoder:
         change = self.prepare(image, focus=focus, known=known)
         if change is not None:
             update, packet = self.within(change, bpp, sphere, joined=True)
-            if not self.whole_is_better(change, update, bpp):
+            if not self.whole_is_better(change, update, packet.bpp):
                 return self.sent(change, update, packet)
         tokens = self.whole_tokens(image, bpp, focus, known)
         packet = self.codec.pack(tokens, stream=StreamPlace(self.next_number)).with_metadata(sphere)
@@ -206,7 +206,7 @@ class StreamEncoder:
         return self.codec.tokens_at(image, max(room, 1e-9), features=known, robust=self._robust, focus=focus)
 
     def whole_is_better(self, change: Change, update: TokenUpdate, bpp: float, *, most_bpp: float = 0.0) -> bool:
-        """Whether a whole picture of ``bpp`` bits per pixel is closer to the panorama than an update leaves it.
+        """Whether a whole picture of an update's ``bpp`` bits per pixel is closer to the panorama than the update.
 
         Compared at the update's resolution, in features. Asked only where much has moved: it costs a quantisation.
         Where no whole picture fits ``bpp``, one of ``most_bpp`` has to be better by far (`BORROWED_ERROR`).
