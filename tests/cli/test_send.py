@@ -219,7 +219,9 @@ def test_send_a_stream_live(panolink: Run, link: dict[str, Any], tmp_path: Path)
     left_out = 20 - len(told)
     assert left_out >= 0 and (f"; {left_out} left out at the source" in result.stderr) == bool(left_out)
 
-    table = panolink("send", tmp_path / "clip.mp4", "--to", to, "--stream", "--bpp", "1.2", "--duration", "0.5", "--picture")
+    table = panolink(
+        "send", tmp_path / "clip.mp4", "--to", to, "--stream", "--bpp", "1.2", "--duration", "0.5", "--picture"
+    )
     assert table.exit_code == 0 and "5 panoramas: 5 delivered" in table.stdout
     assert "unchanged" in table.stdout
     assert "whole" in table.stdout and "% new" in table.stdout
