@@ -1,4 +1,4 @@
-"""Sources that leave out what is too late, and what is told of it."""
+"""Sources that leave out what is too late, and what is reported of it."""
 
 import asyncio
 import random
@@ -39,10 +39,10 @@ def test_percentiles_and_throughput() -> None:
     step.codes["OK"], step.codes["UNAVAILABLE"] = 100, 1
     step.last_answer = step.start + 4
     step.last_arrival = step.start + 1
-    told = step.as_dict()
-    assert (told["p50_seconds"], told["p95_seconds"], told["p99_seconds"]) == (0.51, 0.96, 1.0)
-    assert told["throughput_per_second"] == pytest.approx(25)
-    assert (told["left_out"], told["unanswered"]) == (3, 1) and told["drain_seconds"] == pytest.approx(3)
+    row = step.as_dict()
+    assert (row["p50_seconds"], row["p95_seconds"], row["p99_seconds"]) == (0.51, 0.96, 1.0)
+    assert row["throughput_per_second"] == pytest.approx(25)
+    assert (row["left_out"], row["unanswered"]) == (3, 1) and row["drain_seconds"] == pytest.approx(3)
     assert Step(1, 1).as_dict()["p50_seconds"] is None
 
 

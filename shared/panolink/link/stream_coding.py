@@ -88,8 +88,7 @@ def code_changes(
     -------
     Coded or None
         None where a whole picture is due: the receiver holds nothing that fits, or so much has changed that one is
-        better. The stream has
-        noted what is sent.
+        better. The stream has noted what is sent.
 
     Raises
     ------

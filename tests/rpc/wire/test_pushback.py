@@ -1,4 +1,4 @@
-"""When to try again, as it is told and read."""
+"""When to try again, as it is written and read."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from panolink.errors import LimitError
 from panolink.rpc.wire.pushback import MAX_PUSHBACK_SECONDS, Pushback, pushback_from_wire, pushback_to_wire
 
 
-def test_what_is_told_is_read() -> None:
-    told = pushback_to_wire(LimitError("transmit: all 16 streams\nare in use"))
-    assert pushback_from_wire(told) == Pushback(1.0, "transmit: all 16 streams are in use")
+def test_what_is_written_is_read() -> None:
+    wire = pushback_to_wire(LimitError("transmit: all 16 streams\nare in use"))
+    assert pushback_from_wire(wire) == Pushback(1.0, "transmit: all 16 streams are in use")
 
 
 @pytest.mark.parametrize("value", ["-1", "", "soon", "1.5", "١"])

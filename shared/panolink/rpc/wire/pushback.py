@@ -1,4 +1,4 @@
-"""When to try again, told by a service that has no room for another stream.
+"""When to try again, as a service says that has no room for another stream.
 
 It goes into the initial metadata of the refused call, which arrive before any answer and whatever the client is doing:
 a status that arrives during a write is lost in grpc.aio (grpc/grpc#36066).
@@ -54,11 +54,11 @@ def pushback_from_wire(metadata: Iterable[tuple[str, Any]] | None) -> Pushback |
         None: the stream is not refused, or not to be tried again (a negative number, or none).
     """
     known = dict(metadata or ())
-    told = str(known.get(PUSHBACK_KEY, ""))
-    if not (told.isascii() and told.isdigit()):
+    milliseconds = str(known.get(PUSHBACK_KEY, ""))
+    if not (milliseconds.isascii() and milliseconds.isdigit()):
         return None
     reason = known.get(_REASON_KEY, b"")
     return Pushback(
-        min(int(told[:9]) / 1000, MAX_PUSHBACK_SECONDS),
+        min(int(milliseconds[:9]) / 1000, MAX_PUSHBACK_SECONDS),
         one_line(reason.decode(errors="replace")) if isinstance(reason, bytes) and reason else "",
     )
