@@ -22,10 +22,10 @@ def grid_of(random: np.random.Generator) -> np.ndarray:
 def bits_a_token(network, grid: np.ndarray, *, whole: bool) -> float:
     bits = 0.0
     for step in schedule(*grid.shape, whole=whole):
-        below = network.cumulative(
+        frequencies = network.frequencies(
             step.number, np.append(grid, CODES)[step.neighbours], bands_of(len(grid))[step.cells // grid.shape[1]]
         )
-        shares = np.diff(below.astype(np.int64), axis=1, append=TOTAL) / TOTAL
+        shares = frequencies / TOTAL
         bits -= np.log2(shares[np.arange(len(shares)), grid.ravel()[step.cells]]).sum()
     return bits / grid.size
 

@@ -21,8 +21,8 @@ def test_probabilities_are_the_same(device: str, codes: int):
     for number, one in enumerate(PASSES):
         neighbours = random.integers(0, codes + 1, (60, len(one.neighbours))).astype(np.int32)
         bands, indices = random.integers(0, BANDS, 60), np.arange(60) % codes
-        expected = model.cumulative(number, neighbours, bands)
-        found = there.cumulative(number, neighbours, bands)
+        expected = model.frequencies(number, neighbours, bands)
+        found = there.frequencies(number, neighbours, bands)
         assert found.dtype == expected.dtype and np.array_equal(found, expected)
         for own, other in zip(
             there.intervals(number, neighbours, bands, indices),

@@ -53,10 +53,6 @@ def test_cells_of_the_passes_are_a_partition():
         assert len(cells) == len(set(cells)) == 16
 
 
-def frequencies(cumulative: np.ndarray) -> np.ndarray:
-    return np.diff(cumulative.astype(np.int64), axis=1, append=TOTAL)
-
-
 def test_frequencies_are_those_of_the_logits():
     """In plain NumPy: powers of two in steps of 1/16 octave, one count for each code, the likeliest takes the rest."""
     network, random = random_index_context(CODES), np.random.default_rng(0)
@@ -69,8 +65,8 @@ def test_frequencies_are_those_of_the_logits():
         shares = powers[below & 15] >> np.minimum(below >> 4, 31)
         expected = 1 + (shares * ((TOTAL - CODES) / shares.sum(axis=1, keepdims=True))).astype(np.int64)
         expected[np.arange(50), logits.argmax(axis=1)] += TOTAL - expected.sum(axis=1)
-        cumulative = network.cumulative(number, neighbours, bands)
-        assert cumulative.dtype == np.uint16 and np.array_equal(frequencies(cumulative), expected)
+        found = network.frequencies(number, neighbours, bands)
+        assert found.dtype == np.uint16 and np.array_equal(found, expected)
 
 
 def test_intervals_are_those_of_the_range_coder():
@@ -79,15 +75,15 @@ def test_intervals_are_those_of_the_range_coder():
         neighbours, bands = random.integers(0, CODES + 1, (80, len(one.neighbours))), random.integers(0, BANDS, 80)
         indices = random.integers(0, CODES, 80)
         indices[:2] = 0, CODES - 1
-        below = network.cumulative(number, neighbours, bands)
-        table = cumulative(frequencies(below), TOTAL)
+        frequencies = network.frequencies(number, neighbours, bands)
+        table = cumulative(frequencies.astype(np.int64), TOTAL)
         start, width = network.intervals(number, neighbours, bands, indices)
         assert np.array_equal(start, table[np.arange(80), indices])
         assert np.array_equal(start + width, table[np.arange(80), indices + 1])
         state, words = decoder(encode(start, width))
         found = np.empty(80, np.int64)
-        assert decode_rows(state, words, below, found) and np.array_equal(found, indices)
-        assert not decode_rows(*decoder(b"\xff" * 200), below, found)
+        assert decode_rows(state, words, frequencies, found) and np.array_equal(found, indices)
+        assert not decode_rows(*decoder(b"\xff" * 200), frequencies, found)
 
 
 def test_parts_that_do_not_fit_together_are_refused():

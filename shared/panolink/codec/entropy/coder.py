@@ -116,15 +116,15 @@ class SliceCoder:
         readers = [None if payload is None else decoder(payload) for payload in payloads]
         indices, network = np.zeros(rows * cols, dtype=np.int64), self._index_context
         for number, cells, neighbours, bands in self._passes(indices, shape, len(payloads)):
-            cumulative = network.cumulative(number, neighbours, bands)
+            frequencies = network.frequencies(number, neighbours, bands)
 
-            def read(one: tuple[Reader | None, Members], below=cumulative, cells=cells) -> bool:
+            def read(one: tuple[Reader | None, Members], frequencies=frequencies, cells=cells) -> bool:
                 reader, members = one
                 if reader is None:
                     return True
-                below = below[members]
-                found = np.zeros(len(below), dtype=np.int64)
-                intact = decode_rows(*reader, below, found)
+                own = frequencies[members]
+                found = np.zeros(len(own), dtype=np.int64)
+                intact = decode_rows(*reader, own, found)
                 indices[cells[members]] = found
                 return intact
 

@@ -9,7 +9,7 @@ over the K codes.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from panolink.codec.entropy.integer_network import ACTIVATION_BITS, WEIGHT_BITS, IntegerNetwork, look_up_sum
 from panolink.codec.entropy.range_coder import WHOLE, advance, quantile
-from panolink.cpu import parallel, row_chunks
+from panolink.cpu import parallel, row_chunks, threads
 from panolink.jit import kernel
 
 BANDS = 32
@@ -29,6 +29,12 @@ LOGIT_BITS = 4
 
 TOTAL = 1 << 16
 """sum of each pmf's frequencies: dyadic probabilities, exact in float32"""
+
+CHUNK = 512
+"""tokens whose logits a thread holds at a time: 2 MiB for 1024 codes"""
+
+BLOCK = 32
+"""codes whose sum is compared before each of them is"""
 
 LEAST_ROWS = 64
 """tokens of which a thread is worth its start"""
@@ -104,8 +110,8 @@ class IndexContextModel:
         """K, the number of codes."""
         return self.network.last.shape[1]
 
-    def cumulative(self, number: int, neighbours: NDArray[np.integer], bands: NDArray[np.int64]) -> NDArray[np.uint16]:
-        """Cumulative probabilities of the indices of n tokens.
+    def frequencies(self, number: int, neighbours: NDArray[np.integer], bands: NDArray[np.int64]) -> NDArray[np.uint16]:
+        """Probabilities of the indices of n tokens.
 
         Parameters
         ----------
@@ -119,30 +125,40 @@ class IndexContextModel:
         Returns
         -------
         uint16 (n, K)
-            Of all indices below each, in 1/TOTAL; strictly ascending, the same on every host.
+            In 1/TOTAL, which each row sums to; positive, the same on every host.
         """
-        logits = self._logits(number, neighbours, bands)
-        found = np.empty(logits.shape, np.uint16)
-        parallel(lambda some: _cumulative(logits[some], WEIGHTS, found[some]), row_chunks(len(found), LEAST_ROWS))
+        found = np.empty((len(neighbours), self.codes), np.uint16)
+        for part, logits in self._logits(number, neighbours, bands):
+            parallel(
+                lambda some, logits=logits, own=found[part]: _frequencies(logits[some], own[some]),
+                row_chunks(len(logits), LEAST_ROWS),
+            )
         return found
 
     def intervals(
         self, number: int, neighbours: NDArray[np.integer], bands: NDArray[np.int64], indices: NDArray[np.integer]
     ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
         """Intervals of known indices (n,) for the range coder: starts and widths; other parameters as of
-        `cumulative`."""
-        logits, indices = self._logits(number, neighbours, bands), indices.astype(np.int64, copy=False)
+        `frequencies`."""
+        indices = indices.astype(np.int64, copy=False)
         start, width = (np.empty(len(indices), np.uint32) for _ in range(2))
-        parallel(
-            lambda some: _intervals(logits[some], WEIGHTS, indices[some], start[some], width[some]),
-            row_chunks(len(indices), LEAST_ROWS),
-        )
+        for part, logits in self._logits(number, neighbours, bands):
+            arrays = indices[part], start[part], width[part]
+            parallel(
+                lambda some, logits=logits, arrays=arrays: _intervals(logits[some], *(one[some] for one in arrays)),
+                row_chunks(len(logits), LEAST_ROWS),
+            )
         return start, width
 
-    def _logits(self, number: int, neighbours: NDArray[np.integer], bands: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Outputs of the network, int32 (n, K)."""
-        table = self._look_up[slots_of(number, 1)]
-        return self.network.after_first(look_up_sum(table, neighbours, self.bands[number], bands))
+    def _logits(
+        self, number: int, neighbours: NDArray[np.integer], bands: NDArray[np.int64]
+    ) -> Iterator[tuple[slice, NDArray[np.int32]]]:
+        """Outputs of the network, int32 (n, K), for so few tokens at a time that they stay in the cache."""
+        table, together = self._look_up[slots_of(number, 1)], CHUNK * threads()
+        for start in range(0, len(neighbours), together):
+            part = slice(start, start + together)
+            total = look_up_sum(table, neighbours[part], self.bands[number], bands[part])
+            yield part, self.network.after_first(total)
 
     @functools.cached_property
     def _look_up(self) -> NDArray[np.integer]:
@@ -244,10 +260,27 @@ WEIGHTS = _weights()
 """(levels,): the last ones are 0, and so are all beyond"""
 
 
+_OCTAVE = tuple(WEIGHTS[: 1 << LOGIT_BITS])
+
+
 @kernel
-def _shares(logits, table, shares):
-    """Shares of TOTAL of a token's codes by its logits (K,), (K,); returns the code that takes what rounding leaves,
-    and how much that is. Loops are short and without branches, so that all but the look-up are vectors."""
+def _octave(k):
+    """WEIGHTS[k & 15] as a tree of choices between constants: of vectors, where look-ups in memory are one by one."""
+    a, b, c, d = k & 1 != 0, k & 2 != 0, k & 4 != 0, k & 8 != 0
+    w0, w1 = _OCTAVE[1] if a else _OCTAVE[0], _OCTAVE[3] if a else _OCTAVE[2]
+    w2, w3 = _OCTAVE[5] if a else _OCTAVE[4], _OCTAVE[7] if a else _OCTAVE[6]
+    w4, w5 = _OCTAVE[9] if a else _OCTAVE[8], _OCTAVE[11] if a else _OCTAVE[10]
+    w6, w7 = _OCTAVE[13] if a else _OCTAVE[12], _OCTAVE[15] if a else _OCTAVE[14]
+    v0, v1 = w1 if b else w0, w3 if b else w2
+    v2, v3 = w5 if b else w4, w7 if b else w6
+    u0, u1 = v1 if c else v0, v3 if c else v2
+    return u1 if d else u0
+
+
+@kernel
+def _shares(logits, levels, shares):
+    """Shares of TOTAL of a token's codes by its logits (K,), (K,); ``levels`` (K,) is room. Loops are short and without
+    branches, so that they are vectors."""
     codes = len(logits)
     largest = logits[0]
     for code in range(1, codes):
@@ -255,12 +288,13 @@ def _shares(logits, table, shares):
     best = 0
     while logits[best] != largest:
         best += 1
-    last = len(table) - 1
     for code in range(codes):
-        shares[code] = min((largest - logits[code]) >> LEVEL_SHIFT, last)
+        levels[code] = min((largest - logits[code]) >> LEVEL_SHIFT, len(WEIGHTS) - 1)
+    for code in range(codes):
+        shares[code] = _octave(levels[code])
     total = np.int64(0)
     for code in range(codes):
-        weight = table[shares[code]]
+        weight = shares[code] >> (levels[code] >> LOGIT_BITS)
         shares[code] = weight
         total += weight
     unit = (TOTAL - codes) / np.float64(total)  # one rounded product each: the same on every host
@@ -269,34 +303,37 @@ def _shares(logits, table, shares):
     total = 0
     for code in range(codes):
         total += shares[code]
-    return best, TOTAL - total
+    shares[best] += TOTAL - total  # what rounding leaves
 
 
 @kernel
-def _cumulative(logits, table, found):
+def _frequencies(logits, found):
     tokens, codes = logits.shape
-    shares = np.empty(codes, np.int32)
+    levels, shares = np.empty(codes, np.int32), np.empty(codes, np.int32)
     for token in range(tokens):
-        best, left = _shares(logits[token], table, shares)
-        shares[best] += left
-        below = 0
+        own = found[token]
+        _shares(logits[token], levels, shares)
         for code in range(codes):
-            found[token, code] = below
-            below += shares[code]
+            own[code] = shares[code]
 
 
 @kernel
-def _intervals(logits, table, indices, start, width):
+def _intervals(logits, indices, start, width):
     tokens, codes = logits.shape
-    shares = np.empty(codes, np.int32)
+    levels, shares = np.empty(codes, np.int32), np.empty(codes, np.int32)
     for token in range(tokens):
-        best, left = _shares(logits[token], table, shares)
-        shares[best] += left
-        index, below = indices[token], 0
-        for code in range(index):
-            below += shares[code]
-        start[token] = scaled_start(below, index, codes)
-        width[token] = scaled_start(below + shares[index], index + 1, codes) - start[token]
+        _shares(logits[token], levels, shares)
+        start[token], width[token] = interval(shares, indices[token])
+
+
+@kernel
+def interval(frequencies, index):
+    """Start and width of an index's interval in the range coder's units, by the frequencies (K,) of all indices."""
+    codes, below = len(frequencies), 0
+    for code in range(index):
+        below += np.int64(frequencies[code])
+    start = scaled_start(below, index, codes)
+    return start, scaled_start(below + np.int64(frequencies[index]), index + 1, codes) - start
 
 
 @kernel
@@ -309,24 +346,33 @@ def scaled_start(below, index, codes):
 
 
 @kernel
-def decode_rows(state, words, cumulative, indices):
-    """Decode an index for each row of cumulative probabilities (n, K); False where the payload is corrupt."""
-    tokens, codes = cumulative.shape
+def decode_rows(state, words, frequencies, indices):
+    """Decode an index for each row of frequencies (n, K); False where the payload is corrupt."""
+    tokens, codes = frequencies.shape
     for token in range(tokens):
-        found = quantile(state)
+        found, own = quantile(state), frequencies[token]
         if found >= WHOLE:
             return False
-        low, high = 0, codes
-        while high - low > 1:
-            middle = (low + high) >> 1
-            if scaled_start(np.int64(cumulative[token, middle]), middle, codes) <= found:
-                low = middle
-            else:
-                high = middle
-        first = scaled_start(np.int64(cumulative[token, low]), low, codes)
-        last = np.int64(WHOLE)
-        if low + 1 < codes:
-            last = scaled_start(np.int64(cumulative[token, low + 1]), low + 1, codes)
-        advance(state, words, np.uint32(first), np.uint32(last - first))
-        indices[token] = low
+        index, below = 0, 0
+        while index + BLOCK < codes:  # the block, then the index
+            more = below + _sum(own[index : index + BLOCK])
+            if scaled_start(more, index + BLOCK, codes) > found:
+                break
+            index, below = index + BLOCK, more
+        end = scaled_start(below + np.int64(own[index]), index + 1, codes)
+        while end <= found:
+            below += np.int64(own[index])
+            index += 1
+            end = scaled_start(below + np.int64(own[index]), index + 1, codes)
+        start = scaled_start(below, index, codes)
+        advance(state, words, np.uint32(start), np.uint32(end - start))
+        indices[token] = index
     return True
+
+
+@kernel
+def _sum(frequencies):
+    total = 0
+    for code in range(len(frequencies)):
+        total += np.int64(frequencies[code])
+    return total

@@ -156,3 +156,33 @@ def decode_run(state, words, tables, rows, symbols):
                 position += _ONE
     state[LOWER], state[SIZE], state[POINT], state[POSITION] = lower, size, point, position
     return True
+
+
+@kernel
+def decode_places(state, words, table, places, symbols):
+    """Decode n symbols of one cumulative distribution (K + 1,); put those that are not 0 where ``places`` (n,) says in
+    ``symbols``, and leave all else there as it is. False where the payload is corrupt."""
+    lower, size, point, position = state[LOWER], state[SIZE], state[POINT], state[POSITION]
+    first_end = np.uint64(table[1])
+    for number in range(len(places)):
+        unit, offset = size >> _PRECISION, point - lower
+        if offset >= unit << _PRECISION:
+            return False
+        last = unit * first_end
+        if offset < last:  # most symbols are 0
+            size = last
+        else:
+            symbol, first = 0, np.uint64(0)
+            while last <= offset:
+                symbol += 1
+                first, last = last, unit * np.uint64(table[symbol + 1])
+            symbols[places[number]] = symbol
+            lower += first
+            size = last - first
+        if size < _SMALL:
+            lower, size, point = lower << _WORD, size << _WORD, point << _WORD
+            if position < np.uint64(len(words)):
+                point |= np.uint64(words[position])
+                position += _ONE
+    state[LOWER], state[SIZE], state[POINT], state[POSITION] = lower, size, point, position
+    return True

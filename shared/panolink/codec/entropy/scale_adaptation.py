@@ -81,10 +81,9 @@ def adapted_classes(
 @kernel
 def adaptation_context(observed: int, expected: int) -> int:
     """Context of a token whose groups so far sum to ``observed`` and ``expected`` magnitudes, in 1/UNIT."""
-    ratio = ((observed + OFFSET) << 12) // (expected + OFFSET)
-    context = 0
-    for bound in RATIO_BOUNDS:
-        context += ratio >= bound
+    scaled, over, context = (observed + OFFSET) << 12, expected + OFFSET, 0
+    for bound in RATIO_BOUNDS:  # scaled // over >= bound, without a division
+        context += scaled >= bound * over
     context *= CONFIDENCE_LEVELS
     for bound in CONFIDENCE_BOUNDS:
         context += expected >= bound
@@ -95,6 +94,13 @@ def adaptation_context(observed: int, expected: int) -> int:
 def shifted_class(initial: int, shift: int) -> int:
     """A scale class shifted within 1…CLASSES − 1; class 0 stays."""
     return min(max(initial + shift, 1), CLASSES - 1) if initial > 0 else 0
+
+
+def adapted_class_table(tables: Tables) -> NDArray[np.uint8]:
+    """Adapted scale class by group, context and class before adaptation: uint8 (groups, contexts, CLASSES)."""
+    classes = np.arange(CLASSES)
+    adapted = np.clip(classes + tables.shifts.astype(np.int64)[..., None], 1, CLASSES - 1)
+    return np.where(classes > 0, adapted, 0).astype(np.uint8)
 
 
 @kernel

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panolink.codec.entropy.feature_context import MAX_LOG_ODDS, sign_frequencies
-from panolink.codec.entropy.range_coder import WHOLE, advance, cumulative, decode_run, quantile
+from panolink.codec.entropy.range_coder import WHOLE, advance, cumulative, decode_places, decode_run, quantile
 from panolink.codec.entropy.scale_adaptation import (
     MAX_COUNTED_MAGNITUDE,
     adaptation_context,
+    adapted_class_table,
     group_slices,
-    shifted_class,
 )
 from panolink.codec.entropy.tables import CLASSES, MAX_MAGNITUDE, TOTAL, UNIT, Tables
 from panolink.codec.shapes import LogOdds, ScaleClasses, Symbols
@@ -46,7 +46,7 @@ class SymbolOrder:
         starts = np.array([part.start for part in group_slices(dim)] + [dim])
         return (
             starts,
-            np.ascontiguousarray(tables.shifts, dtype=np.int8),
+            adapted_class_table(tables),
             np.ascontiguousarray(tables.expected_magnitude, dtype=np.int32),
             cumulative(tables.symbol_frequencies, TOTAL),
             _SIGNS,
@@ -63,10 +63,11 @@ class SymbolOrder:
             Classes before adaptation; symbols of class 0 are not coded.
         """
         symbols, classes, log_odds = _typed(symbols, np.int32), _typed(classes, np.uint8), _typed(log_odds, np.int8)
-        magnitudes = np.abs(symbols)
-        count = int((classes > 0).sum() + (magnitudes > MAX_MAGNITUDE).sum() + (magnitudes > 0).sum())
+        nonzero = np.flatnonzero(symbols != 0)
+        escaped = np.count_nonzero(np.abs(symbols.reshape(-1)[nonzero]) > MAX_MAGNITUDE)
+        count = np.count_nonzero(classes) + escaped + len(nonzero)
         start, width = np.empty(count, dtype=np.uint32), np.empty(count, dtype=np.uint32)
-        _intervals(symbols, classes, log_odds, *self._arrays, start, width)
+        _intervals(symbols, nonzero, classes, log_odds, *self._arrays, start, width)
         return start, width
 
     def decode(
@@ -75,7 +76,11 @@ class SymbolOrder:
         """Symbols of the next batch (n, dim); None where the payload is corrupt."""
         classes, log_odds = _typed(classes, np.uint8), _typed(log_odds, np.int8)
         symbols = np.zeros(classes.shape, dtype=np.int32)
-        return symbols if _decode(state, words, classes, log_odds, *self._arrays, symbols) else None
+        *arrays, signs = self._arrays
+        if not _decode_magnitudes(state, words, classes, *arrays, symbols):
+            return None
+        nonzero = np.flatnonzero(symbols != 0)
+        return symbols if _decode_signs(state, words, nonzero, log_odds, signs, symbols) else None
 
 
 def _typed(values: np.ndarray, dtype: type) -> np.ndarray:
@@ -84,140 +89,144 @@ def _typed(values: np.ndarray, dtype: type) -> np.ndarray:
 
 
 @kernel
-def _adapt(classes, first, last, shifts, sums, scale, counts):
-    """Adapted classes of a group of dimensions, token by token, and how many there are of each."""
-    place = 0
-    counts[:] = 0
-    for token in range(len(classes)):
-        shift = shifts[adaptation_context(sums[token, 0], sums[token, 1])]
-        for dim in range(first, last):
-            one = shifted_class(np.int64(classes[token, dim]), np.int64(shift))
-            scale[place] = one
-            counts[one] += 1
-            place += 1
+def _next_sum(total, here):
+    """Sum of magnitudes over the groups so far, with what a group adds ``here``: earlier ones count for less."""
+    return (5 * total >> 3) + here
 
 
 @kernel
-def _update(symbols, classes, first, last, expected_magnitude, sums):
-    """Add a group's magnitudes, and those that its classes let expect, to the sums of its tokens."""
-    for token in range(len(classes)):
-        observed, expected = 0, 0
-        for dim in range(first, last):
-            observed += min(abs(symbols[token, dim]), MAX_COUNTED_MAGNITUDE)
-            expected += expected_magnitude[classes[token, dim]]
-        sums[token, 0] = (5 * sums[token, 0] >> 3) + UNIT * observed
-        sums[token, 1] = (5 * sums[token, 1] >> 3) + expected
+def _expected(classes, first, last, expected_magnitude):
+    """Magnitudes that the classes of a token's group let expect."""
+    total = 0
+    for dim in range(first, last):
+        total += expected_magnitude[classes[dim]]
+    return total
 
 
 @kernel
-def _intervals(symbols, classes, log_odds, starts, shifts, expected_magnitude, tables, signs, start, width):
-    tokens = len(symbols)
+def _intervals(symbols, nonzero, classes, log_odds, starts, adapted, expected_magnitude, tables, signs, start, width):
+    # Most symbols are 0, and of one class these have one interval: it is filled in, and the others put in their places.
+    tokens, groups = len(symbols), len(starts) - 1
     sums = np.zeros((tokens, 2), np.int64)
-    scale = np.empty(tokens * (starts[1:] - starts[:-1]).max(), np.uint8)
-    counts, place_of = np.empty(CLASSES, np.int64), np.empty(CLASSES, np.int64)
-    done = 0
-    for group in range(len(starts) - 1):
+    counts = np.empty((2, CLASSES), np.int64)  # of even and odd dimensions: two counters do not wait for one another
+    scale, rank = np.empty(len(nonzero), np.uint8), np.empty(len(nonzero), np.int32)
+    magnitudes = np.empty(len(nonzero), np.int32)
+    place_of, done = np.empty(CLASSES, np.int64), 0
+    for group in range(groups):
         first, last = starts[group], starts[group + 1]
-        _adapt(classes, first, last, shifts[group], sums, scale, counts)
-        for one in range(1, CLASSES):
-            place_of[one] = done
-            done += counts[one]
-        place = 0
+        counts[:], found = 0, 0
         for token in range(tokens):
+            of_class = adapted[group, adaptation_context(sums[token, 0], sums[token, 1])]
+            observed = 0
             for dim in range(first, last):
-                one = scale[place]
-                place += 1
-                if one:
-                    magnitude = min(abs(symbols[token, dim]), ESCAPE)
-                    at = place_of[one]
-                    place_of[one] += 1
-                    start[at] = tables[one, magnitude]
-                    width[at] = tables[one, magnitude + 1] - tables[one, magnitude]
-        _update(symbols, classes, first, last, expected_magnitude, sums)
-    by_odds = np.zeros(MAX_LOG_ODDS + 1, np.int64)
-    for token in range(tokens):
-        for dim in range(symbols.shape[1]):
-            if symbols[token, dim]:
-                by_odds[abs(log_odds[token, dim])] += 1
-                magnitude = abs(symbols[token, dim])
-                if magnitude > MAX_MAGNITUDE:
-                    start[done] = np.uint32(RAW_WIDTH * min(magnitude, (1 << 16) - 1))
-                    width[done] = RAW_WIDTH
-                    done += 1
-    for size in range(MAX_LOG_ODDS + 1):
-        members = by_odds[size]
-        by_odds[size] = done
+                one = of_class[classes[token, dim]]
+                if symbols[token, dim] and one:
+                    magnitude = abs(symbols[token, dim])
+                    scale[found], rank[found], magnitudes[found] = one, counts[0, one] + counts[1, one], magnitude
+                    observed += min(magnitude, MAX_COUNTED_MAGNITUDE)
+                    found += 1
+                counts[dim & 1, one] += 1
+            if group < groups - 1:
+                expected = _expected(classes[token], first, last, expected_magnitude)
+                sums[token, 0] = _next_sum(sums[token, 0], UNIT * observed)
+                sums[token, 1] = _next_sum(sums[token, 1], expected)
+        for one in range(1, CLASSES):
+            end = done + counts[0, one] + counts[1, one]
+            start[done:end], width[done:end] = tables[one, 0], tables[one, 1] - tables[one, 0]
+            place_of[one], done = done, end
+        for number in range(found):
+            one, magnitude = scale[number], min(magnitudes[number], ESCAPE)
+            at = place_of[one] + rank[number]
+            start[at], width[at] = tables[one, magnitude], tables[one, magnitude + 1] - tables[one, magnitude]
+    flat, odds, by_odds = symbols.reshape(-1), log_odds.reshape(-1), np.zeros(MAX_LOG_ODDS + 1, np.int64)
+    for place in nonzero:
+        by_odds[abs(odds[place])] += 1
+        magnitude = abs(flat[place])
+        if magnitude > MAX_MAGNITUDE:
+            start[done], width[done] = np.uint32(RAW_WIDTH * min(magnitude, (1 << 16) - 1)), RAW_WIDTH
+            done += 1
+    _counts_to_places(by_odds, done)
+    for place in nonzero:
+        size = abs(odds[place])
+        agrees = 1 if (flat[place] > 0) == (odds[place] >= 0) else 0
+        at = by_odds[size]
+        by_odds[size] += 1
+        start[at], width[at] = signs[size, agrees], signs[size, agrees + 1] - signs[size, agrees]
+
+
+@kernel
+def _counts_to_places(counts, done):
+    """Turn how many there are of each kind into where the first of it is put, from ``done`` on, in place."""
+    for kind in range(len(counts)):
+        members = counts[kind]
+        counts[kind] = done
         done += members
-    for token in range(tokens):
-        for dim in range(symbols.shape[1]):
-            if symbols[token, dim]:
-                size = abs(log_odds[token, dim])
-                agrees = 1 if (symbols[token, dim] > 0) == (log_odds[token, dim] >= 0) else 0
-                at = by_odds[size]
-                by_odds[size] += 1
-                start[at] = signs[size, agrees]
-                width[at] = signs[size, agrees + 1] - signs[size, agrees]
 
 
 @kernel
-def _decode(state, words, classes, log_odds, starts, shifts, expected_magnitude, tables, signs, symbols):
+def _decode_magnitudes(state, words, classes, starts, adapted, expected_magnitude, tables, symbols):
     tokens, dims = classes.shape
-    flat = symbols.reshape(-1)  # no division for each symbol
-    sums = np.zeros((tokens, 2), np.int64)
-    widest = tokens * (starts[1:] - starts[:-1]).max()
-    scale, order = np.empty(widest, np.uint8), np.empty(widest, np.int32)
-    rows, found = np.empty(widest, np.uint8), np.empty(widest, np.uint8)
-    counts, place_of = np.empty(CLASSES, np.int64), np.empty(CLASSES, np.int64)
-    for group in range(len(starts) - 1):
+    groups, flat = len(starts) - 1, symbols.reshape(-1)
+    sums, contexts = np.zeros((tokens, 2), np.int64), np.empty(tokens, np.int64)
+    order = np.empty(tokens * (starts[1:] - starts[:-1]).max(), np.int32)
+    place_of = np.empty(CLASSES, np.int64)
+    for group in range(groups):
         first, last = starts[group], starts[group + 1]
-        _adapt(classes, first, last, shifts[group], sums, scale, counts)
-        total = 0
-        for one in range(1, CLASSES):
-            place_of[one] = total
-            total += counts[one]
-        place = 0
+        place_of[:] = 0
         for token in range(tokens):
+            contexts[token] = adaptation_context(sums[token, 0], sums[token, 1])
+            of_class = adapted[group, contexts[token]]
             for dim in range(first, last):
-                one = scale[place]
-                place += 1
+                place_of[of_class[classes[token, dim]]] += 1
+        place_of[0] = 0
+        _counts_to_places(place_of, 0)
+        for token in range(tokens):
+            of_class = adapted[group, contexts[token]]
+            for dim in range(first, last):
+                one = of_class[classes[token, dim]]
                 if one:
                     order[place_of[one]] = token * dims + dim
-                    rows[place_of[one]] = one
                     place_of[one] += 1
-        if not decode_run(state, words, tables, rows[:total], found[:total]):
-            return False
-        for number in range(total):
-            if found[number]:
-                flat[order[number]] = found[number]
-        _update(symbols, classes, first, last, expected_magnitude, sums)
+        for one in range(1, CLASSES):
+            if not decode_places(state, words, tables[one], order[place_of[one - 1] : place_of[one]], flat):
+                return False
+        if group < groups - 1:
+            for token in range(tokens):
+                observed = 0
+                for dim in range(first, last):
+                    observed += min(symbols[token, dim], MAX_COUNTED_MAGNITUDE)
+                expected = _expected(classes[token], first, last, expected_magnitude)
+                sums[token, 0] = _next_sum(sums[token, 0], UNIT * observed)
+                sums[token, 1] = _next_sum(sums[token, 1], expected)
+    return True
+
+
+@kernel
+def _decode_signs(state, words, nonzero, log_odds, signs, symbols):
+    """What escaped the tables, and signs, of the symbols at ``nonzero`` (n,) places."""
+    flat, odds = symbols.reshape(-1), log_odds.reshape(-1)
     by_odds = np.zeros(MAX_LOG_ODDS + 1, np.int64)
-    for token in range(tokens):
-        for dim in range(dims):
-            if symbols[token, dim] == ESCAPE:
-                raw = quantile(state) // RAW_WIDTH
-                if raw > 0xFFFF:
-                    return False
-                advance(state, words, np.uint32(raw * RAW_WIDTH), np.uint32(RAW_WIDTH))
-                symbols[token, dim] = raw
-            if symbols[token, dim]:
-                by_odds[abs(log_odds[token, dim])] += 1
-    done = 0
-    for size in range(MAX_LOG_ODDS + 1):
-        members = by_odds[size]
-        by_odds[size] = done
-        done += members
-    signed, rows, found = np.empty(done, np.int32), np.empty(done, np.uint8), np.empty(done, np.uint8)
-    for token in range(tokens):
-        for dim in range(dims):
-            if symbols[token, dim]:
-                size = abs(log_odds[token, dim])
-                signed[by_odds[size]] = token * dims + dim
-                rows[by_odds[size]] = size
-                by_odds[size] += 1
-    if not decode_run(state, words, signs, rows, found):
+    for place in nonzero:
+        if flat[place] == ESCAPE:
+            raw = quantile(state) // RAW_WIDTH
+            if raw > 0xFFFF:
+                return False
+            advance(state, words, np.uint32(raw * RAW_WIDTH), np.uint32(RAW_WIDTH))
+            flat[place] = raw
+        if flat[place]:
+            by_odds[abs(odds[place])] += 1
+    _counts_to_places(by_odds, 0)
+    signed, rows = np.empty(len(nonzero), np.int32), np.empty(len(nonzero), np.uint8)
+    for place in nonzero:
+        if flat[place]:
+            size = abs(odds[place])
+            signed[by_odds[size]], rows[by_odds[size]] = place, size
+            by_odds[size] += 1
+    agrees = np.empty(by_odds[MAX_LOG_ODDS], np.uint8)
+    if not decode_run(state, words, signs, rows[: len(agrees)], agrees):
         return False
-    for number in range(done):
-        token, dim = signed[number] // dims, signed[number] % dims
-        if (found[number] == 1) != (log_odds[token, dim] >= 0):
-            symbols[token, dim] = -symbols[token, dim]
+    for number in range(len(agrees)):
+        place = signed[number]
+        if (agrees[number] == 1) != (odds[place] >= 0):
+            flat[place] = -flat[place]
     return True

@@ -111,8 +111,8 @@ class Tables:
         uint8 (n, d) in [0, CLASSES)
         """
         indices, steps = (np.ascontiguousarray(values, dtype=np.int64) for values in (indices, steps))
-        shifts = np.zeros((len(indices), 0), dtype=np.int8) if context is None else context.shifts
         classes = np.empty((len(indices), self.levels.shape[1]), dtype=np.uint8)
+        shifts = np.zeros(classes.shape, dtype=np.int8) if context is None else context.shifts
         _classes(self.levels, indices, steps, shifts, classes)
         return classes
 
@@ -160,10 +160,9 @@ def expected_class(level, step, shift):
 @kernel
 def _classes(levels, indices, steps, shifts, classes):
     for token in range(len(indices)):
-        for dim in range(levels.shape[1]):
-            level = np.int64(levels[indices[token], dim])
-            shift = np.int64(shifts[token, dim]) if shifts.shape[1] else 0  # 0 leaves a class as it is
-            classes[token, dim] = expected_class(level, steps[token], shift)
+        level, step, toward, found = levels[indices[token]], steps[token], shifts[token], classes[token]
+        for dim in range(len(level)):  # rows by themselves, without branches: vectors
+            found[dim] = expected_class(level[dim], step, toward[dim])
 
 
 def _flattened(part: Any, prefix: str = "") -> dict[str, np.ndarray]:

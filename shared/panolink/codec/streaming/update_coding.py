@@ -23,8 +23,8 @@ from panolink.codec.entropy.index_context import (
     WHOLE_GRID,
     bands_of,
     decode_rows,
+    interval,
     neighbours_of,
-    scaled_start,
 )
 from panolink.codec.entropy.range_coder import decoder, encode
 from panolink.codec.entropy.tables import CLASSES, Tables
@@ -206,8 +206,8 @@ def new_index_frequencies(
     places = neighbours_of(cells, (rows, cols), offsets)
     beside = np.array([whole or down == 0 for down, _ in offsets])
     neighbours = np.where(beside, own[places], known[places])
-    below = coder.tables.index_context.cumulative(_PASS, neighbours, bands_of(rows)[cells // cols])
-    return _without(np.diff(below.astype(np.int64), axis=1, append=TOTAL), known[cells])
+    frequencies = coder.tables.index_context.frequencies(_PASS, neighbours, bands_of(rows)[cells // cols])
+    return _without(frequencies.astype(np.int64), known[cells])
 
 
 def _without(frequencies: NDArray[np.int64], excluded: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -220,26 +220,17 @@ def _without(frequencies: NDArray[np.int64], excluded: NDArray[np.int64]) -> NDA
     return shared
 
 
-def _cumulative(frequencies: NDArray[np.int64]) -> NDArray[np.uint16]:
-    """Of all indices below each, as `decode_rows` takes them."""
-    return (np.cumsum(frequencies, axis=1) - frequencies).astype(np.uint16)
-
-
 @kernel
-def _intervals(cumulative, indices, start, width):
-    codes = cumulative.shape[1]
+def _intervals(frequencies, indices, start, width):
     for token in range(len(indices)):
-        index = indices[token]
-        first = scaled_start(np.int64(cumulative[token, index]), index, codes)
-        below = np.int64(cumulative[token, index + 1]) if index + 1 < codes else 0
-        start[token], width[token] = first, scaled_start(below, index + 1, codes) - first
+        start[token], width[token] = interval(frequencies[token], indices[token])
 
 
 def _new_tokens(
     coder: SliceCoder, reference: TokenState, kinds: NDArray[np.uint8], indices: NDArray[np.int64], slices: int
 ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.uint16]]]:
-    """Yield slice, cells and cumulative probabilities of the new tokens: the halves of a checkerboard, the second with
-    the first known.
+    """Yield slice, cells and frequencies of the new tokens: the halves of a checkerboard, the second with the first
+    known.
 
     ``indices`` (flat) is read for the second half only after all of the first has been yielded.
     """
@@ -251,11 +242,11 @@ def _new_tokens(
         cells = np.flatnonzero(half)
         for begin in range(0, len(cells), CHUNK):
             some = cells[begin : begin + CHUNK]
-            below = _cumulative(new_index_frequencies(coder, reference, own, some, whole=slices == 1))
+            frequencies = new_index_frequencies(coder, reference, own, some, whole=slices == 1).astype(np.uint16)
             of_slice = some // cols % slices
             for number in np.unique(of_slice).tolist():
                 members = np.flatnonzero(of_slice == number)
-                yield number, some[members], below[members]
+                yield number, some[members], frequencies[members]
         own[cells] = indices[cells]
 
 
@@ -269,9 +260,9 @@ def _code_indices(
     steps = update.steps
     parts: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(update.slices)]
     flat = update.indices.ravel()
-    for number, cells, below in _new_tokens(coder, reference, update.kinds, flat, update.slices):
+    for number, cells, frequencies in _new_tokens(coder, reference, update.kinds, flat, update.slices):
         first, width = (np.empty(len(cells), dtype=np.uint32) for _ in range(2))
-        _intervals(below, flat[cells], first, width)
+        _intervals(frequencies, flat[cells], first, width)
         parts[number].append((first, width))
     payloads = []
     for start, intervals in enumerate(parts):
@@ -309,9 +300,9 @@ def _decode_indices(
             rest, tails[start] = _first_of(rest)
         decoders[start] = decoder(rest)
     flat = found.reshape(-1)
-    for number, cells, below in _new_tokens(coder, reference, kinds, flat, slices):
+    for number, cells, frequencies in _new_tokens(coder, reference, kinds, flat, slices):
         decoded = np.empty(len(cells), dtype=np.int64)
-        if not decode_rows(*decoders[number], below, decoded):
+        if not decode_rows(*decoders[number], frequencies, decoded):
             raise BitstreamError("entropy-coded indices of new tokens do not decode")
         flat[cells] = decoded
     return kinds, found, arrived, tails
