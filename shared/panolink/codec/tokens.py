@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from panolink.codec.entropy.feature_context import EntropyParameters
 
 
 RESIDUALS = 16384
@@ -80,6 +82,13 @@ class VectorQuantized:
         return residual
 
 
+class Predicted(NamedTuple):
+    """What was predicted of the scales and signs of these symbols when they were chosen."""
+
+    symbols: Symbols
+    context: EntropyParameters
+
+
 @dataclass(frozen=True)
 class Tokens:
     """Indices of all rows × cols tokens, and the quantised differences of the kept ones, of dim dimensions each.
@@ -114,11 +123,18 @@ class Tokens:
     """where somebody looks, as the packet's header says"""
     own_steps: NDArray[np.int64] | None = None
     """(rows, cols): steps with which tokens of a stream were sent, at different times; None: those of ``step``"""
+    predicted: Predicted | None = field(default=None, repr=False, compare=False)
+    """spares the entropy coder another prediction; None where there was none, as at the receiver"""
 
     @property
     def share(self) -> float:
         """τ: share of tokens kept."""
         return float(self.kept.mean())
+
+    @property
+    def context(self) -> EntropyParameters | None:
+        """What is predicted already of the kept tokens' scales and signs; of other symbols than ``symbols`` nothing."""
+        return self.predicted.context if self.predicted and self.predicted.symbols is self.symbols else None
 
     @property
     def steps(self) -> NDArray[np.int64]:

@@ -118,9 +118,8 @@ def _count_symbols(
         for step in STEPS[number // TURNS % 2 :: 2]:
             priced = _priced(tables, grid, difference, step)
             kept = np.flatnonzero(priced.pays(RD_LAMBDA))
-            plain, _ = entropy_parameters(
-                tables, grid, kept, steps_of_tokens(*grid.shape).flat[kept] + step, whole=True
-            )
+            steps = steps_of_tokens(*grid.shape).flat[kept] + step
+            plain, _ = entropy_parameters(tables, grid, kept, steps, tables.feature_context(grid, kept, whole=True))
             magnitudes = np.abs(priced.symbols[kept])
             adaptation = ScaleAdaptation(tables, len(plain))
             for group, dims in enumerate(group_slices(plain.shape[1])):

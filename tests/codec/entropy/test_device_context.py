@@ -24,6 +24,8 @@ def test_predictions_are_the_same(monkeypatch: pytest.MonkeyPatch, whole: bool, 
     shifts, log_odds = there(torch.from_numpy(indices), torch.from_numpy(cells), whole=whole, differences=flat)
     assert shifts.dtype == log_odds.dtype == torch.int8
     assert np.array_equal(shifts.numpy(), expected.shifts) and np.array_equal(log_odds.numpy(), expected.log_odds)
+    found = there.of_arrays(indices, cells, whole=whole, differences=known)
+    assert np.array_equal(found.shifts, expected.shifts) and np.array_equal(found.log_odds, expected.log_odds)
 
 
 def test_symbols_become_the_same_inputs():

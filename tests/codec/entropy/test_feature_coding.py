@@ -30,8 +30,9 @@ def tokens_of(coder: SliceCoder, *, share: float, slices: int, step: int = 3) ->
     indices, kept = random.integers(0, CODES, (ROWS, COLS)), random.random((ROWS, COLS)) < share
     cells = np.flatnonzero(kept)
     symbols = np.rint(random.laplace(scale=2, size=(len(cells), DIM))).astype(np.int32)
+    context = coder.feature_context(indices, cells, whole=False)
     classes, _ = entropy_parameters(
-        coder.tables, indices, cells, steps_of_tokens(ROWS, COLS).flat[cells] + step, whole=False
+        coder.tables, indices, cells, steps_of_tokens(ROWS, COLS).flat[cells] + step, context
     )
     symbols[classes == 0] = 0
     return Tokens(

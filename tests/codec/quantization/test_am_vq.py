@@ -1,3 +1,6 @@
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -38,6 +41,18 @@ def test_more_bits_never_look_worse(base: Codec, samples):
         decoded = base.decode(base.encode(image, bpp=bpp)).astype(float)
         error.append(((decoded - image) ** 2).mean())
     assert error == sorted(error, reverse=True)
+
+
+@pytest.mark.parametrize("robust", [True, False])
+@pytest.mark.parametrize("rate", [{"bpp": 0.3}, {"bpp": 2.0}, {"tau": 0.5}, {"step": 4}])
+def test_what_was_predicted_is_what_packing_would_predict(
+    tiny: Codec, panorama: np.ndarray, robust: bool, rate: dict[str, Any]
+):
+    (features,) = tiny.extract([panorama])
+    tokens = tiny.quantize(features, size=panorama.shape[:2], robust=robust, **rate)
+    assert tokens.context and tokens.kept.any()
+    assert tiny.pack(tokens).to_bytes() == tiny.pack(replace(tokens, predicted=None)).to_bytes()
+    assert replace(tokens, symbols=tokens.symbols.copy()).context is None, "of other symbols nothing is known"
 
 
 def test_below_the_base_layer(base: Codec, samples):

@@ -6,6 +6,7 @@ import torch
 
 from panolink.codec.codec import Codec
 from panolink.codec.entropy.coder import SliceCoder
+from panolink.codec.entropy.device_context import DeviceFeatureContext
 from panolink.codec.quantization.vector_quantizer import look_up
 from panolink.codec.rate_control.rd_cost import TokenCostModel
 from panolink.codec.rate_control.rd_cost_device import DeviceTables, DeviceTokenCostModel
@@ -17,7 +18,8 @@ def test_costs_are_the_same(tiny: Codec, panorama: np.ndarray, whole: bool):
     found = tiny.quantizer.nearest_code(features)
     difference = (features - look_up(found, tiny.network.codebook))[0].permute(1, 2, 0).flatten(0, 1)
     tables, lengths, indices = tiny.model.tables, tiny.model.tables.code_lengths(), found[0].numpy()
-    there = DeviceTables(tables, lengths, torch.device("cpu"))
+    context = DeviceFeatureContext(tables.feature_context, torch.device("cpu"))
+    there = DeviceTables(tables, lengths, context, torch.device("cpu"))
     host = TokenCostModel(tables, lengths, indices, difference, whole=whole)
     device = DeviceTokenCostModel(tables, lengths, indices, difference, whole=whole, there=there)
     kept = np.random.default_rng(0).random(indices.size) < 0.6
@@ -33,14 +35,23 @@ def test_costs_are_the_same(tiny: Codec, panorama: np.ndarray, whole: bool):
     ):
         assert np.array_equal(one.symbols, other.symbols)
         assert np.array_equal(one.bits, other.bits) and np.array_equal(one.gain, other.gain)
+    predicted = [
+        model.context_of(model.with_neighbours(model.at(4, 0.05), 4, 0.05, kept), kept) for model in (host, device)
+    ]
+    assert predicted[0] and predicted[1] and len(predicted[0].shifts) == kept.sum()
+    assert np.array_equal(predicted[0].shifts, predicted[1].shifts)
+    assert np.array_equal(predicted[0].log_odds, predicted[1].log_odds)
 
 
 @pytest.mark.parametrize("robust", [True, False])
 def test_packets_are_the_same(tiny: Codec, panorama: np.ndarray, robust: bool):
     expected = tiny.encode(panorama, bpp=0.3, robust=robust)
     device = torch.device("cpu")
-    tiny.quantizer._there = DeviceTables(tiny.model.tables, tiny.quantizer.coder.lengths, device)
-    tiny.quantizer.coder = SliceCoder(tiny.model.tables, device)
+    tiny.quantizer.coder = coder = SliceCoder(tiny.model.tables, device)
+    assert coder.there
+    tiny.quantizer._there = DeviceTables(tiny.model.tables, coder.lengths, coder.there, device)
     packet = tiny.encode(panorama, bpp=0.3, robust=robust)
     assert packet.to_bytes() == expected.to_bytes()
-    assert np.array_equal(tiny.unpack(packet).indices, Codec(tiny.model, device="cpu").unpack(packet).indices)
+    found, on_host = tiny.unpack(packet), Codec(tiny.model, device="cpu").unpack(packet)
+    assert np.array_equal(found.indices, on_host.indices) and np.array_equal(found.symbols, on_host.symbols)
+    assert found.kept.any()

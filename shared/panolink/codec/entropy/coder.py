@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from panolink.codec.entropy import mask_coding
+from panolink.codec.entropy.device_context import DeviceFeatureContext
 from panolink.codec.entropy.device_index_context import DeviceIndexContext
-from panolink.codec.entropy.feature_context import MAX_LOG_ODDS, SIGN_BITS
+from panolink.codec.entropy.feature_context import MAX_LOG_ODDS, SIGN_BITS, EntropyParameters
 from panolink.codec.entropy.index_context import bands_of, decode_rows, schedule
 from panolink.codec.entropy.range_coder import decoder, encode
 from panolink.codec.entropy.scale_adaptation import adapted_classes
@@ -49,7 +50,7 @@ class SliceCoder:
     tables : Tables
         Of the model. ``lengths`` are their `Tables.code_lengths`, (CLASSES, MAX_MAGNITUDE + 2) bits.
     device : torch.device, optional
-        Where probabilities of indices are computed, in place of the host.
+        Where probabilities of indices, scales and signs are computed, in place of the host.
     """
 
     def __init__(self, tables: Tables, device: torch.device | None = None) -> None:
@@ -57,6 +58,8 @@ class SliceCoder:
         self._index_context = (
             tables.index_context if device is None else DeviceIndexContext(tables.index_context, device)
         )
+        self.there = None if device is None else DeviceFeatureContext(tables.feature_context, device)
+        """the feature context model on the device"""
         self._order = SymbolOrder(tables)
         self._encoded = functools.lru_cache(maxsize=4)(
             self._encode_indices
@@ -159,6 +162,18 @@ class SliceCoder:
         return mask_coding.decode_mask(payload, rows, cols)
 
     # ── features: quantised differences of the kept tokens ────────────────────────────────────────────────────────
+
+    def feature_context(
+        self,
+        indices: IndexGrid,
+        cells: NDArray[np.int64],
+        *,
+        whole: bool = True,
+        differences: NDArray[np.int8] | None = None,
+    ) -> EntropyParameters:
+        """Scales and signs of tokens: see `panolink.codec.entropy.feature_context.FeatureContextModel`."""
+        model = self.tables.feature_context if self.there is None else self.there.of_arrays
+        return model(indices, cells, whole=whole, differences=differences)
 
     def encode_features(self, batches: Sequence[Batch]) -> bytes:
         """Encode batches of kept tokens into one slice.

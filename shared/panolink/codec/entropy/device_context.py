@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from panolink.codec.entropy.device_network import DeviceIntegerNetwork, exact_product, on_device
@@ -15,6 +17,7 @@ from panolink.codec.entropy.feature_context import (
     OUTPUT_SHIFT,
     QUARTER_OCTAVES,
     ROW_NEIGHBOURS,
+    EntropyParameters,
     FeatureContextModel,
 )
 from panolink.codec.entropy.index_context import bands_of
@@ -59,6 +62,21 @@ class DeviceFeatureContext:
         shifts, log_odds = (torch.cat(part) for part in zip(*parts, strict=True))
         return shifts, log_odds
 
+    def of_arrays(
+        self,
+        indices: NDArray[np.int64],
+        cells: NDArray[np.int64],
+        *,
+        whole: bool,
+        differences: NDArray[np.int8] | None = None,
+    ) -> EntropyParameters:
+        """`FeatureContextModel.__call__`: arrays there and back."""
+        grid, where = (on_device(array, self._units.device, torch.int64) for array in (indices, cells))
+        known = None
+        if differences is not None:
+            known = on_device(differences.reshape(indices.size, -1), self._units.device, torch.int8)
+        return on_host(self(grid, where, whole=whole, differences=known))
+
     def _predicted(
         self, indices: Tensor, cells: Tensor, whole: bool, differences: Tensor | None
     ) -> tuple[Tensor, Tensor]:
@@ -89,6 +107,12 @@ class DeviceFeatureContext:
         shift = (FRACTION_BITS - (exponent >> 2)).clamp(0, 62)
         half = torch.ones_like(shift) << shift >> 1
         return ((values + half) >> shift).clamp(-MAX_INPUT, MAX_INPUT).to(torch.int8)
+
+
+def on_host(context: tuple[Tensor, Tensor]) -> EntropyParameters:
+    """Shifts and log odds (n, dim) as arrays: one copy."""
+    shifts, log_odds = torch.stack(context).cpu().numpy()
+    return EntropyParameters(shifts, log_odds)
 
 
 def _neighbour(cells: Tensor, rows: int, cols: int, offset: tuple[int, int]) -> Tensor:

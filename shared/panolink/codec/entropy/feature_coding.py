@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from panolink.codec.entropy.coder import SliceCoder
-from panolink.codec.entropy.feature_context import first_half
+from panolink.codec.entropy.coder import Batch, SliceCoder
+from panolink.codec.entropy.feature_context import EntropyParameters, first_half
 from panolink.codec.entropy.tables import Tables
 from panolink.codec.slicing import feature_parts
 from panolink.codec.tokens import Tokens
@@ -25,9 +25,7 @@ def entropy_parameters(
     indices: NDArray[np.int64],
     cells: NDArray[np.int64],
     steps: NDArray[np.int64],
-    *,
-    whole: bool,
-    differences: NDArray[np.int8] | None = None,
+    context: EntropyParameters,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
     """Scale classes and log odds of signs with which tokens are coded.
 
@@ -39,14 +37,13 @@ def entropy_parameters(
         Flat positions of the tokens.
     steps : (n,)
         Their quantisation steps, quarter octaves.
-    whole, differences
-        See `panolink.codec.entropy.feature_context.FeatureContextModel`.
+    context : EntropyParameters
+        Of these tokens, see `panolink.codec.entropy.feature_context.FeatureContextModel`.
 
     Returns
     -------
     classes, log_odds : (n, dim) each
     """
-    context = tables.feature_context(indices, cells, whole=whole, differences=differences)
     return tables.classes(indices.ravel()[cells], steps, context), context.log_odds
 
 
@@ -73,22 +70,24 @@ def decoded_differences(
 
 def encode_features(coder: SliceCoder, tokens: Tokens) -> list[bytes]:
     """Feature slices of a panorama's kept tokens, part by part as in a packet; none where nothing is kept."""
-    kept, symbols = np.flatnonzero(tokens.kept), tokens.symbols
+    kept, symbols, context = np.flatnonzero(tokens.kept), tokens.symbols, tokens.context
     if not len(kept):
         return []
-    steps = tokens.steps.ravel()[kept]
+    tables, indices, steps = coder.tables, tokens.indices, tokens.steps.ravel()[kept]
     if tokens.slices > 1:
-        classes, log_odds = entropy_parameters(coder.tables, tokens.indices, kept, steps, whole=False)
+        known = context or coder.feature_context(indices, kept, whole=False)
+        classes, log_odds = entropy_parameters(tables, indices, kept, steps, known)
         parts = feature_parts(coder.feature_bits(symbols, classes, log_odds), tokens.slices)
         members = slice_members(tokens.kept, tokens.slices, parts)
         return parallel(lambda run: coder.encode_features([(symbols[run], classes[run], log_odds[run])]), members)
-    first, second = halves(tokens.kept)
-    early = entropy_parameters(coder.tables, tokens.indices, kept[first], steps[first], whole=True)
-    differences = decoded_differences(coder.tables, tokens.kept.shape, kept[first], symbols[first], steps[first])
-    later = entropy_parameters(
-        coder.tables, tokens.indices, kept[second], steps[second], whole=True, differences=differences
-    )
-    return [coder.encode_features([(symbols[first], *early), (symbols[second], *later)])]
+    batches, differences = list[Batch](), None
+    for half in halves(tokens.kept):
+        cells = kept[half]
+        known = context.of(half) if context else coder.feature_context(indices, cells, differences=differences)
+        batches.append((symbols[half], *entropy_parameters(tables, indices, cells, steps[half], known)))
+        if not context and differences is None:
+            differences = decoded_differences(tables, indices.shape, cells, symbols[half], steps[half])
+    return [coder.encode_features(batches)]
 
 
 def decode_features(
@@ -133,7 +132,8 @@ def decode_features(
     symbols = np.zeros((len(places), coder.tables.levels.shape[1]), dtype=np.int32)
     received = np.zeros(len(places), dtype=bool)
     if slices > 1:
-        classes, log_odds = entropy_parameters(coder.tables, indices, places, steps, whole=False)
+        context = coder.feature_context(indices, places, whole=False)
+        classes, log_odds = entropy_parameters(coder.tables, indices, places, steps, context)
         members = slice_members(sent, slices, len(payloads) // slices)
 
         def read(one: tuple[NDArray[np.int64], bytes | None]) -> None:
@@ -147,15 +147,13 @@ def decode_features(
     payload = payloads[0] if payloads else None
     if payload is None or not usable.all():
         return symbols, received
-    reader = coder.feature_reader(payload)
-    first, second = halves(sent)
-    early = entropy_parameters(coder.tables, indices, places[first], steps[first], whole=True)
-    symbols[first] = reader.decode(*early)
-    differences = decoded_differences(coder.tables, sent.shape, places[first], symbols[first], steps[first])
-    later = entropy_parameters(
-        coder.tables, indices, places[second], steps[second], whole=True, differences=differences
-    )
-    symbols[second] = reader.decode(*later)
+    reader, differences = coder.feature_reader(payload), None
+    for half in halves(sent):
+        cells = places[half]
+        context = coder.feature_context(indices, cells, differences=differences)
+        symbols[half] = reader.decode(*entropy_parameters(coder.tables, indices, cells, steps[half], context))
+        if differences is None:
+            differences = decoded_differences(coder.tables, sent.shape, cells, symbols[half], steps[half])
     return symbols, ~received
 
 

@@ -36,7 +36,7 @@ from panolink.codec.rate_control.rd_cost_device import DeviceTables
 from panolink.codec.resolution import WHOLE
 from panolink.codec.shapes import Codebook, Features
 from panolink.codec.slicing import index_slices
-from panolink.codec.tokens import Tokens, VectorQuantized
+from panolink.codec.tokens import Predicted, Tokens, VectorQuantized
 from panolink.errors import RateError
 from panolink.sphere.focus import Focus, focus_steps
 from panolink.sphere.latitude import latitude_weights
@@ -130,6 +130,7 @@ class Enhancement:
         """Fusion, formula (7): features of the kept tokens, codes of all others."""
         base = self._controller.base
         rows, cols = base.indices.shape
+        symbols, context = costs.symbols[kept].astype(np.int32), self._controller.model.context_of(costs, kept)
         return Tokens(
             width=base.size[1],
             height=base.size[0],
@@ -139,8 +140,9 @@ class Enhancement:
             focus=base.focus,
             indices=base.indices,
             kept=kept.reshape(rows, cols),
-            symbols=costs.symbols[kept].astype(np.int32),
+            symbols=symbols,
             activation=self._activation().reshape(rows, cols),
+            predicted=Predicted(symbols, context) if context else None,
         )
 
     def _threshold(self, order: NDArray[np.int64], costs: TokenCosts, room: float) -> NDArray[np.bool_]:
@@ -173,7 +175,9 @@ class Quantizer:
         device = None if codebook.device.type == "cpu" else codebook.device
         self.coder = SliceCoder(tables, device)
         self.nearest_code = CodeSearch(codebook)
-        self._there = None if device is None else DeviceTables(tables, self.coder.lengths, device)
+        self._there = None
+        if device is not None and self.coder.there:
+            self._there = DeviceTables(tables, self.coder.lengths, self.coder.there, device)
 
     def controller(
         self,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +30,15 @@ class TokenCosts:
         Rate R.
     gain : float32 (n,)
         Drop of squared error −ΔD, in squared steps.
+    second : optional
+        Where the second half was quantised with the first one known, what was predicted of its scales and signs, as the
+        cost model holds it.
     """
 
     symbols: NDArray[np.int16]
     bits: NDArray[np.float32]
     gain: NDArray[np.float32]
+    second: EntropyParameters | tuple[Tensor, Tensor] | None = field(default=None, kw_only=True)
 
     def pays(self, lmbda: float) -> NDArray[np.bool_]:
         """Which tokens lower D + λ·R, bool (n,): those that save more than ``lmbda`` squared steps a bit."""
@@ -52,7 +56,7 @@ class TokenCosts:
         return cls(np.zeros(shape, np.int16), np.zeros(count, np.float32), np.zeros(count, np.float32))
 
     def copy(self) -> TokenCosts:
-        """Arrays of its own."""
+        """Arrays of its own; ``second`` is left out, which other symbols may follow."""
         return TokenCosts(self.symbols.copy(), self.bits.copy(), self.gain.copy())
 
 
@@ -79,6 +83,10 @@ class CostModel(Protocol):
 
     def with_neighbours(self, costs: TokenCosts, step: int, lmbda: float, kept: NDArray[np.bool_]) -> TokenCosts:
         """Costs where it is known which tokens of the first half are kept."""
+        ...
+
+    def context_of(self, costs: TokenCosts, kept: NDArray[np.bool_]) -> EntropyParameters | None:
+        """Scales and signs that were predicted of kept tokens; None where they are not known."""
         ...
 
 
@@ -149,8 +157,31 @@ class TokenCostModel:
             return costs
         costs, second = costs.copy(), np.flatnonzero(~self.first)
         costs.symbols[second] = 0
-        self._fill_second(costs, step, lmbda, np.flatnonzero(self.first & kept), second)
-        return costs
+        context = self._fill_second(costs, step, lmbda, np.flatnonzero(self.first & kept), second)
+        return replace(costs, second=context)
+
+    def context_of(self, costs: TokenCosts, kept: NDArray[np.bool_]) -> EntropyParameters | None:
+        """Scales and signs that were predicted of the tokens ``kept`` (rows · cols,), with which the symbols of
+        ``costs`` were chosen, in their order; None where that of the second half is not known."""
+        cells = np.flatnonzero(kept)
+        early = self.first[cells]
+        if not early.all() and costs.second is None:
+            return None
+        place = np.cumsum(~self.first) - 1  # among the second half
+        return self._gathered(costs.second, cells[early], early, place[cells[~early]])
+
+    def _gathered(
+        self, second: Any, first: NDArray[np.int64], early: NDArray[np.bool_], later: NDArray[np.int64]
+    ) -> EntropyParameters:
+        """What was predicted of n tokens: where ``early`` (n,) that of the tokens ``first``, elsewhere that of the
+        second half's places ``later``."""
+        known = self._index_context(first)
+        if second is None or not len(later):
+            return known
+        shifts, log_odds = (np.empty((len(early), self.difference.shape[1]), dtype=np.int8) for _ in range(2))
+        shifts[early], log_odds[early] = known.shifts, known.log_odds
+        shifts[~early], log_odds[~early] = second.shifts[later], second.log_odds[later]
+        return EntropyParameters(shifts, log_odds)
 
     @functools.cached_property
     def _values(self) -> NDArray[np.float32]:
@@ -180,13 +211,15 @@ class TokenCostModel:
 
     def _fill_second(
         self, costs: TokenCosts, step: int, lmbda: float, early: NDArray[np.int64], second: NDArray[np.int64]
-    ) -> None:
-        """Quantise the tokens ``second`` in place, with the symbols of the tokens ``early`` as context too."""
+    ) -> EntropyParameters | tuple[Tensor, Tensor]:
+        """Quantise the tokens ``second`` in place, with the symbols of the tokens ``early`` as context too, which is
+        returned."""
         decoded = decoded_differences(
             self.tables, self.indices.shape, early, costs.symbols[early], self.steps[early] + step
         )
         context = self.tables.feature_context(self.indices, second, whole=True, differences=decoded)
         self._put(costs, step, lmbda, second, context, second)
+        return context
 
     def _put(
         self,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from panolink.codec.entropy.device_context import DeviceFeatureContext
+from panolink.codec.entropy.device_context import DeviceFeatureContext, on_host
+from panolink.codec.entropy.feature_context import EntropyParameters
 from panolink.codec.entropy.tables import Tables
 from panolink.codec.rate_control.rd_cost import TokenCostModel, TokenCosts
 from panolink.codec.rate_control.rdoq_device import DeviceChoice
@@ -23,12 +25,15 @@ class DeviceTables:
     ----------
     tables : Tables
     lengths : float32 (CLASSES, MAX_MAGNITUDE + 2)
+    context : DeviceFeatureContext
+        The tables' feature context model there.
     device : torch.device
     """
 
-    def __init__(self, tables: Tables, lengths: NDArray[np.float32], device: torch.device) -> None:
-        self.device = device
-        self.context = DeviceFeatureContext(tables.feature_context, device)
+    def __init__(
+        self, tables: Tables, lengths: NDArray[np.float32], context: DeviceFeatureContext, device: torch.device
+    ) -> None:
+        self.device, self.context = device, context
         self.choose = DeviceChoice(tables, lengths, device)
 
 
@@ -51,7 +56,7 @@ class DeviceTokenCostModel(TokenCostModel):
         self._grid = self._tensor(indices)
         self._steps = self._tensor(self.steps)
 
-    def _tensor(self, array: NDArray[np.int64]) -> Tensor:
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._there.device)
 
     @functools.cached_property
@@ -68,7 +73,7 @@ class DeviceTokenCostModel(TokenCostModel):
 
     def _fill_second(
         self, costs: TokenCosts, step: int, lmbda: float, early: NDArray[np.int64], second: NDArray[np.int64]
-    ) -> None:
+    ) -> tuple[Tensor, Tensor]:
         known, where = self._tensor(early), self._tensor(second)
         symbols = torch.from_numpy(costs.symbols[early]).to(self._there.device)
         inputs = self._there.context.as_inputs(symbols, self._steps[known] + step)
@@ -76,6 +81,20 @@ class DeviceTokenCostModel(TokenCostModel):
         decoded[known] = inputs
         context = self._there.context(self._grid, where, whole=True, differences=decoded)
         self._put(costs, step, lmbda, where, context, second)
+        return context
+
+    def _gathered(
+        self, second: Any, first: NDArray[np.int64], early: NDArray[np.bool_], later: NDArray[np.int64]
+    ) -> EntropyParameters:
+        there, where, places = (self._tensor(array) for array in (early, first, later))
+        gathered = []
+        for number, known in enumerate(self._context_of_all):
+            both = known.new_empty((len(early), known.shape[1]))
+            both[there] = known[where]
+            if second is not None:
+                both[~there] = second[number][places]
+            gathered.append(both)
+        return on_host((gathered[0], gathered[1]))
 
     def _put(
         self,

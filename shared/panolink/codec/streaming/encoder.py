@@ -317,7 +317,7 @@ class StreamEncoder:
 
     def sent_whole(self, tokens: Tokens, packet: Packet) -> Packet:
         """Note that a whole picture's packet is on its way."""
-        return self._note(Sent(packet, None, replace(tokens, sphere=packet.header.sphere), None))
+        return self._note(Sent(packet, None, replace(tokens, sphere=packet.header.sphere, predicted=None), None))
 
     def _note(self, sent: Sent) -> Packet:
         with self._lock:

@@ -116,6 +116,9 @@ class ChangeCostModel:
         """Nothing: no token's difference is the context of another one's."""
         return costs
 
+    def context_of(self, costs: TokenCosts, kept: NDArray[np.bool_]) -> None:
+        """None: an update's symbols follow its kinds, see `update_coding`."""
+
     def _costs(self, step: int, lmbda: float, cells: NDArray[np.int64]) -> ChangeCosts:
         steps = self.steps[cells] + step
         scale = np.exp2(steps / -2.0).astype(np.float32)  # squared steps in a squared unit
