@@ -164,7 +164,7 @@ class Pipeline:
             self._reconstruct[key] = Batcher(
                 lambda tokens: self._models.with_decoder(codec, decoder).reconstruct(tokens),
                 executor=self._network,
-                max_batch=settings.max_batch or self._models.batch_size,
+                max_batch=self._models.batch_size,
                 max_wait=settings.batch_wait_seconds,
                 max_queue=settings.queue_size,
                 observe=metrics.batch_size.labels("decode").observe,

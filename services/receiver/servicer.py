@@ -121,6 +121,7 @@ def build(settings: ReceiverSettings) -> Server:
         device=settings.device,
         metrics=metrics,
         band_pixels=settings.band_pixels,
+        max_batch=settings.max_batch,
     )
     phy.warm_up(device=models.device)
     pipeline = Pipeline(models, settings, metrics)

@@ -53,7 +53,7 @@ class Pipeline:
             codec.name: Batcher(
                 codec.extract,
                 executor=self._network,
-                max_batch=settings.max_batch or models.batch_size,
+                max_batch=models.batch_size,
                 max_wait=settings.batch_wait_seconds,
                 max_queue=settings.queue_size,
                 observe=metrics.batch_size.labels("encode").observe,

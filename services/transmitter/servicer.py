@@ -143,6 +143,7 @@ def build(settings: TransmitterSettings) -> Server:
         device=settings.device,
         metrics=metrics,
         band_pixels=settings.band_pixels,
+        max_batch=settings.max_batch,
     )
     phy.warm_up(device=models.device)
     feedback = ChannelFeedback(settings, metrics)

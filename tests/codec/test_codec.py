@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from panolink.codec.bitstream import Layer, Packet
-from panolink.codec.codec import Codec, device_named
+from panolink.codec.codec import USUAL_SIZES, Codec, batches_to_record, device_named
 from panolink.codec.model import load_model
 from panolink.codec.resolution import reduce
 from panolink.errors import ImageError, ModelError
@@ -144,3 +144,18 @@ def test_recorded_networks_make_the_same_pictures(tiny: Codec, panorama: np.ndar
     assert np.array_equal(own.decode(expected), tiny.decode(expected))
     first, second = own.extract([panorama, panorama[::-1].copy()])
     assert not torch.equal(first, second), "a batch of another size runs as it is"
+    own.record(size, batch=2)
+    for one, other in zip(own.extract([panorama, panorama[::-1].copy()]), (first, second), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_batches_that_a_service_records():
+    assert batches_to_record(USUAL_SIZES, 1) == [(size, 1) for size in reversed(USUAL_SIZES)]
+    small, middle, large = USUAL_SIZES
+    found = batches_to_record(USUAL_SIZES, 8)
+    assert {batch for size, batch in found if size == small} == {1, 2, 4, 8}
+    assert {batch for size, batch in found if size == middle} == {1, 2, 4}
+    assert {batch for size, batch in found if size == large} == {1}
+    assert {batch for _, batch in batches_to_record([small], 6)} == {1, 2, 4}
+    pixels = [batch * size[0] * size[1] for size, batch in found]
+    assert pixels == sorted(pixels, reverse=True)

@@ -8,6 +8,7 @@ image ─ network ─ features ─ tokens ─ slices        slices ─ tokens �
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -48,6 +49,9 @@ BAND_PIXELS = 1 << 19
 
 USUAL_SIZES = ((512, 1024), (1024, 2048), (2048, 4096))
 """heights and widths of most panoramas: a service records a GPU's work for them at its start"""
+
+RECORDED_PIXELS = 1 << 23
+"""of batches that are recorded, at most: with more to do a GPU is busy for longer than the launches take"""
 
 
 class Codec:
@@ -247,19 +251,21 @@ class Codec:
         """
         return self.reconstruct([self.unpack(packet)])[0]
 
-    def warm_up(self, sizes: Sequence[tuple[int, int]] = ()) -> None:
+    def warm_up(self, sizes: Sequence[tuple[int, int]] = (), *, max_batch: int = 1) -> None:
         """Code a small picture: kernels are compiled or loaded, and the device is ready, before they are needed.
 
         Parameters
         ----------
         sizes : sequence of (int, int)
             Heights and widths for which a GPU's work is recorded; see `record`.
+        max_batch : int
+            Panoramas at a time, at most: batches of 1, 2, 4 … are recorded, of `RECORDED_PIXELS` at most.
         """
         noise = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
         self.decode(self.encode(noise, tau=0.5))
         if self.device.type == "cuda":
-            for size in sizes:
-                self.record(size)
+            for size, batch in batches_to_record(sizes, max_batch):
+                self.record(size, batch=batch)
 
     @torch.inference_mode()
     def record(self, size: tuple[int, int], *, batch: int = 1) -> None:
@@ -593,6 +599,23 @@ def device_named(name: str | torch.device) -> torch.device:
         why = "" if gpus else " (no NVIDIA GPU that torch can use)"
         raise ModelError(f"no device {str(name)!r} here; there are {here}{why}")
     return device
+
+
+def batches_to_record(sizes: Sequence[tuple[int, int]], max_batch: int) -> list[tuple[tuple[int, int], int]]:
+    """Sizes and batches that a service records at its start, those of the most pixels first: they share its memory.
+
+    Parameters
+    ----------
+    sizes : sequence of (int, int)
+        Heights and widths, pixels.
+    max_batch : int
+        Panoramas at a time, at most.
+    """
+    batches = [1 << power for power in range(max_batch.bit_length())]
+    pairs = [
+        (size, batch) for size in sizes for batch in batches if batch == 1 or batch * math.prod(size) <= RECORDED_PIXELS
+    ]
+    return sorted(pairs, key=lambda pair: -pair[1] * math.prod(pair[0]))
 
 
 def _as_bytes(pixels: Tensor) -> Tensor:

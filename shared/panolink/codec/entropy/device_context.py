@@ -81,8 +81,8 @@ class DeviceFeatureContext:
         self, indices: Tensor, cells: Tensor, whole: bool, differences: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         rows, cols = indices.shape
-        flat = torch.cat([indices.flatten(), indices.new_tensor([self._outside])])
-        bands = torch.from_numpy(bands_of(rows)).to(cells.device)
+        flat = torch.cat([indices.flatten(), indices.new_full((1,), self._outside)])
+        bands = on_device(bands_of(rows), cells.device, torch.int64)
         total = self._bands[bands[cells // cols]]
         for place, offset in enumerate(CODE_NEIGHBOURS):
             known = whole or offset in ROW_NEIGHBOURS

@@ -70,6 +70,6 @@ class DeviceIndexContext:
 
     def _scaled_start(self, below: Tensor, index: Tensor) -> Tensor:
         """See `panolink.codec.entropy.index_context.scaled_start`."""
-        scale = torch.tensor(np.float32((WHOLE - self._codes) / TOTAL), device=below.device)
+        scale = float(np.float32((WHOLE - self._codes) / TOTAL))
         start = (below.float() * scale).long() + index
         return torch.where(index == self._codes, WHOLE, start)

@@ -10,8 +10,9 @@ from panolink.codec.entropy.integer_network import MAX_ACTIVATION, WEIGHT_BITS, 
 
 
 def on_device(array: np.ndarray, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """An array as a tensor there."""
-    return torch.from_numpy(np.ascontiguousarray(array)).to(device=device, dtype=dtype)
+    """An array as a tensor there. The host does not wait until it is: what CUDA is given of ordinary memory, it has
+    copied before the call returns."""
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device=device, dtype=dtype, non_blocking=True)
 
 
 class DeviceIntegerNetwork:

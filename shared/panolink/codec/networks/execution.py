@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,7 +69,8 @@ class Recorded:
     """A function from tensors to a tensor that is recorded for some shapes, and called as it is for all others.
 
     Nothing is recorded but by `record`, which takes seconds: never in the middle of a stream. Safe to call from several
-    threads that have the same current stream.
+    threads that have the same current stream. Recordings are replayed one at a time, and share the memory of what they
+    compute on the way: together they hold what the largest one needs.
 
     Parameters
     ----------
@@ -80,6 +82,7 @@ class Recorded:
         self._function = function
         self._recordings: dict[tuple[torch.Size, ...], _Recording] = {}
         self._lock = threading.Lock()
+        self._memory: Any = None
 
     def record(self, *inputs: Tensor) -> None:
         """Record the function for inputs of these shapes, types and memory formats.
@@ -91,7 +94,9 @@ class Recorded:
             if _shapes(inputs) in self._recordings:
                 return
             try:
-                self._recordings[_shapes(inputs)] = _Recording(self._function, inputs)
+                if self._memory is None and inputs[0].is_cuda:
+                    self._memory = torch.cuda.graph_pool_handle()
+                self._recordings[_shapes(inputs)] = _Recording(self._function, inputs, self._memory)
             except RuntimeError as error:
                 shapes = ", ".join(str(tuple(shape)) for shape in _shapes(inputs))
                 log.warning("networks are not recorded for %s, and run as they are: %s", shapes, error)
@@ -112,11 +117,11 @@ def _shapes(inputs: Sequence[Tensor]) -> tuple[torch.Size, ...]:
 class _Recording:
     """A function with memory for inputs of one shape; on a GPU a graph of what it does there."""
 
-    def __init__(self, function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> None:
+    def __init__(self, function: Callable[..., Tensor], inputs: Sequence[Tensor], memory: Any) -> None:
         self._inputs = [one.clone() for one in inputs]
         self._run: Callable[[], Tensor] = lambda: function(*self._inputs)
         if inputs[0].is_cuda:
-            self._run = _captured(self._run)
+            self._run = _captured(self._run, memory)
 
     def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
         for own, given in zip(self._inputs, inputs, strict=True):
@@ -124,8 +129,8 @@ class _Recording:
         return self._run().clone()
 
 
-def _captured(run: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """A CUDA graph of what ``run`` does, as a function that replays it."""
+def _captured(run: Callable[[], Tensor], memory: Any) -> Callable[[], Tensor]:
+    """A CUDA graph of what ``run`` does, in a pool of ``memory``, as a function that replays it."""
     aside, current = torch.cuda.Stream(), torch.cuda.current_stream()
     aside.wait_stream(current)
     with torch.cuda.stream(aside):
@@ -133,7 +138,7 @@ def _captured(run: Callable[[], Tensor]) -> Callable[[], Tensor]:
             run()
     current.wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, pool=memory):
         output = run()
 
     def replay() -> Tensor:

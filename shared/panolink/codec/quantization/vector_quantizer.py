@@ -232,7 +232,7 @@ def dequantize(tokens: Tokens, codebook: Codebook) -> Features:
             differences = torch.from_numpy(tokens.symbols[some]) * scale
         else:
             differences = torch.from_numpy(tokens.differences[some])
-        flat[cells.to(features.device)] += differences.to(features.device)
+        flat[cells.to(features.device, non_blocking=True)] += differences.to(features.device, non_blocking=True)
     return features.permute(2, 0, 1)[None]
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from panolink.codec.entropy.device_context import DeviceFeatureContext, on_host
+from panolink.codec.entropy.device_network import on_device
 from panolink.codec.entropy.feature_context import EntropyParameters
 from panolink.codec.entropy.tables import Tables
 from panolink.codec.rate_control.rd_cost import TokenCostModel, TokenCosts
@@ -56,8 +57,8 @@ class DeviceTokenCostModel(TokenCostModel):
         self._grid = self._tensor(indices)
         self._steps = self._tensor(self.steps)
 
-    def _tensor(self, array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self._there.device)
+    def _tensor(self, array: NDArray[np.int64]) -> Tensor:
+        return on_device(array, self._there.device, torch.int64)
 
     @functools.cached_property
     def _context_of_all(self) -> tuple[Tensor, Tensor]:
@@ -75,7 +76,7 @@ class DeviceTokenCostModel(TokenCostModel):
         self, costs: TokenCosts, step: int, lmbda: float, early: NDArray[np.int64], second: NDArray[np.int64]
     ) -> tuple[Tensor, Tensor]:
         known, where = self._tensor(early), self._tensor(second)
-        symbols = torch.from_numpy(costs.symbols[early]).to(self._there.device)
+        symbols = on_device(costs.symbols[early], self._there.device, torch.int16)
         inputs = self._there.context.as_inputs(symbols, self._steps[known] + step)
         decoded = inputs.new_zeros((self._grid.numel(), inputs.shape[1]))
         decoded[known] = inputs
@@ -86,13 +87,14 @@ class DeviceTokenCostModel(TokenCostModel):
     def _gathered(
         self, second: Any, first: NDArray[np.int64], early: NDArray[np.bool_], later: NDArray[np.int64]
     ) -> EntropyParameters:
-        there, where, places = (self._tensor(array) for array in (early, first, later))
+        order, where, places = (
+            self._tensor(array) for array in (np.argsort(~early, kind="stable").argsort(), first, later)
+        )
         gathered = []
         for number, known in enumerate(self._context_of_all):
-            both = known.new_empty((len(early), known.shape[1]))
-            both[there] = known[where]
+            both = known[where]
             if second is not None:
-                both[~there] = second[number][places]
+                both = torch.cat([both, second[number][places]])[order]
             gathered.append(both)
         return on_host((gathered[0], gathered[1]))
 

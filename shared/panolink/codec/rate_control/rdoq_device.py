@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from panolink.codec.entropy.device_network import on_device
 from panolink.codec.entropy.feature_context import MAX_LOG_ODDS, SIGN_BITS
 from panolink.codec.entropy.scale_adaptation import (
     CONFIDENCE_BOUNDS,
@@ -30,15 +31,15 @@ class DeviceChoice:
     """
 
     def __init__(self, tables: Tables, lengths: NDArray[np.float32], device: torch.device) -> None:
-        def there(array: np.ndarray, dtype: torch.dtype) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(array)).to(device=device, dtype=dtype)
-
-        self._levels = there(tables.levels, torch.int32)
-        self._adaptation = there(tables.shifts, torch.int32)
-        self._expected_magnitude = there(tables.expected_magnitude, torch.int32)
-        self._lengths, self._sign_bits = there(lengths, torch.float32), there(SIGN_BITS, torch.float32)
-        self._factors = there(FACTORS, torch.float32)
-        self._ratios, self._confidences = (there(b, torch.int64) for b in (RATIO_BOUNDS, CONFIDENCE_BOUNDS))
+        self._levels, self._adaptation, self._expected_magnitude = (
+            on_device(table, device, torch.int32) for table in (tables.levels, tables.shifts, tables.expected_magnitude)
+        )
+        self._lengths, self._sign_bits, self._factors = (
+            on_device(table, device, torch.float32) for table in (lengths, SIGN_BITS, FACTORS)
+        )
+        self._ratios, self._confidences = (
+            on_device(bounds, device, torch.int64) for bounds in (RATIO_BOUNDS, CONFIDENCE_BOUNDS)
+        )
 
     def __call__(
         self, difference: Tensor, codes: Tensor, steps: Tensor, shifts: Tensor, log_odds: Tensor, lmbda: float
@@ -57,7 +58,7 @@ class DeviceChoice:
         value = difference * self._factors[steps + COARSEST][:, None]
         odds = torch.where(value > 0, log_odds, -log_odds).int()
         signs = self._sign_bits[odds + MAX_LOG_ODDS] - 1
-        weight = torch.tensor(np.float32(lmbda), device=difference.device)
+        weight = float(np.float32(lmbda))
         symbols = torch.zeros_like(value, dtype=torch.int16)
         bits, gain = (torch.zeros_like(value[:, 0]) for _ in range(2))
         found, expected = (torch.zeros_like(steps) for _ in range(2))
@@ -74,7 +75,7 @@ class DeviceChoice:
             expected = (5 * expected >> 3) + self._expected_magnitude[plain[:, dims]].sum(dim=1)
         return symbols, bits, gain
 
-    def _best(self, magnitude: Tensor, scale: Tensor, signs: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    def _best(self, magnitude: Tensor, scale: Tensor, signs: Tensor, weight: float) -> tuple[Tensor, Tensor]:
         """The best of the nearest integer, the one below it, and zero, int64; and its bits."""
         sent, best = scale > 0, torch.zeros_like(scale, dtype=torch.int64)
         taken = self._lengths[scale, 0]

@@ -33,6 +33,8 @@ class ModelRegistry:
         `fidelity`, `perceptual`, or the file of a decoder, see `panolink.codec.model`.
     band_pixels
         Of larger panoramas, rows are in the networks at a time, see `panolink.codec.codec.Codec.load`.
+    max_batch
+        Panoramas that go through the networks at a time, at most; None: as many as are good for the device.
 
     Raises
     ------
@@ -48,6 +50,7 @@ class ModelRegistry:
         metrics: ServiceMetrics,
         decoder: str = "fidelity",
         band_pixels: int | None = None,
+        max_batch: int | None = None,
     ) -> None:
         from panolink.codec.codec import USUAL_SIZES, Codec
         from panolink.codec.model import Decoder, decoders_of
@@ -59,11 +62,13 @@ class ModelRegistry:
         self._by_name = {codec.name: codec for codec in self.codecs}
         self._by_fingerprint = {codec.fingerprint: codec for codec in self.codecs}
         self.device = str(self.codecs[0].device)
+        self.batch_size = max_batch or (8 if self.device.startswith("cuda") else 1)
+        """most panoramas of a batch"""
         self._own_decoder = decoder if decoder in set(Decoder) else ""
         self._decoders = {codec.fingerprint: list(map(str, decoders_of(codec.model))) for codec in self.codecs}
         self._with_decoder = {(codec.fingerprint, self._own_decoder): codec for codec in self.codecs}
         for codec in self.codecs:
-            codec.warm_up(USUAL_SIZES)
+            codec.warm_up(USUAL_SIZES, max_batch=self.batch_size)
             metrics.models.labels(codec.name, codec.fingerprint, codec.profile).set(1)
         measure_device(self.device, metrics)
 
@@ -135,11 +140,6 @@ class ModelRegistry:
                 other = codec
             self._with_decoder[key] = other
         return self._with_decoder[key]
-
-    @property
-    def batch_size(self) -> int:
-        """Recommended batch size on the device."""
-        return 8 if self.device.startswith("cuda") else 1
 
     def describe(self, response: node_pb2.DescribeResponse) -> None:
         """Add models and device to the response of `Node.Describe`."""
