@@ -9,15 +9,17 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from math import sqrt
-
-from scipy.special import ndtr, ndtri
+from math import erfc, sqrt
+from statistics import NormalDist
 
 from panolink.errors import SignalError
 from panolink.phy.mcs import MCS_TABLE, Scheme
 
 SIZES = (60, 330, 1000)
 """payload bytes of the segments that were measured: one short, one medium, one long code block or more"""
+
+_NORMAL = NormalDist()
+# of the standard library: services need no other of SciPy's special functions
 
 CHANNELS = ("awgn", "rayleigh")
 """channels that were measured; in `rayleigh` each symbol has a coefficient of its own, as with ideal interleaving"""
@@ -49,7 +51,7 @@ class BlerCurve:
         float
             0 … 1.
         """
-        return float(ndtr((self.median_db - snr_db) / self.spread_db))
+        return erfc((snr_db - self.median_db) / (sqrt(2) * self.spread_db)) / 2
 
     def snr_at(self, error_rate: float) -> float:
         """The SNR at which the block error rate is a given one.
@@ -64,7 +66,7 @@ class BlerCurve:
         float
             Es/N0 in dB.
         """
-        return float(self.median_db - self.spread_db * ndtri(error_rate))
+        return self.median_db - self.spread_db * _NORMAL.inv_cdf(error_rate)
 
 
 @lru_cache(maxsize=4096)
