@@ -41,7 +41,6 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
     "services/transmitter/settings.py": "rpc/server/test_settings.py",
     "services/transmitter/stream_session.py": "services/test_link.py",
     "services/viewer/browser.py": "services/viewer/test_app.py",
-    "services/viewer/link.py": "services/viewer/test_app.py",
     "services/viewer/metrics.py": "services/viewer/test_hub.py",
     "services/viewer/sender.py": "services/viewer/test_app.py",
     "services/viewer/server.py": "services/viewer/test_app.py",

@@ -44,7 +44,7 @@ class Access:
         if not self._known(host):
             return "host"
         origin = connection.headers.get("origin")
-        if changes and origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if changes and origin is not None and _host_of(origin) != host.lower():
             return "origin"
         return None if self.signed_in(connection) else "token"
 
@@ -64,7 +64,12 @@ class Access:
         return _session(token)
 
     def _known(self, host: str) -> bool:
-        name = (urlsplit(f"//{host}").hostname or "").lower() if _plausible(host) else ""
+        if not host or set(host) & set("/@?#\\ "):
+            return False
+        try:
+            name = (urlsplit(f"//{host}").hostname or "").lower()
+        except ValueError:  # brackets around what is no address
+            return False
         try:
             ip_address(name)
         except ValueError:
@@ -72,8 +77,12 @@ class Access:
         return True
 
 
-def _plausible(host: str) -> bool:
-    return bool(host) and not set(host) & set("/@?#\\ ") and host.count("[") == host.count("]") <= 1
+def _host_of(origin: str) -> str | None:
+    """Host and port of an origin; None where it is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _session(token: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
-import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
@@ -23,7 +23,15 @@ from panolink.errors import ImageError, LimitError, LinkError, PanolinkError
 from panolink.rpc.version import version
 from panolink.services.viewer.access import COOKIE, Access
 from panolink.services.viewer.browser import BrowserSession, MessageError
-from panolink.services.viewer.control import ControlError, changes_of, decoder_of, send_options, width_of
+from panolink.services.viewer.control import (
+    ControlError,
+    changes_of,
+    decoder_of,
+    is_number,
+    json_object,
+    send_options,
+    width_of,
+)
 from panolink.services.viewer.gaze import Gaze
 from panolink.services.viewer.hub import Hub, Mailbox
 from panolink.services.viewer.link import OFF, LinkWatcher, to_jpeg
@@ -31,11 +39,12 @@ from panolink.services.viewer.metrics import ViewerMetrics
 from panolink.services.viewer.sender import Sender, samples_in, show_of_samples, show_of_upload
 from panolink.services.viewer.sent import SentPanoramas
 from panolink.services.viewer.settings import ViewerSettings
-from panolink.services.viewer.uploads import receive
+from panolink.services.viewer.uploads import TooSlowError, paced, receive
 
 STATIC = Path(__file__).parent / "static"
 THUMBNAIL_WIDTH = 384
 MIN_INTERVAL = 0.1
+LEAST_PER_SECOND = 0.01
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -47,7 +56,10 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 
-_STATUS = {LimitError: 413, ImageError: 415, LinkError: 503}
+MAX_UPLOADS = 4
+"""that are taken at a time: files on disk, and processes that look into them"""
+
+_STATUS = {TooSlowError: 408, LimitError: 413, ImageError: 415, LinkError: 503, OSError: 507}
 
 
 class ViewerApp:
@@ -79,6 +91,7 @@ class ViewerApp:
         self._restart = restart
         self._access = Access(settings.credentials, settings.hosts)
         self._samples = samples_in(settings.samples)
+        self._uploads = 0
         hub.state(
             "viewer",
             version=version(),
@@ -119,8 +132,8 @@ class ViewerApp:
         if request.method == "GET":
             return JSONResponse({"signed_in": self._access.signed_in(request)})
         try:
-            given = json.loads(await _body(request, 8192)).get("token")
-        except (ValueError, AttributeError):
+            given = json_object(await _body(request, 8192), "a token").get("token")
+        except (ValueError, ClientDisconnect):
             return _problem("allowed is a JSON object with a token", 400)
         cookie = self._access.sign_in(given)
         if cookie is None:
@@ -137,26 +150,31 @@ class ViewerApp:
 
     async def upload(self, request: Request) -> Response:
         """Take a file and send it; `name` and the options are in the query."""
-        announced = request.headers.get("content-length", "")
+        if self._uploads >= MAX_UPLOADS:
+            self._metrics.uploads.labels("refused").inc()
+            return _problem(f"{MAX_UPLOADS} files are being taken already", 429)
+        self._uploads += 1
         try:
-            options = json.loads(request.query_params.get("options", "{}"))
-            if not isinstance(options, dict):
-                raise ControlError("options: allowed is a JSON object")
-            how = _how(options)
-            upload = await receive(
-                request.stream(),
-                name=request.query_params.get("name", "upload"),
-                announced=int(announced) if announced.isdecimal() else None,
-                max_bytes=self._settings.max_upload_bytes,
-                max_pixels=self._settings.max_image_pixels,
-            )
-        except ValueError as error:  # ImageError, LimitError and ControlError are among them
+            return await self._upload(request)
+        except (PanolinkError, OSError, ClientDisconnect) as error:
             self._metrics.uploads.labels("refused").inc()
             status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 400)
-            text = str(error) if isinstance(error, PanolinkError) else "options: not JSON"
+            text = str(error) if isinstance(error, PanolinkError) else "it could not be stored"
             return _problem(text, status)
+        finally:
+            self._uploads -= 1
+
+    async def _upload(self, request: Request) -> Response:
+        announced = request.headers.get("content-length", "")
+        how = _how(json_object(request.query_params.get("options", "{}"), "options"))
+        upload = await receive(
+            request.stream(),
+            name=request.query_params.get("name", "upload"),
+            announced=int(announced) if announced.isdecimal() else None,
+            settings=self._settings,
+        )
         self._metrics.uploads.labels("accepted").inc()
-        await self._sender.play(show_of_upload(upload, self._settings.max_image_pixels, **how))
+        await self._sender.play(show_of_upload(upload, **how))
         return JSONResponse({"sending": upload.name})
 
     async def sent_picture(self, request: Request) -> Response:
@@ -164,7 +182,7 @@ class ViewerApp:
         sent = self._sent.find(request.query_params.get("source", ""))
         if sent is None:
             return _problem("not sent from here, or too long ago", 404)
-        return _jpeg(sent.picture, self._settings.max_width, self._settings.picture_quality)
+        return await _jpeg(sent.picture, self._settings.max_width, self._settings.picture_quality)
 
     async def activation(self, request: Request) -> Response:
         """The activation map of what was sent under a `source`, one grey pixel per token."""
@@ -180,9 +198,7 @@ class ViewerApp:
         path = self._samples.get(request.path_params["name"])
         if path is None:
             return _problem("no such sample", 404)
-        with Image.open(path) as image:
-            picture = np.asarray(image.convert("RGB").resize((THUMBNAIL_WIDTH, THUMBNAIL_WIDTH // 2)))
-        return _jpeg(picture, THUMBNAIL_WIDTH, 80)
+        return await _jpeg(await asyncio.to_thread(_thumbnail, path), THUMBNAIL_WIDTH, 80)
 
     # ── WebSocket ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -284,8 +300,8 @@ _REASONS = {
 def _how(options: dict[str, Any]) -> dict[str, Any]:
     """Arguments of a `Show` for a browser's options."""
     per_second = options.get("per_second") or 0
-    if isinstance(per_second, bool) or not isinstance(per_second, (int, float)) or not 0 <= per_second <= 60:
-        raise ControlError("per_second: allowed is a number up to 60")
+    if not is_number(per_second) or (per_second and not LEAST_PER_SECOND <= per_second <= 60):
+        raise ControlError(f"per_second: allowed is 0, or a number from {LEAST_PER_SECOND:g} to 60")
     interval = 1.0 / per_second if per_second else MIN_INTERVAL
     how = send_options(options, interval)
     return {
@@ -299,15 +315,21 @@ def _how(options: dict[str, Any]) -> dict[str, Any]:
 
 async def _body(request: Request, limit: int) -> bytes:
     body = b""
-    async for chunk in request.stream():
+    async for chunk in paced(request.stream(), "a token"):
         body += chunk
         if len(body) > limit:
             raise ValueError
     return body
 
 
-def _jpeg(picture: np.ndarray, max_width: int, quality: int) -> Response:
-    return Response(to_jpeg(picture, max_width, quality), media_type="image/jpeg")
+def _thumbnail(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB").resize((THUMBNAIL_WIDTH, THUMBNAIL_WIDTH // 2)))
+
+
+async def _jpeg(picture: np.ndarray, max_width: int, quality: int) -> Response:
+    file = await asyncio.to_thread(to_jpeg, picture, max_width, quality)
+    return Response(file, media_type="image/jpeg")
 
 
 def _problem(text: str, status: int) -> Response:

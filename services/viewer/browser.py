@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from panolink.errors import PanolinkError
+from panolink.services.viewer.control import json_object
 from panolink.services.viewer.hub import Hub, Mailbox, Message, encode
 from panolink.services.viewer.metrics import ViewerMetrics
 
@@ -121,10 +121,7 @@ def _parsed(received: Any) -> dict[str, Any]:
         raise MessageError("allowed are text messages")
     if len(text) > MAX_MESSAGE_CHARACTERS:
         raise MessageError(f"a message has {len(text)} characters; allowed are {MAX_MESSAGE_CHARACTERS}")
-    try:
-        message = json.loads(text)
-    except (ValueError, RecursionError):
-        raise MessageError("a message is not JSON") from None
-    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+    message = json_object(text, "a message")
+    if not isinstance(message.get("type"), str):
         raise MessageError("allowed is a JSON object with a type")
     return message

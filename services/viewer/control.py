@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from panolink.errors import PanolinkError
 from panolink.phy import ChannelModel, Clock, Conditions, Phase, Scenario
@@ -23,6 +25,24 @@ _WHOLE = ("coherence_symbols",)
 
 class ControlError(PanolinkError, ValueError):
     """A browser's request that makes no sense."""
+
+
+def json_object(text: str | bytes, what: str) -> dict[str, Any]:
+    """A JSON object out of a browser's bytes; `ControlError` where it is none, however deep or long it is."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ControlError(f"{what}: not JSON") from None
+    if not isinstance(found, dict):
+        raise ControlError(f"{what}: allowed is a JSON object")
+    return found
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value of a JSON object is a number that a float holds; one of 400 digits is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return -sys.float_info.max <= value <= sys.float_info.max
 
 
 def conditions_as_dict(conditions: Conditions) -> dict[str, Any]:
@@ -145,7 +165,7 @@ def _model(value: Any) -> ChannelModel:
 
 
 def _number(name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if not is_number(value):
         raise ControlError(f"{name}: allowed is a number")
     if not least <= value <= most:
         raise ControlError(f"{name} is {value:g}; allowed: {least:g} to {most:g}")

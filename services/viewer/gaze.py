@@ -11,6 +11,7 @@ from typing import Any
 
 from panolink.errors import PanolinkError
 from panolink.rpc.wire.gazes import merged, same_direction
+from panolink.services.viewer.control import is_number
 from panolink.services.viewer.metrics import ViewerMetrics
 from panolink.sphere.focus import Focus
 
@@ -50,7 +51,7 @@ class Gaze:
         values: dict[str, float] = {}
         for name, (least, most) in ranges.items():
             value = message.get(name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            if not is_number(value):
                 raise GazeError(f"gaze: {name} is not a number")
             if not least <= value <= most:
                 raise GazeError(f"gaze: {name} is {value:g}; allowed: {least:g} to {most:g}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -116,7 +117,7 @@ class Hub:
     def picture(self, header: dict[str, Any], jpeg: bytes, tokens: bytes = b"") -> None:
         """Publish a picture: its header's length (4 bytes, big-endian), its header (JSON), a JPEG file, and in the last
         `token_bytes` of the header a grey PNG file with the kind of each token."""
-        text = json.dumps({**header, "token_bytes": len(tokens)}).encode()
+        text = _json({**header, "token_bytes": len(tokens)}).encode()
         self._picture = b"".join((len(text).to_bytes(4, "big"), text, jpeg, tokens))
         self._metrics.pictures.inc()
         for mailbox in self._all():
@@ -133,4 +134,21 @@ class Hub:
 
 def encode(kind: str, values: dict[str, Any]) -> str:
     """A text message: a JSON object with its kind as `type`."""
-    return json.dumps({"type": kind, **values})
+    return _json({"type": kind, **values})
+
+
+def _json(values: dict[str, Any]) -> str:
+    """JSON as browsers read it: they know neither NaN nor infinity, which another service may tell."""
+    try:
+        return json.dumps(values, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(values), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """The same with null for numbers that are not finite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value

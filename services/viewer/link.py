@@ -28,6 +28,9 @@ from panolink.services.viewer.settings import ViewerSettings
 OFF = "off"
 """in place of the channel's address: there is none"""
 
+MAX_HEIGHT = 16384
+"""Pixels of a picture for browsers; a JPEG file has at most 65,500."""
+
 POLL_SECONDS = 2.0
 ANSWER_SECONDS = 2.0
 RETRY_SECONDS = 1.0
@@ -139,6 +142,9 @@ class LinkWatcher:
             except PanolinkError as error:
                 log.warning("%s", error)
                 continue
+            except Exception:
+                log.exception("a received picture cannot be shown")
+                continue
             original = self._sent.find(panorama.source)
             self._hub.picture(_header(panorama, sent=original is not None), jpeg, tokens)
             if original is not None and (self._quality is None or self._quality.done()):
@@ -174,6 +180,9 @@ class LinkWatcher:
                 self._tell(name, {**answer, "error": f"{address}: no answer within {ANSWER_SECONDS:g} s"})
             except PanolinkError as error:
                 self._tell(name, {**answer, "error": str(error)})
+            except Exception:
+                log.exception("what %s says makes no sense", address)
+                self._tell(name, {**answer, "error": f"{address}: what it says makes no sense"})
             await asyncio.sleep(RETRY_SECONDS)
 
     def _tell(self, name: str, answer: dict[str, Any]) -> None:
@@ -200,10 +209,16 @@ class LinkWatcher:
 
 
 def to_jpeg(picture: np.ndarray, max_width: int, quality: int) -> bytes:
-    """Encode a picture uint8 (H, W, 3) for browsers, reduced to at most `max_width` pixels of width."""
+    """Encode a picture uint8 (H, W, 3) for browsers, reduced to at most `max_width` pixels of width, and to no more
+    height than files and textures have."""
     image = Image.fromarray(picture)
-    if image.width > max_width:
-        image = image.resize((max_width, max(1, image.height * max_width // image.width)), Image.Resampling.BOX)
+    width, height = image.size
+    if width > max_width:
+        width, height = max_width, max(1, height * max_width // width)
+    if height > MAX_HEIGHT:
+        width, height = max(1, width * MAX_HEIGHT // height), MAX_HEIGHT
+    if (width, height) != image.size:
+        image = image.resize((width, height), Image.Resampling.BOX)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality, subsampling=0)
     return file.getvalue()

@@ -16,9 +16,10 @@ from panolink.client import Client, Delivery, LivePicture
 from panolink.errors import LinkError, PanolinkError
 from panolink.images import IMAGE_SUFFIXES, Picture
 from panolink.services.viewer.hub import Hub
+from panolink.services.viewer.reduced_pictures import picture_of
 from panolink.services.viewer.sent import SentPanoramas
 from panolink.services.viewer.settings import ViewerSettings
-from panolink.services.viewer.uploads import Upload, picture_of
+from panolink.services.viewer.uploads import Upload
 
 IN_FLIGHT = 2
 PICTURES_OF_A_SCENE = 6
@@ -153,12 +154,16 @@ def show_of_samples(
     return Show(", ".join(names), frames, stream=stream, repeat=repeat, **how)
 
 
-def show_of_upload(upload: Upload, max_pixels: int, *, stream: bool, interval: float, **how: Any) -> Show:
+def show_of_upload(upload: Upload, *, stream: bool, interval: float, **how: Any) -> Show:
     """A show of an uploaded picture or video; with ``stream``, a video is one. Videos play in their own time."""
-    stream = _is_stream(how, stream and upload.is_video)
+    is_video = upload.is_video
+    stream = _is_stream(how, stream and is_video)
+    kept: list[Picture] = []  # of a picture that is shown again and again
 
     def frames(width: int | None) -> Iterator[tuple[str, Picture]]:
-        for picture in upload.pictures(width, max_pixels, fps=1 / interval):
+        for picture in kept or upload.pictures(width, fps=1 / interval):
+            if not is_video:
+                kept[:] = [picture]
             yield upload.name, picture
 
     return Show(upload.name, frames, stream=stream, interval=interval, close=upload.close, **how)

@@ -8,6 +8,7 @@ import json
 import logging
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 
 import uvicorn
@@ -17,6 +18,7 @@ from panolink.rpc.addresses import split_address
 from panolink.rpc.security.credentials import Credentials
 from panolink.services.viewer.app import ViewerApp
 from panolink.services.viewer.browser import MAX_MESSAGE_CHARACTERS
+from panolink.services.viewer.connections import KEEP_ALIVE_SECONDS, ConnectionGuard
 from panolink.services.viewer.hub import Hub
 from panolink.services.viewer.link import LinkWatcher, running
 from panolink.services.viewer.metrics import ViewerMetrics
@@ -68,6 +70,14 @@ class ViewerServer:
         self.address = f"{host}:{listening.getsockname()[1]}"
         server = _Uvicorn(_config(self._app, self._settings))
         serving = asyncio.create_task(server.serve(sockets=[listening]))
+        guard = ConnectionGuard(
+            server.server_state.connections,
+            limit=self._settings.max_connections,
+            first_seconds=self._settings.handshake_seconds,
+            unread_seconds=self._settings.unread_seconds,
+            clock=time.monotonic,
+        )
+        self._stack.push_async_callback(_cancelled, asyncio.create_task(guard.run()))
         await self._stack.enter_async_context(running(self._watcher))
         self._stack.push_async_callback(self._end, server, serving)
         while not server.started:
@@ -94,6 +104,11 @@ def build(settings: ViewerSettings) -> ViewerServer:
     return ViewerServer(settings)
 
 
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 class _Uvicorn(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -114,7 +129,7 @@ def _config(app: ViewerApp, settings: ViewerSettings) -> uvicorn.Config:
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,
         limit_concurrency=settings.max_connections,
-        timeout_keep_alive=10,
+        timeout_keep_alive=int(KEEP_ALIVE_SECONDS),
         timeout_graceful_shutdown=2,
     )
     config.load()

@@ -41,6 +41,11 @@ class ViewerSettings(ServiceSettings):
     """Maximum number of browsers; further ones are refused."""
     max_upload_bytes: Annotated[int, Field(ge=1024, le=1 << 32)] = 64 << 20
     """Maximum size of an uploaded picture or video in bytes."""
+    decode_seconds: Annotated[float, Field(gt=0, le=3600)] = 20.0
+    """How long a picture of an upload may take to decode; a process that takes longer is killed, and the upload
+    refused."""
+    decode_memory_bytes: Annotated[int, Field(ge=64 << 20)] = 1 << 30
+    """Memory that decoding an upload may take."""
     max_width: Annotated[int, Field(ge=64, le=16384)] = 4096
     """Maximum width in pixels of pictures sent to browsers; larger ones are reduced."""
     picture_quality: Annotated[int, Field(ge=1, le=100)] = 90

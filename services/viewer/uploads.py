@@ -1,20 +1,39 @@
-"""Files that browsers send: pictures and videos, checked before anything of them goes on the link."""
+"""Files that browsers send: pictures and videos, checked before anything of them goes on the link.
+
+What is in them is read in a process of its own (`upload_worker`), with a limit of time and memory for each picture.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from panolink.errors import ImageError, LimitError
-from panolink.images import Failure, Picture, Reading, panoramas_in, read_picture, resized
+from panolink.images import Picture
 from panolink.images.formats import SNIFFED_BYTES, format_of
-from panolink.images.video import FrameSelection
 from panolink.rpc.flow_control.limits import MAX_SOURCE_LENGTH
+from panolink.rpc.server.worker_process import WorkerProcess
+from panolink.services.viewer.settings import ViewerSettings
+from panolink.sphere.metadata import SphereMetadata
 
+STALL_SECONDS = 60.0
+"""without a byte of an upload, after which it is given up"""
+
+LEAST_BYTES_PER_SECOND = 8192.0
+"""of an upload, on the mean since it began, after `STALL_SECONDS`"""
+
+_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 _NAME_LENGTH = MAX_SOURCE_LENGTH - 32
+_MODULE = "panolink.services.viewer.upload_worker"
+
+
+class TooSlowError(LimitError):
+    """A request whose bytes come too slowly, or not at all."""
 
 
 @dataclass
@@ -24,9 +43,13 @@ class Upload:
     name: str
     path: Path
     folder: tempfile.TemporaryDirectory[str] = field(repr=False)
+    settings: ViewerSettings = field(repr=False)
+    _readers: list[WorkerProcess] = field(default_factory=list, init=False, repr=False)
 
     def close(self) -> None:
-        """Delete the file."""
+        """Delete the file, and end whatever still reads it."""
+        while self._readers:
+            self._readers.pop().kill()
         self.folder.cleanup()
 
     @property
@@ -35,16 +58,37 @@ class Upload:
         with self.path.open("rb") as file:
             return not format_of(file.read(SNIFFED_BYTES))
 
-    def pictures(self, width: int | None, max_pixels: int, *, fps: float | None = None) -> Iterator[Picture]:
-        """The picture, or the video's frames, at most ``fps`` a second; see `picture_of` for errors."""
-        for item in panoramas_in([self.path], Reading(selection=FrameSelection(fps=fps), max_pixels=max_pixels)):
-            if isinstance(item, Failure):
-                raise type(item.error)(str(item.error).replace(str(self.path), self.name))
-            yield reduced(Picture(item.array, item.sphere), width)
+    def pictures(self, width: int | None, *, fps: float | None = None) -> Iterator[Picture]:
+        """The picture, or the video's frames, at most ``fps`` a second, reduced to a width.
+
+        Raises
+        ------
+        ImageError
+            Neither a picture nor a video, damaged, not 2:1, or something that ended the process that read it.
+        LimitError
+            More pixels, JPEG scans, time or memory than allowed.
+        """
+        reader = WorkerProcess(_MODULE, self.settings.decode_memory_bytes)
+        self._readers.append(reader)
+        limits = {"max_pixels": self.settings.max_image_pixels}
+        request = {"name": self.name, "path": str(self.path), "width": width, "fps": fps, **limits}
+        try:
+            while True:
+                answer, array = reader.ask(request, b"", name=self.name, seconds=self.settings.decode_seconds)
+                if answer.get("end"):
+                    return
+                height, cols = array.shape[:2]
+                sphere = SphereMetadata.from_bytes(bytes.fromhex(answer["sphere"]), width=cols, height=height)
+                yield Picture(array, sphere)
+                request = {"name": self.name}
+        finally:
+            reader.kill()
+            if reader in self._readers:  # `close` has taken it out otherwise
+                self._readers.remove(reader)
 
 
 async def receive(
-    chunks: AsyncIterator[bytes], *, name: str, announced: int | None, max_bytes: int, max_pixels: int
+    chunks: AsyncIterator[bytes], *, name: str, announced: int | None, settings: ViewerSettings
 ) -> Upload:
     """Store an upload and check that it begins with a panorama.
 
@@ -56,49 +100,62 @@ async def receive(
     Raises
     ------
     LimitError
-        Too many bytes or pixels.
+        Too many bytes or pixels, bytes that come too slowly (`TooSlowError`), or what `Upload.pictures` limits.
     ImageError
         Neither a picture nor a video, damaged, or not 2:1.
+    OSError
+        There is no room for it.
     """
-    name = clean_name(name)
+    name, max_bytes = clean_name(name), settings.max_upload_bytes
     too_large = LimitError(f"{name}: more than the {max_bytes / (1 << 20):g} MiB that are allowed")
     if announced is not None and announced > max_bytes:
         raise too_large
     folder = tempfile.TemporaryDirectory(prefix="panolink-viewer-")
+    suffix = Path(name).suffix.lower()  # only known ones matter
+    file_name = "upload" + (suffix if _SUFFIX.fullmatch(suffix) else "")
+    upload = Upload(name, Path(folder.name, file_name), folder, settings)
     try:
-        upload = Upload(name, Path(folder.name, "upload" + Path(name).suffix.lower()), folder)
         size = 0
         with upload.path.open("wb") as file:
-            async for chunk in chunks:
+            async for chunk in paced(chunks, name):
                 size += len(chunk)
                 if size > max_bytes:
                     raise too_large
                 file.write(chunk)
         if not size:
             raise ImageError(f"{name}: the file is empty")
-        await _check(upload, max_pixels)
+        await asyncio.to_thread(_first, upload)
     except BaseException:
-        folder.cleanup()
+        upload.close()
         raise
     return upload
 
 
-async def _check(upload: Upload, max_pixels: int) -> None:
-    await asyncio.to_thread(next, upload.pictures(None, max_pixels), None)
+async def paced(chunks: AsyncIterator[bytes], what: str) -> AsyncIterator[bytes]:
+    """The parts of a request's body; `TooSlowError` where they are not worth waiting for."""
+    began, size, source = time.monotonic(), 0, aiter(chunks)
+    while True:
+        try:
+            async with asyncio.timeout(STALL_SECONDS):
+                chunk = await anext(source, None)
+        except TimeoutError:
+            raise TooSlowError(f"{what}: nothing came for {STALL_SECONDS:g} s") from None
+        if chunk is None:
+            return
+        size += len(chunk)
+        seconds = time.monotonic() - began
+        if seconds > STALL_SECONDS and size < LEAST_BYTES_PER_SECOND * seconds:
+            raise TooSlowError(f"{what}: comes more slowly than {LEAST_BYTES_PER_SECOND / 1024:g} KiB a second")
+        yield chunk
 
 
-def picture_of(path: Path, width: int | None, max_pixels: int) -> Picture:
-    """A panorama, reduced to a width; `ImageError` or `LimitError` where it cannot be used."""
-    return reduced(read_picture(path, name=path.name, max_pixels=max_pixels), width)
-
-
-def reduced(picture: Picture, width: int | None) -> Picture:
-    """A picture at a smaller width, height in proportion; itself where it is not wider."""
-    rows, cols = picture.array.shape[:2]
-    if width is None or cols <= width:
-        return picture
-    size = max(1, rows * width // cols), width
-    return replace(picture, array=resized(picture.array, size), sphere=picture.sphere.scaled(size[1], size[0]))
+def _first(upload: Upload) -> None:
+    """Read the first picture, and no more of them."""
+    pictures = upload.pictures(None)
+    try:
+        next(pictures, None)
+    finally:
+        pictures.close()  # type: ignore[attr-defined]
 
 
 def clean_name(name: str) -> str:

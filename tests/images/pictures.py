@@ -21,6 +21,13 @@ def encoded(image: Image.Image | np.ndarray, format: str = "PNG", **options: obj
     return buffer.getvalue()
 
 
+def many_scans(array: np.ndarray, times: int) -> bytes:
+    """A progressive JPEG whose last scan comes so many times: each is decoded anew."""
+    data = encoded(array, "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * times + data[-2:]
+
+
 def write_video(
     path: Path,
     *,

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from panolink.errors import PanolinkError
+from panolink.errors import LimitError, PanolinkError
 from panolink.images import read_picture
 from panolink.images.wire_pictures import decode_picture, encode_picture
 from panolink.picture_format import PictureFormat
 from panolink.sphere.metadata import Crop, SphereMetadata
+from tests.images.pictures import many_scans
 
 SMOOTH = np.asarray(Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 16, 3), np.uint8)).resize((128, 64)))
 SPHERE = SphereMetadata(heading=90.0, pitch=-3.0, crop=Crop(0, 8, 128, 48, 128, 64))
@@ -61,3 +62,17 @@ def test_none_takes_more_than_three_bytes_a_pixel_and_a_little():
 def test_what_is_no_picture_is_one_error(data: bytes):
     with pytest.raises(PanolinkError, match="a received picture cannot be read"):
         decode_picture(data)
+
+
+def test_scans_of_a_receivers_jpeg_are_counted_before_they_are_decoded():
+    with pytest.raises(LimitError, match="a received picture: JPEG of 40"):
+        decode_picture(many_scans(SMOOTH, 400))
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_the_size_of_a_receivers_picture_is_checked_before_it_is_unpacked():
+    """Below Pillow's own limit, and whatever another thread makes of that."""
+    file = io.BytesIO()
+    Image.new("1", (16384, 8208)).save(file, "PNG")
+    with pytest.raises(LimitError, match="16384×8208 pixels is more than"):
+        decode_picture(file.getvalue())

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from panolink.errors import PanolinkError
+from panolink.errors import LimitError, PanolinkError
+from panolink.images.formats import MAX_PIXELS, check_limit
+from panolink.images.jpeg_scans import check_scans
 from panolink.images.metadata import sphere_of, xmp_of
 from panolink.images.write import encode_png
 from panolink.picture_format import JPEG_QUALITY, PictureFormat
@@ -20,6 +22,7 @@ RAW_HEADER_BYTES = 4096
 """that a raw picture's file has at most beyond its pixels"""
 
 _SPHERE = b"# panolink sphere "
+_NAME = "a received picture"
 
 
 def encode_picture(array: NDArray[np.uint8], format: PictureFormat, *, sphere: SphereMetadata | None = None) -> bytes:
@@ -54,18 +57,22 @@ def decode_picture(data: bytes) -> tuple[NDArray[np.uint8], SphereMetadata]:
     Raises
     ------
     PanolinkError
-        Not a readable file of one of the formats.
+        Not a readable file of one of the formats, or of more than `MAX_PIXELS` pixels.
     """
     kind = next((name for start, name in _PILLOW.items() if data.startswith(start)), "")
     try:
         if kind == "PPM":
             return _from_ppm(data)
+        check_scans(data, _NAME)
         with Image.open(io.BytesIO(data), formats=[kind] if kind else []) as image:
+            check_limit(image.width, image.height, MAX_PIXELS, _NAME)
             xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
             sphere = sphere_of(xmp, width=image.width, height=image.height)[0]
             return np.asarray(image.convert("RGB")), sphere
-    except (OSError, ValueError, Image.DecompressionBombError, PanolinkError) as error:
-        raise PanolinkError(f"a received picture cannot be read: {error}") from None
+    except LimitError:
+        raise
+    except Exception as error:  # decoders raise nearly anything on damaged files
+        raise PanolinkError(f"{_NAME} cannot be read: {error}") from None
 
 
 def _from_ppm(data: bytes) -> tuple[NDArray[np.uint8], SphereMetadata]:

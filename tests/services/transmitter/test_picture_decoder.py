@@ -13,8 +13,9 @@ from PIL import Image
 
 from panolink.errors import ImageError, LimitError
 from panolink.images import read_picture
-from panolink.services.transmitter.decode_worker import MAX_SCANS
+from panolink.images.jpeg_scans import MAX_SCANS
 from panolink.services.transmitter.picture_decoder import PictureDecoder
+from tests.images.pictures import many_scans
 
 PICTURE = {"name": "pano", "allow_any_aspect": False, "max_pixels": 1 << 24}
 
@@ -23,13 +24,6 @@ def encoded(array: np.ndarray, form: str, **options: object) -> bytes:
     file = io.BytesIO()
     Image.fromarray(array).save(file, form, **options)
     return file.getvalue()
-
-
-def many_scans(array: np.ndarray, times: int) -> bytes:
-    """A progressive JPEG whose last scan comes so many times: each is decoded anew."""
-    data = encoded(array, "JPEG", progressive=True)
-    last = data.rindex(b"\xff\xda")
-    return data[:last] + data[last:-2] * times + data[-2:]
 
 
 @pytest.fixture(scope="module")

@@ -25,12 +25,23 @@ async def test_a_page_of_another_site_is_refused(start_viewer: StartViewer) -> N
     address = (await start_viewer()).address
     assert await refused(address, origin="http://elsewhere.example")
     assert await refused(address, origin="null")
+    assert await refused(address, origin="http://[zz]")
     status, answer = await ask(address, "/api/upload", b"x", origin="http://elsewhere.example")
     assert status == 403 and "another site" in answer["error"]
     assert not await refused(address)
 
 
-@pytest.mark.parametrize(("host", "status"), [("rebound.example", 403), ("localhost:8360", 200), ("viewer.lan", 200)])
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("rebound.example", 403),
+        ("localhost:8360", 200),
+        ("viewer.lan", 200),
+        ("[::1]:80", 200),
+        ("[zz]", 403),
+        ("][", 403),
+    ],
+)
 async def test_names_of_the_host(start_viewer: StartViewer, host: str, status: int) -> None:
     address = (await start_viewer(hosts="viewer.lan, other.lan")).address
     assert (await ask(address, "/api/state", host=host))[0] == status
@@ -44,6 +55,7 @@ async def test_a_token_is_asked_for(start_viewer: StartViewer, tmp_path: Path) -
     assert await refused(address)
     assert (await ask(address, "/api/session", b'{"token": "wrong"}'))[0] == 401
     assert (await ask(address, "/api/session", b"[1]"))[0] == 400
+    assert (await ask(address, "/api/session", b"[" * 8000))[0] == 400
     assert (await ask(address, "/api/session", b'{"token": "%s"}' % (b"x" * 10_000)))[0] == 400
     status, headers, _ = await request(address, "/api/session", b'{"token": "%s"}' % TOKEN.encode())
     cookie = headers["set-cookie"]

@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from panolink.client import Client, ReceivedPanorama
 from panolink.images import encode_png
 from panolink.rpc.wire.deliveries import decode_grey
+from panolink.services.viewer.app import MAX_UPLOADS
 from panolink.services.viewer.server import ViewerServer
 from tests.images.pictures import write_video
 from tests.running_services import Start
@@ -202,6 +203,9 @@ BAD = [
     '{"type": "send", "samples": ["../../etc/passwd"]}',
     '{"type": "send", "samples": [], "options": {}}',
     '{"type": "send", "samples": ["city"], "options": {"per_second": -1}}',
+    '{"type": "send", "samples": ["city"], "options": {"width": 1%s}}' % ("0" * 400),
+    '{"type": "send", "samples": ["city"], "options": {"per_second": 5e-324}}',
+    '{"type": "gaze", "yaw": 1%s, "pitch": 0, "fov": 90}' % ("0" * 400),
     '{"type": "kill"}',
     '{"type": "decoder", "decoder": "blurred"}',
     '{"type": "decoder", "decoder": ["fidelity"]}',
@@ -242,10 +246,30 @@ async def test_uploads_that_cannot_be_sent_are_refused(start_viewer: StartViewer
         ("/api/upload?name=a.png", b"x" * (1 << 17), 413),
         ("/api/upload?name=a.png&options=5", b"x", 400),
         ("/api/upload?name=a.png&options={", b"x", 400),
+        (f"/api/upload?name=a.png&options={'[' * 8000}", b"x", 400),
+        (f"/api/upload?name=a.png&options=%7B%22tau%22:1{'0' * 400}%7D", b"x", 400),
     ):
         status, answer = await ask(viewer.address, path, body)
         assert (status, bool(answer["error"])) == (expected, True)
     assert (await ask(viewer.address, "/api/state"))[0] == 200
+
+
+async def test_more_uploads_than_a_few_are_refused(start_viewer: StartViewer) -> None:
+    """Each is a file on disk and a process."""
+    viewer = await start_viewer()
+    host, _, port = viewer.address.rpartition(":")
+    lines = (*("POST /api/upload?name=a.png HTTP/1.1", f"Host: {viewer.address}", "Content-Length: 1000"), "", "x")
+    writers = [(await asyncio.open_connection(host, int(port)))[1] for _ in range(MAX_UPLOADS)]
+    for writer in writers:
+        writer.write("\r\n".join(lines).encode())
+    async with asyncio.timeout(20):
+        while (found := await ask(viewer.address, "/api/upload?name=b.png", b"no image"))[0] != 429:
+            await asyncio.sleep(0.05)
+        assert "being taken already" in found[1]["error"]
+        for writer in writers:
+            writer.close()
+        while (await ask(viewer.address, "/api/upload?name=b.png", b"no image"))[0] != 415:
+            await asyncio.sleep(0.05)
 
 
 @pytest.mark.slow

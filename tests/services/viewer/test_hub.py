@@ -55,3 +55,14 @@ async def test_who_has_left_gets_nothing_and_looks_nowhere() -> None:
     made.leave(mailbox)
     made.event("delivery")
     assert len(made) == 0 and made.gazes.as_list() == []
+
+
+async def test_numbers_that_are_none_are_null_for_browsers() -> None:
+    """They read no JSON with NaN in it: a service that tells one would have nothing shown any more."""
+    made = hub()
+    made.state("conditions", conditions={"snr_db": float("nan"), "model": "awgn"})
+    made.picture({"type": "picture", "snr_db": float("-inf"), "focus": [{"yaw": float("nan")}]}, b"x")
+    state, picture = await made.join().get()
+    assert isinstance(state, str) and json.loads(state)["conditions"] == {"snr_db": None, "model": "awgn"}
+    assert isinstance(picture, bytes) and b'"snr_db": null, "focus": [{"yaw": null}]' in picture
+    assert made.snapshot()["conditions"]["conditions"]["snr_db"] is None

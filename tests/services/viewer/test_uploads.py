@@ -1,18 +1,21 @@
 """Uploads: pictures and videos that can be sent, and all others refused."""
 
+import asyncio
 import io
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from panolink.errors import ImageError, LimitError
-from panolink.images import Picture
-from panolink.services.viewer.uploads import Upload, clean_name, receive, reduced
-from panolink.sphere.metadata import Crop, SphereMetadata
-from tests.images.pictures import write_video
+from panolink.services.viewer import uploads
+from panolink.services.viewer.settings import ViewerSettings
+from panolink.services.viewer.uploads import TooSlowError, Upload, clean_name, receive
+from tests.images.pictures import encoded, many_scans, write_video
 
 
 def png(width: int, height: int) -> bytes:
@@ -22,18 +25,19 @@ def png(width: int, height: int) -> bytes:
 
 
 async def received(
-    content: bytes, name: str = "a.png", announced: int | None = None, max_bytes: int = 1 << 20
+    content: bytes, name: str = "a.png", announced: int | None = None, max_bytes: int = 1 << 20, **limits: Any
 ) -> Upload:
     async def chunks() -> AsyncIterator[bytes]:
         for start in range(0, len(content), 1000):
             yield content[start : start + 1000]
 
-    return await receive(chunks(), name=name, announced=announced, max_bytes=max_bytes, max_pixels=1 << 20)
+    settings = ViewerSettings(max_upload_bytes=max_bytes, max_image_pixels=1 << 20, **limits)
+    return await receive(chunks(), name=name, announced=announced, settings=settings)
 
 
 async def test_a_panorama_is_taken_and_its_folder_goes() -> None:
     upload = await received(png(64, 32))
-    (picture,) = upload.pictures(32, 1 << 20)
+    (picture,) = upload.pictures(32)
     assert picture.array.shape == (16, 32, 3)
     folder = Path(upload.folder.name)
     upload.close()
@@ -70,18 +74,58 @@ def test_names_have_no_folders_and_an_end() -> None:
     assert len(clean_name("x" * 1000)) < 256
 
 
-def test_pictures_are_reduced_and_never_enlarged() -> None:
-    crop = Crop(0, 8, 64, 16, 64, 32)
-    picture = Picture(np.zeros((32, 64, 3), np.uint8), SphereMetadata(heading=10, crop=crop))
-    assert reduced(picture, 128) is picture and reduced(picture, None) is picture
-    small = reduced(picture, 16)
-    assert small.array.shape == (8, 16, 3)
-    assert small.sphere == SphereMetadata(heading=10, crop=Crop(0, 2, 16, 4, 16, 8))
-
-
 @pytest.mark.parametrize("name", ["VID.insv", "a picture.jpg", "no ending"])
 async def test_videos_are_known_by_their_content(name: str, tmp_path: Path) -> None:
     write_video(tmp_path / "walk.mp4")
     upload = await received((tmp_path / "walk.mp4").read_bytes(), name)
-    assert [picture.array.shape for picture in upload.pictures(None, 1 << 20)] == [(32, 64, 3)] * 3
+    assert [picture.array.shape for picture in upload.pictures(None)] == [(32, 64, 3)] * 3
+    upload.close()
+
+
+async def test_a_picture_that_would_take_minutes_is_refused_at_once() -> None:
+    flat = np.full((512, 1024, 3), 90, np.uint8)
+    began = time.monotonic()
+    with pytest.raises(LimitError, match=r"bomb\.jpg: JPEG of \d+ scans"):
+        await received(many_scans(flat, 40_000), "bomb.jpg")
+    assert time.monotonic() - began < 20
+
+
+async def test_what_takes_too_long_is_stopped(tmp_path: Path) -> None:
+    with pytest.raises(LimitError, match=r"a\.png: decoding takes more than the 0\.001 s allowed"):
+        await received(png(64, 32), decode_seconds=0.001)
+
+
+async def test_an_upload_that_is_given_up_ends_its_process() -> None:
+    upload = await received(png(64, 32))
+    pictures = upload.pictures(None)
+    assert next(pictures)
+    (reader,) = upload._readers
+    assert reader.pid
+    upload.close()
+    assert reader.pid is None
+    with pytest.raises(ImageError):
+        next(pictures)
+
+
+async def test_bytes_that_do_not_come_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "STALL_SECONDS", 0.2)
+
+    async def nothing() -> AsyncIterator[bytes]:
+        yield b"x"
+        await asyncio.sleep(60)
+
+    async def trickle() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x"
+            await asyncio.sleep(0.05)
+
+    for chunks, says in ((nothing, r"nothing came for 0\.2 s"), (trickle, "more slowly than 8 KiB a second")):
+        with pytest.raises(TooSlowError, match=rf"a\.png: .*{says}"):
+            await receive(chunks(), name="a.png", announced=None, settings=ViewerSettings())
+
+
+@pytest.mark.parametrize("name", ["a." + "é" * 200, "a.p/../../ng", "a.\0png"])
+async def test_a_name_does_not_choose_a_file(name: str) -> None:
+    upload = await received(encoded(np.zeros((32, 64, 3), np.uint8)), name)
+    assert upload.path.parent == Path(upload.folder.name)
     upload.close()
