@@ -194,6 +194,7 @@ class Pipeline:
                 reception.reference_needed = bool(stream)
                 raise
         if stream:
+            self.streams.trim(stream_id, codec)
             place = sequence or unpacked.number  # a picture that was sent again has a later number than it has a place
             reception.late = place > 0 and not self.streams.is_newest(stream_id, codec, place)
         tokens = unpacked.tokens

@@ -52,6 +52,16 @@ class StreamStates:
                 self._newest.pop(gone, None)
         return decoder
 
+    def trim(self, stream_id: str, codec: Codec) -> None:
+        """Keep to the memory that all states may take, after a picture of a stream: others go first, then its own."""
+        key = (stream_id, codec.fingerprint)
+        with self._lock:
+            while self._bytes() > self._limit and (others := [name for name in self._decoders if name != key]):
+                self._decoders.pop(others[0])
+                self._newest.pop(others[0], None)
+            if decoder := self._decoders.get(key):
+                decoder.shrink(self._limit)
+
     def is_newest(self, stream_id: str, codec: Codec, number: int) -> bool:
         """Whether no later picture of the stream has been here; notes that this one has."""
         key = (stream_id, codec.fingerprint)

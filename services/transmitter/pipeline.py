@@ -41,7 +41,8 @@ class Pipeline:
         feedback: ChannelFeedback,
     ) -> None:
         self.models, self.feedback, self.settings, self.metrics = models, feedback, settings, metrics
-        self.memory = settings.picture_budget(TRANSMITTER_COSTS, beside=settings.workers * DECODER_AT_REST_BYTES)
+        beside = settings.workers * DECODER_AT_REST_BYTES + settings.stream_bytes
+        self.memory = settings.picture_budget(TRANSMITTER_COSTS, beside=beside)
         """For pixels of pictures in work."""
         metrics.pixels_under_way.set_function(lambda: self.memory.pixels.used)
         self.decoder = PictureDecoder(

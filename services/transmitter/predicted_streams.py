@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,8 @@ class PredictedStream:
     Parameters
     ----------
     codec : Codec
+    on_change : callable
+        Called with the stream when a picture has been coded, or its receipt has come: it takes other memory then.
 
     Attributes
     ----------
@@ -42,7 +44,8 @@ class PredictedStream:
         Places of its pictures, in the order in which they come.
     """
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, on_change: Callable[[PredictedStream], None] = lambda stream: None) -> None:
+        self._on_change = on_change
         self.link_id = secrets.token_hex(12)
         self.encoder = StreamEncoder(codec, robust=True)
         self.gazes = GazeTrail()
@@ -68,6 +71,7 @@ class PredictedStream:
             except BaseException:
                 await self._leave()
                 raise
+            self._on_change(self)
 
     async def answered(self, number: int, unsent: Iterable[int], receipt: link_pb2.ReceiptHeader) -> None:
         """Learn from the receipt of picture ``number``, of which the segments ``unsent`` were left out."""
@@ -77,6 +81,7 @@ class PredictedStream:
         elif not receipt.one_way:  # a transmitter learns nothing from a link without a way back
             self.encoder.acknowledge(number, {0} if failed else {*unsent, *receipt.lost})
             self.gazes.learn(receipt.gazes)
+        self._on_change(self)
         await self._leave()
 
     async def _leave(self) -> None:
@@ -86,9 +91,17 @@ class PredictedStream:
 
 
 class PredictedStreams:
-    """The streams of a transmitter, by their senders' names for them."""
+    """The streams of a transmitter, by their senders' names for them.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    limit_bytes : int
+        Memory that all of them may take. The ones that have been quiet for longest begin anew to make room; pictures of
+        one that takes more alone are not predicted.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
         self._streams: OrderedDict[tuple[str, str, str], PredictedStream] = OrderedDict()
 
     def __len__(self) -> int:
@@ -102,8 +115,20 @@ class PredictedStreams:
     def get(self, sender: str, stream_id: str, codec: Codec) -> PredictedStream:
         """The stream that a sender calls ``stream_id``; a new one where it is not known."""
         key = (sender, stream_id, codec.fingerprint)
-        stream = self._streams.pop(key, None) or PredictedStream(codec)
+        stream = self._streams.pop(key, None) or PredictedStream(codec, self._trim)
         self._streams[key] = stream
         while len(self._streams) > MOST_STREAMS:
             self._streams.popitem(last=False)
         return stream
+
+    def _trim(self, changed: PredictedStream) -> None:
+        """Keep to the memory that all may take, after one has changed."""
+        excess = self.bytes - self._limit
+        for key, stream in list(self._streams.items()):
+            if excess <= 0:
+                return
+            if stream is not changed:
+                excess -= stream.encoder.bytes
+                del self._streams[key]
+        if changed.encoder.bytes > self._limit:
+            changed.encoder.forget()

@@ -50,7 +50,7 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
     ) -> None:
         self._pipeline = pipeline
         self._feedback = feedback
-        self._predicted = PredictedStreams()
+        self._predicted = PredictedStreams(settings.stream_bytes)
         metrics.predicted_streams.set_function(lambda: len(self._predicted))
         metrics.predicted_state_bytes.set_function(lambda: self._predicted.bytes)
         self._next_hop = next_hop

@@ -36,6 +36,9 @@ class TransmitterSettings(NetworkSettings):
     """How long decoding a picture may take; a process that takes longer is killed, and the picture refused."""
     decode_memory_bytes: Annotated[int, Field(ge=64 << 20)] = 1 << 30
     """Memory that decoding a picture may take."""
+    stream_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 40)] = 256 << 20
+    """Bytes for what is held of streams; the one that has been quiet for longest makes room, and begins anew. A stream
+    that takes more alone (about 8 bytes per pixel) is sent as whole pictures."""
     quality_share: Annotated[float, Field(ge=0, le=1)] = 0.02
     """Share of the panoramas, of those whose picture comes back, that are compared with what was sent (VPSNR)."""
     pilot_spacing: Annotated[int, AfterValidator(_spacing)] = 0

@@ -34,3 +34,26 @@ def test_overtaken_pictures_are_known(tiny: Codec):
     states.get("a", tiny)
     assert [states.is_newest("a", tiny, number) for number in (1, 3, 2, 3, 4)] == [True, True, False, False, True]
     assert states.is_newest("b", tiny, 2)
+
+
+def test_what_a_picture_leaves_is_within_the_limit(tiny: Codec, panorama: np.ndarray):
+    """Of one stream, too: its states are eight times what one takes."""
+    encoder = StreamEncoder(tiny)
+    packets = []
+    for number in range(1, 7):
+        packets.append(encoder.encode(panorama, bpp=0.5))
+        encoder.acknowledge(number)
+    one = StreamStates(1 << 30).get("a", tiny).update(packets[0]).bytes
+    states = StreamStates(3 * one)
+    for packet in packets:
+        decoder = states.get("a", tiny)
+        decoder.update(packet)
+        states.trim("a", tiny)
+        assert one <= states.bytes <= 3 * one
+    states.get("b", tiny).update(packets[0])
+    states.trim("b", tiny)
+    assert states.bytes <= 3 * one and len(states) == 1, "the quieter one has made room"
+    states = StreamStates(one - 1)
+    states.get("a", tiny).update(packets[0])
+    states.trim("a", tiny)
+    assert states.bytes == 0

@@ -14,7 +14,7 @@ from panolink.v1 import link_pb2
 
 
 def test_streams_are_their_senders_own(tiny: Codec):
-    streams = PredictedStreams()
+    streams = PredictedStreams(1 << 20)
     one = streams.get("me", "camera", tiny)
     assert streams.get("me", "camera", tiny) is one
     assert streams.get("you", "camera", tiny).link_id != one.link_id
@@ -71,3 +71,36 @@ async def test_what_receipts_teach(
         stream.encoder.encode(panorama, bpp=0.5)
     await stream.answered(1, (), receipt)
     assert (stream.encoder.reference.number if stream.encoder.reference else None) == reference
+
+
+async def _send(stream: PredictedStream, number: int, panorama: np.ndarray) -> None:
+    async with stream.turn():
+        stream.encoder.encode(panorama, bpp=0.5)
+    await stream.answered(number, (), link_pb2.ReceiptHeader())
+
+
+async def test_many_streams_share_their_memory(tiny: Codec, panorama: np.ndarray):
+    """A sender that names another stream for each picture would have all of their states held."""
+    alone = PredictedStreams(1 << 30)
+    for number in (1, 2):
+        await _send(alone.get("me", "camera", tiny), number, panorama)
+    one = alone.bytes
+    streams = PredictedStreams(3 * one)
+    for name in range(12):
+        for number in (1, 2):
+            await _send(streams.get("me", str(name), tiny), number, panorama)
+            assert streams.bytes <= 3 * one
+    assert 2 <= len(streams) <= 3
+    assert streams.get("me", "11", tiny).encoder.reference, "the last one goes on"
+    assert streams.get("me", "0", tiny).encoder.reference is None
+
+
+async def test_a_stream_that_has_no_room_is_sent_whole(tiny: Codec, panorama: np.ndarray):
+    streams = PredictedStreams(1 << 10)
+    for number in (1, 2):
+        stream = streams.get("me", "large", tiny)
+        async with stream.turn():
+            packet = stream.encoder.encode(panorama, bpp=0.5)
+        assert packet.header.stream and not packet.header.stream.reference
+        await stream.answered(number, (), link_pb2.ReceiptHeader())
+        assert streams.bytes == 0

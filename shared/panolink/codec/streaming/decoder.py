@@ -39,6 +39,15 @@ class StreamDecoder:
         with self._lock:
             return sum(state.bytes for state in self._states.values())
 
+    def shrink(self, limit_bytes: int) -> None:
+        """Let go of the oldest states until the others take no more than so many bytes; of all, if the newest does.
+
+        A packet that is predicted from one of them needs a whole picture, as after a restart.
+        """
+        with self._lock:
+            while self._states and sum(state.bytes for state in self._states.values()) > limit_bytes:
+                self._states.pop(min(self._states))
+
     def decode(self, packet: Packet) -> NDArray[np.uint8]:
         """The panorama after a packet, uint8 (H, W, 3); errors as of `update`."""
         return self.codec.reconstruct([self.update(packet).tokens()])[0]

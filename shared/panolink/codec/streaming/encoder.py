@@ -71,6 +71,11 @@ class Sent:
         assert place
         return place.number
 
+    @property
+    def bytes(self) -> int:
+        """Memory that what it says takes, without the reference."""
+        return sum(value.nbytes for value in vars(self.update or self.tokens).values() if isinstance(value, np.ndarray))
+
     def arrived(self, lost: Collection[int]) -> TokenState:
         """The state after it, where the slices ``lost`` (positions in the packet) did not arrive."""
         slices = self.packet.header.index_slices
@@ -159,10 +164,12 @@ class StreamEncoder:
 
     @property
     def bytes(self) -> int:
-        """Memory that states take."""
+        """Memory that all takes which it holds: states, packets under way, and features of the last picture."""
         with self._lock:
-            held = [sent.reference for sent in self._under_way.values()] + [self._reference]
-        return sum({id(state): state.bytes for state in held if state}.values())
+            under_way = list(self._under_way.values())
+            states = [*(sent.reference for sent in under_way), self._reference]
+        held = {id(state): state.bytes for state in states if state}
+        return sum(held.values()) + sum(sent.bytes for sent in under_way) + self._noise.bytes
 
     def encode(
         self,
@@ -348,6 +355,7 @@ class StreamEncoder:
         with self._lock:
             self._reference = None
             self._under_way.clear()
+            self._noise.forget()
 
 
 @dataclass(frozen=True, eq=False)
@@ -411,6 +419,16 @@ class NoiseEstimate:
     def __init__(self) -> None:
         self._before: Tensor | None = None
         self._value = 0.0
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the last picture's features take."""
+        before = self._before
+        return 0 if before is None else before.numel() * before.element_size()
+
+    def forget(self) -> None:
+        """Let go of the last picture's features; the estimate stays until there are two others."""
+        self._before = None
 
     def update(self, features: Tensor, turn: int) -> float:
         """The estimate after features (1, dim, rows, cols), squared units."""
