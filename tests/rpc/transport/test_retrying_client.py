@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from typing import Any
 
 import grpc.aio
@@ -330,6 +331,64 @@ async def test_a_refusal_is_told_where_there_is_no_time_or_nothing_to_wait_for(
     async with connected_client(await serve(ADD, Full(hint)), reconnect_timeout=reconnect_timeout) as client:
         receipt = await asyncio.wait_for(await client.send("a", burst("a")), 20)
     assert receipt.header.failure.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+
+
+async def test_who_is_refused_without_a_pause_makes_one(serve: Any, burst: MakeBurst) -> None:
+    """A hostile service would have the same item sent hundreds of times a second."""
+    full = Full(*["0"] * 1000)
+    async with connected_client(await serve(ADD, full), reconnect_timeout=1.5) as client:
+        receipt = await asyncio.wait_for(await client.send("a", burst("a")), 60)
+    assert receipt.header.failure.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+    assert 3 <= len(full.opened) <= 8
+    pauses = [later - earlier for earlier, later in pairwise(full.opened)]
+    assert min(pauses) >= 0.1 and max(pauses[2:], default=1) >= 0.4
+
+
+class Deaf(link_pb2_grpc.LinkServicer):
+    """Takes the stream and the first burst's header, and nothing more; its connection lives."""
+
+    async def Carry(self, request_iterator: Any, context: Any) -> Any:
+        await anext(aiter(request_iterator))
+        await asyncio.sleep(60)
+        yield link_pb2.Receipt()
+
+
+async def test_a_hop_that_takes_nothing_is_not_waited_for_without_end(serve: Any, burst: MakeBurst) -> None:
+    async with connected_client(await serve(ADD, Deaf()), timeout=0.5) as client:
+        pending = await asyncio.wait_for(client.send("large", burst("large", symbols=1 << 20)), 20)
+        receipt = await asyncio.wait_for(pending, 20)
+    assert receipt.header.failure.code == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
+    assert "took nothing of what it is sent, and answered nothing, for 0.5 s" in receipt.header.failure.message
+
+
+class Busy(link_pb2_grpc.LinkServicer):
+    """Reads nothing for a while but the first header, and answers others meanwhile."""
+
+    async def Carry(self, request_iterator: Any, context: Any) -> Any:
+        source = aiter(request_iterator)
+        name = (await anext(source)).header.burst_id
+        for number in range(20):
+            yield link_pb2.Receipt(header=link_pb2.ReceiptHeader(burst_id=f"other {number}"))
+            await asyncio.sleep(0.1)
+        async for _ in source:
+            pass
+        yield link_pb2.Receipt(header=link_pb2.ReceiptHeader(burst_id=name))
+
+
+@pytest.mark.slow
+async def test_a_hop_that_answers_meanwhile_may_take_its_time(serve: Any, burst: MakeBurst) -> None:
+    """It reads no more while it is full: that is not standing still."""
+    async with connected_client(await serve(ADD, Busy()), timeout=1.5) as client:
+        began = time.monotonic()
+        pending = await client.send("large", burst("large", symbols=1 << 20))  # returns once it is taken
+        assert time.monotonic() - began > 1.8
+        assert "no answer within" in (await pending).header.failure.message
+
+
+async def test_whoever_gives_up_a_burst_that_is_stuck_is_let_go(serve: Any, burst: MakeBurst) -> None:
+    async with connected_client(await serve(ADD, Deaf()), timeout=60) as client:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.send("large", burst("large", symbols=1 << 20)), 0.5)
 
 
 async def _until_error(call: Any) -> Any:

@@ -65,7 +65,8 @@ class BidiStream(Generic[Item, Answer]):
     peer
         Name of the peer, for messages: `next hop 127.0.0.1:50053`.
     timeout
-        Seconds from an item's last message to its answer; later answers are ignored.
+        Seconds from an item's last message to its answer; later answers are ignored. A peer that for so long takes none
+        of an item and answers nothing has stalled: the stream is ended, and its items fail with DEADLINE_EXCEEDED.
     on_break
         Called if the stream breaks with items pending.
     on_refusal
@@ -95,6 +96,8 @@ class BidiStream(Generic[Item, Answer]):
         self._on_refusal = on_refusal
         self._pending: dict[str, _PendingItem] = {}
         self._writing = asyncio.Lock()
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._stalled: link_pb2.Failure | None = None
         self._reader = asyncio.create_task(self._read())
 
     def __len__(self) -> int:
@@ -118,17 +121,24 @@ class BidiStream(Generic[Item, Answer]):
                 raise Unanswered(failure(grpc.StatusCode.UNAVAILABLE, f"{self._peer} is gone"), sent=False)
             pending = self._pending[item_id] = _PendingItem(item)
             try:
+                self._expect_progress()
                 for message in self._messages(item):
                     if pending.future.done():  # rejected early, or the stream broke: skip the rest
                         break
                     await self._call.write(message)
+                    self._expect_progress()
                 else:
                     pending.sent = True
             except (grpc.RpcError, asyncio.InvalidStateError):
                 await asyncio.wait([pending.future])  # the stream has ended; the reader resolves all pending items
-            except BaseException:
-                self._pending.pop(item_id, None)
-                raise
+            except BaseException as error:
+                if isinstance(error, asyncio.CancelledError) and self._stalled and not _cancelled():
+                    await asyncio.wait([pending.future])
+                else:
+                    self._pending.pop(item_id, None)
+                    raise
+            finally:
+                self._expect_nothing()
         timer = asyncio.get_running_loop().call_later(self._timeout, self._time_out, item_id)
         pending.future.add_done_callback(lambda _: timer.cancel())
         return pending.future
@@ -149,6 +159,8 @@ class BidiStream(Generic[Item, Answer]):
                 return
             async for item_id, answer in self._answers(self._call):
                 self._answer(item_id, answer)
+                if self._stall_timer:
+                    self._expect_progress()
         except grpc.aio.AioRpcError as error:
             code, details = error.code(), tls_refusal(error) or error.details() or error.code().name
             if error.details() == _WRITE_LOST:
@@ -157,7 +169,8 @@ class BidiStream(Generic[Item, Answer]):
                 code, details = grpc.StatusCode.UNAVAILABLE, "broke the stream off"
             reason = failure(code, f"{self._peer}: {details}")
         except asyncio.CancelledError:
-            reason = failure(grpc.StatusCode.CANCELLED, f"{self._peer}: the stream was closed")
+            closed = failure(grpc.StatusCode.CANCELLED, f"{self._peer}: the stream was closed")
+            reason = self._stalled or closed
         except PanolinkError as error:
             reason = failure(grpc.StatusCode.INTERNAL, f"{self._peer}: {error}")
         finally:
@@ -184,6 +197,21 @@ class BidiStream(Generic[Item, Answer]):
                 self._answer(item_id, Unanswered(reason, sent=pending.sent))
             else:
                 self._answer(item_id, self._failed(pending.item, reason))
+
+    def _expect_progress(self) -> None:
+        """An item is being written: some of it is to be taken, or something answered, before the timeout."""
+        self._expect_nothing()
+        self._stall_timer = asyncio.get_running_loop().call_later(self._timeout, self._stall)
+
+    def _expect_nothing(self) -> None:
+        if self._stall_timer:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+
+    def _stall(self) -> None:
+        message = f"{self._peer}: took nothing of what it is sent, and answered nothing, for {self._timeout:g} s"
+        self._stalled = failure(grpc.StatusCode.DEADLINE_EXCEEDED, message)
+        self._call.cancel()
 
     def _time_out(self, item_id: str) -> None:
         if pending := self._pending.get(item_id):
@@ -212,6 +240,12 @@ class _PendingItem:
         self.item = item
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.sent = False
+
+
+def _cancelled() -> bool:
+    """Whether the current task itself is cancelled, rather than the call that it waits for."""
+    task = asyncio.current_task()
+    return bool(task and task.cancelling())
 
 
 async def _quietly(awaitable: Any, seconds: float) -> None:

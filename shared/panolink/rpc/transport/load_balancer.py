@@ -49,7 +49,7 @@ class Replica:
     def __init__(self, address: str, channel: grpc.aio.Channel) -> None:
         self.address = address
         self.channel = channel
-        self._breaks = 0
+        self._breaks = self._refusals = 0
         self._backoff_until = 0.0
 
     @property
@@ -65,7 +65,7 @@ class Replica:
 
     def answered(self) -> None:
         """Reset the backoff after an answer."""
-        self._breaks = 0
+        self._breaks = self._refusals = 0
 
     def broke(self) -> None:
         """Record a broken stream: the first is retried at once, further ones with exponential backoff."""
@@ -74,8 +74,14 @@ class Replica:
             self._backoff_until = time.monotonic() + min(_MIN_BACKOFF * 2 ** (self._breaks - 2), _MAX_BACKOFF)
 
     def refused(self, seconds: float) -> None:
-        """Record that there is no room for another stream for so long; not all who are told so come back at once."""
-        self._backoff_until = time.monotonic() + seconds * random.uniform(1.0, 1 + _JITTER)
+        """Record that there is no room for another stream for so long; not all who are told so come back at once.
+
+        Whatever it says, the next refusal is asked for no sooner than a broken stream is opened again: each costs an
+        item that is sent for nothing.
+        """
+        self._refusals += 1
+        least = min(_MIN_BACKOFF * 2 ** min(self._refusals - 1, 10), _MAX_BACKOFF)
+        self._backoff_until = time.monotonic() + max(seconds, least) * random.uniform(1.0, 1 + _JITTER)
 
 
 class Replicas:
