@@ -1,186 +1,52 @@
-"""A service is killed or stands still at each stage of a panorama's way.
+"""A service is killed, stays away, or stands still at each stage of a panorama's way.
 
-The panorama is answered once and shown once, and a second sender is served meanwhile.
-
-The stage is not left to chance: what holds a panorama there is a decoding process that stands still, a hop between
-channel and receiver that keeps its burst or its receipt, or a viewer that has read no more than its header. Where
-nothing can hold it (while networks run), the service is stopped first and it is then seen whether that was in time; the
-next panorama is tried where it was not.
+The panorama is answered once and shown once, and a second sender is served meanwhile. Where the service stays away,
+what it had is reported lost, and nothing that is not shown is called delivered.
 """
 
 import asyncio
 import io
-import os
 import signal
-import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import grpc.aio
 import pytest
 from PIL import Image
 
-from panolink.client import Client
-from panolink.rpc.transport.connection import open_channel
-from panolink.rpc.wire.bursts import Burst, Receipt
-from panolink.rpc.wire.deliveries import Delivery
-from panolink.v1 import link_pb2, receiver_pb2, receiver_pb2_grpc
-from tests.e2e.faulty_hop import hop
-from tests.e2e.test_kill import PATIENCE, metrics
+from tests.e2e.stages import EVERYWHERE, IMPATIENCE, Decoders, Services, met
+from tests.e2e.test_kill import PATIENCE
 
 Launch = Callable[..., Any]
 
 pytestmark = pytest.mark.slow
 
-TRIES = 12
-"""Panoramas of which one has to be met while networks run."""
-MISSED_AFTER = 0.5
-"""Seconds in which what had left a service before it was stopped has come by."""
-STAGES = {
-    "accepted": ["transmitter"],
-    "encoding": ["transmitter"],
-    "on the channel": ["transmitter", "channel"],
-    "decoding": ["receiver"],
-    "its receipt under way": ["transmitter", "channel", "receiver"],
-    "delivering to a viewer": ["receiver"],
-}
-"""Services that a panorama is in the hands of, by stage."""
-CASES = [(stage, victim, False) for stage, victims in STAGES.items() for victim in victims] + [
-    ("accepted", "transmitter", True),
-    ("encoding", "transmitter", True),
-    ("on the channel", "channel", True),
-    ("decoding", "receiver", True),
-    ("its receipt under way", "channel", True),
-    ("its receipt under way", "receiver", True),
-    ("delivering to a viewer", "receiver", True),
+CASES = [(stage, victim, "stopped") for stage, victim in EVERYWHERE] + [
+    ("accepted", "transmitter", "killed"),
+    ("encoding", "transmitter", "killed"),
+    ("on the channel", "channel", "killed"),
+    ("decoding", "receiver", "killed"),
+    ("its receipt under way", "channel", "killed"),
+    ("its receipt under way", "receiver", "killed"),
+    ("delivering to a viewer", "receiver", "killed"),
 ]
-"""Stage, service, whether it is killed: each kill takes as long as a service takes to start."""
-
-
-class Gate:
-    """What a hop does with the bursts of one panorama: it holds its first burst, or that one's receipt, until told.
-
-    Bursts of the panoramas that are sent after it wait until the stage has been met.
-
-    Parameters
-    ----------
-    holds : `burst`, `receipt` or empty.
-    """
-
-    def __init__(self, holds: str) -> None:
-        self._holds = holds
-        self.name = ""
-        self.burst_came, self.receipt_came, self.passed_on, self.met = (asyncio.Event() for _ in range(4))
-
-    def expect(self, name: str) -> None:
-        """The panorama that it is about from now on."""
-        self.name = name
-        for event in (self.burst_came, self.receipt_came, self.passed_on, self.met):
-            event.clear()
-
-    async def carry(self, burst: Burst, send: Callable[[Burst], Awaitable[Receipt]]) -> Receipt:
-        if burst.header.source != self.name:
-            await self.met.wait()
-            return await send(burst)
-        self.burst_came.set()
-        if self._holds == "burst":
-            await self.met.wait()
-        self.passed_on.set()
-        receipt = await send(burst)
-        self.receipt_came.set()
-        if self._holds == "receipt":
-            await self.met.wait()
-        return receipt
-
-
-class Viewer:
-    """Watches a receiver; reads no more than the header of one panorama until told.
-
-    Attributes
-    ----------
-    shown : names of the panoramas that have come as a whole.
-    """
-
-    def __init__(self, holds: bool) -> None:
-        self._holds, self.name = holds, ""
-        self.shown: list[str] = []
-        self.header_came, self.subscribed, self.met = (asyncio.Event() for _ in range(3))
-
-    async def watch(self, address: str) -> None:
-        async with open_channel(address) as channel:
-            call = receiver_pb2_grpc.ReceiverStub(channel).Watch(
-                iter([receiver_pb2.WatchRequest(picture_format=link_pb2.PICTURE_FORMAT_RGB8)])
-            )
-            with suppress(grpc.aio.AioRpcError):  # the receiver was killed
-                await call.initial_metadata()
-                self.subscribed.set()
-                name, missing = "", 0
-                async for message in call:
-                    if message.HasField("header"):
-                        name, missing = message.header.source, message.header.picture_bytes
-                        if self._holds and name == self.name:
-                            self.header_came.set()
-                            await self.met.wait()
-                        continue
-                    missing -= len(message.picture)
-                    if missing == 0:
-                        self.shown.append(name)
-
-
-class Services:
-    """Transmitter, channel, hop, receiver; and for a second sender a transmitter with that receiver and another one.
-
-    Parameters
-    ----------
-    launch : starts a process.
-    """
-
-    def __init__(self, launch: Launch) -> None:
-        self.hop = f"127.0.0.1:{free_port()}"
-        self._launch = launch
-        self.running: dict[str, Any] = {}
-        with ThreadPoolExecutor() as at_once:
-            first = [at_once.submit(self.start, name) for name in ("receiver", "channel")]
-            self.second_receiver = launch("receiver", watch_policy="block")
-            for started in first:
-                started.result()
-            started = at_once.submit(self.start, "transmitter")
-            targets = f"{self.running['receiver'].address},{self.second_receiver.address}"
-            self.second_transmitter = launch("transmitter", target=targets, reconnect_seconds=PATIENCE)
-            started.result()
-
-    def start(self, name: str) -> None:
-        """Start a service, where it was if it has been there."""
-        listen = {"listen": self.running[name].address} if name in self.running else {}
-        settings: dict[str, dict[str, Any]] = {
-            "receiver": {"watch_policy": "block"},
-            "channel": {"target": self.hop, "snr_db": 20, "reconnect_seconds": PATIENCE},
-            "transmitter": {"reconnect_seconds": PATIENCE, "workers": 1},
-        }
-        if name == "transmitter":
-            settings[name]["target"] = self.running["channel"].address
-        self.running[name] = self._launch(name, **settings[name], **listen)
-
-    def signal(self, name: str, number: int) -> None:
-        self.running[name].process.send_signal(number)
-
-
-def free_port() -> int:
-    """A port that no system hands out by itself, so that it stays free between two tests."""
-    for port in range(20000 + os.getpid() % 10000, 32000):
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no port is free")
+"""Stage, service, whether it is killed and comes back: each kill takes as long as a service takes to start."""
+LOST = {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
 
 
 @pytest.fixture(scope="module")
-def services(launch: Launch) -> Services:
-    return Services(launch)
+def services(launch: Launch) -> Iterator[Services]:
+    started = Services(launch)
+    yield started
+    started.end()
+
+
+@pytest.fixture(scope="module")
+def impatient_services(launch: Launch) -> Iterator[Services]:
+    started = Services(launch, IMPATIENCE)
+    yield started
+    started.end()
 
 
 @pytest.fixture(scope="module")
@@ -191,25 +57,6 @@ def large(samples: list[Path]) -> bytes:
     return buffer.getvalue()
 
 
-class Decoders:
-    """The decoding processes of a transmitter, which can be made to stand still."""
-
-    def __init__(self) -> None:
-        self._still: list[int] = []
-
-    def stop(self, transmitter: Any) -> None:
-        for children in Path(f"/proc/{transmitter.process.pid}/task").glob("*/children"):
-            for pid in map(int, children.read_text().split()):
-                os.kill(pid, signal.SIGSTOP)
-                self._still.append(pid)
-        assert self._still
-
-    def go_on(self) -> None:
-        while self._still:
-            with suppress(ProcessLookupError):
-                os.kill(self._still.pop(), signal.SIGCONT)
-
-
 @pytest.fixture
 def decoders() -> Iterator[Decoders]:
     still = Decoders()
@@ -217,134 +64,68 @@ def decoders() -> Iterator[Decoders]:
     still.go_on()  # whatever has failed: they would outlive their transmitter
 
 
-async def counted(service: Any, metric: str) -> float:
-    """Value of a metric."""
-    return next(float(line.split()[-1]) for line in (await metrics(service)).splitlines() if line.startswith(metric))
-
-
-async def until(service: Any, metric: str, above: float) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while await counted(service, metric) <= above:
-            await asyncio.sleep(0.01)
-
-
-async def comes(event: asyncio.Event) -> bool:
-    """Whether it comes although the service stands still."""
-    with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), MISSED_AFTER)
-    return event.is_set()
-
-
-async def meet(stage: str, services: Services, victim: str, gate: Gate, viewer: Viewer, encoded: float) -> bool:
-    """Wait until a panorama is at a stage, and stop a service there; whether it was in time.
-
-    `encoded` is the number of batches that the transmitter had encoded before.
-    """
-    transmitter = services.running["transmitter"]
-    async with asyncio.timeout(PATIENCE):
-        if stage == "accepted":
-            await until(transmitter, "panolink_in_flight ", 0)
-        elif stage == "encoding":
-            await until(transmitter, 'panolink_batch_size_count{stage="encode"}', encoded)
-        elif stage == "on the channel":
-            await gate.burst_came.wait()
-        elif stage == "decoding":
-            await gate.passed_on.wait()
-            await until(services.running["receiver"], "panolink_in_flight ", 0)
-        elif stage == "its receipt under way":
-            await gate.receipt_came.wait()
-        else:
-            await viewer.header_came.wait()
-    services.signal(victim, signal.SIGSTOP)
-    late = {"accepted": gate.burst_came, "encoding": gate.burst_came, "decoding": gate.receipt_came}.get(stage)
-    return late is None or not await comes(late)
-
-
-@asynccontextmanager
-async def watching(viewer: Viewer, receiver: Any) -> AsyncIterator[None]:
-    task = asyncio.create_task(viewer.watch(receiver.address))
-    async with asyncio.timeout(PATIENCE):
-        await viewer.subscribed.wait()
-    yield
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-async def send(client: Client, panoramas: list[tuple[str, bytes]]) -> list[Delivery]:
-    return [delivery async for delivery in client.send(panoramas, picture=False)]
-
-
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("stage", "victim", "killed"),
-    CASES,
-    ids=[f"{stage}: {victim} {'killed' if killed else 'stopped'}" for stage, victim, killed in CASES],
+    ("stage", "victim", "what"), CASES, ids=[f"{stage}: {victim} {what}" for stage, victim, what in CASES]
 )
 async def test_whatever_stage_a_panorama_is_at_it_is_answered_once_and_shown_once(
-    services: Services, small: bytes, large: bytes, decoders: Decoders, stage: str, victim: str, killed: bool
+    services: Services, small: bytes, large: bytes, decoders: Decoders, stage: str, victim: str, what: str
 ) -> None:
-    gate = Gate({"on the channel": "burst", "its receipt under way": "receipt"}.get(stage, ""))
-    viewer, second_viewer = Viewer(stage == "delivering to a viewer"), Viewer(False)
-    receiver, transmitter = services.running["receiver"], services.running["transmitter"]
-    got: list[Delivery] = []
-    names: list[str] = []
-    second_names = [f"second {number}" for number in range(3)]
-    async with (
-        hop(receiver.address, gate.carry, listen=services.hop, reconnect_timeout=PATIENCE),
-        watching(viewer, receiver),
-        watching(second_viewer, services.second_receiver),
-        Client(transmitter.address, reconnect_timeout=PATIENCE) as client,
-        Client(services.second_transmitter.address, reconnect_timeout=PATIENCE) as second_client,
-    ):
-        gate.met.set()
-        got += await send(client, [("before", small)])
-        names.append("before")
-        for attempt in range(TRIES):
-            sent = [(f"met {attempt}", large), (f"next {attempt}", small), (f"last {attempt}", small)]
-            names += [name for name, _ in sent]
-            gate.expect(sent[0][0])
-            viewer.name = sent[0][0]
-            if stage == "accepted":
-                decoders.stop(transmitter)
-            encoded = await counted(transmitter, 'panolink_batch_size_count{stage="encode"}')
-            sending = asyncio.create_task(send(client, sent))
-            met = await meet(stage, services, victim, gate, viewer, encoded)
-            if met:
-                break
-            services.signal(victim, signal.SIGCONT)
-            decoders.go_on()
-            gate.met.set()
-            got += await sending
-        else:
-            pytest.fail(f"none of {TRIES} panoramas was met while {stage}")
-
+    killed = what == "killed"
+    async with met(stage, victim, services, decoders, small, large) as scene:
         if killed:
             services.running[victim].stop(signal.SIGKILL)
-        second = second_client.send([(name, small) for name in second_names], picture=False)
+        second = scene.second_sender(small)
         second_got = [await anext(second)]  # in time, whatever has become of the first one's services
         if killed or victim != "receiver":
             second_got += [delivery async for delivery in second]
-        assert not sending.done()
-        decoders.go_on()
-        gate.met.set()
-        viewer.met.set()
+        assert not scene.sending.done()
+        scene.go_on()
         if killed:
             await asyncio.to_thread(services.start, victim)
         else:
             services.signal(victim, signal.SIGCONT)
         async with asyncio.timeout(PATIENCE):
-            got += await sending
+            got = scene.got + await scene.sending
             second_got += [delivery async for delivery in second]
 
-        assert Counter(delivery.source for delivery in got) == Counter(names)
-        assert Counter(delivery.source for delivery in second_got) == Counter(second_names)
+        names = scene.names + scene.second_names
+        assert Counter(delivery.source for delivery in got) == Counter(scene.names)
+        assert Counter(delivery.source for delivery in second_got) == Counter(scene.second_names)
         assert all(delivery.delivered for delivery in got + second_got), got + second_got
         if not (killed and victim == "receiver"):
-            async with asyncio.timeout(PATIENCE):
-                while len(viewer.shown) + len(second_viewer.shown) < len(names) + len(second_names):
-                    await asyncio.sleep(0.01)
-            assert Counter(viewer.shown + second_viewer.shown) == Counter(names + second_names)
+            await scene.all_shown(set(names))
+            assert scene.shown == Counter(names)
         else:
-            assert max(Counter(viewer.shown).values()) == 1
+            assert max(Counter(scene.viewer.shown).values()) == 1
             # A killed receiver forgets: what it had not answered is shown by the one that took its place.
-            assert set(viewer.shown + second_viewer.shown) <= set(names + second_names)
+            assert scene.shown.keys() <= set(names)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("stage", "victim"), EVERYWHERE, ids=[f"{stage}: {victim}" for stage, victim in EVERYWHERE])
+async def test_what_a_service_that_stays_away_had_in_hand_is_reported_lost_and_nothing_else_is(
+    impatient_services: Services, small: bytes, large: bytes, decoders: Decoders, stage: str, victim: str
+) -> None:
+    services = impatient_services
+    await services.revive()
+    async with met(stage, victim, services, decoders, small, large, patience=IMPATIENCE) as scene:
+        services.running[victim].stop(signal.SIGKILL)
+        async with asyncio.timeout(PATIENCE):
+            second_got = [delivery async for delivery in scene.second_sender(small)]
+            scene.go_on()
+            got = scene.got + await scene.sending
+
+        assert Counter(delivery.source for delivery in got) == Counter(scene.names)
+        lost = [delivery for delivery in got if not delivery.delivered]
+        delivered = {delivery.source for delivery in got if delivery.delivered}
+        assert {delivery.code for delivery in lost} <= LOST, got
+        # What was sent last cannot have come through; what came before the service went away has.
+        assert {scene.names[-1]} <= {delivery.source for delivery in lost} <= set(scene.names[-3:])
+        # The second sender's transmitter has another receiver, where the first one is the service that is away.
+        assert Counter(delivery.source for delivery in second_got) == Counter(scene.second_names)
+        assert all(delivery.delivered for delivery in second_got), second_got
+        if victim != "receiver":
+            await scene.all_shown(delivered | set(scene.second_names))
+        assert max(scene.shown.values()) == 1
+        assert scene.shown.keys() <= set(scene.names + scene.second_names)
