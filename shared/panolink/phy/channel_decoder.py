@@ -175,7 +175,7 @@ def received_segments(
         raise SignalError(f"noise_variance is {noise_variance}; allowed: 0 and above, finite")
 
     n0 = max(float(noise_variance), _NOISE_FLOOR)
-    places = interleaver(payload_symbols)
+    gains: Gains | None = None
     if pilot_spacing:
         symbols, gains = estimate_channel(
             symbols,
@@ -184,12 +184,13 @@ def received_segments(
             noise_variance=n0,
             lost=expand_gains(csi == 0, coherence_symbols, expected),
         )
-        ordered, gains = symbols[places], gains[places]
-    else:
-        ordered, gains = symbols[places], csi[places // coherence_symbols]
-    ends = np.cumsum([fmt.symbols for fmt in formats], dtype=np.int64)
-    places_of = (slice(int(end) - fmt.symbols, int(end)) for end, fmt in zip(ends, formats, strict=True))
-    return [ReceivedSegment(ordered[mine], gains[mine], n0) for mine in places_of]
+    segments, done = [], 0
+    for fmt in formats:
+        places = interleaver(payload_symbols, slice(done, done + fmt.symbols))
+        done += fmt.symbols
+        seen = csi[places // coherence_symbols] if gains is None else gains[places]
+        segments.append(ReceivedSegment(symbols[places], seen, n0))
+    return segments
 
 
 def warm_up(schemes: Iterable[Scheme] = MCS_TABLE, *, payload_bytes: int = 330, device: str = "cpu") -> None:

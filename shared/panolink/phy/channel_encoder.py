@@ -67,9 +67,11 @@ def interleave(segments: Sequence[Symbols], pilot_spacing: int = 0) -> Symbols:
     ------
     SignalError : the pilot spacing is out of range.
     """
-    ordered = np.concatenate([np.empty(0, np.complex64), *segments])
-    symbols = np.empty_like(ordered)
-    symbols[interleaver(ordered.size)] = ordered
+    symbols = np.empty(sum(segment.size for segment in segments), np.complex64)
+    done = 0
+    for segment in segments:
+        symbols[interleaver(symbols.size, slice(done, done + segment.size))] = segment
+        done += segment.size
     return insert_pilots(symbols, pilot_spacing)
 
 
