@@ -486,7 +486,7 @@ class Codec:
             slices=slices,
             indices=indices,
             kept=kept,
-            symbols=symbols[received],
+            symbols=symbols if received.all() else symbols[received],
             concealed=concealed if concealed.any() else None,
             sphere=header.sphere,
             focus=header.focus,

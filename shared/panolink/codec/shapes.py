@@ -51,7 +51,7 @@ MaskGrid: TypeAlias = NDArray[np.bool_]
 Cells: TypeAlias = NDArray[np.int64]
 """(n,): flat positions of tokens in a grid"""
 
-Symbols: TypeAlias = NDArray[np.int32]
+Symbols: TypeAlias = NDArray[np.signedinteger]
 """(n, dim): differences from the code in quantisation steps, rounded"""
 
 ScaleClasses: TypeAlias = NDArray[np.uint8]

@@ -70,12 +70,17 @@ class VectorQuantized:
         return self.codebook[torch.from_numpy(self.indices).to(self.codebook.device)].permute(2, 0, 1)[None]
 
     @property
+    def by_token(self) -> Tensor:
+        """F, float32 (rows · cols, dim), where the features are: a view of them as the encoder gives them."""
+        return self.features[0].permute(1, 2, 0).flatten(0, 1).float()
+
+    @property
     def residual(self) -> Tensor:
         """F − Q, float32 (rows · cols, dim), where the features are."""
         import torch
 
         indices = torch.from_numpy(self.indices.ravel()).to(self.codebook.device)
-        residual = self.features[0].permute(1, 2, 0).flatten(0, 1).float().clone()
+        residual = self.by_token.clone()
         for start in range(0, len(indices), RESIDUALS):
             some = slice(start, start + RESIDUALS)
             residual[some] -= self.codebook[indices[some]]

@@ -12,7 +12,8 @@ from panolink.codec.entropy.feature_coding import encode_features
 from panolink.codec.quantization.vector_quantizer import look_up, nearest_code
 from panolink.codec.rate_control.controller import RD_LAMBDA
 from panolink.codec.rate_control.rd_cost import TokenCostModel
-from panolink.codec.tokens import Tokens
+from panolink.codec.resolution import WHOLE
+from panolink.codec.tokens import Tokens, VectorQuantized
 from panolink.images import load_panorama
 from panolink.training.fit_feature_context import neutral_feature_context
 
@@ -33,6 +34,21 @@ def test_a_part_is_priced_as_the_whole(pricing: TokenCostModel):
     assert np.array_equal(some.symbols, everything.symbols[part]) and not costs.symbols.size
     assert np.array_equal(some.bits, everything.bits[part]) and np.array_equal(costs.bits, some.bits)
     assert np.array_equal(some.gain, everything.gain[part]) and np.array_equal(costs.gain, some.gain)
+
+
+def test_features_less_a_codebook_are_the_differences(tiny: Codec, panorama: np.ndarray, pricing: TokenCostModel):
+    """To the bit, and without the memory that differences take."""
+    (features,) = tiny.extract([panorama])
+    tables, codebook = tiny.model.tables, tiny.network.codebook
+    base = VectorQuantized(panorama.shape[:2], WHOLE, features, codebook, pricing.indices, 1, (0,))
+    assert torch.equal(base.residual, pricing.difference)
+    lengths = tables.code_lengths()
+    late = TokenCostModel(tables, lengths, pricing.indices, base.by_token, whole=True, codebook=codebook)
+    assert np.shares_memory(late._values, features.numpy())
+    for step in (-4, 8):
+        one, other = pricing.at(step, RD_LAMBDA), late.at(step, RD_LAMBDA)
+        assert np.array_equal(one.symbols, other.symbols)
+        assert np.array_equal(one.bits, other.bits) and np.array_equal(one.gain, other.gain)
 
 
 def test_the_first_half_knows_codes_only(pricing: TokenCostModel):

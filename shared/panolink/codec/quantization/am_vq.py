@@ -130,7 +130,7 @@ class Enhancement:
         """Fusion, formula (7): features of the kept tokens, codes of all others."""
         base = self._controller.base
         rows, cols = base.indices.shape
-        symbols, context = costs.symbols[kept].astype(np.int32), self._controller.model.context_of(costs, kept)
+        symbols, context = costs.symbols[kept], self._controller.model.context_of(costs, kept)
         return Tokens(
             width=base.size[1],
             height=base.size[0],

@@ -229,7 +229,8 @@ def _cost_model(base: VectorQuantized, coder: SliceCoder, there: DeviceTables | 
     """Of a panorama alone, where its features are."""
     about = {"whole": base.slices == 1, "focus": base.focus}
     if there is None:
-        return TokenCostModel(coder.tables, coder.lengths, base.indices, base.residual.cpu(), **about)
+        features, codebook = base.by_token.cpu(), base.codebook.cpu()
+        return TokenCostModel(coder.tables, coder.lengths, base.indices, features, codebook=codebook, **about)
     return DeviceTokenCostModel(coder.tables, coder.lengths, base.indices, base.residual, there=there, **about)
 
 

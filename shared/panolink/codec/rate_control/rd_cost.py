@@ -98,7 +98,9 @@ class TokenCostModel:
     ----------
     indices : int64 (rows, cols)
     difference : float32 (rows · cols, dim)
-        Feature − codebook vector.
+        Feature − codebook vector; with a ``codebook`` features themselves.
+    codebook : (K, dim), optional
+        Taken from features when they are quantised, so that their difference takes no memory.
     whole : bool
         The rows arrive together or not at all, so that each may be the context of another. The tokens are coded in two
         halves of a checkerboard then, the second with the differences of the first as context.
@@ -120,7 +122,9 @@ class TokenCostModel:
         *,
         whole: bool,
         focus: tuple[Focus, ...] = (),
+        codebook: Tensor | None = None,
     ) -> None:
+        self._codebook = None if codebook is None else np.ascontiguousarray(codebook.float().numpy())
         self.tables, self.lengths, self.whole = tables, lengths, whole
         self.indices, self.difference = indices, difference
         rows, cols = indices.shape
@@ -256,6 +260,7 @@ class TokenCostModel:
             self.tables,
             self.lengths,
             lmbda,
+            codebook=self._codebook,
             cells=cells,
             places=places,
             out=(costs.symbols, costs.bits, costs.gain),

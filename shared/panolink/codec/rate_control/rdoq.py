@@ -37,6 +37,7 @@ def choose_symbols(
     lengths: NDArray[np.float32],
     lmbda: float,
     *,
+    codebook: NDArray[np.float32] | None = None,
     cells: NDArray[np.int64],
     places: NDArray[np.int64],
     limits: NDArray[np.int64] | None = None,
@@ -50,7 +51,7 @@ def choose_symbols(
     Parameters
     ----------
     difference : float32 (all, dim)
-        Feature − codebook vector of all tokens of a panorama.
+        Feature − codebook vector of all tokens of a panorama; with a ``codebook`` features themselves.
     codes, steps : int64 (all,)
         Index of each, and its quantisation step in quarter octaves.
     context : EntropyParameters
@@ -60,6 +61,8 @@ def choose_symbols(
         See `Tables.code_lengths`.
     lmbda : float
         λ in squared steps per bit.
+    codebook : float32 (K, dim), optional
+        Subtracted from each token as it is quantised.
     cells : (n,)
         Which of all tokens.
     limits : int64 (n,), optional
@@ -77,11 +80,13 @@ def choose_symbols(
     """
     dim = difference.shape[1]
     limits = np.full(len(cells), CLASSES - 1, dtype=np.int64) if limits is None else limits
+    codebook = np.empty((0, dim), np.float32) if codebook is None else codebook
     starts = np.array([part.start for part in group_slices(dim)] + [dim])
 
     def some(rows: slice) -> None:
         _choose(
             difference,
+            codebook,
             cells[rows],
             codes,
             steps,
@@ -105,6 +110,7 @@ def choose_symbols(
 @exact_kernel
 def _choose(
     difference,
+    codebook,
     cells,
     codes,
     steps,
@@ -135,8 +141,12 @@ def _choose(
         level, toward, limit = levels[code], shifts[token], limits[token]
         for dim in range(dims):  # without branches: vectors
             classes[dim] = min(expected_class(np.int64(level[dim]), step, np.int64(toward[dim])), limit)
-        for dim in range(dims):
-            values[dim] = difference[cell, dim] * factor
+        if len(codebook):
+            for dim in range(dims):
+                values[dim] = (difference[cell, dim] - codebook[code, dim]) * factor
+        else:
+            for dim in range(dims):
+                values[dim] = difference[cell, dim] * factor
         for group in range(len(starts) - 1):
             shift = np.int64(adaptation[group, adaptation_context(found, expected)])
             found_here, expected_here = 0, 0
