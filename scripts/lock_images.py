@@ -3,8 +3,8 @@
 python scripts/lock_images.py            after a change of requirements in pyproject.toml, or of constraints.txt
 
 pip installs these files with --require-hashes and --no-deps: nothing that is not in them, and no file that is not the
-one that was there when they were made. torch is installed by itself (deploy/docker/install_torch.py), with what it
-alone needs, by version: docs/security.md says why.
+one that was there when they were made. With CUDA that is torch, too, and all of NVIDIA's that it needs. The build for
+CPUs is installed by itself (deploy/docker/install_torch.py), by version: docs/security.md says why.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ LOCKS = ROOT / "deploy/docker/locks"
 IMAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     # A channel does without what the networks, the codec and the receiving half of the radio need.
     "channel": (("tracing",), ("av", "numba", "pillow", "safetensors", "scipy", "torch")),
-    "cpu": (("tracing", "viewer", "formats"), ("torch",)),
-    "cuda": (("tracing", "viewer", "formats", "gpu"), ("torch",)),
+    "cpu": (("tracing", "viewer", "formats"), ()),
+    "cuda": (("tracing", "viewer", "formats", "gpu"), ()),
 }
 """Extras that an image has, and packages that it does without."""
 
-_TORCHS = re.compile(r"torch|triton|cuda-.*|nvidia-(?!ml-py).*")
+OF_TORCH = re.compile(r"torch|triton|cuda-.*|nvidia-(?!ml-py).*")
+"""Packages of the build with CUDA, the only one that PyPI has for Linux on x86-64."""
 
 
 def name_of(requirement: str) -> str:
@@ -54,7 +55,7 @@ def locked(image: str) -> str:
     if done.returncode:
         raise SystemExit(done.stderr)
     blocks = re.split(r"\n(?=\S)", done.stdout.strip())
-    kept = [block for block in blocks if not _TORCHS.fullmatch(name_of(block))]
+    kept = [block for block in blocks if image == "cuda" or not OF_TORCH.fullmatch(name_of(block))]
     return "# Written by scripts/lock_images.py.\n" + "\n".join(kept) + "\n"
 
 

@@ -2,9 +2,10 @@
 
     install_torch.py cpu|cuda --python PYTHON --constraints FILE [--index URL]
 
-PyPI holds one build for each platform: for Linux on x86-64 that is the one with CUDA, several GB of it. The builds
-for CPUs are on an index of their own, which is asked first where it answers (or are found by what pip is configured
-with). A build of the wrong kind is an error before anything large is fetched.
+PyPI holds one build for each platform: for Linux on x86-64 that is the one with CUDA, several GB of it. It stands in
+locks/cuda.txt with its hash, so that there is nothing to do here unless an index is given. The builds for CPUs are on
+an index of their own, which is asked first where it answers (or are found by what pip is configured with). A build of
+the wrong kind is an error before anything large is fetched. What torch needs in turn is in the locks.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from urllib.parse import unquote
 
 CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
 
@@ -27,6 +29,11 @@ def answers(index: str) -> bool:
     return True
 
 
+def _hash_of(found: dict) -> str:
+    """What pip's report says of a file; pip has compared it where its index tells one."""
+    return found["download_info"].get("archive_info", {}).get("hashes", {}).get("sha256", "unknown")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("kind", choices=("cpu", "cuda"))
@@ -34,6 +41,8 @@ def main() -> int:
     parser.add_argument("--constraints", type=Path, required=True)
     parser.add_argument("--index", default="", help="where builds of this kind are, besides pip's own indexes")
     given = parser.parse_args()
+    if given.kind == "cuda" and not given.index:
+        return 0
 
     version = re.search(r"^torch==([\w.]+)", given.constraints.read_text(), re.MULTILINE)
     if not version:
@@ -45,13 +54,13 @@ def main() -> int:
         print(f"{index} cannot be reached: pip's own indexes have to do", file=sys.stderr)
         index = ""
 
-    # `==` takes a local version such as 2.0+cpu for 2.0, and the highest of them; `===` takes 2.0 itself, PyPI's.
-    wanted = f"torch=={version[1]}" if index or given.kind == "cpu" else f"torch==={version[1]}"
-    install = [sys.executable, "-m", "pip", "--python", given.python, "install", "-c", str(given.constraints), wanted]
+    wanted = f"torch=={version[1]}"  # of several, 2.0 and 2.0+cpu, the highest
+    install = [sys.executable, "-m", "pip", "--python", given.python, "install", "--no-deps"]
+    install += ["-c", str(given.constraints), wanted]
     if index:
         install += ["--extra-index-url", index]
     plan = subprocess.run(
-        [*install, "--dry-run", "--no-deps", "--quiet", "--report", "-"], stdout=subprocess.PIPE, text=True, check=True
+        [*install, "--dry-run", "--quiet", "--report", "-"], stdout=subprocess.PIPE, text=True, check=True
     )
     (found,) = json.loads(plan.stdout)["install"]
     needs = " ".join(found["metadata"].get("requires_dist", []))
@@ -60,6 +69,8 @@ def main() -> int:
         what = f"torch {found['metadata']['version']} is a build for {kind}"
         print(f"install_torch: {what}, wanted is {given.kind}; say with --index where one is", file=sys.stderr)
         return 1
+    file = unquote(found["download_info"]["url"].rpartition("/")[2])
+    print(f"install_torch: {file}, sha256 {_hash_of(found)}", file=sys.stderr)
     return subprocess.run(install).returncode
 
 
