@@ -26,6 +26,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from panolink.codec.bitstream import Packet
 from panolink.codec.quantization.am_vq import Enhancement, Ranking
@@ -57,6 +58,9 @@ _FULL_ENOUGH = 0.985
 
 _ATTEMPTS = 6
 """drafts on the way to it"""
+
+_NO_BITS = np.empty(0, np.float32)
+"""of tokens without features"""
 
 _CORRECTIONS = 3
 """times that a packet is made, where the first turns out too long for its budget"""
@@ -159,24 +163,23 @@ def both_layers(
     sent is entropy-coded. Where that turns out too long, it is done once more with so much less.
     """
     pixels, allowed = coding.size[0] * coding.size[1], budget
-    drafts: dict[float, Any] = {}
+
+    def chosen(bpp: float) -> tuple[Any, NDArray[np.float32]]:
+        """Tokens at a rate. Made anew for what is sent: those of all drafts would take ten times their memory."""
+        return enhancement.within(bpp * pixels - base_bits) if bpp else (enhancement.worst(0.0), _NO_BITS)
 
     def draft(bpp: float) -> Slices:
-        tokens: Any = enhancement.worst(0.0)
-        bits = np.empty(0, np.float32)
-        if bpp:
-            tokens, bits = enhancement.within(bpp * pixels - base_bits)
-        drafts[bpp] = tokens
-        return slices_of(coding.draft(tokens, bits))
+        return slices_of(coding.draft(*chosen(bpp)))
 
     base_bits = 8 * sum(len(payload) for _, payload in draft(0.0))
     for _ in range(_CORRECTIONS):
         with coding.stage("quantize"):
             plan = fill(draft, allowed, protection, pixels=pixels, pilot_spacing=coding.pilot_spacing)
-        packet = coding.pack(drafts[plan.bpp])
+            tokens, _ = chosen(plan.bpp)
+        packet = coding.pack(tokens)
         plan = plan.with_payloads(slices_of(packet), protect(draft(0.0), allowed, protection, coding.pilot_spacing))
         if plan.symbols <= budget.symbols:
-            return Coded(drafts[plan.bpp], packet, plan)
+            return Coded(tokens, packet, plan)
         allowed = SymbolBudget(max(1, allowed.symbols - 2 * (plan.symbols - budget.symbols)))
     raise RateError(f"budget of {budget.symbols} symbols: the packet is longer than its costs tell")
 

@@ -1,6 +1,8 @@
 """Channel encoding of a burst: payloads to symbols. The way of a payload is drawn in `panolink.phy.channel_decoder`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import accumulate
 
 import numpy as np
 
@@ -47,16 +49,19 @@ def modulate(
     for i, (payload, fmt) in enumerate(zip(payloads, formats, strict=True)):
         if len(payload) != fmt.payload_bytes:
             raise SignalError(f"payload {i} has {len(payload)} bytes, its format says {fmt.payload_bytes}")
-    segments = parallel(lambda pair: _modulate_segment(*pair), zip(payloads, formats, strict=True))
-    return interleave([*segments, *amplitudes], pilot_spacing)
+    made = [partial(_modulate_segment, payload, fmt) for payload, fmt in zip(payloads, formats, strict=True)]
+    given = [partial(np.asarray, segment) for segment in amplitudes]
+    sizes = [*(fmt.symbols for fmt in formats), *(segment.size for segment in amplitudes)]
+    return interleave([*made, *given], sizes, pilot_spacing)
 
 
-def interleave(segments: Sequence[Symbols], pilot_spacing: int = 0) -> Symbols:
+def interleave(segments: Sequence[Callable[[], Symbols]], sizes: Sequence[int], pilot_spacing: int = 0) -> Symbols:
     """Interleave the symbols of a burst's segments, and insert pilots.
 
     Parameters
     ----------
-    segments : complex64 (n,) of each, in order.
+    segments : make those of each, complex64 (n,), in order; as many at a time as there are threads.
+    sizes : n of each.
     pilot_spacing : as in `modulate`.
 
     Returns
@@ -67,11 +72,13 @@ def interleave(segments: Sequence[Symbols], pilot_spacing: int = 0) -> Symbols:
     ------
     SignalError : the pilot spacing is out of range.
     """
-    symbols = np.empty(sum(segment.size for segment in segments), np.complex64)
-    done = 0
-    for segment in segments:
-        symbols[interleaver(symbols.size, slice(done, done + segment.size))] = segment
-        done += segment.size
+    symbols = np.empty(sum(sizes), np.complex64)
+
+    def place(one: tuple[Callable[[], Symbols], int, int]) -> None:
+        make, size, end = one
+        symbols[interleaver(symbols.size, slice(end - size, end))] = make()
+
+    parallel(place, zip(segments, sizes, accumulate(sizes), strict=True))
     return insert_pilots(symbols, pilot_spacing)
 
 

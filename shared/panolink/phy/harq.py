@@ -17,6 +17,7 @@ One round is what `modulate` and `demodulate` do: same bits, same symbols, same 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -85,7 +86,8 @@ class HarqSender:
             return map_bits(scramble(coded), fmt.scheme.modulation)
 
         _check_segments(segments, len(self._formats))
-        return interleave(parallel(symbols, segments), pilot_spacing)
+        sizes = [self._formats[i].symbols for i in segments]
+        return interleave([partial(symbols, i) for i in segments], sizes, pilot_spacing)
 
 
 @dataclass

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from panolink.codec.entropy.coder import Batch, SliceCoder
 from panolink.codec.entropy.feature_context import EntropyParameters, first_half
 from panolink.codec.entropy.tables import Tables
+from panolink.codec.shapes import Symbols
 from panolink.codec.slicing import feature_parts
 from panolink.codec.tokens import Tokens
 from panolink.cpu import parallel
@@ -99,7 +100,7 @@ def decode_features(
     usable: NDArray[np.bool_],
     steps: NDArray[np.int64],
     slices: int,
-) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+) -> tuple[Symbols, NDArray[np.bool_]]:
     """Inverse of `encode_features`.
 
     Parameters
@@ -119,8 +120,8 @@ def decode_features(
 
     Returns
     -------
-    symbols : int32 (number sent, dim)
-        0 where they were lost.
+    symbols : int16 (number sent, dim)
+        0 where they were lost; int32, where one does not fit, as a transmitter's always do.
     received : bool (number sent,)
 
     Raises
@@ -129,21 +130,26 @@ def decode_features(
         Where a payload does not decode.
     """
     places, steps = np.flatnonzero(sent), steps[sent]
-    symbols = np.zeros((len(places), coder.tables.levels.shape[1]), dtype=np.int32)
+    shape = len(places), coder.tables.levels.shape[1]
     received = np.zeros(len(places), dtype=bool)
     if slices > 1:
         context = coder.feature_context(indices, places, whole=False)
         classes, log_odds = entropy_parameters(coder.tables, indices, places, steps, context)
         members = slice_members(sent, slices, len(payloads) // slices)
 
-        def read(one: tuple[NDArray[np.int64], bytes | None]) -> None:
+        def read(one: tuple[NDArray[np.int64], bytes | None]) -> Symbols | None:
             run, payload = one
-            if payload is not None and len(run) and usable.flat[places[run[0]]]:
-                symbols[run] = coder.feature_reader(payload).decode(classes[run], log_odds[run])
-                received[run] = True
+            if payload is None or not len(run) or not usable.flat[places[run[0]]]:
+                return None
+            return _narrow(coder.feature_reader(payload).decode(classes[run], log_odds[run]))
 
-        parallel(read, zip(members, payloads, strict=True))
+        decoded = parallel(read, zip(members, payloads, strict=True))
+        symbols = np.zeros(shape, np.result_type(np.int16, *(part for part in decoded if part is not None)))
+        for place, run in enumerate(members):
+            if (part := decoded[place]) is not None:
+                symbols[run], received[run], decoded[place] = part, True, None
         return symbols, received
+    symbols = np.zeros(shape, dtype=np.int32)
     payload = payloads[0] if payloads else None
     if payload is None or not usable.all():
         return symbols, received
@@ -155,6 +161,13 @@ def decode_features(
         if differences is None:
             differences = decoded_differences(coder.tables, sent.shape, cells, symbols[half], steps[half])
     return symbols, ~received
+
+
+def _narrow(symbols: Symbols) -> Symbols:
+    """The same as int16, whose magnitudes are int16 as well, where they are."""
+    largest = np.iinfo(np.int16).max
+    fits = not symbols.size or (int(symbols.max()) <= largest and int(symbols.min()) >= -largest)
+    return symbols.astype(np.int16) if fits else symbols
 
 
 def halves(kept: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -178,6 +178,7 @@ class RateController:
         if 1 <= spent / room < FULL or better == point:
             return costs, point
         if self.model.first.all():
+            del costs  # their symbols, before there are others
             return self.model.at(*better), better
         begun, early = self.model.with_first(costs, *better), self.model.first
         bits_ratio = float(begun.bits[early].sum()) / max(float(costs.bits[early].sum()), 1.0)
