@@ -140,6 +140,7 @@ def build(settings: TransmitterSettings) -> Server:
     metrics = TransmitterMetrics()
     models = ModelRegistry(
         settings.models,
+        decoder=None,
         device=settings.device,
         metrics=metrics,
         band_pixels=settings.band_pixels,

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import torch
 
 from panolink.codec.bitstream import Layer, Packet
 from panolink.codec.codec import USUAL_SIZES, Codec, batches_to_record, device_named
-from panolink.codec.model import load_model
+from panolink.codec.model import Decoder, load_model
 from panolink.codec.resolution import reduce
 from panolink.errors import ImageError, ModelError
 
@@ -147,6 +148,18 @@ def test_recorded_networks_make_the_same_pictures(tiny: Codec, panorama: np.ndar
     own.record(size, batch=2)
     for one, other in zip(own.extract([panorama, panorama[::-1].copy()]), (first, second), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_codec_without_a_decoder_codes_and_makes_no_pictures(weights: Callable[[int], Path], panorama: np.ndarray):
+    whole, half = (Codec.load(weights(0), decoder=decoder, device="cpu") for decoder in (Decoder.FIDELITY, None))
+    half.warm_up()
+    half.record((panorama.shape[0], panorama.shape[1]))
+    packet = half.encode(panorama, bpp=0.3)
+    assert packet.to_bytes() == whole.encode(panorama, bpp=0.3).to_bytes() and half.fingerprint == whole.fingerprint
+    assert np.array_equal(half.unpack(packet).symbols, whole.unpack(packet).symbols)
+    assert whole.makes_pictures and not half.makes_pictures
+    with pytest.raises(ModelError, match="without a decoder: it makes no pictures"):
+        half.decode(packet)
 
 
 def test_batches_that_a_service_records():

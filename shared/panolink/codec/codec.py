@@ -80,7 +80,7 @@ class Codec:
         cls,
         name: str | Path = "base",
         *,
-        decoder: Decoder | str | Path = Decoder.FIDELITY,
+        decoder: Decoder | str | Path | None = Decoder.FIDELITY,
         device: str | torch.device = "auto",
         band_pixels: int | None = None,
     ) -> Codec:
@@ -90,8 +90,9 @@ class Codec:
         ----------
         name : str or Path
             A shipped model's name, or the path of a ``.safetensors`` file.
-        decoder : Decoder, str or Path
-            Which of the model's decoders makes the pictures, or a file of one.
+        decoder : Decoder, str, Path or None
+            Which of the model's decoders makes the pictures, or a file of one; None: no pictures are made, in two
+            thirds less memory for weights.
         device : str or torch.device
             "auto": a GPU where there is one.
         band_pixels : int, optional
@@ -105,8 +106,16 @@ class Codec:
             There is no such model or decoder, or it cannot be read.
         """
         model = load_model(name)
-        load_decoder(model, decoder)
+        if decoder is None:
+            del model.network.decoder
+        else:
+            load_decoder(model, decoder)
         return cls(model, device=device, band_pixels=band_pixels)
+
+    @property
+    def makes_pictures(self) -> bool:
+        """Whether there is a decoder."""
+        return hasattr(self.network, "decoder")
 
     @property
     def name(self) -> str:
@@ -262,7 +271,9 @@ class Codec:
             Panoramas at a time, at most: batches of 1, 2, 4 … are recorded, of `RECORDED_PIXELS` at most.
         """
         noise = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
-        self.decode(self.encode(noise, tau=0.5))
+        tokens = self.unpack(self.encode(noise, tau=0.5))
+        if self.makes_pictures:
+            self.reconstruct([tokens])
         if self.device.type == "cuda":
             for size, batch in batches_to_record(sizes, max_batch):
                 self.record(size, batch=batch)
@@ -281,6 +292,8 @@ class Codec:
             Panoramas at a time.
         """
         self._encoder.record(torch.zeros((batch, *size, 3), dtype=torch.uint8, device=self.device))
+        if not self.makes_pictures:
+            return
         rows, cols = (-(-side // self.model.profile.factor) for side in size)
         features = torch.zeros((batch, self.model.profile.dim, rows, cols), device=self.device)
         guidance = torch.zeros((batch, GUIDANCE_PLANES, rows, cols), device=self.device)
@@ -503,7 +516,14 @@ class Codec:
         Returns
         -------
         list of uint8 (H, W, 3)
+
+        Raises
+        ------
+        ModelError
+            The model was loaded without a decoder.
         """
+        if not self.makes_pictures:
+            raise ModelError(f"model {self.name!r} was loaded without a decoder: it makes no pictures")
         images: dict[int, NDArray[np.uint8]] = {}
         for group in _by_shape([(t.height, t.width, *t.reduction.as_integer_ratio()) for t in tokens]):
             first = tokens[group[0]]

@@ -30,7 +30,7 @@ class ModelRegistry:
     metrics
         Exports the models and the memory of the device.
     decoder
-        `fidelity`, `perceptual`, or the file of a decoder, see `panolink.codec.model`.
+        `fidelity`, `perceptual`, or the file of a decoder, see `panolink.codec.model`; None: nothing is decoded here.
     band_pixels
         Of larger panoramas, rows are in the networks at a time, see `panolink.codec.codec.Codec.load`.
     max_batch
@@ -48,7 +48,7 @@ class ModelRegistry:
         *,
         device: str,
         metrics: ServiceMetrics,
-        decoder: str = "fidelity",
+        decoder: str | None = "fidelity",
         band_pixels: int | None = None,
         max_batch: int | None = None,
     ) -> None:
@@ -64,7 +64,7 @@ class ModelRegistry:
         self.device = str(self.codecs[0].device)
         self.batch_size = max_batch or (8 if self.device.startswith("cuda") else 1)
         """most panoramas of a batch"""
-        self._own_decoder = decoder if decoder in set(Decoder) else ""
+        self._own_decoder = decoder if decoder is not None and decoder in set(Decoder) else ""
         self._decoders = {codec.fingerprint: list(map(str, decoders_of(codec.model))) for codec in self.codecs}
         self._with_decoder = {(codec.fingerprint, self._own_decoder): codec for codec in self.codecs}
         for codec in self.codecs:
