@@ -95,7 +95,8 @@ class Pipeline:
 
     def __init__(self, models: ModelRegistry, settings: ReceiverSettings, metrics: ServiceMetrics) -> None:
         self._limits = settings.limits
-        self._memory = settings.picture_budget(RECEIVER_COSTS, beside=settings.harq_bytes + settings.stream_bytes)
+        beside = settings.harq_bytes + settings.stream_bytes + settings.watch_bytes
+        self._memory = settings.picture_budget(RECEIVER_COSTS, beside=beside)
         self.streams = StreamStates(settings.stream_bytes)
         """What is held of streams."""
         metrics.pixels_under_way.set_function(lambda: self._memory.pixels.used)

@@ -125,7 +125,12 @@ def build(settings: ReceiverSettings) -> Server:
     )
     phy.warm_up(device=models.device)
     pipeline = Pipeline(models, settings, metrics)
-    watchers = Watchers(settings.watch_policy, size=settings.watch_queue, on_drop=metrics.dropped.labels("watch").inc)
+    watchers = Watchers(
+        settings.watch_policy,
+        size=settings.watch_queue,
+        limit_bytes=settings.watch_bytes,
+        on_drop=metrics.dropped.labels("watch").inc,
+    )
     metrics.queue_depth.labels("watch").set_function(lambda: watchers.waiting)
     metrics.viewers.set_function(lambda: len(watchers))
     metrics.queue_limit.labels("watch").set_function(lambda: len(watchers) * settings.watch_queue)

@@ -25,6 +25,9 @@ class ReceiverSettings(NetworkSettings):
     """A viewer's queue is full: the link waits, or the viewer's oldest panorama is dropped and counted."""
     watch_queue: Annotated[int, Field(ge=1, le=1000)] = 4
     """Panoramas that wait for one viewer."""
+    watch_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 40)] = 256 << 20
+    """Bytes of all panoramas that wait for viewers, of each in each format and by each decoder that one has asked for;
+    the oldest are dropped beyond it, or the link waits."""
     harq_bytes: Annotated[int, Field(ge=1 << 16, le=1 << 40)] = 256 << 20
     """Bytes for bursts that wait for another round; the one that has waited longest is shown as it is to make room."""
     harq_wait_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0

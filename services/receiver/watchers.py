@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,12 +23,41 @@ class WatchedPanorama:
     picture: bytes = field(repr=False)
     tokens: bytes = field(default=b"", repr=False)
 
+    @property
+    def bytes(self) -> int:
+        """Memory that it takes."""
+        return len(self.picture) + len(self.tokens)
+
 
 class Wish(NamedTuple):
     """What a watcher has asked for: a format, and a kind of decoder; empty, where it leaves that to the receiver."""
 
     format: PictureFormat = PictureFormat.PNG
     decoder: str = ""
+
+
+class PanoramaQueue(asyncio.Queue[WatchedPanorama]):
+    """A queue of panoramas that can be looked at.
+
+    Parameters
+    ----------
+    size : int
+        Its capacity.
+    on_taken : callable
+        Called when one was taken out.
+    """
+
+    def __init__(self, size: int, on_taken: Callable[[], None]) -> None:
+        self.items: deque[WatchedPanorama] = deque()
+        self._on_taken = on_taken
+        super().__init__(size)
+
+    def _init(self, maxsize: int) -> None:
+        self._queue = self.items
+
+    def _get(self) -> WatchedPanorama:
+        self._on_taken()
+        return self.items.popleft()
 
 
 class Watcher:
@@ -39,10 +69,10 @@ class Watcher:
         Whether it has asked for the kinds of tokens as well.
     """
 
-    def __init__(self, size: int, wish: Wish, *, tokens: bool = False) -> None:
+    def __init__(self, queue: PanoramaQueue, wish: Wish, *, tokens: bool = False) -> None:
         self.wish = wish
         self.tokens = tokens
-        self.queue: asyncio.Queue[WatchedPanorama] = asyncio.Queue(size)
+        self.queue = queue
         self.gone = asyncio.Event()
         self.dropped = 0
 
@@ -56,11 +86,23 @@ class Watchers:
         `block`: publishing waits for every queue. `newest`: a full queue drops its oldest panorama.
     size
         Capacity of a queue in panoramas.
+    limit_bytes
+        Memory of the panoramas in all queues, each counted once. With `block` publishing waits for it, unless nothing
+        waits; with `newest` the oldest are dropped, but not the last one of a queue.
     on_drop
         Called for each dropped panorama.
     """
 
-    def __init__(self, policy: Literal["block", "newest"], *, size: int, on_drop: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        policy: Literal["block", "newest"],
+        *,
+        size: int,
+        limit_bytes: int = 256 << 20,
+        on_drop: Callable[[], None],
+    ) -> None:
+        self._limit = limit_bytes
+        self._taken = asyncio.Event()
         self._policy = policy
         self._size = size
         self._on_drop = on_drop
@@ -79,7 +121,7 @@ class Watchers:
     @contextmanager
     def join(self, wish: Wish = Wish(), *, tokens: bool = False) -> Iterator[Watcher]:  # noqa: B008 (immutable)
         """Subscribe for the duration of the context to pictures as wished, and to the kinds of their tokens."""
-        watcher = Watcher(self._size, wish, tokens=tokens)
+        watcher = Watcher(PanoramaQueue(self._size, self._taken.set), wish, tokens=tokens)
         self._watchers.add(watcher)
         try:
             yield watcher
@@ -87,6 +129,12 @@ class Watchers:
             self._watchers.discard(watcher)
             self.gazes.leave(watcher)
             watcher.gone.set()
+            self._taken.set()
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the panoramas in all queues."""
+        return sum(self._held().values())
 
     @property
     def wishes(self) -> set[Wish]:
@@ -103,10 +151,34 @@ class Watchers:
         left."""
         for watcher in [watcher for watcher in self._watchers if watcher.wish in wishes]:
             if self._policy == "block":
-                await unless(watcher.gone, watcher.queue.put(panorama), None)
+                await unless(watcher.gone, self._put(watcher, panorama), None)
                 continue
             if watcher.queue.full():
-                watcher.queue.get_nowait()
-                watcher.dropped += 1
-                self._on_drop()
+                self._drop_oldest(watcher)
             watcher.queue.put_nowait(panorama)
+        if self._policy == "newest":
+            self._make_room()
+
+    async def _put(self, watcher: Watcher, panorama: WatchedPanorama) -> None:
+        """Queue a panorama for one watcher once there is room for it."""
+        while (held := self._held()) and sum((held | {id(panorama): panorama.bytes}).values()) > self._limit:
+            self._taken.clear()
+            await self._taken.wait()
+        await watcher.queue.put(panorama)
+
+    def _make_room(self) -> None:
+        """Drop what has waited for longest, as long as all of it takes more than it may."""
+        while self.bytes > self._limit:
+            several = [watcher for watcher in self._watchers if len(watcher.queue.items) > 1]
+            if not several:
+                return
+            self._drop_oldest(min(several, key=lambda watcher: watcher.queue.items[0].header.number))
+
+    def _drop_oldest(self, watcher: Watcher) -> None:
+        watcher.queue.get_nowait()
+        watcher.dropped += 1
+        self._on_drop()
+
+    def _held(self) -> dict[int, int]:
+        """Bytes of each panorama that waits, by its identity: many wait for several watchers."""
+        return {id(one): one.bytes for watcher in self._watchers for one in watcher.queue.items}

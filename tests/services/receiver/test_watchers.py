@@ -52,3 +52,41 @@ async def test_each_is_given_what_it_asked_for() -> None:
         await watchers.publish(shown(2), [raws, sharps])
         assert [one.queue.get_nowait().header.number for one in (plain, raw, sharp)] == [1, 2, 2]
     assert not watchers.wishes
+
+
+def large(number: int, kind: bytes = b"x") -> WatchedPanorama:
+    return WatchedPanorama(receiver_pb2.ReceivedPanoramaHeader(number=number), kind * 100)
+
+
+async def test_what_waits_for_all_is_bounded_in_bytes_and_each_keeps_the_newest() -> None:
+    """Viewers who ask for a format each and read nothing would have a queue of each held."""
+    watchers = Watchers("newest", size=4, limit_bytes=500, on_drop=lambda: None)
+    raws = Wish(PictureFormat.RGB8)
+    with watchers.join() as one, watchers.join() as same, watchers.join(raws) as other:
+        for number in range(6):
+            await watchers.publish(large(number))
+            await watchers.publish(large(number, b"y"), [raws])
+            assert watchers.bytes <= 500
+        assert watchers.bytes >= 400, "what two wait for counts once"
+        assert one.queue.items[-1].header.number == same.queue.items[-1].header.number == 5
+        assert other.queue.items[-1].header.number == 5 and other.dropped
+    watchers = Watchers("newest", size=4, limit_bytes=1, on_drop=lambda: None)
+    with watchers.join() as one:
+        for number in range(3):
+            await watchers.publish(large(number))
+        assert [panorama.header.number for panorama in one.queue.items] == [2]
+
+
+async def test_block_waits_for_bytes_too() -> None:
+    watchers = Watchers("block", size=4, limit_bytes=250, on_drop=lambda: pytest.fail("nothing may be dropped"))
+    with watchers.join() as watcher:
+        for number in (1, 2):
+            await watchers.publish(large(number))
+        waiting = asyncio.create_task(watchers.publish(large(3)))
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        assert (await watcher.queue.get()).header.number == 1
+        await asyncio.wait_for(waiting, 10)
+        waiting = asyncio.create_task(watchers.publish(large(4)))
+        await asyncio.sleep(0.01)
+    await asyncio.wait_for(waiting, 10)  # who leaves blocks nobody

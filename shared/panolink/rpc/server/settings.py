@@ -150,7 +150,8 @@ class NetworkSettings(ServiceSettings):
     max_picture_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 44)] | None = None
     """Memory budget in bytes for all work on panoramas, at its peak; panoramas exceeding it wait, and one that exceeds
     it alone is refused. Unset: what the memory of the container leaves beside MAX_BYTES_UNDER_WAY, STREAM_BYTES, 768
-    MiB, 48 MiB for each of a transmitter's WORKERS, and a receiver's HARQ_BYTES."""
+    MiB, 48 MiB for each of a transmitter's WORKERS, and a receiver's HARQ_BYTES
+    and WATCH_BYTES."""
     queue_size: Annotated[int, Field(ge=1, le=10_000)] = 16
     """Capacity in panoramas of the queue for the network; further ones block, applying back-pressure."""
 
