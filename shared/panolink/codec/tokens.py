@@ -72,19 +72,39 @@ class VectorQuantized:
     @property
     def by_token(self) -> Tensor:
         """F, float32 (rows · cols, dim), where the features are: a view of them as the encoder gives them."""
-        return self.features[0].permute(1, 2, 0).flatten(0, 1).float()
+        return _by_token(self.features)
 
     @property
     def residual(self) -> Tensor:
         """F − Q, float32 (rows · cols, dim), where the features are."""
-        import torch
+        return residual_of(self.features, self.codebook, self.indices)
 
-        indices = torch.from_numpy(self.indices.ravel()).to(self.codebook.device)
-        residual = self.by_token.clone()
-        for start in range(0, len(indices), RESIDUALS):
-            some = slice(start, start + RESIDUALS)
-            residual[some] -= self.codebook[indices[some]]
-        return residual
+
+def residual_of(features: Features, codebook: Codebook, indices: IndexGrid) -> Tensor:
+    """Features less codebook vectors.
+
+    Parameters
+    ----------
+    features : (1, dim, rows, cols)
+    codebook : (K, dim)
+    indices : int64 (rows, cols)
+
+    Returns
+    -------
+    float32 (rows · cols, dim), where the features are.
+    """
+    import torch
+
+    places = torch.from_numpy(indices.ravel()).to(codebook.device)
+    residual = _by_token(features).clone()
+    for start in range(0, len(places), RESIDUALS):
+        some = slice(start, start + RESIDUALS)
+        residual[some] -= codebook[places[some]]
+    return residual
+
+
+def _by_token(features: Features) -> Tensor:
+    return features[0].permute(1, 2, 0).flatten(0, 1).float()
 
 
 class Predicted(NamedTuple):

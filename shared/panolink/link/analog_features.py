@@ -24,9 +24,8 @@ from torch import Tensor
 
 from panolink.codec.bitstream import Layer, Packet
 from panolink.codec.entropy.tables import LEVEL_ZERO
-from panolink.codec.quantization.vector_quantizer import look_up
 from panolink.codec.rate_control.controller import COARSEST_STEP, FINEST_STEP
-from panolink.codec.tokens import Tokens, steps_of_rows
+from panolink.codec.tokens import Tokens, residual_of, steps_of_rows
 from panolink.errors import BitstreamError
 from panolink.phy.analog import AnalogMapper, select_values
 
@@ -184,9 +183,8 @@ def differences_of(codec: Codec, features: Tensor, indices: NDArray[np.int64]) -
     -------
     float32 (rows, cols, dim), on the host.
     """
-    codebook = codec.network.codebook
-    codes = look_up(torch.from_numpy(indices)[None].to(codebook.device), codebook)
-    return (features.to(codebook.device) - codes)[0].permute(1, 2, 0).float().cpu().numpy()
+    found = residual_of(features.to(codec.device), codec.network.codebook, indices)
+    return found.cpu().numpy().reshape(*indices.shape, -1)
 
 
 def pack_base(codec: Codec, tokens: Tokens) -> Packet:

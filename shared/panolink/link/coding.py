@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -117,6 +117,7 @@ class Coding:
             with self.stage("quantize"):
                 tokens = self.codec.tokens_at(self.picture, bpp, features=self.known, robust=True, focus=self.focus)
         packet = self.pack(tokens)
+        tokens = replace(tokens, predicted=None)  # of no use any more, and half of what the features take
         return Coded(tokens, packet, Plan.of(packet.bpp, slices_of(packet), default_schemes(), self.pilot_spacing))
 
     def quantized(self, reduction: Fraction, *, tau: float) -> Tokens:

@@ -22,6 +22,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -34,6 +35,7 @@ from panolink.codec.rate_control.controller import LENGTH_BITS, RateController, 
 from panolink.codec.resolution import candidates
 from panolink.codec.slicing import feature_parts
 from panolink.codec.streaming.changes import Changes
+from panolink.codec.tokens import Tokens
 from panolink.errors import RateError
 from panolink.link.coding import Coded, Coding, slices_of
 from panolink.link.symbol_budget import Plan, Slices, SymbolBudget
@@ -179,6 +181,8 @@ def both_layers(
         packet = coding.pack(tokens)
         plan = plan.with_payloads(slices_of(packet), protect(draft(0.0), allowed, protection, coding.pilot_spacing))
         if plan.symbols <= budget.symbols:
+            if isinstance(tokens, Tokens):
+                tokens = replace(tokens, predicted=None)
             return Coded(tokens, packet, plan)
         allowed = SymbolBudget(max(1, allowed.symbols - 2 * (plan.symbols - budget.symbols)))
     raise RateError(f"budget of {budget.symbols} symbols: the packet is longer than its costs tell")
