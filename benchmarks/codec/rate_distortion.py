@@ -97,7 +97,12 @@ def compare(
     """What the three answers rest on: ``means`` by codec and setting, ``same_size`` by model and what it is compared
     with (``rivals``, or all baselines), ``bd_rate`` by codec and measure, ``head_to_head`` by model, baseline and
     measure. Files that cannot be read are told on ``console`` and left out."""
-    asked = [(b.name, f"bpp={t:g}") for b in baselines for t in bpp if rivals is None or b.name in rivals]
+    asked = [
+        (b.name, setting)
+        for b in baselines
+        for setting in b.settings
+        if not setting.startswith("q=") and (rivals is None or b.name in rivals)
+    ]
     points_of: Measured = {s.name: {} for s in (*baselines, *models)}
     same_size: Measured = {s.name: {} for s in models}
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())

@@ -84,7 +84,8 @@ def targets_table(result: dict[str, Any], measure: str) -> str:
 
     better = "higher" if kind.higher_is_better else "lower"
     heads = [f"{target:g} bpp" for target in result["targets"]]
-    rows = [[name, *(entry(settings[t]) for t in targets)] for name, settings in result["means"].items()]
+    asked = {name: settings for name, settings in result["means"].items() if all(t in settings for t in targets)}
+    rows = [[name, *(entry(settings[t]) for t in targets)] for name, settings in asked.items()]
     return markdown([f"{kind.label} ({better} is better)", *heads], rows)
 
 

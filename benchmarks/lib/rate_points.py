@@ -115,6 +115,17 @@ def model(name: str, targets: Sequence[float], *, sweep: bool = True) -> Subject
     return Subject(name, f"{codec.name}-{codec.fingerprint}-{_revision(codec)}", tuple(settings), code)
 
 
+def indices_alone(weights: Path) -> Subject:
+    """A model that sends nothing but indices, as a VQGAN does: one setting, named by its profile."""
+    codec = panolink.Codec.load(weights)
+
+    def code(image: np.ndarray, setting: str) -> tuple[bytes, np.ndarray, bool]:
+        packet = codec.encode(image, tau=0.0)
+        return packet.to_bytes(), codec.decode(packet), True
+
+    return Subject(codec.profile, f"{codec.profile}-{codec.fingerprint}-{_revision(codec)}", ("tau=0",), code)
+
+
 def _revision(codec: panolink.Codec) -> str:
     """Of what a model's figures depend on and its fingerprint does not tell: the encoder, the decoder that is loaded,
     and the codec's code but for comments and layout."""

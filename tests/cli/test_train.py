@@ -33,7 +33,7 @@ def tiny(tmp_path: Path) -> Path:
 @pytest.mark.long
 def test_train_stop_and_go_on(panolink: Run, data: Path, tiny: Path, small: Path, tmp_path: Path):
     run = tmp_path / "runs" / "tiny"
-    command = ("train", "--data", data, "--config", tiny, "--out", run, "--steps", "1", "--copies", "1", "--json")
+    command = ("train", "--data", data, "--config", tiny, "--out", run, "--steps", "1", "--fit-on", "1", "--json")
     result = panolink(*command, "--start", "base")
     assert result.exit_code == 0, result.output
     (printed,) = objects(result.stdout)
@@ -96,6 +96,7 @@ def test_what_cannot_be_trained(panolink: Run, data: Path, tiny: Path, tmp_path:
     assert "no panoramas there" in one_line(panolink(*common, tmp_path / "empty"))
     assert "'nope'" in one_line(panolink(*common, data, "--config", "nope"))
     assert "unknown model 'nope'" in one_line(panolink(*common, data, "--start", "nope"))
+    assert "unknown profile 'x'; there are base, paper, vqgan" in one_line(panolink(*common, data, "--profile", "x"))
     assert "profile 'base'" in one_line(panolink(*common, data, "--config", "paper", "--start", "base"))
     line = one_line(panolink(*common, data, "--start", tmp_path / "absent.safetensors"))
     assert "absent.safetensors" in line

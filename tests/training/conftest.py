@@ -22,4 +22,5 @@ def small_profiles(monkeypatch: pytest.MonkeyPatch) -> None:
     small = {"dim": 8, "codes": 16}
     base = {"encoder_channels": (8, 8, 8), "encoder_blocks": (0, 0, 1), "decoder_channels": (8, 8, 8)}
     monkeypatch.setitem(PROFILES, "base", replace(PROFILES["base"], **small, **base, decoder_blocks=(1, 0, 0)))
-    monkeypatch.setitem(PROFILES, "paper", replace(PROFILES["paper"], **small, encoder_channels=(4, 4, 4, 4)))
+    for name in ("paper", "vqgan-f16-k1024"):
+        monkeypatch.setitem(PROFILES, name, replace(PROFILES[name], **small, encoder_channels=(4, 4, 4, 4)))

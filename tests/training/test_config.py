@@ -7,9 +7,15 @@ from panolink.training.config import TrainingConfig
 
 
 def test_configuration_errors(tmp_path: Path):
-    with pytest.raises(ModelError, match=r"give base, perceptual, paper or a .toml file"):
+    with pytest.raises(ModelError, match=r"give base, perceptual, paper, vqgan or a .toml file"):
         TrainingConfig.load("best")
     wrong = tmp_path / "wrong.toml"
     wrong.write_text("learnin_rate = 1\n")
     with pytest.raises(ModelError, match="unknown setting 'learnin_rate'; known are adversarial_from"):
         TrainingConfig.load(wrong)
+
+
+def test_runs_are_judged_by_what_they_are_for():
+    figures = {"vpsnr0": 22.0, "vpsnr_at_0.1": 25.0, "lpips_at_0.1": 0.3}
+    scores = {name: TrainingConfig.load(name).score(figures) for name in ("base", "perceptual", "paper", "vqgan")}
+    assert scores == {"base": 25.0, "perceptual": -0.3, "paper": 25.0, "vqgan": 22.0}

@@ -22,10 +22,10 @@ QUICK = {"batch": 2, "crop": 64, "validation_images": 1, "warm_up": 1}
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["base", "paper"])
+@pytest.mark.parametrize("name", ["base", "paper", "vqgan"])
 def test_train_resume_export_and_use(name: str, cache: PanoramaCache, small_profiles, tmp_path: Path):
     config = replace(TrainingConfig.load(name), steps=3, minutes=5.0, **QUICK)
-    config = replace(config, adversarial_from=0.5 if name == "paper" else 1.0)
+    config = replace(config, adversarial_from={"base": 1.0, "paper": 0.5, "vqgan": 0.0}[name])
     trainer = Trainer(config, cache, tmp_path / "run")
     result = trainer.run()
     assert trainer.step == 3 and np.isfinite(result["vpsnr_at_0.1"]) and 0 <= result["idle"] < 1
@@ -48,7 +48,7 @@ def test_train_resume_export_and_use(name: str, cache: PanoramaCache, small_prof
     training, _ = cache.split()
     export_model(
         tmp_path / "run" / "best.safetensors",
-        PROFILES[name],
+        PROFILES[config.profile],
         cache,
         training,
         target,
@@ -92,3 +92,12 @@ def test_training_lowers_the_distortion(cache: PanoramaCache, small_profiles, tm
         torch.manual_seed(3)  # the same steps and shares each time
         errors.append(float(trainer.train_step(*batch, adversarial=False)["mse"]))
     assert np.mean(errors[-5:]) < 0.97 * errors[0]
+
+
+@pytest.mark.slow
+def test_vqgans_send_indices_alone(cache: PanoramaCache, small_profiles, tmp_path: Path):
+    trainer = Trainer(replace(TrainingConfig.load("vqgan"), **QUICK), cache, tmp_path)
+    assert float(trainer.train_step(*next(trainer.batches()), adversarial=True)["bpp"]) == 0
+    kernels = [p for p in trainer.model.parameters() if p.ndim == 4 and p.shape[-1] == 3]
+    inner = [p for group in trainer.optimizers["muon"].param_groups for p in group["params"]]
+    assert len(inner) == len(kernels) - 4

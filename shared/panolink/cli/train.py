@@ -22,15 +22,19 @@ if TYPE_CHECKING:
     from panolink.training.trainer import Trainer
 
 TABLE_PANORAMAS = 500
-"""At most so many panoramas serve to fit the exported model's tables, which takes its time: the context model of the
-indices, a network that predicts an index's pmf from its neighbours, needs to have seen some hundreds."""
+"""At most so many panoramas serve to fit the exported model's tables unless asked otherwise, which takes its time: the
+context model of the indices, a network that predicts an index's pmf from its neighbours, needs to have seen some
+hundreds."""
 
 
 def train(
     data: Annotated[
         list[Path], typer.Option(metavar="FOLDER", help="Panoramas to learn from; may be given several times.")
     ],
-    config: Annotated[str, typer.Option(help="base, perceptual, paper, or a .toml file.")] = "base",
+    config: Annotated[str, typer.Option(help="base, perceptual, paper, vqgan, or a .toml file.")] = "base",
+    profile: Annotated[
+        str | None, typer.Option(help="Of the networks, another than the configuration's: vqgan-f8-k1024, …")
+    ] = None,
     target: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="Where the run goes (runs/<config> by default).")
     ] = None,
@@ -70,6 +74,9 @@ def train(
             "of them, 1 takes four.",
         ),
     ] = None,
+    fit_on: Annotated[
+        int, typer.Option(min=1, metavar="N", help="On how many panoramas, at most, the entropy coder is fitted.")
+    ] = TABLE_PANORAMAS,
     json: Json = False,
 ) -> None:
     """Train a model. A run that was stopped goes on, exactly, when started again with the same --out.
@@ -82,12 +89,15 @@ def train(
 
     The folder gets weights.safetensors, a model to encode with, and metrics.json; meanwhile a checkpoint and logs.
     """
+    from panolink.codec.networks.autoencoder import PROFILES
     from panolink.training.config import TrainingConfig
 
     settings = TrainingConfig.load(config)
-    given = {"minutes": minutes, "steps": steps, "batch": batch, "copies": copies}
+    given = {"profile": profile, "minutes": minutes, "steps": steps, "batch": batch, "copies": copies}
     settings = replace(settings, **{name: value for name, value in given.items() if value is not None})
-    folder = target or Path("runs") / Path(config).stem
+    if settings.profile not in PROFILES:
+        raise ModelError(f"unknown profile {settings.profile!r}; there are {', '.join(PROFILES)}")
+    folder = target or Path("runs") / (profile or Path(config).stem)
     settings = _length(settings, folder, endless=endless, finish=finish, limited=minutes is not None)
     if settings.decoder_only and not start:
         raise ModelError(f"configuration {config!r} trains a decoder for a finished model: name it with --start")
@@ -102,16 +112,16 @@ def train(
         beginning = of_first(_prepare(settings, data, cache, folder, start) if rank == 0 else None)
         trainer = _trainer(settings, data, cache, folder, beginning)
         if export_only:
-            minutes, validation = trainer.spent_minutes, _last_validation(folder)
+            minutes, validation = trainer.spent_minutes, _last_validation(folder, settings)
         else:
             minutes, validation = _train(trainer, rank)
         summary = _card(trainer, minutes, validation) if rank == 0 else {}
         if rank == 0 and (export or export_only):
-            summary = {"model": str(_export(trainer, summary, start)), **summary}
+            summary = {"model": str(_export(trainer, summary, start, fit_on)), **summary}
     if rank == 0 and json:
         print_json(summary)
     elif rank == 0:
-        figure = f"{validation['vpsnr_at_0.1']:.2f} dB VPSNR at 0.1 bpp" if validation else "not validated"
+        figure = _figure(settings, validation) if validation else "not validated"
         effort = f"{summary['steps']} steps, {summary['minutes']:.1f} minutes"
         out.print(f"{summary.get('model', folder)}: {effort}, {figure}", markup=False, soft_wrap=True)
 
@@ -192,12 +202,19 @@ def _train(trainer: Trainer, rank: int) -> tuple[float, dict[str, float]]:
     return trainer.spent_minutes + (time.monotonic() - began) / 60, validation
 
 
-def _last_validation(folder: Path) -> dict[str, float]:
+def _figure(settings: TrainingConfig, validation: dict[str, float]) -> str:
+    """What a run is summed up by."""
+    if settings.indices_only:
+        return f"{validation['vpsnr0']:.2f} dB VPSNR at {validation['bpp0']:.3f} bpp"
+    return f"{validation['vpsnr_at_0.1']:.2f} dB VPSNR at 0.1 bpp"
+
+
+def _last_validation(folder: Path, settings: TrainingConfig) -> dict[str, float]:
     """The best that a run's log tells of; empty without one."""
     log = folder / "metrics.jsonl"
     records = [loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
     found = [record["validation"] for record in records if "validation" in record]
-    return max(found, key=lambda figures: -figures.get("lpips_at_0.1", -figures["vpsnr_at_0.1"]), default={})
+    return max(found, key=settings.score, default={})
 
 
 def _tensorboard(trainer: Trainer) -> Callable[[], object]:
@@ -239,7 +256,7 @@ def _card(trainer: Trainer, minutes: float, validation: dict[str, float]) -> dic
     return card
 
 
-def _export(trainer: Trainer, card: dict[str, Any], start: str) -> Path:
+def _export(trainer: Trainer, card: dict[str, Any], start: str, fit_on: int) -> Path:
     """Write the best averaged weights as a model, or as a decoder of the model that they began with; the file."""
     from panolink.codec.model import load_model
     from panolink.training.export import export_decoder, export_model
@@ -251,7 +268,7 @@ def _export(trainer: Trainer, card: dict[str, Any], start: str) -> Path:
         export_decoder(best, load_model(trainer.config.profile if pieces else start), target, card)
         return target
     training, _ = trainer.cache.split()
-    some = training[:: -(-len(training) // TABLE_PANORAMAS)]
+    some = training[:: -(-len(training) // fit_on)]
     copies = trainer.config.copies
     err.print(f"fitting the entropy coder on {len(some)} panoramas, {copies} times each")
     export_model(best, trainer.model.profile, trainer.cache, some, target, card, copies=copies)

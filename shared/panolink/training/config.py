@@ -38,6 +38,8 @@ class TrainingConfig:
     """of Muon, for the 3×3 kernels"""
     kernel_decay: float = 0.3
     """by which kernels shrink at each of Muon's steps, relative to its learning rate"""
+    inner_kernels_only: bool = False
+    """leave each network's first and last convolution to Adam"""
     warm_up: int = 200
     """steps from the first, over which the learning rates rise"""
     distortion: str = "mse"
@@ -50,6 +52,8 @@ class TrainingConfig:
     """quantisation steps drawn in training, quarter octaves"""
     lost_share: float = 0.15
     """share of tokens, or of their rows, lost in those batches that train concealment (one in eight)"""
+    indices_only: bool = False
+    """never send features: τ = 0, plain vector quantisation"""
     decoder_only: bool = False
     """train another decoder for the encoder and codebook of a model that is finished (``start``)"""
     perceptual_weight: float = 0.0
@@ -69,9 +73,21 @@ class TrainingConfig:
     mirrored. With one copy an index of `base` cost 6 % more bits on panoramas held out, a token's symbols 3 % more."""
     seed: int = 0
 
+    def score(self, validation: dict[str, float]) -> float:
+        """The figure by which validations of such a run are compared: the larger the better.
+
+        Parameters
+        ----------
+        validation : dict of str to float
+            As of `panolink.training.validation.validate`.
+        """
+        if self.indices_only:
+            return validation["vpsnr0"]
+        return -validation["lpips_at_0.1"] if self.perceptual_weight else validation["vpsnr_at_0.1"]
+
     @classmethod
     def load(cls, name: str | Path) -> TrainingConfig:
-        """A shipped configuration by name (``base``, ``perceptual``, ``paper``) or a TOML file by path."""
+        """A shipped configuration by name (``base``, ``perceptual``, ``paper``, ``vqgan``) or a TOML file by path."""
         path = Path(name)
         if path.suffix == ".toml":
             text = path.read_text()
@@ -79,7 +95,7 @@ class TrainingConfig:
             shipped = resources.files("panolink.training") / "configs" / f"{name}.toml"
             if not shipped.is_file():
                 raise ModelError(
-                    f"no training configuration {str(name)!r}; give base, perceptual, paper or a .toml file"
+                    f"no training configuration {str(name)!r}; give base, perceptual, paper, vqgan or a .toml file"
                 )
             text = shipped.read_text()
         values = tomllib.loads(text)

@@ -9,7 +9,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from panolink.codec.networks.autoencoder import Autoencoder
+
+
+def convolution_kernels(model: Autoencoder, *, inner_only: bool) -> list[nn.Parameter]:
+    """The 3×3 kernels that are trained and that Muon is for.
+
+    Parameters
+    ----------
+    model : Autoencoder
+    inner_only : bool
+        Without each network's first and last, between pixels or features and units: there what singular values are is
+        no accident.
+    """
+    ends: set[int] = set()
+    if inner_only:
+        for network in (model.encoder, model.decoder):
+            convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+            ends |= {id(convolutions[0].weight), id(convolutions[-1].weight)}
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return [p for p in trained if p.ndim == 4 and p.shape[-1] == 3 and id(p) not in ends]
 
 
 def orthogonalise(matrices: Tensor, rounds: int = 5) -> Tensor:

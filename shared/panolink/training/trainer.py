@@ -36,7 +36,7 @@ from panolink.training.discriminator import PatchDiscriminator, discriminator_lo
 from panolink.training.distributed import average_gradients, cpu_hours, of_first
 from panolink.training.losses import sphere_distortion
 from panolink.training.mean_only_batchnorm import centre_units
-from panolink.training.muon import ConvolutionMuon
+from panolink.training.muon import ConvolutionMuon, convolution_kernels
 from panolink.training.schedule import Schedule
 from panolink.training.soft_quantization import BITS_PRICE, Coded, code_batch
 from panolink.training.validation import shrink, validate
@@ -77,8 +77,9 @@ class Trainer:
             compile_networks(self.model, self.discriminator, self.perceive)
             warm_up(self.model, batch=config.batch, crop=config.crop, trained=not config.decoder_only)
         trained = [p for p in self.model.parameters() if p.requires_grad]
-        kernels = [p for p in trained if p.ndim == 4 and p.shape[-1] == 3]
-        others = [p for p in trained if not (p.ndim == 4 and p.shape[-1] == 3)]
+        kernels = convolution_kernels(self.model, inner_only=config.inner_kernels_only)
+        of_muon = {id(p) for p in kernels}
+        others = [p for p in trained if id(p) not in of_muon]
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             "muon": ConvolutionMuon(kernels, lr=config.kernel_learning_rate, weight_decay=config.kernel_decay),
             "adam": torch.optim.Adam(others, lr=config.learning_rate, betas=(0.9, 0.99), fused=True),
@@ -164,7 +165,12 @@ class Trainer:
     # ── one step ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def shares(self, batch: int) -> Tensor:
-        """Shares of tokens kept: seven images in ten what pays, as the codec does, one none, two any share."""
+        """Shares of tokens kept: seven images in ten what pays, as the codec does, one none, two any share.
+
+        All none where indices alone are sent.
+        """
+        if self.config.indices_only:
+            return torch.zeros(batch, device=self.device)
         draw, pays, share = torch.rand(batch), -torch.exp(0.5 * torch.randn(batch)), torch.rand(batch)
         shares = torch.where(draw < 0.1, torch.zeros(batch), torch.where(draw < 0.8, pays, share))
         return (shares.pin_memory() if self.device.type == "cuda" else shares).to(self.device, non_blocking=True)
@@ -353,11 +359,7 @@ class Trainer:
         if not stopped and len(self.snapshots()) > 1:
             mean = {name: value.to(self.device) for name, value in mean_state(self.snapshots()).items()}
             results.append(self.validate(mean, minutes, averaged=len(self.snapshots())))
-        return max(results, key=self.score)
-
-    def score(self, validation: dict[str, float]) -> float:
-        """The figure by which validations are compared: the larger the better."""
-        return -validation["lpips_at_0.1"] if self.perceive is not None else validation["vpsnr_at_0.1"]
+        return max(results, key=self.config.score)
 
     def validate(self, state: dict[str, Tensor], minutes: float, **more: int) -> dict[str, float]:
         """Validate an averaged state; keep it as ``best.safetensors`` when it is the best so far.
@@ -382,8 +384,8 @@ class Trainer:
         perceive = lpips().to(self.device) if self.perceive is not None else None
         result = validate(model, averager, self.validation, device=self.device, perceive=perceive)
         self.log({"step": self.step} | self.spent(minutes) | more | {"validation": result})
-        if self.score(result) > self.best:
-            self.best = self.score(result)
+        if (score := self.config.score(result)) > self.best:
+            self.best = score
             save_state(self.folder / "best.safetensors", state)
         return result
 

@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from panolink.codec.codec import Codec
-from panolink.codec.networks.autoencoder import PROFILES, Autoencoder, Profile, base_networks, register_profile
+from panolink.codec.networks.autoencoder import (
+    PROFILES,
+    VQGANS,
+    Autoencoder,
+    Profile,
+    base_networks,
+    register_profile,
+)
 from panolink.errors import ModelError
 
 
@@ -14,7 +21,9 @@ def test_profiles_are_registered_with_their_family():
     assert {name: (profile.name, profile.family) for name, profile in PROFILES.items()} == {
         "base": ("base", "base"),
         "paper": ("paper", "paper"),
+        **{name: (name, "paper") for name in ("vqgan-f16-k256", "vqgan-f16-k1024", "vqgan-f8-k1024")},
     }
+    assert [(p.factor, p.codes, len(p.encoder_channels)) for p in VQGANS] == [(16, 256, 4), (16, 1024, 4), (8, 1024, 3)]
     with pytest.raises(ValueError, match="'base' is registered already"):
         register_profile("base", dim=4)(base_networks)
 

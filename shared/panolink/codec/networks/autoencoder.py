@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -155,6 +155,28 @@ def paper_networks(profile: Profile) -> Networks:
         PaperEncoder(dim=profile.dim, channels=profile.encoder_channels),
         PaperDecoder(dim=profile.dim, channels=profile.encoder_channels),
     )
+
+
+def vqgan_profile(factor: int, codes: int) -> Profile:
+    """The paper's networks as the paper compares with them: a VQGAN, which sends indices alone.
+
+    Parameters
+    ----------
+    factor : int
+        f, pixels per token in each direction: a power of two up to 16.
+    codes : int
+        K, size of the codebook.
+    """
+    paper = PROFILES["paper"]
+    channels = paper.encoder_channels[: factor.bit_length() - 1]
+    name = f"vqgan-f{factor}-k{codes}"
+    return replace(paper, name=name, factor=factor, codes=codes, encoder_channels=channels)
+
+
+VQGANS = tuple(vqgan_profile(factor, codes) for factor, codes in ((16, 256), (16, 1024), (8, 1024)))
+"""what the paper compares with, to be trained for that; none ships"""
+
+PROFILES |= {profile.name: profile for profile in VQGANS}
 
 
 class Autoencoder(nn.Module):
