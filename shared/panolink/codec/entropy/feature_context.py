@@ -169,11 +169,21 @@ class FeatureContextModel:
         -------
         int8 (n, V)
         """
-        exponent = steps[:, None] - self.units.astype(np.int64)
-        values = symbols[:, : len(self.units)].astype(np.int64) * QUARTER_OCTAVES[exponent & 3]
-        shift = np.clip(FRACTION_BITS - (exponent >> 2), 0, 62)
-        values = (values + (np.int64(1) << shift >> 1)) >> shift
-        return np.clip(values, -MAX_INPUT, MAX_INPUT).astype(np.int8)
+        inputs = np.empty((len(symbols), len(self.units)), dtype=np.int8)
+        _as_inputs(np.ascontiguousarray(symbols), np.ascontiguousarray(steps), self.units, inputs)
+        return inputs
+
+
+@kernel
+def _as_inputs(symbols, steps, units, inputs):
+    for token in range(len(symbols)):
+        own, step, found = symbols[token], steps[token], inputs[token]
+        for place in range(len(units)):
+            exponent = step - units[place]
+            shift = min(max(FRACTION_BITS - (exponent >> 2), 0), 62)
+            value = np.int64(own[place]) * QUARTER_OCTAVES[exponent & 3]
+            value = (value + (np.int64(1) << shift >> 1)) >> shift
+            found[place] = min(max(value, -MAX_INPUT), MAX_INPUT)
 
 
 @kernel

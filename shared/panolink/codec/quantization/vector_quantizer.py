@@ -73,11 +73,10 @@ class CodeSearch:
         together = CHUNK * threads()
         for start in range(0, len(found), together):
             part = tokens[start : start + together]
-            leading = part.new_empty(len(part), len(self._leading) + 2)
-            leading[:, :-2], leading[:, -1] = part[:, self._first], 1
+            leading = np.empty((len(part), len(self._leading) + 2), dtype=np.float32)
             squares = np.empty(len(part), dtype=np.float32)
-            _norms(part.numpy(), self._others, squares, leading[:, -2].numpy())
-            bounds = (leading @ self._bounding).numpy()
+            _lead(part.numpy(), self._leading, self._others, leading, squares)
+            bounds = (torch.from_numpy(leading) @ self._bounding).numpy()
             arrays = bounds, squares, part.numpy(), found[start : start + together]
             parallel(
                 lambda some, arrays=arrays: _nearest(*(array[some] for array in arrays), *self._codes),
@@ -95,16 +94,16 @@ class CodeSearch:
         return np.sort(order[: -(-enough // LEADING_UNIT) * LEADING_UNIT])
 
     @functools.cached_property
-    def _first(self) -> Tensor:
-        return torch.from_numpy(self._leading)
-
-    @functools.cached_property
     def _bounding(self) -> Tensor:
         """(leading + 2, K): makes lower bounds of ‖z‖² − 2 F·z of a token's leading dimensions, the norm of its other
         ones, and 1."""
         codes = self.codebook.double()
         norms, rest = codes.square().sum(dim=1), codes.square() @ torch.from_numpy(self._others).double()
-        return torch.cat([-2 * codes[:, self._first].T, -2 * rest.sqrt()[None], norms[None]]).float().contiguous()
+        return (
+            torch.cat([-2 * codes[:, torch.from_numpy(self._leading)].T, -2 * rest.sqrt()[None], norms[None]])
+            .float()
+            .contiguous()
+        )
 
     @functools.cached_property
     def _others(self) -> NDArray[np.float32]:
@@ -121,8 +120,9 @@ class CodeSearch:
 
 
 @kernel
-def _norms(tokens, others, squares, rest):
-    """Squared norms (n,) of tokens (n, dim), and their norms (n,) in the ``others`` (dim,) of the dimensions."""
+def _lead(tokens, first, others, leading, squares):
+    """What of tokens (n, dim) goes into the bounds, ``leading`` (n, len(first) + 2): their dimensions ``first``, their
+    norms in the ``others`` (dim,), and 1; and their squared norms (n,)."""
     width = 16
     dims, whole = tokens.shape[1], tokens.shape[1] // width * width
     sums, partial = np.empty(width, np.float32), np.empty(width, np.float32)
@@ -137,7 +137,13 @@ def _norms(tokens, others, squares, rest):
         for dim in range(whole, dims):
             sums[dim - whole] += own[dim] * own[dim]
             partial[dim - whole] += own[dim] * own[dim] * others[dim]
-        squares[token], rest[token] = sums.sum(), np.sqrt(partial.sum())
+        squares[token], leading[token, len(first)], leading[token, len(first) + 1] = (
+            sums.sum(),
+            np.sqrt(partial.sum()),
+            1,
+        )
+        for place in range(len(first)):
+            leading[token, place] = own[first[place]]
 
 
 @kernel
