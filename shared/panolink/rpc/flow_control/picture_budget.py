@@ -29,8 +29,8 @@ class PictureCosts:
 
 
 SMALL_PIXELS = 1 << 20
-TRANSMITTER_COSTS = PictureCosts(100, 48)
-RECEIVER_COSTS = PictureCosts(80, 40)
+TRANSMITTER_COSTS = PictureCosts(100, 32)
+RECEIVER_COSTS = PictureCosts(80, 28)
 
 AT_REST_BYTES = 768 << 20
 """What a service takes at rest: interpreter, libraries, a model and its warm-up, the receipts that a receiver keeps,
