@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from panolink.images import load_panorama, read_picture
+from panolink.images import colour, load_panorama, read_picture
 from panolink.images.colour import HLG, PQ, compress_highlights, linear_from_signal, signal_to_srgb, srgb_from_linear
 from tests.images.pictures import CASES, encoded
 
@@ -105,3 +105,21 @@ def test_a_damaged_profile_is_told(format: str):
     good = read_picture(encoded(picture, format, icc_profile=profile_of("sat_p3.png")))
     damaged = read_picture(encoded(picture, format, icc_profile=profile_of("sat_p3.png")[:100]))
     assert not good.notes and damaged.notes == ("its colour profile is damaged, and was left aside",)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA", "CMYK", "1"])
+def test_strips_give_what_the_whole_does(mode: str, monkeypatch: pytest.MonkeyPatch):
+    noise = np.random.default_rng(0).integers(0, 256, (37, 64, 4), np.uint8)
+    image = Image.fromarray(noise, "RGBA").convert("RGB" if mode in ("P", "CMYK") else "RGBA").convert(mode)
+    if mode == "P":
+        image.info["transparency"] = 3
+    monkeypatch.setattr(colour, "STRIP_ROWS", 1000)
+    whole = colour.to_rgb8(image)
+    monkeypatch.setattr(colour, "STRIP_ROWS", 16)
+    assert np.array_equal(colour.to_rgb8(image), whole)
+    black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+    if image.has_transparency_data:
+        black.alpha_composite(image.convert("RGBA"))
+        assert np.abs(np.asarray(black.convert("RGB")).astype(int) - whole).max() <= 1
+    else:
+        assert np.array_equal(np.asarray(image.convert("RGB")), whole)

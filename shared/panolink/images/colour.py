@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ _TO_709 = {
     BT2020: ((1.660491, -0.587641, -0.072850), (-0.124550, 1.132900, -0.008349), (-0.018151, -0.100579, 1.118730)),
     DISPLAY_P3: ((1.224940, -0.224940, 0.0), (-0.042057, 1.042057, 0.0), (-0.019638, -0.078636, 1.098274)),
 }
+STRIP_ROWS = 256
+"""of an image that are converted at a time"""
+
 _SDR_WHITE = 203.0  # cd/m² of diffuse white in HDR programmes, ITU-R BT.2408
 _KNEE = 0.75  # of diffuse white: what is darker stays as it is
 
@@ -35,13 +39,29 @@ def to_rgb8(image: Image.Image) -> NDArray[np.uint8]:
         scaled = grey * 255.0 if image.mode == "F" else grey / 257.0
         image = Image.fromarray(np.clip(np.rint(scaled), 0, 255).astype(np.uint8))
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        rgb = convert_profile(rgba.convert("RGB"), profile)
-        black = Image.new("RGB", rgba.size)
-        return np.array(Image.composite(rgb, black, rgba.getchannel("A")))
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
+        return _in_strips(rgba, lambda strip: _on_black(strip, profile))
     if image.mode not in ("L", "RGB", "CMYK", "LAB"):
         image = image.convert("RGB")
-    return np.array(convert_profile(image, profile).convert("RGB"))
+    return _in_strips(convert_profile(image, profile), lambda strip: strip.convert("RGB"))
+
+
+def _in_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> NDArray[np.uint8]:
+    """What `convert` makes of an image, mode RGB, as uint8 (H, W, 3): strip by strip, for Pillow's whole images take
+    four bytes per pixel each, and their way to an array as much again."""
+    width, height = image.size
+    array = np.empty((height, width, 3), np.uint8)
+    image.load()
+    for top in range(0, height, STRIP_ROWS):
+        bottom = min(top + STRIP_ROWS, height)
+        array[top:bottom] = np.asarray(convert(image.crop((0, top, width, bottom))))
+    return array
+
+
+def _on_black(rgba: Image.Image, profile: bytes | None) -> Image.Image:
+    """A strip without its transparency."""
+    rgb = convert_profile(rgba.convert("RGB"), profile)
+    return Image.composite(rgb, Image.new("RGB", rgba.size), rgba.getchannel("A"))
 
 
 def convert_profile(image: Image.Image, profile: bytes | None) -> Image.Image:

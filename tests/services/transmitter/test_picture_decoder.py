@@ -73,9 +73,9 @@ def test_scans_are_counted_before_they_are_decoded(decoder: PictureDecoder) -> N
 
 @pytest.mark.slow
 def test_memory_is_limited(decoder: PictureDecoder) -> None:
-    """131 KB that unpack to hundreds of megabytes."""
-    data = encoded(np.zeros((4096, 8192, 4), np.uint8), "PNG")
-    assert len(data) < 200_000
+    """261 KB that unpack to hundreds of megabytes."""
+    data = encoded(np.zeros((5632, 11264, 4), np.uint8), "PNG")
+    assert len(data) < 300_000
     with pytest.raises(LimitError, match="decoding takes more than the 256 MiB allowed"):
         decoder.decode(data, name="pano", allow_any_aspect=False, max_pixels=1 << 27)
 
