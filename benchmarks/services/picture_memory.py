@@ -2,8 +2,9 @@
 
 python -m benchmarks.services.picture_memory --height 1024
 
-Two tables. Modes: a transmitter and a receiver, as processes, are sent one panorama in each mode, and the peak of
-their resident memory over that at rest is divided by its pixels. Stages: the same in this process, one after the other.
+Modes: a transmitter and a receiver, as processes, are sent one panorama in each mode, and the peak of their resident
+memory over that at rest is divided by its pixels. Stages: the same in this process, one after the other; one request
+alone (`--request`) is not disturbed by what the heap holds of those before.
 The panorama is a photograph with noise, so that there is something to send everywhere.
 """
 
@@ -42,6 +43,15 @@ MODES: Mapping[str, Mapping[str, Any]] = {
     "amplitudes": {"analogue": True},
     "activation map": {"tau": 0.5, "activation": True},
     "nothing comes back": {"picture": False},
+}
+
+
+BUDGET = "fill a budget of symbols"
+REQUESTS = {
+    "bpp 2": RateRequest(bpp=2.0),
+    "tau 1": RateRequest(tau=1.0),
+    "amplitudes": RateRequest(analog=True),
+    "the default rate": RateRequest(),
 }
 
 
@@ -115,8 +125,8 @@ def measured(name: str, work: Callable[[], Any], *, pixels: int, rest: int) -> A
     return result
 
 
-def stages(height: int, model: str) -> None:
-    """Print the peak of each stage in this process."""
+def stages(height: int, model: str, wanted: Sequence[str]) -> None:
+    """Print the peak of each stage in this process, for each of the requests that are wanted."""
     pixels = 2 * height * height
     share_one_heap()
     codec = Codec.load(model, device="cpu")
@@ -127,21 +137,15 @@ def stages(height: int, model: str) -> None:
     rest = status("VmRSS")
     picture = measured("decode the file", lambda: load_panorama(file, name="x"), pixels=pixels, rest=rest)
     (features,) = measured("extract", lambda: codec.extract([picture]), pixels=pixels, rest=rest)
-    budget = RateRequest(budget=SymbolBudget.per_pixel(0.1, pixels=pixels), protection=Choice(15.0))
+    budget = SymbolBudget.per_pixel(0.1, pixels=pixels)
     sent: Any = None
-    requests = {
-        "fill a budget of symbols": budget,
-        "bpp 2": RateRequest(bpp=2.0),
-        "tau 1": RateRequest(tau=1.0),
-        "amplitudes": RateRequest(analog=True),
-        "the default rate": RateRequest(),
-    }
-    for name, request in requests.items():
+    for name in wanted:
         sent = None
+        request = RateRequest(budget=budget, protection=Choice(15.0)) if name == BUDGET else REQUESTS[name]
         work = partial(Transmitter(codec).transmit, picture, request, features=features)
         sent = measured(name, work, pixels=pixels, rest=rest)
     packet = codec.pack(sent.tokens)
-    del picture, features, sent
+    del picture, features, sent, work
     tokens = measured("unpack", lambda: codec.unpack(packet), pixels=pixels, rest=rest)
     (picture,) = measured("reconstruct", lambda: codec.reconstruct([tokens]), pixels=pixels, rest=rest)
     measured("write a PNG file", lambda: encode_png(picture), pixels=pixels, rest=rest)
@@ -153,14 +157,18 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=1024)
     parser.add_argument("--model", default="base")
     parser.add_argument("--mode", action="append", choices=list(MODES), help="only this one; may be repeated")
-    parser.add_argument("--stages", action="store_true", help="the stages too")
+    parser.add_argument("--stages", action="store_true", help="the stages, in place of the modes")
+    parser.add_argument(
+        "--request", action="append", choices=[BUDGET, *REQUESTS], help="of the stages only this one; may be repeated"
+    )
     options = parser.parse_args()
     print(f"{2 * options.height}×{options.height}, {options.model}, bytes per pixel above rest")
-    print("\n| Mode | Transmitter | Receiver |\n|---|---|---|", flush=True)
-    asyncio.run(modes(options.height, options.model, options.mode or list(MODES)))
     if options.stages:
         print("\n| Stage | Peak | Bytes per pixel |\n|---|---|---|", flush=True)
-        stages(options.height, options.model)
+        stages(options.height, options.model, options.request or [BUDGET, *REQUESTS])
+        return
+    print("\n| Mode | Transmitter | Receiver |\n|---|---|---|", flush=True)
+    asyncio.run(modes(options.height, options.model, options.mode or list(MODES)))
 
 
 if __name__ == "__main__":
