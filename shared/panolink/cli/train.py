@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from panolink.training.config import TrainingConfig
     from panolink.training.trainer import Trainer
 
-TABLE_PANORAMAS = 500
-"""At most so many panoramas serve to fit the exported model's tables unless asked otherwise, which takes its time: the
-context model of the indices, a network that predicts an index's pmf from its neighbours, needs to have seen some
-hundreds."""
+COUNTED_PANORAMAS = 500
+"""Symbols of at most so many panoramas are counted for an exported model's tables; networks see all of them."""
 
 
 def train(
@@ -75,8 +73,11 @@ def train(
         ),
     ] = None,
     fit_on: Annotated[
-        int, typer.Option(min=1, metavar="N", help="On how many panoramas, at most, the entropy coder is fitted.")
-    ] = TABLE_PANORAMAS,
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="On how many panoramas, at most, the entropy coder is fitted; all of them."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Train a model. A run that was stopped goes on, exactly, when started again with the same --out.
@@ -256,7 +257,7 @@ def _card(trainer: Trainer, minutes: float, validation: dict[str, float]) -> dic
     return card
 
 
-def _export(trainer: Trainer, card: dict[str, Any], start: str, fit_on: int) -> Path:
+def _export(trainer: Trainer, card: dict[str, Any], start: str, fit_on: int | None) -> Path:
     """Write the best averaged weights as a model, or as a decoder of the model that they began with; the file."""
     from panolink.codec.model import load_model
     from panolink.training.export import export_decoder, export_model
@@ -268,8 +269,10 @@ def _export(trainer: Trainer, card: dict[str, Any], start: str, fit_on: int) -> 
         export_decoder(best, load_model(trainer.config.profile if pieces else start), target, card)
         return target
     training, _ = trainer.cache.split()
-    some = training[:: -(-len(training) // fit_on)]
-    copies = trainer.config.copies
-    err.print(f"fitting the entropy coder on {len(some)} panoramas, {copies} times each")
-    export_model(best, trainer.model.profile, trainer.cache, some, target, card, copies=copies)
+    training = training[:: -(-len(training) // fit_on)] if fit_on else training
+    apart = -(-len(training) // COUNTED_PANORAMAS)
+    spread = [index for first in range(apart) for index in training[first::apart]]
+    copies, counted = trainer.config.copies, len(training[::apart])
+    err.print(f"fitting the entropy coder on {len(spread)} panoramas, {copies} times each")
+    export_model(best, trainer.model.profile, trainer.cache, spread, target, card, copies=copies, counted=counted)
     return target

@@ -30,15 +30,33 @@ def export_model(
     card: dict,
     *,
     copies: int,
+    counted: int | None = None,
 ) -> None:
-    """Write ``target`` (.safetensors) from a run's averaged weights; tables are fitted on the given panoramas, which
-    takes up to 20 MiB of memory for each."""
+    """Write a model from a run's averaged weights, with the entropy coder fitted to it.
+
+    Parameters
+    ----------
+    weights : Path
+        ``best.safetensors`` of the run.
+    profile : Profile
+    cache : PanoramaCache
+    indices : sequence of int
+        Of the panoramas on which the entropy coder is fitted.
+    target : Path
+        A .safetensors file.
+    card : dict
+        What the file says of itself.
+    copies : int
+        How often its networks see each panorama; every copy takes up to 3 MiB of memory.
+    counted : int, optional
+        Symbols are counted on the first so many, unturned; None: on all.
+    """
     state = {k: v for k, v in read_state(weights).items() if not k.startswith("averager.")}
     network = Autoencoder(profile)
     # Half precision is what ships, so the tables have to be those of the rounded weights.
     network.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in state.items()})
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    tables = fit_tables(network, views(cache, indices, copies), counted=len(indices))
+    tables = fit_tables(network, views(cache, indices, copies), counted=len(indices) if counted is None else counted)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_model(target, network=network, tables=tables, card=card)
 
