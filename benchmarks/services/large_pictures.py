@@ -2,10 +2,11 @@
 
 python -m benchmarks.services.large_pictures --width 1024 --width 2048 --width 4096 --width 7680 --width 16384
 
-Two tables. Codec: seconds to encode and decode one at the default rate, in this process, of the same run. Services: a
-transmitter and a receiver as processes, with the settings that they have by themselves; seconds from sending a JPEG
-file to its receipt, and the peak of each one's resident memory, in all and over that at rest. What does not fit is
-refused, and the message is printed; `--memory` is the limit of a container that they are to count on.
+Two tables. Codec: CPU seconds to encode and decode one at the default rate, in this process, all of one run; others on
+the machine disturb them less than those of the clock. Services: a transmitter and a receiver as processes, with the
+settings that they have by themselves; seconds from sending a JPEG file to its receipt, and the peak of each one's
+resident memory, in all and over that at rest. What does not fit is refused, and the message is printed; `--memory`
+stands for a container's limit.
 """
 
 from __future__ import annotations
@@ -43,17 +44,17 @@ def photograph(width: int) -> np.ndarray:
 
 
 def codec_times(widths: Sequence[int], model: str) -> None:
-    """Print seconds to encode and to decode, and both for each megapixel."""
+    """Print CPU seconds to encode and to decode, and both for each megapixel."""
     codec = Codec.load(model, device="cpu")
     codec.warm_up()
     print("\n| Panorama | encode | decode | both, a megapixel |\n|---|---|---|---|", flush=True)
     for width in widths:
         picture = photograph(width)
-        began = time.perf_counter()
+        began = time.process_time()
         packet = codec.encode(picture)
-        encoded = time.perf_counter()
+        encoded = time.process_time()
         codec.decode(packet)
-        seconds = encoded - began, time.perf_counter() - encoded
+        seconds = encoded - began, time.process_time() - encoded
         megapixels = picture.shape[0] * picture.shape[1] / 1e6
         size = f"{width}×{width // 2}"
         print(f"| {size} | {seconds[0]:.2f} s | {seconds[1]:.2f} s | {sum(seconds) / megapixels:.2f} s |", flush=True)
