@@ -35,7 +35,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int]
             network = Autoencoder(
                 Profile(name="paper", family="paper", dim=16, codes=64, encoder_channels=(8, 8, 8, 8))
             )
-            network.encoder.body[-1].weight.data *= 14  # type: ignore[union-attr, index] # so that there is something to send
+            network.encoder.body[-1].weight.data *= 17.5  # type: ignore[union-attr, index] # so that there is something to send
             noise = np.random.default_rng(seed).integers(0, 256, (64, 128, 3), np.uint8)
             save_model(path, network=network, tables=fit_tables(network.eval(), [noise]), card={})
         return path

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import BatchNorm2d
 
 from panolink.codec.codec import Codec
 from panolink.codec.networks.autoencoder import PROFILES
@@ -29,6 +30,9 @@ def test_train_resume_export_and_use(name: str, cache: PanoramaCache, small_prof
     trainer = Trainer(config, cache, tmp_path / "run")
     result = trainer.run()
     assert trainer.step == 3 and np.isfinite(result["vpsnr_at_0.1"]) and 0 <= result["idle"] < 1
+    assert trainer.model.profile.family == "base" or not any(
+        module.training for module in trainer.model.modules() if isinstance(module, BatchNorm2d)
+    )
     blocks = [module for module in trainer.model.modules() if isinstance(module, ResidualBlock)]
     assert all(block.first.bias.abs().max() > 0 and not block.first.bias.requires_grad for block in blocks)  # centred
     again = Trainer(config, cache, tmp_path / "run")
@@ -95,9 +99,18 @@ def test_training_lowers_the_distortion(cache: PanoramaCache, small_profiles, tm
 
 
 @pytest.mark.slow
-def test_vqgans_send_indices_alone(cache: PanoramaCache, small_profiles, tmp_path: Path):
-    trainer = Trainer(replace(TrainingConfig.load("vqgan"), **QUICK), cache, tmp_path)
-    assert float(trainer.train_step(*next(trainer.batches()), adversarial=True)["bpp"]) == 0
+def test_the_papers_networks_begin_as_a_transform_and_vqgans_send_indices_alone(
+    cache: PanoramaCache, small_profiles, tmp_path: Path
+):
+    config = replace(TrainingConfig.load("paper"), **QUICK)
+    trainer = Trainer(config, cache, tmp_path / "paper")
+    pixels, latitude, weight = next(trainer.batches())
+    report = trainer.train_step(pixels, latitude, weight, adversarial=False)
+    # A tiny transform keeps four components of a block: brightness, colour and slopes.
+    assert report["mse"] < 0.5 * 16 * (pixels.float() - pixels.float().mean()).abs().mean()
+    assert report["bpp"] > 0
+    inner = sum(len(group["params"]) for group in trainer.optimizers["muon"].param_groups)
     kernels = [p for p in trainer.model.parameters() if p.ndim == 4 and p.shape[-1] == 3]
-    inner = [p for group in trainer.optimizers["muon"].param_groups for p in group["params"]]
-    assert len(inner) == len(kernels) - 4
+    assert inner == len(kernels) - 4
+    vqgan = Trainer(replace(TrainingConfig.load("vqgan"), **QUICK), cache, tmp_path / "vqgan")
+    assert float(vqgan.train_step(pixels, latitude, weight, adversarial=True)["bpp"]) == 0

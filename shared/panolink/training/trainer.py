@@ -20,8 +20,8 @@ from torch import Tensor
 
 from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
 from panolink.codec.networks.blocks import PIXEL_STEP
-from panolink.codec.networks.decoder import BaseDecoder, initialize_as_block_transform
-from panolink.codec.networks.encoder import BaseEncoder
+from panolink.codec.networks.decoder import BaseDecoder, PaperDecoder, initialize_as_block_transform
+from panolink.codec.networks.encoder import BaseEncoder, PaperEncoder
 from panolink.codec.quantization.vector_quantizer import nearest_code
 from panolink.metrics.perceptual import lpips
 from panolink.sphere.padding import set_wrap
@@ -34,6 +34,8 @@ from panolink.training.data import CropStream, PanoramaCache
 from panolink.training.device_crops import DevicePanoramas
 from panolink.training.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from panolink.training.distributed import average_gradients, cpu_hours, of_first
+from panolink.training.frozen_batch_norm import freeze
+from panolink.training.linear_cascade import start_as_linear_cascade
 from panolink.training.losses import sphere_distortion
 from panolink.training.mean_only_batchnorm import centre_units
 from panolink.training.muon import ConvolutionMuon, convolution_kernels
@@ -46,6 +48,9 @@ LOG_EVERY = 50
 """steps between records of figures, for which alone the host waits for a GPU"""
 
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
+
+CALIBRATION_CROPS = 200
+"""on which a linear cascade is fitted and batch norms are calibrated"""
 
 REPLACE_EVERY = 250
 """steps between replacements of dead codes: about a thousand tokens per code"""
@@ -67,6 +72,7 @@ class Trainer:
         self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         set_wrap(self.model, False)
         centre_units(self.model)
+        freeze(self.model)
         self.averager = CodebookAverager(*self.model.codebook.shape).to(self.device)
         self.discriminator = PatchDiscriminator().to(self.device)
         self.perceive = lpips("vgg16").to(self.device) if config.perceptual_weight else None
@@ -133,7 +139,7 @@ class Trainer:
         return {**self.model.state_dict(), **averages}
 
     def initialise(self, stream: CropStream) -> None:
-        """Start from principal components (profile ``base``) and k-means over the first batches' features.
+        """Start from linear transforms of principal components, and k-means over the first batches' features.
 
         Parameters
         ----------
@@ -146,6 +152,8 @@ class Trainer:
         encoder, decoder = self.model.encoder, self.model.decoder
         if isinstance(encoder, BaseEncoder) and isinstance(decoder, BaseDecoder):
             initialize_as_block_transform(encoder, decoder, *principal_components(crops, self.model.profile.dim))
+        if isinstance(encoder, PaperEncoder) and isinstance(decoder, PaperDecoder):
+            start_as_linear_cascade(encoder, decoder, crops[:CALIBRATION_CROPS])
         with torch.no_grad():
             features = torch.cat([encoder(chunk) for chunk in crops.split(8)])
         tokens = as_tokens(features)

@@ -11,6 +11,9 @@ from panolink.sphere.padding import SphereConv2d
 PIXEL_STEP = 40.0
 """Pixel units (of 255) per feature unit: an orthonormal transform with step 40 codes a panorama at about 0.2 bpp."""
 
+PAPER_UNIT = 127.5 / PIXEL_STEP
+"""features per unit of what the paper's networks compute with, which is pixels in [−1, 1]"""
+
 
 class ResidualBlock(nn.Module):
     """Residual block of the profile ``base``, without batch norm.

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from panolink.codec.networks.blocks import PIXEL_STEP, PaperResidualBlock, ResidualBlock
+from panolink.codec.networks.blocks import PAPER_UNIT, PIXEL_STEP, PaperResidualBlock, ResidualBlock
 from panolink.codec.networks.encoder import BaseEncoder
 from panolink.codec.networks.row_bands import RowQueue, by_rows
 from panolink.codec.shapes import Features, Guidance, Pixels, TokenMask
@@ -119,7 +119,10 @@ class PaperDecoder(nn.Module):
 
     ::
 
-        F̂ ─ ÷ 4 ─ conv ─ ReLU ─ [ res ─ upsample 2 ─ conv ─ batch norm ─ ReLU ] × 4 ─ conv ─ X̂
+        F̂ ─ ÷ unit ─ conv ─ ReLU ─ [ res ─ upsample 2 ─ conv ─ batch norm ─ ReLU ] × 4 ─ conv ─ X̂
+
+    The upsampling layer is a transposed convolution of 2×2 and stride 2, the counterpart of the encoder's strided one:
+    it can undo that exactly, which repeating samples cannot.
 
     Parameters
     ----------
@@ -136,7 +139,7 @@ class PaperDecoder(nn.Module):
         for width, after in zip(widths, [*widths[1:], widths[-1]], strict=True):
             layers += [
                 PaperResidualBlock(width),
-                nn.Upsample(scale_factor=2),
+                nn.ConvTranspose2d(width, width, 2, stride=2),
                 SphereConv2d(width, after, bias=False),
             ]
             layers += [nn.BatchNorm2d(after), nn.ReLU()]
@@ -144,14 +147,14 @@ class PaperDecoder(nn.Module):
 
     def forward(self, features: Features, guidance: Guidance) -> Pixels:
         """Decode features; ``guidance`` is accepted like by every decoder and unused: the paper's has none."""
-        return self.body(features / 4).float() * 127.5 + 127.5
+        return self.body(features / PAPER_UNIT).float() * 127.5 + 127.5
 
     def by_rows(self) -> DecoderStep:
         """`forward` in bands of rows, see `panolink.codec.networks.row_bands`."""
         body = by_rows(self.body)
 
         def step(features: Features, guidance: Guidance, last: bool) -> Pixels | None:
-            pixels = body(features / 4, last)
+            pixels = body(features / PAPER_UNIT, last)
             return None if pixels is None else pixels.float() * 127.5 + 127.5
 
         return step

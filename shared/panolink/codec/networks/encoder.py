@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from panolink.codec.networks.blocks import PIXEL_STEP, PaperResidualBlock, ResidualBlock
+from panolink.codec.networks.blocks import PAPER_UNIT, PIXEL_STEP, PaperResidualBlock, ResidualBlock
 from panolink.codec.networks.row_bands import RowQueue, RowStep, by_rows
 from panolink.codec.shapes import Features, Pixels
 from panolink.sphere.padding import SphereConv2d
@@ -79,10 +79,10 @@ class PaperEncoder(nn.Module):
 
     ::
 
-        x ─ conv ─ ReLU ─ [ res ─ res ─ conv, stride 2 ] × 4 ─ ReLU ─ conv ─ batch norm ─ × 4 ─ F
+        x ─ conv ─ ReLU ─ [ res ─ res ─ conv, stride 2 ] × 4 ─ ReLU ─ conv ─ batch norm ─ × unit ─ F
 
-    Batch norm gives features of unit variance; a quantisation step of a quarter of that serves the paper's range of
-    rates.
+    The last batch norm's scales are the features' deviations, so that a quantisation step means the same in all
+    dimensions, and what it means to the profile ``base``.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class PaperEncoder(nn.Module):
 
     def forward(self, pixels: Pixels) -> Features:
         """Encode pixels; H and W are multiples of 2^len(channels)."""
-        return self.body(pixels / 127.5 - 1).float() * 4
+        return self.body(pixels / 127.5 - 1).float() * PAPER_UNIT
 
     def by_rows(self) -> RowStep:
         """`forward` in bands of rows, see `panolink.codec.networks.row_bands`."""
@@ -114,6 +114,6 @@ class PaperEncoder(nn.Module):
 
         def step(pixels: Pixels, last: bool) -> Features | None:
             features = body(pixels / 127.5 - 1, last)
-            return None if features is None else features.float() * 4
+            return None if features is None else features.float() * PAPER_UNIT
 
         return step

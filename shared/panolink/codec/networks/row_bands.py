@@ -23,7 +23,7 @@ RowStep: TypeAlias = Callable[[Tensor, bool], "Tensor | None"]
 """takes the next rows (batch, channels, rows, cols) of a picture, and whether they are its last; gives the rows that
 follow from them, None where there are none yet. Of one picture only: it keeps rows"""
 
-_POINTWISE = (nn.ReLU, nn.LeakyReLU, nn.BatchNorm2d, nn.PixelShuffle, nn.Upsample)
+_POINTWISE = (nn.ReLU, nn.LeakyReLU, nn.BatchNorm2d, nn.PixelShuffle)
 
 
 class RowQueue:
@@ -93,9 +93,14 @@ def _step_of(module: nn.Module) -> RowStep:
         return _convolution(module)
     if isinstance(module, nn.PixelUnshuffle):
         return _whole_groups(module, module.downscale_factor)
-    if isinstance(module, _POINTWISE):
+    if isinstance(module, _POINTWISE) or _places_blocks(module):
         return lambda rows, last: module(rows)
     raise TypeError(f"{type(module).__name__} does not run in bands of rows")
+
+
+def _places_blocks(module: nn.Module) -> bool:
+    """Whether it is a transposed convolution whose blocks touch and do not overlap."""
+    return isinstance(module, nn.ConvTranspose2d) and module.kernel_size == module.stride
 
 
 def _convolution(conv: SphereConv2d) -> RowStep:
