@@ -91,7 +91,7 @@ class ViewerApp:
         self._restart = restart
         self._access = Access(settings.credentials, settings.hosts)
         self._samples = samples_in(settings.samples)
-        self._uploads = 0
+        self._uploads, self._turn = 0, asyncio.Lock()
         hub.state(
             "viewer",
             version=version(),
@@ -172,6 +172,7 @@ class ViewerApp:
             name=request.query_params.get("name", "upload"),
             announced=int(announced) if announced.isdecimal() else None,
             settings=self._settings,
+            turn=self._turn,
         )
         self._metrics.uploads.labels("accepted").inc()
         await self._sender.play(show_of_upload(upload, **how))

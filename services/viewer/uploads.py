@@ -88,7 +88,12 @@ class Upload:
 
 
 async def receive(
-    chunks: AsyncIterator[bytes], *, name: str, announced: int | None, settings: ViewerSettings
+    chunks: AsyncIterator[bytes],
+    *,
+    name: str,
+    announced: int | None,
+    settings: ViewerSettings,
+    turn: asyncio.Lock | None = None,
 ) -> Upload:
     """Store an upload and check that it begins with a panorama.
 
@@ -96,6 +101,8 @@ async def receive(
     ----------
     announced
         Length that the browser announces in bytes; None where it does not.
+    turn
+        Held while the file is looked into: one at a time takes the memory that decoding may take.
 
     Raises
     ------
@@ -124,7 +131,8 @@ async def receive(
                 file.write(chunk)
         if not size:
             raise ImageError(f"{name}: the file is empty")
-        await asyncio.to_thread(_first, upload)
+        async with turn or asyncio.Lock():
+            await asyncio.to_thread(_first, upload)
     except BaseException:
         upload.close()
         raise

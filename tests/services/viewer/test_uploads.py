@@ -129,3 +129,27 @@ async def test_a_name_does_not_choose_a_file(name: str) -> None:
     upload = await received(encoded(np.zeros((32, 64, 3), np.uint8)), name)
     assert upload.path.parent == Path(upload.folder.name)
     upload.close()
+
+
+async def test_one_file_at_a_time_is_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may take all the memory that decoding may take."""
+    turn, inside, most = asyncio.Lock(), 0, 0
+
+    def first(_: Upload) -> None:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        time.sleep(0.05)
+        inside -= 1
+
+    monkeypatch.setattr(uploads, "_first", first)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"x"
+
+    async def one() -> None:
+        upload = await receive(chunks(), name="a", announced=None, settings=ViewerSettings(), turn=turn)
+        upload.close()
+
+    await asyncio.gather(*(one() for _ in range(4)))
+    assert most == 1
