@@ -47,7 +47,7 @@ def load(
     queue: Annotated[
         float,
         typer.Option(min=0.01, metavar="SECONDS", help="What waits longer at its source is left out, and counted."),
-    ] = 0.5,
+    ] = 0.2,
     bursts: Annotated[
         int,
         typer.Option(min=0, help="Offer so many overloads of 150 % instead, with 50 % before and after each."),
