@@ -122,11 +122,8 @@ def comparison(boxes: list[str], vqgans: list[Subject], bpp: float, cache: Path,
     for given in boxes:
         file, _, at = given.partition("@")
         image = load_panorama(file)
-        centre = visual_crops.busiest(image, CROP)
-        if at:
-            x, y = at.split(",")
-            centre = int(x), int(y)
-        rows.append(visual_crops.row(Panorama(Path(file).stem, image), centre, CROP, subjects, bpp, ZOOM))
+        x, y = (int(part) for part in at.split(",")) if at else visual_crops.busiest(image, CROP)
+        rows.append(visual_crops.row(Panorama(Path(file).stem, image), (x, y), CROP, subjects, bpp, ZOOM))
     picture.parent.mkdir(parents=True, exist_ok=True)
     visual_crops.page(rows).save(picture, quality=68)
 
