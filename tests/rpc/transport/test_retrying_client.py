@@ -339,7 +339,7 @@ async def test_who_is_refused_without_a_pause_makes_one(serve: Any, burst: MakeB
     async with connected_client(await serve(ADD, full), reconnect_timeout=1.5) as client:
         receipt = await asyncio.wait_for(await client.send("a", burst("a")), 60)
     assert receipt.header.failure.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
-    assert 3 <= len(full.opened) <= 8
+    assert 2 <= len(full.opened) <= 8
     pauses = [later - earlier for earlier, later in pairwise(full.opened)]
     assert min(pauses) >= 0.1 and max(pauses[2:], default=1) >= 0.4
 
@@ -367,7 +367,7 @@ class Busy(link_pb2_grpc.LinkServicer):
     async def Carry(self, request_iterator: Any, context: Any) -> Any:
         source = aiter(request_iterator)
         name = (await anext(source)).header.burst_id
-        for number in range(20):
+        for number in range(45):
             yield link_pb2.Receipt(header=link_pb2.ReceiptHeader(burst_id=f"other {number}"))
             await asyncio.sleep(0.1)
         async for _ in source:
@@ -378,10 +378,10 @@ class Busy(link_pb2_grpc.LinkServicer):
 @pytest.mark.slow
 async def test_a_hop_that_answers_meanwhile_may_take_its_time(serve: Any, burst: MakeBurst) -> None:
     """It reads no more while it is full: that is not standing still."""
-    async with connected_client(await serve(ADD, Busy()), timeout=1.5) as client:
+    async with connected_client(await serve(ADD, Busy()), timeout=4) as client:
         began = time.monotonic()
         pending = await client.send("large", burst("large", symbols=1 << 20))  # returns once it is taken
-        assert time.monotonic() - began > 1.8
+        assert time.monotonic() - began > 4.2
         assert "no answer within" in (await pending).header.failure.message
 
 
