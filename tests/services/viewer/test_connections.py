@@ -1,6 +1,7 @@
 """Connections that nobody uses make room, and those that are used stay."""
 
 import asyncio
+from http.client import HTTPException
 from types import SimpleNamespace
 from typing import Any
 
@@ -104,5 +105,5 @@ async def test_idle_connections_lock_nobody_out(start_viewer: StartViewer, said:
 async def _status(address: str) -> int:
     try:
         return (await ask(address, "/api/state"))[0]
-    except ValueError:  # 503 with a line of text
+    except (ValueError, OSError, HTTPException):  # 503 with a line of text, or closed while places are scarce
         return 503
