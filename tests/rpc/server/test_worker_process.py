@@ -1,5 +1,6 @@
 """A process that works on strangers' bytes: its answers, and its end where it takes too much."""
 
+import resource
 import time
 from pathlib import Path
 
@@ -18,6 +19,8 @@ def answer(options, data):
     match options["do"]:
         case "picture":
             return {"length": len(data)}, np.full((2, 4, 3), data[0], np.uint8)
+        case "large":
+            return {}, np.ones((2000, 4000, 3), np.uint8)
         case "nothing":
             return {"pid": os.getpid()}, None
         case "refuse":
@@ -31,6 +34,11 @@ def answer(options, data):
 if __name__ == "__main__":
     serve(answer)
 """
+
+
+def resident(pid: int) -> int:
+    """Bytes of a process in memory."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 @pytest.mark.slow
@@ -48,6 +56,12 @@ def test_answers_refusals_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         found, picture = ask("nothing")
         first = found["pid"]
         assert first == process.pid and not picture.size
+        at_rest = resident(first)
+        assert ask("large")[1].nbytes == 24_000_000
+        deadline = time.monotonic() + 20
+        while resident(first) > at_rest + (8 << 20):
+            assert time.monotonic() < deadline, "it keeps what it has answered"
+            time.sleep(0.05)
         with pytest.raises(LimitError, match="a: too large"):
             ask("refuse")
         with pytest.raises(LimitError, match="a: decoding takes more than the 256 MiB allowed"):

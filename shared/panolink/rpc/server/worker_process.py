@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from panolink import errors
 from panolink.errors import ImageError, LimitError, PanolinkError
-from panolink.rpc.flow_control.heap import share_one_heap
+from panolink.rpc.flow_control.heap import return_free_memory, share_one_heap
 
 Answer = tuple[dict[str, Any], NDArray[np.uint8] | None]
 """What goes back as JSON, and a picture uint8 (H, W, 3)."""
@@ -171,6 +171,8 @@ def serve(answer: Callable[[dict[str, Any], bytes], Answer]) -> None:
         connection.send_bytes(json.dumps(found).encode())
         if picture is not None:
             connection.send_bytes(np.ascontiguousarray(picture).reshape(-1).data)
+            del data, picture  # it may wait for long
+            return_free_memory()
 
 
 def _too_large(options: Mapping[str, Any], memory_bytes: int) -> LimitError:
