@@ -1,6 +1,8 @@
 """Errors, metrics and log lines of calls, at a real server whose methods do what the test asks for."""
 
+import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -59,6 +61,13 @@ class Running:
         names = dict(zip(("grpc_type", "grpc_service", "grpc_method"), labels, strict=True))
         return self._registry.get_sample_value(f"grpc_server_{name}", names | more) or 0.0
 
+    async def counts_to(self, wanted: float, name: str, labels: tuple[str, str, str], **more: str) -> None:
+        """Wait for a count, and be sure that it is no more: a client has its answer before the server counts it."""
+        deadline = time.monotonic() + 20
+        while self.count(name, labels, **more) < wanted and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        assert self.count(name, labels, **more) == wanted
+
 
 @pytest.fixture
 async def running() -> AsyncIterator[Running]:
@@ -85,9 +94,9 @@ async def test_calls_and_messages_are_counted(running: Running) -> None:
     assert len([message async for message in running.watch(receiver_pb2.WatchRequest())]) == 2
     for labels, messages in ((NODE, 1), (WATCH, 2)):
         assert running.count("started_total", labels) == running.count("msg_received_total", labels) == 1
-        assert running.count("handled_total", labels, grpc_code="OK") == 1
+        await running.counts_to(1, "handled_total", labels, grpc_code="OK")
+        await running.counts_to(1, "handling_seconds_count", labels)
         assert running.count("msg_sent_total", labels) == messages
-        assert running.count("handling_seconds_count", labels) == 1
 
 
 @pytest.mark.parametrize(
@@ -110,7 +119,7 @@ async def test_errors_are_statuses_and_internals_stay_inside(
 
     assert await failed(watch()) == (grpc.StatusCode[status], message)
     for labels in (NODE, WATCH):
-        assert running.count("handled_total", labels, grpc_code=status) == 1
+        await running.counts_to(1, "handled_total", labels, grpc_code=status)
     assert f"panolink.v1.Node/Describe {status}" in caplog.text
     assert ("Traceback" in caplog.text) == (status == "INTERNAL"), "a bug shows where it is"
     assert running.watched.closed
@@ -120,7 +129,7 @@ async def test_a_status_that_a_handler_sets_is_kept(running: Running) -> None:
     running.node.refusal = "not now"
     status = await failed(running.describe(node_pb2.DescribeRequest()))
     assert status == (grpc.StatusCode.FAILED_PRECONDITION, "not now")
-    assert running.count("handled_total", NODE, grpc_code="FAILED_PRECONDITION") == 1
+    await running.counts_to(1, "handled_total", NODE, grpc_code="FAILED_PRECONDITION")
 
 
 async def test_what_viewers_ask_for_every_few_seconds_is_no_news(
