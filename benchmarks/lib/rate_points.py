@@ -1,6 +1,7 @@
 """Measured points of rate and quality, kept per image and codec so that an interrupted benchmark goes on."""
 
 import ast
+import gc
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -133,8 +134,14 @@ def _revision(codec: panolink.Codec) -> str:
     for name, value in sorted(codec.network.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.cpu().numpy().tobytes())
-    for source in sorted(Path(codec_package.__path__[0]).glob("*.py")):
-        digest.update(ast.dump(ast.parse(source.read_text())).encode())
+    collects = gc.isenabled()
+    gc.disable()  # Python 3.11 may fail where garbage is collected while it builds a tree: "recursion depth mismatch"
+    try:
+        for source in sorted(Path(codec_package.__path__[0]).glob("*.py")):
+            digest.update(ast.dump(ast.parse(source.read_text())).encode())
+    finally:
+        if collects:
+            gc.enable()
     return digest.hexdigest()[:8]
 
 
