@@ -33,12 +33,12 @@ from benchmarks.codec import tau_sweep, visual_crops
 from benchmarks.codec.plot_rate_distortion import Published, draw
 from benchmarks.codec.rate_distortion import compare
 from benchmarks.codec.rate_distortion_page import filled
-from benchmarks.lib.panoramas import at_width
+from benchmarks.lib.panoramas import at_width, picture_files
 from benchmarks.lib.rate_points import BASELINES, CachedCodec, Subject, baseline, indices_alone, model
 from panolink import Codec
 from panolink.codec.networks.autoencoder import VQGANS
 from panolink.errors import ModelError, PanolinkError
-from panolink.images import IMAGE_SUFFIXES, Failure, Panorama, load_panorama, panoramas_in
+from panolink.images import Failure, Panorama, load_panorama, panoramas_in
 
 PAGE = Path("docs/paper.md")
 IMAGES = Path("docs/images")
@@ -148,7 +148,7 @@ def main(
 ) -> None:
     """Measure, draw, and write the tables."""
     console = Console(stderr=True)
-    files = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES][:limit]
+    files = picture_files(folder, limit=limit)
     if not files:
         raise typer.BadParameter(f"{folder}: no panorama in it")
     try:

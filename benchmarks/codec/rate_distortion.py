@@ -28,11 +28,11 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.codec.rate_distortion_summary import ANCHOR, Measured, bd_rates, head_to_head, means
-from benchmarks.lib.panoramas import at_width
+from benchmarks.lib.panoramas import at_width, picture_files
 from benchmarks.lib.quality_measures import DEFAULT_MEASURES, MEASURES
 from benchmarks.lib.rate_points import BASELINES, CachedCodec, Point, Subject, baseline, model, points
 from panolink.errors import ModelError
-from panolink.images import IMAGE_SUFFIXES, Failure, panoramas_in
+from panolink.images import Failure, panoramas_in
 from panolink.training.data import validation_files
 
 CODECS = ["jpeg", "webp", "avif-s6"]
@@ -164,10 +164,9 @@ def main(
     try:
         baselines = [baseline(CachedCodec(BASELINES[n], cache), bpp, sweep=sweep) for n in codec]
         models = [model(n, bpp, sweep=sweep) for n in model_names]
-        files = validation_files(folder) if validation else sorted(folder.iterdir())
+        images = validation_files(folder)[:limit] if validation else picture_files(folder, limit=limit)
     except ModelError as error:
         raise typer.BadParameter(str(error)) from None
-    images = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES][:limit]
     result = compare(images, width, baselines, models, bpp, measure, cache, console, rival)
     if as_json:
         print(json.dumps(result))

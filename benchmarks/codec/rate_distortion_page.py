@@ -29,10 +29,10 @@ from benchmarks.codec.rate_distortion import compare
 from benchmarks.codec.rate_distortion_summary import ANCHOR
 from benchmarks.lib import markdown_tables
 from benchmarks.lib.markdown_tables import markdown
+from benchmarks.lib.panoramas import picture_files
 from benchmarks.lib.quality_measures import MEASURES
 from benchmarks.lib.rate_points import BASELINES, CachedCodec, baseline, model
 from panolink.errors import ModelError
-from panolink.images import IMAGE_SUFFIXES
 
 PAGE = Path("docs/rate_distortion.md")
 IMAGES = Path("docs/images")
@@ -167,7 +167,7 @@ def main(
         raise typer.BadParameter(f"unknown run {unknown[0]!r}; there are {', '.join(RUNS)}")
     if unknown := [name for name in codec or () if name not in BASELINES]:
         raise typer.BadParameter(f"unknown codec {unknown[0]!r}; there are {', '.join(BASELINES)}")
-    files = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES][:limit]
+    files = picture_files(folder, limit=limit)
     found = {}
     for name in run or RUNS:
         what = RUNS[name]

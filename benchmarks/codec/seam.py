@@ -25,10 +25,10 @@ from rich.progress import track
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.lib.panoramas import at_width
+from benchmarks.lib.panoramas import at_width, picture_files
 from panolink import Codec
 from panolink.errors import PanolinkError
-from panolink.images import IMAGE_SUFFIXES, Failure, panoramas_in
+from panolink.images import Failure, panoramas_in
 from panolink.sphere.latitude import latitude_weights
 
 RESAMPLINGS = 2000
@@ -108,7 +108,7 @@ def main(
         codec = Codec.load(model)
     except PanolinkError as error:
         raise typer.BadParameter(str(error)) from None
-    files = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES][:limit]
+    files = picture_files(folder, limit=limit)
     seams: dict[float, list[Seam]] = {target: [] for target in bpp}
     for panorama in track(panoramas_in(files), total=len(files), console=console, description="turning"):
         if isinstance(panorama, Failure):

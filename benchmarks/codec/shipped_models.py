@@ -25,9 +25,10 @@ from rich.progress import track
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from benchmarks.lib.panoramas import picture_files
 from panolink import Codec
 from panolink.codec.resolution import WHOLE
-from panolink.images import IMAGE_SUFFIXES, Failure, panoramas_in
+from panolink.images import Failure, panoramas_in
 from panolink.metrics.viewport import vpsnr
 
 Gain = Callable[[np.ndarray], float]
@@ -86,7 +87,7 @@ def main(
     """Measure what the shipped models promise, and fail where it is not so."""
     console = Console(stderr=True)
     made = promises(Codec.load("base"), Codec.load("paper"))
-    files = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES][:limit]
+    files = picture_files(folder, limit=limit)
     gains: dict[str, list[float]] = {name: [] for name in made}
     for panorama in track(panoramas_in(files), total=len(files), console=console, description="measuring"):
         if isinstance(panorama, Failure):

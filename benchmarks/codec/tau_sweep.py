@@ -19,11 +19,11 @@ from rich.progress import track
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.lib.figures import save
-from benchmarks.lib.panoramas import at_width
+from benchmarks.lib.panoramas import at_width, picture_files
 from panolink import Codec
 from panolink.codec.quantization.am_vq import Ranking
 from panolink.errors import ModelError
-from panolink.images import IMAGE_SUFFIXES, Failure, panoramas_in
+from panolink.images import Failure, panoramas_in
 from panolink.metrics.viewport import vpsnr
 
 TAUS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
@@ -93,7 +93,7 @@ def main(
         codec = Codec.load(model)
     except ModelError as error:
         raise typer.BadParameter(str(error)) from None
-    files = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES][:limit]
+    files = picture_files(folder, limit=limit)
     found: list[Curves] = []
     for panorama in track(panoramas_in(files), total=len(files), console=console, description="coding"):
         if isinstance(panorama, Failure):

@@ -30,14 +30,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import panolink
 from benchmarks.lib import rate_points
-from benchmarks.lib.panoramas import at_width
+from benchmarks.lib.panoramas import at_width, picture_files
 from benchmarks.lib.quality_measures import MEASURES
 from benchmarks.link.segment_loss import Air, Draw
 from benchmarks.link.semantic_link import Analogue, Digital, arrives
 from benchmarks.link.separate_coding import SCHEMES, Files, RateQuality, arrival, capacity, room
 from benchmarks.link.snr_curves import Curves, PictureCache, report
 from panolink.errors import RateError
-from panolink.images import IMAGE_SUFFIXES, Failure, panoramas_in
+from panolink.images import Failure, panoramas_in
 from panolink.link.coding import Coding
 from panolink.link.symbol_budget import SymbolBudget
 from panolink.link.unequal_protection import SAFETY_DB, Choice, Fixed, Protection, Schemes
@@ -182,7 +182,7 @@ def main(
         if unknown := [name for name in given if name not in allowed]:
             raise typer.BadParameter(f"unknown {what} {unknown[0]!r}; there are {', '.join(allowed)}")
     link_codec = panolink.Codec.load(model)
-    images = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES][::every][:limit]
+    images = picture_files(folder, every=every, limit=limit)
     curves, measured = Curves(measure), list[str]()
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:

@@ -30,7 +30,7 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.lib.panoramas import at_width
+from benchmarks.lib.panoramas import at_width, picture_files
 from benchmarks.lib.video_codecs import coded_video, jpeg_frames
 from benchmarks.link.stream_air import through_the_air
 from benchmarks.link.stream_scenes import SCENES, clip, direction, heads, scene
@@ -39,7 +39,7 @@ from panolink.codec.codec import Codec
 from panolink.codec.streaming.decoder import StreamDecoder
 from panolink.codec.streaming.encoder import StreamEncoder
 from panolink.errors import PanolinkError, RateError
-from panolink.images import IMAGE_SUFFIXES, Failure, panoramas_in
+from panolink.images import Failure, panoramas_in
 from panolink.link.transmitter import RateRequest, Transmitter
 from panolink.metrics.viewport import vpsnr
 from panolink.rpc.wire.gazes import DEGREES_PER_SECOND
@@ -298,7 +298,7 @@ def main(
         raise typer.BadParameter(f"unknown part {part!r}; there are {', '.join(PARTS)}")
     codec = Codec.load(model)
     codec.warm_up()
-    files = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES][::every][:limit]
+    files = picture_files(folder, every=every, limit=limit)
     panoramas: dict[str, np.ndarray] = {}
     for loaded in panoramas_in(files):
         if isinstance(loaded, Failure):
