@@ -162,6 +162,7 @@ def decode_run(state, words, tables, rows, symbols):
 def decode_places(state, words, table, places, symbols):
     """Decode n symbols of one cumulative distribution (K + 1,); put those that are not 0 where ``places`` (n,) says in
     ``symbols``, and leave all else there as it is. False where the payload is corrupt."""
+    # Like `decode_run` to the letter where words are taken in: as a function of both, either takes half as long again.
     lower, size, point, position = state[LOWER], state[SIZE], state[POINT], state[POSITION]
     first_end = np.uint64(table[1])
     for number in range(len(places)):

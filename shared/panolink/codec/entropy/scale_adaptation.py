@@ -91,6 +91,12 @@ def adaptation_context(observed: int, expected: int) -> int:
 
 
 @kernel
+def next_sum(total: int, here: int) -> int:
+    """Sum of magnitudes over the groups so far, with what a group adds ``here``: earlier ones count for less."""
+    return (5 * total >> 3) + here
+
+
+@kernel
 def shifted_class(initial: int, shift: int) -> int:
     """A scale class shifted within 1…CLASSES − 1; class 0 stays."""
     return min(max(initial + shift, 1), CLASSES - 1) if initial > 0 else 0
@@ -128,5 +134,5 @@ def _update(sums, expected_magnitude, initial, symbols):
         for dim in range(initial.shape[1]):
             observed += min(abs(symbols[token, dim]), MAX_COUNTED_MAGNITUDE)
             expected += expected_magnitude[initial[token, dim]]
-        sums[token, 0] = (5 * sums[token, 0] >> 3) + UNIT * observed
-        sums[token, 1] = (5 * sums[token, 1] >> 3) + expected
+        sums[token, 0] = next_sum(sums[token, 0], UNIT * observed)
+        sums[token, 1] = next_sum(sums[token, 1], expected)

@@ -18,6 +18,7 @@ from panolink.codec.entropy.scale_adaptation import (
     adaptation_context,
     adapted_class_table,
     group_slices,
+    next_sum,
 )
 from panolink.codec.entropy.tables import CLASSES, MAX_MAGNITUDE, TOTAL, UNIT, Tables
 from panolink.codec.shapes import LogOdds, ScaleClasses, Symbols
@@ -89,12 +90,6 @@ def _typed(values: np.ndarray, dtype: type) -> np.ndarray:
 
 
 @kernel
-def _next_sum(total, here):
-    """Sum of magnitudes over the groups so far, with what a group adds ``here``: earlier ones count for less."""
-    return (5 * total >> 3) + here
-
-
-@kernel
 def _expected(classes, first, last, expected_magnitude):
     """Magnitudes that the classes of a token's group let expect."""
     total = 0
@@ -128,8 +123,8 @@ def _intervals(symbols, nonzero, classes, log_odds, starts, adapted, expected_ma
                 counts[dim & 1, one] += 1
             if group < groups - 1:
                 expected = _expected(classes[token], first, last, expected_magnitude)
-                sums[token, 0] = _next_sum(sums[token, 0], UNIT * observed)
-                sums[token, 1] = _next_sum(sums[token, 1], expected)
+                sums[token, 0] = next_sum(sums[token, 0], UNIT * observed)
+                sums[token, 1] = next_sum(sums[token, 1], expected)
         for one in range(1, CLASSES):
             end = done + counts[0, one] + counts[1, one]
             start[done:end], width[done:end] = tables[one, 0], tables[one, 1] - tables[one, 0]
@@ -138,19 +133,19 @@ def _intervals(symbols, nonzero, classes, log_odds, starts, adapted, expected_ma
             one, magnitude = scale[number], min(magnitudes[number], ESCAPE)
             at = place_of[one] + rank[number]
             start[at], width[at] = tables[one, magnitude], tables[one, magnitude + 1] - tables[one, magnitude]
-    flat, odds, by_odds = symbols.reshape(-1), log_odds.reshape(-1), np.zeros(MAX_LOG_ODDS + 1, np.int64)
+    flat, flat_log_odds, by_size = symbols.reshape(-1), log_odds.reshape(-1), np.zeros(MAX_LOG_ODDS + 1, np.int64)
     for place in nonzero:
-        by_odds[abs(odds[place])] += 1
+        by_size[abs(flat_log_odds[place])] += 1
         magnitude = abs(flat[place])
         if magnitude > MAX_MAGNITUDE:
             start[done], width[done] = np.uint32(RAW_WIDTH * min(magnitude, (1 << 16) - 1)), RAW_WIDTH
             done += 1
-    _counts_to_places(by_odds, done)
+    _counts_to_places(by_size, done)
     for place in nonzero:
-        size = abs(odds[place])
-        agrees = 1 if (flat[place] > 0) == (odds[place] >= 0) else 0
-        at = by_odds[size]
-        by_odds[size] += 1
+        size = abs(flat_log_odds[place])
+        agrees = 1 if (flat[place] > 0) == (flat_log_odds[place] >= 0) else 0
+        at = by_size[size]
+        by_size[size] += 1
         start[at], width[at] = signs[size, agrees], signs[size, agrees + 1] - signs[size, agrees]
 
 
@@ -196,16 +191,16 @@ def _decode_magnitudes(state, words, classes, starts, adapted, expected_magnitud
                 for dim in range(first, last):
                     observed += min(symbols[token, dim], MAX_COUNTED_MAGNITUDE)
                 expected = _expected(classes[token], first, last, expected_magnitude)
-                sums[token, 0] = _next_sum(sums[token, 0], UNIT * observed)
-                sums[token, 1] = _next_sum(sums[token, 1], expected)
+                sums[token, 0] = next_sum(sums[token, 0], UNIT * observed)
+                sums[token, 1] = next_sum(sums[token, 1], expected)
     return True
 
 
 @kernel
 def _decode_signs(state, words, nonzero, log_odds, signs, symbols):
     """What escaped the tables, and signs, of the symbols at ``nonzero`` (n,) places."""
-    flat, odds = symbols.reshape(-1), log_odds.reshape(-1)
-    by_odds = np.zeros(MAX_LOG_ODDS + 1, np.int64)
+    flat, flat_log_odds = symbols.reshape(-1), log_odds.reshape(-1)
+    by_size = np.zeros(MAX_LOG_ODDS + 1, np.int64)
     for place in nonzero:
         if flat[place] == ESCAPE:
             raw = quantile(state) // RAW_WIDTH
@@ -214,19 +209,19 @@ def _decode_signs(state, words, nonzero, log_odds, signs, symbols):
             advance(state, words, np.uint32(raw * RAW_WIDTH), np.uint32(RAW_WIDTH))
             flat[place] = raw
         if flat[place]:
-            by_odds[abs(odds[place])] += 1
-    _counts_to_places(by_odds, 0)
+            by_size[abs(flat_log_odds[place])] += 1
+    _counts_to_places(by_size, 0)
     signed, rows = np.empty(len(nonzero), np.int32), np.empty(len(nonzero), np.uint8)
     for place in nonzero:
         if flat[place]:
-            size = abs(odds[place])
-            signed[by_odds[size]], rows[by_odds[size]] = place, size
-            by_odds[size] += 1
-    agrees = np.empty(by_odds[MAX_LOG_ODDS], np.uint8)
+            size = abs(flat_log_odds[place])
+            signed[by_size[size]], rows[by_size[size]] = place, size
+            by_size[size] += 1
+    agrees = np.empty(by_size[MAX_LOG_ODDS], np.uint8)
     if not decode_run(state, words, signs, rows[: len(agrees)], agrees):
         return False
     for number in range(len(agrees)):
         place = signed[number]
-        if (agrees[number] == 1) != (odds[place] >= 0):
+        if (agrees[number] == 1) != (flat_log_odds[place] >= 0):
             flat[place] = -flat[place]
     return True

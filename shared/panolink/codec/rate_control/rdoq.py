@@ -10,6 +10,7 @@ from panolink.codec.entropy.scale_adaptation import (
     MAX_COUNTED_MAGNITUDE,
     adaptation_context,
     group_slices,
+    next_sum,
     shifted_class,
 )
 from panolink.codec.entropy.tables import CLASSES, MAX_MAGNITUDE, UNIT, Tables, expected_class
@@ -180,6 +181,5 @@ def _choose(
                     found_here += min(best, MAX_COUNTED_MAGNITUDE)
                     if len(symbols):
                         symbols[places[token], dim] = best if value > 0 else -best
-            found = (5 * found >> 3) + UNIT * found_here
-            expected = (5 * expected >> 3) + expected_here
+            found, expected = next_sum(found, UNIT * found_here), next_sum(expected, expected_here)
         bits[places[token]], gain[places[token]] = token_bits, token_gain
