@@ -84,10 +84,10 @@ async def services(widths: Sequence[int], model: str, memory: int | None) -> Non
                 rest = [status("VmRSS", pid) for pid in pids]
                 for pid in pids:
                     restart_peak(pid)
-                told = await one(said["transmitter"]["listen"], width)
+                outcome = await one(said["transmitter"]["listen"], width)
                 peaks = [status("VmHWM", pid) for pid in pids]
                 found = [f"{peak >> 20} MiB, {peak - before >> 20}" for peak, before in zip(peaks, rest, strict=True)]
-                print(f"| {width}×{width // 2} | {told} | {' | '.join(found)} |", flush=True)
+                print(f"| {width}×{width // 2} | {outcome} | {' | '.join(found)} |", flush=True)
 
         await running.supervise(measure())
 

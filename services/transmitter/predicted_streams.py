@@ -123,12 +123,12 @@ class PredictedStreams:
 
     def _trim(self, changed: PredictedStream) -> None:
         """Keep to the memory that all may take, after one has changed."""
-        excess = self.bytes - self._limit
+        too_many = self.bytes - self._limit
         for key, stream in list(self._streams.items()):
-            if excess <= 0:
+            if too_many <= 0:
                 return
             if stream is not changed:
-                excess -= stream.encoder.bytes
+                too_many -= stream.encoder.bytes
                 del self._streams[key]
         if changed.encoder.bytes > self._limit:
             changed.encoder.forget()
