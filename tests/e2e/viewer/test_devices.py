@@ -33,6 +33,9 @@ def test_a_phone_that_is_turned_turns_the_sphere(open_page: Open, link: RunningL
     hold(0, 90, 0)  # upright, its back to the north
     page.click("#gyro")
     wait(page, "document.getElementById('gyro').ariaPressed === 'true'")
+    hold(0, 100, 0)
+    looks(page, 0, 10)  # which it did not before: what it turns from has arrived
+    hold(0, 90, 0)
     looks(page, 0, 0)
     hold(330, 90, 0)
     looks(page, 30, 0)
