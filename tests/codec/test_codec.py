@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from panolink.codec.bitstream import Layer, Packet
-from panolink.codec.codec import USUAL_SIZES, Codec, batches_to_record, device_named
+from panolink.codec.codec import Codec
 from panolink.codec.model import Decoder, load_model
 from panolink.codec.resolution import reduce
 from panolink.errors import ImageError, ModelError
@@ -101,20 +101,6 @@ def test_constant_images(tiny: Codec, value: int):
     assert tiny.decode(tiny.encode(image)).shape == image.shape
 
 
-@pytest.mark.parametrize("name", ["gpu", "", "cuda:", "mps", "cuda:99", "meta", "CPU:x"])
-def test_devices_that_are_not_here_are_named_with_those_that_are(name: str):
-    with pytest.raises(ModelError, match=rf"no device '{name}' here; there are auto, cpu"):
-        device_named(name)
-
-
-def test_devices_that_are_here():
-    assert device_named("cpu").type == "cpu"
-    assert device_named("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    if not torch.cuda.is_available():
-        with pytest.raises(ModelError, match="no NVIDIA GPU that torch can use"):
-            device_named("cuda")
-
-
 @pytest.mark.parametrize("size", [(176, 352), (150, 301)], ids=["whole tokens", "padded"])
 @pytest.mark.parametrize("reduction", [Fraction(1), Fraction(3, 2)], ids=str)
 def test_bands_of_rows_make_no_difference(
@@ -160,15 +146,3 @@ def test_a_codec_without_a_decoder_codes_and_makes_no_pictures(weights: Callable
     assert whole.makes_pictures and not half.makes_pictures
     with pytest.raises(ModelError, match="without a decoder: it makes no pictures"):
         half.decode(packet)
-
-
-def test_batches_that_a_service_records():
-    assert batches_to_record(USUAL_SIZES, 1) == [(size, 1) for size in reversed(USUAL_SIZES)]
-    small, middle, large = USUAL_SIZES
-    found = batches_to_record(USUAL_SIZES, 8)
-    assert {batch for size, batch in found if size == small} == {1, 2, 4, 8}
-    assert {batch for size, batch in found if size == middle} == {1, 2, 4}
-    assert {batch for size, batch in found if size == large} == {1}
-    assert {batch for _, batch in batches_to_record([small], 6)} == {1, 2, 4}
-    pixels = [batch * size[0] * size[1] for size, batch in found]
-    assert pixels == sorted(pixels, reverse=True)

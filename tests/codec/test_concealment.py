@@ -11,7 +11,8 @@ import torch
 
 import panolink
 from panolink.codec.bitstream import Layer, Packet, Slice
-from panolink.codec.concealment import conceal
+from panolink.codec.codec import Codec
+from panolink.codec.concealment import conceal, decoder_inputs
 from panolink.images import load_panorama
 from panolink.metrics.viewport import vpsnr
 
@@ -68,3 +69,17 @@ def test_concealment_fills_from_neighbours_around_the_sphere():
     torch.testing.assert_close(conceal(features.masked_fill(lost[:, None], 99.0), lost), features)
     gone = conceal(features, torch.ones_like(lost))
     assert gone.count_nonzero() == 0
+
+
+def test_a_decoder_is_told_which_tokens_are_concealed(tiny: Codec, panorama: np.ndarray):
+    tokens = tiny.unpack(tiny.encode(panorama, tau=0.5))
+    features, guidance = decoder_inputs(tokens, tiny.network.codebook)
+    rows, cols = tokens.indices.shape
+    assert features.shape == (1, 12, rows, cols) and guidance.shape == (1, 3, rows, cols)
+    assert np.array_equal(guidance[0, 0].numpy() > 0, tokens.kept) and not guidance[0, 2].any()
+    lost = np.zeros((rows, cols), bool)
+    lost[1] = True
+    holed, marked = decoder_inputs(replace(tokens, concealed=lost), tiny.network.codebook)
+    assert np.array_equal(marked[0, 2].numpy() > 0, lost)
+    expected = conceal(features, torch.from_numpy(lost)[None])
+    assert torch.equal(holed, expected) and not torch.equal(holed, features)

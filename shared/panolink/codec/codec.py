@@ -7,8 +7,6 @@ image ─ network ─ features ─ tokens ─ slices        slices ─ tokens �
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -19,39 +17,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from panolink.codec.bitstream import MAX_PIXELS, Header, Layer, Packet, StreamPlace, metadata_bits
-from panolink.codec.concealment import conceal
-from panolink.codec.entropy.feature_coding import decode_features, encode_features, slice_members
+from panolink.codec.bitstream import MAX_PIXELS, Header, Packet, StreamPlace, metadata_bits
+from panolink.codec.concealment import decoder_inputs
 from panolink.codec.model import Decoder, Model, load_decoder, load_model
-from panolink.codec.networks.decoder import GUIDANCE_PLANES, guidance_planes
-from panolink.codec.networks.execution import Recorded, Transfers
+from panolink.codec.networks.execution import RECORDED_PIXELS, USUAL_SIZES, batches_to_record, device_named
+from panolink.codec.networks.runner import BAND_PIXELS, NetworkRunner
 from panolink.codec.quantization.am_vq import Quantizer, Ranking, bits_room
-from panolink.codec.quantization.vector_quantizer import dequantize, token_steps
-from panolink.codec.rate_control.controller import (
-    COARSEST_STEP,
-    FINEST_STEP,
-    Budget,
-    RateController,
-    choose_resolution,
-)
-from panolink.codec.resolution import FINE_ENOUGH, SMALLEST_SIDE, WHOLE, candidates, enlarge, reduce, reduced_size
-from panolink.codec.slicing import feature_parts, slice_bytes
-from panolink.codec.tokens import Tokens, steps_of_tokens
-from panolink.errors import BitstreamError, ImageError, ModelError, RateError, ReferenceNeededError
+from panolink.codec.rate_control.controller import Budget, RateController, choose_resolution
+from panolink.codec.resolution import FINE_ENOUGH, SMALLEST_SIDE, WHOLE, candidates, reduce, reduced_size
+from panolink.codec.token_coding import draft_tokens, pack_tokens, unpack_tokens
+from panolink.codec.tokens import Tokens
+from panolink.errors import ImageError, ModelError, RateError
 from panolink.sphere.focus import Focus, quantized
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
-from panolink.sphere.padding import pad_to_tokens
+
+__all__ = ["BAND_PIXELS", "DEFAULT_BPP", "RECORDED_PIXELS", "USUAL_SIZES", "Codec", "batches_to_record", "device_named"]
 
 DEFAULT_BPP = 0.1
-
-BAND_PIXELS = 1 << 19
-"""Panoramas of more pixels run through the networks in bands of rows of about so many, on a CPU: at no cost in time."""
-
-USUAL_SIZES = ((512, 1024), (1024, 2048), (2048, 4096))
-"""heights and widths of most panoramas: a service records a GPU's work for them at its start"""
-
-RECORDED_PIXELS = 1 << 23
-"""of batches that are recorded, at most: with more to do a GPU is busy for longer than the launches take"""
 
 
 class Codec:
@@ -66,14 +48,10 @@ class Codec:
 
     def __init__(self, model: Model, *, device: str | torch.device = "auto", band_pixels: int | None = None) -> None:
         self.device = device_named(device)
-        self.band_pixels = BAND_PIXELS if band_pixels is None and self.device.type == "cpu" else band_pixels
         self.model = model
-        self.network = model.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._runner = NetworkRunner(model.network, self.device, band_pixels=band_pixels)
+        self.network = self._runner.network
         self.quantizer = Quantizer(self.network.codebook, model.tables)
-        self.bfloat16 = _has_bfloat16(self.device.type)
-        """Whether networks run in bfloat16; else in float32."""
-        self._transfers = Transfers(self.device)
-        self._encoder, self._decoder = Recorded(self._run_encoder), Recorded(self._run_decoder)
 
     @classmethod
     def load(
@@ -115,7 +93,21 @@ class Codec:
     @property
     def makes_pictures(self) -> bool:
         """Whether there is a decoder."""
-        return hasattr(self.network, "decoder")
+        return self._runner.has_decoder
+
+    @property
+    def band_pixels(self) -> int | None:
+        """Panoramas of more pixels run in bands of rows of about so many; None: all run at once."""
+        return self._runner.band_pixels
+
+    @property
+    def bfloat16(self) -> bool:
+        """Whether networks run in bfloat16; else in float32. May be set."""
+        return self._runner.bfloat16
+
+    @bfloat16.setter
+    def bfloat16(self, wanted: bool) -> None:
+        self._runner.bfloat16 = wanted
 
     @property
     def name(self) -> str:
@@ -278,7 +270,6 @@ class Codec:
             for size, batch in batches_to_record(sizes, max_batch):
                 self.record(size, batch=batch)
 
-    @torch.inference_mode()
     def record(self, size: tuple[int, int], *, batch: int = 1) -> None:
         """Record both networks for panoramas of a size: on a GPU as CUDA graphs, which hold the memory that they take.
 
@@ -291,13 +282,7 @@ class Codec:
         batch : int
             Panoramas at a time.
         """
-        self._encoder.record(torch.zeros((batch, *size, 3), dtype=torch.uint8, device=self.device))
-        if not self.makes_pictures:
-            return
-        rows, cols = (-(-side // self.model.profile.factor) for side in size)
-        features = torch.zeros((batch, self.model.profile.dim, rows, cols), device=self.device)
-        guidance = torch.zeros((batch, GUIDANCE_PLANES, rows, cols), device=self.device)
-        self._decoder.record(features.contiguous(memory_format=torch.channels_last), guidance)
+        self._runner.record(size, batch=batch)
 
     # ── stages ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -322,40 +307,8 @@ class Codec:
                 raise ImageError(f"image of {image.shape[1]}×{image.shape[0]} pixels; a packet holds {MAX_PIXELS}")
         features: dict[int, Tensor] = {}
         for group in _by_shape([image.shape for image in images]):
-            height, width = images[group[0]].shape[:2]
-            if (rows := self._band_rows(height, width, self.network.encoder)) < height:
-                features |= {i: self._extract_by_rows(images[i], rows) for i in group}
-                continue
-            batch = self._encoder(self._transfers.to_device([images[i] for i in group]))
-            features |= zip(group, batch.split(1), strict=True)
+            features |= zip(group, self._runner.encode([images[i] for i in group]), strict=True)
         return [features[i] for i in range(len(images))]
-
-    def _whole_tokens(self, pixels: Tensor) -> Tensor:
-        """Pixels (batch, 3, H, W) as the encoder takes them."""
-        pixels = pad_to_tokens(pixels.float(), self.model.profile.factor)
-        return pixels.contiguous(memory_format=torch.channels_last)
-
-    def _band_rows(self, height: int, width: int, network: torch.nn.Module) -> int:
-        """Rows of pixels, whole tokens, of a panorama that are in a network at a time; its height: all at once."""
-        if self.band_pixels is None or height * width <= self.band_pixels or not hasattr(network, "by_rows"):
-            return height
-        factor = self.model.profile.factor
-        return min(height, max(1, self.band_pixels // (width * factor)) * factor)
-
-    def _extract_by_rows(self, image: NDArray[np.uint8], band: int) -> Tensor:
-        """Features of an image, ``band`` rows at a time."""
-        step, factor, (height, width) = self.network.encoder.by_rows(), self.model.profile.factor, image.shape[:2]
-        shape = (1, self.model.profile.dim, -(-height // factor), -(-width // factor))
-        features = torch.empty(shape, device=self.device, memory_format=torch.channels_last)
-        done = 0
-        for start in range(0, height, band):
-            pixels = torch.from_numpy(np.array(image[start : start + band])).to(self.device).permute(2, 0, 1)[None]
-            with self._autocast():
-                some = step(self._whole_tokens(pixels), start + band >= height)
-            if some is not None:
-                features[..., done : done + some.shape[-2], :] = some
-                done += some.shape[-2]
-        return features
 
     @torch.inference_mode()
     def quantize(
@@ -401,37 +354,17 @@ class Codec:
 
     def pack(self, tokens: Tokens, *, stream: StreamPlace | None = None) -> Packet:
         """Entropy-code tokens into slices; ``stream``: where they are a whole picture of a stream."""
-        return self._packet(tokens, encode_features(self.quantizer.coder, tokens), stream)
+        return pack_tokens(self.quantizer.coder, tokens, fingerprint=self.fingerprint, stream=stream)
 
     def draft(self, tokens: Tokens, bits: NDArray[np.float32], *, stream: StreamPlace | None = None) -> Packet:
-        """A packet of about the lengths that `pack` would give: nothing is entropy-coded but mask and indices.
+        """A packet of about the lengths that `pack` would give, see `panolink.codec.token_coding.draft_tokens`.
 
         Parameters
         ----------
         bits : float32 (number kept,)
-            What each kept token takes, by the tables. Feature slices are zeros.
+            What each kept token takes, by the tables.
         """
-        features = list[bytes]()
-        if tokens.kept.any():
-            parts = feature_parts(float(bits.sum()), tokens.slices)
-            members = slice_members(tokens.kept, tokens.slices, parts)
-            features = [bytes(slice_bytes(float(bits[run].sum()))) for run in members]
-        return self._packet(tokens, features, stream)
-
-    def _packet(self, tokens: Tokens, features: Sequence[bytes], stream: StreamPlace | None) -> Packet:
-        """A packet of tokens with their feature slices; mask and indices are entropy-coded."""
-        coder = self.quantizer.coder
-        return Packet.build(
-            fingerprint=self.fingerprint,
-            size=(tokens.height, tokens.width),
-            reduction=tokens.reduction,
-            step=tokens.step,
-            mask=coder.encode_mask(tokens.kept) if features else b"",
-            indices=coder.encode_indices(tokens.indices, tokens.slices),
-            features=features,
-            focus=tokens.focus,
-            stream=stream,
-        )
+        return draft_tokens(self.quantizer.coder, tokens, bits, fingerprint=self.fingerprint, stream=stream)
 
     def check_model(self, packet: Packet) -> None:
         """Raise `ModelError` where a packet is of another model."""
@@ -461,49 +394,7 @@ class Codec:
             It is damaged.
         """
         self.check_model(packet)
-        header = packet.header
-        if header.stream and header.stream.reference:
-            raise ReferenceNeededError(
-                f"packet {header.stream.number} of a stream is predicted from {header.stream.reference}: a stream's "
-                "decoder is needed, and the packets before"
-            )
-        rows, cols = self.token_grid(header)
-        slices, coder = header.index_slices, self.quantizer.coder
-        if slices > rows or not FINEST_STEP <= header.step <= COARSEST_STEP:
-            raise BitstreamError(
-                f"packet header names {slices} slices of {rows} token rows at step {header.step}: corrupt"
-            )
-        payloads = packet.payloads(Layer.INDICES)
-        indices = coder.decode_indices(payloads, (rows, cols))
-        concealed = np.zeros((rows, cols), dtype=bool)
-        for start, payload in enumerate(payloads):
-            concealed[start::slices] = payload is None
-        mask = next(iter(packet.payloads(Layer.MASK)), None)
-        sent = np.zeros((rows, cols), dtype=bool) if mask is None else coder.decode_mask(mask, rows, cols)
-        symbols, received = decode_features(
-            coder,
-            packet.payloads(Layer.FEATURES),
-            indices=indices,
-            sent=sent,
-            usable=~concealed,
-            steps=header.step + steps_of_tokens(rows, cols, header.focus),
-            slices=slices,
-        )
-        kept = sent.copy()
-        kept[sent] = received
-        return Tokens(
-            width=header.width,
-            height=header.height,
-            step=header.step,
-            reduction=header.reduction,
-            slices=slices,
-            indices=indices,
-            kept=kept,
-            symbols=symbols if received.all() else symbols[received],
-            concealed=concealed if concealed.any() else None,
-            sphere=header.sphere,
-            focus=header.focus,
-        )
+        return unpack_tokens(self.quantizer.coder, packet, self.token_grid(packet.header))
 
     @torch.inference_mode()
     def reconstruct(self, tokens: Sequence[Tokens]) -> list[NDArray[np.uint8]]:
@@ -527,66 +418,10 @@ class Codec:
         images: dict[int, NDArray[np.uint8]] = {}
         for group in _by_shape([(t.height, t.width, *t.reduction.as_integer_ratio()) for t in tokens]):
             first = tokens[group[0]]
-            height, width = first.height, first.width
-            if (band := self._band_rows(height, width, self.network.decoder)) < height:
-                images |= {i: self._reconstruct_by_rows(tokens[i], band) for i in group}
-                continue
-            inputs = [self._decoder_inputs(tokens[i]) for i in group]
-            features, guidance = (torch.cat(parts).to(self.device) for parts in zip(*inputs, strict=True))
-            features = features.contiguous(memory_format=torch.channels_last)
-            pixels = self._decoder(features, guidance)
-            pixels = pixels[..., :height, :width] if first.reduction == WHOLE else enlarge(pixels, (height, width))
-            images |= zip(group, self._transfers.to_host(_as_bytes(pixels)), strict=True)
+            inputs = (decoder_inputs(tokens[i], self.network.codebook) for i in group)
+            pictures = self._runner.decode(inputs, (first.height, first.width), reduced=first.reduction != WHOLE)
+            images |= zip(group, pictures, strict=True)
         return [np.ascontiguousarray(images[i]) for i in range(len(tokens))]
-
-    def _reconstruct_by_rows(self, tokens: Tokens, band: int) -> NDArray[np.uint8]:
-        """A picture, ``band`` rows of pixels at a time."""
-        features, guidance = self._decoder_inputs(tokens)
-        features = features.contiguous(memory_format=torch.channels_last)
-        size, factor = (tokens.height, tokens.width), self.model.profile.factor
-        rows, cols = features.shape[-2:]
-        picture = np.empty((*size, 3), np.uint8)
-        small = None if tokens.reduction == WHOLE else torch.empty(1, 3, rows * factor, cols * factor)
-        step, done = self.network.decoder.by_rows(), 0
-        for start in range(0, rows, band // factor):
-            some = slice(start, start + band // factor)
-            with self._autocast():
-                pixels = step(features[..., some, :], guidance[..., some, :], some.stop >= rows)
-            if pixels is None:
-                continue
-            part = slice(done, done + pixels.shape[-2])
-            if small is None:
-                picture[part] = self._transfers.to_host(_as_bytes(pixels[..., : size[0] - done, : size[1]]))[0]
-            else:
-                small[..., part, :] = pixels
-            done = part.stop
-        if small is not None:
-            for start in range(0, size[0], band):
-                part = slice(start, min(start + band, size[0]))
-                picture[part] = self._transfers.to_host(_as_bytes(enlarge(small, size, rows=part)))[0]
-        return picture
-
-    def _decoder_inputs(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
-        """Features (1, dim, rows, cols) and guidance (1, 3, rows, cols) of one panorama."""
-        features, kept = dequantize(tokens, self.network.codebook), torch.from_numpy(tokens.kept)[None]
-        concealed = torch.zeros_like(kept) if tokens.concealed is None else torch.from_numpy(tokens.concealed)[None]
-        if tokens.concealed is not None:
-            features = conceal(features, concealed.to(features.device))
-        return features, guidance_planes(kept, token_steps(tokens), concealed).to(features.device)
-
-    def _run_encoder(self, pixels: Tensor) -> Tensor:
-        """Pixels uint8 (batch, H, W, 3) to features float32 (batch, dim, rows, cols)."""
-        with self._autocast():
-            return self.network.encoder(self._whole_tokens(pixels.permute(0, 3, 1, 2))).float()
-
-    def _run_decoder(self, features: Tensor, guidance: Tensor) -> Tensor:
-        """Features (batch, dim, rows, cols) and guidance (batch, 3, rows, cols) to pixels (batch, 3, H, W)."""
-        with self._autocast():
-            return self.network.decoder(features, guidance)
-
-    def _autocast(self) -> torch.autocast:
-        # Weights are cast anew each time: each is used once, and a cache of them does not go into a recording.
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16, cache_enabled=False)
 
 
 def _picture_of(source: Any) -> tuple[NDArray[np.uint8], SphereMetadata]:
@@ -600,59 +435,8 @@ def _picture_of(source: Any) -> tuple[NDArray[np.uint8], SphereMetadata]:
     return pixels_of(source), NOTHING_KNOWN
 
 
-def device_named(name: str | torch.device) -> torch.device:
-    """A device to run on: `auto` (the GPU where there is one), `cpu`, `cuda`, `cuda:1` …
-
-    Raises
-    ------
-    ModelError : there is no such device here; names those that there are.
-    """
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
-        return torch.device("cuda" if gpus else "cpu")
-    try:
-        device = torch.device(name)
-    except (RuntimeError, ValueError):
-        device = None
-    if device is None or device.type not in ("cpu", "cuda") or (device.type == "cuda" and (device.index or 0) >= gpus):
-        here = ", ".join(["auto", "cpu", *(["cuda"] if gpus else []), *(f"cuda:{number}" for number in range(gpus))])
-        why = "" if gpus else " (no NVIDIA GPU that torch can use)"
-        raise ModelError(f"no device {str(name)!r} here; there are {here}{why}")
-    return device
-
-
-def batches_to_record(sizes: Sequence[tuple[int, int]], max_batch: int) -> list[tuple[tuple[int, int], int]]:
-    """Sizes and batches that a service records at its start, those of the most pixels first: they share its memory.
-
-    Parameters
-    ----------
-    sizes : sequence of (int, int)
-        Heights and widths, pixels.
-    max_batch : int
-        Panoramas at a time, at most.
-    """
-    batches = [1 << power for power in range(max_batch.bit_length())]
-    pairs = [
-        (size, batch) for size in sizes for batch in batches if batch == 1 or batch * math.prod(size) <= RECORDED_PIXELS
-    ]
-    return sorted(pairs, key=lambda pair: -pair[1] * math.prod(pair[0]))
-
-
-def _as_bytes(pixels: Tensor) -> Tensor:
-    """(batch, 3, H, W) as uint8 (batch, H, W, 3)."""
-    return pixels.clamp(0, 255).round_().byte().permute(0, 2, 3, 1).contiguous()
-
-
 def _by_shape(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
     groups: dict[tuple[int, ...], list[int]] = {}
     for index, shape in enumerate(shapes):
         groups.setdefault(shape, []).append(index)
     return list(groups.values())
-
-
-@functools.cache
-def _has_bfloat16(device: str) -> bool:
-    """Whether bfloat16 convolutions run in hardware; emulated ones are slower than float32."""
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

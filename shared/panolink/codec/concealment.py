@@ -1,11 +1,14 @@
-"""Concealment of lost tokens: features filled in from their neighbours on the sphere."""
+"""Concealment of lost tokens: features filled in from their neighbours on the sphere, as decoders are given them."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 
-from panolink.codec.shapes import Features, TokenMask
+from panolink.codec.networks.decoder import guidance_planes
+from panolink.codec.quantization.vector_quantizer import dequantize, token_steps
+from panolink.codec.shapes import Codebook, Features, Guidance, TokenMask
+from panolink.codec.tokens import Tokens
 from panolink.sphere.padding import pad_sphere
 
 
@@ -40,3 +43,24 @@ def conceal(features: Features, lost: TokenMask, *, wrap: bool = True) -> Featur
         features = torch.where(fresh, summed[:, :-1] / weight.clamp_min(1e-6), features)
         known = torch.where(fresh, torch.ones_like(known), known)
     return features
+
+
+def decoder_inputs(tokens: Tokens, codebook: Codebook) -> tuple[Features, Guidance]:
+    """What a decoder makes a picture of: features, those of lost tokens concealed, and how far each can be trusted.
+
+    Parameters
+    ----------
+    tokens : Tokens
+    codebook : (K, dim)
+
+    Returns
+    -------
+    features : (1, dim, rows, cols)
+    guidance : (1, 3, rows, cols)
+        Both on the codebook's device.
+    """
+    features, kept = dequantize(tokens, codebook), torch.from_numpy(tokens.kept)[None]
+    concealed = torch.zeros_like(kept) if tokens.concealed is None else torch.from_numpy(tokens.concealed)[None]
+    if tokens.concealed is not None:
+        features = conceal(features, concealed.to(features.device))
+    return features, guidance_planes(kept, token_steps(tokens), concealed).to(features.device)

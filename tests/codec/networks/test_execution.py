@@ -1,4 +1,4 @@
-"""Transfers and recordings, on each device that is here."""
+"""Devices by name; transfers and recordings, on each device that is here."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,9 +7,31 @@ import pytest
 import torch
 
 from panolink.codec.networks import execution
-from panolink.codec.networks.execution import Recorded, Transfers
+from panolink.codec.networks.execution import (
+    USUAL_SIZES,
+    Recorded,
+    Transfers,
+    batches_to_record,
+    device_named,
+    has_bfloat16,
+)
+from panolink.errors import ModelError
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "cuda:", "mps", "cuda:99", "meta", "CPU:x"])
+def test_devices_that_are_not_here_are_named_with_those_that_are(name: str):
+    with pytest.raises(ModelError, match=rf"no device '{name}' here; there are auto, cpu"):
+        device_named(name)
+
+
+def test_devices_that_are_here():
+    assert device_named("cpu").type == "cpu"
+    assert device_named("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(ModelError, match="no NVIDIA GPU that torch can use"):
+            device_named("cuda")
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -62,3 +84,24 @@ def test_what_cannot_be_recorded_runs_as_it_is(monkeypatch: pytest.MonkeyPatch, 
     doubled.record(torch.ones(2, 3))
     assert "not recorded for (2, 3)" in caplog.text and "capturing" in caplog.text
     assert (doubled(torch.ones(2, 3)) == 2).all()
+
+
+def test_batches_that_a_service_records():
+    assert batches_to_record(USUAL_SIZES, 1) == [(size, 1) for size in reversed(USUAL_SIZES)]
+    small, middle, large = USUAL_SIZES
+    found = batches_to_record(USUAL_SIZES, 8)
+    assert {batch for size, batch in found if size == small} == {1, 2, 4, 8}
+    assert {batch for size, batch in found if size == middle} == {1, 2, 4}
+    assert {batch for size, batch in found if size == large} == {1}
+    assert {batch for _, batch in batches_to_record([small], 6)} == {1, 2, 4}
+    pixels = [batch * size[0] * size[1] for size, batch in found]
+    assert pixels == sorted(pixels, reverse=True)
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_half_precision_is_for_devices_that_have_it(monkeypatch: pytest.MonkeyPatch, supported: bool):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: supported)
+    has_bfloat16.cache_clear()
+    assert has_bfloat16("cuda") is supported
+    assert has_bfloat16("cpu") is bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    has_bfloat16.cache_clear()

@@ -6,7 +6,9 @@ in place of hundreds, so that the host has time for its own part of the work. On
 
 from __future__ import annotations
 
+import functools
 import logging
+import math
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,10 +18,70 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from panolink.errors import ModelError
+
 log = logging.getLogger(__name__)
 
 RUNS_BEFORE_CAPTURE = 3
 """of a function, so that its memory is allocated and its algorithms are chosen before a graph is captured"""
+
+USUAL_SIZES = ((512, 1024), (1024, 2048), (2048, 4096))
+"""heights and widths of most panoramas: a service records a GPU's work for them at its start"""
+
+RECORDED_PIXELS = 1 << 23
+"""of batches that are recorded, at most: with more to do a GPU is busy for longer than the launches take"""
+
+
+def device_named(name: str | torch.device) -> torch.device:
+    """A device to run on: `auto` (the GPU where there is one), `cpu`, `cuda`, `cuda:1` …
+
+    Raises
+    ------
+    ModelError : there is no such device here; names those that there are.
+    """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda" if gpus else "cpu")
+    try:
+        device = torch.device(name)
+    except (RuntimeError, ValueError):
+        device = None
+    if device is None or device.type not in ("cpu", "cuda") or (device.type == "cuda" and (device.index or 0) >= gpus):
+        here = ", ".join(["auto", "cpu", *(["cuda"] if gpus else []), *(f"cuda:{number}" for number in range(gpus))])
+        why = "" if gpus else " (no NVIDIA GPU that torch can use)"
+        raise ModelError(f"no device {str(name)!r} here; there are {here}{why}")
+    return device
+
+
+@functools.cache
+def has_bfloat16(device: str) -> bool:
+    """Whether bfloat16 convolutions run in a device's hardware; emulated ones are slower than float32.
+
+    Parameters
+    ----------
+    device : str
+        Its type: `cpu` or `cuda`.
+    """
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def batches_to_record(sizes: Sequence[tuple[int, int]], max_batch: int) -> list[tuple[tuple[int, int], int]]:
+    """Sizes and batches that a service records at its start, those of the most pixels first: they share its memory.
+
+    Parameters
+    ----------
+    sizes : sequence of (int, int)
+        Heights and widths, pixels.
+    max_batch : int
+        Panoramas at a time, at most.
+    """
+    batches = [1 << power for power in range(max_batch.bit_length())]
+    pairs = [
+        (size, batch) for size in sizes for batch in batches if batch == 1 or batch * math.prod(size) <= RECORDED_PIXELS
+    ]
+    return sorted(pairs, key=lambda pair: -pair[1] * math.prod(pair[0]))
 
 
 class Transfers:

@@ -52,8 +52,9 @@ class ModelRegistry:
         band_pixels: int | None = None,
         max_batch: int | None = None,
     ) -> None:
-        from panolink.codec.codec import USUAL_SIZES, Codec
+        from panolink.codec.codec import Codec
         from panolink.codec.model import Decoder, decoders_of
+        from panolink.codec.networks.execution import USUAL_SIZES
 
         self._files = list(names)
         self.codecs: list[Codec] = [

@@ -1,0 +1,82 @@
+"""Both networks as a codec runs them: batches, bands of rows, half precision."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from panolink.codec.networks.runner import BAND_PIXELS, NetworkRunner
+from panolink.codec.shapes import Image
+from panolink.sphere.padding import pad_to_tokens
+from tests.codec.networks.random_networks import SMALL, scrambled
+
+CPU = torch.device("cpu")
+
+
+def runner(**settings: int) -> NetworkRunner:
+    return NetworkRunner(scrambled(SMALL["base"]), CPU, **settings)
+
+
+def images(count: int, height: int = 40, width: int = 72) -> list[Image]:
+    return list(np.random.default_rng(0).integers(0, 256, (count, height, width, 3), dtype=np.uint8))
+
+
+def inputs(count: int, rows: int = 3, cols: int = 5) -> list[tuple[Tensor, Tensor]]:
+    torch.manual_seed(0)
+    return [(torch.randn(1, 6, rows, cols), torch.rand(1, 3, rows, cols)) for _ in range(count)]
+
+
+def test_features_of_a_batch_are_those_of_each_padded_to_whole_tokens() -> None:
+    own, pictures = runner(), images(2)
+    own.bfloat16 = False
+    features = own.encode(pictures)
+    for one, image in zip(features, pictures, strict=True):
+        pixels = pad_to_tokens(torch.from_numpy(image).permute(2, 0, 1)[None].float(), 16)
+        assert one.shape == (1, 6, 3, 5) and one.dtype == torch.float32
+        with torch.inference_mode():
+            torch.testing.assert_close(one, own.network.encoder(pixels), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("reduced", [False, True])
+def test_bands_of_rows_are_asked_for_one_picture_at_a_time(reduced: bool) -> None:
+    whole, banded = runner(), runner(band_pixels=16 * 72)
+    given: list[int] = []
+
+    def one_by_one():
+        for number, one in enumerate(inputs(2)):
+            given.append(number)
+            yield one
+
+    size = (60, 90) if reduced else (40, 72)
+    at_once = whole.decode(inputs(2), size, reduced=reduced)
+    assert all(picture.shape == (*size, 3) and picture.dtype == np.uint8 for picture in at_once)
+    seen: list[list[int]] = []
+    decode = banded._decode_by_rows
+    banded._decode_by_rows = lambda *args, **kwargs: (seen.append(list(given)), decode(*args, **kwargs))[1]  # type: ignore[method-assign]
+    by_rows = banded.decode(one_by_one(), size, reduced=reduced)
+    assert seen == [[0], [0, 1]]
+    for one, other in zip(at_once, by_rows, strict=True):
+        assert np.abs(one.astype(int) - other).max() <= (0 if whole.bfloat16 else 1)
+
+
+def test_only_a_cpu_has_bands_where_nothing_is_said() -> None:
+    assert runner().band_pixels == BAND_PIXELS and runner(band_pixels=1 << 20).band_pixels == 1 << 20
+
+
+def test_half_precision_can_be_turned_off() -> None:
+    own = runner()
+    own.bfloat16 = False
+    exact = own.decode(inputs(1), (48, 80), reduced=False)[0]
+    own.bfloat16 = True
+    rounded = own.decode(inputs(1), (48, 80), reduced=False)[0]
+    assert not np.array_equal(exact, rounded)
+
+
+def test_a_runner_without_a_decoder_records_its_encoder() -> None:
+    network = scrambled(SMALL["base"])
+    del network.decoder
+    own = NetworkRunner(network, CPU)
+    assert not own.has_decoder and runner().has_decoder
+    own.record((40, 72))
+    expected = runner().encode(images(1))[0]
+    assert torch.equal(own.encode(images(1))[0], expected)
