@@ -115,7 +115,7 @@ def main(
     picture: Annotated[Path, typer.Argument(help="The page to write: .webp, .png, .jpg.")],
     codec: Annotated[list[str], typer.Option(help=f"One of {', '.join(BASELINES)}, or none.")] = CODECS,
     model_names: Annotated[
-        list[str], typer.Option("--model", help="A model's name or file, or NAME:DECODER, or none.")
+        list[str], typer.Option("--model", help="A model's name or file, or NAME:DECODER or NAME:REALISM, or none.")
     ] = MODELS,
     bpp: Annotated[float, typer.Option(min=0.001, help="Target in bits per pixel.")] = 0.1,
     width: Annotated[int | None, typer.Option(help="Scale panoramas to this width first (Lanczos).")] = None,

@@ -4,6 +4,7 @@ import ast
 import gc
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,7 +17,6 @@ from benchmarks.lib.ffmpeg_codecs import FFMPEG_CODECS
 from benchmarks.lib.image_codecs import PILLOW_CODECS, ImageCodec, bits_per_pixel, encode_at
 from benchmarks.lib.quality_measures import Reference
 from panolink import codec as codec_package
-from panolink.codec.model import Decoder
 from panolink.errors import RateError
 
 BASELINES: dict[str, ImageCodec] = {**PILLOW_CODECS, **FFMPEG_CODECS}
@@ -92,12 +92,14 @@ QUALITIES = ("3@8", "2@8", "3/2@8", "1@8", "1@5", "1@2", "1@-1", "1@-4")
 def model(name: str, targets: Sequence[float], *, sweep: bool = True) -> Subject:
     """A model of Panolink at each target in bits per pixel, and at fixed qualities.
 
-    ``name``: a shipped model's or a file, and behind a colon another of its decoders ("base:perceptual").
+    ``name``: a shipped model's or a file, and behind a colon another of its decoders, or a realism ("base:perceptual",
+    "base:0.5").
     BD-rates need these: means over images of one quality and of one rate are two different curves, of which the latter
     lies higher.
     """
     weights, _, decoder = name.partition(":")
-    codec = panolink.Codec.load(weights, decoder=decoder or Decoder.FIDELITY)
+    realism = float(decoder) if re.fullmatch(r"[0-9.]+", decoder) else None
+    codec = panolink.Codec.load(weights, decoder="" if realism is not None else decoder, realism=realism)
 
     def code(image: np.ndarray, setting: str) -> tuple[bytes, np.ndarray, bool]:
         kind, value = setting.split("=")

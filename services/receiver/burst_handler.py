@@ -15,7 +15,7 @@ from panolink.picture_format import PictureFormat
 from panolink.rpc.observability import logs, tracing
 from panolink.rpc.server.model_registry import ModelRegistry
 from panolink.rpc.wire.bursts import Burst, Receipt, ends_harq
-from panolink.rpc.wire.decoders import decoder_to_wire
+from panolink.rpc.wire.decoders import set_realism
 from panolink.rpc.wire.gazes import focus_to_wire
 from panolink.rpc.wire.picture_formats import picture_format_from_wire
 from panolink.rpc.wire.stages import in_order
@@ -234,12 +234,12 @@ class BurstReceiver:
     async def _deliver(self, codec: Codec, header: link_pb2.BurstHeader, reception: Reception) -> bytes:
         """Publish the picture, made by each of the decoders and in each of the formats that watchers have asked for;
         returns what the receipt brings."""
-        own = self._models.decoder_for(codec, ""), picture_format_from_wire(header.picture_format)
-        wanted: dict[tuple[str, PictureFormat], set[Wish]] = {own: set()} if header.return_picture else {}
+        own = self._models.realism_for(codec, None), picture_format_from_wire(header.picture_format)
+        wanted: dict[tuple[float | None, PictureFormat], set[Wish]] = {own: set()} if header.return_picture else {}
         for wish in set() if reception.late else self._watchers.wishes:
-            wanted.setdefault((self._models.decoder_for(codec, wish.decoder), wish.format), set()).add(wish)
-        decoders = {decoder for decoder, _ in wanted} or {own[0]}
-        pictures = {decoder: await self._pipeline.reconstruct(codec, decoder, reception) for decoder in decoders}
+            wanted.setdefault((self._models.realism_for(codec, wish.realism), wish.format), set()).add(wish)
+        decoders = {realism for realism, _ in wanted} or {own[0]}
+        pictures = {realism: await self._pipeline.reconstruct(codec, realism, reception) for realism in decoders}
         self._metrics.late.inc(reception.late)
         if not reception.late:
             self._arrivals.shown(header.stream_id, header.captured_at)
@@ -266,7 +266,7 @@ class BurstReceiver:
 
 
 def _shown(
-    header: link_pb2.BurstHeader, reception: Reception, picture: bytes, number: int, decoder: str
+    header: link_pb2.BurstHeader, reception: Reception, picture: bytes, number: int, realism: float | None
 ) -> receiver_pb2.ReceivedPanoramaHeader:
     """Header of a panorama as watchers get it."""
     assert reception.tokens
@@ -283,8 +283,8 @@ def _shown(
         rounds=reception.rounds,
         captured_at=header.captured_at,
         focus=map(focus_to_wire, reception.focus),
-        decoder=decoder_to_wire(decoder),
     )
+    set_realism(shown, realism)
     if header.channel_state.HasField("snr_db"):
         shown.snr_db = header.channel_state.snr_db
     return shown

@@ -104,9 +104,9 @@ class Pipeline:
         self._workers = ThreadPoolExecutor(settings.workers, "receiver")
         self._network = ThreadPoolExecutor(1, "network")
         self._models, self._settings, self._metrics = models, settings, metrics
-        self._reconstruct: dict[tuple[str, str], Batcher[Tokens, np.ndarray]] = {}
+        self._reconstruct: dict[tuple[str, float | None], Batcher[Tokens, np.ndarray]] = {}
         for codec in models.codecs:
-            self._batcher(codec, models.decoder_for(codec, ""))
+            self._batcher(codec, models.realism_for(codec, None))
         metrics.queue_depth.labels("decode").set_function(lambda: sum(map(len, self._reconstruct.values())))
         metrics.queue_limit.labels("decode").set_function(lambda: settings.queue_size * len(self._reconstruct))
 
@@ -125,13 +125,13 @@ class Pipeline:
         reception.reservation = await self._memory.reserve(width * height)
         reception.tokens = await in_thread(self._workers, partial(self._unpack, codec, reception, stream_id, sequence))
 
-    async def reconstruct(self, codec: Codec, decoder: str, reception: Reception) -> np.ndarray:
+    async def reconstruct(self, codec: Codec, realism: float | None, reception: Reception) -> np.ndarray:
         """The picture that a decoder makes of the tokens, uint8 (H, W, 3); raises `PanolinkError`.
 
-        ``decoder``: a kind that `ModelRegistry.decoder_for` has named.
+        ``realism``: of the decoder, as `ModelRegistry.realism_for` has named it.
         """
         assert reception.tokens
-        batched = await self._batcher(codec, decoder)(reception.tokens)
+        batched = await self._batcher(codec, realism)(reception.tokens)
         network = {"queue": batched.queue_seconds, "decode": batched.run_seconds}
         for stage, seconds in network.items():
             reception.seconds[stage] = reception.seconds.get(stage, 0.0) + seconds
@@ -157,13 +157,13 @@ class Pipeline:
         self._workers.shutdown(wait=False, cancel_futures=True)
         self._network.shutdown(wait=False, cancel_futures=True)
 
-    def _batcher(self, codec: Codec, decoder: str) -> Batcher[Tokens, np.ndarray]:
+    def _batcher(self, codec: Codec, realism: float | None) -> Batcher[Tokens, np.ndarray]:
         """That of a model's decoder; made, and the decoder loaded, when it is first needed."""
-        key = codec.fingerprint, decoder
+        key = codec.fingerprint, realism
         if key not in self._reconstruct:
             settings, metrics = self._settings, self._metrics
             self._reconstruct[key] = Batcher(
-                lambda tokens: self._models.with_decoder(codec, decoder).reconstruct(tokens),
+                lambda tokens: self._models.with_realism(codec, realism).reconstruct(tokens),
                 executor=self._network,
                 max_batch=self._models.batch_size,
                 max_wait=settings.batch_wait_seconds,

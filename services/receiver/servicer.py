@@ -9,16 +9,19 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
+import grpc
+
 from panolink import phy
-from panolink.errors import RateError
+from panolink.errors import ModelError, RateError
 from panolink.rpc.flow_control.aio import unless
 from panolink.rpc.flow_control.streams import OpenStream, Streams
 from panolink.rpc.server.model_registry import ModelRegistry
 from panolink.rpc.server.server import Server
 from panolink.rpc.transport.carry import LinkEndpoint
-from panolink.rpc.wire.decoders import decoder_from_wire
+from panolink.rpc.wire.decoders import realism_from_wire
 from panolink.rpc.wire.framing import chunks
 from panolink.rpc.wire.picture_formats import picture_format_from_wire
+from panolink.rpc.wire.status import one_line
 from panolink.services.receiver.archive import Archive
 from panolink.services.receiver.burst_handler import BurstReceiver
 from panolink.services.receiver.metrics import ReceiverMetrics
@@ -53,7 +56,10 @@ class ReceiverServicer(receiver_pb2_grpc.ReceiverServicer):
         self, requests: AsyncIterator[receiver_pb2.WatchRequest], context: Any, stream: OpenStream
     ) -> AsyncGenerator[receiver_pb2.ReceivedPanorama, None]:
         request = await anext(requests, receiver_pb2.WatchRequest())
-        wish = Wish(picture_format_from_wire(request.picture_format), decoder_from_wire(request.decoder))
+        try:
+            wish = Wish(picture_format_from_wire(request.picture_format), realism_from_wire(request))
+        except ModelError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, one_line(error))
         with self._watchers.join(wish, tokens=request.return_tokens) as watcher:
             await context.send_initial_metadata(())  # signals the client that it is subscribed
             looking = asyncio.create_task(self._look(watcher, request, requests))
@@ -118,6 +124,7 @@ def build(settings: ReceiverSettings) -> Server:
     models = ModelRegistry(
         settings.models,
         decoder=settings.decoder,
+        realism=settings.realism,
         device=settings.device,
         metrics=metrics,
         band_pixels=settings.band_pixels,

@@ -30,10 +30,11 @@ class WatchedPanorama:
 
 
 class Wish(NamedTuple):
-    """What a watcher has asked for: a format, and a kind of decoder; empty, where it leaves that to the receiver."""
+    """What a watcher has asked for: a format, and the realism of a decoder; None, where it leaves that to the
+    receiver."""
 
     format: PictureFormat = PictureFormat.PNG
-    decoder: str = ""
+    realism: float | None = None
 
 
 class PanoramaQueue(asyncio.Queue[WatchedPanorama]):

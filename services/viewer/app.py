@@ -26,9 +26,9 @@ from panolink.services.viewer.browser import BrowserSession, MessageError
 from panolink.services.viewer.control import (
     ControlError,
     changes_of,
-    decoder_of,
     is_number,
     json_object,
+    realism_of,
     send_options,
     width_of,
 )
@@ -226,7 +226,7 @@ class ViewerApp:
         await self._watcher.set_conditions(changes_of(message, await self._watcher.conditions()))
 
     async def _decoder(self, _: Mailbox, message: dict[str, Any]) -> None:
-        await self._watcher.choose_decoder(decoder_of(message))
+        await self._watcher.choose_realism(realism_of(message))
 
     async def _send(self, _: Mailbox, message: dict[str, Any]) -> None:
         names = message.get("samples")

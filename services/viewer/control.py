@@ -8,17 +8,16 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-from panolink.errors import PanolinkError
+from panolink.codec.realism import Decoder
+from panolink.errors import ModelError, PanolinkError
 from panolink.phy import ChannelModel, Clock, Conditions, Phase, Scenario
+from panolink.rpc.wire.decoders import wanted_realism
 
 NUMBERS = (
     *("snr_db", "coherence_symbols", "rician_k_db", "doppler_hz", "delay_spread_s"),
     *("erasure_rate", "erasure_burst"),
 )
 """Numbers of the conditions that the page may change."""
-
-DECODERS = ("fidelity", "perceptual")
-"""Kinds of decoders that the page may choose from."""
 
 _WHOLE = ("coherence_symbols",)
 
@@ -145,12 +144,28 @@ def width_of(message: Mapping[str, Any]) -> int | None:
     return int(_number("width", message["width"], 64, 16384))
 
 
-def decoder_of(message: Mapping[str, Any]) -> str:
-    """The kind of decoder that is to make the pictures; empty: as the receiver is set; raises `ControlError`."""
-    decoder = message.get("decoder")
-    if decoder not in ("", *DECODERS):
-        raise ControlError(f"unknown decoder {str(decoder)[:40]!r}; allowed: {', '.join(DECODERS)}, or none")
-    return str(decoder)
+def realism_of(message: Mapping[str, Any]) -> float | None:
+    """The realism of the decoder that is to make the pictures, 0 … 1; None: as the receiver is set.
+
+    Parameters
+    ----------
+    message
+        `decoder`: a kind of decoder, or empty; or `realism`.
+
+    Raises
+    ------
+    ControlError
+        There is no such kind or realism, or the two say different things.
+    """
+    decoder, realism = message.get("decoder", ""), message.get("realism")
+    if not {"decoder", "realism"} & message.keys() or decoder not in ("", *Decoder):
+        raise ControlError(
+            f"unknown decoder {str(decoder)[:40]!r}; allowed: {', '.join(Decoder)}, or a realism, or none"
+        )
+    try:
+        return wanted_realism(decoder, None if realism is None else _number("realism", realism, 0, 1))
+    except ModelError as error:
+        raise ControlError(str(error)) from None
 
 
 def _line(seconds: float, start: float, end: float | None = None) -> Phase:

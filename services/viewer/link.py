@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from panolink.client import Client, ReceivedPanorama
+from panolink.codec.realism import decoder_of
 from panolink.errors import LinkError, PanolinkError
 from panolink.images import encode_png
 from panolink.link.token_kinds import TokenKind
@@ -50,10 +51,10 @@ class LinkWatcher:
         self._arrived = asyncio.Event()
         self._services: dict[str, dict[str, Any]] = {}
         self._watching = False
-        self._decoder = ""
+        self._realism: float | None = None
         self._watch_call: asyncio.Task[None] | None = None
         self._subscribed = asyncio.Event()
-        hub.state("decoder", decoder=self._decoder)
+        self._tell_decoder()
         self._quality: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -91,33 +92,37 @@ class LinkWatcher:
         if self._settings.channel == OFF:
             raise LinkError("this link has no channel whose conditions could be changed")
 
-    async def choose_decoder(self, decoder: str) -> None:
-        """Watch pictures that another kind of decoder makes; returns when the receiver knows, or does not answer."""
-        if decoder == self._decoder:
+    async def choose_realism(self, realism: float | None) -> None:
+        """Watch pictures that the decoder of another realism makes, None: the receiver's own; returns when the receiver
+        knows, or does not answer."""
+        if realism == self._realism:
             return
-        self._decoder = decoder
-        self._hub.state("decoder", decoder=decoder)
+        self._realism = realism
+        self._tell_decoder()
         self._subscribed.clear()
         if self._watch_call:
             self._watch_call.cancel()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._subscribed.wait(), ANSWER_SECONDS)
 
+    def _tell_decoder(self) -> None:
+        self._hub.state("decoder", decoder=decoder_of(self._realism), realism=self._realism)
+
     async def _watch(self) -> None:
         while True:
-            decoder = self._decoder
-            self._watch_call = asyncio.create_task(self._watch_with(decoder))
+            realism = self._realism
+            self._watch_call = asyncio.create_task(self._watch_with(realism))
             try:
                 await asyncio.wait([self._watch_call])
             finally:
                 self._watch_call.cancel()
-            if decoder == self._decoder:
+            if realism == self._realism:
                 self._set_watching(False)
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _watch_with(self, decoder: str) -> None:
+    async def _watch_with(self, realism: float | None) -> None:
         """Watch until the receiver goes away."""
-        watching = {"tokens": True, "decoder": decoder, "on_subscribed": lambda: self._set_watching(True)}
+        watching = {"tokens": True, "realism": realism, "on_subscribed": lambda: self._set_watching(True)}
         try:
             async with (
                 self.client("receiver") as receiver,
@@ -246,6 +251,7 @@ def _header(panorama: ReceivedPanorama, *, sent: bool) -> dict[str, Any]:
         "kinds": _counted(panorama.kinds),
         "focus": [vars(focus) for focus in panorama.focus],
         "decoder": panorama.decoder,
+        "realism": panorama.realism,
         "age_seconds": age_of(panorama.captured_at),
         "original": sent,
     }

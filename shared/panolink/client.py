@@ -38,7 +38,7 @@ from panolink.rpc.transport.retrying_client import RetryingClient
 from panolink.rpc.transport.stream_handler import map_concurrent
 from panolink.rpc.wire.bursts import picture_limit
 from panolink.rpc.wire.conditions import conditions_from_wire, conditions_to_wire
-from panolink.rpc.wire.decoders import decoder_to_wire
+from panolink.rpc.wire.decoders import set_realism, wanted_realism
 from panolink.rpc.wire.deliveries import Delivery, ReceivedPanorama, ServiceInfo, deliveries
 from panolink.rpc.wire.framing import chunks, frames
 from panolink.rpc.wire.gazes import focus_to_wire, gaze_to_wire
@@ -319,6 +319,7 @@ class Client:
         gazes: AsyncIterable[Focus | Sequence[Focus]] | None = None,
         tokens: bool = False,
         decoder: str = "",
+        realism: float | None = None,
         on_subscribed: Callable[[], None] | None = None,
     ) -> AsyncGenerator[ReceivedPanorama, None]:
         """Yield panoramas as a receiver receives them, `count` of them (0: unlimited).
@@ -337,15 +338,21 @@ class Client:
         decoder : str
             How pictures are made of tokens: `fidelity` or `perceptual`; as the receiver is set where it is empty, or
             where there is none of that kind for a picture's model (`ReceivedPanorama.decoder` says which made it).
+        realism : float, optional
+            In place of ``decoder``: 0 (fidelity) … 1 (perceptual), or a decoder in between. The receiver rounds it to a
+            quarter (`ReceivedPanorama.realism` says what it was).
         on_subscribed : callable, optional
             Called once the receiver has said that what it receives from now on will come.
 
         Raises
         ------
         ValueError
-            There is no such format or decoder.
+            There is no such format, decoder or realism, or ``decoder`` names another realism.
         """
-        format, kind = picture_format_to_wire(picture_format), decoder_to_wire(decoder)
+        first_request = receiver_pb2.WatchRequest(
+            count=count, picture_format=picture_format_to_wire(picture_format), return_tokens=tokens
+        )
+        set_realism(first_request, wanted_realism(decoder, realism))
         stub: Any = receiver_pb2_grpc.ReceiverStub(self._connected())
 
         def admit(header: receiver_pb2.ReceivedPanoramaHeader) -> dict[str, int]:
@@ -354,7 +361,7 @@ class Client:
             return {"picture": header.picture_bytes, "tokens": header.token_bytes}
 
         async def requests() -> AsyncGenerator[receiver_pb2.WatchRequest, None]:
-            yield receiver_pb2.WatchRequest(count=count, picture_format=format, return_tokens=tokens, decoder=kind)
+            yield first_request
             if gazes is not None:
                 async for gaze in gazes:
                     first, *further = map(gaze_to_wire, (gaze,) if isinstance(gaze, Focus) else gaze)

@@ -38,6 +38,39 @@ def test_encode_and_decode(panolink: Run, small: Path, tmp_path: Path):
     assert vpsnr(load_panorama(small), load_panorama(picture)) > 20
 
 
+def test_realism_lies_between_the_two_decoders(panolink: Run, small: Path, tmp_path: Path):
+    packet = tmp_path / "a.plk"
+    assert panolink("encode", small, packet, "--bpp", "0.2").exit_code == 0
+    seen: dict[str, np.ndarray] = {}
+    for name, options in {
+        "default": [],
+        "0": ["--realism", "0"],
+        "0.5": ["--realism", "0.5"],
+        "1": ["--realism", "1"],
+        "perceptual": ["--decoder", "perceptual"],
+    }.items():
+        result = panolink("decode", packet, tmp_path / f"{name}.png", *options)
+        assert result.exit_code == 0, result.output
+        seen[name] = load_panorama(tmp_path / f"{name}.png").astype(float)
+    assert np.array_equal(seen["0"], seen["default"]) and np.array_equal(seen["1"], seen["perceptual"])
+    whole = np.abs(seen["1"] - seen["0"]).mean()
+    assert all(0.2 * whole < np.abs(seen["0.5"] - seen[end]).mean() < 0.8 * whole for end in ("0", "1"))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--realism", "1.5"], "realism 1.5; allowed is a number from 0"),
+        (["--realism", "nan"], "realism nan; allowed is a number from 0"),
+        (["--realism", "much"], "unable to parse string as a number"),
+        (["--realism", "0.5", "--decoder", "perceptual"], "decoder perceptual is realism 1, not 0.5"),
+    ],
+)
+def test_realism_that_makes_no_sense(panolink: Run, tmp_path: Path, options: list[str], told: str):
+    result = panolink("decode", tmp_path / "a.plk", tmp_path / "a.png", *options)
+    assert result.exit_code == 2 and told in " ".join(result.output.replace("│", " ").split())
+
+
 @pytest.mark.slow
 def test_a_focus_takes_the_bits_to_where_it_is(panolink: Run, small: Path, tmp_path: Path):
     seen = []

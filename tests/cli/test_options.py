@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from panolink.cli.options import VisibleConsole, about, check_rate, is_address, print_error, seconds
+from panolink.cli.options import VisibleConsole, about, check_rate, check_realism, is_address, print_error, seconds
 from panolink.errors import ModelError
 
 
@@ -42,6 +42,15 @@ def test_one_rate_at_most_and_not_of_nothing() -> None:
     for rates in ((0.1, 0.1, None), (None, 0.1, 0.1), (0.0, None, None), (None, None, 0.0)):
         with pytest.raises(typer.BadParameter):
             check_rate(*rates)
+
+
+def test_a_realism_is_one_and_the_decoders_own() -> None:
+    for decoder, realism in (("", None), ("", 0.5), ("perceptual", 1), ("mine.safetensors", 0.5)):
+        check_realism(decoder, realism)
+    for decoder, realism, hint in (("", 1.1, "'--realism'"), ("fidelity", 0.5, "'--decoder' / '--realism'")):
+        with pytest.raises(typer.BadParameter) as refused:
+            check_realism(decoder, realism)
+        assert refused.value.param_hint == hint
 
 
 def test_errors_name_their_file_once() -> None:

@@ -39,7 +39,11 @@ def test_metrics_have_ports_in_a_row() -> None:
 def test_each_service_is_told_where_the_next_one_listens() -> None:
     ports = Ports(transmitter=1001, channel=1002, receiver=1003, metrics=2000)
     found = environments(
-        "0.0.0.0", ports, shared={"models": "base", "device": None}, channel={"snr_db": 7}, receiver={"decoder": "d"}
+        "0.0.0.0",
+        ports,
+        shared={"models": "base", "device": None},
+        channel={"snr_db": 7},
+        receiver={"decoder": None, "realism": 0.5},
     )
     assert found == {
         "transmitter": {
@@ -58,7 +62,7 @@ def test_each_service_is_told_where_the_next_one_listens() -> None:
         },
         "receiver": {
             "PANOLINK_RECEIVER_MODELS": "base",
-            "PANOLINK_RECEIVER_DECODER": "d",
+            "PANOLINK_RECEIVER_REALISM": "0.5",
             "PANOLINK_RECEIVER_CORES_SHARE": "0.5",
             "PANOLINK_RECEIVER_LISTEN": "0.0.0.0:1003",
             "PANOLINK_RECEIVER_METRICS_LISTEN": "0.0.0.0:2002",

@@ -72,6 +72,11 @@ def test_the_viewer_has_a_killed_receiver_started_anew():
 Run = Callable[..., Result]
 
 
+def test_a_realism_that_makes_no_sense_starts_nothing(panolink: Run):
+    for options in (["--realism", "2"], ["--decoder", "fidelity", "--realism", "0.5"]):
+        assert panolink("up", *options).exit_code == 2
+
+
 def test_up_says_which_port_is_in_use(panolink: Run):
     ports = Ports.free()
     with socket.socket() as taken:

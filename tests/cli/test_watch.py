@@ -149,7 +149,17 @@ async def test_a_video_of_what_is_received(start: Start, tmp_path: Path):
     assert [path.name for path in target.parent.iterdir()] == ["out.mp4"]
 
 
-@pytest.mark.parametrize("options", [(), ("--out", "x", "--fps", "5"), ("--video", "out.avi")])
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--out", "x", "--fps", "5"),
+        ("--video", "out.avi"),
+        ("--out", "x", "--decoder", "mine.safetensors"),
+        ("--out", "x", "--realism", "2"),
+        ("--out", "x", "--realism", "0.5", "--decoder", "fidelity"),
+    ],
+)
 def test_options_that_make_no_sense(panolink: Run, options: tuple[str, ...]):
     assert panolink("watch", "127.0.0.1:1", *options).exit_code == 2
 
@@ -188,4 +198,5 @@ def test_keys_of_json() -> None:
         ),
         "rounds",
         "age_seconds",
+        "realism",
     ]

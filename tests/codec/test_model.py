@@ -11,7 +11,15 @@ from safetensors.torch import save_file
 
 import panolink
 from panolink.codec.codec import Codec
-from panolink.codec.model import decoders_of, load_decoder, load_model, save_decoder, save_model, shipped_models
+from panolink.codec.model import (
+    decoders_of,
+    interpolate,
+    load_decoder,
+    load_model,
+    save_decoder,
+    save_model,
+    shipped_models,
+)
 from panolink.errors import ModelError
 
 WEIGHTS = Path(panolink.__file__).parent / "weights"
@@ -139,6 +147,72 @@ def test_the_shipped_perceptual_decoder(panorama: np.ndarray):
     packet = fidelity.encode(panorama, bpp=0.2)
     first, second = fidelity.decode(packet), perceptual.decode(packet)
     assert 0.5 < np.abs(first.astype(int) - second).mean() < 8
+
+
+def decoder_weights(codec: Codec) -> dict[str, torch.Tensor]:
+    return codec.network.decoder.state_dict()
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_realism_of_a_file_goes_from_the_models_own_decoder_to_it(
+    tiny: Codec, tiny_path: Path, darker: Path, panorama: np.ndarray
+):
+    packet = tiny.encode(panorama, tau=0.5)
+    pictures, weights = {}, {}
+    for realism in (0, 0.25, 0.5, 1, None):
+        codec = Codec.load(tiny_path, decoder=darker, realism=realism, device="cpu")
+        assert codec.fingerprint == tiny.fingerprint
+        pictures[realism], weights[realism] = codec.decode(packet).astype(int), decoder_weights(codec)
+    assert same(weights[0], decoder_weights(tiny)) and np.array_equal(pictures[0], tiny.decode(packet))
+    assert same(weights[1], weights[None]) and np.array_equal(pictures[1], pictures[None])
+    half = weights[0]["transform.bias"] - 0.1  # the file's is 0.2 lower
+    torch.testing.assert_close(weights[0.5]["transform.bias"], half, rtol=0, atol=1e-3)
+    darkness = [float(np.mean(pictures[0] - pictures[realism])) for realism in (0.25, 0.5, 1)]
+    assert 0 < darkness[0] < darkness[1] < darkness[2]
+    assert darkness[1] == pytest.approx(darkness[2] / 2, abs=0.5)
+
+
+def test_both_ends_of_the_scale_are_the_shipped_decoders():
+    found = {}
+    for realism, kind in ((0, "fidelity"), (1, "perceptual")):
+        named, numbered = load_model("base"), load_model("base")
+        load_decoder(named, kind)
+        load_decoder(numbered, realism=realism)
+        found[kind] = named.network.decoder.state_dict()
+        assert same(numbered.network.decoder.state_dict(), found[kind])
+    between = load_model("base")
+    load_decoder(between, realism=0.5)
+    for name, value in between.network.decoder.state_dict().items():
+        middle = (found["fidelity"][name] + found["perceptual"][name]) / 2
+        torch.testing.assert_close(value, middle, rtol=1e-5, atol=1e-6)
+    assert not same(between.network.decoder.state_dict(), found["perceptual"])
+
+
+def test_interpolation_is_linear_and_leaves_alone_what_does_not_fit():
+    own = {"weight": torch.tensor([1.0, -2.0]), "count": torch.tensor(3), "of another shape": torch.ones(3)}
+    tensors = {"weight": torch.tensor([2.0, 2.0]), "count": torch.tensor(9.0), "of another shape": torch.zeros(2)}
+    interpolate(tensors, own, 0.25)
+    assert tensors["weight"].tolist() == [1.25, -1.0]
+    assert tensors["count"] == 9 and tensors["of another shape"].tolist() == [0, 0]
+    interpolate(tensors, {"weight": torch.tensor([torch.inf, 0])}, 1.0)
+    assert tensors["weight"].tolist() == [1.25, -1.0]
+    interpolate(tensors, own, 0.0)
+    assert tensors["weight"].tolist() == [1, -2]
+
+
+def test_realism_needs_a_second_decoder(tiny_path: Path, darker: Path):
+    with pytest.raises(ModelError, match="has no perceptual decoder"):
+        Codec.load(tiny_path, realism=0.5, device="cpu")
+    assert Codec.load(tiny_path, realism=0, device="cpu").makes_pictures
+    with pytest.raises(ModelError, match=r"realism 0\.5, but no decoder"):
+        Codec.load(tiny_path, decoder=None, realism=0.5, device="cpu")
+    with pytest.raises(ModelError, match=r"realism nan; allowed is a number from 0 \(fidelity\) to 1"):
+        Codec.load(tiny_path, decoder=darker, realism=float("nan"), device="cpu")
+    with pytest.raises(ModelError, match=r"decoder fidelity is realism 0, not 0\.5"):
+        Codec.load(tiny_path, decoder="fidelity", realism=0.5, device="cpu")
 
 
 @pytest.mark.parametrize(

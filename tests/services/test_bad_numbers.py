@@ -1,8 +1,10 @@
 """Numbers and names that make no sense are the sender's mistake: INVALID_ARGUMENT, and the stream goes on."""
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 
@@ -10,7 +12,14 @@ from panolink.client import Client
 from panolink.images import encode_png
 from panolink.rpc.server.server import Server
 from panolink.rpc.transport.connection import open_channel
-from panolink.v1 import link_pb2, link_pb2_grpc, transmitter_pb2, transmitter_pb2_grpc
+from panolink.v1 import (
+    link_pb2,
+    link_pb2_grpc,
+    receiver_pb2,
+    receiver_pb2_grpc,
+    transmitter_pb2,
+    transmitter_pb2_grpc,
+)
 
 Start = Callable[..., Awaitable[Server]]
 INVALID_ARGUMENT = 3
@@ -79,3 +88,15 @@ async def test_an_snr_that_is_no_ratio(start: Start, service: str, snr_db: float
         await call.done_writing()
         (receipt,) = [message.header async for message in call]
     assert receipt.failure.code == INVALID_ARGUMENT and "snr_db" in receipt.failure.message
+
+
+@pytest.mark.parametrize("realism", [-0.5, 1.5, math.nan, math.inf])
+async def test_a_realism_beyond_its_range(start: Start, realism: float) -> None:
+    receiver = await start("receiver")
+    async with open_channel(receiver.address) as channel:
+        stub: Any = receiver_pb2_grpc.ReceiverStub(channel)
+        call = stub.Watch(iter([receiver_pb2.WatchRequest(realism=realism)]))
+        with pytest.raises(grpc.aio.AioRpcError, match="allowed is a number from 0") as refused:
+            async for _ in call:
+                pass
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT

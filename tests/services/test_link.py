@@ -452,3 +452,35 @@ async def test_each_viewer_has_the_decoder_that_it_asked_for(start: Start, darke
     assert fidelity.array.mean() > own.array.mean() + 4
     assert np.array_equal(own.array, absent.array)  # the receiver has no perceptual one of this model
     assert np.array_equal(deliveries["one"].picture, own.array)
+    assert [shown.realism for shown in (own, fidelity, absent)] == [None, 0, None]
+
+
+async def test_each_viewer_has_the_realism_that_it_asked_for(
+    start: Start, darker: Path, panorama: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("panolink.codec.model._perceptual_path", lambda model: darker)
+    receiver = await start("receiver", realism=0.6)
+    transmitter = await start("transmitter", target=receiver.address)
+    wishes = {"own": {}, "fidelity": {"realism": 0.1}, "quarter": {"realism": 0.3}, "sharp": {"decoder": "perceptual"}}
+    subscribed = {name: asyncio.Event() for name in wishes}
+
+    async def viewer(name: str) -> ReceivedPanorama:
+        async with Client(receiver.address) as link:
+            return await anext(link.watch(**wishes[name], on_subscribed=subscribed[name].set))
+
+    watching = {name: asyncio.create_task(viewer(name)) for name in wishes}
+    async with asyncio.timeout(20):
+        for here in subscribed.values():
+            await here.wait()
+        deliveries = await sent(transmitter.address, [("one", panorama)], tau=0.5)
+        seen = {name: await task for name, task in watching.items()}
+    told = {name: (shown.realism, shown.decoder) for name, shown in seen.items()}
+    assert told == {"own": (0.6, ""), "fidelity": (0, "fidelity"), "quarter": (0.25, ""), "sharp": (1, "perceptual")}
+    means = [seen[name].array.mean() for name in ("fidelity", "quarter", "own", "sharp")]
+    assert means == sorted(means, reverse=True) and means[0] > means[-1] + 4
+    assert np.array_equal(deliveries["one"].picture, seen["own"].array)
+    async with Client(receiver.address) as link:
+        with pytest.raises(ValueError, match="allowed is a number from 0"):
+            await anext(link.watch(realism=1.5))
+        with pytest.raises(ValueError, match=r"decoder fidelity is realism 0, not 0\.5"):
+            await anext(link.watch(decoder="fidelity", realism=0.5))

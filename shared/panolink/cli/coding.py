@@ -17,9 +17,11 @@ from panolink.cli.options import (
     LensDegrees,
     Overwrite,
     ProjectionName,
+    Realism,
     Tau,
     about,
     check_rate,
+    check_realism,
     err,
     out,
     print_json,
@@ -134,7 +136,8 @@ def decode(
     model: Annotated[
         str, typer.Option(help="Name of a shipped model, or a .safetensors file; found by fingerprint where empty.")
     ] = "",
-    decoder: DecoderName = "fidelity",
+    decoder: DecoderName = "",
+    realism: Realism = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
     json: Json = False,
@@ -143,8 +146,10 @@ def decode(
 
     Example: [bold]panolink decode street.plk street.png[/bold]
 
-    - is standard input or output (as PNG). A panorama is marked as a photo sphere, with the pose that the packet tells.
+    - is standard input or output (as PNG). Realism draws texture that looks right and need not be the original's; the
+    bits are the same, and so is the time. A panorama is marked as a photo sphere, with the pose that the packet tells.
     """
+    check_realism(decoder, realism)
     from panolink.codec.bitstream import Packet
     from panolink.images import is_sphere
     from panolink.images.write import encode_image
@@ -155,7 +160,7 @@ def decode(
         check_target(target, overwrite=overwrite)
     with about(source):
         packet = Packet.from_bytes(read_source(source))
-        codec = _codec_for(packet.fingerprint, model, decoder, device)
+        codec = _codec_for(packet.fingerprint, model, decoder, realism, device)
         began = time.monotonic()
         image = codec.decode(packet)
     seconds = time.monotonic() - began
@@ -186,18 +191,18 @@ def decode(
     )
 
 
-def _codec_for(fingerprint: str, model: str, decoder: str, device: str) -> Codec:
+def _codec_for(fingerprint: str, model: str, decoder: str, realism: float | None, device: str) -> Codec:
     """The model that is named, or else the shipped one that made a packet, with that decoder."""
     from panolink.codec.codec import Codec
     from panolink.codec.model import load_decoder, load_model, shipped_models
 
     if model:
-        return Codec.load(model, decoder=decoder, device=device)
+        return Codec.load(model, decoder=decoder, realism=realism, device=device)
     seen = []
     for name in shipped_models():
         found = load_model(name)
         if found.fingerprint == fingerprint:
-            load_decoder(found, decoder)
+            load_decoder(found, decoder, realism)
             return Codec(found, device=device)
         seen.append(f"{name} ({found.fingerprint})")
     raise ModelError(

@@ -16,7 +16,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from panolink.errors import PanolinkError
+from panolink.errors import ModelError, PanolinkError
 from panolink.picture_format import PictureFormat
 from panolink.rpc.text import visible
 from panolink.sphere.metadata import LEAST_LENS_DEGREES, MOST_LENS_DEGREES, Projection
@@ -60,7 +60,18 @@ PictureFormatName: TypeAlias = Annotated[
     typer.Option(help="How pictures travel: rgb8 (raw, for hosts side by side), png, webp (smallest), jpeg (lossy)."),
 ]
 DecoderName: TypeAlias = Annotated[
-    str, typer.Option("--decoder", help="fidelity (least squared error), perceptual (sharper looks), or a file of one.")
+    str,
+    typer.Option(
+        "--decoder", help="fidelity (least squared error; the default), perceptual (sharper looks), or a file of one."
+    ),
+]
+Realism: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--realism",
+        metavar="0…1",
+        help="In place of --decoder: 0 is fidelity, 1 perceptual, or the file's, and what is between them.",
+    ),
 ]
 Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
 Overwrite: TypeAlias = Annotated[
@@ -113,6 +124,27 @@ def check_rate(
         raise typer.BadParameter("give one of them", param_hint=" / ".join(f"'{option}'" for option in given))
     if given and given != ["--tau"] and rates[given[0]] == 0:
         raise typer.BadParameter("has to be more than 0", param_hint=f"'{given[0]}'")
+
+
+def check_realism(decoder: str, realism: float | None) -> None:
+    """Check that a realism is one, and that the decoder that is named is of no other.
+
+    Raises
+    ------
+    typer.BadParameter
+        A usage error: exit code 2.
+    """
+    from panolink.codec.realism import checked_realism, realism_of
+
+    try:
+        if realism is not None:
+            checked_realism(realism)
+    except ModelError as error:
+        raise typer.BadParameter(str(error), param_hint="'--realism'") from None
+    try:
+        realism_of(decoder, realism)
+    except ModelError as error:
+        raise typer.BadParameter(str(error), param_hint="'--decoder' / '--realism'") from None
 
 
 def seconds(text: str) -> float:

@@ -122,7 +122,7 @@ def environments(
     channel
         Settings of the channel (`model`, `snr_db`, `seed`).
     receiver
-        Settings of the receiver alone (`decoder`).
+        Settings of the receiver alone (`decoder`, `realism`).
     """
     reachable = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
     settings: dict[str, dict[str, object]] = {

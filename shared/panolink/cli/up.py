@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from panolink.cli.options import Json, err, out, print_json
+from panolink.cli.options import Json, Realism, check_realism, err, out, print_json
 from panolink.cli.process_group import VIEWER, Ports, Services, SignalledError, environments
 from panolink.errors import PanolinkError
 from panolink.phy.channel.channel_models import ChannelModel
@@ -35,8 +35,9 @@ def up(
         str | None, typer.Option(help="Models to hold, with commas in between: names, or .safetensors files.")
     ] = None,
     decoder: Annotated[
-        str | None, typer.Option(help="How the receiver makes pictures: fidelity (the default), or perceptual.")
-    ] = None,
+        str, typer.Option(help="How the receiver makes pictures: fidelity (the default), perceptual, or a file of one.")
+    ] = "",
+    realism: Realism = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = None,
     fading: Annotated[
         ChannelModel | None, typer.Option(help="Kind of channel to begin with (rayleigh by default).")
@@ -61,6 +62,7 @@ def up(
 
     Whatever has no option here is set by environment variables, such as PANOLINK_RECEIVER_WATCH_POLICY=block.
     """
+    check_realism(decoder, realism)
     from panolink.rpc.security.credentials import INSECURE, Credentials
 
     Credentials.from_environment().check_server("--host", f"{host}:{transmitter_port}", insecure=insecure)
@@ -80,7 +82,7 @@ def up(
         ports,
         shared={"models": model, "device": device},
         channel={"model": fading, "snr_db": snr, "seed": seed},
-        receiver={"decoder": decoder},
+        receiver={"decoder": decoder or None, "realism": realism},
     )
     asyncio.run(_run(settings, json))
 

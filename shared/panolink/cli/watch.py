@@ -18,6 +18,8 @@ from panolink.cli.options import (
     Json,
     Overwrite,
     PictureFormatName,
+    Realism,
+    check_realism,
     err,
     out,
     print_error,
@@ -65,6 +67,7 @@ def watch(
         str,
         typer.Option(help="How pictures are to be made: fidelity or perceptual; where unset, as the receiver is set."),
     ] = "",
+    realism: Realism = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -74,7 +77,7 @@ def watch(
     --video walk.mp4[/bold]
 
     A receiver that goes away is waited for, and watched again when it is back. Pictures travel raw, and files are PNG;
-    with --picture-format webp or jpeg files are what has come.
+    with --picture-format webp or jpeg files are what has come. A receiver rounds a realism to a quarter.
 
     A file of gazes has a heading line, seconds,yaw,pitch and perhaps width, and a line for each change; after the last
     one it begins anew.
@@ -88,7 +91,7 @@ def watch(
     if folder:
         make_folder(folder)
     watcher = Watcher(target, folder, count, wait, overwrite, json, picture_format or PictureFormat.RGB8)
-    watcher.decoder = _decoder(decoder)
+    watcher.realism = _wanted_realism(decoder, realism)
     watcher.gazes = () if gaze is None else read_gazes(gaze)
     problem: BaseException | None = None
     with written_beside(video, overwrite=overwrite) if video else nullcontext() as beside:
@@ -123,7 +126,7 @@ class Watcher:
     seen, unwritten : panoramas that were written, and that could not be.
     video : where they go too.
     gazes : where to tell that somebody looks, see `follow`.
-    decoder : the kind of decoder to ask for; empty: the receiver's own.
+    realism : of the decoder to ask for; None: the receiver's own.
     """
 
     target: str
@@ -137,7 +140,7 @@ class Watcher:
     unwritten: int = 0
     video: SphericalVideo | None = None
     gazes: Sequence[TimedGaze] = ()
-    decoder: str = ""
+    realism: float | None = None
     _began: float = field(default=0.0, init=False)
 
     async def watch(self) -> None:
@@ -159,7 +162,7 @@ class Watcher:
                     async for panorama in link.watch(
                         count=max(0, self.count - self.seen - self.unwritten),
                         picture_format=self.picture_format,
-                        decoder=self.decoder,
+                        realism=self.realism,
                         gazes=follow(self.gazes) if self.gazes else None,
                     ):
                         await self._take(panorama)
@@ -201,15 +204,15 @@ class Watcher:
         video.add(panorama.array, seconds=now - self._began, sphere=panorama.sphere)
 
 
-def _decoder(name: str) -> str:
-    """A kind of decoder that a receiver can be asked for; a file is the receiver's to choose."""
-    from panolink.rpc.wire.decoders import decoder_to_wire
+def _wanted_realism(decoder: str, realism: float | None) -> float | None:
+    """The realism that a receiver is asked for; a file of a decoder is the receiver's to choose."""
+    from panolink.rpc.wire.decoders import wanted_realism
 
+    check_realism(decoder, realism)
     try:
-        decoder_to_wire(name)
+        return wanted_realism(decoder, realism)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="'--decoder'") from None
-    return name
 
 
 def _write(path: Path, panorama: ReceivedPanorama, *, overwrite: bool) -> Path:
@@ -245,4 +248,5 @@ def _json_values(panorama: ReceivedPanorama, path: Path | None, error: dict[str,
         "dropped": panorama.dropped,
         "rounds": panorama.rounds,
         "age_seconds": age_of(panorama.captured_at),
+        "realism": panorama.realism,
     }

@@ -58,7 +58,8 @@ class Codec:
         cls,
         name: str | Path = "base",
         *,
-        decoder: Decoder | str | Path | None = Decoder.FIDELITY,
+        decoder: Decoder | str | Path | None = "",
+        realism: float | None = None,
         device: str | torch.device = "auto",
         band_pixels: int | None = None,
     ) -> Codec:
@@ -69,8 +70,11 @@ class Codec:
         name : str or Path
             A shipped model's name, or the path of a ``.safetensors`` file.
         decoder : Decoder, str, Path or None
-            Which of the model's decoders makes the pictures, or a file of one; None: no pictures are made, in two
-            thirds less memory for weights.
+            Which of the model's decoders makes the pictures, or a file of one; empty: as ``realism`` says, or
+            `fidelity`. None: no pictures are made, in two thirds less memory for weights.
+        realism : float, optional
+            0 … 1: pictures of the fidelity decoder (0), of the perceptual one or that of a file (1), or of a decoder
+            whose weights lie in between; no picture takes longer.
         device : str or torch.device
             "auto": a GPU where there is one.
         band_pixels : int, optional
@@ -81,13 +85,15 @@ class Codec:
         Raises
         ------
         ModelError
-            There is no such model or decoder, or it cannot be read.
+            There is no such model or decoder, or it cannot be read, or ``decoder`` names another realism.
         """
         model = load_model(name)
-        if decoder is None:
+        if decoder is not None:
+            load_decoder(model, decoder, realism)
+        elif realism is None:
             del model.network.decoder
         else:
-            load_decoder(model, decoder)
+            raise ModelError(f"realism {realism:g}, but no decoder that it could be of: decoder is None")
         return cls(model, device=device, band_pixels=band_pixels)
 
     @property

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 
@@ -16,21 +16,13 @@ from safetensors.torch import save_file
 
 from panolink.codec.entropy.tables import Tables
 from panolink.codec.networks.autoencoder import Autoencoder, Profile
+from panolink.codec.realism import Decoder, is_file, realism_of
 from panolink.errors import ModelError
 
 FORMAT = "panolink-model-3"
 DECODER_FORMAT = "panolink-decoder-1"
 DECODER_SUFFIX = "-p"
 """of the name of a perceptual decoder's weights file"""
-
-
-class Decoder(StrEnum):
-    """Which of a model's decoders reconstructs pictures; the bitstream is the same."""
-
-    FIDELITY = "fidelity"
-    """trained for the least squared error"""
-    PERCEPTUAL = "perceptual"
-    """trained with perceptual and adversarial losses: sharper, with texture that need not be the original's"""
 
 
 @dataclass(frozen=True)
@@ -161,29 +153,32 @@ def save_decoder(path: Path, *, network: Autoencoder, fingerprint: str, card: di
     save_file(tensors, path, metadata={"format": DECODER_FORMAT, "model": fingerprint, "card": json.dumps(card)})
 
 
-def load_decoder(model: Model, decoder: Decoder | str | Path) -> None:
-    """Replace the decoder of ``model``, in place.
+def load_decoder(model: Model, decoder: Decoder | str | Path = "", realism: float | None = None) -> None:
+    """Replace the decoder of ``model``, in place, by another one or by one in between.
 
     Parameters
     ----------
     model : Model
     decoder : Decoder, str or Path
-        The shipped decoder of that kind, or a ``.safetensors`` file. ``fidelity`` keeps the model's own.
+        The shipped decoder of that kind, or a ``.safetensors`` file; empty: as the realism says. ``fidelity`` keeps the
+        model's own.
+    realism : float, optional
+        0 … 1: how far its weights are from the model's own decoder (0) towards the shipped perceptual one, or that of
+        the file (1), see `interpolate`. None: the one that is named, or the model's own.
 
     Raises
     ------
     ModelError
-        Where there is none, or where it belongs to another model.
+        Where there is none, where it belongs to another model, or where ``decoder`` names another realism.
     """
-    if decoder == Decoder.FIDELITY:
+    realism = realism_of(decoder, realism)
+    if not realism and not is_file(decoder):
         return
-    path = Path(decoder)
-    if decoder == Decoder.PERCEPTUAL:
-        path = _perceptual_path(model)
-        if not path.is_file():
-            raise ModelError(
-                f"model {model.name!r} has no perceptual decoder; there is {', '.join(_perceptual()) or 'none'}"
-            )
+    path = Path(decoder) if is_file(decoder) else _perceptual_path(model)
+    if not is_file(decoder) and not path.is_file():
+        raise ModelError(
+            f"model {model.name!r} has no perceptual decoder; there is {', '.join(_perceptual()) or 'none'}"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -196,10 +191,33 @@ def load_decoder(model: Model, decoder: Decoder | str | Path) -> None:
         raise ModelError(
             f"{path}: a decoder for model {metadata.get('model')}, not for {model.name!r} with {model.fingerprint}"
         )
+    interpolate(tensors, model.network.decoder.state_dict(), 1.0 if realism is None else realism)
     try:
         model.network.decoder.load_state_dict(tensors)
     except RuntimeError as error:
         raise ModelError(f"{path}: weights do not fit their model ({str(error).splitlines()[0]})") from None
+
+
+def interpolate(tensors: dict[str, torch.Tensor], own: Mapping[str, torch.Tensor], realism: float) -> None:
+    """Deep network interpolation (Wang et al., CVPR 2019, arXiv:1811.10515): θ = (1 − r) · θ_own + r · θ.
+
+    It works between a network and one that was fine-tuned from it. What fits no tensor of ``own`` is left as it is.
+
+    Parameters
+    ----------
+    tensors : dict of str to float32
+        θ of the other network, by name; changed in place.
+    own : mapping of str to Tensor
+        θ_own.
+    realism : float
+        r, 0 … 1; at 1 nothing changes, to the bit.
+    """
+    if realism == 1:
+        return
+    for name, tensor in tensors.items():
+        first = own.get(name)
+        if first is not None and first.is_floating_point() and first.shape == tensor.shape:
+            tensor.mul_(realism).add_(first.to(tensor), alpha=1 - realism)
 
 
 def decoders_of(model: Model) -> list[Decoder]:

@@ -27,21 +27,21 @@ from panolink.v1 import node_pb2 as panolink_dot_v1_dot_node__pb2
 from panolink.v1 import transmitter_pb2 as panolink_dot_v1_dot_transmitter__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apanolink/v1/receiver.proto\x12\x0bpanolink.v1\x1a\x16panolink/v1/link.proto\x1a\x16panolink/v1/node.proto\x1a\x1dpanolink/v1/transmitter.proto\"\xda\x01\n\x0cWatchRequest\x12\r\n\x05\x63ount\x18\x01 \x01(\r\x12\x32\n\x0epicture_format\x18\x02 \x01(\x0e\x32\x1a.panolink.v1.PictureFormat\x12\x1f\n\x04gaze\x18\x03 \x01(\x0b\x32\x11.panolink.v1.Gaze\x12(\n\rfurther_gazes\x18\x04 \x03(\x0b\x32\x11.panolink.v1.Gaze\x12\x15\n\rreturn_tokens\x18\x05 \x01(\x08\x12%\n\x07\x64\x65\x63oder\x18\x06 \x01(\x0e\x32\x14.panolink.v1.Decoder\"v\n\x10ReceivedPanorama\x12\x35\n\x06header\x18\x01 \x01(\x0b\x32#.panolink.v1.ReceivedPanoramaHeaderH\x00\x12\x11\n\x07picture\x18\x02 \x01(\x0cH\x00\x12\x10\n\x06tokens\x18\x03 \x01(\x0cH\x00\x42\x06\n\x04part\"\x96\x03\n\x16ReceivedPanoramaHeader\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x10\n\x08\x62urst_id\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x19\n\x11model_fingerprint\x18\x06 \x01(\t\x12\x13\n\x06snr_db\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12,\n\x08segments\x18\x08 \x03(\x0b\x32\x1a.panolink.v1.LayerSegments\x12\x16\n\x0eguessed_tokens\x18\t \x01(\x04\x12\x0f\n\x07\x64ropped\x18\n \x01(\x04\x12\x15\n\rpicture_bytes\x18\x0b \x01(\x04\x12\x0e\n\x06rounds\x18\x0c \x01(\r\x12\x13\n\x0b\x63\x61ptured_at\x18\r \x01(\x01\x12\x13\n\x0btoken_bytes\x18\x0e \x01(\x04\x12!\n\x05\x66ocus\x18\x0f \x03(\x0b\x32\x12.panolink.v1.Focus\x12%\n\x07\x64\x65\x63oder\x18\x10 \x01(\x0e\x32\x14.panolink.v1.DecoderB\t\n\x07_snr_db*\xb8\x01\n\tTokenKind\x12\x1a\n\x16TOKEN_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14TOKEN_KIND_CONCEALED\x10\x01\x12\x18\n\x14TOKEN_KIND_UNCHANGED\x10\x02\x12\x16\n\x12TOKEN_KIND_REFINED\x10\x03\x12\x12\n\x0eTOKEN_KIND_NEW\x10\x04\x12\x1a\n\x16TOKEN_KIND_NEW_FEATURE\x10\x05\x12\x13\n\x0fTOKEN_KIND_LOST\x10\x06\x32Q\n\x08Receiver\x12\x45\n\x05Watch\x12\x19.panolink.v1.WatchRequest\x1a\x1d.panolink.v1.ReceivedPanorama(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apanolink/v1/receiver.proto\x12\x0bpanolink.v1\x1a\x16panolink/v1/link.proto\x1a\x16panolink/v1/node.proto\x1a\x1dpanolink/v1/transmitter.proto\"\xfc\x01\n\x0cWatchRequest\x12\r\n\x05\x63ount\x18\x01 \x01(\r\x12\x32\n\x0epicture_format\x18\x02 \x01(\x0e\x32\x1a.panolink.v1.PictureFormat\x12\x1f\n\x04gaze\x18\x03 \x01(\x0b\x32\x11.panolink.v1.Gaze\x12(\n\rfurther_gazes\x18\x04 \x03(\x0b\x32\x11.panolink.v1.Gaze\x12\x15\n\rreturn_tokens\x18\x05 \x01(\x08\x12%\n\x07\x64\x65\x63oder\x18\x06 \x01(\x0e\x32\x14.panolink.v1.Decoder\x12\x14\n\x07realism\x18\x07 \x01(\x01H\x00\x88\x01\x01\x42\n\n\x08_realism\"v\n\x10ReceivedPanorama\x12\x35\n\x06header\x18\x01 \x01(\x0b\x32#.panolink.v1.ReceivedPanoramaHeaderH\x00\x12\x11\n\x07picture\x18\x02 \x01(\x0cH\x00\x12\x10\n\x06tokens\x18\x03 \x01(\x0cH\x00\x42\x06\n\x04part\"\xb8\x03\n\x16ReceivedPanoramaHeader\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x10\n\x08\x62urst_id\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x19\n\x11model_fingerprint\x18\x06 \x01(\t\x12\x13\n\x06snr_db\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12,\n\x08segments\x18\x08 \x03(\x0b\x32\x1a.panolink.v1.LayerSegments\x12\x16\n\x0eguessed_tokens\x18\t \x01(\x04\x12\x0f\n\x07\x64ropped\x18\n \x01(\x04\x12\x15\n\rpicture_bytes\x18\x0b \x01(\x04\x12\x0e\n\x06rounds\x18\x0c \x01(\r\x12\x13\n\x0b\x63\x61ptured_at\x18\r \x01(\x01\x12\x13\n\x0btoken_bytes\x18\x0e \x01(\x04\x12!\n\x05\x66ocus\x18\x0f \x03(\x0b\x32\x12.panolink.v1.Focus\x12%\n\x07\x64\x65\x63oder\x18\x10 \x01(\x0e\x32\x14.panolink.v1.Decoder\x12\x14\n\x07realism\x18\x11 \x01(\x01H\x01\x88\x01\x01\x42\t\n\x07_snr_dbB\n\n\x08_realism*\xb8\x01\n\tTokenKind\x12\x1a\n\x16TOKEN_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14TOKEN_KIND_CONCEALED\x10\x01\x12\x18\n\x14TOKEN_KIND_UNCHANGED\x10\x02\x12\x16\n\x12TOKEN_KIND_REFINED\x10\x03\x12\x12\n\x0eTOKEN_KIND_NEW\x10\x04\x12\x1a\n\x16TOKEN_KIND_NEW_FEATURE\x10\x05\x12\x13\n\x0fTOKEN_KIND_LOST\x10\x06\x32Q\n\x08Receiver\x12\x45\n\x05Watch\x12\x19.panolink.v1.WatchRequest\x1a\x1d.panolink.v1.ReceivedPanorama(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'panolink.v1.receiver_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TOKENKIND']._serialized_start=873
-  _globals['_TOKENKIND']._serialized_end=1057
+  _globals['_TOKENKIND']._serialized_start=941
+  _globals['_TOKENKIND']._serialized_end=1125
   _globals['_WATCHREQUEST']._serialized_start=123
-  _globals['_WATCHREQUEST']._serialized_end=341
-  _globals['_RECEIVEDPANORAMA']._serialized_start=343
-  _globals['_RECEIVEDPANORAMA']._serialized_end=461
-  _globals['_RECEIVEDPANORAMAHEADER']._serialized_start=464
-  _globals['_RECEIVEDPANORAMAHEADER']._serialized_end=870
-  _globals['_RECEIVER']._serialized_start=1059
-  _globals['_RECEIVER']._serialized_end=1140
+  _globals['_WATCHREQUEST']._serialized_end=375
+  _globals['_RECEIVEDPANORAMA']._serialized_start=377
+  _globals['_RECEIVEDPANORAMA']._serialized_end=495
+  _globals['_RECEIVEDPANORAMAHEADER']._serialized_start=498
+  _globals['_RECEIVEDPANORAMAHEADER']._serialized_end=938
+  _globals['_RECEIVER']._serialized_start=1127
+  _globals['_RECEIVER']._serialized_end=1208
 # @@protoc_insertion_point(module_scope)

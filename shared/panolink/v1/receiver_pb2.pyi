@@ -28,20 +28,22 @@ TOKEN_KIND_NEW_FEATURE: TokenKind
 TOKEN_KIND_LOST: TokenKind
 
 class WatchRequest(_message.Message):
-    __slots__ = ("count", "picture_format", "gaze", "further_gazes", "return_tokens", "decoder")
+    __slots__ = ("count", "picture_format", "gaze", "further_gazes", "return_tokens", "decoder", "realism")
     COUNT_FIELD_NUMBER: _ClassVar[int]
     PICTURE_FORMAT_FIELD_NUMBER: _ClassVar[int]
     GAZE_FIELD_NUMBER: _ClassVar[int]
     FURTHER_GAZES_FIELD_NUMBER: _ClassVar[int]
     RETURN_TOKENS_FIELD_NUMBER: _ClassVar[int]
     DECODER_FIELD_NUMBER: _ClassVar[int]
+    REALISM_FIELD_NUMBER: _ClassVar[int]
     count: int
     picture_format: _link_pb2.PictureFormat
     gaze: _link_pb2.Gaze
     further_gazes: _containers.RepeatedCompositeFieldContainer[_link_pb2.Gaze]
     return_tokens: bool
     decoder: _node_pb2.Decoder
-    def __init__(self, count: _Optional[int] = ..., picture_format: _Optional[_Union[_link_pb2.PictureFormat, str]] = ..., gaze: _Optional[_Union[_link_pb2.Gaze, _Mapping]] = ..., further_gazes: _Optional[_Iterable[_Union[_link_pb2.Gaze, _Mapping]]] = ..., return_tokens: _Optional[bool] = ..., decoder: _Optional[_Union[_node_pb2.Decoder, str]] = ...) -> None: ...
+    realism: float
+    def __init__(self, count: _Optional[int] = ..., picture_format: _Optional[_Union[_link_pb2.PictureFormat, str]] = ..., gaze: _Optional[_Union[_link_pb2.Gaze, _Mapping]] = ..., further_gazes: _Optional[_Iterable[_Union[_link_pb2.Gaze, _Mapping]]] = ..., return_tokens: _Optional[bool] = ..., decoder: _Optional[_Union[_node_pb2.Decoder, str]] = ..., realism: _Optional[float] = ...) -> None: ...
 
 class ReceivedPanorama(_message.Message):
     __slots__ = ("header", "picture", "tokens")
@@ -54,7 +56,7 @@ class ReceivedPanorama(_message.Message):
     def __init__(self, header: _Optional[_Union[ReceivedPanoramaHeader, _Mapping]] = ..., picture: _Optional[bytes] = ..., tokens: _Optional[bytes] = ...) -> None: ...
 
 class ReceivedPanoramaHeader(_message.Message):
-    __slots__ = ("number", "burst_id", "source", "width", "height", "model_fingerprint", "snr_db", "segments", "guessed_tokens", "dropped", "picture_bytes", "rounds", "captured_at", "token_bytes", "focus", "decoder")
+    __slots__ = ("number", "burst_id", "source", "width", "height", "model_fingerprint", "snr_db", "segments", "guessed_tokens", "dropped", "picture_bytes", "rounds", "captured_at", "token_bytes", "focus", "decoder", "realism")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     BURST_ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +73,7 @@ class ReceivedPanoramaHeader(_message.Message):
     TOKEN_BYTES_FIELD_NUMBER: _ClassVar[int]
     FOCUS_FIELD_NUMBER: _ClassVar[int]
     DECODER_FIELD_NUMBER: _ClassVar[int]
+    REALISM_FIELD_NUMBER: _ClassVar[int]
     number: int
     burst_id: str
     source: str
@@ -87,4 +90,5 @@ class ReceivedPanoramaHeader(_message.Message):
     token_bytes: int
     focus: _containers.RepeatedCompositeFieldContainer[_transmitter_pb2.Focus]
     decoder: _node_pb2.Decoder
-    def __init__(self, number: _Optional[int] = ..., burst_id: _Optional[str] = ..., source: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model_fingerprint: _Optional[str] = ..., snr_db: _Optional[float] = ..., segments: _Optional[_Iterable[_Union[_link_pb2.LayerSegments, _Mapping]]] = ..., guessed_tokens: _Optional[int] = ..., dropped: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., rounds: _Optional[int] = ..., captured_at: _Optional[float] = ..., token_bytes: _Optional[int] = ..., focus: _Optional[_Iterable[_Union[_transmitter_pb2.Focus, _Mapping]]] = ..., decoder: _Optional[_Union[_node_pb2.Decoder, str]] = ...) -> None: ...
+    realism: float
+    def __init__(self, number: _Optional[int] = ..., burst_id: _Optional[str] = ..., source: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model_fingerprint: _Optional[str] = ..., snr_db: _Optional[float] = ..., segments: _Optional[_Iterable[_Union[_link_pb2.LayerSegments, _Mapping]]] = ..., guessed_tokens: _Optional[int] = ..., dropped: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., rounds: _Optional[int] = ..., captured_at: _Optional[float] = ..., token_bytes: _Optional[int] = ..., focus: _Optional[_Iterable[_Union[_transmitter_pb2.Focus, _Mapping]]] = ..., decoder: _Optional[_Union[_node_pb2.Decoder, str]] = ..., realism: _Optional[float] = ...) -> None: ...

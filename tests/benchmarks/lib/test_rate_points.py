@@ -24,3 +24,5 @@ def test_figures_of_a_model_are_kept_for_its_encoder_and_decoder(tmp_path: Path)
     save_decoder(tmp_path / "other.safetensors", network=codec.network, fingerprint=codec.fingerprint, card={})
     decoded_otherwise = model(f"base:{tmp_path}/other.safetensors", ())
     assert codec.fingerprint in decoded_otherwise.version and decoded_otherwise.version != shipped
+    versions = {name: model(f"base:{name}", ()).version for name in ("0", "0.5", "1", "perceptual")}
+    assert versions["0"] == shipped and versions["1"] == versions["perceptual"] and len(set(versions.values())) == 3

@@ -152,8 +152,10 @@ def test_the_decoder_is_chosen_and_the_sample_sent_again(open_page: Open) -> Non
     wait(page, "document.getElementById('caption').textContent.includes('perceptual')")
     page.wait_for_timeout(300)
     assert difference(received, pixels(page)) > 0.3
+    page.select_option("#decoder", "0.5")
+    wait(page, "document.getElementById('caption').textContent.includes('realism 0.5')")
     page.select_option("#decoder", "fidelity")
-    wait(page, "!document.getElementById('caption').textContent.includes('perceptual')")
+    wait(page, "!/perceptual|realism/.test(document.getElementById('caption').textContent)")
 
 
 @pytest.mark.long

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from panolink.codec import model
 from panolink.errors import ModelError
 from panolink.rpc.observability.metrics import ServiceMetrics
 from panolink.rpc.server.model_registry import ModelRegistry
@@ -56,14 +57,14 @@ def test_viewers_choose_among_the_decoders_that_there_are(
 ) -> None:
     registry = ModelRegistry([str(weights(0))], device="cpu", metrics=metrics, decoder=str(darker))
     (own,) = registry.codecs
-    assert [registry.decoder_for(own, wanted) for wanted in ("fidelity", "perceptual", "")] == ["fidelity", "", ""]
-    other = registry.with_decoder(own, "fidelity")
-    assert registry.with_decoder(own, "") is own and registry.with_decoder(own, "fidelity") is other is not own
+    assert [registry.realism_for(own, wanted) for wanted in (0, 1, 0.5, None)] == [0, None, None, None]
+    other = registry.with_realism(own, 0.0)
+    assert registry.with_realism(own, None) is own and registry.with_realism(own, 0.0) is other is not own
     packet = own.encode(np.full((64, 128, 3), 90, np.uint8), tau=0.5)
     assert other.decode(packet).mean() > own.decode(packet).mean() + 4
     plain = ModelRegistry([str(weights(0))], device="cpu", metrics=metrics)
-    assert plain.decoder_for(plain.codecs[0], "") == "fidelity"
-    assert plain.with_decoder(plain.codecs[0], "fidelity") is plain.codecs[0]
+    assert plain.realism_for(plain.codecs[0], None) == 0
+    assert plain.with_realism(plain.codecs[0], 0.0) is plain.codecs[0]
 
 
 def test_a_decoder_that_can_no_longer_be_loaded_disturbs_nothing(
@@ -72,10 +73,47 @@ def test_a_decoder_that_can_no_longer_be_loaded_disturbs_nothing(
     shutil.copy(weights(0), tmp_path / "gone.safetensors")
     registry = ModelRegistry([str(tmp_path / "gone.safetensors")], device="cpu", metrics=metrics, decoder=str(darker))
     (own,) = registry.codecs
-    assert registry.decoder_for(own, "fidelity") == "fidelity"
+    assert registry.realism_for(own, 0.0) == 0
     shutil.copy(weights(1), tmp_path / "gone.safetensors")  # another model
-    assert registry.with_decoder(own, "fidelity") is own
-    assert registry.decoder_for(own, "fidelity") == ""
+    assert registry.with_realism(own, 0.0) is own
+    assert registry.realism_for(own, 0.0) is None
+
+
+@pytest.fixture
+def two_decoders(darker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`darker` is the perceptual decoder of the tiny model."""
+    monkeypatch.setattr(model, "_perceptual_path", lambda of: darker)
+
+
+@pytest.mark.usefixtures("two_decoders")
+def test_viewers_choose_a_realism_that_is_rounded(weights: Callable[[int], Path], metrics: ServiceMetrics) -> None:
+    registry = ModelRegistry([str(weights(0))], device="cpu", metrics=metrics, realism=0.3)
+    (own,) = registry.codecs
+    wanted = {None: 0.3, 0.3: 0.3, 0.29: 0.25, 0: 0, 0.1: 0, 0.13: 0.25, 0.6: 0.5, 0.9: 1, 1: 1}
+    assert {realism: registry.realism_for(own, realism) for realism in wanted} == wanted
+    assert registry.with_realism(own, 0.3) is own
+    packet = own.encode(np.full((64, 128, 3), 90, np.uint8), tau=0.5)
+    means = [registry.with_realism(own, realism).decode(packet).mean() for realism in (0.0, 0.3, 0.5, 1.0)]
+    assert means == sorted(means, reverse=True) and means[0] > means[-1] + 4
+    assert registry.with_realism(own, 0.5) is registry.with_realism(own, 0.5), "loaded once"
+
+
+@pytest.mark.usefixtures("two_decoders")
+def test_a_realism_that_can_no_longer_be_loaded_disturbs_nothing(
+    weights: Callable[[int], Path], metrics: ServiceMetrics, darker: Path
+) -> None:
+    registry = ModelRegistry([str(weights(0))], device="cpu", metrics=metrics)
+    (own,) = registry.codecs
+    darker.unlink()
+    assert registry.with_realism(own, 0.5) is registry.with_realism(own, 1.0) is own
+    assert [registry.realism_for(own, wanted) for wanted in (0.5, 1, 0)] == [0, 0, 0]
+
+
+def test_a_realism_that_a_model_does_not_have_stops_the_service(
+    weights: Callable[[int], Path], metrics: ServiceMetrics
+) -> None:
+    with pytest.raises(ModelError, match="has no perceptual decoder"):
+        ModelRegistry([str(weights(0))], device="cpu", metrics=metrics, realism=0.5)
 
 
 def test_a_model_that_is_none_stops_the_service(metrics: ServiceMetrics, tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         (ChannelSettings, "PANOLINK_CHANNEL_MODEL", "cable", "'tdl-d' or 'tdl-e'"),
         (ReceiverSettings, "PANOLINK_RECEIVER_LISTEN", "everywhere", "host:port"),
         (ReceiverSettings, "PANOLINK_RECEIVER_WATCH_POLICY", "drop", "'block' or 'newest'"),
+        (ReceiverSettings, "PANOLINK_RECEIVER_REALISM", "1.5", "from 0 (fidelity) to 1 (perceptual)"),
+        (ReceiverSettings, "PANOLINK_RECEIVER_REALISM", "nan", "from 0 (fidelity) to 1"),
         (ReceiverSettings, "PANOLINK_RECEIVER_MAX_STREAMS", "0", "greater than or equal to 1"),
         (TransmitterSettings, "PANOLINK_TRANSMITTER_TARGET", "somewhere:99999", "port up to 65535"),
         (TransmitterSettings, "PANOLINK_TRANSMITTER_TARGET", "dns:///receiver..example:50053", "no name of a host"),
@@ -70,3 +72,21 @@ def test_a_bad_value_stops_with_its_name_and_what_is_allowed(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"{name}={value}: ")
     assert allowed in line
+
+
+def test_a_decoder_and_a_realism_have_to_say_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PANOLINK_RECEIVER_DECODER", "perceptual")
+    monkeypatch.setenv("PANOLINK_RECEIVER_REALISM", "1")
+    assert load_settings(ReceiverSettings).realism == 1
+    monkeypatch.setenv("PANOLINK_RECEIVER_REALISM", "0.5")
+    with pytest.raises(SystemExit) as stopped:
+        load_settings(ReceiverSettings)
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == (
+        "PANOLINK_RECEIVER_DECODER and PANOLINK_RECEIVER_REALISM: decoder perceptual is realism 1, not 0.5: "
+        "give one of the two\n"
+    )
+    monkeypatch.delenv("PANOLINK_RECEIVER_DECODER")
+    assert load_settings(ReceiverSettings).realism == 0.5

@@ -45,7 +45,7 @@ async def test_a_viewer_who_leaves_blocks_nobody() -> None:
 
 async def test_each_is_given_what_it_asked_for() -> None:
     watchers = Watchers("newest", size=1, on_drop=lambda: pytest.fail("nothing may be dropped"))
-    raws, sharps = Wish(PictureFormat.RGB8), Wish(decoder="perceptual")
+    raws, sharps = Wish(PictureFormat.RGB8), Wish(realism=1.0)
     with watchers.join() as plain, watchers.join(raws) as raw, watchers.join(sharps) as sharp:
         assert watchers.wishes == {Wish(), raws, sharps}
         await watchers.publish(shown(1))

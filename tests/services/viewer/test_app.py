@@ -112,13 +112,14 @@ async def test_a_decoder_is_chosen_for_what_comes_from_now_on(
             pass
         assert found["models"][0]["decoders"] == ["fidelity"]
         brightness = {}
-        for decoder in ("fidelity", ""):
-            await socket.send(json.dumps({"type": "decoder", "decoder": decoder}))
-            while (await message(other, "decoder"))["decoder"] != decoder:
+        for decoder, realism in (("fidelity", 0), ("", None)):
+            await socket.send(json.dumps({"type": "decoder", "realism": realism}))
+            while (told := await message(other, "decoder"))["realism"] != realism:
                 pass  # all pages show what was chosen
+            assert told["decoder"] == decoder
             await socket.send(json.dumps({"type": "send", "samples": ["city"], "options": {"width": 128}}))
             picture = await message(socket, "picture")
-            assert picture["decoder"] == decoder
+            assert (picture["decoder"], picture["realism"]) == (decoder, realism)
             brightness[decoder] = np.asarray(Image.open(io.BytesIO(picture["jpeg"]))).mean()
         assert brightness["fidelity"] > brightness[""] + 4
         assert (await ask(viewer.address, "/api/state"))[1]["services"]["services"]["receiver"]["up"]
@@ -209,6 +210,7 @@ BAD = [
     '{"type": "kill"}',
     '{"type": "decoder", "decoder": "blurred"}',
     '{"type": "decoder", "decoder": ["fidelity"]}',
+    '{"type": "decoder", "realism": 2}',
     b"\x00\x01",
 ]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from panolink.phy import Conditions, Scenario
-from panolink.services.viewer.control import ControlError, changes_of, scenarios, send_options, width_of
+from panolink.services.viewer.control import ControlError, changes_of, realism_of, scenarios, send_options, width_of
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,28 @@ def test_options() -> None:
     assert send_options({"tau": 0.5, "harq": 2}, 0.1) == {"adaptive": False, "tau": 0.5, "harq": 2, "model": ""}
     assert send_options({"bitrate": 1e6}, 0.5)["mean_bits"] == 5e5
     assert width_of({"width": 512}) == 512 and width_of({}) is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"decoder": "blurred"},
+        {"decoder": None},
+        {"decoder": ["fidelity"]},
+        {"realism": "0.5"},
+        {"realism": True},
+        {"realism": 1.5},
+        {"realism": float("nan")},
+        {"decoder": "perceptual", "realism": 0.5},
+    ],
+)
+def test_decoders_that_make_no_sense_are_refused(message: dict[str, Any]) -> None:
+    with pytest.raises(ControlError):
+        realism_of(message)
+
+
+def test_decoders() -> None:
+    names = {"": None, "fidelity": 0, "perceptual": 1}
+    assert {name: realism_of({"decoder": name}) for name in names} == names
+    assert [realism_of({"realism": realism}) for realism in (None, 0, 0.5, 1)] == [None, 0, 0.5, 1]

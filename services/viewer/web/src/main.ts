@@ -66,7 +66,7 @@ function message(received: Message): void {
       open();
       break;
     case "decoder":
-      receive.chosen(received.decoder);
+      receive.chosen(received.realism);
       break;
     case "conditions":
       channel.conditions(received.conditions);

@@ -32,8 +32,10 @@ export interface Picture {
   guessed: number;
   rounds: number;
   segments: { sent: Record<string, number>; lost: Record<string, number>; unsent: number; recovered: number };
-  /** Which decoder made it; empty: one from a file. */
+  /** Which decoder made it; empty: one in between, or one from a file. */
   decoder: string;
+  /** Of that decoder, 0 (fidelity) to 1 (perceptual); null: it is one from a file. */
+  realism: number | null;
   /** Tokens by kind; null where they are not known. */
   kinds: Record<Kind, number> | null;
   /** Where the panorama is fine. */
@@ -84,7 +86,7 @@ export type Message =
   | { type: "viewer"; version: string; samples: string[]; supervised: boolean; channel: boolean; max_upload_bytes: number }
   | { type: "services"; services: Record<string, Service> }
   | { type: "conditions"; conditions: Conditions }
-  | { type: "decoder"; decoder: string }
+  | { type: "decoder"; decoder: string; realism: number | null }
   | { type: "sending"; name: string | null; repeat: boolean }
   | { type: "quality"; source: string; vpsnr_db: number; vssim: number }
   | { type: "problem"; text: string; fix: string }
@@ -95,7 +97,7 @@ export type Request =
   | { type: "gaze"; yaw: number; pitch: number; fov: number }
   | { type: "conditions"; changes: Partial<Conditions> }
   | { type: "conditions"; scenario: string }
-  | { type: "decoder"; decoder: string }
+  | { type: "decoder"; realism: number | null }
   | { type: "send"; samples: string[]; options: object }
   | { type: "stop" }
   | { type: "kill" };

@@ -12,7 +12,7 @@ import numpy as np
 from panolink.errors import PanolinkError
 from panolink.rpc.flow_control.limits import Limits, check_limit
 from panolink.rpc.wire.bursts import picture_limit
-from panolink.rpc.wire.decoders import decoder_from_wire
+from panolink.rpc.wire.decoders import decoder_from_wire, realism_from_wire
 from panolink.rpc.wire.framing import frames
 from panolink.rpc.wire.gazes import focus_from_wire
 from panolink.rpc.wire.segments import LAYER_NAMES, scheme_name
@@ -242,7 +242,10 @@ class ReceivedPanorama:
     kinds
         `panolink.link.token_kinds.TokenKind` of each token, uint8 (rows, columns); None unless requested.
     decoder
-        Which kind of decoder made it: `fidelity`, `perceptual`; empty: one from a file, or the receiver does not tell.
+        Which kind of decoder made it: `fidelity`, `perceptual`; empty: one in between, one from a file, or the receiver
+        does not tell.
+    realism
+        Of the decoder that made it, 0 (fidelity) … 1 (perceptual); None: one from a file, or the receiver does not say.
     """
 
     number: int
@@ -262,6 +265,7 @@ class ReceivedPanorama:
     focus: tuple[Focus, ...] = ()
     kinds: np.ndarray | None = field(default=None, repr=False)
     decoder: str = ""
+    realism: float | None = None
 
     @classmethod
     def from_wire(
@@ -284,6 +288,7 @@ class ReceivedPanorama:
             focus=tuple(map(focus_from_wire, header.focus)),
             kinds=decode_grey(tokens) if tokens else None,
             decoder=decoder_from_wire(header.decoder),
+            realism=realism_from_wire(header),
         )
 
     @property
