@@ -19,3 +19,9 @@ def test_runs_are_judged_by_what_they_are_for():
     figures = {"vpsnr0": 22.0, "vpsnr_at_0.1": 25.0, "lpips_at_0.1": 0.3}
     scores = {name: TrainingConfig.load(name).score(figures) for name in ("base", "perceptual", "paper", "vqgan")}
     assert scores == {"base": 25.0, "perceptual": -0.3, "paper": 25.0, "vqgan": 22.0}
+
+
+def test_a_run_for_structure_is_judged_by_it_too():
+    config = TrainingConfig(structure=0.5)
+    sharper, cleaner = {"vpsnr_at_0.1": 25.0, "vssim_at_0.1": 0.80}, {"vpsnr_at_0.1": 25.1, "vssim_at_0.1": 0.79}
+    assert config.score(sharper) > config.score(cleaner)

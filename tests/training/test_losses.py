@@ -32,3 +32,35 @@ def test_both_kinds_pull_alike_at_an_error_of_eight():
         sphere_distortion(torch.zeros(1, 1, 1, 1), image, torch.zeros(1, 1), kind=kind).sum().backward()
         slopes.append(float(image.grad))
     assert slopes == [16, 16]
+
+
+def test_structure_keeps_the_size_of_the_distortion():
+    pixels = torch.rand(2, 3, 16, 16) * 255
+    image = (pixels + 4 * torch.randn(2, 3, 16, 16)).clamp(0, 255)
+    latitude = torch.zeros(2, 16)
+    plain = sphere_distortion(pixels, image, latitude, kind="mse")
+    torch.testing.assert_close(sphere_distortion(pixels, image, latitude, kind="mse", structure=0.5), plain)
+
+
+def test_structure_moves_the_slope_to_where_contrast_is_low():
+    pixels = torch.full((1, 1, 16, 32), 128.0)
+    pixels[..., 16:] += 50 * torch.randn(16, 16, generator=torch.Generator().manual_seed(1))
+    noise = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(2))
+
+    def share_of_flat(structure: float) -> float:
+        image = (pixels + noise).requires_grad_()
+        sphere_distortion(pixels, image, torch.zeros(1, 16), kind="mse", structure=structure).sum().backward()
+        slope = image.grad.abs().sum(dim=(0, 1, 2))
+        return float(slope[:11].sum() / (slope[:11].sum() + slope[21:].sum()))
+
+    assert share_of_flat(0.0) == pytest.approx(0.5, abs=0.05)
+    assert share_of_flat(1.0) > 0.9
+    assert share_of_flat(0.0) < share_of_flat(0.5) < share_of_flat(1.0)
+
+
+def test_an_image_without_error_has_no_distortion_and_no_slope():
+    image = (torch.rand(1, 3, 12, 12) * 255).requires_grad_()
+    found = sphere_distortion(image.detach(), image, torch.zeros(1, 12), kind="mse", structure=0.5)
+    found.sum().backward()
+    assert found.tolist() == [0]
+    assert torch.isfinite(image.grad).all()

@@ -28,13 +28,28 @@ def ssim(reference: Tensor, image: Tensor) -> Tensor:
     (batch,)
         In [−1, 1]; 1 for identical images.
     """
+    return ssim_map(reference, image).mean(dim=(1, 2, 3))
+
+
+def ssim_map(reference: Tensor, image: Tensor) -> Tensor:
+    """SSIM around each pixel. Differentiable.
+
+    Parameters
+    ----------
+    reference, image : (batch, channels, height, width), floating point in [0, 1]
+
+    Returns
+    -------
+    (batch, channels, height, width)
+        In [−1, 1].
+    """
     mean_x, mean_y = _blur(reference), _blur(image)
     var_x = _blur(reference * reference) - mean_x * mean_x
     var_y = _blur(image * image) - mean_y * mean_y
     covariance = _blur(reference * image) - mean_x * mean_y
     luminance = (2 * mean_x * mean_y + C1) / (mean_x * mean_x + mean_y * mean_y + C1)
     structure = (2 * covariance + C2) / (var_x + var_y + C2)
-    return (luminance * structure).mean(dim=(1, 2, 3))
+    return luminance * structure
 
 
 def _blur(images: Tensor) -> Tensor:

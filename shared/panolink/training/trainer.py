@@ -205,7 +205,7 @@ class Trainer:
         with torch.autocast(device.type, dtype=torch.bfloat16):
             image = self.model.decoder(coded.received, coded.guidance)
 
-        distortion = sphere_distortion(pixels, image, latitude, kind=config.distortion)
+        distortion = sphere_distortion(pixels, image, latitude, kind=config.distortion, structure=config.structure)
         bpp = coded.bits.sum(dim=(1, 2)) / pixels[0, 0].numel()
         price = config.bits_weight * BITS_PRICE * PIXEL_STEP**2 / 3 * torch.exp2(step / 2)
         unit = PIXEL_STEP**2 / (3 * self.model.profile.factor**2)
