@@ -232,9 +232,10 @@ def test_realism_needs_a_second_decoder(tiny_path: Path, darker: Path):
         '{"name": "x", "family": "base", "dim": 1024, "codes": 65536, "encoder_channels": [4096, 4096, 4096]}',
         '{"name": "x", "family": "paper", "dim": 1024, "encoder_channels": [4096, 4096, 4096, 4096]}',
         '{"name": "x", "family": "base", "dim": 8, "encoder_channels": [[[]]]}',
+        '{"name": "x", "family": "base", "dim": 8, "pixel_stem": "yes"}',
         '{"name": "x", "family": "base", "dim": 8, "leak": NaN}',
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_profiles_that_are_none_cost_nothing(tmp_path, profile: str):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

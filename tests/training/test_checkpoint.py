@@ -5,7 +5,7 @@ import torch
 
 from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
 from panolink.errors import ModelError
-from panolink.training.checkpoint import load_pieces, load_state, read_state, save_pieces, save_state
+from panolink.training.checkpoint import PIXEL_STEM, load_pieces, load_state, read_state, save_pieces, save_state
 from panolink.training.codebook_ema import CodebookAverager
 
 
@@ -54,3 +54,13 @@ def test_an_averager_takes_a_state_of_an_earlier_version(small_profiles, tmp_pat
     assert torch.equal(averager.symbol_pmf, former["averager.law"])
     with pytest.raises(ModelError, match="weights that do not fit today's profile 'base'"):
         load_state({"codebook": torch.zeros(1, 1)}, model, averager)
+
+
+def test_a_decoder_that_did_not_see_pixels_goes_on_as_one_that_does_not_yet(small_profiles):
+    model = Autoencoder(PROFILES["base"])
+    averager = CodebookAverager(*model.codebook.shape)
+    former = {**model.state_dict(), **{f"averager.{name}": value for name, value in averager.state_dict().items()}}
+    former = {name: value.clone() for name, value in former.items() if name != PIXEL_STEM}
+    torch.nn.init.ones_(model.decoder.pixel_stem.weight)  # type: ignore[union-attr]
+    load_state(former, model, averager)
+    assert not model.state_dict()[PIXEL_STEM].any()

@@ -7,7 +7,7 @@ from panolink.training.config import TrainingConfig
 
 
 def test_configuration_errors(tmp_path: Path):
-    with pytest.raises(ModelError, match=r"give base, perceptual, paper, vqgan or a .toml file"):
+    with pytest.raises(ModelError, match=r"give base, decoder, perceptual, paper, vqgan or a .toml file"):
         TrainingConfig.load("best")
     wrong = tmp_path / "wrong.toml"
     wrong.write_text("learnin_rate = 1\n")

@@ -1,12 +1,19 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from panolink.codec.model import load_model, save_model
+from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
+from panolink.errors import ModelError
 from panolink.training import export
+from panolink.training.checkpoint import PIXEL_STEM, save_state
 from panolink.training.config import TrainingConfig
 from panolink.training.data import PanoramaCache
-from panolink.training.export import views
+from panolink.training.export import export_own_decoder, views
+from tests.codec.entropy.random_tables import CODES, DIM, random_tables
 
 COPIES = 8
 """of each panorama, for the models that ship"""
@@ -37,3 +44,27 @@ def test_copies_come_at_other_widths(cache: PanoramaCache, monkeypatch: pytest.M
     monkeypatch.setattr(export, "WIDTHS", (128, 64, 96, 32))
     widths = [view.shape[1] for view in views(cache, [0, 1], 4)]
     assert widths == [128, 64, 64, 96, 96, 32, 32, 128]
+
+
+def test_a_decoder_of_its_own_replaces_the_old_one_and_leaves_the_rest(small_profiles, tmp_path: Path):
+    new = replace(PROFILES["base"], dim=DIM, codes=CODES)
+    before = Autoencoder(replace(new, pixel_stem=False))
+    save_model(tmp_path / "before.safetensors", network=before, tables=random_tables(), card={})
+    model = load_model(tmp_path / "before.safetensors")
+    trained = Autoencoder(new)
+    trained.codebook.copy_(model.network.codebook)
+    torch.nn.init.ones_(trained.decoder.pixel_stem.weight)  # type: ignore[union-attr]
+    save_state(tmp_path / "best.safetensors", trained.state_dict())
+    export_own_decoder(tmp_path / "best.safetensors", model, new, tmp_path / "after.safetensors", {"steps": 3})
+    after = load_model(tmp_path / "after.safetensors")
+    assert after.fingerprint != model.fingerprint and after.card["steps"] == 3
+    assert after.network.state_dict()[PIXEL_STEM].all()
+    for name, value in model.network.state_dict().items():
+        same = torch.equal(after.network.state_dict()[name], value)
+        assert same or name.startswith("decoder."), name
+    assert after.tables.to_arrays().keys() == model.tables.to_arrays().keys()
+
+    trained.codebook.add_(1)
+    save_state(tmp_path / "best.safetensors", trained.state_dict())
+    with pytest.raises(ModelError, match="a decoder for other codes"):
+        export_own_decoder(tmp_path / "best.safetensors", model, new, tmp_path / "other.safetensors", {})

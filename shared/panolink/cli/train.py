@@ -29,7 +29,7 @@ def train(
     data: Annotated[
         list[Path], typer.Option(metavar="FOLDER", help="Panoramas to learn from; may be given several times.")
     ],
-    config: Annotated[str, typer.Option(help="base, perceptual, paper, vqgan, or a .toml file.")] = "base",
+    config: Annotated[str, typer.Option(help="base, decoder, perceptual, paper, vqgan, or a .toml file.")] = "base",
     profile: Annotated[
         str | None, typer.Option(help="Of the networks, another than the configuration's: vqgan-f8-k1024, …")
     ] = None,
@@ -258,15 +258,19 @@ def _card(trainer: Trainer, minutes: float, validation: dict[str, float]) -> dic
 
 
 def _export(trainer: Trainer, card: dict[str, Any], start: str, fit_on: int | None) -> Path:
-    """Write the best averaged weights as a model, or as a decoder of the model that they began with; the file."""
+    """Write the best averaged weights as a model, or as a second decoder of the one that they began with; the file."""
     from panolink.codec.model import load_model
-    from panolink.training.export import export_decoder, export_model
+    from panolink.training.export import export_decoder, export_model, export_own_decoder
 
     target = trainer.folder / "weights.safetensors"
     best = trainer.folder / "best.safetensors"
     if trainer.config.decoder_only:
         pieces = Path(start).is_dir()  # of a session that began with the shipped model of the profile
-        export_decoder(best, load_model(trainer.config.profile if pieces else start), target, card)
+        model = load_model(trainer.config.profile if pieces else start)
+        if trainer.config.second_decoder:
+            export_decoder(best, model, target, card)
+        else:
+            export_own_decoder(best, model, trainer.model.profile, target, card)
         return target
     training, _ = trainer.cache.split()
     training = training[:: -(-len(training) // fit_on)] if fit_on else training

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 FORMER_NAMES = {"averager.law": "averager.symbol_pmf"}
 """ends of tensors' names in files of earlier versions, and what they are called now"""
 
+PIXEL_STEM = "decoder.pixel_stem.weight"
+
 PIECE_BYTES = 15 << 20
 """of one file of a state in pieces"""
 
@@ -215,6 +217,7 @@ def load_state(state: dict[str, Tensor], model: Autoencoder, averager: CodebookA
     Parameters
     ----------
     state : dict of str to Tensor
+        Of a model of the same sizes, or of one whose trunk does not see pixels yet.
     model : Autoencoder
     averager : CodebookAverager
 
@@ -223,8 +226,11 @@ def load_state(state: dict[str, Tensor], model: Autoencoder, averager: CodebookA
     ModelError
         The state is of another size.
     """
+    weights = {name: value for name, value in state.items() if not name.startswith("averager.")}
+    if model.profile.pixel_stem and PIXEL_STEM not in weights:
+        weights[PIXEL_STEM] = torch.zeros_like(model.state_dict()[PIXEL_STEM])
     try:
-        model.load_state_dict({name: value for name, value in state.items() if not name.startswith("averager.")})
+        model.load_state_dict(weights)
         averager.load_state_dict(below("averager.", state))
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip()

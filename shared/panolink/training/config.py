@@ -61,7 +61,8 @@ class TrainingConfig:
     indices_only: bool = False
     """never send features: τ = 0, plain vector quantisation"""
     decoder_only: bool = False
-    """train another decoder for the encoder and codebook of a model that is finished (``start``)"""
+    """train a decoder alone, for the encoder, codebook and entropy coder of a model that is finished (``start``): a
+    second one where it is for looks (``perceptual_weight``), else a better one of its own"""
     perceptual_weight: float = 0.0
     """weight of LPIPS (VGG16) against the relative squared error"""
     adversarial_from: float = 1.0
@@ -78,6 +79,11 @@ class TrainingConfig:
     """How often the networks of the entropy coder see each panorama, after training: at another width, turned, often
     mirrored. With one copy an index of `base` cost 6 % more bits on panoramas held out, a token's symbols 3 % more."""
     seed: int = 0
+
+    @property
+    def second_decoder(self) -> bool:
+        """Whether the run trains a further decoder of a model, beside its own."""
+        return self.decoder_only and self.perceptual_weight > 0
 
     def score(self, validation: dict[str, float]) -> float:
         """The figure by which validations of such a run are compared: the larger the better.
@@ -98,16 +104,15 @@ class TrainingConfig:
 
     @classmethod
     def load(cls, name: str | Path) -> TrainingConfig:
-        """A shipped configuration by name (``base``, ``perceptual``, ``paper``, ``vqgan``) or a TOML file by path."""
+        """A shipped configuration by its name, or a TOML file by its path."""
         path = Path(name)
         if path.suffix == ".toml":
             text = path.read_text()
         else:
             shipped = resources.files("panolink.training") / "configs" / f"{name}.toml"
             if not shipped.is_file():
-                raise ModelError(
-                    f"no training configuration {str(name)!r}; give base, perceptual, paper, vqgan or a .toml file"
-                )
+                known = "base, decoder, perceptual, paper, vqgan or a .toml file"
+                raise ModelError(f"no training configuration {str(name)!r}; give {known}")
             text = shipped.read_text()
         values = tomllib.loads(text)
         known = {field.name for field in fields(cls)}

@@ -75,13 +75,40 @@ def export_decoder(weights: Path, model: Model, target: Path, card: dict) -> Non
     card : dict
         Of the new decoder.
     """
-    state = {k: v for k, v in read_state(weights).items() if not k.startswith("averager.")}
-    network = Autoencoder(model.profile)
-    network.load_state_dict(state)
-    if not torch.equal(network.codebook.half(), model.network.codebook.half()):
-        raise ModelError(f"{weights}: a decoder for other codes than those of {model.name!r} ({model.fingerprint})")
+    network = _trained(weights, model.profile, model)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_decoder(target, network=network, fingerprint=model.fingerprint, card=card)
+
+
+def export_own_decoder(weights: Path, model: Model, profile: Profile, target: Path, card: dict) -> None:
+    """Write a model anew with the decoder of a run's averaged weights. All else stays: the entropy coder still fits.
+
+    Parameters
+    ----------
+    weights : Path
+        ``best.safetensors`` of the run.
+    model : Model
+        That the run began with.
+    profile : Profile
+        Of the new model.
+    target : Path
+        A .safetensors file.
+    card : dict
+        What the file says of itself.
+    """
+    network = _trained(weights, profile, model)
+    network.encoder.load_state_dict(model.network.encoder.state_dict())
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_model(target, network=network, tables=model.tables, card=card)
+
+
+def _trained(weights: Path, profile: Profile, model: Model) -> Autoencoder:
+    """The networks of a run that has trained a decoder of ``model``; raises `ModelError` where it was of another."""
+    network = Autoencoder(profile)
+    network.load_state_dict({k: v for k, v in read_state(weights).items() if not k.startswith("averager.")})
+    if not torch.equal(network.codebook.half(), model.network.codebook.half()):
+        raise ModelError(f"{weights}: a decoder for other codes than those of {model.name!r} ({model.fingerprint})")
+    return network
 
 
 def views(cache: PanoramaCache, indices: Sequence[int], copies: int) -> Iterator[NDArray[np.uint8]]:

@@ -21,6 +21,9 @@ from panolink.training.config import TrainingConfig
 
 STARTING_WEIGHTS = "start.safetensors"
 
+ADDED = ("pixel_stem",)
+"""fields of a profile that stand for a layer which starts at zero: a model without it can be trained on with it"""
+
 
 def beginning(start: str, config: TrainingConfig, folder: Path) -> Path | None:
     """Find the file of weights to begin with. A finished model is turned into one, in the run's folder.
@@ -61,9 +64,10 @@ def beginning(start: str, config: TrainingConfig, folder: Path) -> Path | None:
             f"{start}: a model of profile {model.profile.name!r}, the configuration is for {config.profile!r}"
         )
     wanted = PROFILES[config.profile]
+    added = () if config.second_decoder else ADDED
     for name in (field.name for field in fields(wanted) if field.name != "ranking"):
         its, ours = getattr(model.profile, name), getattr(wanted, name)
-        if its != ours:
+        if its != ours and not (name in added and not its):
             raise ModelError(f"{start}: its {name} is {its}; profile {config.profile!r} has {ours} by now")
     tokens = config.batch * (config.crop // model.profile.factor) ** 2
     save_file(starting_state(model, tokens=tokens), folder / STARTING_WEIGHTS)

@@ -5,7 +5,7 @@ import torch
 from panolink.codec.networks.autoencoder import Autoencoder, Profile
 
 SMALL = {
-    "base": Profile("small", "base", 6, 16, 16, (4, 4, 4), (1, 1, 1), (4, 4, 4), (1, 1, 1)),
+    "base": Profile("small", "base", 6, 16, 16, (4, 4, 4), (1, 1, 1), (4, 4, 4), (1, 1, 1), pixel_stem=True),
     "paper": Profile("small", "paper", 6, 16, 16, (4, 4, 4, 4)),
 }
 

@@ -55,3 +55,27 @@ def test_block_transforms_of_all_components_are_inverse():
     with torch.no_grad():
         restored = decoder(encoder(pixels), torch.zeros(1, GUIDANCE_PLANES, 2, 3))
     torch.testing.assert_close(restored, pixels, rtol=1e-4, atol=0.01)
+
+
+def test_a_pixel_stem_that_begins_changes_nothing():
+    sizes = {"dim": 4, "channels": (4, 4, 16), "blocks": (0, 0, 1), "leak": 0.1}
+    without, decoder = BaseDecoder(**sizes), BaseDecoder(**sizes, pixel_stem=True)
+    for parameter in without.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    decoder.load_state_dict({**decoder.state_dict(), **without.state_dict()})
+    features, none = torch.randn(2, 4, 2, 4), torch.zeros(2, GUIDANCE_PLANES, 2, 4)
+    with torch.no_grad():
+        assert torch.equal(decoder(features, none), without(features, none))
+
+
+def test_through_its_pixel_stem_the_trunk_sees_pixels_across_the_edges_of_tokens():
+    decoder = scrambled(SMALL["base"]).decoder
+    torch.nn.init.zeros_(decoder.stem.weight)  # what the trunk knows of features it has from pixels alone
+    features, none = torch.zeros(1, 6, 1, 5), torch.zeros(1, GUIDANCE_PLANES, 1, 5)
+    other = features.clone()
+    other[..., 2] = 1
+    with torch.no_grad():
+        change = (decoder(other, none) - decoder(features, none))[0].abs().sum(dim=(0, 1))
+    changed = torch.nonzero(change > 1e-6).flatten()
+    assert 16 <= changed.min() < 32, "the token on the left"
+    assert 48 <= changed.max() < 64, "the token on the right"

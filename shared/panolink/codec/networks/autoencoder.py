@@ -47,6 +47,8 @@ class Profile:
     decoder_blocks: tuple[int, ...] = ()
     leak: float = 0.0
     """slope of the family ``base``'s activations below zero"""
+    pixel_stem: bool = False
+    """whether the trunk of the family ``base``'s decoder sees what its linear path has made"""
     ranking: str = "rate"
     """how tokens are ranked unless the caller says otherwise"""
 
@@ -79,6 +81,8 @@ class Profile:
                 raise ValueError(f"profile: {name} is no text")
         if isinstance(self.leak, bool) or not isinstance(self.leak, int | float) or not 0 <= self.leak < 1:
             raise ValueError(f"profile: leak is {self.leak!r}; allowed: 0 to below 1")
+        if not isinstance(self.pixel_stem, bool):
+            raise ValueError(f"profile: pixel_stem is {str(self.pixel_stem)[:40]}; allowed: true and false")
         for name, most in _MOST.items():
             value = getattr(self, name)
             several = isinstance(value, tuple)
@@ -136,6 +140,7 @@ def register_profile(name: str, **sizes: Any) -> Callable[[Builder], Builder]:
     decoder_channels=(208, 128, 64),
     decoder_blocks=(3, 3, 2),
     leak=0.1,
+    pixel_stem=True,
 )
 def base_networks(profile: Profile) -> Networks:
     """Networks of the profile that ships: a block transform with convolutional corrections."""
@@ -143,7 +148,11 @@ def base_networks(profile: Profile) -> Networks:
         dim=profile.dim, channels=profile.encoder_channels, blocks=profile.encoder_blocks, leak=profile.leak
     )
     decoder = BaseDecoder(
-        dim=profile.dim, channels=profile.decoder_channels, blocks=profile.decoder_blocks, leak=profile.leak
+        dim=profile.dim,
+        channels=profile.decoder_channels,
+        blocks=profile.decoder_blocks,
+        leak=profile.leak,
+        pixel_stem=profile.pixel_stem,
     )
     return encoder, decoder
 

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from panolink.codec.networks.blocks import PAPER_UNIT, PIXEL_STEP, PaperResidualBlock, ResidualBlock
 from panolink.codec.networks.encoder import BaseEncoder
@@ -27,11 +28,15 @@ class BaseDecoder(nn.Module):
 
     ::
 
-        F̂ ─┬─ transposed conv 16×16, stride 16 ─────────────────────────────────────────────────────────── + ─ X̂
-           └─ ÷ scale ─ concat ─ conv ─ [ res × b ─ leaky ReLU ─ conv ─ shuffle ] × 3 (by 2, 2 and 4) ─────┘
-        guidance ───────┘                                         (the last conv starts at zero)
+        F̂ ─┬─ transposed conv 16×16, stride 16 ────────┬───────────────────────────────────────────────── + ─ X̂
+           │                                 unshuffle by 4 ─ conv                                         │
+           │                                            ▼                                                  │
+           └─ ÷ scale ─ concat ─ conv ─ [ stage ] × 2 ─ + ─ [ stage ] ─────────────────────────────────────┘
+        guidance ───────┘
+        stage: res × b ─ leaky ReLU ─ conv ─ shuffle (by 2, 2 and 4)
 
-    Convolutions are 3×3 and wrap around the sphere.
+    Convolutions are 3×3 and wrap around the sphere; the last one, and the one that takes in pixels, start at zero.
+    The latter lets the trunk see both sides of a block's edge, which the linear path leaves in flat surfaces.
 
     Parameters
     ----------
@@ -41,9 +46,13 @@ class BaseDecoder(nn.Module):
         Width and number of residual blocks at 1/16, 1/8 and 1/4 of the resolution.
     leak : float
         Slope of the activations below zero.
+    pixel_stem : bool
+        Whether pixels are taken in.
     """
 
-    def __init__(self, *, dim: int, channels: tuple[int, ...], blocks: tuple[int, ...], leak: float) -> None:
+    def __init__(
+        self, *, dim: int, channels: tuple[int, ...], blocks: tuple[int, ...], leak: float, pixel_stem: bool = False
+    ) -> None:
         super().__init__()
         self.transform = nn.ConvTranspose2d(dim, 3, 16, stride=16)
         self.register_buffer("scale", torch.ones(dim))
@@ -58,19 +67,36 @@ class BaseDecoder(nn.Module):
         assert isinstance(last, SphereConv2d)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        self.fine = len(layers) - 3 - blocks[-1]
+        """where in the trunk its last stage begins"""
+        self.pixel_stem = SphereConv2d(3 * 4 * 4, channels[-1], bias=False) if pixel_stem else None
+        if self.pixel_stem is not None:
+            nn.init.zeros_(self.pixel_stem.weight)
 
     def forward(self, features: Features, guidance: Guidance) -> Pixels:
         """Decode features; ``guidance`` tells the trunk how far each token can be trusted. Pixels are not clipped."""
-        correction = self.trunk(self.stem(self._inputs(features, guidance)))
-        return self._linear(features) + correction.float() * 64 + 127.5
+        linear, inner = self._linear(features), self.trunk[: self.fine](self.stem(self._inputs(features, guidance)))
+        if self.pixel_stem is not None:
+            inner = inner + self.pixel_stem(self._groups(linear))
+        return linear + self.trunk[self.fine :](inner).float() * 64 + 127.5
 
     def by_rows(self) -> DecoderStep:
         """`forward` in bands of rows, see `panolink.codec.networks.row_bands`."""
-        trunk, ahead = by_rows(self.stem, self.trunk), RowQueue()
+        coarse, fine = by_rows(self.stem, self.trunk[: self.fine]), by_rows(self.trunk[self.fine :])
+        sight = None if self.pixel_stem is None else by_rows(self.pixel_stem)
+        seen, inner, ahead = RowQueue(), RowQueue(), RowQueue()
 
         def step(features: Features, guidance: Guidance, last: bool) -> Pixels | None:
-            ahead.put(self._linear(features))
-            correction = trunk(self._inputs(features, guidance), last)
+            linear = self._linear(features)
+            ahead.put(linear)
+            rows = coarse(self._inputs(features, guidance), last)
+            if sight is not None:
+                for queue, more in ((seen, sight(self._groups(linear), last)), (inner, rows)):
+                    if more is not None:
+                        queue.put(more)
+                count = min(len(seen), len(inner))
+                rows = inner.take(count) + seen.take(count) if count else None
+            correction = None if rows is None else fine(rows, last)
             if correction is None:
                 return None
             pixels = correction.float().mul_(64)
@@ -81,6 +107,11 @@ class BaseDecoder(nn.Module):
     def _inputs(self, features: Features, guidance: Guidance) -> Tensor:
         """Of the stem."""
         return torch.cat([features / self.scale[:, None, None], guidance], dim=1)  # type: ignore[index]
+
+    @staticmethod
+    def _groups(linear: Pixels) -> Tensor:
+        """4×4 pixels of the linear path in the channels of one, of a size as the trunk computes with."""
+        return F.pixel_unshuffle(linear / 64, 4)
 
     def _linear(self, features: Features) -> Pixels:
         """The inverse block transform."""
