@@ -75,10 +75,12 @@ class BaseDecoder(nn.Module):
 
     def forward(self, features: Features, guidance: Guidance) -> Pixels:
         """Decode features; ``guidance`` tells the trunk how far each token can be trusted. Pixels are not clipped."""
-        linear, inner = self._linear(features), self.trunk[: self.fine](self.stem(self._inputs(features, guidance)))
-        if self.pixel_stem is not None:
-            inner = inner + self.pixel_stem(self._groups(linear))
-        return linear + self.trunk[self.fine :](inner).float() * 64 + 127.5
+        linear, inner = self._linear(features), self.stem(self._inputs(features, guidance))
+        for place, layer in enumerate(self.trunk):
+            if place == self.fine and self.pixel_stem is not None:
+                inner = inner + self.pixel_stem(self._groups(linear))
+            inner = layer(inner)
+        return linear + inner.float() * 64 + 127.5
 
     def by_rows(self) -> DecoderStep:
         """`forward` in bands of rows, see `panolink.codec.networks.row_bands`."""
