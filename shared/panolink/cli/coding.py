@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from panolink.cli.options import (
     AnyAspect,
@@ -29,6 +32,7 @@ from panolink.cli.options import (
 )
 from panolink.cli.streaming import parse_foci
 from panolink.cli.streams import STREAM, check_target, read_source, source_name, write_target
+from panolink.codec.effort import Effort
 from panolink.errors import ModelError, RateError
 from panolink.sphere.metadata import LENS_DEGREES, Projection
 
@@ -55,6 +59,10 @@ def encode(
             help="Where somebody will look, in degrees, up to four times: the bits go there.",
         ),
     ] = None,
+    effort: Annotated[
+        Effort,
+        typer.Option(help="slow: a closer picture in as many bits, for half a minute a megapixel on two cores."),
+    ] = Effort.FAST,
     keep_metadata: Annotated[
         bool, typer.Option("--keep-metadata", help="Keep EXIF (camera, time, place) in the packet, beside the pose.")
     ] = False,
@@ -100,6 +108,9 @@ def encode(
     began = time.monotonic()
     with about(source):
         codec, tokens = quantize(image, codecs, bpp=bpp, tau=tau, focus=foci)
+        if effort is Effort.SLOW:
+            with _progress(f"encoding {source_name(source)}", quiet=json) as progress:
+                tokens = codec.refine(tokens, image, tau=tau, progress=progress)
         packet = codec.pack(tokens).with_metadata(picture.sphere, exif)
     seconds = time.monotonic() - began
     data = packet.to_bytes()
@@ -189,6 +200,15 @@ def decode(
         markup=False,
         soft_wrap=True,
     )
+
+
+@contextmanager
+def _progress(description: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a person's screen, for what tells how many of its rounds are done."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, rounds: bar.update(task, completed=done, total=rounds)
 
 
 def _codec_for(fingerprint: str, model: str, decoder: str, realism: float | None, device: str) -> Codec:

@@ -19,11 +19,14 @@ from torch import Tensor
 
 from panolink.codec.bitstream import MAX_PIXELS, Header, Packet, StreamPlace, metadata_bits
 from panolink.codec.concealment import decoder_inputs
+from panolink.codec.effort import Effort
 from panolink.codec.model import Decoder, Model, load_decoder, load_model
+from panolink.codec.networks.decoding_error import DecodingError
 from panolink.codec.networks.execution import RECORDED_PIXELS, USUAL_SIZES, batches_to_record, device_named
 from panolink.codec.networks.runner import BAND_PIXELS, NetworkRunner
 from panolink.codec.quantization.am_vq import Quantizer, Ranking, bits_room
 from panolink.codec.rate_control.controller import Budget, RateController, choose_resolution
+from panolink.codec.refinement import Progress, error_weights, refined
 from panolink.codec.resolution import FINE_ENOUGH, SMALLEST_SIDE, WHOLE, candidates, reduce, reduced_size
 from panolink.codec.token_coding import draft_tokens, pack_tokens, unpack_tokens
 from panolink.codec.tokens import Tokens
@@ -138,6 +141,7 @@ class Codec:
         reduction: Fraction | None = None,
         robust: bool = False,
         focus: Sequence[Focus] = (),
+        effort: Effort | str = Effort.FAST,
     ) -> Packet:
         """Encode a panorama within ``bpp`` bits per pixel, all of them counted, or keep the share ``tau``.
 
@@ -161,6 +165,8 @@ class Codec:
             In slices that decode alone, for a link that loses some of them.
         focus : sequence of Focus
             Where somebody looks, at most four directions: the bits go there.
+        effort : Effort or str
+            "slow": a closer picture in no more bits, see `refine`.
 
         Raises
         ------
@@ -168,27 +174,71 @@ class Codec:
             The base layer alone costs more than ``bpp``, or a number is out of its range.
         ImageError
             No picture, or not 2:1.
+        ModelError
+            ``effort`` is "slow", and the model was loaded without a decoder.
         """
+        effort = Effort(effort)
         image, sphere = _picture_of(image)
         if bpp is not None:
             bpp -= metadata_bits(sphere) / (image.shape[0] * image.shape[1])
         if reduction is None and tau is step is ranking is None:
-            return self.pack(self.tokens_at(image, bpp, robust=robust, focus=focus)).with_metadata(sphere)
-        reduction = reduction or WHOLE
-        (features,) = self.extract([reduce(image, reduction)])
-        size = (image.shape[0], image.shape[1])
-        tokens = self.quantize(
-            features,
-            size=size,
-            bpp=bpp,
-            tau=tau,
-            step=step,
-            ranking=ranking,
-            reduction=reduction,
-            robust=robust,
-            focus=focus,
-        )
+            tokens = self.tokens_at(image, bpp, robust=robust, focus=focus)
+        else:
+            reduction = reduction or WHOLE
+            (features,) = self.extract([reduce(image, reduction)])
+            tokens = self.quantize(
+                features,
+                size=(image.shape[0], image.shape[1]),
+                bpp=bpp,
+                tau=tau,
+                step=step,
+                ranking=ranking,
+                reduction=reduction,
+                robust=robust,
+                focus=focus,
+            )
+        if effort is Effort.SLOW:
+            tokens = self.refine(tokens, image, tau=tau, ranking=ranking)
         return self.pack(tokens).with_metadata(sphere)
+
+    def refine(
+        self,
+        tokens: Tokens,
+        image: NDArray[np.uint8],
+        *,
+        tau: float | None = None,
+        ranking: Ranking | str | None = None,
+        progress: Progress | None = None,
+    ) -> Tokens:
+        """Choose a panorama's tokens anew by what the decoder makes of them, see `panolink.codec.refinement`.
+
+        They take no more bits, and lose less with the decoder that is loaded; the same tokens come back where there are
+        no better ones. Other machines may find others: networks run in floating point.
+
+        Parameters
+        ----------
+        tokens : Tokens
+            Of `tokens_at` or `quantize`.
+        image : uint8 (H, W, 3)
+            What they are of.
+        tau : float, optional
+            Share of the features kept, where they were quantised with one: it stays.
+        ranking : Ranking or str, optional
+            Of the tokens; None: the profile's.
+        progress : callable, optional
+            Is told how many rounds are done, of how many.
+
+        Raises
+        ------
+        ModelError
+            The model was loaded without a decoder.
+        """
+        self._check_decoder()
+        picture = reduce(image, tokens.reduction)
+        (features,) = self.extract([picture])
+        error = DecodingError(picture, error_weights(tokens).to(self.device), self._runner.pixels)
+        order = Ranking(ranking or self.model.profile.ranking)
+        return refined(tokens, features, error, self.quantizer, order, tau=tau, progress=progress)
 
     def tokens_at(
         self,
@@ -372,6 +422,10 @@ class Codec:
         """
         return draft_tokens(self.quantizer.coder, tokens, bits, fingerprint=self.fingerprint, stream=stream)
 
+    def _check_decoder(self) -> None:
+        if not self.makes_pictures:
+            raise ModelError(f"model {self.name!r} was loaded without a decoder: it makes no pictures")
+
     def check_model(self, packet: Packet) -> None:
         """Raise `ModelError` where a packet is of another model."""
         if packet.fingerprint != self.fingerprint:
@@ -419,8 +473,7 @@ class Codec:
         ModelError
             The model was loaded without a decoder.
         """
-        if not self.makes_pictures:
-            raise ModelError(f"model {self.name!r} was loaded without a decoder: it makes no pictures")
+        self._check_decoder()
         images: dict[int, NDArray[np.uint8]] = {}
         for group in _by_shape([(t.height, t.width, *t.reduction.as_integer_ratio()) for t in tokens]):
             first = tokens[group[0]]

@@ -72,6 +72,18 @@ def test_half_precision_can_be_turned_off() -> None:
     assert not np.array_equal(exact, rounded)
 
 
+def test_pixels_follow_features_for_autograd() -> None:
+    own = runner()
+    ((features, guidance),) = inputs(1)
+    features.requires_grad_(True)
+    pixels = own.pixels(features, guidance)
+    assert pixels.shape == (1, 3, 48, 80) and pixels.dtype == torch.float32
+    (gradient,) = torch.autograd.grad(pixels.square().sum(), features)
+    assert gradient.shape == features.shape and gradient.isfinite().all() and gradient.any()
+    (decoded,) = own.decode([(features.detach(), guidance)], (48, 80), reduced=False)
+    np.testing.assert_allclose(pixels.detach()[0].permute(1, 2, 0).clamp(0, 255), decoded, atol=0.51)
+
+
 def test_a_runner_without_a_decoder_records_its_encoder() -> None:
     network = scrambled(SMALL["base"])
     del network.decoder

@@ -85,6 +85,15 @@ def test_tau_is_the_share_kept(tiny: Codec, panorama: np.ndarray, tau: float, ra
     assert tokens.activation is not None and 0 <= tokens.activation.min() <= tokens.activation.max() <= 1
 
 
+def test_codes_that_are_known_are_not_searched_for(tiny: Codec, panorama: np.ndarray):
+    (features,) = tiny.extract([panorama])
+    nearest = tiny.quantizer.controller(features, size=(128, 256)).base
+    shifted = np.roll(nearest.indices, 1, axis=0)
+    given = tiny.quantizer.controller(features, size=(128, 256), indices=shifted).base
+    assert np.array_equal(given.indices, shifted) and not np.array_equal(nearest.indices, shifted)
+    assert given.index_bytes == tuple(map(len, tiny.quantizer.coder.encode_indices(shifted, 1)))
+
+
 def test_kept_tokens_are_the_worst_by_the_map(tiny: Codec, panorama: np.ndarray):
     (features,) = tiny.extract([panorama])
     tokens = tiny.quantize(features, size=(128, 256), tau=0.25, ranking="error")

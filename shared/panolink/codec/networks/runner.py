@@ -49,7 +49,7 @@ class NetworkRunner:
         """Whether networks run in bfloat16; else in float32."""
         self._factor, self._dim = network.profile.factor, network.profile.dim
         self._transfers = Transfers(device)
-        self._encoder, self._decoder = Recorded(self._run_encoder), Recorded(self._run_decoder)
+        self._encoder, self._decoder = Recorded(self._run_encoder), Recorded(self.pixels)
 
     @property
     def has_decoder(self) -> bool:
@@ -119,6 +119,22 @@ class NetworkRunner:
         pixels = enlarge(pixels, size) if reduced else pixels[..., :height, :width]
         return list(self._transfers.to_host(_as_bytes(pixels)))
 
+    def pixels(self, features: Features, guidance: Guidance) -> Pixels:
+        """The decoder as it is, so that autograd can follow it: all at once, neither cut nor rounded.
+
+        Parameters
+        ----------
+        features : (batch, dim, rows, cols)
+        guidance : (batch, 3, rows, cols)
+
+        Returns
+        -------
+        float32 (batch, 3, H, W)
+            About 0 … 255.
+        """
+        with self._autocast():
+            return self.network.decoder(features, guidance)
+
     def _token_grid(self, size: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns of tokens of a picture."""
         return -(-size[0] // self._factor), -(-size[1] // self._factor)
@@ -176,11 +192,6 @@ class NetworkRunner:
         """Pixels uint8 (batch, H, W, 3) to features float32 (batch, dim, rows, cols)."""
         with self._autocast():
             return self.network.encoder(self._whole_tokens(pixels.permute(0, 3, 1, 2))).float()
-
-    def _run_decoder(self, features: Features, guidance: Guidance) -> Pixels:
-        """Features (batch, dim, rows, cols) and guidance (batch, 3, rows, cols) to pixels (batch, 3, H, W)."""
-        with self._autocast():
-            return self.network.decoder(features, guidance)
 
     def _whole_tokens(self, pixels: Tensor) -> Pixels:
         """Pixels (batch, 3, H, W) as the encoder takes them."""

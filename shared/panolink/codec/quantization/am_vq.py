@@ -34,7 +34,7 @@ from panolink.codec.rate_control.controller import (
 from panolink.codec.rate_control.rd_cost import TokenCosts
 from panolink.codec.rate_control.rd_cost_device import DeviceTables
 from panolink.codec.resolution import WHOLE
-from panolink.codec.shapes import Codebook, Features
+from panolink.codec.shapes import Codebook, Features, IndexGrid
 from panolink.codec.slicing import index_slices
 from panolink.codec.tokens import Predicted, Tokens, VectorQuantized
 from panolink.errors import RateError
@@ -187,6 +187,7 @@ class Quantizer:
         reduction: Fraction = WHOLE,
         robust: bool = False,
         focus: tuple[Focus, ...] = (),
+        indices: IndexGrid | None = None,
     ) -> RateController:
         """Vector-quantise features, formula (2), and get ready to choose a rate.
 
@@ -201,9 +202,11 @@ class Quantizer:
             In many slices, any of which may be lost; it costs a tenth of the bits at 0.1 bpp.
         focus : tuple of Focus
             Where somebody looks, as `panolink.sphere.focus.quantized` gives it.
+        indices : (rows, cols), optional
+            Of the codes, where they are known; None: of the nearest ones.
         """
-        found = self.nearest_code(features)
-        indices = found[0].cpu().numpy()
+        if indices is None:
+            indices = self.nearest_code(features)[0].cpu().numpy()
         slices = index_slices(*indices.shape, robust=robust)
         lengths = tuple(map(len, self.coder.encode_indices(indices, slices)))
         base = VectorQuantized(size, reduction, features, self.codebook, indices, slices, lengths, focus)

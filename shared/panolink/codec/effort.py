@@ -1,0 +1,12 @@
+"""How long an encoder tries."""
+
+from enum import StrEnum
+
+
+class Effort(StrEnum):
+    """How long an encoder tries; the bitstream is the same."""
+
+    FAST = "fast"
+    """a pass through the encoder, and rate control from tables"""
+    SLOW = "slow"
+    """features that are chosen through the decoder: see `panolink.codec.codec.Codec.refine`"""

@@ -1,0 +1,145 @@
+"""Slow encoding: features corrected by what the decoder makes of them and quantised again, several times over.
+
+Rate control takes the squared error of features for that of pixels. But the decoder restores some of what quantisation
+loses, and corrects one token by its neighbours. What counts is D, the error of the decoded picture. Near the features
+F̂ that are sent, with the gradient g and the curvature h of D (`panolink.codec.networks.decoding_error`),
+
+    D(F̂ + δ) ≈ D(F̂) + Σ g·δ + ½ Σ h·δ² = ½ Σ h·(F̂ + δ − (F̂ − g/h))² + constant
+
+So F̂ − g/h takes the place of the encoder's features, and rate control finds what loses least in as many bits: the
+tokens that are kept, λ and symbols. That is repeated from there (a proximal gradient method), with the same codes:
+
+    F ─▶ target ─ quantize ─▶ tokens ─ F̂ ─ decoder ─▶ D, g
+            ▲                                          │
+            └──────── DAMPING of the way to F̂ − g/h ◀──┘
+
+Packets are of the usual kind, and decode as fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import torch
+
+from panolink.codec.concealment import decoder_inputs
+from panolink.codec.networks.decoding_error import DecodingError
+from panolink.codec.quantization.am_vq import Quantizer, Ranking
+from panolink.codec.quantization.vector_quantizer import token_steps
+from panolink.codec.rate_control.controller import LAMBDA_BY_BITS, RD_LAMBDA, OperatingPoint
+from panolink.codec.shapes import Features
+from panolink.codec.token_coding import pack_tokens
+from panolink.codec.tokens import Tokens
+from panolink.sphere.focus import focus_steps
+from panolink.sphere.latitude import latitude_weights
+
+ROUNDS = 24
+"""of decoding, correcting and quantising; a few of them bring most of the gain"""
+
+DAMPING = (0.3, 0.03)
+"""share of the way to its target that a feature goes in the first and in the last round: its neighbours go theirs at
+the same time"""
+
+MOST_ROOM = 1.02
+"""times the bits of mask and features what rate control is told to fill: it leaves some for what it cannot foresee"""
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""is told how many rounds are done, of how many"""
+
+
+def error_weights(tokens: Tokens) -> torch.Tensor:
+    """What errors of each token's pixels count for, float32 (rows, cols): their area, and less outside of a focus."""
+    rows, cols = tokens.indices.shape
+    focus = np.exp2(-focus_steps(rows, cols, tokens.focus) / 2).astype(np.float32)
+    return latitude_weights(rows)[:, None] * torch.from_numpy(focus)
+
+
+@torch.no_grad()
+def refined(
+    tokens: Tokens,
+    features: Features,
+    error: DecodingError,
+    quantizer: Quantizer,
+    ranking: Ranking,
+    *,
+    tau: float | None = None,
+    progress: Progress | None = None,
+) -> Tokens:
+    """Tokens that lose less in no more bits; the same ones where none were found.
+
+    Parameters
+    ----------
+    tokens : Tokens
+        Of rate control.
+    features : (1, dim, rows, cols)
+        F, of the encoder.
+    error : DecodingError
+        Of the picture that they are of, with `error_weights`.
+    quantizer : Quantizer
+        Of their model.
+    ranking : Ranking
+    tau : float, optional
+        Share of the tokens that is kept, where that is given and no rate.
+    progress : callable, optional
+        Is told how many rounds are done, of how many.
+    """
+    if not tokens.kept.any():
+        return tokens
+    again = _Requantization(tokens, quantizer, ranking, tau)
+    decoded, guidance = decoder_inputs(tokens, quantizer.codebook)
+    least, gradient = error(decoded, guidance)
+    steps = torch.exp2(token_steps(tokens)[0].float() / 4).to(decoded.device)
+    curvature = error.curvature(decoded, guidance, gradient, steps)
+    if not curvature.any():
+        return tokens  # no feature moves a pixel
+    best, target = tokens, features
+    for done, share in enumerate(np.linspace(*DAMPING, ROUNDS), start=1):
+        target = torch.lerp(target, decoded - gradient / curvature, float(share))
+        found, bits = again(target)
+        decoded, guidance = decoder_inputs(found, quantizer.codebook)
+        lost, gradient = error(decoded, guidance)
+        if lost < least and bits <= again.limit:
+            best, least = found, lost
+        if progress:
+            progress(done, ROUNDS)
+    return best
+
+
+class _Requantization:
+    """Quantises other features of a panorama, in as many bits as its ``tokens`` take and with their codes."""
+
+    def __init__(self, tokens: Tokens, quantizer: Quantizer, ranking: Ranking, tau: float | None) -> None:
+        self._tokens, self._quantizer, self._ranking, self._tau = tokens, quantizer, ranking, tau
+        bits = self._bits_of(tokens)
+        self.limit = sum(bits.values())
+        """bits of the packet"""
+        self._room: float = bits["mask"] + bits["features"]
+        self._most_room, self._lmbda = MOST_ROOM * self._room, RD_LAMBDA
+
+    def __call__(self, features: Features) -> tuple[Tokens, int]:
+        """Tokens, and the bits of their packet: about the limit."""
+        like = self._tokens
+        controller = self._quantizer.controller(
+            features,
+            size=(like.height, like.width),
+            reduction=like.reduction,
+            robust=like.slices > 1,
+            focus=like.focus,
+            indices=like.indices,
+        )
+        if self._tau is None:
+            point = controller.point_for(self._room, step=like.step)
+            layer = self._quantizer.filled(controller, point, self._room, self._ranking, only_step=True)
+            tokens = layer.within(self._room)[0]
+        else:
+            layer = self._quantizer.enhancement(controller, OperatingPoint(like.step, self._lmbda), self._ranking)
+            tokens = layer.worst(self._tau)
+        bits = sum(self._bits_of(tokens).values())
+        self._room = min(max(self._room + self.limit - bits, 1.0), self._most_room)
+        self._lmbda *= (bits / self.limit) ** LAMBDA_BY_BITS
+        return tokens, bits
+
+    def _bits_of(self, tokens: Tokens) -> dict[str, int]:
+        return pack_tokens(self._quantizer.coder, tokens, fingerprint="00" * 8).bits

@@ -1,0 +1,19 @@
+import numpy as np
+import pytest
+
+from panolink.codec.codec import Codec
+from panolink.codec.effort import Effort
+
+
+def test_an_encoder_does_not_try_for_long_unless_asked_to(tiny: Codec, panorama: np.ndarray, monkeypatch):
+    asked: list[object] = []
+    monkeypatch.setattr(Codec, "refine", lambda self, tokens, *_args, **_settings: asked.append(self) or tokens)
+    plain = tiny.encode(panorama, bpp=0.2).to_bytes()
+    assert plain == tiny.encode(panorama, bpp=0.2, effort="fast").to_bytes() and not asked
+    tiny.encode(panorama, bpp=0.2, effort=Effort.SLOW)
+    assert asked == [tiny]
+
+
+def test_an_effort_that_there_is_not_is_refused(tiny: Codec, panorama: np.ndarray):
+    with pytest.raises(ValueError, match="'slower' is not a valid Effort"):
+        tiny.encode(panorama, bpp=0.2, effort="slower")

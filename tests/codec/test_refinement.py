@@ -1,0 +1,115 @@
+"""Slow encoding, with a decoder that does not undo what the encoder does."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from panolink.codec import refinement
+from panolink.codec.codec import Codec
+from panolink.codec.networks.decoder import BaseDecoder
+from panolink.codec.refinement import error_weights
+from panolink.codec.tokens import Tokens
+from panolink.errors import ModelError
+from panolink.sphere.focus import Focus, quantized
+from panolink.sphere.padding import SphereConv2d
+
+
+@pytest.fixture
+def codec(tiny: Codec) -> Codec:
+    """One whose decoder makes contrasts too low, and mixes neighbours."""
+    decoder = tiny.network.decoder
+    assert isinstance(decoder, BaseDecoder)
+    with torch.no_grad():
+        decoder.transform.weight.mul_(0.8)
+        last = decoder.trunk[-2]
+        assert isinstance(last, SphereConv2d)
+        torch.nn.init.normal_(last.weight, std=0.02, generator=torch.Generator().manual_seed(0))
+    return tiny
+
+
+def error_of(codec: Codec, tokens: Tokens, image: np.ndarray) -> float:
+    """Squared error of the decoded picture, of whole pixels, weighted as a panorama's is."""
+    (decoded,) = codec.reconstruct([tokens])
+    weights = error_weights(tokens).numpy().repeat(16, 0).repeat(16, 1)[: image.shape[0], : image.shape[1]]
+    return float((np.square(decoded.astype(float) - image).mean(axis=2) * weights).sum())
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"bpp": 0.2},
+        {"bpp": 0.2, "robust": True},
+        {"bpp": 0.12, "focus": [Focus(90, 0, 60)]},
+        {"bpp": 0.2, "ranking": "paper"},
+        {"bpp": 0.2, "step": 6},
+        {"step": 9},
+        {"tau": 0.3},
+        {"tau": 0.3, "robust": True},
+    ],
+    ids=["rate", "robust", "focus", "ranking", "rate-step", "step", "tau", "tau-robust"],
+)
+@pytest.mark.parametrize("size", [(128, 256), (121, 250)], ids=["whole-tokens", "parts-of-tokens"])
+def test_a_slow_packet_is_no_longer_and_closer(
+    codec: Codec, panorama: np.ndarray, how: dict, size: tuple[int, int]
+) -> None:
+    image = np.ascontiguousarray(panorama[: size[0], : size[1]])
+    fast, slow = (codec.encode(image, effort=effort, **how) for effort in ("fast", "slow"))
+    assert len(slow.to_bytes()) <= len(fast.to_bytes())
+    before, after = (codec.unpack(packet) for packet in (fast, slow))
+    assert error_of(codec, after, image) < 0.9 * error_of(codec, before, image)
+    assert (after.step, after.slices, after.focus) == (before.step, before.slices, before.focus)
+    if "tau" in how:
+        assert after.kept.sum() == before.kept.sum()
+
+
+def test_a_reduced_picture_is_refined_at_the_size_that_is_coded(codec: Codec, panorama: np.ndarray) -> None:
+    small = Fraction(2)
+    fast, slow = (codec.encode(panorama, bpp=0.05, reduction=small, effort=effort) for effort in ("fast", "slow"))
+    assert slow.header.reduction == small and len(slow.to_bytes()) <= len(fast.to_bytes())
+    errors = [float(np.square(codec.decode(packet).astype(float) - panorama).mean()) for packet in (fast, slow)]
+    assert errors[1] < errors[0]
+
+
+@pytest.mark.parametrize("damping", [(0, 0), (40, 40)], ids=["nothing-moves", "too-far"])
+def test_it_never_gets_worse(
+    codec: Codec, panorama: np.ndarray, monkeypatch: pytest.MonkeyPatch, damping: tuple[float, float]
+) -> None:
+    monkeypatch.setattr(refinement, "DAMPING", damping)
+    tokens = codec.tokens_at(panorama, 0.2)
+    found = codec.refine(tokens, panorama)
+    assert len(codec.pack(found).to_bytes()) <= len(codec.pack(tokens).to_bytes())
+    assert error_of(codec, found, panorama) <= error_of(codec, tokens, panorama)
+
+
+def test_a_decoder_that_makes_the_same_of_everything_leaves_tokens_as_they_are(
+    tiny: Codec, panorama: np.ndarray
+) -> None:
+    with torch.no_grad():
+        tiny.network.decoder.transform.weight.zero_()
+    tokens = tiny.tokens_at(panorama, 0.2)
+    assert tiny.refine(tokens, panorama) is tokens
+
+
+def test_it_tells_how_far_it_is_and_finds_the_same_again(codec: Codec, panorama: np.ndarray) -> None:
+    told: list[tuple[int, int]] = []
+    tokens = codec.tokens_at(panorama, 0.2)
+    found = codec.refine(tokens, panorama, progress=lambda done, of: told.append((done, of)))
+    assert told == [(done, refinement.ROUNDS) for done in range(1, refinement.ROUNDS + 1)]
+    assert codec.pack(found).to_bytes() == codec.pack(codec.refine(tokens, panorama)).to_bytes()
+
+
+def test_errors_count_by_area_and_less_outside_of_a_focus(tiny: Codec, panorama: np.ndarray) -> None:
+    plain, focused = (tiny.tokens_at(panorama, 0.2, focus=foci) for foci in ((), quantized([Focus(0, 0, 60)])))
+    weights = error_weights(plain)
+    assert weights.dtype == torch.float32
+    np.testing.assert_allclose(weights[:, 0], np.cos((0.5 - (np.arange(8) + 0.5) / 8) * np.pi), rtol=1e-5)
+    share = error_weights(focused) / weights
+    assert float(share[4, 8]) == 1 and float(share[4, 0]) < 0.1
+
+
+def test_without_a_decoder_nothing_is_refined(tiny_path, panorama: np.ndarray) -> None:
+    blind = Codec.load(tiny_path, decoder=None, device="cpu")
+    with pytest.raises(ModelError, match="without a decoder"):
+        blind.encode(panorama, bpp=0.2, effort="slow")
