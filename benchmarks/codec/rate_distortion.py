@@ -142,7 +142,7 @@ def main(
     ] = False,
     codec: Annotated[list[str], typer.Option(help=f"One of {', '.join(BASELINES)}, or none.")] = CODECS,
     model_names: Annotated[
-        list[str], typer.Option("--model", help="A model's name or file, or NAME:DECODER or NAME:REALISM.")
+        list[str], typer.Option("--model", help="A model's name or file, NAME:DECODER, NAME:REALISM, or NAME+slow.")
     ] = MODELS,
     bpp: Annotated[list[float], typer.Option(help="Targets in bits per pixel.")] = TARGETS,
     measure: Annotated[list[str], typer.Option(help=f"One of {', '.join(MEASURES)}.")] = DEFAULT,

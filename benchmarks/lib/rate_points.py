@@ -17,6 +17,7 @@ from benchmarks.lib.ffmpeg_codecs import FFMPEG_CODECS
 from benchmarks.lib.image_codecs import PILLOW_CODECS, ImageCodec, bits_per_pixel, encode_at
 from benchmarks.lib.quality_measures import Reference
 from panolink import codec as codec_package
+from panolink.codec.effort import Effort
 from panolink.errors import RateError
 
 BASELINES: dict[str, ImageCodec] = {**PILLOW_CODECS, **FFMPEG_CODECS}
@@ -92,12 +93,14 @@ QUALITIES = ("3@8", "2@8", "3/2@8", "1@8", "1@5", "1@2", "1@-1", "1@-4")
 def model(name: str, targets: Sequence[float], *, sweep: bool = True) -> Subject:
     """A model of Panolink at each target in bits per pixel, and at fixed qualities.
 
-    ``name``: a shipped model's or a file, and behind a colon another of its decoders, or a realism ("base:perceptual",
-    "base:0.5").
+    ``name``: a shipped model's or a file, behind a colon another of its decoders, or a realism ("base:perceptual",
+    "base:0.5"), and behind a plus another effort of its encoder ("base+slow").
     BD-rates need these: means over images of one quality and of one rate are two different curves, of which the latter
     lies higher.
     """
-    weights, _, decoder = name.partition(":")
+    given, _, effort = name.partition("+")
+    weights, _, decoder = given.partition(":")
+    effort = Effort(effort or Effort.FAST)
     realism = float(decoder) if re.fullmatch(r"[0-9.]+", decoder) else None
     codec = panolink.Codec.load(weights, decoder="" if realism is not None else decoder, realism=realism)
 
@@ -106,16 +109,19 @@ def model(name: str, targets: Sequence[float], *, sweep: bool = True) -> Subject
         reached = True
         if kind == "q":
             reduction, step = value.split("@")
-            packet = codec.encode(image, step=int(step), reduction=Fraction(reduction))
+            packet = codec.encode(image, step=int(step), reduction=Fraction(reduction), effort=effort)
         else:
             try:
-                packet = codec.encode(image, bpp=float(value))
+                packet = codec.encode(image, bpp=float(value), effort=effort)
             except RateError:
                 packet, reached = codec.encode(image, tau=0.0), False
         return packet.to_bytes(), codec.decode(packet), reached
 
     settings = [f"q={quality}" for quality in QUALITIES if sweep] + [f"bpp={bpp:g}" for bpp in targets]
-    return Subject(name, f"{codec.name}-{codec.fingerprint}-{_revision(codec)}", tuple(settings), code)
+    version = f"{codec.name}-{codec.fingerprint}-{_revision(codec)}" + (
+        f"-{effort}" if effort is not Effort.FAST else ""
+    )
+    return Subject(name, version, tuple(settings), code)
 
 
 def indices_alone(weights: Path) -> Subject:
@@ -139,7 +145,7 @@ def _revision(codec: panolink.Codec) -> str:
     collects = gc.isenabled()
     gc.disable()  # Python 3.11 may fail where garbage is collected while it builds a tree: "recursion depth mismatch"
     try:
-        for source in sorted(Path(codec_package.__path__[0]).glob("*.py")):
+        for source in sorted(Path(codec_package.__path__[0]).rglob("*.py")):
             digest.update(ast.dump(ast.parse(source.read_text())).encode())
     finally:
         if collects:

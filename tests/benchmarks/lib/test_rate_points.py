@@ -14,6 +14,7 @@ def test_figures_of_a_model_are_kept_for_its_encoder_and_decoder(tmp_path: Path)
     codec = panolink.Codec.load("base", device="cpu")
     shipped = model("base", ()).version
     assert codec.fingerprint in shipped and model("base", ()).version == shipped
+    assert model("base+slow", ()).version == f"{shipped}-slow"
     with torch.no_grad():
         next(codec.network.encoder.parameters()).mul_(1.01)
     save_model(tmp_path / "base.safetensors", network=codec.network, tables=codec.model.tables, card={})
