@@ -49,7 +49,7 @@ def test_copies_come_at_other_widths(cache: PanoramaCache, monkeypatch: pytest.M
 def test_a_decoder_of_its_own_replaces_the_old_one_and_leaves_the_rest(small_profiles, tmp_path: Path):
     new = replace(PROFILES["base"], dim=DIM, codes=CODES)
     before = Autoencoder(replace(new, pixel_stem=False))
-    save_model(tmp_path / "before.safetensors", network=before, tables=random_tables(), card={})
+    save_model(tmp_path / "before.safetensors", network=before, tables=random_tables(), card={"steps": 9})
     model = load_model(tmp_path / "before.safetensors")
     trained = Autoencoder(new)
     trained.codebook.copy_(model.network.codebook)
@@ -57,7 +57,7 @@ def test_a_decoder_of_its_own_replaces_the_old_one_and_leaves_the_rest(small_pro
     save_state(tmp_path / "best.safetensors", trained.state_dict())
     export_own_decoder(tmp_path / "best.safetensors", model, new, tmp_path / "after.safetensors", {"steps": 3})
     after = load_model(tmp_path / "after.safetensors")
-    assert after.fingerprint != model.fingerprint and after.card["steps"] == 3
+    assert after.fingerprint != model.fingerprint and after.card == {"steps": 9, "decoder": {"steps": 3}}
     assert after.network.state_dict()[PIXEL_STEM].all()
     for name, value in model.network.state_dict().items():
         same = torch.equal(after.network.state_dict()[name], value)

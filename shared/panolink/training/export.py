@@ -94,12 +94,12 @@ def export_own_decoder(weights: Path, model: Model, profile: Profile, target: Pa
     target : Path
         A .safetensors file.
     card : dict
-        What the file says of itself.
+        Of the run: ``decoder`` in the card of the model.
     """
     network = _trained(weights, profile, model)
     network.encoder.load_state_dict(model.network.encoder.state_dict())
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_model(target, network=network, tables=model.tables, card=card)
+    save_model(target, network=network, tables=model.tables, card={**model.card, "decoder": card})
 
 
 def _trained(weights: Path, profile: Profile, model: Model) -> Autoencoder:
