@@ -154,3 +154,41 @@ async def test_closed_its_items_are_answered(scripted: Scripted, opened: Any, bu
     receipt = await asyncio.wait_for(pending, 5)
     assert receipt.header.failure.code == grpc.StatusCode.CANCELLED.value[0]
     assert one.stream.ended
+
+
+class RefusedWhileWriting:
+    """A call in which a refusal comes while a message is being written, at the one moment at which gRPC tells the
+    writer that its call was cancelled: a server cannot be made to hit it."""
+
+    def __init__(self) -> None:
+        self.writing, self.cancelled = asyncio.Event(), asyncio.Event()
+
+    async def initial_metadata(self) -> Any:
+        await self.writing.wait()
+        return pushback_to_wire(LimitError("no room"))
+
+    async def write(self, _: Any) -> None:
+        self.writing.set()
+        await self.cancelled.wait()
+        raise asyncio.CancelledError
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+
+async def test_a_refusal_while_an_item_is_written_cancels_nobody(burst: MakeBurst) -> None:
+    refusals: list[Pushback] = []
+    stream: BidiStream[Burst, Receipt] = BidiStream(
+        RefusedWhileWriting(),
+        messages=burst_messages,
+        answers=lambda messages: receipts(messages, Limits()),
+        failed=failed_receipt,
+        peer="next hop here",
+        timeout=10,
+        on_break=lambda: None,
+        on_refusal=refusals.append,
+    )
+    pending = await asyncio.wait_for(stream.send("a", burst("a")), 20)
+    with pytest.raises(Unanswered, match="no room"):
+        await asyncio.wait_for(pending, 20)
+    assert len(refusals) == 1 and stream.ended

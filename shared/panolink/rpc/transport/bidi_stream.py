@@ -132,7 +132,9 @@ class BidiStream(Generic[Item, Answer]):
             except (grpc.RpcError, asyncio.InvalidStateError):
                 await asyncio.wait([pending.future])  # the stream has ended; the reader resolves all pending items
             except BaseException as error:
-                if isinstance(error, asyncio.CancelledError) and self._stalled and not _cancelled():
+                if (
+                    isinstance(error, asyncio.CancelledError) and not _cancelled()
+                ):  # the call is: the reader has ended it
                     await asyncio.wait([pending.future])
                 else:
                     self._pending.pop(item_id, None)
