@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
-from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
+from panolink.codec.networks.autoencoder import Autoencoder
 from panolink.codec.networks.blocks import PIXEL_STEP
 from panolink.codec.networks.decoder import BaseDecoder, PaperDecoder, initialize_as_block_transform
 from panolink.codec.networks.encoder import BaseEncoder, PaperEncoder
@@ -42,6 +42,7 @@ from panolink.training.muon import ConvolutionMuon, convolution_kernels
 from panolink.training.schedule import Schedule
 from panolink.training.soft_quantization import BITS_PRICE, Coded, code_batch
 from panolink.training.validation import shrink, validate
+from panolink.training.warm_start import profile_for
 from panolink.training.weight_average import WeightAverage, mean_state
 
 LOG_EVERY = 50
@@ -68,7 +69,7 @@ class Trainer:
         cuda = torch.cuda.is_available()
         self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
         torch.manual_seed(config.seed)
-        self.model = Autoencoder(PROFILES[config.profile]).to(self.device)
+        self.model = Autoencoder(profile_for(config, start)).to(self.device)
         self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         set_wrap(self.model, False)
         centre_units(self.model)
