@@ -56,8 +56,10 @@ class TrainingConfig:
     """price of the features' bits against the distortion, relative to a uniform quantiser's; 0: bits are free"""
     steps_range: tuple[int, int] = (0, 16)
     """quantisation steps drawn in training, quarter octaves"""
+    lost_batches: float = 0.125
+    """share of batches that train concealment"""
     lost_share: float = 0.15
-    """share of tokens, or of their rows, lost in those batches that train concealment (one in eight)"""
+    """share of tokens, or of their rows, lost in those batches"""
     indices_only: bool = False
     """never send features: τ = 0, plain vector quantisation"""
     decoder_only: bool = False

@@ -199,7 +199,7 @@ class Trainer:
             latitude.unflatten(1, (-1, self.model.profile.factor)).mean(dim=2),
             step=step,
             share=self.shares(batch),
-            lost_share=config.lost_share if torch.rand(()) < 0.125 else 0.0,
+            lost_share=config.lost_share if torch.rand(()) < config.lost_batches else 0.0,
             ranking=self.model.profile.ranking,
             learn=not config.decoder_only,
         )
