@@ -19,9 +19,17 @@ Launch = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def panorama(samples: list[Path]) -> np.ndarray:
-    with Image.open(samples[0]) as image:
-        return np.array(image.convert("RGB").resize((1024, 512), Image.Resampling.LANCZOS))
+def panoramas(samples: list[Path]) -> list[np.ndarray]:
+    found = list[np.ndarray]()
+    for sample in samples:
+        with Image.open(sample) as image:
+            found.append(np.array(image.convert("RGB").resize((1024, 512), Image.Resampling.LANCZOS)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def panorama(panoramas: list[np.ndarray]) -> np.ndarray:
+    return panoramas[0]
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +58,17 @@ async def test_rounds_bring_the_picture_back(link: tuple[Any, Any], panorama: np
     once, lossy = await sent(link, panorama, -2, bpp=0.1)
     again, mended = await sent(link, panorama, -2, bpp=0.1, harq=3)
     assert lossy.segments.lost > lossy.segments.sent / 3
-    assert mended.segments.lost < lossy.segments.lost / 3
     assert mended.symbols == lossy.symbols + mended.retransmitted_symbols > lossy.symbols
     assert again > once + 1
     assert again > (once + clean) / 2, (once, again, clean)
+
+
+@pytest.mark.long
+async def test_rounds_bring_most_segments_back(link: tuple[Any, Any], panoramas: list[np.ndarray]) -> None:
+    """Of several pictures: one has some twenty segments, of which one more or less is five in a hundred."""
+    once = [(await sent(link, panorama, -2, bpp=0.1))[1].segments for panorama in panoramas]
+    again = [(await sent(link, panorama, -2, bpp=0.1, harq=3))[1].segments for panorama in panoramas]
+    assert sum(segments.lost for segments in again) < sum(segments.lost for segments in once) / 3
 
 
 async def test_amplitudes_follow_the_snr(link: tuple[Any, Any], panorama: np.ndarray) -> None:

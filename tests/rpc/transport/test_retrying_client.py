@@ -344,6 +344,10 @@ async def test_who_is_refused_without_a_pause_makes_one(serve: Any, burst: MakeB
     assert min(pauses) >= 0.1 and max(pauses[2:], default=1) >= 0.4
 
 
+STUCK = 1 << 22
+"""Symbols of a burst that no window holds: gRPC's grow to 16 MiB where answers take long, as on a busy machine."""
+
+
 class Deaf(link_pb2_grpc.LinkServicer):
     """Takes the stream and the first burst's header, and nothing more; its connection lives."""
 
@@ -355,7 +359,7 @@ class Deaf(link_pb2_grpc.LinkServicer):
 
 async def test_a_hop_that_takes_nothing_is_not_waited_for_without_end(serve: Any, burst: MakeBurst) -> None:
     async with connected_client(await serve(ADD, Deaf()), timeout=0.5) as client:
-        pending = await asyncio.wait_for(client.send("large", burst("large", symbols=1 << 20)), 20)
+        pending = await asyncio.wait_for(client.send("large", burst("large", symbols=STUCK)), 20)
         receipt = await asyncio.wait_for(pending, 20)
     assert receipt.header.failure.code == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
     assert "took nothing of what it is sent, and answered nothing, for 0.5 s" in receipt.header.failure.message
@@ -380,7 +384,7 @@ async def test_a_hop_that_answers_meanwhile_may_take_its_time(serve: Any, burst:
     """It reads no more while it is full: that is not standing still."""
     async with connected_client(await serve(ADD, Busy()), timeout=4) as client:
         began = time.monotonic()
-        pending = await client.send("large", burst("large", symbols=1 << 20))  # returns once it is taken
+        pending = await client.send("large", burst("large", symbols=STUCK))  # returns once it is taken
         assert time.monotonic() - began > 4.2
         assert "no answer within" in (await pending).header.failure.message
 
@@ -388,7 +392,7 @@ async def test_a_hop_that_answers_meanwhile_may_take_its_time(serve: Any, burst:
 async def test_whoever_gives_up_a_burst_that_is_stuck_is_let_go(serve: Any, burst: MakeBurst) -> None:
     async with connected_client(await serve(ADD, Deaf()), timeout=60) as client:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(client.send("large", burst("large", symbols=1 << 20)), 0.5)
+            await asyncio.wait_for(client.send("large", burst("large", symbols=STUCK)), 0.5)
 
 
 async def _until_error(call: Any) -> Any:
