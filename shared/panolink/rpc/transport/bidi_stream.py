@@ -132,10 +132,8 @@ class BidiStream(Generic[Item, Answer]):
             except (grpc.RpcError, asyncio.InvalidStateError):
                 await asyncio.wait([pending.future])  # the stream has ended; the reader resolves all pending items
             except BaseException as error:
-                if (
-                    isinstance(error, asyncio.CancelledError) and not _cancelled()
-                ):  # the call is: the reader has ended it
-                    await asyncio.wait([pending.future])
+                if isinstance(error, asyncio.CancelledError) and not _cancelled():
+                    await asyncio.wait([pending.future])  # the call is cancelled: the reader has ended it
                 else:
                     self._pending.pop(item_id, None)
                     raise
