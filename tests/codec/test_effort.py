@@ -3,6 +3,7 @@ import pytest
 
 from panolink.codec.codec import Codec
 from panolink.codec.effort import Effort
+from panolink.errors import RateError
 
 
 def test_an_encoder_does_not_try_for_long_unless_asked_to(tiny: Codec, panorama: np.ndarray, monkeypatch):
@@ -15,5 +16,5 @@ def test_an_encoder_does_not_try_for_long_unless_asked_to(tiny: Codec, panorama:
 
 
 def test_an_effort_that_there_is_not_is_refused(tiny: Codec, panorama: np.ndarray):
-    with pytest.raises(ValueError, match="'slower' is not a valid Effort"):
+    with pytest.raises(RateError, match="unknown effort 'slower'; allowed: fast, slow"):
         tiny.encode(panorama, bpp=0.2, effort="slower")

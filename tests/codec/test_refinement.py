@@ -1,6 +1,7 @@
 """Slow encoding, with a decoder that does not undo what the encoder does."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from panolink.codec.codec import Codec
 from panolink.codec.networks.decoder import BaseDecoder
 from panolink.codec.refinement import error_weights
 from panolink.codec.tokens import Tokens
-from panolink.errors import ModelError
+from panolink.errors import ImageError, ModelError, RateError
 from panolink.sphere.focus import Focus, quantized
 from panolink.sphere.padding import SphereConv2d
 
@@ -113,3 +114,43 @@ def test_without_a_decoder_nothing_is_refined(tiny_path, panorama: np.ndarray) -
     blind = Codec.load(tiny_path, decoder=None, device="cpu")
     with pytest.raises(ModelError, match="without a decoder"):
         blind.encode(panorama, bpp=0.2, effort="slow")
+
+
+@pytest.mark.parametrize("how", [{"bpp": 0.2}, {"bpp": 0.02}, {"tau": 0.3}], ids=["rate", "reduced", "tau"])
+def test_the_encoder_runs_no_more_often_than_without_it(
+    tiny: Codec, panorama: np.ndarray, monkeypatch: pytest.MonkeyPatch, how: dict
+) -> None:
+    monkeypatch.setattr(refinement, "ROUNDS", 1)
+    runs: list[int] = []
+    extract = Codec.extract
+    monkeypatch.setattr(Codec, "extract", lambda self, images: runs.append(len(images)) or extract(self, images))
+    tiny.encode(panorama, effort="fast", **how)
+    fast = list(runs)
+    tokens = tiny.tokens_of(panorama, effort="slow", **how)
+    assert runs == 2 * fast
+    monkeypatch.undo()
+    monkeypatch.setattr(refinement, "ROUNDS", 1)
+    alone = tiny.refine(tiny.tokens_of(panorama, **how), panorama, tau=how.get("tau"))
+    assert tiny.pack(tokens).to_bytes() == tiny.pack(alone).to_bytes()
+
+
+def test_derivatives_are_there_where_a_caller_does_without_them(
+    tiny_path: Path, panorama: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refinement, "ROUNDS", 1)
+    with torch.inference_mode():
+        codec = Codec.load(tiny_path, device="cpu")
+        packet = codec.encode(panorama, bpp=0.2, effort="slow")
+    assert packet.to_bytes() == codec.encode(panorama, bpp=0.2, effort="slow").to_bytes()
+
+
+def test_what_does_not_belong_to_the_tokens_is_refused(tiny: Codec, panorama: np.ndarray) -> None:
+    tokens = tiny.tokens_at(panorama, 0.2)
+    for image in (panorama[:64, :128], panorama[:120]):  # the latter has as many tokens
+        with pytest.raises(ImageError, match=r"pixels; the tokens are of 256×128"):
+            tiny.refine(tokens, np.ascontiguousarray(image))
+    for tau in (float("nan"), 2.0):
+        with pytest.raises(RateError, match="the share of tokens kept must be from 0 to 1"):
+            tiny.refine(tokens, panorama, tau=tau)
+    with pytest.raises(RateError, match="unknown ranking 'best'; allowed: rate, error, paper"):
+        tiny.refine(tokens, panorama, ranking="best")

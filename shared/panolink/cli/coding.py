@@ -107,10 +107,8 @@ def encode(
     codecs = [Codec.load(name, device=device) for name in (serving(bpp) if model == AUTO else [model])]
     began = time.monotonic()
     with about(source):
-        codec, tokens = quantize(image, codecs, bpp=bpp, tau=tau, focus=foci)
-        if effort is Effort.SLOW:
-            with _progress(f"encoding {source_name(source)}", quiet=json) as progress:
-                tokens = codec.refine(tokens, image, tau=tau, progress=progress)
+        with _progress(f"encoding {source_name(source)}", quiet=json or effort is Effort.FAST) as progress:
+            codec, tokens = quantize(image, codecs, bpp=bpp, tau=tau, focus=foci, effort=effort, progress=progress)
         packet = codec.pack(tokens).with_metadata(picture.sphere, exif)
     seconds = time.monotonic() - began
     data = packet.to_bytes()

@@ -57,6 +57,7 @@ class Codec:
         self.quantizer = Quantizer(self.network.codebook, model.tables)
 
     @classmethod
+    @torch.inference_mode(False)  # weights that derivatives can go through, see `refine`
     def load(
         cls,
         name: str | Path = "base",
@@ -177,17 +178,53 @@ class Codec:
         ModelError
             ``effort`` is "slow", and the model was loaded without a decoder.
         """
-        effort = Effort(effort)
         image, sphere = _picture_of(image)
         if bpp is not None:
             bpp -= metadata_bits(sphere) / (image.shape[0] * image.shape[1])
+        tokens = self.tokens_of(
+            image,
+            bpp=bpp,
+            tau=tau,
+            step=step,
+            ranking=ranking,
+            reduction=reduction,
+            robust=robust,
+            focus=focus,
+            effort=effort,
+        )
+        return self.pack(tokens).with_metadata(sphere)
+
+    def tokens_of(
+        self,
+        image: NDArray[np.uint8],
+        *,
+        bpp: float | None = None,
+        tau: float | None = None,
+        step: int | None = None,
+        ranking: Ranking | str | None = None,
+        reduction: Fraction | None = None,
+        robust: bool = False,
+        focus: Sequence[Focus] = (),
+        effort: Effort | str = Effort.FAST,
+        progress: Progress | None = None,
+    ) -> Tokens:
+        """The tokens that `encode` packs, see there; ``bpp`` counts no metadata.
+
+        Parameters
+        ----------
+        image : uint8 (H, W, 3)
+        progress : callable, optional
+            Is told how many rounds of slow encoding are done, of how many.
+        """
+        effort = Effort(effort)
+        known: dict[Fraction, Tensor] = {}
         if reduction is None and tau is step is ranking is None:
-            tokens = self.tokens_at(image, bpp, robust=robust, focus=focus)
+            tokens = self._tokens_at(image, bpp, known, robust=robust, focus=focus)
         else:
             reduction = reduction or WHOLE
-            (features,) = self.extract([reduce(image, reduction)])
+            (known[reduction],) = self.extract([reduce(image, reduction)])
             tokens = self.quantize(
-                features,
+                known[reduction],
                 size=(image.shape[0], image.shape[1]),
                 bpp=bpp,
                 tau=tau,
@@ -197,15 +234,19 @@ class Codec:
                 robust=robust,
                 focus=focus,
             )
-        if effort is Effort.SLOW:
-            tokens = self.refine(tokens, image, tau=tau, ranking=ranking)
-        return self.pack(tokens).with_metadata(sphere)
+        if effort is Effort.FAST:
+            return tokens
+        features = known[tokens.reduction]
+        known.clear()  # those of other resolutions
+        return self.refine(tokens, image, features=features, tau=tau, ranking=ranking, progress=progress)
 
+    @torch.inference_mode(False)  # derivatives are needed, whatever the caller does without
     def refine(
         self,
         tokens: Tokens,
         image: NDArray[np.uint8],
         *,
+        features: Tensor | None = None,
         tau: float | None = None,
         ranking: Ranking | str | None = None,
         progress: Progress | None = None,
@@ -221,6 +262,8 @@ class Codec:
             Of `tokens_at` or `quantize`.
         image : uint8 (H, W, 3)
             What they are of.
+        features : float32 (1, dim, rows, cols), optional
+            The encoder's, of ``image`` with its sides reduced as the tokens say; None: the encoder runs.
         tau : float, optional
             Share of the features kept, where they were quantised with one: it stays.
         ranking : Ranking or str, optional
@@ -232,10 +275,20 @@ class Codec:
         ------
         ModelError
             The model was loaded without a decoder.
+        ImageError
+            ``image`` is of another size than the panorama that the tokens are of.
+        RateError
+            ``tau`` is not from 0 to 1.
         """
         self._check_decoder()
+        Budget(tau=tau)  # refuses what is no share
+        if image.shape[:2] != (tokens.height, tokens.width):
+            raise ImageError(
+                f"image of {image.shape[1]}×{image.shape[0]} pixels; the tokens are of {tokens.width}×{tokens.height}"
+            )
         picture = reduce(image, tokens.reduction)
-        (features,) = self.extract([picture])
+        if features is None:
+            (features,) = self.extract([picture])
         error = DecodingError(picture, error_weights(tokens).to(self.device), self._runner.pixels)
         order = Ranking(ranking or self.model.profile.ranking)
         return refined(tokens, features, error, self.quantizer, order, tau=tau, progress=progress)
@@ -268,7 +321,19 @@ class Codec:
         RateError
             ``bpp`` is too little for any resolution.
         """
-        known, size, foci = dict(features or {}), (image.shape[0], image.shape[1]), quantized(focus)
+        return self._tokens_at(image, bpp, dict(features or {}), robust=robust, focus=focus)
+
+    def _tokens_at(
+        self,
+        image: NDArray[np.uint8],
+        bpp: float | None,
+        known: dict[Fraction, Tensor],
+        *,
+        robust: bool,
+        focus: Sequence[Focus],
+    ) -> Tokens:
+        """`tokens_at`; features that are not ``known`` are added to them."""
+        size, foci = (image.shape[0], image.shape[1]), quantized(focus)
         reductions = candidates(DEFAULT_BPP if bpp is None else bpp, size)
 
         def at(reduction: Fraction) -> RateController:

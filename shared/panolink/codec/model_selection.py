@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panolink.codec.codec import DEFAULT_BPP, Codec
+from panolink.codec.effort import Effort
+from panolink.codec.refinement import Progress
 from panolink.codec.tokens import Tokens
 from panolink.errors import RateError
 from panolink.sphere.focus import Focus
@@ -56,6 +58,8 @@ def quantize(
     bpp: float | None = None,
     tau: float | None = None,
     focus: Sequence[Focus] = (),
+    effort: Effort = Effort.FAST,
+    progress: Progress | None = None,
 ) -> tuple[Codec, Tokens]:
     """Quantise with the first of several models whose base layer fits.
 
@@ -64,8 +68,8 @@ def quantize(
     image : uint8 (H, W, 3)
     codecs : sequence of Codec
         Best first.
-    bpp, tau, focus
-        As of `Codec.encode`.
+    bpp, tau, focus, effort, progress
+        As of `Codec.tokens_of`.
 
     Returns
     -------
@@ -80,10 +84,7 @@ def quantize(
     *finer, coarsest = codecs
 
     def attempt(codec: Codec) -> tuple[Codec, Tokens]:
-        if tau is None:
-            return codec, codec.tokens_at(image, bpp, focus=focus)
-        (features,) = codec.extract([image])
-        return codec, codec.quantize(features, size=(image.shape[0], image.shape[1]), tau=tau, focus=focus)
+        return codec, codec.tokens_of(image, bpp=bpp, tau=tau, focus=focus, effort=effort, progress=progress)
 
     for codec in finer:
         with suppress(RateError):

@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from enum import StrEnum
 from fractions import Fraction
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,10 @@ class Ranking(StrEnum):
     RATE = "rate"
     ERROR = "error"
     PAPER = "paper"
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise RateError(f"unknown ranking {value!r}; allowed: {', '.join(cls)}")
 
 
 class Enhancement:
