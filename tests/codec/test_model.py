@@ -84,7 +84,8 @@ def test_weights_with_one_number_changed_are_another_model(base: Codec, panorama
         ({"format": "panolink-model-1"}, "not a Panolink model of format"),
         ({"profile": "{}"}, "weights do not fit their profile"),
         ({"profile": "nonsense"}, "weights do not fit their profile"),
-        ({"codebook": None}, "weights do not fit their profile"),
+        ({"codebook": None}, r"weights do not fit their profile \(no tensor codebook of 1024×192\)"),
+        ({"more": torch.zeros(2)}, r"weights do not fit their profile \(no place for tensor more of 2\)"),
         ({"tables.contexts.bands": None}, "weights do not fit their profile"),
     ],
 )
@@ -132,8 +133,42 @@ def test_what_is_no_decoder(tiny_path: Path, tmp_path: Path):
         load_decoder(model, tiny_path)
     with pytest.raises(ModelError, match="has no perceptual decoder"):
         load_decoder(model, "perceptual")
+    for name in ("perceptul", tmp_path / "absent.safetensors", tmp_path):
+        with pytest.raises(ModelError, match=f"no decoder '{name}'; allowed: fidelity, perceptual, or a file of one"):
+            load_decoder(model, name)
+    (tmp_path / "text.safetensors").write_text("no weights")
     with pytest.raises(ModelError, match="not a readable file"):
-        load_decoder(model, tmp_path / "absent.safetensors")
+        load_decoder(model, tmp_path / "text.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"transform.bias": None}, "no tensor transform.bias of 3"),
+        ({"transform.bias": torch.zeros(4)}, "no tensor transform.bias of 3, but one of 4"),
+        ({"more": torch.zeros(2, 3)}, "no place for tensor more of 2×3"),
+    ],
+    ids=["missing", "other-shape", "unknown"],
+)
+@pytest.mark.parametrize("realism", [None, 0.5])
+def test_a_decoder_of_other_layers_is_told_by_them_and_changes_nothing(
+    tiny: Codec, tiny_path: Path, darker: Path, changes: dict[str, torch.Tensor | None], message: str, realism: float
+):
+    with safe_open(darker, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()} | changes  # noqa: SIM118 (safe_open is no dict)
+        metadata = file.metadata()
+    save_file({name: value for name, value in tensors.items() if value is not None}, darker, metadata=metadata)
+    model = load_model(tiny_path)
+    with pytest.raises(ModelError, match=rf"weights do not fit their model \({message}\)"):
+        load_decoder(model, darker, realism)
+    assert same(model.network.decoder.state_dict(), decoder_weights(tiny))
+
+
+def test_a_damaged_perceptual_decoder_is_told_by_its_file(tiny: Codec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "tiny-p.safetensors").write_text("version https://git-lfs.github.com/spec/v1")
+    monkeypatch.setattr("panolink.codec.model._perceptual_path", lambda model: tmp_path / "tiny-p.safetensors")
+    with pytest.raises(ModelError, match=r"tiny-p\.safetensors: not a readable file of a decoder"):
+        decoders_of(tiny.model)
 
 
 def test_decoders_are_no_models():
@@ -191,12 +226,12 @@ def test_both_ends_of_the_scale_are_the_shipped_decoders():
     assert not same(between.network.decoder.state_dict(), found["perceptual"])
 
 
-def test_interpolation_is_linear_and_leaves_alone_what_does_not_fit():
-    own = {"weight": torch.tensor([1.0, -2.0]), "count": torch.tensor(3), "of another shape": torch.ones(3)}
-    tensors = {"weight": torch.tensor([2.0, 2.0]), "count": torch.tensor(9.0), "of another shape": torch.zeros(2)}
+def test_interpolation_is_linear_and_leaves_counts_alone():
+    own = {"weight": torch.tensor([1.0, -2.0]), "count": torch.tensor(3)}
+    tensors = {"weight": torch.tensor([2.0, 2.0]), "count": torch.tensor(9.0)}
     interpolate(tensors, own, 0.25)
     assert tensors["weight"].tolist() == [1.25, -1.0]
-    assert tensors["count"] == 9 and tensors["of another shape"].tolist() == [0, 0]
+    assert tensors["count"] == 9
     interpolate(tensors, {"weight": torch.tensor([torch.inf, 0])}, 1.0)
     assert tensors["weight"].tolist() == [1.25, -1.0]
     interpolate(tensors, own, 0.0)

@@ -112,10 +112,22 @@ def load_model(name: str | Path) -> Model:
 def _check_shapes(profile: Profile, tensors: dict[str, torch.Tensor]) -> None:
     """Raise `ValueError` where a profile asks for other tensors than there are, before memory is taken for them."""
     with torch.device("meta"):
-        wanted = {name: value.shape for name, value in Autoencoder(profile).state_dict().items()}
-    for name, shape in wanted.items():
-        if name not in tensors or tensors[name].shape != shape:
-            raise ValueError(f"no tensor {name} of {'×'.join(map(str, shape))}")
+        _check_tensors(Autoencoder(profile).state_dict(), tensors)
+
+
+def _check_tensors(wanted: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor]) -> None:
+    """Raise `ValueError` where tensors are not those that a network has: by name, and by shape."""
+    for name, value in wanted.items():
+        if name not in tensors or tensors[name].shape != value.shape:
+            found = f", but one of {_size(tensors[name])}" if name in tensors else ""
+            raise ValueError(f"no tensor {name} of {_size(value)}{found}")
+    if unknown := sorted(tensors.keys() - wanted.keys()):
+        raise ValueError(f"no place for tensor {unknown[0][:100]} of {_size(tensors[unknown[0]])}")
+
+
+def _size(tensor: torch.Tensor) -> str:
+    """A tensor's shape, as messages have it."""
+    return "×".join(map(str, tensor.shape)) or "a number"
 
 
 def _card(path: Path, metadata: dict[str, str]) -> dict:
@@ -162,6 +174,7 @@ def load_decoder(model: Model, decoder: Decoder | str | Path = "", realism: floa
     Parameters
     ----------
     model : Model
+        As `load_model` gives it, with its own decoder. Where an error is raised it is as it was.
     decoder : Decoder, str or Path
         The shipped decoder of that kind, or a ``.safetensors`` file; empty: as the realism says. ``fidelity`` keeps the
         model's own.
@@ -178,7 +191,9 @@ def load_decoder(model: Model, decoder: Decoder | str | Path = "", realism: floa
     if not realism and not is_file(decoder):
         return
     path = Path(decoder) if is_file(decoder) else _perceptual_path(model)
-    if not is_file(decoder) and not path.is_file():
+    if is_file(decoder) and not path.is_file():
+        raise ModelError(f"no decoder {str(decoder)!r}; allowed: {', '.join(Decoder)}, or a file of one")
+    if not path.is_file():
         raise ModelError(
             f"model {model.name!r} has no perceptual decoder; there is {', '.join(_perceptual()) or 'none'}"
         )
@@ -194,42 +209,54 @@ def load_decoder(model: Model, decoder: Decoder | str | Path = "", realism: floa
         raise ModelError(
             f"{path}: a decoder for model {metadata.get('model')}, not for {model.name!r} with {model.fingerprint}"
         )
-    interpolate(tensors, model.network.decoder.state_dict(), 1.0 if realism is None else realism)
+    own = model.network.decoder.state_dict()
     try:
-        model.network.decoder.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ModelError(f"{path}: weights do not fit their model ({str(error).splitlines()[0]})") from None
+        _check_tensors(own, tensors)
+    except ValueError as error:
+        raise ModelError(f"{path}: weights do not fit their model ({error})") from None
+    interpolate(tensors, own, 1.0 if realism is None else realism)
+    model.network.decoder.load_state_dict(tensors)
 
 
 def interpolate(tensors: dict[str, torch.Tensor], own: Mapping[str, torch.Tensor], realism: float) -> None:
     """Deep network interpolation (Wang et al., CVPR 2019, arXiv:1811.10515): θ = (1 − r) · θ_own + r · θ.
 
-    It works between a network and one that was fine-tuned from it. What fits no tensor of ``own`` is left as it is.
+    It works between a network and one that was fine-tuned from it. Integers, such as a count of batches, are left as
+    they are.
 
     Parameters
     ----------
     tensors : dict of str to float32
         θ of the other network, by name; changed in place.
     own : mapping of str to Tensor
-        θ_own.
+        θ_own, of the same names and shapes.
     realism : float
         r, 0 … 1; at 1 nothing changes, to the bit.
     """
     if realism == 1:
         return
     for name, tensor in tensors.items():
-        first = own.get(name)
-        if first is not None and first.is_floating_point() and first.shape == tensor.shape:
+        first = own[name]
+        if first.is_floating_point():
             tensor.mul_(realism).add_(first.to(tensor), alpha=1 - realism)
 
 
 def decoders_of(model: Model) -> list[Decoder]:
-    """The kinds of decoders that there are for a model: its own, and a shipped perceptual one that fits it."""
+    """The kinds of decoders that there are for a model: its own, and a shipped perceptual one that fits it.
+
+    Raises
+    ------
+    ModelError
+        The file of the latter cannot be read.
+    """
     path = _perceptual_path(model)
     if not path.is_file():
         return [Decoder.FIDELITY]
-    with safe_open(path, framework="pt") as file:
-        fits = (file.metadata() or {}).get("model") == model.fingerprint
+    try:
+        with safe_open(path, framework="pt") as file:
+            fits = (file.metadata() or {}).get("model") == model.fingerprint
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: not a readable file of a decoder ({error})") from None
     return [Decoder.FIDELITY, Decoder.PERCEPTUAL] if fits else [Decoder.FIDELITY]
 
 
