@@ -45,8 +45,8 @@ def test_one_rate_at_most_and_not_of_nothing() -> None:
 
 
 def test_a_realism_is_one_and_the_decoders_own() -> None:
-    for decoder, realism in (("", None), ("", 0.5), ("perceptual", 1), ("mine.safetensors", 0.5)):
-        check_realism(decoder, realism)
+    for decoder, realism, found in (("", None, None), ("", 0.5, 0.5), ("perceptual", None, 1), ("mine", 0.5, 0.5)):
+        assert check_realism(decoder, realism) == found
     for decoder, realism, hint in (("", 1.1, "'--realism'"), ("fidelity", 0.5, "'--decoder' / '--realism'")):
         with pytest.raises(typer.BadParameter) as refused:
             check_realism(decoder, realism)

@@ -126,25 +126,21 @@ def check_rate(
         raise typer.BadParameter("has to be more than 0", param_hint=f"'{given[0]}'")
 
 
-def check_realism(decoder: str, realism: float | None) -> None:
-    """Check that a realism is one, and that the decoder that is named is of no other.
+def check_realism(decoder: str, realism: float | None) -> float | None:
+    """The realism that options ask for, see `panolink.codec.realism.realism_of`.
 
     Raises
     ------
     typer.BadParameter
-        A usage error: exit code 2.
+        It is none, or the decoder that is named is of another one. A usage error: exit code 2.
     """
-    from panolink.codec.realism import checked_realism, realism_of
+    from panolink.codec.realism import realism_of
 
     try:
-        if realism is not None:
-            checked_realism(realism)
+        return realism_of(decoder, realism)
     except ModelError as error:
-        raise typer.BadParameter(str(error), param_hint="'--realism'") from None
-    try:
-        realism_of(decoder, realism)
-    except ModelError as error:
-        raise typer.BadParameter(str(error), param_hint="'--decoder' / '--realism'") from None
+        options = ["--decoder", "--realism"] if decoder else ["--realism"]
+        raise typer.BadParameter(str(error), param_hint=" / ".join(f"'{option}'" for option in options)) from None
 
 
 def seconds(text: str) -> float:

@@ -206,13 +206,11 @@ class Watcher:
 
 def _wanted_realism(decoder: str, realism: float | None) -> float | None:
     """The realism that a receiver is asked for; a file of a decoder is the receiver's to choose."""
-    from panolink.rpc.wire.decoders import wanted_realism
+    from panolink.codec.realism import Decoder, is_file
 
-    check_realism(decoder, realism)
-    try:
-        return wanted_realism(decoder, realism)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="'--decoder'") from None
+    if is_file(decoder):
+        raise typer.BadParameter(f"{decoder!r}; allowed: {', '.join(Decoder)}", param_hint="'--decoder'")
+    return check_realism(decoder, realism)
 
 
 def _write(path: Path, panorama: ReceivedPanorama, *, overwrite: bool) -> Path:
