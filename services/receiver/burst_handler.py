@@ -233,27 +233,44 @@ class BurstReceiver:
 
     async def _deliver(self, codec: Codec, header: link_pb2.BurstHeader, reception: Reception) -> bytes:
         """Publish the picture, made by each of the decoders and in each of the formats that watchers have asked for;
-        returns what the receipt brings."""
-        own = self._models.realism_for(codec, None), picture_format_from_wire(header.picture_format)
-        wanted: dict[tuple[float | None, PictureFormat], set[Wish]] = {own: set()} if header.return_picture else {}
+        returns what the receipt brings.
+
+        The room that is reserved is that of one picture and its files: what one decoder has made is gone before the
+        next one's turn.
+        """
+        own, returned = self._models.realism_for(codec, None), picture_format_from_wire(header.picture_format)
+        wanted: dict[float | None, dict[PictureFormat, set[Wish]]] = {}
+        if header.return_picture:
+            wanted[own] = {returned: set()}
         for wish in set() if reception.late else self._watchers.wishes:
-            wanted.setdefault((self._models.realism_for(codec, wish.realism), wish.format), set()).add(wish)
-        decoders = {realism for realism, _ in wanted} or {own[0]}
-        pictures = {realism: await self._pipeline.reconstruct(codec, realism, reception) for realism in decoders}
-        self._metrics.late.inc(reception.late)
-        if not reception.late:
-            self._arrivals.shown(header.stream_id, header.captured_at)
-        if not wanted:
-            return b""
-        files = {key: await self._pipeline.as_file(reception, pictures[key[0]], key[1]) for key in wanted}
-        watched = any(wanted.values())
-        tokens = await self._pipeline.tokens_as_file(reception) if watched and self._watchers.want_tokens else b""
-        number = next(self._numbers)
-        with tracing.span("publish"):
-            for key, met in wanted.items():
-                shown = WatchedPanorama(_shown(header, reception, files[key], number, key[0]), files[key], tokens)
-                await self._watchers.publish(shown, met)
-        return files[own] if header.return_picture else b""
+            formats = wanted.setdefault(self._models.realism_for(codec, wish.realism), {})
+            formats.setdefault(wish.format, set()).add(wish)
+        watched = any(met for formats in wanted.values() for met in formats.values())
+        number, tokens, answer = 0, b"", b""
+        for realism, formats in wanted.items() or [(own, {})]:
+            picture = await self._pipeline.reconstruct(codec, realism, reception)
+            if not number:
+                self._metrics.late.inc(reception.late)
+                if not reception.late:
+                    self._arrivals.shown(header.stream_id, header.captured_at)
+            if not formats:
+                break
+            files = {format: await self._pipeline.as_file(reception, picture, format) for format in formats}
+            del picture
+            if not number:
+                if watched and self._watchers.want_tokens:
+                    tokens = await self._pipeline.tokens_as_file(reception)
+                number = next(self._numbers)
+            if realism == own and header.return_picture:
+                answer = files[returned]
+            made = self._models.realism_made(codec, realism)
+            with tracing.span("publish"):
+                for format in formats:
+                    file = files.pop(format)
+                    shown = WatchedPanorama(_shown(header, reception, file, number, made), file, tokens)
+                    await self._watchers.publish(shown, formats[format])
+            del file, shown
+        return answer
 
     def _measure(self, receipt: link_pb2.ReceiptHeader) -> None:
         metrics = self._metrics

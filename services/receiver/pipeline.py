@@ -107,7 +107,8 @@ class Pipeline:
         self._reconstruct: dict[tuple[str, float | None], Batcher[Tokens, np.ndarray]] = {}
         for codec in models.codecs:
             self._batcher(codec, models.realism_for(codec, None))
-        metrics.queue_depth.labels("decode").set_function(lambda: sum(map(len, self._reconstruct.values())))
+        # A list: metrics are read on another thread, and there may be another decoder meanwhile.
+        metrics.queue_depth.labels("decode").set_function(lambda: sum(map(len, list(self._reconstruct.values()))))
         metrics.queue_limit.labels("decode").set_function(lambda: settings.queue_size * len(self._reconstruct))
 
     async def hear(self, burst: Burst, reception: Reception) -> None:
@@ -152,7 +153,7 @@ class Pipeline:
         return await in_thread(self._workers, partial(encode_png, reception.kinds))
 
     async def close(self) -> None:
-        for batcher in self._reconstruct.values():
+        for batcher in list(self._reconstruct.values()):
             await batcher.close()
         self._workers.shutdown(wait=False, cancel_futures=True)
         self._network.shutdown(wait=False, cancel_futures=True)

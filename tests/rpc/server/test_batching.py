@@ -1,8 +1,12 @@
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import numpy as np
 import pytest
 
 from panolink.errors import ImageError, LinkError
@@ -30,6 +34,24 @@ async def test_items_that_come_together_run_together(executor: ThreadPoolExecuto
     assert [batched.result for batched in results] == [0, 2, 4, 6, 8, 10, 12]
     assert sizes == [3, 3, 1]
     assert all(batched.queue_seconds >= 0 and batched.run_seconds >= 0 for batched in results)
+
+
+@pytest.mark.parametrize("bad", [False, True], ids=["whole-batch", "item-by-item"])
+async def test_what_was_answered_is_not_held(executor: ThreadPoolExecutor, bad: bool) -> None:
+    def run(items: list[int]) -> list[np.ndarray]:
+        if bad and 0 in items:
+            raise ImageError("nought")
+        return [np.zeros(item) for item in items]
+
+    zeros = Batcher[int, np.ndarray](run, executor=executor, max_batch=2, max_wait=0.05, max_queue=10)
+    batched: Any = await asyncio.gather(zeros(0), zeros(7), return_exceptions=True)
+    held = weakref.ref(batched[1].result)
+    del batched
+    async with asyncio.timeout(20):  # the executor's thread may still have it
+        while held() is not None:
+            await asyncio.sleep(0.01)
+            gc.collect()
+    await zeros.close()
 
 
 async def test_one_bad_item_fails_alone(executor: ThreadPoolExecutor) -> None:

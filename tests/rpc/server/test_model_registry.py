@@ -94,6 +94,7 @@ def test_viewers_choose_a_realism_that_is_rounded(weights: Callable[[int], Path]
     assert registry.with_realism(own, 0.3) is own
     packet = own.encode(np.full((64, 128, 3), 90, np.uint8), tau=0.5)
     means = [registry.with_realism(own, realism).decode(packet).mean() for realism in (0.0, 0.3, 0.5, 1.0)]
+    assert [registry.realism_made(own, realism) for realism in (0.0, 0.3, 0.5, 1.0)] == [0.0, 0.3, 0.5, 1.0]
     assert means == sorted(means, reverse=True) and means[0] > means[-1] + 4
     assert registry.with_realism(own, 0.5) is registry.with_realism(own, 0.5), "loaded once"
 
@@ -105,7 +106,9 @@ def test_a_realism_that_can_no_longer_be_loaded_disturbs_nothing(
     registry = ModelRegistry([str(weights(0))], device="cpu", metrics=metrics)
     (own,) = registry.codecs
     darker.unlink()
+    assert registry.realism_for(own, 0.5) == 0.5
     assert registry.with_realism(own, 0.5) is registry.with_realism(own, 1.0) is own
+    assert registry.realism_made(own, 0.5) == registry.realism_made(own, 1.0) == registry.realism_made(own, 0.0) == 0
     assert [registry.realism_for(own, wanted) for wanted in (0.5, 1, 0)] == [0, 0, 0]
 
 

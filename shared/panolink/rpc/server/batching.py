@@ -91,21 +91,25 @@ class Batcher(Generic[Item, Result]):
     async def _work(self) -> None:
         while True:
             await self._collect()
-            batch = [queued for queued in self._batch if not queued.future.done()]  # callers may have been cancelled
-            if not batch:
-                continue
-            self._observe(len(batch))
-            try:
-                await self._run_batch(batch)
-            except Exception as error:
-                if len(batch) == 1:
-                    _fail(batch[0], error)
-                    continue
-                for queued in batch:
-                    try:
-                        await self._run_batch([queued])
-                    except Exception as own:
-                        _fail(queued, own)
+            await self._run_collected()
+
+    async def _run_collected(self) -> None:
+        """Run the batch; nothing of it is held afterwards, for results are large."""
+        batch = [queued for queued in self._batch if not queued.future.done()]  # callers may have been cancelled
+        if not batch:
+            return
+        self._observe(len(batch))
+        try:
+            await self._run_batch(batch)
+        except Exception as error:
+            if len(batch) == 1:
+                _fail(batch[0], error)
+                return
+            for queued in batch:
+                try:
+                    await self._run_batch([queued])
+                except Exception as own:
+                    _fail(queued, own)
 
     async def _collect(self) -> None:
         """Collect the next batch."""

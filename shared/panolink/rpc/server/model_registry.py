@@ -158,6 +158,11 @@ class ModelRegistry:
             self._with_realism[key] = other
         return self._with_realism[key]
 
+    def realism_made(self, codec: Codec, realism: float | None) -> float | None:
+        """The realism of the decoder that `with_realism` has given for one: the service's own where it could not be
+        loaded."""
+        return self._own_realism if self._with_realism.get((codec.fingerprint, realism)) is codec else realism
+
     def describe(self, response: node_pb2.DescribeResponse) -> None:
         """Add models and device to the response of `Node.Describe`."""
         response.device = self.device

@@ -1,0 +1,108 @@
+"""What becomes of a received picture, with a pipeline whose pictures can be counted."""
+
+import weakref
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import pytest
+
+from panolink.codec.codec import Codec
+from panolink.picture_format import PictureFormat
+from panolink.services.receiver.burst_handler import BurstReceiver
+from panolink.services.receiver.metrics import ReceiverMetrics
+from panolink.services.receiver.pipeline import Reception
+from panolink.services.receiver.settings import ReceiverSettings
+from panolink.services.receiver.watchers import Watcher, Watchers, Wish
+from panolink.v1 import link_pb2
+
+
+class Models:
+    """Its own decoder is of realism 0; that of 1 can no longer be loaded."""
+
+    def realism_for(self, _codec: Any, wanted: float | None) -> float:
+        return wanted or 0.0
+
+    def realism_made(self, _codec: Any, realism: float) -> float:
+        return 0.0 if realism == 1 else realism
+
+
+class Pipeline:
+    """Pictures of one colour, by realism; `most` tells how many were there at a time."""
+
+    streams: tuple[()] = ()
+
+    def __init__(self) -> None:
+        self.pictures: list[weakref.ref[np.ndarray]] = []
+        self.made: list[float] = []
+        self.most = 0
+
+    async def reconstruct(self, _codec: Any, realism: float, _reception: Any) -> np.ndarray:
+        picture = np.full((128, 256, 3), int(200 * realism), np.uint8)
+        self.pictures.append(weakref.ref(picture))
+        self.made.append(realism)
+        self.most = max(self.most, sum(one() is not None for one in self.pictures))
+        return picture
+
+    async def as_file(self, _reception: Any, picture: np.ndarray, format: PictureFormat) -> bytes:
+        return f"{format} {picture.mean():g}".encode()
+
+    async def tokens_as_file(self, _reception: Any) -> bytes:
+        return b"kinds"
+
+
+@pytest.fixture
+def watchers() -> Watchers:
+    return Watchers("newest", size=4, on_drop=lambda: None)
+
+
+@pytest.fixture
+def watching(watchers: Watchers) -> Iterator[Any]:
+    with ExitStack() as stack:
+        yield lambda *wish, **settings: stack.enter_context(watchers.join(Wish(*wish), **settings))
+
+
+@pytest.fixture
+def pipeline() -> Pipeline:
+    return Pipeline()
+
+
+@pytest.fixture
+def receiver(watchers: Watchers, pipeline: Pipeline) -> BurstReceiver:
+    models: Any = Models()
+    stub: Any = pipeline
+    return BurstReceiver(models, stub, watchers, ReceiverSettings(), ReceiverMetrics())
+
+
+def shown(watcher: Watcher) -> tuple[int, float, bytes, bytes]:
+    (panorama,) = watcher.queue.items
+    return panorama.header.number, panorama.header.realism, panorama.picture, panorama.tokens
+
+
+async def test_pictures_of_several_decoders_are_not_there_at_a_time(
+    receiver: BurstReceiver, pipeline: Pipeline, watching: Any, tiny: Codec, panorama: np.ndarray
+) -> None:
+    wishes = [(PictureFormat.PNG,), (PictureFormat.PNG, 0.5), (PictureFormat.JPEG, 0.5), (PictureFormat.PNG, 1.0)]
+    seen = [watching(*wish, tokens=place == 0) for place, wish in enumerate(wishes)]
+    reception = Reception(tokens=tiny.tokens_at(panorama, 0.2))
+    header = link_pb2.BurstHeader(burst_id="a", return_picture=True)
+    assert await receiver._deliver(tiny, header, reception) == b"png 0"
+    assert pipeline.made[0] == 0.0 and sorted(pipeline.made) == [0.0, 0.5, 1.0] and pipeline.most == 1
+    assert [shown(one) for one in seen] == [
+        (1, 0.0, b"png 0", b"kinds"),
+        (1, 0.5, b"png 100", b"kinds"),
+        (1, 0.5, b"jpeg 100", b"kinds"),
+        (1, 0.0, b"png 200", b"kinds"),  # the decoder that was there in its place
+    ]
+
+
+async def test_where_nobody_looks_a_picture_is_made_and_has_no_number(
+    receiver: BurstReceiver, pipeline: Pipeline, watching: Any, tiny: Codec, panorama: np.ndarray
+) -> None:
+    reception = Reception(tokens=tiny.tokens_at(panorama, 0.2))
+    assert await receiver._deliver(tiny, link_pb2.BurstHeader(burst_id="a"), reception) == b""
+    assert pipeline.made == [0.0]
+    one = watching(PictureFormat.PNG)
+    await receiver._deliver(tiny, link_pb2.BurstHeader(burst_id="b"), reception)
+    assert shown(one) == (1, 0.0, b"png 0", b"")
