@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -33,6 +33,12 @@ def test_profiles_survive_json():
         assert Profile.from_json(json.dumps(asdict(profile))) == profile
     with pytest.raises(TypeError):
         Profile.from_json('{"name": "x", "family": "base", "dim": 4, "depth": 2}')
+
+
+@pytest.mark.parametrize(("name", "factor", "own"), [("base", 8, 16), ("base", 32, 16), ("paper", 8, 16)])
+def test_a_factor_that_is_not_that_of_the_networks(name: str, factor: int, own: int):
+    with pytest.raises(ModelError, match=f"profile '{name}': factor is {factor}; that of its networks is {own}"):
+        Autoencoder(replace(PROFILES[name], factor=factor))
 
 
 def test_unknown_family():

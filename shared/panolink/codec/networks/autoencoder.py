@@ -144,6 +144,7 @@ def register_profile(name: str, **sizes: Any) -> Callable[[Builder], Builder]:
 )
 def base_networks(profile: Profile) -> Networks:
     """Networks of the profile that ships: a block transform with convolutional corrections."""
+    _check_factor(profile, 16)
     encoder = BaseEncoder(
         dim=profile.dim, channels=profile.encoder_channels, blocks=profile.encoder_blocks, leak=profile.leak
     )
@@ -160,10 +161,17 @@ def base_networks(profile: Profile) -> Networks:
 @register_profile("paper", dim=64, encoder_channels=(16, 32, 64, 128), ranking="paper")
 def paper_networks(profile: Profile) -> Networks:
     """Networks as section III-B of the paper has them."""
+    _check_factor(profile, 2 ** len(profile.encoder_channels))
     return (
         PaperEncoder(dim=profile.dim, channels=profile.encoder_channels),
         PaperDecoder(dim=profile.dim, channels=profile.encoder_channels),
     )
+
+
+def _check_factor(profile: Profile, factor: int) -> None:
+    """Raise `ModelError` where a profile has not the pixels per token that its networks have."""
+    if profile.factor != factor:
+        raise ModelError(f"profile {profile.name!r}: factor is {profile.factor}; that of its networks is {factor}")
 
 
 def vqgan_profile(factor: int, codes: int) -> Profile:
@@ -200,7 +208,7 @@ class Autoencoder(nn.Module):
     Raises
     ------
     ModelError
-        Where the profile's family is not registered.
+        Where the profile's family is not registered, or its networks have another factor than it has.
     """
 
     codebook: Codebook
