@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from panolink.codec import model
 from panolink.errors import ModelError
@@ -110,6 +111,21 @@ def test_a_realism_that_can_no_longer_be_loaded_disturbs_nothing(
     assert registry.with_realism(own, 0.5) is registry.with_realism(own, 1.0) is own
     assert registry.realism_made(own, 0.5) == registry.realism_made(own, 1.0) == registry.realism_made(own, 0.0) == 0
     assert [registry.realism_for(own, wanted) for wanted in (0.5, 1, 0)] == [0, 0, 0]
+
+
+@pytest.mark.usefixtures("two_decoders")
+def test_a_realism_that_there_is_no_memory_for_disturbs_nothing(
+    weights: Callable[[int], Path], metrics: ServiceMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = ModelRegistry([str(weights(0))], device="cpu", metrics=metrics)
+    (own,) = registry.codecs
+
+    def load(*_args: object, **_settings: object) -> None:
+        raise torch.OutOfMemoryError("tried to allocate 20 MiB")
+
+    monkeypatch.setattr(type(own), "load", load)
+    assert registry.with_realism(own, 0.5) is own and registry.realism_made(own, 0.5) == 0
+    assert registry.realism_for(own, 0.75) == 0
 
 
 def test_a_realism_that_a_model_does_not_have_stops_the_service(

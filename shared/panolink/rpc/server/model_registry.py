@@ -140,7 +140,8 @@ class ModelRegistry:
     def with_realism(self, codec: Codec, realism: float | None) -> Codec:
         """The same model with the decoder of a realism that `realism_for` has named, loaded when it is first needed.
 
-        Where its files are no longer what they were at the start, it is the service's own decoder, from then on.
+        Where its files are no longer what they were at the start, or there is no memory for it, it is the service's own
+        decoder, from then on.
         To be called from one thread.
         """
         key = codec.fingerprint, realism
@@ -150,7 +151,7 @@ class ModelRegistry:
                 other = type(codec).load(name, realism=realism, device=codec.device, band_pixels=codec.band_pixels)
                 if other.fingerprint != codec.fingerprint:
                     raise ModelError(f"{name}: another model now, {other.fingerprint}")
-            except ModelError as error:
+            except (ModelError, RuntimeError, MemoryError) as error:  # what one viewer asks for costs others nothing
                 log.warning("no decoder of realism %s, although a viewer asks for it: %s", realism, error)
                 with suppress(ValueError):  # another realism may have failed before
                     self._decoders[codec.fingerprint].remove(_kind(realism))
