@@ -176,10 +176,9 @@ class RefusedWhileWriting:
         self.cancelled.set()
 
 
-async def test_a_refusal_while_an_item_is_written_cancels_nobody(burst: MakeBurst) -> None:
-    refusals: list[Pushback] = []
-    stream: BidiStream[Burst, Receipt] = BidiStream(
-        RefusedWhileWriting(),
+def stream_of(call: Any, refusals: list[Pushback]) -> BidiStream[Burst, Receipt]:
+    return BidiStream(
+        call,
         messages=burst_messages,
         answers=lambda messages: receipts(messages, Limits()),
         failed=failed_receipt,
@@ -188,7 +187,48 @@ async def test_a_refusal_while_an_item_is_written_cancels_nobody(burst: MakeBurs
         on_break=lambda: None,
         on_refusal=refusals.append,
     )
+
+
+async def test_a_refusal_while_an_item_is_written_cancels_nobody(burst: MakeBurst) -> None:
+    refusals: list[Pushback] = []
+    stream = stream_of(RefusedWhileWriting(), refusals)
     pending = await asyncio.wait_for(stream.send("a", burst("a")), 20)
     with pytest.raises(Unanswered, match="no room"):
         await asyncio.wait_for(pending, 20)
     assert len(refusals) == 1 and stream.ended
+
+
+class NeverTaken:
+    """A call that takes nothing of what is written to it, and answers nothing; a task that is cancelled while it writes
+    takes the call with it, as gRPC has it."""
+
+    def __init__(self) -> None:
+        self.writing, self.cancelled = asyncio.Event(), asyncio.Event()
+
+    async def initial_metadata(self) -> Any:
+        await self.cancelled.wait()
+        raise asyncio.CancelledError
+
+    async def write(self, _: Any) -> None:
+        self.writing.set()
+        try:
+            await self.cancelled.wait()
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+
+async def test_a_task_that_is_cancelled_while_it_writes_ends_at_once(burst: MakeBurst) -> None:
+    call = NeverTaken()
+    stream = stream_of(call, [])
+    writer = asyncio.create_task(stream.send("a", burst("a")))
+    await asyncio.wait_for(call.writing.wait(), 20)
+    writer.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(writer, 20)
+    assert writer.cancelled() and not len(stream)
+    await asyncio.wait_for(stream.close(), 20)
+    assert stream.ended
