@@ -62,23 +62,26 @@ def choose_symbols(value: Tensor, classes: Tensor, lengths: Tensor) -> tuple[Ten
 
 
 def lost_tokens(shape: torch.Size, share: float, *, device: torch.device) -> Tensor:
-    """Draw which tokens are lost: in half of the images whole rows, as a channel loses index slices, else single ones.
+    """Draw which tokens are lost: in half of the images every n-th row, as a channel loses one of n index slices, else
+    single ones.
 
     Parameters
     ----------
     shape : (batch, rows, cols)
     share : float
-        That is lost in the mean, 0 … 1.
+        That is lost in the mean, above 0 … 1; of rows the nearest 1/n.
     device : torch.device
 
     Returns
     -------
     bool (batch, rows, cols)
     """
-    rows = torch.rand(*shape[:2], 1, device=device).expand(shape)
-    single = torch.rand(shape, device=device)
+    slices = max(round(1 / share), 1)
+    first = torch.randint(slices, (shape[0], 1, 1), device=device)
+    rows = (torch.arange(shape[1], device=device)[:, None] + first) % slices == 0
+    single = torch.rand(shape, device=device) < share
     by_row = torch.rand(shape[0], 1, 1, device=device) < 0.5
-    return torch.where(by_row, rows, single) < share
+    return torch.where(by_row, rows, single)
 
 
 @dataclass
