@@ -232,3 +232,42 @@ async def test_a_task_that_is_cancelled_while_it_writes_ends_at_once(burst: Make
     assert writer.cancelled() and not len(stream)
     await asyncio.wait_for(stream.close(), 20)
     assert stream.ended
+
+
+class NeverDone:
+    """A call whose end the peer does not take: `done_writing` waits, or ends as a call that is cancelled itself."""
+
+    def __init__(self, *, cancelled: bool) -> None:
+        self.closing, self.cancelled = asyncio.Event(), asyncio.Event()
+        self._itself_cancelled = cancelled
+
+    async def initial_metadata(self) -> Any:
+        await self.cancelled.wait()
+        raise asyncio.CancelledError
+
+    async def done_writing(self) -> None:
+        self.closing.set()
+        if self._itself_cancelled:
+            self.cancel()
+            raise asyncio.CancelledError
+        await asyncio.Event().wait()
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+
+async def test_a_task_that_is_cancelled_while_it_closes_is_cancelled() -> None:
+    call = NeverDone(cancelled=False)
+    stream = stream_of(call, [])
+    closing = asyncio.create_task(stream.close())
+    await asyncio.wait_for(call.closing.wait(), 20)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(closing, 20)
+    assert call.cancelled.is_set(), "the call is ended all the same"
+
+
+async def test_a_call_that_is_cancelled_while_it_is_closed_cancels_nobody() -> None:
+    stream = stream_of(NeverDone(cancelled=True), [])
+    await asyncio.wait_for(stream.close(), 20)
+    assert stream.ended

@@ -145,10 +145,12 @@ class BidiStream(Generic[Item, Answer]):
 
     async def close(self) -> None:
         """Close the stream; pending items are answered with failures."""
-        if not self._pending and not self.ended:
-            await _quietly(self._call.done_writing(), 1.0)
-            await _quietly(asyncio.shield(self._reader), 1.0)
-        self._call.cancel()
+        try:
+            if not self._pending and not self.ended:
+                await _quietly(self._call.done_writing(), 1.0)
+                await _quietly(asyncio.shield(self._reader), 1.0)
+        finally:
+            self._call.cancel()
         await _quietly(self._reader, 1.0)
 
     async def _read(self) -> None:
@@ -249,6 +251,13 @@ def _cancelled() -> bool:
 
 
 async def _quietly(awaitable: Any, seconds: float) -> None:
-    """Await something whose outcome no longer matters, with a timeout."""
-    with suppress(grpc.RpcError, asyncio.InvalidStateError, asyncio.CancelledError, TimeoutError):
-        await asyncio.wait_for(awaitable, seconds)
+    """Await something whose outcome, its cancellation included, no longer matters, with a timeout; the cancellation of
+    the caller is raised."""
+    task = asyncio.ensure_future(awaitable)
+    try:
+        await asyncio.wait([task], timeout=seconds)  # raises nothing of the task: a cancellation here is the caller's
+    finally:
+        task.cancel()
+    await asyncio.wait([task])
+    with suppress(grpc.RpcError, asyncio.InvalidStateError, asyncio.CancelledError):
+        task.result()
