@@ -12,7 +12,9 @@ import pytest
 from typer.testing import Result
 from websockets.sync.client import connect
 
+from panolink.cli import up
 from panolink.cli.process_group import Ports
+from panolink.services.receiver.settings import ReceiverSettings
 from tests.cli.helpers import ENVIRONMENT, PANOLINK, alive, one_line, port_options, running
 
 
@@ -75,6 +77,41 @@ Run = Callable[..., Result]
 def test_a_realism_that_makes_no_sense_starts_nothing(panolink: Run):
     for options in (["--realism", "2"], ["--decoder", "fidelity", "--realism", "0.5"]):
         assert panolink("up", *options).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("environment", "options", "found"),
+    [
+        ({"REALISM": "0.5"}, ["--decoder", "perceptual"], ("perceptual", 1.0)),
+        ({"DECODER": "perceptual"}, ["--realism", "0.5"], ("", 0.5)),
+        ({"DECODER": "perceptual"}, ["--decoder", "fidelity"], ("fidelity", 0.0)),
+        ({"DECODER": "perceptual", "REALISM": "1"}, ["--realism", "0"], ("", 0.0)),
+        ({"DECODER": "d.safetensors"}, ["--decoder", "perceptual"], ("perceptual", 1.0)),
+        ({"DECODER": "d.safetensors"}, ["--realism", "0.5"], ("d.safetensors", 0.5)),
+        ({"REALISM": "0.5"}, ["--decoder", "d.safetensors"], ("d.safetensors", 0.5)),
+        ({"REALISM": "0.5"}, [], ("", 0.5)),
+    ],
+)
+def test_a_decoder_of_the_command_line_wins_over_the_environments(
+    panolink: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    options: list[str],
+    found: tuple[str, float],
+):
+    told: dict[str, dict[str, str]] = {}
+
+    async def run(settings: dict[str, dict[str, str]], _: bool) -> None:
+        told.update(settings)
+
+    monkeypatch.setattr(up, "_run", run)
+    for name, value in environment.items():
+        monkeypatch.setenv(f"PANOLINK_RECEIVER_{name}", value)
+    assert panolink("up", *port_options(Ports.free()), *options).exit_code == 0
+    for name, value in told["receiver"].items():  # as the process that is started has them
+        monkeypatch.setenv(name, value)
+    receiver = ReceiverSettings()
+    assert (receiver.decoder, receiver.realism) == found
 
 
 def test_up_says_which_port_is_in_use(panolink: Run):

@@ -60,9 +60,10 @@ def up(
 
     With [bold]--viewer[/bold], a web page shows what is received, live.
 
-    Whatever has no option here is set by environment variables, such as PANOLINK_RECEIVER_WATCH_POLICY=block.
+    Whatever has no option here is set by environment variables, such as PANOLINK_RECEIVER_WATCH_POLICY=block. Options
+    win over them.
     """
-    check_realism(decoder, realism)
+    making = receiver_decoder(decoder, realism)
     from panolink.rpc.security.credentials import INSECURE, Credentials
 
     Credentials.from_environment().check_server("--host", f"{host}:{transmitter_port}", insecure=insecure)
@@ -82,9 +83,38 @@ def up(
         ports,
         shared={"models": model, "device": device},
         channel={"model": fading, "snr_db": snr, "seed": seed},
-        receiver={"decoder": decoder or None, "realism": realism},
+        receiver=making,
     )
     asyncio.run(_run(settings, json))
+
+
+def receiver_decoder(decoder: str, realism: float | None) -> dict[str, object]:
+    """Settings of the receiver that options ask for, in place of what the environment says against them.
+
+    Parameters
+    ----------
+    decoder
+        `fidelity`, `perceptual`, a decoder's file, or empty: left open.
+    realism
+        0 … 1; None: left open.
+
+    Returns
+    -------
+    dict
+        `decoder` and `realism`, for `panolink.cli.process_group.environments`; None: as the environment says. A file
+        and a realism go together, also where one of the two is the environment's.
+
+    Raises
+    ------
+    typer.BadParameter
+        The realism is none, or the decoder that is named is of another one.
+    """
+    from panolink.codec.realism import is_file
+
+    wanted = check_realism(decoder, realism)
+    if wanted is None or is_file(decoder or os.environ.get("PANOLINK_RECEIVER_DECODER", "")):
+        return {"decoder": decoder or None, "realism": wanted}
+    return {"decoder": decoder, "realism": wanted}  # an empty variable is one that is not set
 
 
 def check_viewer() -> None:
