@@ -71,10 +71,13 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def open_page(browser: Any, link: RunningLink) -> Iterator[Callable[..., Any]]:
-    """`open_page(viewport=…)` opens the page, after `scripts`; what it logs as errors fails the test."""
+    """`open_page(viewport=…)` opens the page, after `scripts`; what it logs as errors fails the test.
+
+    `viewer` is told of the page's WebSocket, and speaks on it in place of the viewer.
+    """
     contexts, errors = [], []
 
-    def open_(scripts: Sequence[str] = (), **options: Any) -> Any:
+    def open_(scripts: Sequence[str] = (), viewer: Callable[[Any], None] | None = None, **options: Any) -> Any:
         context = browser.new_context(
             **({"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"} | options)
         )
@@ -82,6 +85,8 @@ def open_page(browser: Any, link: RunningLink) -> Iterator[Callable[..., Any]]:
         for script in scripts:
             context.add_init_script(script)
         page = context.new_page()
+        if viewer:
+            page.route_web_socket("**/ws", viewer)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.set_default_timeout(30_000)
         page.goto(link.url)

@@ -26,6 +26,7 @@ const socket = new Socket({
   picture: (header, jpeg, tokens) => {
     status.arrived();
     numbers.picture(header);
+    receive.picture(header.realism);
     void gallery.arrived(header, jpeg, tokens);
   },
   message,
@@ -62,7 +63,7 @@ function message(received: Message): void {
     case "services":
       status.services(received.services);
       send.models(received.services.transmitter?.models ?? []);
-      receive.models(received.services.receiver?.models ?? []);
+      receive.receiver(received.services.receiver);
       open();
       break;
     case "decoder":
