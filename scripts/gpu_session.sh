@@ -35,7 +35,7 @@ golden() { "$python" -m pytest -q -p no:cacheprovider tests/codec/test_golden.py
 export -f golden
 export python out
 
-shipped=${config/perceptual/base}
+case $config in decoder | perceptual) shipped=base ;; *) shipped=$config ;; esac
 [ -f "shared/panolink/weights/$shipped.safetensors" ] || shipped=
 if has train; then
     start=${start:-$shipped}
