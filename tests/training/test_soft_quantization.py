@@ -49,3 +49,4 @@ def test_single_tokens_and_whole_rows_are_lost():
     for panorama in lost[whole]:
         places = panorama[:, 0].nonzero().flatten()
         assert (places.diff() == 5).all() and len(places) >= 3
+    assert not lost_tokens(torch.Size([4, 8, 8]), 0.0, device=torch.device("cpu")).any()

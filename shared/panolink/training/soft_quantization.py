@@ -69,14 +69,16 @@ def lost_tokens(shape: torch.Size, share: float, *, device: torch.device) -> Ten
     ----------
     shape : (batch, rows, cols)
     share : float
-        That is lost in the mean, above 0 … 1; of rows the nearest 1/n.
+        That is lost in the mean, 0 … 1; of rows the nearest 1/n.
     device : torch.device
 
     Returns
     -------
     bool (batch, rows, cols)
     """
-    slices = max(round(1 / share), 1)
+    if not share:
+        return torch.zeros(shape, dtype=torch.bool, device=device)
+    slices = round(1 / share)
     first = torch.randint(slices, (shape[0], 1, 1), device=device)
     rows = (torch.arange(shape[1], device=device)[:, None] + first) % slices == 0
     single = torch.rand(shape, device=device) < share
@@ -167,11 +169,8 @@ def code_batch(
         by_share = rank < (share.clamp_min(0) * count)[:, None, None]
         by_slope = rd_slope > (RD_LAMBDA * -share)[:, None, None]
         kept = torch.where((share < 0)[:, None, None], by_slope, by_share)
-        if lost_share:
-            lost = lost_tokens(order.shape, lost_share, device=order.device)
-            kept = kept & ~lost
-        else:
-            lost = torch.zeros_like(kept)
+        lost = lost_tokens(order.shape, lost_share, device=order.device)
+        kept = kept & ~lost
         hard = codes + torch.where(kept[:, None], symbols * width, torch.zeros_like(codes))
         if lost_share:  # asking whether any is lost would have the host wait for the device
             hard = conceal(hard, lost, wrap=wrap)
