@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from panolink.metrics.ssim import ssim
+from panolink.metrics.ssim import ssim, ssim_map
 
 
 def reference_ssim(x: np.ndarray, y: np.ndarray) -> float:
@@ -27,3 +27,11 @@ def test_ssim_follows_the_formula():
     y = np.clip(x + rng.normal(0, 0.1, x.shape), 0, 1)
     expected = [np.mean([reference_ssim(x[b, c], y[b, c]) for c in range(3)]) for b in range(2)]
     assert ssim(torch.from_numpy(x), torch.from_numpy(y)).tolist() == pytest.approx(expected, rel=1e-9)
+
+
+def test_gradients_are_those_of_the_formula_at_borders_too():
+    generator = torch.Generator().manual_seed(2)
+    x = torch.rand(1, 2, 7, 13, generator=generator, dtype=torch.float64)
+    y = (x + 0.1 * torch.randn(x.shape, generator=generator, dtype=torch.float64)).requires_grad_()
+    assert torch.autograd.gradcheck(lambda image: ssim_map(x, image), y)
+    assert torch.autograd.gradcheck(lambda image: ssim_map(image, x), y)

