@@ -247,9 +247,9 @@ class BurstReceiver:
             formats.setdefault(wish.format, set()).add(wish)
         watched = any(met for formats in wanted.values() for met in formats.values())
         number, tokens, answer = 0, b"", b""
-        for realism, formats in wanted.items() or [(own, {})]:
+        for turn, (realism, formats) in enumerate(wanted.items() or [(own, {})]):
             picture = await self._pipeline.reconstruct(codec, realism, reception)
-            if not number:
+            if turn == 0:
                 self._metrics.late.inc(reception.late)
                 if not reception.late:
                     self._arrivals.shown(header.stream_id, header.captured_at)
@@ -257,10 +257,10 @@ class BurstReceiver:
                 break
             files = {format: await self._pipeline.as_file(reception, picture, format) for format in formats}
             del picture
-            if not number:
+            if turn == 0:
                 if watched and self._watchers.want_tokens:
                     tokens = await self._pipeline.tokens_as_file(reception)
-                number = next(self._numbers)
+                number = next(self._numbers)  # the same for all decoders: it is one panorama
             if realism == own and header.return_picture:
                 answer = files[returned]
             made = self._models.realism_made(codec, realism)

@@ -126,16 +126,27 @@ def check_rate(
         raise typer.BadParameter("has to be more than 0", param_hint=f"'{given[0]}'")
 
 
-def check_realism(decoder: str, realism: float | None) -> float | None:
+def check_realism(decoder: str, realism: float | None, *, allow_file: bool = True) -> float | None:
     """The realism that options ask for, see `panolink.codec.realism.realism_of`.
+
+    Parameters
+    ----------
+    decoder
+        A name, or a file of a decoder; empty: left open.
+    realism
+        0 … 1; None: left open.
+    allow_file
+        Whether the decoder is the caller's to choose, who may have a file of one.
 
     Raises
     ------
     typer.BadParameter
         It is none, or the decoder that is named is of another one. A usage error: exit code 2.
     """
-    from panolink.codec.realism import realism_of
+    from panolink.codec.realism import Decoder, is_file, realism_of
 
+    if is_file(decoder) and not allow_file:
+        raise typer.BadParameter(f"{decoder!r}; allowed: {', '.join(Decoder)}", param_hint="'--decoder'")
     try:
         return realism_of(decoder, realism)
     except ModelError as error:

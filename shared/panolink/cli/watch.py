@@ -91,7 +91,7 @@ def watch(
     if folder:
         make_folder(folder)
     watcher = Watcher(target, folder, count, wait, overwrite, json, picture_format or PictureFormat.RGB8)
-    watcher.realism = _wanted_realism(decoder, realism)
+    watcher.realism = check_realism(decoder, realism, allow_file=False)
     watcher.gazes = () if gaze is None else read_gazes(gaze)
     problem: BaseException | None = None
     with written_beside(video, overwrite=overwrite) if video else nullcontext() as beside:
@@ -202,15 +202,6 @@ class Watcher:
         now = time.monotonic()
         self._began = self._began or now
         video.add(panorama.array, seconds=now - self._began, sphere=panorama.sphere)
-
-
-def _wanted_realism(decoder: str, realism: float | None) -> float | None:
-    """The realism that a receiver is asked for; a file of a decoder is the receiver's to choose."""
-    from panolink.codec.realism import Decoder, is_file
-
-    if is_file(decoder):
-        raise typer.BadParameter(f"{decoder!r}; allowed: {', '.join(Decoder)}", param_hint="'--decoder'")
-    return check_realism(decoder, realism)
 
 
 def _write(path: Path, panorama: ReceivedPanorama, *, overwrite: bool) -> Path:
