@@ -25,3 +25,10 @@ def test_a_run_for_structure_is_judged_by_it_too():
     config = TrainingConfig(structure=0.5)
     sharper, cleaner = {"vpsnr_at_0.1": 25.0, "vssim_at_0.1": 0.80}, {"vpsnr_at_0.1": 25.1, "vssim_at_0.1": 0.79}
     assert config.score(sharper) > config.score(cleaner)
+
+
+def test_a_run_for_looks_as_well_is_judged_by_both():
+    config = TrainingConfig(perceptual_weight=1.0)
+    closer, nicer = {"vpsnr_at_0.1": 25.1, "lpips_at_0.1": 0.30}, {"vpsnr_at_0.1": 25.0, "lpips_at_0.1": 0.29}
+    assert config.score(nicer) > config.score(closer)
+    assert config.score(closer) > config.score({"vpsnr_at_0.1": 24.0, "lpips_at_0.1": 0.30})

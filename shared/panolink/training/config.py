@@ -14,6 +14,9 @@ SSIM_IN_DECIBELS = 38.0
 """What VSSIM counts beside VPSNR where both are trained for: from 0.1 to 0.2 bpp the one rises by 0.061, the other by
 2.34 dB (`base`, docs/rate_distortion.md)."""
 
+LPIPS_IN_DECIBELS = 24.0
+"""What LPIPS counts beside VPSNR where both are trained for: from 0.1 to 0.2 bpp it falls by 0.096."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
@@ -66,7 +69,10 @@ class TrainingConfig:
     """train a decoder alone, for the encoder, codebook and entropy coder of a model that is finished (``start``): a
     second one where it is for looks (``perceptual_weight``), else a better one of its own"""
     perceptual_weight: float = 0.0
-    """weight of LPIPS (VGG16) against the relative squared error"""
+    """weight of LPIPS against the relative squared error"""
+    perceptual_network: str = "vgg16"
+    """of LPIPS: "vgg16", or "alexnet" for a tenth of its work. Figures are reported with the latter: what is trained
+    with it has to be judged by other measures as well."""
     adversarial_from: float = 1.0
     """progress at which the second, adversarial part begins; 1 = never"""
     adversarial_weight: float = 0.0
@@ -97,12 +103,15 @@ class TrainingConfig:
         """
         if self.indices_only:
             return validation["vpsnr0"]
-        if self.perceptual_weight:
+        if self.second_decoder:
             return -validation["lpips_at_0.1"]
+        found = validation["vpsnr_at_0.1"]
         if self.structure:
             share = self.structure
-            return (1 - share) * validation["vpsnr_at_0.1"] + share * SSIM_IN_DECIBELS * validation["vssim_at_0.1"]
-        return validation["vpsnr_at_0.1"]
+            found = (1 - share) * found + share * SSIM_IN_DECIBELS * validation["vssim_at_0.1"]
+        if self.perceptual_weight:
+            found -= LPIPS_IN_DECIBELS * validation["lpips_at_0.1"]
+        return found
 
     @classmethod
     def load(cls, name: str | Path) -> TrainingConfig:

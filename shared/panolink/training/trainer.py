@@ -76,7 +76,8 @@ class Trainer:
         freeze(self.model)
         self.averager = CodebookAverager(*self.model.codebook.shape).to(self.device)
         self.discriminator = PatchDiscriminator().to(self.device)
-        self.perceive = lpips("vgg16").to(self.device) if config.perceptual_weight else None
+        wanted = config.perceptual_weight > 0
+        self.perceive = lpips(config.perceptual_network).to(self.device) if wanted else None
         if config.decoder_only:
             self.model.encoder.requires_grad_(False)
         if cuda:
