@@ -53,6 +53,11 @@ def test_blur_is_far_by_lpips_where_brightness_is_near(picture):
     assert distance[0] > 3 * distance[1]
 
 
+def test_lpips_names_its_networks():
+    with pytest.raises(ModelError, match="'alex'; there are alexnet, vgg16"):
+        lpips("alex")
+
+
 def test_alexnet_heads_weigh_all_five_layers():
     """LPIPS 0.1: non-negative heads over 64, 192, 384, 256, 256 channels."""
     heads = [getattr(lpips(), f"head{i}") for i in range(5)]

@@ -30,6 +30,8 @@ from panolink.sphere.viewports import viewports
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
+LPIPS_NETWORKS = ("alexnet", "vgg16")
+
 _VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 """output channels of VGG16's convolutions, block by block"""
 
@@ -103,12 +105,12 @@ class LPIPS(Distance):
     Parameters
     ----------
     network : str
-        "alexnet", with which figures are reported, or "vgg16", which serves better as a loss.
+        "alexnet", with which figures are reported, or "vgg16", which takes ten times as long.
 
     Raises
     ------
     ModelError
-        Where the weights are not installed.
+        There is no such network, or the weights are not installed.
     """
 
     shift: Tensor
@@ -116,6 +118,8 @@ class LPIPS(Distance):
 
     def __init__(self, network: str = "alexnet") -> None:
         super().__init__()
+        if network not in LPIPS_NETWORKS:
+            raise ModelError(f"no LPIPS by a network {network!r}; there are {', '.join(LPIPS_NETWORKS)}")
         arrays = _arrays(network)
         self.backbone = _alexnet(arrays) if network == "alexnet" else _vgg16(arrays, F.max_pool2d)
         for i in range(5):
@@ -213,12 +217,12 @@ def lpips(network: str = "alexnet") -> LPIPS:
     Parameters
     ----------
     network : str
-        "alexnet", or another of its backbones.
+        One of `LPIPS_NETWORKS`.
 
     Raises
     ------
     ModelError
-        The weights are missing; says how to get them.
+        There is no such network, or the weights are missing; says how to get them.
     """
     return LPIPS(network).eval()
 
