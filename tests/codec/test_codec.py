@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from panolink.codec.bitstream import Layer, Packet
-from panolink.codec.codec import Codec
+from panolink.codec.codec import DEFAULT_BPP, Codec
 from panolink.codec.model import Decoder, load_model
 from panolink.codec.resolution import reduce
-from panolink.errors import ImageError, ModelError
+from panolink.errors import ImageError, ModelError, RateError
 
 
 def squared_error(image: np.ndarray, reference: np.ndarray) -> float:
@@ -87,6 +87,23 @@ def test_lost_indices_are_concealed_and_marked(tiny: Codec, panorama: np.ndarray
 def test_lost_mask_leaves_the_base_layer(tiny: Codec, panorama: np.ndarray):
     packet = tiny.encode(panorama, tau=0.5)
     assert not tiny.unpack(lose(packet, Layer.MASK, every=1)).kept.any()
+
+
+@pytest.mark.parametrize("reduction", [Fraction(5), Fraction(7, 3), Fraction(1, 2), Fraction(0)], ids=str)
+def test_sides_are_reduced_by_what_a_packet_can_say(tiny: Codec, panorama: np.ndarray, reduction: Fraction):
+    with pytest.raises(RateError, match=f"sides reduced by {reduction}; allowed: 1, 3/2, 2, 3, 4"):
+        tiny.encode(panorama, tau=0.5, reduction=reduction)
+
+
+def test_what_is_no_token_counts_and_the_least_rate_holds_it(tiny: Codec, panorama: np.ndarray):
+    beside, pixels = 400, panorama.shape[0] * panorama.shape[1]
+    for bpp in (0.3, None):
+        packet = tiny.pack(tiny.tokens_of(panorama, bpp=bpp, beside=beside))
+        assert packet.bpp + beside / pixels <= (bpp or DEFAULT_BPP)
+    with pytest.raises(RateError, match=r"bpp 0.02 is below what the base layer costs here; the least is") as caught:
+        tiny.tokens_of(panorama, bpp=0.02, beside=beside)
+    least = float(str(caught.value).split()[-1])
+    assert tiny.pack(tiny.tokens_of(panorama, bpp=least, beside=beside)).bpp + beside / pixels <= least
 
 
 @pytest.mark.parametrize("shape", [(8, 16), (8, 16, 4), (8, 16, 3)])

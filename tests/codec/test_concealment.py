@@ -12,7 +12,7 @@ import torch
 import panolink
 from panolink.codec.bitstream import Layer, Packet, Slice
 from panolink.codec.codec import Codec
-from panolink.codec.concealment import conceal, decoder_inputs
+from panolink.codec.concealment import MOST_RINGS, conceal, decoder_inputs
 from panolink.images import load_panorama
 from panolink.metrics.viewport import vpsnr
 
@@ -69,6 +69,18 @@ def test_concealment_fills_from_neighbours_around_the_sphere():
     torch.testing.assert_close(conceal(features.masked_fill(lost[:, None], 99.0), lost), features)
     gone = conceal(features, torch.ones_like(lost))
     assert gone.count_nonzero() == 0
+
+
+def test_concealment_ends_however_far_what_arrived_is():
+    """A burst of a few bytes may leave one row of thousands: what is far from it takes no round of its own."""
+    features = torch.zeros(1, 1, 3 * MOST_RINGS, 4)
+    features[0, 0, 0] = torch.tensor([1.0, 5.0, 0.0, 2.0])
+    lost = torch.ones(1, 3 * MOST_RINGS, 4, dtype=torch.bool)
+    lost[0, 0] = False
+    concealed = conceal(features, lost)[0, 0]
+    assert torch.equal(concealed[0], features[0, 0, 0])
+    assert concealed[1].tolist() == [2.25, 2.75, 1.75, 1.25]
+    assert (concealed[MOST_RINGS + 1 :] == 2).all()
 
 
 def test_a_decoder_is_told_which_tokens_are_concealed(tiny: Codec, panorama: np.ndarray):

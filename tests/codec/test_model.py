@@ -87,6 +87,11 @@ def test_weights_with_one_number_changed_are_another_model(base: Codec, panorama
         ({"codebook": None}, r"weights do not fit their profile \(no tensor codebook of 1024×192\)"),
         ({"more": torch.zeros(2)}, r"weights do not fit their profile \(no place for tensor more of 2\)"),
         ({"tables.contexts.bands": None}, "weights do not fit their profile"),
+        (
+            {"tables.contexts.network.second": torch.zeros(128, 128, dtype=torch.int16)},
+            "contexts.network.second is of int16; it must be of int8",
+        ),
+        ({"tables.levels": torch.zeros(1024, 192)}, "levels is of float32; it must be of uint8"),
     ],
 )
 def test_weights_that_are_damaged(tmp_path: Path, changes: dict[str, object], message: str):

@@ -33,7 +33,7 @@ from panolink.cli.options import (
 from panolink.cli.streaming import parse_foci
 from panolink.cli.streams import STREAM, check_target, read_source, source_name, write_target
 from panolink.codec.effort import Effort
-from panolink.errors import ModelError, RateError
+from panolink.errors import ModelError
 from panolink.sphere.metadata import LENS_DEGREES, Projection
 
 if TYPE_CHECKING:
@@ -99,16 +99,14 @@ def encode(
     for note in picture.notes:
         print_note(f"{source_name(source)}: {note}")
     image, exif = picture.array, kept_exif(picture.exif) if keep_metadata else b""
-    if bpp is not None:
-        left = bpp - metadata_bits(picture.sphere, exif) / (image.shape[0] * image.shape[1])
-        if left <= 0:
-            raise RateError(f"{source_name(source)}: the metadata alone take more than that")
-        bpp = left
+    beside = metadata_bits(picture.sphere, exif)
     codecs = [Codec.load(name, device=device) for name in (serving(bpp) if model == AUTO else [model])]
     began = time.monotonic()
     with about(source):
         with _progress(f"encoding {source_name(source)}", quiet=json or effort is Effort.FAST) as progress:
-            codec, tokens = quantize(image, codecs, bpp=bpp, tau=tau, focus=foci, effort=effort, progress=progress)
+            codec, tokens = quantize(
+                image, codecs, bpp=bpp, tau=tau, focus=foci, effort=effort, beside=beside, progress=progress
+            )
         packet = codec.pack(tokens).with_metadata(picture.sphere, exif)
     seconds = time.monotonic() - began
     data = packet.to_bytes()

@@ -236,7 +236,7 @@ class Packet:
         return cls(header, cls._with_layers(header, header.to_bytes(), [mask, *indices, *features]))
 
     def with_metadata(self, sphere: SphereMetadata = NOTHING_KNOWN, exif: bytes = b"") -> Packet:
-        """The same packet with metadata in its header; without any, its bytes are those of version 4."""
+        """The same packet with metadata in its header; without any, its bytes are those of `build`."""
         header = replace(self.header, sphere=sphere, exif=exif)
         return replace(self, header=header, slices=(Slice(Layer.HEADER, header.to_bytes()), *self.slices[1:]))
 
@@ -343,15 +343,15 @@ class Packet:
 
 
 class _Reader:
-    """Reads varints from ``data``, from ``position`` on."""
+    """Reads varints from ``data``, from ``position`` on; errors say what it is, ``what``."""
 
-    def __init__(self, data: bytes, position: int) -> None:
-        self.data, self.position = data, position
+    def __init__(self, data: bytes, position: int, what: str = "packet header") -> None:
+        self.data, self.position, self.what = data, position, what
 
     def take(self, count: int) -> bytes:
         """The next ``count`` bytes."""
         if self.position + count > len(self.data):
-            raise BitstreamError("packet header is truncated")
+            raise BitstreamError(f"{self.what} is truncated")
         self.position += count
         return self.data[self.position - count : self.position]
 
@@ -360,14 +360,14 @@ class _Reader:
         value = shift = 0
         while shift < 35:
             if self.position >= len(self.data):
-                raise BitstreamError("packet header is truncated")
+                raise BitstreamError(f"{self.what} is truncated")
             byte = self.data[self.position]
             self.position += 1
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
                 return value
             shift += 7
-        raise BitstreamError("packet header holds a number of more than 35 bits")
+        raise BitstreamError(f"{self.what} holds a number of more than 35 bits")
 
 
 def varint(value: int) -> bytes:
@@ -379,15 +379,18 @@ def varint(value: int) -> bytes:
     return bytes([*out, value])
 
 
-def read_varint(data: bytes) -> tuple[int, int]:
-    """The number at the start of ``data``, and how many bytes it takes; `BitstreamError` where there is none."""
-    reader = _Reader(data, 0)
+def read_varint(data: bytes, what: str) -> tuple[int, int]:
+    """The number at the start of ``data``, and how many bytes it takes; `BitstreamError` that names ``what`` these are
+    where there is none."""
+    reader = _Reader(data, 0, what)
     return reader.varint(), reader.position
 
 
-def metadata_bits(sphere: SphereMetadata = NOTHING_KNOWN, exif: bytes = b"") -> int:
-    """Bits that metadata take in a packet's header."""
-    return 8 * len(_extension(sphere, exif))
+def metadata_bits(
+    sphere: SphereMetadata = NOTHING_KNOWN, exif: bytes = b"", *, stream: StreamPlace | None = None
+) -> int:
+    """Bits that metadata, and the place in a stream, take in a packet's header, at most."""
+    return 8 * len(_extension(sphere, exif, stream=stream))
 
 
 def _extension(

@@ -27,7 +27,7 @@ from panolink.codec.networks.runner import BAND_PIXELS, NetworkRunner
 from panolink.codec.quantization.am_vq import Quantizer, Ranking, bits_room
 from panolink.codec.rate_control.controller import Budget, RateController, choose_resolution
 from panolink.codec.refinement import Progress, error_weights, refined
-from panolink.codec.resolution import FINE_ENOUGH, SMALLEST_SIDE, WHOLE, candidates, reduce, reduced_size
+from panolink.codec.resolution import FINE_ENOUGH, FROM_BPP, SMALLEST_SIDE, WHOLE, candidates, reduce, reduced_size
 from panolink.codec.token_coding import draft_tokens, pack_tokens, unpack_tokens
 from panolink.codec.tokens import Tokens
 from panolink.errors import ImageError, ModelError, RateError
@@ -112,7 +112,7 @@ class Codec:
 
     @property
     def bfloat16(self) -> bool:
-        """Whether networks run in bfloat16; else in float32. May be set."""
+        """Whether networks run in bfloat16; else in float32. May be set; what was recorded before stays as it was."""
         return self._runner.bfloat16
 
     @bfloat16.setter
@@ -179,8 +179,6 @@ class Codec:
             ``effort`` is "slow", and the model was loaded without a decoder.
         """
         image, sphere = _picture_of(image)
-        if bpp is not None:
-            bpp -= metadata_bits(sphere) / (image.shape[0] * image.shape[1])
         tokens = self.tokens_of(
             image,
             bpp=bpp,
@@ -191,6 +189,7 @@ class Codec:
             robust=robust,
             focus=focus,
             effort=effort,
+            beside=metadata_bits(sphere),
         )
         return self.pack(tokens).with_metadata(sphere)
 
@@ -206,22 +205,26 @@ class Codec:
         robust: bool = False,
         focus: Sequence[Focus] = (),
         effort: Effort | str = Effort.FAST,
+        beside: int = 0,
         progress: Progress | None = None,
     ) -> Tokens:
-        """The tokens that `encode` packs, see there; ``bpp`` counts no metadata.
+        """The tokens that `encode` packs, see there.
 
         Parameters
         ----------
         image : uint8 (H, W, 3)
+        beside : int
+            Bits of ``bpp`` that the packet takes for what is no token, see `panolink.codec.bitstream.metadata_bits`.
         progress : callable, optional
             Is told how many rounds of slow encoding are done, of how many.
         """
         effort = Effort(effort)
         known: dict[Fraction, Tensor] = {}
         if reduction is None and tau is step is ranking is None:
-            tokens = self._tokens_at(image, bpp, known, robust=robust, focus=focus)
+            tokens = self._tokens_at(image, bpp, known, robust=robust, focus=focus, beside=beside)
         else:
-            reduction = reduction or WHOLE
+            reduction = WHOLE if reduction is None else reduction
+            _check_reduction(reduction)
             (known[reduction],) = self.extract([reduce(image, reduction)])
             tokens = self.quantize(
                 known[reduction],
@@ -233,6 +236,7 @@ class Codec:
                 reduction=reduction,
                 robust=robust,
                 focus=focus,
+                beside=beside,
             )
         if effort is Effort.FAST:
             return tokens
@@ -301,6 +305,7 @@ class Codec:
         features: dict[Fraction, Tensor] | None = None,
         robust: bool = False,
         focus: Sequence[Focus] = (),
+        beside: int = 0,
     ) -> Tokens:
         """Tokens within a rate, at the finest resolution with a step that is fine enough.
 
@@ -315,13 +320,15 @@ class Codec:
             In slices that decode alone.
         focus : sequence of Focus
             Where somebody looks.
+        beside : int
+            As of `tokens_of`.
 
         Raises
         ------
         RateError
             ``bpp`` is too little for any resolution.
         """
-        return self._tokens_at(image, bpp, dict(features or {}), robust=robust, focus=focus)
+        return self._tokens_at(image, bpp, dict(features or {}), robust=robust, focus=focus, beside=beside)
 
     def _tokens_at(
         self,
@@ -331,6 +338,7 @@ class Codec:
         *,
         robust: bool,
         focus: Sequence[Focus],
+        beside: int,
     ) -> Tokens:
         """`tokens_at`; features that are not ``known`` are added to them."""
         size, foci = (image.shape[0], image.shape[1]), quantized(focus)
@@ -345,12 +353,12 @@ class Codec:
 
         rate, ranking = DEFAULT_BPP if bpp is None else bpp, Ranking(self.model.profile.ranking)
         Budget(bpp=rate)  # refuses what is no rate
-        found = choose_resolution(at, reductions, bits_room(rate, size, foci), FINE_ENOUGH)
+        found = choose_resolution(at, reductions, bits_room(rate, size, foci, beside), FINE_ENOUGH)
         if found:
             controller, point, room = found
             coarsest = None if controller.base.reduction == reductions[-1] else FINE_ENOUGH
             return self.quantizer.filled(controller, point, room, ranking, coarsest=coarsest).within(room)[0]
-        budget = Budget(tau=0) if bpp is None else Budget(bpp=bpp)
+        budget = Budget(tau=0) if bpp is None else Budget(bpp=bpp, beside=beside)
         return self.quantizer.quantize(at(reductions[-1]), budget, ranking)
 
     def decode(self, packet: Packet) -> NDArray[np.uint8]:
@@ -444,9 +452,10 @@ class Codec:
         reduction: Fraction = WHOLE,
         robust: bool = False,
         focus: Sequence[Focus] = (),
+        beside: int = 0,
     ) -> Tokens:
         """Features to tokens within a budget; ``bpp``, ``tau``, ``step``, ``ranking``, ``robust`` and
-        ``focus`` as of `encode`.
+        ``focus`` as of `encode`, ``beside`` as of `tokens_of`.
 
         Parameters
         ----------
@@ -461,15 +470,15 @@ class Codec:
         RateError
             The base layer alone costs more than ``bpp``, or a number is out of its range.
         """
+        _check_reduction(reduction)
         order = Ranking(ranking or self.model.profile.ranking)
-
         controller = self.quantizer.controller(
             features, size=size, reduction=reduction, robust=robust, focus=quantized(focus)
         )
         if bpp is not None or tau is not None or step is not None:
-            return self.quantizer.quantize(controller, Budget(bpp=bpp, tau=tau, step=step), order)
+            return self.quantizer.quantize(controller, Budget(bpp, tau, step, beside), order)
         try:
-            return self.quantizer.quantize(controller, Budget(bpp=DEFAULT_BPP), order)
+            return self.quantizer.quantize(controller, Budget(bpp=DEFAULT_BPP, beside=beside), order)
         except RateError:
             return self.quantizer.quantize(controller, Budget(tau=0), order)
 
@@ -557,6 +566,13 @@ def _picture_of(source: Any) -> tuple[NDArray[np.uint8], SphereMetadata]:
         picture = read_picture(source, allow_any_aspect=True)
         return picture.array, picture.sphere
     return pixels_of(source), NOTHING_KNOWN
+
+
+def _check_reduction(reduction: Fraction) -> None:
+    """Raise `RateError` where a packet could not say a reduction."""
+    if reduction not in FROM_BPP:
+        known = ", ".join(map(str, FROM_BPP))
+        raise RateError(f"sides reduced by {reduction}; allowed: {known}")
 
 
 def _by_shape(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:

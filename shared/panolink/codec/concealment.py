@@ -11,6 +11,10 @@ from panolink.codec.shapes import Codebook, Features, Guidance, TokenMask
 from panolink.codec.tokens import Tokens
 from panolink.sphere.padding import pad_sphere
 
+MOST_RINGS = 32
+"""from what is received, this many tokens inwards: each takes as long as the whole grid. Of a panorama of 4096 columns,
+with one in 32 slices received, that is all"""
+
 
 def conceal(features: Features, lost: TokenMask, *, wrap: bool = True) -> Features:
     """Replace lost tokens by the mean of the received ones around them, growing inwards until all are filled.
@@ -25,7 +29,8 @@ def conceal(features: Features, lost: TokenMask, *, wrap: bool = True) -> Featur
     Returns
     -------
     (batch, dim, rows, cols)
-        Nearer neighbours weigh more, by a 3×3 binomial kernel. Where a whole image is lost, its features are zero.
+        Nearer neighbours weigh more, by a 3×3 binomial kernel. What is further than `MOST_RINGS` tokens from all that
+        was received is the mean of that. Where a whole image is lost, its features are zero.
     """
     if not lost.any():
         return features
@@ -33,7 +38,8 @@ def conceal(features: Features, lost: TokenMask, *, wrap: bool = True) -> Featur
     dim = features.shape[1]
     known = (~lost).to(features.dtype)[:, None]
     features = features * known
-    for _ in range(max(features.shape[-2:])):
+    mean = features.sum(dim=(2, 3), keepdim=True) / known.sum(dim=(2, 3), keepdim=True).clamp_min(1)
+    for _ in range(MOST_RINGS):
         if bool((known > 0).all()) or not bool((known > 0).any()):
             break
         stacked = pad_sphere(torch.cat([features * known, known], dim=1), 1, wrap=wrap)
@@ -42,7 +48,7 @@ def conceal(features: Features, lost: TokenMask, *, wrap: bool = True) -> Featur
         fresh = (known == 0) & (weight > 0)
         features = torch.where(fresh, summed[:, :-1] / weight.clamp_min(1e-6), features)
         known = torch.where(fresh, torch.ones_like(known), known)
-    return features
+    return torch.where(known > 0, features, mean)
 
 
 def decoder_inputs(tokens: Tokens, codebook: Codebook) -> tuple[Features, Guidance]:

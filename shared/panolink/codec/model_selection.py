@@ -59,6 +59,7 @@ def quantize(
     tau: float | None = None,
     focus: Sequence[Focus] = (),
     effort: Effort = Effort.FAST,
+    beside: int = 0,
     progress: Progress | None = None,
 ) -> tuple[Codec, Tokens]:
     """Quantise with the first of several models whose base layer fits.
@@ -68,7 +69,7 @@ def quantize(
     image : uint8 (H, W, 3)
     codecs : sequence of Codec
         Best first.
-    bpp, tau, focus, effort, progress
+    bpp, tau, focus, effort, beside, progress
         As of `Codec.tokens_of`.
 
     Returns
@@ -84,7 +85,9 @@ def quantize(
     *finer, coarsest = codecs
 
     def attempt(codec: Codec) -> tuple[Codec, Tokens]:
-        return codec, codec.tokens_of(image, bpp=bpp, tau=tau, focus=focus, effort=effort, progress=progress)
+        return codec, codec.tokens_of(
+            image, bpp=bpp, tau=tau, focus=focus, effort=effort, beside=beside, progress=progress
+        )
 
     for codec in finer:
         with suppress(RateError):

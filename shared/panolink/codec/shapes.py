@@ -59,6 +59,3 @@ ScaleClasses: TypeAlias = NDArray[np.uint8]
 
 LogOdds: TypeAlias = NDArray[np.int8]
 """(n, dim) in ±MAX_LOG_ODDS: of a positive sign, in 1/LOG_ODDS_STEPS"""
-
-ContextDifferences: TypeAlias = NDArray[np.int8]
-"""(rows, cols, V): decoded differences as inputs of the feature context model, 0 where there are none"""

@@ -112,10 +112,11 @@ class Coding:
         if tau is not None:
             tokens = self.quantized(WHOLE, tau=tau)
         else:
-            if bpp is not None:
-                bpp -= metadata_bits(self.sphere) / (self.size[0] * self.size[1])
+            beside = metadata_bits(self.sphere)
             with self.stage("quantize"):
-                tokens = self.codec.tokens_at(self.picture, bpp, features=self.known, robust=True, focus=self.focus)
+                tokens = self.codec.tokens_at(
+                    self.picture, bpp, features=self.known, robust=True, focus=self.focus, beside=beside
+                )
         packet = self.pack(tokens)
         tokens = replace(tokens, predicted=None)  # of no use any more, and half of what the features take
         return Coded(tokens, packet, Plan.of(packet.bpp, slices_of(packet), default_schemes(), self.pilot_spacing))

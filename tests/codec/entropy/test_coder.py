@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from panolink.codec.entropy.coder import SliceCoder
+from panolink.codec.entropy.coder import SliceCoder, places_by_slice
 from panolink.codec.entropy.feature_context import LOG_ODDS_STEPS, MAX_LOG_ODDS, SIGN_BITS
 from panolink.codec.entropy.index_context import bands_of, schedule
 from panolink.codec.entropy.scale_adaptation import ScaleAdaptation, group_slices
@@ -92,6 +92,13 @@ def test_size_is_what_the_tables_say(tables: Tables):
     agreement = (log_odds * np.sign(symbols))[symbols != 0]
     bits += SIGN_BITS[agreement + MAX_LOG_ODDS].sum()
     assert 8 * len(payload) == pytest.approx(bits, abs=40)
+
+
+@pytest.mark.parametrize("slices", [1, 3, 7])
+def test_places_of_each_slice_in_order(slices: int):
+    rows = np.random.default_rng(0).integers(0, 6, 40)
+    places = places_by_slice(rows, slices)
+    assert [part.tolist() for part in places] == [np.flatnonzero(rows % slices == s).tolist() for s in range(slices)]
 
 
 def test_nothing_to_code(tables: Tables):

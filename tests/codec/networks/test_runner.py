@@ -11,19 +11,21 @@ from panolink.sphere.padding import pad_to_tokens
 from tests.codec.networks.random_networks import SMALL, scrambled
 
 CPU = torch.device("cpu")
+DEVICES = [CPU, *([torch.device("cuda")] if torch.cuda.is_available() else [])]
 
 
-def runner(**settings: int) -> NetworkRunner:
-    return NetworkRunner(scrambled(SMALL["base"]), CPU, **settings)
+def runner(device: torch.device = CPU, **settings: int) -> NetworkRunner:
+    return NetworkRunner(scrambled(SMALL["base"]), device, **settings)
 
 
 def images(count: int, height: int = 40, width: int = 72) -> list[Image]:
     return list(np.random.default_rng(0).integers(0, 256, (count, height, width, 3), dtype=np.uint8))
 
 
-def inputs(count: int, rows: int = 3, cols: int = 5) -> list[tuple[Tensor, Tensor]]:
+def inputs(count: int, rows: int = 3, cols: int = 5, *, device: torch.device = CPU) -> list[tuple[Tensor, Tensor]]:
     torch.manual_seed(0)
-    return [(torch.randn(1, 6, rows, cols), torch.rand(1, 3, rows, cols)) for _ in range(count)]
+    pairs = [(torch.randn(1, 6, rows, cols), torch.rand(1, 3, rows, cols)) for _ in range(count)]
+    return [(features.to(device), guidance.to(device)) for features, guidance in pairs]
 
 
 def test_features_of_a_batch_are_those_of_each_padded_to_whole_tokens() -> None:
@@ -37,18 +39,20 @@ def test_features_of_a_batch_are_those_of_each_padded_to_whole_tokens() -> None:
             torch.testing.assert_close(one, own.network.encoder(pixels), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("device", DEVICES, ids=str)
 @pytest.mark.parametrize("reduced", [False, True])
-def test_bands_of_rows_are_asked_for_one_picture_at_a_time(reduced: bool) -> None:
-    whole, banded = runner(), runner(band_pixels=16 * 72)
+def test_bands_of_rows_are_asked_for_one_picture_at_a_time(reduced: bool, device: torch.device) -> None:
+    whole, banded = runner(device), runner(device, band_pixels=16 * 72)
+    whole.bfloat16 = banded.bfloat16 = whole.bfloat16 and device == CPU
     given: list[int] = []
 
     def one_by_one():
-        for number, one in enumerate(inputs(2)):
+        for number, one in enumerate(inputs(2, device=device)):
             given.append(number)
             yield one
 
     size = (60, 90) if reduced else (40, 72)
-    at_once = whole.decode(inputs(2), size, reduced=reduced)
+    at_once = whole.decode(inputs(2, device=device), size, reduced=reduced)
     assert all(picture.shape == (*size, 3) and picture.dtype == np.uint8 for picture in at_once)
     seen: list[list[int]] = []
     decode = banded._decode_by_rows

@@ -1,13 +1,15 @@
 import numpy as np
 import pytest
 
+from panolink.codec.bitstream import StreamPlace
 from panolink.codec.codec import Codec
 from panolink.codec.streaming.decoder import StreamDecoder
 from panolink.codec.streaming.encoder import HOLDS_LITTLE, WHOLE_FROM, NoiseEstimate, StreamEncoder, turn_of
 from panolink.codec.streaming.state import Kind, TokenState
-from panolink.errors import RateError
+from panolink.errors import ConflictError, RateError
 from panolink.metrics.viewport import vpsnr
 from panolink.sphere.focus import Focus
+from panolink.sphere.metadata import SphereMetadata
 
 BPP = 0.6
 
@@ -186,6 +188,23 @@ def test_a_whole_picture_that_borrows_has_to_be_better_by_far(base: Codec, panor
 def test_too_little_for_a_whole_picture_says_the_least(tiny: Codec, scene: np.ndarray):
     with pytest.raises(RateError, match="least"):
         StreamEncoder(tiny).encode(scene, bpp=0.001)
+
+
+def test_a_pose_counts_in_whole_pictures_and_in_changes(tiny: Codec, scene: np.ndarray):
+    encoder, pose = StreamEncoder(tiny), SphereMetadata(225, 17, -12)
+    for picture, bpp in ((scene, 0.5), (scene[:, ::-1], 0.4)):
+        packet = encoder.encode(np.ascontiguousarray(picture), bpp=bpp, sphere=pose)
+        assert packet.header.sphere == pose and packet.bpp <= bpp
+        encoder.acknowledge(packet.header.stream.number)  # type: ignore[union-attr]
+
+
+def test_panoramas_of_a_stream_are_coded_one_after_the_other(tiny: Codec, scene: np.ndarray):
+    encoder = StreamEncoder(tiny)
+    tokens = tiny.tokens_at(scene, 0.5)
+    packet = tiny.pack(tokens, stream=StreamPlace(encoder.next_number))
+    encoder.encode(scene, bpp=0.5)
+    with pytest.raises(ConflictError, match="packet 1 of a stream was coded beside another; wanted is 2"):
+        encoder.sent_whole(tokens, packet)
 
 
 def test_turn_of_finds_whole_tokens_only_where_they_fit():

@@ -116,10 +116,12 @@ def test_payloads_that_make_no_sense(tiny: Codec, reference: TokenState):
     about = {"empty": empty(update, reference), "shares": shares}
     with pytest.raises(BitstreamError, match="index slice names 127 bytes"):
         decode_update(coder, reference, **about, indices=[b"\x7f\x01", indices[1]], features=features)
+    with pytest.raises(BitstreamError, match="index slice is truncated"):
+        decode_update(coder, reference, **about, indices=[b"\x80", indices[1]], features=features)
     with pytest.raises(BitstreamError, match="feature slices"):
         decode_update(coder, reference, **about, indices=indices, features=features[:1])
     joined, _, _ = code_update(coder, reference, update, joined=True)
-    kinds, begin = read_varint(joined[0])
+    kinds, begin = read_varint(joined[0], "index slice")
     cut = joined[0][: begin + kinds + 2]  # names new indices, and has none
     with pytest.raises(BitstreamError, match="index slice names"):
         decode_update(coder, reference, **about, indices=[cut, joined[1]], features=[])

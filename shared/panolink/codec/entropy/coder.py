@@ -232,4 +232,12 @@ def _members(rows: NDArray[np.integer], slices: int) -> list[Members]:
     """Which of n cells, given by their ``rows`` (n,), are each slice's."""
     if slices == 1:
         return [slice(None)]
-    return [np.flatnonzero(rows % slices == number) for number in range(slices)]
+    return [*places_by_slice(rows, slices)]
+
+
+def places_by_slice(rows: NDArray[np.integer], slices: int) -> list[NDArray[np.int64]]:
+    """Places, ascending, of each slice's tokens among n, given by their ``rows`` (n,): slice s has the rows s,
+    s + ``slices``, …"""
+    own = rows % slices
+    order = np.argsort(own, kind="stable")
+    return np.split(order, np.searchsorted(own[order], np.arange(1, slices)))

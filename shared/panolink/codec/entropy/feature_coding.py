@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from panolink.codec.entropy.coder import Batch, SliceCoder
+from panolink.codec.entropy.coder import Batch, SliceCoder, places_by_slice
 from panolink.codec.entropy.feature_context import EntropyParameters, first_half
 from panolink.codec.entropy.tables import Tables
 from panolink.codec.shapes import Symbols
@@ -152,7 +152,7 @@ def decode_features(
     symbols = np.zeros(shape, dtype=np.int32)
     payload = payloads[0] if payloads else None
     if payload is None or not usable.all():
-        return symbols, received
+        return _narrow(symbols), received
     reader, differences = coder.feature_reader(payload), None
     for half in halves(sent):
         cells = places[half]
@@ -160,7 +160,7 @@ def decode_features(
         symbols[half] = reader.decode(*entropy_parameters(coder.tables, indices, cells, steps[half], context))
         if differences is None:
             differences = decoded_differences(coder.tables, sent.shape, cells, symbols[half], steps[half])
-    return symbols, ~received
+    return _narrow(symbols), ~received
 
 
 def _narrow(symbols: Symbols) -> Symbols:
@@ -178,6 +178,5 @@ def halves(kept: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 def slice_members(kept: NDArray[np.bool_], slices: int, parts: int) -> list[NDArray[np.int64]]:
     """Positions among the kept tokens of each feature slice: part by part, and in it one run for each index slice."""
-    rows = np.nonzero(kept)[0]
-    runs = [np.array_split(np.flatnonzero(rows % slices == s), max(parts, 1)) for s in range(slices)]
+    runs = [np.array_split(places, max(parts, 1)) for places in places_by_slice(np.nonzero(kept)[0], slices)]
     return [runs[s][p] for p in range(parts) for s in range(slices)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,7 +144,7 @@ class Tables:
         KeyError
             Where an array is missing.
         ValueError
-            Where arrays do not fit together.
+            Where arrays are of another type, or do not fit together.
         """
         return _restored(cls, arrays)
 
@@ -177,8 +177,18 @@ def _restored(kind: Any, arrays: Mapping[str, np.ndarray], prefix: str = "") -> 
     values = {}
     for field, hint in get_type_hints(kind).items():
         name = prefix + _STORED_NAMES.get(field, field)
-        values[field] = _restored(hint, arrays, f"{name}.") if is_dataclass(hint) else arrays[name]
+        values[field] = (
+            _restored(hint, arrays, f"{name}.") if is_dataclass(hint) else _of_type(arrays[name], hint, name)
+        )
     return kind(**values)
+
+
+def _of_type(array: np.ndarray, hint: Any, name: str) -> np.ndarray:
+    """The array, which is of the type that its field is declared with: products are exact for that one alone."""
+    wanted = np.dtype(get_args(get_args(hint)[1])[0])
+    if array.dtype != wanted:
+        raise ValueError(f"{name} is of {array.dtype}; it must be of {wanted}")
+    return array
 
 
 def to_frequencies(counts: np.ndarray, total: int = TOTAL) -> NDArray[np.int32]:

@@ -183,7 +183,8 @@ class _Recording:
         self._inputs = [one.clone() for one in inputs]
         self._run: Callable[[], Tensor] = lambda: function(*self._inputs)
         if inputs[0].is_cuda:
-            self._run = _captured(self._run, memory)
+            with torch.cuda.device(inputs[0].device):  # streams and graphs are of the current one
+                self._run = _captured(self._run, memory)
 
     def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
         for own, given in zip(self._inputs, inputs, strict=True):
@@ -200,7 +201,7 @@ def _captured(run: Callable[[], Tensor], memory: Any) -> Callable[[], Tensor]:
             run()
     current.wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, pool=memory):
+    with torch.cuda.graph(graph, pool=memory, stream=aside):  # its own default is of the first device that asked
         output = run()
 
     def replay() -> Tensor:

@@ -168,7 +168,8 @@ class NetworkRunner:
         features = features.contiguous(memory_format=torch.channels_last)
         rows, cols = features.shape[-2:]
         picture = np.empty((*size, 3), np.uint8)
-        small = torch.empty(1, 3, rows * self._factor, cols * self._factor) if reduced else None
+        shape = 1, 3, rows * self._factor, cols * self._factor
+        small = torch.empty(shape, device=self.device) if reduced else None
         step, done = self.network.decoder.by_rows(), 0
         for start in range(0, rows, band // self._factor):
             some = slice(start, start + band // self._factor)

@@ -226,7 +226,7 @@ class Quantizer:
             The budget is below what the base layer costs; names the least possible one.
         """
         if budget.bpp is not None:
-            room = self.bits_left(controller.base, budget.bpp)
+            room = self.bits_left(controller.base, budget.bpp, budget.beside)
             point = controller.point_for(room, step=budget.step)
             return self.filled(controller, point, room, ranking, only_step=budget.step is not None).within(room)[0]
         point = OperatingPoint(DEFAULT_STEP if budget.step is None else budget.step, RD_LAMBDA)
@@ -251,17 +251,19 @@ class Quantizer:
         costs, point = controller.quantize(room, point, only_step=only_step, coarsest=coarsest)
         return Enhancement(controller, self.coder, costs, point, ranking)
 
-    def bits_left(self, base: VectorQuantized, bpp: float) -> float:
-        """Bits that ``bpp`` leaves for mask and features; `RateError` where it does not hold the base layer."""
-        room = bits_room(bpp, base.size, base.focus)(base.index_bytes, 0.0)
+    def bits_left(self, base: VectorQuantized, bpp: float, beside: int = 0) -> float:
+        """Bits that ``bpp`` leaves for mask and features; `RateError` where it does not hold the base layer, and the
+        bits ``beside`` it."""
+        room = bits_room(bpp, base.size, base.focus, beside)(base.index_bytes, 0.0)
         if room < 0:
             least = math.ceil(10000 * (bpp * base.pixels - room) / base.pixels) / 10000
             raise RateError(f"bpp {bpp:g} is below what the base layer costs here; the least is {least:g}")
         return room
 
 
-def bits_room(bpp: float, size: tuple[int, int], focus: tuple[Focus, ...] = ()) -> Room:
-    """What ``bpp`` leaves for mask and features of a panorama of ``size`` (height, width), to the bit."""
+def bits_room(bpp: float, size: tuple[int, int], focus: tuple[Focus, ...] = (), beside: int = 0) -> Room:
+    """What ``bpp`` leaves for mask and features of a panorama of ``size`` (height, width), to the bit; ``beside``: bits
+    that the packet takes for what is no token."""
 
     def room(index_bytes: Sequence[int], _mask_bits: float) -> float:
         fine = -1  # takes two bytes, as coarse steps do not
@@ -269,6 +271,6 @@ def bits_room(bpp: float, size: tuple[int, int], focus: tuple[Focus, ...] = ()) 
         packet = Packet.build(
             fingerprint="00" * 8, size=size, step=fine, mask=b"", indices=indices, features=[], focus=focus
         )
-        return bpp * size[0] * size[1] - sum(packet.bits.values())
+        return bpp * size[0] * size[1] - sum(packet.bits.values()) - beside
 
     return room

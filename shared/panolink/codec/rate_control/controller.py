@@ -92,6 +92,8 @@ class Budget:
     bpp: float | None = None
     tau: float | None = None
     step: int | None = None
+    beside: int = 0
+    """bits of ``bpp`` that the packet takes for what is no token, such as metadata"""
 
     def __post_init__(self) -> None:
         if self.bpp is not None and self.tau is not None:

@@ -83,11 +83,6 @@ class Changes:
         )
         return update, costs.bits[sent]
 
-    @property
-    def gain(self) -> float:
-        """What all of them that pay bring, in squared units of the feature."""
-        return float((self.costs.gain[self._order] * np.exp2(self.point.step / 2)).sum())
-
 
 def update_packet(
     coder: SliceCoder,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from panolink.codec.bitstream import Layer, Packet, StreamPlace
+from panolink.codec.bitstream import Layer, Packet, StreamPlace, metadata_bits
 from panolink.codec.entropy.feature_coding import slice_members
 from panolink.codec.quantization.am_vq import Ranking, bits_room
 from panolink.codec.quantization.vector_quantizer import dequantize
@@ -32,7 +32,7 @@ from panolink.codec.streaming.leaky_bucket import LeakyBucket
 from panolink.codec.streaming.state import MOST_STATES, Kind, TokenState, TokenUpdate
 from panolink.codec.streaming.stream_costs import ChangeCostModel
 from panolink.codec.tokens import Tokens, VectorQuantized, steps_of_tokens
-from panolink.errors import RateError
+from panolink.errors import ConflictError, RateError
 from panolink.sphere.focus import Focus, quantized
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 
@@ -121,15 +121,12 @@ def whole_state(
     return TokenState.of_whole(number, arrived)
 
 
-PLACE_BITS = 56
-"""that a packet's place in a stream takes in its header, at most"""
-
 HORIZON = 4.0
 """times a picture's bits that what pays may take: the changes that bring most are sent first, the others later"""
 
 
 class StreamEncoder:
-    """Encodes a stream of panoramas of one size; safe to use from several threads.
+    """Encodes a stream of panoramas of one size: one after the other, while receipts may come from other threads.
 
     >>> encoder, decoder = StreamEncoder(codec), StreamDecoder(codec)
     >>> packet = encoder.encode(image, bpp=0.05)
@@ -201,16 +198,11 @@ class StreamEncoder:
             update, packet = self.within(change, bpp, sphere, joined=True)
             if not self.whole_is_better(change, update, packet.bpp):
                 return self.sent(change, update, packet)
-        tokens = self.whole_tokens(image, bpp, focus, known)
-        packet = self.codec.pack(tokens, stream=StreamPlace(self.next_number)).with_metadata(sphere)
+        place = StreamPlace(self.next_number)
+        beside = metadata_bits(sphere, stream=place)
+        tokens = self.codec.tokens_at(image, bpp, features=known, robust=self._robust, focus=focus, beside=beside)
+        packet = self.codec.pack(tokens, stream=place).with_metadata(sphere)
         return self.sent_whole(tokens, packet)
-
-    def whole_tokens(
-        self, image: NDArray[np.uint8], bpp: float, focus: Sequence[Focus], known: dict[Fraction, Tensor]
-    ) -> Tokens:
-        """Tokens of a whole picture within ``bpp``, its place in the stream included; ``known`` as of `prepare`."""
-        room = bpp - PLACE_BITS / (image.shape[0] * image.shape[1])
-        return self.codec.tokens_at(image, max(room, 1e-9), features=known, robust=self._robust, focus=focus)
 
     def whole_is_better(self, change: Change, update: TokenUpdate, bpp: float, *, most_bpp: float = 0.0) -> bool:
         """Whether a whole picture of an update's ``bpp`` bits per pixel is closer to the panorama than the update.
@@ -242,11 +234,9 @@ class StreamEncoder:
     def _whole_of(self, base: VectorQuantized, bpp: float) -> Tokens | None:
         """A whole picture in ``bpp`` bits per pixel; None where none fits."""
         controller = RateController(base, self.codec.quantizer.coder)
-        room = max(bpp - PLACE_BITS / base.pixels, 1e-9)
         with suppress(RateError):
-            return self.codec.quantizer.quantize(
-                controller, Budget(bpp=room), Ranking(self.codec.model.profile.ranking)
-            )
+            budget = Budget(bpp=bpp, beside=metadata_bits(stream=StreamPlace(self.next_number)))
+            return self.codec.quantizer.quantize(controller, budget, Ranking(self.codec.model.profile.ranking))
         return None
 
     # ── the steps on their own, for a link that decides with them ─────────────────────────────────────────────────
@@ -297,10 +287,10 @@ class StreamEncoder:
         self, change: Change, bpp: float, sphere: SphereMetadata = NOTHING_KNOWN, *, joined: bool = False
     ) -> tuple[TokenUpdate, Packet]:
         """Changes that fit ``bpp`` bits per pixel, all counted, and their packet; it is not sent yet."""
-        base = change.base
+        base, beside = change.base, metadata_bits(sphere, stream=self.place_of(change))
         allowed = bpp * base.pixels
         for _ in range(4):
-            room = bits_room(allowed / base.pixels, base.size, base.focus)([0] * base.slices, 0.0) - PLACE_BITS
+            room = bits_room(allowed / base.pixels, base.size, base.focus, beside)([0] * base.slices, 0.0)
             update, _bits = change.filled(max(room, 1.0)).within(room)
             packet = self.packet_of(change, update, joined=joined).with_metadata(sphere)
             if packet.bpp <= bpp:
@@ -328,6 +318,11 @@ class StreamEncoder:
 
     def _note(self, sent: Sent) -> Packet:
         with self._lock:
+            if sent.number != self.next_number:
+                raise ConflictError(
+                    f"packet {sent.number} of a stream was coded beside another; wanted is {self.next_number}: "
+                    "panoramas of a stream are coded one after the other"
+                )
             self._number = sent.number
             self._under_way[sent.number] = sent
             while len(self._under_way) > MOST_STATES - 1:

@@ -310,7 +310,7 @@ def _decode_indices(
 
 def _first_of(payload: bytes) -> tuple[bytes, bytes]:
     """What stands after a length, and the rest."""
-    length, begin = read_varint(payload) if payload else (0, 0)
+    length, begin = read_varint(payload, "index slice") if payload else (0, 0)
     if begin + length > len(payload):
         raise BitstreamError(f"index slice names {length} bytes, and has {len(payload) - begin}")
     return payload[begin : begin + length], payload[begin + length :]
