@@ -5,7 +5,7 @@
 
 About 65 KB a panorama at 1024×512. A piece holds as many places as fit: one panorama of each source, then a second one
 of each, and so on; the next piece goes on where this one ends. Those that a run is validated by are in every piece,
-nearly lossless, so that the split, and what a validation means, is the same there.
+nearly lossless, and marked in the CSV, so that the split, and what a validation means, is the same there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rich.progress import track
 
 from panolink.errors import ImageError
 from panolink.training.config import TrainingConfig
-from panolink.training.data import MAX_WIDTH, held_out, panorama_files, read_groups
+from panolink.training.data import MAX_WIDTH, held_out, panorama_files, read_table, refuse_same_names, table_of
 
 VALIDATION_QUALITY = 95
 
@@ -83,10 +83,17 @@ def main(
     piece: Annotated[int, typer.Option(min=1, help="Which piece.")] = 1,
 ) -> None:
     """Pack folders of panoramas."""
-    files = {path.stem: path for folder in folders for path in panorama_files(folder)}
-    groups = {name: group for folder in folders for name, group in read_groups(folder).items()}
-    names = list(files)
-    validation = [names[i] for i in held_out(names, groups)]
+    paths = [path for folder in folders for path in panorama_files(folder)]
+    names = [path.stem for path in paths]
+    refuse_same_names(names, " and ".join(map(str, folders)))
+    files = dict(zip(names, paths, strict=True))
+    groups: dict[str, str] = {}
+    marked: list[str] = []
+    for folder in folders:
+        its_groups, its_marked = read_table(folder)
+        groups |= its_groups
+        marked += its_marked
+    validation = [names[i] for i in held_out(names, groups, marked)]
     sources = {groups.get(name, name) for name in validation}
     order = by_turns([name for name in names if groups.get(name, name) not in sources], groups)
     wanted = TrainingConfig().validation_images
@@ -100,10 +107,10 @@ def main(
         chosen[name] = data
     for name, data in chosen.items():
         (out / f"{name}.webp").write_bytes(data)
-    with out.with_suffix(".csv").open("w", newline="") as file:
+    with table_of(out).open("w", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["id", "group"])
-        table.writerows([name, groups.get(name, name)] for name in chosen)
+        table.writerow(["id", "group", "held_out"])
+        table.writerows([name, groups.get(name, name), 1 if name in validation else ""] for name in chosen)
     total = sum(map(len, chosen.values())) / 2**20
     left = len(order) + len(validation) - len(chosen)
     print(

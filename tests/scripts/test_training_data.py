@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import subprocess
@@ -24,22 +25,31 @@ def folder(panorama: np.ndarray, tmp_path: Path) -> Path:
         turned = np.roll(panorama, 40 * number, axis=1)
         Image.fromarray(turned).resize((512, 256)).save(folder / f"{number}.png")
     rows = [f"{number},source{number // 2}" for number in range(6)]
-    folder.with_suffix(".csv").write_text("\n".join(["id,group", *rows]) + "\n")
+    (tmp_path / "panoramas.csv").write_text("\n".join(["id,group", *rows]) + "\n")
     return folder
 
 
-def pack(*arguments: object) -> str:
+def pack(*arguments: object, check: bool = True) -> str:
     command = [sys.executable, str(ROOT / "scripts/pack_panoramas.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    done = subprocess.run(command, capture_output=True, text=True, check=check)
+    return done.stdout + done.stderr
 
 
 @pytest.mark.slow
 def test_packing_keeps_names_and_the_split(folder: Path, tmp_path: Path):
-    target = tmp_path / "packed"
+    target = tmp_path / "packed.v1"
     assert "6 panoramas" in pack(folder, "--out", target, "--width", 256)
     with Image.open(target / "3.webp") as image:
         assert image.size == (256, 128)
-    assert [p.stem for p in validation_files(target)] == [p.stem for p in validation_files(folder)] != []
+    held_out = [p.stem for p in validation_files(folder)]
+    assert [p.stem for p in validation_files(target)] == held_out != []
+    with (tmp_path / "packed.v1.csv").open(newline="") as file:
+        assert sorted(row["id"] for row in csv.DictReader(file) if row["held_out"] == "1") == held_out
+    (tmp_path / "more").mkdir()
+    (folder / "3.png").rename(tmp_path / "more" / "3.png")
+    Image.new("RGB", (64, 32)).save(folder / "3.png")
+    refused = pack(folder, tmp_path / "more", "--out", tmp_path / "two", "--width", 256, check=False)
+    assert "two panoramas are called '3'" in " ".join(refused.split()) and not (tmp_path / "two").exists()
 
 
 @pytest.mark.slow

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 import torch
 
 from panolink.errors import ImageError
-from panolink.training.data import CropStream, PanoramaCache, held_out, random_crop
+from panolink.training.data import CropStream, PanoramaCache, held_out, random_crop, table_of, validation_files
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 
@@ -51,6 +52,58 @@ def test_several_folders_are_one_set(tmp_path: Path):
 
 def test_nothing_of_a_listed_panoramas_source_is_trained_on():
     assert held_out(["pano0078", "x", "y"], {"pano0078": "a", "x": "a", "y": "b"}) == [0]
+
+
+def pictures(folder: Path, names: list[str], colour: int = 0) -> Path:
+    from PIL import Image
+
+    folder.mkdir()
+    for name in names:
+        Image.new("RGB", (32, 16), (colour, 0, 0)).save(folder / f"{name}.png")
+    return folder
+
+
+def test_a_dot_in_a_folders_name_is_part_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    first, second = (pictures(tmp_path / f"panos.v{i}", ["a", "b", "c", "d"], i) for i in (1, 2))
+    (tmp_path / "panos.v2.csv").write_text("id,group\na,x\nb,x\nc,x\nd,x\n")
+    caches = [PanoramaCache(folder, tmp_path / "cache") for folder in (first, second)]
+    assert [int(cache.panorama(0)[0, 0, 0]) for cache in caches] == [1, 2]
+    assert [len(cache.split()[0]) for cache in caches] == [3, 0], "the second's are of one source"
+    monkeypatch.chdir(first)
+    assert PanoramaCache(Path("."), tmp_path / "cache").name == "panos.v1"
+    assert table_of(Path(".")) == tmp_path / "panos.v1.csv"
+
+
+def test_a_cache_is_found_again(tmp_path: Path):
+    """By these names; those of large sets take gigabytes."""
+    PanoramaCache(pictures(tmp_path / "one", ["a", "b"]), tmp_path / "cache", max_width=64)
+    found = sorted(file.name for file in (tmp_path / "cache").iterdir())
+    stem = found[0].removesuffix(".json")
+    assert re.fullmatch("one-64-[0-9a-f]{12}", stem) and found == [f"{stem}.json", f"{stem}.u8"]
+
+
+def test_marked_panoramas_are_held_out_whatever_else_is_there(tmp_path: Path):
+    names = ["pano0078", *(f"p{i:02}" for i in range(40))]
+    folder = pictures(tmp_path / "packed", names)
+    marked = {"p07": "1", "p03": "1"}
+    order = [*marked, *(name for name in names if name not in marked)]
+    rows = [f"{name},source{int(name[-2:]) // 2},{marked.get(name, '')}" for name in order]
+    (tmp_path / "packed.csv").write_text("\n".join(["id,group,held_out", *rows]))
+    cache = PanoramaCache(folder, tmp_path / "cache")
+    training, validation = cache.split()
+    assert [cache.ids[i] for i in validation] == ["p07", "p03", "pano0078"]
+    assert not {"p06", "p02"} & {cache.ids[i] for i in training}, "the other one of their source"
+    assert [path.stem for path in validation_files(folder)] == ["p03", "p07", "pano0078"]
+
+
+def test_fewer_panoramas_are_held_out_as_all_were(tmp_path: Path):
+    """As a rehearsal on a few does: a split by sources of what is left would be another."""
+    cache = PanoramaCache(pictures(tmp_path / "panoramas", [f"p{i:02}" for i in range(60)]), tmp_path / "cache")
+    training, validation = cache.split()
+    before = [cache.ids[i] for i in validation]
+    cache.keep(training[:3] + validation)
+    training, validation = cache.split()
+    assert [cache.ids[i] for i in validation] == before and len(before) == 3 and len(training) == 3
 
 
 def test_large_panoramas_are_drawn_more_often_and_whole(tmp_path: Path):

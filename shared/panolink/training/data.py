@@ -7,7 +7,8 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
@@ -49,7 +50,8 @@ class PanoramaCache:
     ----------
     folders
         Where the pictures lie. A CSV beside a folder (``train.csv`` for ``train/``) with the columns ``id`` and
-        ``group`` names each picture's source; without one every picture is its own source.
+        ``group`` names each picture's source; without one every picture is its own source. A third column,
+        ``held_out``, is 1 for those to validate on.
     cache
         Where the decoded pixels go, one file a folder: the first use decodes (1.5 GB for 500 panoramas of 1536×768),
         later ones only map.
@@ -63,31 +65,33 @@ class PanoramaCache:
     """
 
     def __init__(self, folders: Path | Sequence[Path], cache: Path, *, max_width: int = MAX_WIDTH) -> None:
-        folders = [Path(folder) for folder in ([folders] if isinstance(folders, str | Path) else folders)]
+        folders = [_named(folder) for folder in ([folders] if isinstance(folders, str | Path) else folders)]
         self.name = " and ".join(folder.name for folder in folders)
         self.entries: list[dict] = []
         self._pixels: list[np.memmap] = []
         self._groups: dict[str, str] = {}
+        marked: list[str] = []
         for folder in folders:
             paths = panorama_files(folder)
             digest = hashlib.sha256("\n".join(f"{p.name} {p.stat().st_size}" for p in paths).encode())
             stem = Path(cache) / f"{folder.name}-{max_width}-{digest.hexdigest()[:12]}"
-            if not stem.with_suffix(".json").exists():
+            if not _beside(stem, ".json").exists():
                 _decode_all(paths, stem, max_width)
-            entries = json.loads(stem.with_suffix(".json").read_text())
+            entries = json.loads(_beside(stem, ".json").read_text())
             self.entries += [entry | {"file": len(self._pixels)} for entry in entries]
-            self._pixels.append(np.memmap(stem.with_suffix(".u8"), dtype=np.uint8, mode="r"))
-            self._groups |= read_groups(folder)
+            self._pixels.append(np.memmap(_beside(stem, ".u8"), dtype=np.uint8, mode="r"))
+            groups, of_table = read_table(folder)
+            self._groups |= groups
+            marked += of_table
         self.ids = [str(entry["id"]) for entry in self.entries]
-        if len(set(self.ids)) < len(self.ids):
-            twice = next(name for name in self.ids if self.ids.count(name) > 1)
-            raise ImageError(f"{self.name}: two panoramas are called {twice!r}; a name must be one picture's alone")
+        refuse_same_names(self.ids, self.name)
+        self._held_out = [self.ids[index] for index in held_out(self.ids, self._groups, marked)]
 
     def __len__(self) -> int:
         return len(self.entries)
 
     def keep(self, indices: Sequence[int]) -> None:
-        """Forget all but these panoramas; those that stay are renumbered.
+        """Forget all but these panoramas; those that stay are renumbered, and are held out where they were before.
 
         Parameters
         ----------
@@ -117,20 +121,45 @@ class PanoramaCache:
 
     def split(self) -> tuple[list[int], list[int]]:
         """Indices for training and for validation; see `held_out`."""
-        validation = held_out(self.ids, self._groups)
+        positions = {name: index for index, name in enumerate(self.ids)}
+        validation = [positions[name] for name in self._held_out if name in positions]
         names = {self._groups.get(self.ids[i], self.ids[i]) for i in validation}
         return [i for i, name in enumerate(self.ids) if self._groups.get(name, name) not in names], validation
 
 
-def held_out(ids: Sequence[str], groups: dict[str, str]) -> list[int]:
-    """Positions of the panoramas to validate on: those that the package's list names, in its order.
+def held_out(ids: Sequence[str], groups: dict[str, str], marked: Iterable[str] = ()) -> list[int]:
+    """Positions of the panoramas to validate on: those that a table marks, then those that the package's list names.
 
-    Where none is listed, as in anyone's own folder, whole sources are taken by `split_by_source`.
+    Each in its own order. Where none is marked or listed, as in anyone's own folder, whole sources are taken by
+    `split_by_source`, which gives others where some of the panoramas are missing: packed ones are marked.
+
+    Parameters
+    ----------
+    ids : sequence of str
+        Of the panoramas.
+    groups : dict of str to str
+        Source by id; one without is its own source.
+    marked : iterable of str
+        As of `read_table`.
     """
     positions = {name: index for index, name in enumerate(ids)}
     listed = resources.files("panolink.training").joinpath("validation_panoramas.txt").read_text().splitlines()
-    found = [positions[name] for name in listed if name in positions]
+    found = [positions[name] for name in dict.fromkeys([*marked, *listed]) if name in positions]
     return found or split_by_source(ids, groups)
+
+
+def refuse_same_names(ids: Sequence[str], where: str) -> None:
+    """Raise `ImageError` where two panoramas have the same id, which tells them apart everywhere else.
+
+    Parameters
+    ----------
+    ids : sequence of str
+    where : str
+        Of which folders, for the message.
+    """
+    if len(set(ids)) < len(ids):
+        twice = next(name for name in ids if ids.count(name) > 1)
+        raise ImageError(f"{where}: two panoramas are called {twice!r}; a name must be one picture's alone")
 
 
 def split_by_source(ids: Sequence[str], groups: dict[str, str], share: float = VALIDATION_SHARE) -> list[int]:
@@ -171,13 +200,13 @@ def panorama_files(folder: Path) -> list[Path]:
 def validation_files(folder: Path) -> list[Path]:
     """The pictures of a training folder that training holds out, by name."""
     paths = panorama_files(Path(folder))
-    return [paths[i] for i in sorted(held_out([p.stem for p in paths], read_groups(Path(folder))))]
+    return [paths[i] for i in sorted(held_out([p.stem for p in paths], *read_table(Path(folder))))]
 
 
 def _decode_all(paths: Sequence[Path], stem: Path, max_width: int) -> None:
     stem.parent.mkdir(parents=True, exist_ok=True)
     entries, offset = [], 0
-    partial = stem.with_suffix(".partial")
+    partial = _beside(stem, ".partial")
     with partial.open("wb") as file, ThreadPoolExecutor(usable_cores()) as pool:
         for start in range(0, len(paths), 64):
             some = paths[start : start + 64]
@@ -186,8 +215,8 @@ def _decode_all(paths: Sequence[Path], stem: Path, max_width: int) -> None:
                 height, width, _ = pixels.shape
                 entries.append({"id": path.stem, "width": width, "height": height, "offset": offset})
                 offset += pixels.size
-    partial.rename(stem.with_suffix(".u8"))
-    stem.with_suffix(".json").write_text(json.dumps(entries))
+    partial.rename(_beside(stem, ".u8"))
+    _beside(stem, ".json").write_text(json.dumps(entries))
 
 
 def _decoded(path: Path, max_width: int) -> NDArray[np.uint8]:
@@ -199,13 +228,29 @@ def _decoded(path: Path, max_width: int) -> NDArray[np.uint8]:
     return np.asarray(image)
 
 
-def read_groups(folder: Path) -> dict[str, str]:
-    """Source by panorama id, from the CSV beside a folder; empty without one."""
-    table = folder.with_suffix(".csv")
+def table_of(folder: Path) -> Path:
+    """The CSV that goes with a folder of panoramas: beside it, of its whole name."""
+    return _beside(_named(folder), ".csv")
+
+
+def read_table(folder: Path) -> tuple[dict[str, str], list[str]]:
+    """Source by panorama id, and the ids that are marked as held out, from `table_of` a folder; empty without one."""
+    table = table_of(folder)
     if not table.exists():
-        return {}
+        return {}, []
     with table.open(newline="") as file:
-        return {row["id"]: row["group"] for row in csv.DictReader(file)}
+        rows = list(csv.DictReader(file))
+    return {row["id"]: row["group"] for row in rows}, [row["id"] for row in rows if row.get("held_out") == "1"]
+
+
+def _named(folder: str | Path) -> Path:
+    """A folder by a path that ends in its name, which `.` does not; links stay."""
+    return Path(os.path.abspath(folder))
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    """A path with more at its end. `Path.with_suffix` would take away what follows a dot in a folder's name."""
+    return path.with_name(path.name + suffix)
 
 
 def random_crop(
@@ -216,7 +261,7 @@ def random_crop(
     scales: tuple[float, float],
     native_share: float = 0.0,
 ) -> Crop:
-    """A crop of size² pixels: random yaw (it wraps), latitude by solid angle, scale, flip and mild brightness.
+    """A crop of size² pixels: random yaw (it wraps), latitude by solid angle, scale and flip.
 
     ``scales`` bounds the factor by which the panorama is (as if) resized before cropping; it is lowered where the
     panorama would become lower than the crop. ``native_share`` of the crops are cut at 1 : 1.
