@@ -7,6 +7,12 @@ import pytest
 from PIL import Image
 from typer.testing import Result
 
+from panolink.cli.train import _last_validation
+from panolink.codec.model import load_model
+from panolink.training.checkpoint import save_pieces, save_state
+from panolink.training.config import TrainingConfig
+from panolink.training.trainer import Trainer
+from panolink.training.warm_start import starting_state
 from tests.cli.helpers import objects, one_line
 
 Run = Callable[..., Result]
@@ -87,6 +93,49 @@ def test_a_run_without_an_end_is_finished_and_exported(
     assert exported["steps"] == 2 and exported["validation"]["vpsnr_at_0.1"] > 15
     packet = tmp_path / "a.plk"
     assert panolink("encode", small, packet, "--tau", "0", "--model", exported["model"]).exit_code == 0
+
+
+def test_a_run_that_a_signal_stops_makes_no_model(
+    panolink: Run, data: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def stopped(trainer: Trainer) -> dict[str, float]:
+        trainer.stopped = True
+        return {"vpsnr_at_0.1": 20.0}
+
+    monkeypatch.setattr(Trainer, "run", stopped)
+    run = tmp_path / "run"
+    result = panolink("train", "--data", data, "--config", tiny, "--out", run, "--start", "base", "--json")
+    assert result.exit_code == 0, result.output
+    assert f"no model is made; --export-only makes one of {run}/best.safetensors" in result.stderr
+    assert "model" not in objects(result.stdout)[0] and not (run / "weights.safetensors").exists()
+
+
+def test_a_decoder_of_what_is_no_finished_model_is_refused_before_it_is_trained(
+    panolink: Run, data: Path, tmp_path: Path
+):
+    config, run = tmp_path / "decoder.toml", tmp_path / "run"
+    config.write_text('profile = "base"\ndecoder_only = true\nbatch = 2\ncrop = 64\nvalidation_images = 1\n')
+    command = ("train", "--data", data, "--config", config, "--out", run, "--steps", "1", "--start")
+    state = starting_state(load_model("base"), tokens=8)
+    save_state(tmp_path / "best.safetensors", state)
+    assert "a state, not a model" in one_line(panolink(*command, tmp_path / "best.safetensors"))
+    pieces = tmp_path / "pieces"
+    pieces.mkdir()
+    save_pieces(pieces, state | {"codebook": state["codebook"] + 1})
+    assert "a decoder for other codes than those of 'base'" in one_line(panolink(*command, pieces))
+    assert not (run / "metrics.jsonl").exists()
+
+
+def test_what_was_judged_by_other_figures_is_passed_over(tmp_path: Path):
+    records = [
+        {"step": 50, "loss": 1.0},
+        {"step": 60, "validation": {"vpsnr_at_0.1": 26.0}},
+        {"step": 70, "validation": {"vpsnr_at_0.1": 25.0, "lpips_at_0.1": 0.3}},
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert _last_validation(tmp_path, TrainingConfig()) == records[1]["validation"]
+    assert _last_validation(tmp_path, TrainingConfig(perceptual_weight=1.0)) == records[2]["validation"]
+    assert _last_validation(tmp_path / "absent", TrainingConfig()) == {}
 
 
 def test_what_cannot_be_trained(panolink: Run, data: Path, tiny: Path, tmp_path: Path):

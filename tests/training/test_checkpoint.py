@@ -1,12 +1,28 @@
+import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
 from panolink.errors import ModelError
-from panolink.training.checkpoint import PIXEL_STEM, load_pieces, load_state, read_state, save_pieces, save_state
+from panolink.training.checkpoint import (
+    PIXEL_STEM,
+    load_checkpoint,
+    load_pieces,
+    load_state,
+    read_state,
+    save_checkpoint,
+    save_pieces,
+    save_state,
+)
 from panolink.training.codebook_ema import CodebookAverager
+from panolink.training.config import TrainingConfig
+from panolink.training.data import PanoramaCache
+from panolink.training.trainer import Trainer
 
 
 @pytest.fixture
@@ -33,6 +49,29 @@ def test_a_missing_piece_is_told(state: dict[str, torch.Tensor], tmp_path: Path)
         load_pieces(tmp_path / "absent")
 
 
+def test_pieces_of_two_states_are_not_mixed(state: dict[str, torch.Tensor], tmp_path: Path):
+    files = save_pieces(tmp_path, state, piece_bytes=(1 << 16) + 80_000)
+    earlier = files[0].read_bytes()
+    save_pieces(tmp_path, {name: value + 1 for name, value in state.items()}, piece_bytes=(1 << 16) + 80_000)
+    load_pieces(tmp_path)
+    files[0].write_bytes(earlier)  # as after a session that ended while it wrote
+    with pytest.raises(ModelError, match=r"state-1\.safetensors: of another state than the pieces beside it"):
+        load_pieces(tmp_path)
+    save_pieces(tmp_path, {"a": state["a"]})
+    with pytest.raises(ModelError, match=r"state-0\.safetensors: of another state"):
+        load_pieces(tmp_path)
+
+
+def test_pieces_of_an_earlier_version_are_read(state: dict[str, torch.Tensor], tmp_path: Path):
+    """Which did not tell what was written together."""
+    for number, name in enumerate(("a", "b")):
+        save_state(tmp_path / f"state-{number}.safetensors", {name: state[name]}, {"pieces": "2"})
+    assert load_pieces(tmp_path).keys() == {"a", "b"}
+    save_state(tmp_path / "state-2.safetensors", {"c": state["c"]}, {"pieces": "2"})
+    with pytest.raises(ModelError, match="of another state"):
+        load_pieces(tmp_path)
+
+
 def test_states_of_earlier_versions_have_today_s_names(tmp_path: Path):
     pmf, codebook = torch.rand(4, 5), torch.rand(3, 2)
     former = {"codebook": codebook, "model.averager.law": pmf, "averager.law": pmf}
@@ -52,8 +91,9 @@ def test_an_averager_takes_a_state_of_an_earlier_version(small_profiles, tmp_pat
     save_state(tmp_path / "best.safetensors", former)
     load_state(read_state(tmp_path / "best.safetensors"), model, averager)
     assert torch.equal(averager.symbol_pmf, former["averager.law"])
-    with pytest.raises(ModelError, match="weights that do not fit today's profile 'base'"):
+    with pytest.raises(ModelError, match="weights that do not fit today's profile 'base'") as raised:
         load_state({"codebook": torch.zeros(1, 1)}, model, averager)
+    assert len(str(raised.value)) < 300, "however many tensors are missing"
 
 
 def test_a_decoder_that_did_not_see_pixels_goes_on_as_one_that_does_not_yet(small_profiles):
@@ -64,3 +104,65 @@ def test_a_decoder_that_did_not_see_pixels_goes_on_as_one_that_does_not_yet(smal
     torch.nn.init.ones_(model.decoder.pixel_stem.weight)  # type: ignore[union-attr]
     load_state(former, model, averager)
     assert not model.state_dict()[PIXEL_STEM].any()
+
+
+QUICK = {"batch": 2, "crop": 64, "validation_images": 1, "warm_up": 1}
+
+
+def test_a_checkpoint_goes_on_under_what_it_was_made_with(cache: PanoramaCache, small_profiles, tmp_path: Path):
+    config = TrainingConfig(**QUICK)
+    trainer = Trainer(config, cache, tmp_path)
+    trainer.best = 25.0
+    save_checkpoint(trainer, 0.0)
+    for change, best in (({"rate": 0.3, "batch": 4}, 25.0), ({"structure": 0.3}, -math.inf)):
+        trainer.config = replace(config, **change)  # type: ignore[arg-type]
+        load_checkpoint(trainer)
+        assert trainer.best == best
+    for change in ({"decoder_only": True}, {"inner_kernels_only": True}, {"profile": "paper"}):
+        (name,) = change
+        with pytest.raises(ModelError, match=rf"checkpoint\.safetensors: of a run with {name} = .*give another --out"):
+            trainer.config = replace(config, **change)  # type: ignore[arg-type]
+            load_checkpoint(trainer)
+
+
+def test_a_checkpoint_without_settings_has_today_s_defaults(cache: PanoramaCache, small_profiles, tmp_path: Path):
+    trainer = Trainer(TrainingConfig(**QUICK), cache, tmp_path)
+    trainer.best = 25.0
+    save_checkpoint(trainer, 0.0)
+    with safe_open(trainer.checkpoint, framework="pt") as file:
+        counters = json.loads(file.metadata()["counters"])
+    for name in ("structure", "inner_kernels_only"):
+        del counters["config"][name]
+    save_state(trainer.checkpoint, read_state(trainer.checkpoint), {"counters": json.dumps(counters)})
+    for structure, best in ((0.0, 25.0), (0.3, -math.inf)):
+        trainer.config = TrainingConfig(structure=structure, **QUICK)
+        load_checkpoint(trainer)
+        assert trainer.best == best
+
+
+def test_a_checkpoint_from_before_the_pixel_stem_goes_on(
+    cache: PanoramaCache, small_profiles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """Each parameter with its own moments, though the new one has its place among them."""
+    config = TrainingConfig(**QUICK)
+    monkeypatch.setitem(PROFILES, "base", replace(PROFILES["base"], pixel_stem=False))
+    former = Trainer(config, cache, tmp_path)
+    former.train_step(*next(former.batches()), adversarial=True)
+    save_checkpoint(former, 0.0)
+    monkeypatch.setitem(PROFILES, "base", replace(PROFILES["base"], pixel_stem=True))
+    trainer = Trainer(config, cache, tmp_path)
+    moments = _moments(trainer)
+    assert moments.keys() == _moments(former).keys()
+    for name, of in _moments(former).items():
+        for field, value in of.items():
+            assert torch.equal(moments[name][field], value), (name, field)
+    assert not trainer.averaged[PIXEL_STEM].any() and not trainer.state()[PIXEL_STEM].any()
+    trainer.train_step(*next(trainer.batches()), adversarial=True)
+    assert trainer.step == 2 and trainer.state()[PIXEL_STEM].any()
+
+
+def _moments(trainer: Trainer) -> dict[str, dict[str, torch.Tensor]]:
+    """What optimisers hold, by the name of the parameter."""
+    names = {parameter: name for name, parameter in trainer.model.named_parameters()}
+    optimizers = trainer.optimizers.values()
+    return {names[parameter]: state for one in optimizers for parameter, state in one.state.items() if state}

@@ -5,7 +5,8 @@ import torch
 
 from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
 from panolink.sphere.padding import set_wrap
-from panolink.training.compilation import compile_networks
+from panolink.training.compilation import compile_networks, warm_up
+from panolink.training.discriminator import PatchDiscriminator
 from panolink.training.mean_only_batchnorm import centre_units
 
 
@@ -30,3 +31,19 @@ def test_compiled_networks_learn_what_plain_ones_learn(small_profiles):
         torch.testing.assert_close(one, other)  # biases moved alike
         if one.requires_grad:
             torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-3)
+
+
+def test_where_compiling_fails_every_network_runs_as_it_is(small_profiles, capsys: pytest.CaptureFixture[str]):
+    def broken(*_):
+        raise RuntimeError("no compiler")
+
+    model, discriminator = Autoencoder(PROFILES["base"]), PatchDiscriminator()
+    compile_networks(model, discriminator, None, backend=broken)
+    set_wrap(model, False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert not warm_up(model, discriminator, None, batch=1, crop=32)
+    assert "networks run uncompiled" in capsys.readouterr().err
+    assert warm_up(model, discriminator, None, batch=1, crop=32), "without the compiler"
+    assert torch.isfinite(discriminator(torch.zeros(1, 3, 64, 64))).all()
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])

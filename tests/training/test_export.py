@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from panolink.codec.model import load_model, save_model
-from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
+from panolink.codec.networks.autoencoder import PROFILES, Autoencoder, Profile
 from panolink.errors import ModelError
 from panolink.training import export
 from panolink.training.checkpoint import PIXEL_STEM, save_state
 from panolink.training.config import TrainingConfig
 from panolink.training.data import PanoramaCache
-from panolink.training.export import export_own_decoder, views
+from panolink.training.export import check_codes, export_own_decoder, model_of_decoder, views
 from tests.codec.entropy.random_tables import CODES, DIM, random_tables
 
 COPIES = 8
@@ -47,7 +47,7 @@ def test_copies_come_at_other_widths(cache: PanoramaCache, monkeypatch: pytest.M
 
 
 def test_a_decoder_of_its_own_replaces_the_old_one_and_leaves_the_rest(small_profiles, tmp_path: Path):
-    new = replace(PROFILES["base"], dim=DIM, codes=CODES)
+    new = _of_tables()
     before = Autoencoder(replace(new, pixel_stem=False))
     save_model(tmp_path / "before.safetensors", network=before, tables=random_tables(), card={"steps": 9})
     model = load_model(tmp_path / "before.safetensors")
@@ -68,3 +68,22 @@ def test_a_decoder_of_its_own_replaces_the_old_one_and_leaves_the_rest(small_pro
     save_state(tmp_path / "best.safetensors", trained.state_dict())
     with pytest.raises(ModelError, match="a decoder for other codes"):
         export_own_decoder(tmp_path / "best.safetensors", model, new, tmp_path / "other.safetensors", {})
+    with pytest.raises(ModelError, match="a decoder for other codes"):
+        check_codes(tmp_path / "best.safetensors", model)
+
+
+def test_a_state_is_no_model_to_train_a_decoder_of(small_profiles, tmp_path: Path):
+    state = {**Autoencoder(PROFILES["base"]).state_dict(), "averager.count": torch.zeros(16)}
+    save_state(tmp_path / "best.safetensors", {name: value.clone() for name, value in state.items()})
+    with pytest.raises(ModelError, match=r"best.safetensors: a state, not a model; .* export it first"):
+        model_of_decoder(str(tmp_path / "best.safetensors"), "base")
+    save_model(tmp_path / "model.safetensors", network=Autoencoder(_of_tables()), tables=random_tables(), card={})
+    assert model_of_decoder(str(tmp_path / "model.safetensors"), "base").profile == _of_tables()
+
+
+def test_a_state_in_pieces_is_of_the_shipped_model(tmp_path: Path):
+    assert model_of_decoder(str(tmp_path), "base").name == "base"
+
+
+def _of_tables() -> Profile:
+    return replace(PROFILES["base"], dim=DIM, codes=CODES)

@@ -1,10 +1,13 @@
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from torch.nn import BatchNorm2d
 
 from panolink.codec.codec import Codec
@@ -12,7 +15,7 @@ from panolink.codec.networks.autoencoder import PROFILES
 from panolink.codec.networks.blocks import ResidualBlock
 from panolink.training.checkpoint import save_checkpoint
 from panolink.training.config import TrainingConfig
-from panolink.training.data import PanoramaCache
+from panolink.training.data import CropStream, PanoramaCache
 from panolink.training.export import export_model
 from panolink.training.trainer import Trainer
 
@@ -84,6 +87,82 @@ def test_a_run_that_was_stopped_ends_where_another_does(
         one, other = (value() if callable(value) else value for value in (one, other))
         for name, value in one.items():
             assert torch.equal(value, other[name]), name
+
+
+FIGURES = {"vpsnr_at_0.1": 25.0, "vssim_at_0.1": 0.8, "lpips_at_0.1": 0.3}
+
+
+def test_a_run_that_a_signal_stops_is_saved_before_it_is_validated(
+    cache: PanoramaCache, small_profiles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """Who sends SIGTERM sends SIGKILL a moment later, and a validation takes minutes."""
+    trainer = Trainer(replace(TrainingConfig.load("base"), **QUICK), cache, tmp_path)
+    step, steps_at_validation = trainer.train_step, []
+
+    def stopping(*batch, **more):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return step(*batch, **more)
+
+    def validate(*_, **__) -> dict[str, float]:
+        steps_at_validation.append(_counters(trainer)["step"])
+        return FIGURES
+
+    monkeypatch.setattr(trainer, "train_step", stopping)
+    monkeypatch.setattr("panolink.training.trainer.validate", validate)
+    assert trainer.run() == FIGURES and trainer.stopped
+    assert steps_at_validation == [1] and _counters(trainer)["best"] == 25.0
+    assert trainer.snapshots() == [tmp_path / "snapshot-00000001.safetensors"]
+
+
+def test_the_best_score_is_in_the_last_checkpoint(
+    cache: PanoramaCache, small_profiles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """Even where it is that of the mean of snapshots, which is validated last."""
+    trainer = Trainer(replace(TrainingConfig.load("base"), **QUICK), cache, tmp_path)
+    trainer.save(0.0)
+    trainer.step = 1
+    scores = iter([24.0, 26.0])
+    monkeypatch.setattr("panolink.training.trainer.validate", lambda *_, **__: FIGURES | {"vpsnr_at_0.1": next(scores)})
+    assert trainer.conclude(0.0, stopped=False)["vpsnr_at_0.1"] == 26.0
+    assert _counters(trainer)["best"] == trainer.best == 26.0
+
+
+def test_a_validation_takes_none_of_the_trainings_random_numbers(
+    cache: PanoramaCache, small_profiles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """Or a run that was stopped, which validates, would go on otherwise than one that was not."""
+    trainer = Trainer(replace(TrainingConfig.load("base"), **QUICK), cache, tmp_path)
+    monkeypatch.setattr("panolink.training.trainer.validate", lambda *_, **__: FIGURES)
+    before = torch.get_rng_state()
+    trainer.validate(trainer.averaged, 0.0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_all_processes_begin_with_the_same_codes(
+    cache: PanoramaCache, small_profiles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """What each sums up by a code's number is added up: with crops of its own, its codes would be others."""
+    crops: list[torch.Tensor] = []
+
+    class BegunError(Exception):
+        pass
+
+    def initialise(_, stream: CropStream) -> None:
+        crops.append(next(iter(stream))[0])
+        raise BegunError
+
+    monkeypatch.setattr(Trainer, "initialise", initialise)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    for rank in (0, 1):
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        with pytest.raises(BegunError):
+            Trainer(replace(TrainingConfig.load("base"), **QUICK), cache, tmp_path)
+    assert torch.equal(*crops)
+
+
+def _counters(trainer: Trainer) -> dict:
+    with safe_open(trainer.checkpoint, framework="pt") as file:
+        return json.loads(file.metadata()["counters"])
 
 
 @pytest.mark.slow

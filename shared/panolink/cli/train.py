@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import timedelta
 from json import dumps, loads
@@ -37,9 +37,10 @@ def train(
         Path | None, typer.Option("--out", metavar="FOLDER", help="Where the run goes (runs/<config> by default).")
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(min=0.01, help="How long; as the configuration says if left out.")
+        float | None,
+        typer.Option(min=0.01, help="How long this call trains; as the configuration says if left out."),
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="At most so many steps.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="At most so many steps in this call.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Crops a step, in each process.")] = None,
     start: Annotated[
         str,
@@ -80,11 +81,14 @@ def train(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Train a model. A run that was stopped goes on, exactly, when started again with the same --out.
+    """Train a model. A run that was stopped goes on from there when started again with the same --out: with --endless
+    as if it had not been stopped, else for the whole of --minutes and --steps, which are those of one call.
 
     Example: [bold]panolink train --data panoramas/ --config base --minutes 60 --out runs/base[/bold]
 
     In the background: [bold]--endless --no-export[/bold]; later [bold]--finish 30[/bold] on the same --out.
+
+    What a signal stops is saved and validated, and no model is made of it.
 
     Several processes: [bold]torchrun --nproc-per-node 2 -m panolink.cli train --data panoramas/[/bold]
 
@@ -107,17 +111,24 @@ def train(
     for one in data:
         if not one.is_dir():
             raise ImageError(f"{one}: no such folder")
+    export = export or export_only
     with _processes() as (rank, of_first):
         folder.mkdir(parents=True, exist_ok=True)
         cache = cache or folder.parent / "cache"
-        beginning = of_first(_prepare(settings, data, cache, folder, start) if rank == 0 else None)
+        beginning = of_first(_prepare(settings, data, cache, folder, start, export=export) if rank == 0 else None)
         trainer = _trainer(settings, data, cache, folder, beginning)
         if export_only:
             minutes, validation = trainer.spent_minutes, _last_validation(folder, settings)
         else:
             minutes, validation = _train(trainer, rank)
         summary = _card(trainer, minutes, validation) if rank == 0 else {}
-        if rank == 0 and (export or export_only):
+        if rank == 0 and trainer.stopped and export:
+            err.print(
+                f"stopped by a signal: no model is made; --export-only makes one of {folder}/best.safetensors",
+                markup=False,
+                soft_wrap=True,
+            )
+        elif rank == 0 and export:
             summary = {"model": str(_export(trainer, summary, start, fit_on)), **summary}
     if rank == 0 and json:
         print_json(summary)
@@ -170,15 +181,21 @@ def _processes() -> Iterator[tuple[int, Callable[[Any], Any]]]:
         dist.destroy_process_group()
 
 
-def _prepare(config: TrainingConfig, data: list[Path], cache: Path, folder: Path, start: str) -> Path | None:
+def _prepare(
+    config: TrainingConfig, data: list[Path], cache: Path, folder: Path, start: str, *, export: bool
+) -> Path | None:
     """What one process does for all: decode the panoramas, and find the weights to begin with."""
     from panolink.training.data import PanoramaCache
+    from panolink.training.export import check_codes, model_of_decoder
     from panolink.training.warm_start import beginning
 
     panoramas = PanoramaCache(data, cache)
     if not all(panoramas.split()):
         raise ImageError(f"{panoramas.name}: {len(panoramas)} panoramas are too few to train and to validate on")
-    return beginning(start, config, folder)
+    weights = beginning(start, config, folder)
+    if config.decoder_only and export and weights is not None:
+        check_codes(weights, model_of_decoder(start, config.profile))
+    return weights
 
 
 def _trainer(config: TrainingConfig, data: list[Path], cache: Path, folder: Path, beginning: Path | None) -> Trainer:
@@ -211,11 +228,14 @@ def _figure(settings: TrainingConfig, validation: dict[str, float]) -> str:
 
 
 def _last_validation(folder: Path, settings: TrainingConfig) -> dict[str, float]:
-    """The best that a run's log tells of; empty without one."""
+    """The best that a run's log tells of, of those that have what these settings go by; empty without one."""
     log = folder / "metrics.jsonl"
-    records = [loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
-    found = [record["validation"] for record in records if "validation" in record]
-    return max(found, key=settings.score, default={})
+    scores: list[tuple[float, dict[str, float]]] = []
+    for line in log.read_text().splitlines() if log.is_file() else []:
+        with suppress(KeyError):
+            validation = loads(line)["validation"]
+            scores.append((settings.score(validation), validation))
+    return max(scores, key=lambda scored: scored[0], default=(0.0, {}))[1]
 
 
 def _tensorboard(trainer: Trainer) -> Callable[[], object]:
@@ -259,14 +279,12 @@ def _card(trainer: Trainer, minutes: float, validation: dict[str, float]) -> dic
 
 def _export(trainer: Trainer, card: dict[str, Any], start: str, fit_on: int | None) -> Path:
     """Write the best averaged weights as a model, or as a second decoder of the one that they began with; the file."""
-    from panolink.codec.model import load_model
-    from panolink.training.export import export_decoder, export_model, export_own_decoder
+    from panolink.training.export import export_decoder, export_model, export_own_decoder, model_of_decoder
 
     target = trainer.folder / "weights.safetensors"
     best = trainer.folder / "best.safetensors"
     if trainer.config.decoder_only:
-        pieces = Path(start).is_dir()  # of a session that began with the shipped model of the profile
-        model = load_model(trainer.config.profile if pieces else start)
+        model = model_of_decoder(start, trainer.config.profile)
         if trainer.config.second_decoder:
             export_decoder(best, model, target, card)
         else:

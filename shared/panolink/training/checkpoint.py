@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+import math
+import secrets
+import textwrap
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +30,12 @@ PIXEL_STEM = "decoder.pixel_stem.weight"
 
 PIECE_BYTES = 15 << 20
 """of one file of a state in pieces"""
+
+OF_ONE_RUN = ("profile", "decoder_only", "inner_kernels_only")
+"""settings by which parameters have their optimisers: a checkpoint of others cannot go on"""
+
+JUDGED_BY = ("structure", "perceptual_weight", "indices_only", "validation_images")
+"""settings by which validations are compared: a best score by others says nothing"""
 
 
 def save_checkpoint(trainer: Trainer, minutes: float) -> None:
@@ -61,16 +70,23 @@ def load_checkpoint(trainer: Trainer) -> None:
     Parameters
     ----------
     trainer : Trainer
-        Of the same configuration.
+        Of the same configuration, but for settings that may change on the way. Where they are `JUDGED_BY`, the best
+        score begins anew.
 
     Raises
     ------
     ModelError
-        The checkpoint is of another profile.
+        The checkpoint is of another profile, or of a run that trained other parameters.
     """
     with safe_open(trainer.checkpoint, framework="pt") as file:
         counters = json.loads(file.metadata()["counters"])
+    config = counters.get("config", {})
+    for name, its in _others(OF_ONE_RUN, trainer, config).items():
+        ours = getattr(trainer.config, name)
+        raise ModelError(f"{trainer.checkpoint}: of a run with {name} = {its!r}, not {ours!r}; give another --out")
     tensors = read_state(trainer.checkpoint)
+    if trainer.model.profile.pixel_stem and f"model.{PIXEL_STEM}" not in tensors:
+        tensors = _with_pixel_stem(tensors, trainer)
     load_state(below("model.", tensors), trainer.model, trainer.averager)
     trainer.average.load(below("averaged.", tensors))
     trainer.discriminator.load_state_dict(below("discriminator.", tensors))
@@ -81,7 +97,8 @@ def load_checkpoint(trainer: Trainer) -> None:
             state.setdefault(int(index), {})[field] = value
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         _lay_out(optimizer)
-    trainer.step, trainer.spent_minutes, trainer.best = counters["step"], counters["minutes"], counters["best"]
+    trainer.step, trainer.spent_minutes = counters["step"], counters["minutes"]
+    trainer.best = -math.inf if _others(JUDGED_BY, trainer, config) else counters["best"]
     trainer.spent_cpu_hours = counters.get("cpu_hours", 0.0)
     random = below("random.", tensors)
     if "cpu" in random:
@@ -90,6 +107,28 @@ def load_checkpoint(trainer: Trainer) -> None:
         torch.manual_seed(trainer.config.seed + trainer.step)
     if "cuda" in random and trainer.device.type == "cuda":
         torch.cuda.set_rng_state(random["cuda"], trainer.device)
+
+
+def _others(names: Iterable[str], trainer: Trainer, config: dict[str, object]) -> dict[str, object]:
+    """Of these settings, a checkpoint's that are not the trainer's. One that it does not have had today's default."""
+    then = {field.name: config.get(field.name, field.default) for field in fields(trainer.config)}
+    return {name: then[name] for name in names if then[name] != getattr(trainer.config, name)}
+
+
+def _with_pixel_stem(tensors: dict[str, Tensor], trainer: Trainer) -> dict[str, Tensor]:
+    """A checkpoint of a decoder whose trunk does not see pixels, for one whose does, from zero and without moments."""
+    weight = trainer.model.get_parameter(PIXEL_STEM)
+    found = dict(tensors)
+    for state in ("model", "averaged"):
+        found[f"{state}.{PIXEL_STEM}"] = torch.zeros_like(weight)
+    moved: dict[str, Tensor] = {}
+    for name, optimizer in _optimizers(trainer).items():
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        place = next((i for i, parameter in enumerate(parameters) if parameter is weight), len(parameters))
+        for key in below(f"{name}.", tensors):
+            index, field = key.split(".")
+            moved[f"{name}.{int(index) + (int(index) >= place)}.{field}"] = found.pop(f"{name}.{key}")
+    return found | moved
 
 
 def save_state(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
@@ -133,7 +172,8 @@ def _renamed(name: str) -> str:
 def save_pieces(folder: Path, state: Mapping[str, Tensor], *, piece_bytes: int = PIECE_BYTES) -> list[Path]:
     """Write a state as ``state-0.safetensors`` and so on.
 
-    A tensor that does not fit is cut: its parts are called ``name@row``.
+    A tensor that does not fit is cut: its parts are called ``name@row``. Each file says how many there are, and by a
+    random word which of them were written together.
 
     Parameters
     ----------
@@ -162,8 +202,9 @@ def save_pieces(folder: Path, state: Mapping[str, Tensor], *, piece_bytes: int =
             pieces[-1][part] = tensor
             free -= tensor.nbytes
     files = [folder / f"state-{number}.safetensors" for number in range(len(pieces))]
+    metadata = {"pieces": str(len(pieces)), "saved": secrets.token_hex(8)}
     for file, piece in zip(files, pieces, strict=True):
-        save_state(file, piece, {"pieces": str(len(pieces))})
+        save_state(file, piece, metadata)
     return files
 
 
@@ -182,21 +223,26 @@ def load_pieces(folder: Path) -> dict[str, Tensor]:
     Raises
     ------
     ModelError
-        There is nothing, or not all of it, or a file that cannot be read.
+        There is nothing, or not all of it, or something of another state, or a file that cannot be read.
     """
     files = sorted(folder.glob("state-*.safetensors"), key=lambda file: int(file.stem.split("-")[1]))
     if not files:
         raise ModelError(f"{folder}: no state-0.safetensors there; wanted a state in pieces, or a file of weights")
     parts: dict[str, dict[int, Tensor]] = {}
+    saved: set[str] = set()
     for file in files:
         try:
             with safe_open(file, framework="pt") as opened:
-                count = int((opened.metadata() or {}).get("pieces", 0))
+                metadata = opened.metadata() or {}
                 tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (safe_open is no dict)
         except (OSError, SafetensorError) as error:
             raise ModelError(f"{file}: not a readable weights file ({error})") from None
+        count = int(metadata.get("pieces", 0))
         if count > len(files):
             raise ModelError(f"{folder}: {len(files)} of the {count} pieces of a state are there")
+        saved.add(metadata.get("saved", ""))  # files of earlier versions do not tell
+        if count != len(files) or len(saved) > 1:
+            raise ModelError(f"{file}: of another state than the pieces beside it; keep one state's files in {folder}")
         for key, value in tensors.items():
             name, _, row = key.partition("@")
             parts.setdefault(_renamed(name), {})[int(row or 0)] = value
@@ -233,7 +279,7 @@ def load_state(state: dict[str, Tensor], model: Autoencoder, averager: CodebookA
         model.load_state_dict(weights)
         averager.load_state_dict(below("averager.", state))
     except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip()
+        reason = textwrap.shorten(str(error).splitlines()[1], 200, placeholder=" …")
         raise ModelError(f"weights that do not fit today's profile {model.profile.name!r}: {reason}") from None
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,7 +13,9 @@ from panolink.codec.networks.autoencoder import Autoencoder
 from panolink.codec.networks.decoder import guidance_planes
 
 
-def compile_networks(model: Autoencoder, *others: nn.Module | None, backend: str = "inductor") -> None:
+def compile_networks(
+    model: Autoencoder, *others: nn.Module | None, backend: str | Callable[..., Any] = "inductor"
+) -> None:
     """Compile, in place, what a step runs on a GPU; names of weights stay as they are."""
     for network in (model.encoder, model.decoder, *others):
         if network is not None:
@@ -25,11 +29,12 @@ def undo_compilation(*networks: nn.Module | None) -> None:
             network._compiled_call_impl = None
 
 
-def warm_up(model: Autoencoder, *, batch: int, crop: int, trained: bool = True) -> bool:
+def warm_up(model: Autoencoder, *others: nn.Module | None, batch: int, crop: int, trained: bool = True) -> bool:
     """Run compiled networks forwards and backwards once at a step's shapes, so that the first step does not wait.
 
     Weights and gradients are left as they were. ``trained`` False: the encoder runs without gradients. Returns False,
-    and leaves the networks uncompiled, where compiling or running fails.
+    and leaves the networks uncompiled, where compiling or running fails; ``others`` too, which were compiled with them
+    and would fail later, as they run for the first time.
     """
     device = model.codebook.device
     kept = {name: value.clone() for name, value in model.state_dict().items()}
@@ -46,7 +51,7 @@ def warm_up(model: Autoencoder, *, batch: int, crop: int, trained: bool = True) 
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
-        undo_compilation(model.encoder, model.decoder)
+        undo_compilation(model.encoder, model.decoder, *others)
         print(f"networks run uncompiled: {type(error).__name__}: {str(error)[:300]}", file=sys.stderr)
         return False
     finally:

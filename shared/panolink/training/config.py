@@ -24,9 +24,9 @@ class TrainingConfig:
 
     profile: str = "base"
     steps: int = 0
-    """at most; 0: no limit"""
+    """at most in one call, even where it goes on from a checkpoint; 0: no limit"""
     minutes: float = 60.0
-    """0: until it is stopped"""
+    """of one call, likewise; 0: until it is stopped"""
     decay_share: float = 0.2
     """last part of the run, over which the learning rates fall to zero"""
     rate: float = 1.0

@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
 
-from panolink.codec.model import Model, save_decoder, save_model
+from panolink.codec.model import Model, load_model, save_decoder, save_model
 from panolink.codec.networks.autoencoder import Autoencoder, Profile
 from panolink.errors import ModelError
 from panolink.training.checkpoint import read_state
 from panolink.training.data import PanoramaCache
 from panolink.training.fit_tables import fit_tables
 from panolink.training.validation import shrink
+from panolink.training.warm_start import is_state
 
 WIDTHS = (1024, 1536, 768, 512)
 """widths at which the tables are fitted, in turn"""
@@ -61,6 +63,42 @@ def export_model(
     save_model(target, network=network, tables=tables, card=card)
 
 
+def model_of_decoder(start: str, profile: str) -> Model:
+    """The finished model that a run trains a decoder of.
+
+    Parameters
+    ----------
+    start : str
+        What the run began with: a model's name or file, or a folder with a state in pieces, which a session left that
+        began with the shipped model of the profile.
+    profile : str
+        Name of the run's.
+
+    Raises
+    ------
+    ModelError
+        It cannot be read, or is the state of a run.
+    """
+    pieces = Path(start).is_dir()
+    if not pieces and is_state(start):
+        raise ModelError(f"{start}: a state, not a model; a decoder is trained for a finished model: export it first")
+    return load_model(profile if pieces else start)
+
+
+def check_codes(weights: Path, model: Model) -> None:
+    """Raise `ModelError` where a run's weights, at its beginning or its end, have another codebook than its model.
+
+    Parameters
+    ----------
+    weights : Path
+    model : Model
+    """
+    with safe_open(weights, framework="pt") as file:
+        codebook = file.get_tensor("codebook")
+    if not torch.equal(codebook.half(), model.network.codebook.half()):
+        raise ModelError(f"{weights}: a decoder for other codes than those of {model.name!r} ({model.fingerprint})")
+
+
 def export_decoder(weights: Path, model: Model, target: Path, card: dict) -> None:
     """Write the decoder of a run's averaged weights, as a second one of a model.
 
@@ -104,10 +142,9 @@ def export_own_decoder(weights: Path, model: Model, profile: Profile, target: Pa
 
 def _trained(weights: Path, profile: Profile, model: Model) -> Autoencoder:
     """The networks of a run that has trained a decoder of ``model``; raises `ModelError` where it was of another."""
+    check_codes(weights, model)
     network = Autoencoder(profile)
     network.load_state_dict({k: v for k, v in read_state(weights).items() if not k.startswith("averager.")})
-    if not torch.equal(network.codebook.half(), model.network.codebook.half()):
-        raise ModelError(f"{weights}: a decoder for other codes than those of {model.name!r} ({model.fingerprint})")
     return network
 
 

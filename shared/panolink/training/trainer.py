@@ -23,7 +23,7 @@ from panolink.codec.networks.blocks import PIXEL_STEP
 from panolink.codec.networks.decoder import BaseDecoder, PaperDecoder, initialize_as_block_transform
 from panolink.codec.networks.encoder import BaseEncoder, PaperEncoder
 from panolink.codec.quantization.vector_quantizer import nearest_code
-from panolink.metrics.perceptual import lpips
+from panolink.metrics.perceptual import LPIPS, lpips
 from panolink.sphere.padding import set_wrap
 from panolink.training.batches import Batch, batches, crop_stream
 from panolink.training.checkpoint import load_checkpoint, load_state, read_state, save_checkpoint, save_state
@@ -77,13 +77,15 @@ class Trainer:
         self.averager = CodebookAverager(*self.model.codebook.shape).to(self.device)
         self.discriminator = PatchDiscriminator().to(self.device)
         wanted = config.perceptual_weight > 0
-        self.perceive = lpips(config.perceptual_network).to(self.device) if wanted else None
+        # Of the run's own: it is compiled for crops, and validation measures views by the one that others share.
+        self.perceive = LPIPS(config.perceptual_network).eval().to(self.device) if wanted else None
         if config.decoder_only:
             self.model.encoder.requires_grad_(False)
         if cuda:
             torch.set_float32_matmul_precision("high")
-            compile_networks(self.model, self.discriminator, self.perceive)
-            warm_up(self.model, batch=config.batch, crop=config.crop, trained=not config.decoder_only)
+            others = self.discriminator, self.perceive
+            compile_networks(self.model, *others)
+            warm_up(self.model, *others, batch=config.batch, crop=config.crop, trained=not config.decoder_only)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         kernels = convolution_kernels(self.model, inner_only=config.inner_kernels_only)
         of_muon = {id(p) for p in kernels}
@@ -94,6 +96,8 @@ class Trainer:
         }
         self.adversary = torch.optim.Adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.9), fused=True)
         self.step, self.spent_minutes, self.best = 0, 0.0, -math.inf
+        self.stopped = False
+        """whether a signal ended the last call of `run`"""
         self.spent_cpu_hours, self._cpu_began = 0.0, cpu_hours()
         self.listeners: list[Callable[[dict], None]] = []
         """called with each record that is logged"""
@@ -107,13 +111,14 @@ class Trainer:
             if start is not None:
                 load_state(read_state(start), self.model, self.averager)
             else:
-                self.initialise(crop_stream(config, cache, rank=self.rank))
+                # The first process's crops for all: codes have the same numbers in each, and their sums are added up.
+                self.initialise(crop_stream(config, cache))
         self.average = WeightAverage(self.state())
         if self.checkpoint.exists():
             load_checkpoint(self)
         else:
             torch.manual_seed(config.seed)
-        if dist.is_initialized():  # each process began on crops of its own
+        if dist.is_initialized():  # the same in each process already, but for rounding
             for value in (*self.state().values(), *self.discriminator.state_dict().values()):
                 dist.broadcast(value, 0)
 
@@ -268,8 +273,8 @@ class Trainer:
 
     def run(self) -> dict[str, float]:
         """Train until steps or minutes are used up, or SIGTERM or SIGINT comes; returns the best last validation."""
-        minutes, stopped = self.train()
-        return self.conclude(minutes, stopped=stopped) if self.rank == 0 else {}
+        minutes, self.stopped = self.train()
+        return self.conclude(minutes, stopped=self.stopped) if self.rank == 0 else {}
 
     def train(self) -> tuple[float, bool]:
         """The loop of `run`, without its end: the minutes that it took, and whether a signal stopped it."""
@@ -302,7 +307,7 @@ class Trainer:
                     self.log({"step": self.step} | self.spent(minutes) | {"loader": waited / 60 / minutes} | figures)
                 now = time.monotonic()
                 if now - validated > 60 * validate_minutes and self.rank == 0:
-                    self.validate(self.averaged, minutes)
+                    self.validate(self.averaged, (now - began) / 60)
                     validated = time.monotonic()
                 if now - saved > 60 * config.checkpoint_minutes and self.rank == 0:
                     self.save(minutes)
@@ -310,7 +315,7 @@ class Trainer:
         return (time.monotonic() - began) / 60, stop.is_set()
 
     def set_rate(self, rate: float) -> None:
-        """Set all learning rates.
+        """Set the learning rates of the networks; the discriminator's stays as it is.
 
         Parameters
         ----------
@@ -350,7 +355,7 @@ class Trainer:
         return sorted(self.folder.glob("snapshot-*.safetensors"))
 
     def conclude(self, minutes: float, *, stopped: bool) -> dict[str, float]:
-        """Validate what the run came to, and at its end the mean of late snapshots too.
+        """Save and validate what the run came to, and at its end the mean of late snapshots too.
 
         Parameters
         ----------
@@ -364,11 +369,12 @@ class Trainer:
         dict of str to float
             The better one's figures.
         """
+        self.save(minutes)  # at once: who sends SIGTERM may not wait for a validation
         results = [self.validate(self.averaged, minutes)]
-        self.save(minutes)
         if not stopped and len(self.snapshots()) > 1:
             mean = {name: value.to(self.device) for name, value in mean_state(self.snapshots()).items()}
             results.append(self.validate(mean, minutes, averaged=len(self.snapshots())))
+        save_checkpoint(self, minutes)  # again, since it tells the best score so far
         return max(results, key=self.config.score)
 
     def validate(self, state: dict[str, Tensor], minutes: float, **more: int) -> dict[str, float]:
@@ -387,12 +393,14 @@ class Trainer:
         dict of str to float
             As of `panolink.training.validation.validate`.
         """
-        model = Autoencoder(self.model.profile).to(self.device)
-        averager = CodebookAverager(*model.codebook.shape).to(self.device)
-        load_state(state, model, averager)
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        perceive = lpips().to(self.device) if self.perceive is not None else None
-        result = validate(model, averager, self.validation, device=self.device, perceive=perceive)
+        # Training's random numbers are its own: validations come by the clock, and networks that are made draw some.
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            model = Autoencoder(self.model.profile).to(self.device)
+            averager = CodebookAverager(*model.codebook.shape).to(self.device)
+            load_state(state, model, averager)
+            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            perceive = lpips().to(self.device) if self.perceive is not None else None
+            result = validate(model, averager, self.validation, device=self.device, perceive=perceive)
         self.log({"step": self.step} | self.spent(minutes) | more | {"validation": result})
         if (score := self.config.score(result)) > self.best:
             self.best = score

@@ -51,13 +51,8 @@ def beginning(start: str, config: TrainingConfig, folder: Path) -> Path | None:
     if Path(start).is_dir():
         save_state(folder / STARTING_WEIGHTS, load_pieces(Path(start)))
         return folder / STARTING_WEIGHTS
-    if Path(start).suffix == ".safetensors":
-        try:
-            with safe_open(start, framework="pt") as file:
-                if any(name.startswith("averager.") for name in file.keys()):  # noqa: SIM118 (safe_open is no dict)
-                    return Path(start)
-        except (OSError, SafetensorError) as error:
-            raise ModelError(f"{start}: not a readable weights file ({error})") from None
+    if is_state(start):
+        return Path(start)
     model = load_model(start)
     if model.profile.name != config.profile:
         raise ModelError(
@@ -71,6 +66,28 @@ def beginning(start: str, config: TrainingConfig, folder: Path) -> Path | None:
     tokens = config.batch * (config.crop // model.profile.factor) ** 2
     save_file(starting_state(model, tokens=tokens), folder / STARTING_WEIGHTS)
     return folder / STARTING_WEIGHTS
+
+
+def is_state(start: str) -> bool:
+    """Whether a start is a file of a run's weights, with the sums behind scales and symbols, and no finished model.
+
+    Parameters
+    ----------
+    start : str
+        A model's name, or a file.
+
+    Raises
+    ------
+    ModelError
+        It cannot be read.
+    """
+    if Path(start).suffix != ".safetensors":
+        return False
+    try:
+        with safe_open(start, framework="pt") as file:
+            return any(name.startswith("averager.") for name in file.keys())  # noqa: SIM118 (safe_open is no dict)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{start}: not a readable weights file ({error})") from None
 
 
 def profile_for(config: TrainingConfig, start: Path | None) -> Profile:
