@@ -5,7 +5,8 @@
 
 ``train`` ends at that time, the decoding of pictures, compiling and evaluation counted. It leaves the averaged
 state in pieces (``state-0.safetensors`` …, a twentieth, half and all of the way), ``metrics.jsonl``, ``metrics.json``.
-It needs torch, numpy, numba, safetensors, Pillow and rich, and nothing that only the services need.
+It needs torch, numpy, numba, safetensors, Pillow and rich, ``speed`` typer as well, and nothing that only the services
+need.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ WRITING_SECONDS = 5.0
 def session_config(arguments: argparse.Namespace) -> TrainingConfig:
     """The configuration for a device that is full all the time: large batches, crops made there, no snapshots."""
     config = TrainingConfig.load(arguments.config)
+    if config.decoder_only and not arguments.start:
+        raise SystemExit(f"configuration {arguments.config!r} trains a decoder for a finished model: give --start")
     return replace(
         config,
         batch=arguments.batch,
@@ -95,10 +98,10 @@ def made(config: TrainingConfig, arguments: argparse.Namespace, run: Path) -> Tr
 
 
 def calibrate(trainer: Trainer, seconds: float) -> None:
-    """Steps at rate 0: symbol statistics come to be those of these crops, weights stay.
+    """Steps at rate 0: symbol statistics come to be those of these crops; only the codebook and centred biases move.
 
     A finished model's tables give other statistics. A validation before and one after the training would differ by a
-    tenth of a decibel or more even where no weight had moved.
+    tenth of a decibel or more even where no weight had moved. The steps are not counted: the rates rise afterwards.
     """
     trainer.set_rate(0.0)
     batches, end = trainer.batches(), time.monotonic() + seconds
@@ -106,6 +109,7 @@ def calibrate(trainer: Trainer, seconds: float) -> None:
         trainer.train_step(*next(batches), adversarial=False)
         if time.monotonic() > end:
             break
+    trainer.step = 0
 
 
 def seconds_a_crop_at_least(config: TrainingConfig, device: torch.device) -> float:
@@ -170,16 +174,15 @@ class Written:
         self.due = list(STATE_AT)
         self.validating_seconds = 0.0
         """that validations on the way have taken"""
-        self._last = began
 
     def on_record(self, record: dict[str, Any]) -> None:
         """Called by the trainer."""
         with (self.out / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(record) + "\n")
         now = time.monotonic()
-        if "validation" in record:
-            self.validating_seconds += now - self._last
-        self._last, spent = now, now - self.began
+        spent = now - self.began
+        if "validation" in record:  # it tells the time at which the validation began
+            self.validating_seconds += spent - 60 * record["minutes"]
         if self.due and spent > self.due[0] * self.seconds:
             self.due.pop(0)
             save_pieces(self.out, self.trainer.averaged)

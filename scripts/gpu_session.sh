@@ -8,7 +8,7 @@
 # earlier session (their folder); the shipped model of CONFIG (base) is the default. OUT_FOLDER gets at most 8 files of
 # less than 16 MiB: the averaged state in pieces, which `panolink train --start` takes, metrics.json, metrics.jsonl,
 # speed.jsonl, golden.txt. docs/training.md tells what is worth the time. Nothing needs to be installed but PyTorch, numba,
-# safetensors, Pillow, rich and pytest.
+# safetensors, Pillow, rich, typer (for the speed) and pytest (for the golden check).
 # Settings: PYTHON (python3), BATCH (256), RATE (1), TAIL (90), TRAIN, SPEED (more arguments for these parts),
 # PARTS ("train speed golden"). A failed part does not stop the others; the exit status tells.
 set -uo pipefail

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,10 @@ def test_a_run_for_looks_as_well_is_judged_by_both():
     closer, nicer = {"vpsnr_at_0.1": 25.1, "lpips_at_0.1": 0.30}, {"vpsnr_at_0.1": 25.0, "lpips_at_0.1": 0.29}
     assert config.score(nicer) > config.score(closer)
     assert config.score(closer) > config.score({"vpsnr_at_0.1": 24.0, "lpips_at_0.1": 0.30})
+
+
+def test_scores_by_the_same_measures_are_comparable():
+    config = TrainingConfig(perceptual_weight=1.0)
+    assert replace(config, perceptual_weight=3.0, rate=0.3).judged_by == config.judged_by
+    for change in ({"perceptual_weight": 0.0}, {"structure": 0.1}, {"indices_only": True}, {"validation_images": 1}):
+        assert replace(config, **change).judged_by != config.judged_by  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import json
 import math
 import secrets
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from torch import Tensor
 from panolink.codec.networks.autoencoder import Autoencoder
 from panolink.errors import ModelError
 from panolink.training.codebook_ema import CodebookAverager
+from panolink.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from panolink.training.trainer import Trainer
@@ -33,9 +34,6 @@ PIECE_BYTES = 15 << 20
 
 OF_ONE_RUN = ("profile", "decoder_only", "inner_kernels_only")
 """settings by which parameters have their optimisers: a checkpoint of others cannot go on"""
-
-JUDGED_BY = ("structure", "perceptual_weight", "indices_only", "validation_images")
-"""settings by which validations are compared: a best score by others says nothing"""
 
 
 def save_checkpoint(trainer: Trainer, minutes: float) -> None:
@@ -70,8 +68,8 @@ def load_checkpoint(trainer: Trainer) -> None:
     Parameters
     ----------
     trainer : Trainer
-        Of the same configuration, but for settings that may change on the way. Where they are `JUDGED_BY`, the best
-        score begins anew.
+        Of the same configuration, but for settings that may change on the way. Where they change what it is
+        `judged_by`, the best score begins anew.
 
     Raises
     ------
@@ -80,10 +78,12 @@ def load_checkpoint(trainer: Trainer) -> None:
     """
     with safe_open(trainer.checkpoint, framework="pt") as file:
         counters = json.loads(file.metadata()["counters"])
-    config = counters.get("config", {})
-    for name, its in _others(OF_ONE_RUN, trainer, config).items():
-        ours = getattr(trainer.config, name)
-        raise ModelError(f"{trainer.checkpoint}: of a run with {name} = {its!r}, not {ours!r}; give another --out")
+    known = {field.name for field in fields(TrainingConfig)}
+    then = TrainingConfig(**{name: value for name, value in counters.get("config", {}).items() if name in known})
+    for name in OF_ONE_RUN:
+        its, ours = getattr(then, name), getattr(trainer.config, name)
+        if its != ours:
+            raise ModelError(f"{trainer.checkpoint}: of a run with {name} = {its!r}, not {ours!r}; give another --out")
     tensors = read_state(trainer.checkpoint)
     if trainer.model.profile.pixel_stem and f"model.{PIXEL_STEM}" not in tensors:
         tensors = _with_pixel_stem(tensors, trainer)
@@ -98,7 +98,7 @@ def load_checkpoint(trainer: Trainer) -> None:
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         _lay_out(optimizer)
     trainer.step, trainer.spent_minutes = counters["step"], counters["minutes"]
-    trainer.best = -math.inf if _others(JUDGED_BY, trainer, config) else counters["best"]
+    trainer.best = counters["best"] if then.judged_by == trainer.config.judged_by else -math.inf
     trainer.spent_cpu_hours = counters.get("cpu_hours", 0.0)
     random = below("random.", tensors)
     if "cpu" in random:
@@ -107,12 +107,6 @@ def load_checkpoint(trainer: Trainer) -> None:
         torch.manual_seed(trainer.config.seed + trainer.step)
     if "cuda" in random and trainer.device.type == "cuda":
         torch.cuda.set_rng_state(random["cuda"], trainer.device)
-
-
-def _others(names: Iterable[str], trainer: Trainer, config: dict[str, object]) -> dict[str, object]:
-    """Of these settings, a checkpoint's that are not the trainer's. One that it does not have had today's default."""
-    then = {field.name: config.get(field.name, field.default) for field in fields(trainer.config)}
-    return {name: then[name] for name in names if then[name] != getattr(trainer.config, name)}
 
 
 def _with_pixel_stem(tensors: dict[str, Tensor], trainer: Trainer) -> dict[str, Tensor]:

@@ -93,6 +93,11 @@ class TrainingConfig:
         """Whether the run trains a further decoder of a model, beside its own."""
         return self.decoder_only and self.perceptual_weight > 0
 
+    @property
+    def judged_by(self) -> tuple[float, bool, bool, int]:
+        """What a `score` depends on beside the weights: those of runs that differ in it say nothing of each other."""
+        return self.structure, self.perceptual_weight > 0, self.indices_only, self.validation_images
+
     def score(self, validation: dict[str, float]) -> float:
         """The figure by which validations of such a run are compared: the larger the better.
 
