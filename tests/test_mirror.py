@@ -42,7 +42,6 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
     "services/transmitter/stream_session.py": "services/test_link.py",
     "services/viewer/browser.py": "services/viewer/test_app.py",
     "services/viewer/metrics.py": "services/viewer/test_hub.py",
-    "services/viewer/sender.py": "services/viewer/test_app.py",
     "services/viewer/server.py": "services/viewer/test_app.py",
     "services/viewer/settings.py": "services/viewer/test_app.py",
 }

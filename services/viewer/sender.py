@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -71,19 +72,32 @@ class Sender:
         self._hub = hub
         self._sent = sent
         self._numbers = itertools.count(1)
+        self._mark = secrets.token_hex(2)  # tells the names of this process from those of other viewers on the link
         self._task: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()  # of those who stop a show, and may put one in its place
         hub.state("sending", name=None, repeat=False)
 
     async def play(self, show: Show) -> None:
         """Send a show."""
-        await self.stop()
-        self._task = asyncio.create_task(self._run(show))
+        try:
+            async with self._turn:
+                await self._stop()
+                self._task = asyncio.create_task(self._run(show))
+                self._task.add_done_callback(lambda _: show.close())  # even of a task that never made a step
+        except asyncio.CancelledError:
+            show.close()
+            raise
 
     async def stop(self) -> None:
         """Stop what is being sent; panoramas under way are given up."""
+        async with self._turn:
+            await self._stop()
+
+    async def _stop(self) -> None:
         if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            if not self._task.cancelling():  # another cancellation would end its clean-up
+                self._task.cancel()
+            await asyncio.wait([self._task])
             self._task = None
 
     async def _run(self, show: Show) -> None:
@@ -107,7 +121,6 @@ class Sender:
             log.exception("sending %s failed", show.name)
             self._hub.event("problem", text=f"{show.name}: sending failed; the viewer's log says why", fix="")
         finally:
-            show.close()
             self._hub.state("sending", name=None, repeat=False)
 
     async def _panoramas(self, show: Show) -> AsyncIterator[tuple[str, LivePicture]]:
@@ -115,7 +128,7 @@ class Sender:
             frames, due = show.frames(show.width), time.monotonic()
             while (found := await asyncio.to_thread(next, frames, None)) is not None:
                 name, picture = found
-                source = f"{name} #{next(self._numbers)}"
+                source = f"{name} #{self._mark}-{next(self._numbers)}"
                 self._sent.put(source, picture.array)
                 yield source, LivePicture(picture, captured_at=time.time())
                 due = max(due + show.interval, time.monotonic() - show.interval)

@@ -3,9 +3,11 @@
 import asyncio
 import io
 import json
+import re
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -55,14 +57,15 @@ async def test_an_upload_arrives_with_its_cost_and_quality(start: Start, start_v
             else:
                 found[json.loads(received)["type"]] = json.loads(received)
         picture, delivery = found["picture"], found["delivery"]
-        assert picture["source"] == delivery["source"] == found["quality"]["source"] == "b.png #1"
+        assert picture["source"] == delivery["source"] == found["quality"]["source"]
+        assert re.fullmatch(r"b\.png #[0-9a-f]{4}-1", picture["source"])
         assert picture["original"] and (picture["width"], picture["height"]) == (128, 64)
         assert sum(picture["kinds"].values()) == kinds.size == delivery["tokens"]
         assert picture["kinds"]["new_feature"] == delivery["kept"] and not picture["kinds"]["concealed"]
         assert picture["focus"] == [] and 0 <= picture["age_seconds"] < 20
         assert delivery["delivered"] and delivery["bpp"] > 0 and delivery["activation"]
         for what in ("sent", "activation"):
-            assert (await request(viewer.address, f"/api/{what}?source=b.png%20%231"))[0] == 200
+            assert (await request(viewer.address, f"/api/{what}?source={quote(picture['source'])}"))[0] == 200
         assert (await ask(viewer.address, "/api/sent?source=other"))[0] == 404
 
 

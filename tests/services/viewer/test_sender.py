@@ -1,0 +1,79 @@
+"""Shows: one at a time, closed whatever ends them; names that no other viewer gives; samples of a folder."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+
+import numpy as np
+
+from panolink.images import Picture
+from panolink.services.viewer.hub import Hub
+from panolink.services.viewer.metrics import ViewerMetrics
+from panolink.services.viewer.sender import Sender, Show
+from panolink.services.viewer.sent import SentPanoramas
+from panolink.services.viewer.settings import ViewerSettings
+from tests.services.viewer.conftest import NOBODY
+
+
+class Shows:
+    """Shows that never get further than to look for their transmitter, and which of them were closed."""
+
+    def __init__(self) -> None:
+        self.hub = Hub(ViewerMetrics())
+        self.sender = Sender(ViewerSettings(transmitter=NOBODY), self.hub, SentPanoramas())
+        self.closed: list[str] = []
+
+    def show(self, name: str) -> Show:
+        return Show(name, lambda _: iter(()), close=lambda: self.closed.append(name))
+
+    @property
+    def sending(self) -> str | None:
+        return self.hub.snapshot()["sending"]["name"]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+
+def running() -> int:
+    """How many shows go on, whoever knows of them."""
+    return sum(getattr(task.get_coro(), "__qualname__", "") == "Sender._run" for task in asyncio.all_tasks())
+
+
+async def test_of_two_shows_at_once_one_is_left_and_can_be_stopped() -> None:
+    shows = Shows()
+    await shows.sender.play(shows.show("first"))
+    await shows.until(lambda: shows.sending == "first")
+    await asyncio.gather(shows.sender.play(shows.show("second")), shows.sender.play(shows.show("third")))
+    await shows.until(lambda: shows.sending == "third")
+    assert running() == 1
+    await shows.sender.stop()
+    assert running() == 0 and shows.sending is None
+    assert shows.closed == ["first", "second", "third"]
+
+
+async def test_a_show_is_closed_that_never_made_a_step_or_never_began() -> None:
+    shows = Shows()
+    await shows.sender.play(shows.show("first"))
+    await shows.sender.stop()  # before its task has run
+    assert shows.closed == ["first"]
+    await shows.sender.play(shows.show("second"))
+    await shows.until(lambda: shows.sending == "second")
+    third = asyncio.create_task(shows.sender.play(shows.show("third")))
+    await asyncio.sleep(0)
+    third.cancel()  # its browser has left while the second one was still being stopped
+    await asyncio.wait([third])
+    await shows.sender.stop()
+    assert sorted(shows.closed) == ["first", "second", "third"] and running() == 0
+
+
+async def test_two_viewers_on_one_link_name_their_panoramas_apart() -> None:
+    """The name is all by which a viewer tells that a panorama is one of its own."""
+    picture = Picture(np.zeros((16, 32, 3), np.uint8))
+    show = Show("city", lambda _: iter([("city", picture)]), interval=0.0, repeat=True)
+    names = []
+    for sender in (Shows().sender, Shows().sender):
+        async with aclosing(sender._panoramas(show)) as panoramas:  # type: ignore[type-var]
+            names += [(await anext(panoramas))[0] for _ in range(2)]
+    assert len(set(names)) == 4 and all(name.startswith("city #") for name in names)
