@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from panolink.errors import ImageError, LimitError, LinkError, PanolinkError
+from panolink.phy import Conditions
 from panolink.rpc.version import version
 from panolink.services.viewer.access import COOKIE, Access
 from panolink.services.viewer.browser import BrowserSession, MessageError
@@ -36,6 +37,7 @@ from panolink.services.viewer.gaze import Gaze
 from panolink.services.viewer.hub import Hub, Mailbox
 from panolink.services.viewer.link import OFF, LinkWatcher, to_jpeg
 from panolink.services.viewer.metrics import ViewerMetrics
+from panolink.services.viewer.reduced_pictures import picture_of
 from panolink.services.viewer.sender import Sender, samples_in, show_of_samples, show_of_upload
 from panolink.services.viewer.sent import SentPanoramas
 from panolink.services.viewer.settings import ViewerSettings
@@ -132,10 +134,11 @@ class ViewerApp:
         if request.method == "GET":
             return JSONResponse({"signed_in": self._access.signed_in(request)})
         try:
-            given = json_object(await _body(request, 8192), "a token").get("token")
+            cookie = self._access.sign_in(json_object(await _body(request, 8192), "a token").get("token"))
+        except TooSlowError as error:
+            return _problem(str(error), 408)
         except (ValueError, ClientDisconnect):
             return _problem("allowed is a JSON object with a token", 400)
-        cookie = self._access.sign_in(given)
         if cookie is None:
             self._metrics.refused.labels("token").inc()
             return _problem("this is not the token of these services", 401)
@@ -199,7 +202,11 @@ class ViewerApp:
         path = self._samples.get(request.path_params["name"])
         if path is None:
             return _problem("no such sample", 404)
-        return await _jpeg(await asyncio.to_thread(_thumbnail, path), THUMBNAIL_WIDTH, 80)
+        try:
+            picture = await asyncio.to_thread(picture_of, path, THUMBNAIL_WIDTH, self._settings.max_image_pixels)
+        except PanolinkError as error:
+            return _problem(str(error), 415)
+        return await _jpeg(picture.array, THUMBNAIL_WIDTH, 80)
 
     # ── WebSocket ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -207,7 +214,8 @@ class ViewerApp:
         """A browser."""
         if len(self._hub) >= self._settings.max_browsers:
             self._metrics.refused.labels("browsers").inc()
-            await socket.close(1013, "too many browsers")
+            await socket.accept()  # a refused handshake would not tell the page why
+            await socket.close(1013, f"{self._settings.max_browsers} browsers look already, and no more are allowed")
             return
         await socket.accept()
         timeout = self._settings.send_timeout_seconds
@@ -223,7 +231,9 @@ class ViewerApp:
         self._hub.gazes.put(mailbox.number, Gaze.from_message(message))
 
     async def _conditions(self, _: Mailbox, message: dict[str, Any]) -> None:
-        await self._watcher.set_conditions(changes_of(message, await self._watcher.conditions()))
+        begins = message.get("scenario") not in (None, "off")
+        present = await self._watcher.conditions() if begins else Conditions()
+        await self._watcher.set_conditions(changes_of(message, present))
 
     async def _decoder(self, _: Mailbox, message: dict[str, Any]) -> None:
         await self._watcher.choose_realism(realism_of(message))
@@ -284,8 +294,7 @@ class _Guard:
         async def with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] += [(k.lower().encode(), v.encode()) for k, v in SECURITY_HEADERS.items()]
-                if not scope["path"].startswith("/assets/"):
-                    message["headers"].append((b"cache-control", b"no-cache"))
+                message["headers"].append((b"cache-control", b"no-cache"))  # no file's name changes with its content
             await send(message)
 
         await self._app(scope, receive, with_headers)
@@ -321,11 +330,6 @@ async def _body(request: Request, limit: int) -> bytes:
         if len(body) > limit:
             raise ValueError
     return body
-
-
-def _thumbnail(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB").resize((THUMBNAIL_WIDTH, THUMBNAIL_WIDTH // 2)))
 
 
 async def _jpeg(picture: np.ndarray, max_width: int, quality: int) -> Response:

@@ -58,7 +58,7 @@ def changes_of(message: Mapping[str, Any], present: Conditions) -> dict[str, Any
     message
         `changes`: `model` and `NUMBERS` by name; or `scenario`: a name of `scenarios`, or `off`.
     present
-        The channel's conditions.
+        The channel's conditions; they matter where a scenario begins.
 
     Raises
     ------

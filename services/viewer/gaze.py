@@ -18,6 +18,9 @@ from panolink.sphere.focus import Focus
 ACTIVE_SECONDS = 2.5
 """A page that is in view tells its gaze at least every second; one that says nothing for so long looks nowhere."""
 
+MOST_COMPARED = 64
+"""The newest gazes, of which foci are made: each is compared with each."""
+
 TELL_SECONDS = 0.1
 """From telling the link to telling it again: gazes that are said to be old make foci wide."""
 
@@ -92,7 +95,7 @@ class GazeBook:
     def foci(self) -> list[Focus]:
         """Where browsers look that are in view: at most `MOST_FOCI` directions, those of most browsers first."""
         now = self._clock()
-        newest = sorted(self._gazes.values(), key=lambda noted: -noted[1])
+        newest = sorted(self._gazes.values(), key=lambda noted: -noted[1])[:MOST_COMPARED]
         looking = [Focus(gaze.yaw, gaze.pitch, gaze.fov) for gaze, at in newest if now - at <= ACTIVE_SECONDS]
         return merged(sorted(looking, key=lambda one: -sum(same_direction(one, other) for other in looking)))
 

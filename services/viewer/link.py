@@ -51,6 +51,7 @@ class LinkWatcher:
         self._arrived = asyncio.Event()
         self._services: dict[str, dict[str, Any]] = {}
         self._watching = False
+        self._not_watched = ""  # why, as the last attempt to watch has ended
         self._realism: float | None = None
         self._watch_call: asyncio.Task[None] | None = None
         self._subscribed = asyncio.Event()
@@ -91,6 +92,9 @@ class LinkWatcher:
     def _check_channel(self) -> None:
         if self._settings.channel == OFF:
             raise LinkError("this link has no channel whose conditions could be changed")
+        known = self._services.get("channel", {})
+        if known.get("up") is False:  # to ask it all the same would keep the browser's next requests waiting
+            raise LinkError(known["error"])
 
     async def choose_realism(self, realism: float | None) -> None:
         """Watch pictures that the decoder of another realism makes, None: the receiver's own; returns when the receiver
@@ -135,6 +139,7 @@ class LinkWatcher:
                     self._arrived.set()
         except PanolinkError as error:
             log.debug("not watching: %s", error)
+            self._not_watched = str(error)
 
     async def _show(self) -> None:
         while True:
@@ -197,6 +202,7 @@ class LinkWatcher:
     def _set_watching(self, watching: bool) -> None:
         self._watching = watching
         if watching:
+            self._not_watched = ""
             self._subscribed.set()
         self._publish_services()
 
@@ -205,8 +211,8 @@ class LinkWatcher:
         services = dict(self._services)
         receiver = services.get("receiver")
         if receiver and receiver["up"] and not self._watching:
-            waiting = f"{receiver['address']}: it answers, and is not watched yet"
-            services["receiver"] = {**receiver, "up": False, "error": waiting}
+            why = self._not_watched or f"{receiver['address']}: it answers, and is not watched yet"
+            services["receiver"] = {**receiver, "up": False, "error": why}
         self._hub.state("services", services=services)
 
     def _publish_conditions(self, conditions: Conditions) -> None:

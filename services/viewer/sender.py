@@ -7,6 +7,7 @@ import itertools
 import logging
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,9 +147,11 @@ class Sender:
 
 
 def samples_in(folder: Path | None) -> dict[str, Path]:
-    """The samples by name; those in the package where no folder is given."""
+    """The samples by name, without its suffix where that is enough; those in the package where no folder is given."""
     folder = folder or Path(panolink.__file__).parent / "samples"
-    return {path.stem: path for path in sorted(folder.glob("*")) if path.suffix.lower() in IMAGE_SUFFIXES}
+    paths = [path for path in sorted(folder.glob("*")) if path.suffix.lower() in IMAGE_SUFFIXES]
+    stems = Counter(path.stem for path in paths)
+    return {path.stem if stems[path.stem] == 1 else path.name: path for path in paths}
 
 
 def show_of_samples(

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MAX_SENT = 12
+MAX_SENT = 24
+"""the 16 that the page keeps in its strip, and those under way"""
+
 MAX_SENT_BYTES = 256 << 20
 
 

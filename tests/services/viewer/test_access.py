@@ -1,11 +1,13 @@
 """Who is let in: host names, origins, the token."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from panolink.rpc.security.credentials import Credentials
+from panolink.services.viewer import uploads
 from tests.services.viewer.browser import ask, message, page, request
 from tests.services.viewer.conftest import StartViewer
 
@@ -56,6 +58,7 @@ async def test_a_token_is_asked_for(start_viewer: StartViewer, tmp_path: Path) -
     assert (await ask(address, "/api/session", b'{"token": "wrong"}'))[0] == 401
     assert (await ask(address, "/api/session", b"[1]"))[0] == 400
     assert (await ask(address, "/api/session", b"[" * 8000))[0] == 400
+    assert (await ask(address, "/api/session", b'{"token": "\\ud800"}'))[0] == 400  # half a character
     assert (await ask(address, "/api/session", b'{"token": "%s"}' % (b"x" * 10_000)))[0] == 400
     status, headers, _ = await request(address, "/api/session", b'{"token": "%s"}' % TOKEN.encode())
     cookie = headers["set-cookie"]
@@ -70,3 +73,25 @@ async def test_the_page_keeps_to_itself(start_viewer: StartViewer) -> None:
     _, headers, content = await request((await start_viewer()).address, "/")
     assert "default-src 'self'" in headers["content-security-policy"]
     assert b"http://" not in content.replace(b"http://www.w3.org", b"") and b"https://" not in content
+
+
+async def test_no_file_of_the_page_is_kept_without_asking(start_viewer: StartViewer) -> None:
+    """Their names say nothing of their contents: after an update, a browser would show the old page."""
+    address = (await start_viewer()).address
+    for path in ("/", "/assets/viewer.js", "/api/state"):
+        status, headers, _ = await request(address, path)
+        assert (status, headers["cache-control"]) == (200, "no-cache")
+
+
+async def test_a_token_that_does_not_come_is_a_timeout(
+    start_viewer: StartViewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "STALL_SECONDS", 0.1)
+    address = (await start_viewer()).address
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    lines = ("POST /api/session HTTP/1.1", f"Host: {address}", "Content-Length: 20", "", "{")
+    writer.write("\r\n".join(lines).encode())
+    async with asyncio.timeout(20):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408")
+    writer.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -22,7 +23,7 @@ from panolink.services.viewer.server import ViewerServer
 from tests.images.pictures import write_video
 from tests.running_services import Start
 from tests.services.viewer.browser import ask, message, page, request
-from tests.services.viewer.conftest import StartViewer
+from tests.services.viewer.conftest import NOBODY, StartViewer
 
 
 def panorama() -> bytes:
@@ -153,6 +154,51 @@ async def test_a_link_without_a_channel_has_nothing_to_change(start_viewer: Star
         assert "no channel" in (await message(socket, "refused"))["text"]
         while (await message(socket, "services"))["services"].keys() != {"transmitter", "receiver"}:
             pass
+
+
+async def test_a_channel_that_is_not_there_keeps_no_request_waiting(start_viewer: StartViewer) -> None:
+    viewer = await start_viewer()
+    async with page(viewer.address) as socket:
+        while (await message(socket, "services"))["services"].get("channel", {}).get("up") is not False:
+            pass
+        for _ in range(20):  # of which each took two seconds, one after the other
+            await socket.send(json.dumps({"type": "conditions", "changes": {"snr_db": 3}}))
+        async with asyncio.timeout(20):
+            for _ in range(20):
+                assert NOBODY in (await message(socket, "refused"))["text"]
+
+
+async def test_a_browser_too_many_is_told_why(start_viewer: StartViewer) -> None:
+    viewer = await start_viewer(max_browsers=1)
+    async with page(viewer.address) as socket:
+        await message(socket, "viewer")
+        async with page(viewer.address) as other:
+            with pytest.raises(ConnectionClosed) as closed:
+                await other.recv()
+        assert closed.value.rcvd and closed.value.rcvd.code == 1013
+        assert closed.value.rcvd.reason == "1 browsers look already, and no more are allowed"
+
+
+async def test_samples_are_read_as_they_are_sent(start_viewer: StartViewer, tmp_path: Path) -> None:
+    (tmp_path / "lamp.hdr").write_bytes(imagecodecs.rgbe_encode(np.full((32, 64, 3), 0.5, np.float32), header=True))
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    viewer = await start_viewer(samples=tmp_path)
+    status, _, jpeg = await request(viewer.address, "/api/samples/lamp")
+    assert status == 200 and Image.open(io.BytesIO(jpeg)).size == (64, 32)
+    status, answer = await ask(viewer.address, "/api/samples/broken")
+    assert status == 415 and "broken.png" in answer["error"]
+
+
+async def test_a_receiver_that_refuses_its_watcher_is_told_with_the_reason(
+    start: Start, start_viewer: StartViewer
+) -> None:
+    channel = await start("channel", target=NOBODY)  # which answers, and cannot be watched
+    viewer = await start_viewer(receiver=channel.address)
+    found: dict[str, Any] = {}
+    async with page(viewer.address) as socket, asyncio.timeout(20):
+        while "another kind" not in found.get("error", ""):
+            found = (await message(socket, "services"))["services"].get("receiver", {})
+        assert not found["up"] and found["version"]
 
 
 @pytest.mark.slow

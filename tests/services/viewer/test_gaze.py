@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from panolink.services.viewer.gaze import ACTIVE_SECONDS, TELL_SECONDS, Gaze, GazeBook, GazeError
+from panolink.services.viewer.gaze import ACTIVE_SECONDS, MOST_COMPARED, TELL_SECONDS, Gaze, GazeBook, GazeError
 from panolink.services.viewer.metrics import ViewerMetrics
 from panolink.sphere.focus import MOST_FOCI, Focus
 
@@ -42,6 +42,19 @@ def test_the_link_is_told_four_directions_at_most_those_of_most_browsers_first()
     assert len(book.foci()) == MOST_FOCI
     assert book.foci()[0] == Focus(-60.0, 0.0, 90.0)
     assert Focus(-65.0, 0.0, 90.0) not in book.foci()  # it is as good as the one beside it
+
+
+def test_of_many_browsers_the_newest_gazes_are_looked_at() -> None:
+    """Each is compared with each, ten times a second, whatever number of browsers is allowed."""
+    clock = Clock()
+    book = GazeBook(ViewerMetrics(), clock)
+    for browser in range(2 * MOST_COMPARED):
+        clock.now += 0.001
+        book.put(browser, Gaze(120.0 if browser < MOST_COMPARED else 0.0, 0.0, 90.0))
+    assert book.foci() == [Focus(0.0, 0.0, 90.0)]
+    clock.now += 0.001
+    book.put(0, Gaze(120.0, 0.0, 90.0))
+    assert book.foci() == [Focus(0.0, 0.0, 90.0), Focus(120.0, 0.0, 90.0)]
 
 
 async def test_a_browser_that_says_nothing_looks_nowhere() -> None:

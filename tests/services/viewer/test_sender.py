@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
+from pathlib import Path
 
 import numpy as np
 
 from panolink.images import Picture
 from panolink.services.viewer.hub import Hub
 from panolink.services.viewer.metrics import ViewerMetrics
-from panolink.services.viewer.sender import Sender, Show
+from panolink.services.viewer.sender import Sender, Show, samples_in
 from panolink.services.viewer.sent import SentPanoramas
 from panolink.services.viewer.settings import ViewerSettings
 from tests.services.viewer.conftest import NOBODY
@@ -77,3 +78,12 @@ async def test_two_viewers_on_one_link_name_their_panoramas_apart() -> None:
         async with aclosing(sender._panoramas(show)) as panoramas:  # type: ignore[type-var]
             names += [(await anext(panoramas))[0] for _ in range(2)]
     assert len(set(names)) == 4 and all(name.startswith("city #") for name in names)
+
+
+def test_no_sample_of_a_folder_hides_another(tmp_path: Path) -> None:
+    for name in ("city.png", "city.webp", "forest.jpg", "notes.txt"):
+        (tmp_path / name).touch()
+    assert samples_in(tmp_path) == {
+        name: tmp_path / file
+        for name, file in (("city.png", "city.png"), ("city.webp", "city.webp"), ("forest", "forest.jpg"))
+    }

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from panolink.services.viewer import sent as module
+from panolink.services.viewer.sender import IN_FLIGHT
 from panolink.services.viewer.sent import MAX_SENT, SentPanoramas
 
 
@@ -11,6 +12,7 @@ def picture(number: int) -> np.ndarray:
 
 def test_the_last_ones_are_found_by_their_names() -> None:
     sent = SentPanoramas()
+    assert MAX_SENT >= 16 + IN_FLIGHT  # as many as the page keeps
     for number in range(MAX_SENT + 2):
         sent.put(f"p{number}", picture(number))
     assert sent.find("p0") is sent.find("p1") is sent.find("another's") is None
