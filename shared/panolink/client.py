@@ -175,8 +175,8 @@ class Client:
         """Send panoramas.
 
         A panorama that cannot be read, sent or received yields a failed delivery; the others go on. At most one of
-        `bpp`, `tau` and `symbols_per_pixel` may be given; without any, the rate follows from the deadline, or is the
-        default of the model (of the transmitter if `adaptive`).
+        `bpp`, `tau`, `symbols_per_pixel` and `mean_bits` may be given; without any, the rate follows from the
+        deadline, or is the default of the model (of the transmitter if `adaptive`).
 
         Parameters
         ----------
@@ -209,7 +209,7 @@ class Client:
             Name of the stream whose pictures these are, in order; each is predicted from what the receiver holds. Each
             call is a stream of its own, even if another one has the same name. Empty: single pictures.
         mean_bits
-            Bits that a picture of a stream takes in the mean.
+            Bits that a picture of a stream takes in the mean; only with `stream`.
         focus
             Where somebody looks, at most four directions: the bits go there.
         follow_gaze

@@ -1,69 +1,18 @@
 """Which decoders the page offers; what the viewer says on its WebSocket is scripted, message by message."""
 
-import io
-import json
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from PIL import Image
 
-from tests.e2e.conftest import Service
 from tests.e2e.viewer.conftest import wait
+from tests.e2e.viewer.scripted import Viewer, link
+
+__all__ = ["link"]
 
 pytestmark = pytest.mark.slow
 
 ENDS = ["fidelity", "perceptual"]
-
-
-@pytest.fixture(scope="module")
-def link(launch: Callable[..., Service]) -> Any:
-    """Nothing but a viewer, which has the page's files."""
-    nowhere = dict.fromkeys(("transmitter", "channel", "receiver"), "127.0.0.1:1")
-    return SimpleNamespace(url=f"http://{launch('viewer', **nowhere).address}/")
-
-
-class Viewer:
-    """What a viewer says to one page."""
-
-    def __init__(self, *decoders: str) -> None:
-        self.requests: list[Any] = []
-        self._decoders = decoders
-        self._socket: Any = None
-
-    def __call__(self, socket: Any) -> None:
-        self._socket = socket
-        socket.on_message(lambda message: self.requests.append(json.loads(message)))
-        self.services()
-
-    def services(self, *, receiver: bool = True) -> None:
-        """Say which services are there."""
-        model = {"name": "base", "fingerprint": "0" * 16, "profile": "base", "decoders": self._decoders}
-        up = {"address": "127.0.0.1:1", "up": True, "version": "0", "device": "cpu", "models": [model]}
-        down = {"address": "127.0.0.1:1", "up": False, "error": "it is gone"}
-        here = {"transmitter": up, "channel": up, "receiver": up if receiver else down}
-        self._say(type="services", services=here)
-
-    def chosen(self, realism: float | None) -> None:
-        """Say what somebody has chosen."""
-        self._say(type="decoder", decoder="", realism=realism)
-
-    def picture(self, realism: float | None) -> None:
-        """Send a picture that was made by the decoder of a realism, or by one from a file."""
-        jpeg = io.BytesIO()
-        Image.new("RGB", (64, 32)).save(jpeg, "JPEG")
-        segments = {"sent": {}, "lost": {}, "unsent": 0, "recovered": 0}
-        header = {
-            **{"type": "picture", "number": 1, "burst_id": "b-1", "source": "city #1", "width": 64, "height": 32},
-            **{"snr_db": None, "guessed": 0, "rounds": 1, "segments": segments, "kinds": None, "focus": []},
-            **{"decoder": "", "realism": realism, "age_seconds": None, "original": False, "token_bytes": 0},
-        }
-        text = json.dumps(header).encode()
-        self._socket.send(len(text).to_bytes(4, "big") + text + jpeg.getvalue())
-
-    def _say(self, **message: Any) -> None:
-        self._socket.send(json.dumps(message))
 
 
 def offered(page: Any) -> list[str]:

@@ -15,6 +15,8 @@ const MODELS: [string, string][] = [
 ];
 
 const WAIT = 120;
+/** Milliseconds after a change in which what the channel says moves no control: one may be being dragged. */
+const HELD = 1000;
 
 /** Model, SNR and losses of the channel, and scenarios. */
 export function channelPanel(place: HTMLElement, send: (request: Request) => void) {
@@ -25,6 +27,8 @@ export function channelPanel(place: HTMLElement, send: (request: Request) => voi
   const scheduled = el("p", { className: "scheduled", role: "status", hidden: true }, "A scenario is running. ", button("End it", () => send({ type: "conditions", scenario: "off" }), { className: "quiet" }));
   const kill = button("Kill the receiver", () => send({ type: "kill" }), { className: "danger", hidden: true, title: "Ends the receiver's process at once; it is started anew" });
   let touched = 0;
+  let latest: Conditions | null = null;
+  let timer = 0;
 
   function change(changes: Partial<Conditions>): void {
     touched = Date.now();
@@ -36,8 +40,24 @@ export function channelPanel(place: HTMLElement, send: (request: Request) => voi
     erasureText.textContent = `${Math.round(100 * Number(erasures.value))} %`;
   }
 
-  snr.addEventListener("input", label);
-  erasures.addEventListener("input", label);
+  /** Show what the channel says, as soon as the controls are left alone. */
+  function settle(): void {
+    clearTimeout(timer);
+    const left = touched + HELD - Date.now();
+    if (left > 0) timer = window.setTimeout(settle, left);
+    else if (latest) {
+      snr.value = String(latest.snr_db);
+      erasures.value = String(latest.erasure_rate);
+      model.value = latest.model;
+      label();
+    }
+  }
+
+  for (const each of [snr, erasures])
+    each.addEventListener("input", () => {
+      touched = Date.now();
+      label();
+    });
   snr.id = "snr";
   place.append(
     field("Signal-to-noise ratio", snr, snrText),
@@ -59,11 +79,13 @@ export function channelPanel(place: HTMLElement, send: (request: Request) => voi
   return {
     conditions(found: Conditions): void {
       scheduled.hidden = !found.scheduled;
-      if (Date.now() - touched < 1000) return; // not while it is being dragged
-      snr.value = String(found.snr_db);
-      erasures.value = String(found.erasure_rate);
-      model.value = found.model;
-      label();
+      latest = found;
+      settle();
+    },
+    /** A request was refused, which may have been a change: show what is. */
+    refused(): void {
+      touched = 0;
+      settle();
     },
     supervised(can: boolean): void {
       kill.hidden = !can;

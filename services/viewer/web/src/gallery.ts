@@ -12,20 +12,23 @@ interface Shot {
   jpeg: Blob;
   tokens: Blob | null;
   activation: boolean;
+  /** Whether its original was asked for, and is not kept any more. */
+  gone: boolean;
   item: HTMLLIElement;
 }
 
 /** The panoramas that have arrived: the newest or a chosen one on the sphere, the last ones in the strip. */
 export class Gallery {
   private readonly shots: Shot[] = [];
-  private shown: Shot | null = null;
+  private shown: Shot | null = null; // or is to be, once it is decoded
+  private current: Shot | null = null; // on the sphere
   private mode: Mode = "received";
   private paused = false;
   private dividing = 0.5;
   private busy = false;
   private compared = "";
   private mapped = "";
-  private tokened = 0;
+  private tokened: Shot | null = null;
   private readonly mappable = new Set<string>();
   private readonly overlays: Overlays;
   private readonly pause = button("Pause", () => this.setPaused(!this.paused));
@@ -49,7 +52,7 @@ export class Gallery {
     };
     $("sphere").addEventListener("keydown", (event) => {
       const does: Record<string, () => void> = { " ": () => this.setPaused(!this.paused), b: () => this.step(-1), f: () => this.step(1) };
-      const found = event.ctrlKey || event.metaKey ? undefined : does[event.key];
+      const found = event.ctrlKey || event.metaKey || event.altKey ? undefined : does[event.key];
       if (!found) return;
       event.preventDefault();
       found();
@@ -57,9 +60,15 @@ export class Gallery {
     void this.update();
   }
 
+  /** Whether a panorama is the last one that has arrived: the viewer tells its last one to whoever connects, again, too. */
+  knows({ burst_id, number, realism }: Picture): boolean {
+    const last = this.shots.at(-1)?.header;
+    return last?.burst_id === burst_id && last.number === number && last.realism === realism;
+  }
+
   /** A panorama has arrived. It is skipped where the last one is still being decoded: the newest wins. */
   async arrived(header: Picture, jpeg: Blob, tokens: Blob | null): Promise<void> {
-    const shot: Shot = { header, jpeg, tokens, activation: this.mappable.has(header.source), item: el("li") };
+    const shot: Shot = { header, jpeg, tokens, activation: this.mappable.has(header.source), gone: false, item: el("li") };
     this.shots.push(shot);
     while (this.shots.length > KEPT) this.shots.shift()?.item.remove();
     if (this.paused || this.busy) void this.decodeThumbnail(shot); // else it is made of the picture that is shown
@@ -73,7 +82,7 @@ export class Gallery {
     const shot = this.shots.find(({ header }) => header.source === delivery.source);
     if (!shot) return;
     shot.activation = true;
-    if (shot === this.shown) void this.update();
+    if (shot === this.current) void this.update();
   }
 
   private async show(shot: Shot): Promise<void> {
@@ -86,6 +95,7 @@ export class Gallery {
         const picture = await createImageBitmap(now.jpeg); // decoded beside the page's own thread
         this.thumbnail(now, picture);
         this.sphere.show("received", picture);
+        this.current = now;
         document.body.dataset.shown = String(now.header.number);
         await this.update();
         if (this.shown === now) break;
@@ -95,22 +105,27 @@ export class Gallery {
     }
   }
 
-  /** Fetch what the view needs beside the received picture, and set the view. */
+  /** Fetch what the view needs beside the received picture, and set the view; what comes too late is not shown. */
   private async update(): Promise<void> {
-    const shot = this.shown;
+    const shot = this.current;
     if (shot?.header.original && this.mode !== "received" && this.compared !== shot.header.source) {
       const sent = await fetched("sent", shot.header.source);
+      if (shot !== this.current) return sent?.close();
+      shot.gone = !sent;
       if (sent) {
         this.sphere.show("sent", sent);
         this.compared = shot.header.source;
       }
     }
-    if (shot?.tokens && this.overlays.chosen === "tokens" && this.tokened !== shot.header.number) {
-      this.sphere.show("tokens", await createImageBitmap(shot.tokens, { colorSpaceConversion: "none", premultiplyAlpha: "none" }));
-      this.tokened = shot.header.number;
+    if (shot?.tokens && this.overlays.chosen === "tokens" && this.tokened !== shot) {
+      const kinds = await createImageBitmap(shot.tokens, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+      if (shot !== this.current) return kinds.close();
+      this.sphere.show("tokens", kinds);
+      this.tokened = shot;
     }
     if (shot?.activation && this.overlays.chosen === "activation" && this.mapped !== shot.header.source) {
       const map = await fetched("activation", shot.header.source);
+      if (shot !== this.current) return map?.close();
       if (map) {
         this.sphere.show("activation", map);
         this.mapped = shot.header.source;
@@ -120,7 +135,7 @@ export class Gallery {
   }
 
   private apply(): void {
-    const shot = this.shown;
+    const shot = this.current;
     const original = Boolean(shot?.header.original);
     const mode = original && this.compared === shot?.header.source ? this.mode : "received";
     const divider = $<HTMLInputElement>("divider");
@@ -139,14 +154,15 @@ export class Gallery {
       each.title = each.disabled ? "Only for panoramas that were sent from this page: the link carries no original" : "";
     }
     for (const each of this.shots) each.item.classList.toggle("shown", each === shot);
-    $("caption").textContent = shot ? caption(shot.header) : "";
+    const gone = shot?.gone && this.mode !== "received" ? "  ·  its original is not kept any more" : "";
+    $("caption").textContent = shot ? caption(shot.header) + gone : "";
     if (shot) this.numbers.choose(shot.header);
   }
 
   /** The overlay that is chosen, where what it needs is there. */
   private overlay(shot: Shot | null): Overlay {
     const { chosen } = this.overlays;
-    const known = { none: true, focus: true, tokens: this.tokened === shot?.header.number, activation: this.mapped === shot?.header.source };
+    const known = { none: true, focus: true, tokens: shot !== null && this.tokened === shot, activation: this.mapped === shot?.header.source };
     return known[chosen] ? chosen : "none";
   }
 

@@ -27,6 +27,7 @@ export function looking(canvas: HTMLCanvasElement, sphere: Sphere): void {
     sphere.look(sphere.yaw, sphere.pitch, sphere.fov * Math.exp(event.deltaY * 0.001));
   };
   canvas.onkeydown = (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return; // the browser's own: zoom, back, forward
     const { yaw, pitch, fov } = sphere;
     switch (event.key) {
       case "ArrowLeft": sphere.look(yaw - STEP, pitch); break;

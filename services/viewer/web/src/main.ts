@@ -1,4 +1,4 @@
-import { $ } from "./dom";
+import { $, el } from "./dom";
 import { channelPanel } from "./channel";
 import { Gallery } from "./gallery";
 import { gazing, headset, looking, turning } from "./look";
@@ -14,7 +14,7 @@ import { Status } from "./status";
 import { theme } from "./theme";
 
 const canvas = $<HTMLCanvasElement>("sphere");
-const sphere = new Sphere(canvas);
+const sphere = sphereOn(canvas);
 const notices = new Notices($("notices"));
 const status = new Status(() => send.stream());
 const numbers = new Numbers($("numbers"));
@@ -22,9 +22,11 @@ const gallery = new Gallery(sphere, numbers);
 
 const socket = new Socket({
   open: () => status.connected(true),
-  lost: () => status.connected(false),
+  lost: (reason) => status.connected(false, reason),
+  refused: () => signedIn($<HTMLDialogElement>("signin")), // the token has changed, perhaps
   picture: (header, jpeg, tokens) => {
     status.arrived();
+    if (gallery.knows(header)) return;
     numbers.picture(header);
     receive.picture(header.realism);
     void gallery.arrived(header, jpeg, tokens);
@@ -36,6 +38,7 @@ const send = sendPanel($("send"), (request) => socket.send(request), notices);
 const receive = receivePanel($("receive"), (request) => socket.send(request), () => send.again());
 
 const LIVE = "#stream"; // behind the page's address: it opens with a stream
+let delivered = ""; // source of the last delivery, which the viewer tells again after a reconnection
 let idle: boolean | null = null; // not known yet
 let opening = location.hash === LIVE;
 addEventListener("hashchange", () => {
@@ -78,6 +81,8 @@ function message(received: Message): void {
       open();
       break;
     case "delivery":
+      if (received.source === delivered) break;
+      delivered = received.source;
       if (!received.delivered) notices.add(`${received.source}: ${(received.error ?? "not delivered").replace(/^burst \S+: /, "")}`);
       numbers.delivery(received);
       gallery.delivered(received);
@@ -89,6 +94,7 @@ function message(received: Message): void {
       notices.add(received.text, received.fix);
       break;
     case "refused":
+      channel.refused();
       notices.add(received.text);
       break;
   }
@@ -101,6 +107,21 @@ gazing(sphere, (yaw, pitch, fov) => socket.send({ type: "gaze", yaw, pitch, fov 
 theme($("theme"));
 $("full").onclick = () => {
   if (document.fullscreenElement) void document.exitFullscreen();
-  else void $("stage").requestFullscreen().catch(() => notices.add("This browser has no full screen for pages."));
+  else void enterFullScreen().catch(() => notices.add("This browser has no full screen for pages."));
 };
+
+async function enterFullScreen(): Promise<void> {
+  await $("stage").requestFullscreen(); // which phones do not have: that is a rejection, too
+}
+
+/** The sphere; where the browser cannot draw it, the page says so before it gives up. */
+function sphereOn(canvas: HTMLCanvasElement): Sphere {
+  try {
+    return new Sphere(canvas);
+  } catch (error) {
+    $("empty").append(el("h2", {}, "This browser cannot draw the panorama"), el("p", {}, "The page needs WebGL 2: see whether hardware acceleration is turned off, or try another browser."));
+    throw error;
+  }
+}
+
 void signedIn($<HTMLDialogElement>("signin")).then(() => socket.connect());

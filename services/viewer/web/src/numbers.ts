@@ -8,6 +8,9 @@ const STAGES_SHOWN = 6;
 const REMEMBERED = 64;
 const RATE_WINDOW = 5000;
 const READ_MS = 250;
+/** From a panorama to its delivery and quality, at most; in a stream the next one is there before. */
+const EXPECTED_MS = 1500;
+const UNKNOWN = "not known";
 
 /** A card: a number, a sentence that explains it, and what it was before. */
 class Card {
@@ -47,7 +50,7 @@ export class Numbers {
     bpp: new Card("Bits per pixel", "How many bits each pixel of the panorama costs on average. A PNG needs about 12, a good JPEG 1.", null),
     symbols: new Card("Symbols per pixel", "A symbol is one use of the radio channel. Error protection is included: more of it takes more symbols for the same bits."),
     snr: new Card("SNR", "How much stronger the signal is than the noise, in decibels: 20 is a clear line, 0 means noise as strong as the signal.", this.snrPlot.canvas),
-    losses: new Card("Losses", "Parts of the panorama that did not survive the channel, in percent of its segments. What is lost is guessed from its neighbours, or stays as it was.", this.lossPlot.canvas),
+    losses: new Card("Losses", "Parts of the panorama, its segments, that did not survive the channel, of all that were sent; the line below shows them in percent. What is lost is guessed from its neighbours, or stays as it was.", this.lossPlot.canvas),
     vpsnr: new Card("VPSNR", "How close the received views are to the original, in decibels; the mean over 14 directions. Above 30 is hard to tell apart. Known only where the original is."),
     vssim: new Card("VSSIM", "How well structures survive in those views: 1 is identical, 0 unrelated."),
     layers: new Card("Bits by layer", "The header says how to read the rest, indices name an entry of the codebook for each patch (the base picture), features refine some patches, and the mask says which. Of several pictures, also how many bits all of it takes each second.", el("div", {}, this.layers, this.layerList)),
@@ -59,6 +62,7 @@ export class Numbers {
   private readonly spent: { at: number; bits: number }[] = [];
   private seen = false;
   private chosen: Picture | null = null;
+  private readonly arrivedAt = new WeakMap<Picture, number>();
   private readonly showSoon = unhurried(READ_MS, () => this.show());
 
   constructor(place: HTMLElement) {
@@ -77,11 +81,10 @@ export class Numbers {
     this.arrivals.push(performance.now());
     this.showRate();
     this.snrPlot.add(header.snr_db);
-    const sum = (counts: Record<string, number>): number => Object.values(counts).reduce((a, b) => a + b, 0);
-    const [sent, lost] = [sum(header.segments.sent), sum(header.segments.lost)];
+    const { sent, lost } = segments(header);
     this.lossPlot.add(sent ? (100 * lost) / sent : 0);
-    this.cards.snr.set(header.snr_db === null ? "no noise" : `${header.snr_db.toFixed(1)} dB`);
-    this.cards.losses.set(`${lost} / ${sent}`);
+    this.arrivedAt.set(header, performance.now());
+    setTimeout(this.showSoon, EXPECTED_MS); // by when what has not come is not known
   }
 
   delivery(delivery: Delivery): void {
@@ -103,6 +106,11 @@ export class Numbers {
     this.showSoon();
   }
 
+  /** Whether delivery and quality of the panorama may still come: until then those of the one before it stay. */
+  private get expected(): boolean {
+    return Boolean(this.chosen?.original) && performance.now() - (this.arrivedAt.get(this.chosen as Picture) ?? 0) < EXPECTED_MS;
+  }
+
   private showRate(): void {
     const now = performance.now();
     while (this.arrivals.length && now - (this.arrivals[0] ?? 0) > RATE_WINDOW) this.arrivals.shift();
@@ -115,7 +123,10 @@ export class Numbers {
 
   private showKinds({ kinds }: Picture): void {
     if (!kinds) {
-      this.cards.kinds.set("not known");
+      this.cards.kinds.set(UNKNOWN);
+      this.tokens.setAttribute("aria-label", `Tokens by kind: ${UNKNOWN}`);
+      this.tokens.replaceChildren();
+      this.tokenPlace.replaceChildren();
       return;
     }
     const total = KINDS.reduce((sum, kind) => sum + kinds[kind], 0);
@@ -135,20 +146,35 @@ export class Numbers {
 
   private show(): void {
     if (!this.chosen) return;
-    const { source, age_seconds: age } = this.chosen;
-    this.cards.age.set(age === null ? "not known" : age < 1 ? `${(1000 * age).toFixed(0)} ms` : `${age.toFixed(1)} s`);
+    const { source, age_seconds: age, snr_db: snr } = this.chosen;
+    const { sent, lost } = segments(this.chosen);
+    this.cards.snr.set(snr === null ? "no noise" : `${snr.toFixed(1)} dB`);
+    this.cards.losses.set(`${lost} / ${sent}`);
+    this.cards.age.set(age === null ? UNKNOWN : age < 1 ? `${(1000 * age).toFixed(0)} ms` : `${age.toFixed(1)} s`);
     this.showKinds(this.chosen);
     const quality = this.qualities.get(source);
     if (quality) {
       this.cards.vpsnr.set(`${quality[0].toFixed(1)} dB`);
       this.cards.vssim.set(quality[1].toFixed(3));
+    } else if (!this.expected) {
+      this.cards.vpsnr.set(UNKNOWN);
+      this.cards.vssim.set(UNKNOWN);
     }
     const delivery = this.deliveries.get(source);
-    if (!delivery?.delivered) return;
-    this.cards.bpp.set(delivery.bpp.toFixed(3));
-    this.cards.symbols.set(delivery.symbols_per_pixel.toFixed(3));
-    this.showLayers(delivery);
-    this.showStages(delivery);
+    if (delivery?.delivered) {
+      this.cards.bpp.set(delivery.bpp.toFixed(3));
+      this.cards.symbols.set(delivery.symbols_per_pixel.toFixed(3));
+      this.showLayers(delivery);
+      this.showStages(delivery);
+    } else if (!this.expected) this.forgetDelivery();
+  }
+
+  /** What only a delivery tells is not known: a panorama that others have sent, or one of long ago. */
+  private forgetDelivery(): void {
+    const { bpp, symbols, layers, latency } = this.cards;
+    for (const card of [bpp, symbols, layers, latency]) card.set(UNKNOWN);
+    this.layers.setAttribute("aria-label", `Bits by layer: ${UNKNOWN}`);
+    for (const part of [this.layers, this.layerList, this.stages]) part.replaceChildren();
   }
 
   private showLayers({ bits, schemes, kept, tokens }: Delivery): void {
@@ -189,6 +215,12 @@ export class Numbers {
       }),
     );
   }
+}
+
+/** How many segments of a panorama were sent, and how many of them were lost. */
+function segments({ segments: { sent, lost } }: Picture): { sent: number; lost: number } {
+  const sum = (counts: Record<string, number>): number => Object.values(counts).reduce((a, b) => a + b, 0);
+  return { sent: sum(sent), lost: sum(lost) };
 }
 
 function size(bits: number): string {

@@ -15,11 +15,12 @@ export function sendPanel(place: HTMLElement, send: (request: Request) => void, 
     resend,
   );
   const harq = choice([["", "default"], ["0", "never"], ["1", "once"], ["2", "twice"], ["3", "three times"]], "", resend);
-  const speed = choice([["0", "as fast as it goes"], ["1", "1 per second"], ["2", "2 per second"], ["5", "5 per second"], ["10", "10 per second"]], "1", resend);
+  const speed = choice([["1", "1 per second"], ["2", "2 per second"], ["5", "5 per second"], ["10", "10 per second"]], "1", resend);
   const predicted = el("input", { type: "checkbox", checked: true, onchange: resend });
   const stop = button("Stop", () => send({ type: "stop" }), { hidden: true });
   const going = el("p", { className: "going", role: "status" });
   let playing = false;
+  let sent = ""; // what `going` says of what is being sent
   let most = Infinity;
   let single = ""; // the sample that was sent last, by itself
 
@@ -67,7 +68,7 @@ export function sendPanel(place: HTMLElement, send: (request: Request) => void, 
     } catch {
       notices.add(`${given.name}: the viewer did not take it.`);
     }
-    going.textContent = "";
+    going.textContent = sent;
   }
 
   file.onchange = () => {
@@ -118,6 +119,9 @@ export function sendPanel(place: HTMLElement, send: (request: Request) => void, 
       most = bytes;
     },
     samples(names: string[]): void {
+      const shown = [...samples.querySelectorAll("button")].map((each) => each.dataset.name);
+      if (names.join("/") === shown.join("/")) return; // after a reconnection: the choice and the focus stay
+      for (const name of chosen) if (!names.includes(name)) chosen.delete(name);
       samples.replaceChildren(
         ...names.map((name) => {
           const one = button("", () => {
@@ -128,7 +132,7 @@ export function sendPanel(place: HTMLElement, send: (request: Request) => void, 
               if (playing) stream();
               else sendSingle(name);
             }
-          }, { "data-name": name, "aria-pressed": "false" });
+          }, { "data-name": name, "aria-pressed": String(chosen.has(name)) });
           one.append(el("img", { src: `api/samples/${encodeURIComponent(name)}`, alt: "" }), name);
           return one;
         }),
@@ -144,7 +148,7 @@ export function sendPanel(place: HTMLElement, send: (request: Request) => void, 
     sending(name: string | null, repeat = false): void {
       playing = name !== null && repeat;
       stop.hidden = name === null;
-      going.textContent = name === null ? "" : `Sending ${name}`;
+      going.textContent = sent = name === null ? "" : `Sending ${name}`;
       $("stream").textContent = playing ? "Stream anew" : "Stream samples";
     },
   };

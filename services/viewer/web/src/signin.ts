@@ -2,8 +2,8 @@ import { button, el, field } from "./dom";
 
 /** Resolves when the viewer accepts us: at once, or when the right token has been given. */
 export async function signedIn(dialog: HTMLDialogElement): Promise<void> {
-  const answer = await fetch("api/session").then((response) => response.json()).catch(() => ({ signed_in: true }));
-  if (answer.signed_in) return;
+  const answer = await fetch("api/session").then((response) => response.json()).catch(() => null);
+  if (answer?.signed_in !== false) return; // whom a viewer that does not answer lets in is seen when it does
   await new Promise<void>((resolve) => {
     const token = el("input", { type: "password", autocomplete: "current-password", required: true });
     const problem = el("p", { className: "problem", role: "alert" });
@@ -18,11 +18,15 @@ export async function signedIn(dialog: HTMLDialogElement): Promise<void> {
     );
     form.onsubmit = async (event) => {
       event.preventDefault();
-      const response = await fetch("api/session", { method: "POST", body: JSON.stringify({ token: token.value }) });
-      if (response.ok) {
-        dialog.close();
-        resolve();
-      } else problem.textContent = ((await response.json()) as { error: string }).error;
+      try {
+        const response = await fetch("api/session", { method: "POST", body: JSON.stringify({ token: token.value }) });
+        if (response.ok) {
+          dialog.close();
+          resolve();
+        } else problem.textContent = ((await response.json()) as { error: string }).error;
+      } catch {
+        problem.textContent = "The viewer does not answer.";
+      }
     };
     dialog.oncancel = (event) => event.preventDefault();
     dialog.replaceChildren(form);

@@ -10,7 +10,10 @@ export class Socket {
       message: (message: Message) => void;
       picture: (header: Picture, jpeg: Blob, tokens: Blob | null) => void;
       open: () => void;
-      lost: () => void;
+      /** `reason`: what the viewer said, or nothing. */
+      lost: (reason: string) => void;
+      /** Before a further attempt, where the viewer let nobody in; a promise of when to make it. */
+      refused: () => Promise<void>;
     },
   ) {}
 
@@ -19,18 +22,23 @@ export class Socket {
     url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(url);
     socket.binaryType = "arraybuffer";
-    socket.onopen = () => {
-      this.delay = 500;
-      this.on.open();
-    };
+    let heard = false; // a viewer that lets us in speaks first; a full one opens the connection, and closes it
     socket.onmessage = ({ data }) => {
+      if (!heard) {
+        heard = true;
+        this.delay = 500;
+        this.on.open();
+      }
       if (typeof data === "string") this.on.message(JSON.parse(data) as Message);
       else this.on.picture(...parsed(data as ArrayBuffer));
     };
-    socket.onclose = () => {
+    socket.onclose = ({ reason }) => {
       this.socket = null;
-      this.on.lost();
-      setTimeout(() => this.connect(), this.delay);
+      this.on.lost(reason);
+      setTimeout(async () => {
+        if (!heard) await this.on.refused();
+        this.connect();
+      }, this.delay);
       this.delay = Math.min(this.delay * 2, 8000);
     };
     this.socket = socket;

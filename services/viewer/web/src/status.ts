@@ -6,14 +6,17 @@ import type { Service } from "./messages";
 export class Status {
   private names = ["transmitter", "channel", "receiver"];
   private online = false;
+  private reason = "";
   private seen = false;
   private known: Record<string, Service> = {};
 
   /** `stream`: what the button does that is offered while nothing has arrived. */
   constructor(private readonly stream: () => void) {}
 
-  connected(online: boolean): void {
+  /** `reason`: why the viewer has ended the connection, where it said so. */
+  connected(online: boolean, reason = ""): void {
     this.online = online;
+    this.reason = reason;
     this.show();
   }
 
@@ -66,11 +69,13 @@ export class Status {
   }
 
   private words(): [string, string, string] {
+    if (!this.online && this.reason) return ["No connection to the viewer", `It says: ${this.reason}. The page tries again by itself.`, ""];
     if (!this.online) return ["No connection to the viewer", "The page connects again as soon as it answers.", "panolink up --viewer"];
     for (const name of this.names.toReversed()) {
       const service = this.known[name];
       if (service && !service.up) {
         const why = service.error ?? `no ${name} answers at ${service.address}`;
+        if (service.version) return [`The ${name} at ${service.address} is not watched`, `${why}. The viewer tries again by itself.`, ""];
         return [`No ${name} answers at ${service.address}`, `${why}. Start it with:`, `python -m panolink.services.${name}`];
       }
     }
