@@ -227,10 +227,8 @@ def test_a_stream_shows_where_it_is_fine_and_what_has_changed(open_page: Open) -
 def test_numbers_are_shown_and_explained(open_page: Open) -> None:
     page = open_page()
     send_sample(page, "forest")
-    wait(
-        page,
-        "[...document.querySelectorAll('.card .value')].every(({ textContent }) => !['–', 'not known'].includes(textContent))",
-    )
+    unknown = "['–', 'not known'].includes(value.textContent)"
+    wait(page, f"![...document.querySelectorAll('.card .value')].some((value) => {unknown})")
     assert not page.locator(".card .hint").first.is_visible()
     page.locator(".card").first.focus()
     assert page.locator(".card .hint").first.is_visible()
