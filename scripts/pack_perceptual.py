@@ -1,6 +1,7 @@
 """Write the weights of LPIPS in half precision, to carry to a machine on which a perceptual decoder is trained.
 
-    python scripts/pack_perceptual.py packed/perceptual    vgg16.npz (29 MB), the loss; alexnet.npz (5 MB), to validate
+    python scripts/pack_perceptual.py packed/perceptual            alexnet.npz (5 MB): the loss, and to validate
+    python scripts/pack_perceptual.py packed/perceptual vgg16      vgg16.npz (29 MB) too, if the loss is by VGG16
 
 There, `PANOLINK_PERCEPTUAL_WEIGHTS` names the folder.
 """
@@ -14,9 +15,9 @@ from panolink.metrics.perceptual import save_weights
 
 
 def main() -> None:
-    if len(sys.argv) != 2:
-        raise SystemExit(f"usage: {Path(sys.argv[0]).name} FOLDER")
-    for network in ("vgg16", "alexnet"):
+    if not 2 <= len(sys.argv) <= 3:
+        raise SystemExit(f"usage: {Path(sys.argv[0]).name} FOLDER [NETWORK]")
+    for network in dict.fromkeys(["alexnet", *sys.argv[2:]]):
         file = save_weights(network, Path(sys.argv[1]))
         print(f"{file}: {file.stat().st_size / 2**20:.1f} MiB")
 
