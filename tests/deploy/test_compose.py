@@ -115,7 +115,7 @@ def test_prometheus_has_scraped_them(stack: Stack) -> None:
     assert eventually(lambda: value("sum(panolink_panoramas_total) > 1"))
     assert eventually(lambda: value('count(panolink_in_flight{job!="panolink-viewer"})') == len(SERVICES))
     assert eventually(lambda: value('panolink_viewer_pictures_total{job="panolink-viewer"}') >= 1)
-    assert value('sum(panolink_saved_total{outcome="written"})') >= 1
+    assert eventually(lambda: value('sum(panolink_saved_total{outcome="written"})') >= 1)
 
 
 async def test_a_receiver_that_is_killed_comes_back_and_nothing_is_left_open(stack: Stack, samples: list[Path]) -> None:
