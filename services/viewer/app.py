@@ -20,7 +20,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from panolink.errors import ImageError, LimitError, LinkError, PanolinkError
-from panolink.phy import Conditions
 from panolink.rpc.version import version
 from panolink.services.viewer.access import COOKIE, Access
 from panolink.services.viewer.browser import BrowserSession, MessageError
@@ -231,9 +230,7 @@ class ViewerApp:
         self._hub.gazes.put(mailbox.number, Gaze.from_message(message))
 
     async def _conditions(self, _: Mailbox, message: dict[str, Any]) -> None:
-        begins = message.get("scenario") not in (None, "off")
-        present = await self._watcher.conditions() if begins else Conditions()
-        await self._watcher.set_conditions(changes_of(message, present))
+        await self._watcher.set_conditions(await changes_of(message, self._watcher.conditions))
 
     async def _decoder(self, _: Mailbox, message: dict[str, Any]) -> None:
         await self._watcher.choose_realism(realism_of(message))

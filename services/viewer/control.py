@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeGuard
 
 from panolink.codec.realism import Decoder
@@ -50,7 +50,7 @@ def conditions_as_dict(conditions: Conditions) -> dict[str, Any]:
     return {**values, "scheduled": conditions.schedule is not None}
 
 
-def changes_of(message: Mapping[str, Any], present: Conditions) -> dict[str, Any]:
+async def changes_of(message: Mapping[str, Any], present: Callable[[], Awaitable[Conditions]]) -> dict[str, Any]:
     """Arguments of `Client.set_conditions` for a browser's request.
 
     Parameters
@@ -58,7 +58,7 @@ def changes_of(message: Mapping[str, Any], present: Conditions) -> dict[str, Any
     message
         `changes`: `model` and `NUMBERS` by name; or `scenario`: a name of `scenarios`, or `off`.
     present
-        The channel's conditions; they matter where a scenario begins.
+        Gives the channel's conditions; asked where a scenario begins.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def changes_of(message: Mapping[str, Any], present: Conditions) -> dict[str, Any
     if (name := message.get("scenario")) is not None:
         if name == "off":
             return {"unscheduled": True}
-        known = scenarios(present.snr_db)
+        known = scenarios((await present()).snr_db)
         if not isinstance(name, str) or name not in known:
             raise ControlError(f"unknown scenario {str(name)[:40]!r}; allowed: off, {', '.join(known)}")
         return {"clock": Clock.WALL, "schedule": known[name]}

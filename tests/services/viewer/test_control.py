@@ -8,6 +8,10 @@ from panolink.phy import Conditions, Scenario
 from panolink.services.viewer.control import ControlError, changes_of, realism_of, scenarios, send_options, width_of
 
 
+async def conditions() -> Conditions:
+    return Conditions(snr_db=7.0)
+
+
 @pytest.mark.parametrize(
     "message",
     [
@@ -23,19 +27,19 @@ from panolink.services.viewer.control import ControlError, changes_of, realism_o
         {"scenario": ["tunnel"]},
     ],
 )
-def test_conditions_that_make_no_sense_are_refused(message: dict[str, Any]) -> None:
+async def test_conditions_that_make_no_sense_are_refused(message: dict[str, Any]) -> None:
     with pytest.raises(ControlError):
-        changes_of(message, Conditions())
+        await changes_of(message, conditions)
 
 
-def test_a_slider_ends_a_scenario() -> None:
-    assert changes_of({"changes": {"snr_db": 4}}, Conditions()) == {"unscheduled": True, "snr_db": 4}
-    assert changes_of({"scenario": "off"}, Conditions()) == {"unscheduled": True}
+async def test_a_slider_ends_a_scenario() -> None:
+    assert await changes_of({"changes": {"snr_db": 4}}, conditions) == {"unscheduled": True, "snr_db": 4}
+    assert await changes_of({"scenario": "off"}, conditions) == {"unscheduled": True}
 
 
 @pytest.mark.parametrize("name", scenarios(10.0))
-def test_scenarios_are_possible_and_end_where_they_began(name: str) -> None:
-    changes = changes_of({"scenario": name}, Conditions(snr_db=7.0))
+async def test_scenarios_are_possible_and_end_where_they_began(name: str) -> None:
+    changes = await changes_of({"scenario": name}, conditions)
     scenario = Conditions(snr_db=7.0, **changes).schedule
     assert isinstance(scenario, Scenario)
     last = scenario.phases[-1]
