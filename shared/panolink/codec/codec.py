@@ -476,7 +476,7 @@ class Codec:
             features, size=size, reduction=reduction, robust=robust, focus=quantized(focus)
         )
         if bpp is not None or tau is not None or step is not None:
-            return self.quantizer.quantize(controller, Budget(bpp, tau, step, beside), order)
+            return self.quantizer.quantize(controller, Budget(bpp=bpp, tau=tau, step=step, beside=beside), order)
         try:
             return self.quantizer.quantize(controller, Budget(bpp=DEFAULT_BPP, beside=beside), order)
         except RateError:

@@ -12,8 +12,8 @@ from panolink.codec.tokens import Tokens
 from panolink.sphere.padding import pad_sphere
 
 MOST_RINGS = 32
-"""from what is received, this many tokens inwards: each takes as long as the whole grid. Of a panorama of 4096 columns,
-with one in 32 slices received, that is all"""
+"""tokens inwards from what was received: each takes a pass over the whole grid, and whoever sends a header may leave
+thousands of rows unsent"""
 
 
 def conceal(features: Features, lost: TokenMask, *, wrap: bool = True) -> Features:
