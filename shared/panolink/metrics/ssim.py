@@ -46,11 +46,11 @@ def ssim_map(reference: Tensor, image: Tensor) -> Tensor:
         In [−1, 1].
     """
     mean_x, mean_y = _blur(reference), _blur(image)
-    var_x = _blur(reference * reference) - mean_x * mean_x
-    var_y = _blur(image * image) - mean_y * mean_y
-    covariance = _blur(reference * image) - mean_x * mean_y
-    luminance = (2 * mean_x * mean_y + C1) / (mean_x * mean_x + mean_y * mean_y + C1)
-    structure = (2 * covariance + C2) / (var_x + var_y + C2)
+    product, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
+    covariance = _blur(reference * image) - product
+    variances = _blur(reference * reference + image * image) - squares  # their sum is all that the formula asks for
+    luminance = (2 * product + C1) / (squares + C1)
+    structure = (2 * covariance + C2) / (variances + C2)
     return luminance * structure
 
 
