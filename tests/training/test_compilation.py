@@ -1,12 +1,14 @@
 import copy
+from functools import partial
 
 import pytest
 import torch
 
 from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
 from panolink.sphere.padding import set_wrap
-from panolink.training.compilation import compile_networks, warm_up
+from panolink.training.compilation import compile_networks, compiled_losses, warm_up
 from panolink.training.discriminator import PatchDiscriminator
+from panolink.training.losses import sphere_distortion
 from panolink.training.mean_only_batchnorm import centre_units
 
 
@@ -47,3 +49,42 @@ def test_where_compiling_fails_every_network_runs_as_it_is(small_profiles, capsy
     assert torch.isfinite(discriminator(torch.zeros(1, 3, 64, 64))).all()
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+DISTORTION = partial(sphere_distortion, kind="mse", structure=0.3)
+
+
+def test_compiled_losses_have_the_values_and_gradients_of_plain_ones():
+    torch.manual_seed(0)
+    plain, compiled = (torch.nn.Sequential(torch.nn.Conv2d(3, 1, 3)) for _ in range(2))
+    compiled.load_state_dict(plain.state_dict())
+
+    class Difference(torch.nn.Module):
+        def __init__(self, network: torch.nn.Module) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+            return (self.network(one) - self.network(other)).square().mean(dim=(1, 2, 3))
+
+    differences = Difference(plain), Difference(compiled)
+    distortion = compiled_losses(DISTORTION, differences[1], batch=2, crop=16, backend="aot_eager")
+    assert distortion is not DISTORTION
+    assert differences[1]._compiled_call_impl is not None
+    pixels, latitude = 255 * torch.rand(2, 3, 16, 16), torch.rand(2, 16)
+    results = []
+    for one, perceive in zip((DISTORTION, distortion), differences, strict=True):
+        image = (255 * torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))).requires_grad_()
+        (one(pixels, image, latitude) + perceive(pixels / 255, image / 255)).mean().backward()
+        results.append(image.grad)
+    torch.testing.assert_close(results[0], results[1])
+
+
+def test_where_compiling_fails_losses_run_as_they_are(capsys: pytest.CaptureFixture[str]):
+    def broken(*_):
+        raise RuntimeError("no compiler")
+
+    perceive = torch.nn.Bilinear(16, 16, 1)
+    assert compiled_losses(DISTORTION, perceive, batch=1, crop=16, backend=broken) is DISTORTION
+    assert "losses run uncompiled" in capsys.readouterr().err
+    assert perceive(torch.zeros(1, 16), torch.zeros(1, 16)).shape == (1, 1), "without the compiler"

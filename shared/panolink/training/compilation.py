@@ -1,4 +1,4 @@
-"""Compiling networks for a GPU, and doing without where that fails."""
+"""Compiling networks for a GPU, and losses for a CPU; doing without where that fails."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from panolink.codec.networks.autoencoder import Autoencoder
 from panolink.codec.networks.decoder import guidance_planes
+
+Distortion = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def compile_networks(
@@ -27,6 +29,51 @@ def undo_compilation(*networks: nn.Module | None) -> None:
     for network in networks:
         if network is not None:
             network._compiled_call_impl = None
+
+
+def compiled_losses(
+    distortion: Distortion,
+    perceive: nn.Module | None,
+    *,
+    batch: int,
+    crop: int,
+    backend: str | Callable[..., Any] = "inductor",
+) -> Distortion:
+    """Compile what a step on a CPU compares pictures by: their many passes over memory become a few.
+
+    With SSIM and LPIPS in the loss a step takes a quarter less time. Compiling takes a minute, and a C++ compiler.
+
+    Parameters
+    ----------
+    distortion : callable
+        (original, picture, latitudes of the rows) → (batch,); see `panolink.training.losses.sphere_distortion`.
+    perceive : Module, optional
+        LPIPS, compiled in place.
+    batch, crop : int
+        Of a step.
+    backend : str or callable
+        Of `torch.compile`.
+
+    Returns
+    -------
+    callable
+        The distortion compiled; as it was, and ``perceive`` too, where compiling or running fails.
+    """
+    fast: Distortion = torch.compile(distortion, backend=backend, dynamic=False)
+    pixels = torch.full((batch, 3, crop, crop), 127.0).contiguous(memory_format=torch.channels_last)
+    image = (pixels + 1).requires_grad_()
+    try:
+        fast(pixels, image, torch.zeros(batch, crop)).mean().backward()
+        if perceive is not None:
+            perceive.compile(backend=backend, dynamic=False)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                perceived = perceive(pixels / 255, image / 255)
+            perceived.mean().backward()
+        return fast
+    except Exception as error:
+        undo_compilation(perceive)
+        print(f"losses run uncompiled: {type(error).__name__}: {str(error)[:300]}", file=sys.stderr)
+        return distortion
 
 
 def warm_up(model: Autoencoder, *others: nn.Module | None, batch: int, crop: int, trained: bool = True) -> bool:

@@ -73,6 +73,8 @@ class TrainingConfig:
     perceptual_network: str = "vgg16"
     """of LPIPS: "vgg16", or "alexnet" for a tenth of its work. Figures are reported with the latter: what is trained
     with it has to be judged by other measures as well."""
+    compile_losses: bool = False
+    """compile the distortion and LPIPS on a CPU (a GPU's step is compiled anyway): worth its minute in longer runs"""
     adversarial_from: float = 1.0
     """progress at which the second, adversarial part begins; 1 = never"""
     adversarial_weight: float = 0.0

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ from panolink.sphere.padding import set_wrap
 from panolink.training.batches import Batch, batches, crop_stream
 from panolink.training.checkpoint import load_checkpoint, load_state, read_state, save_checkpoint, save_state
 from panolink.training.codebook_ema import CodebookAverager, as_tokens, k_means, principal_components
-from panolink.training.compilation import compile_networks, warm_up
+from panolink.training.compilation import Distortion, compile_networks, compiled_losses, warm_up
 from panolink.training.config import TrainingConfig
 from panolink.training.data import CropStream, PanoramaCache
 from panolink.training.device_crops import DevicePanoramas
@@ -79,8 +80,11 @@ class Trainer:
         wanted = config.perceptual_weight > 0
         # Of the run's own: it is compiled for crops, and validation measures views by the one that others share.
         self.perceive = LPIPS(config.perceptual_network).eval().to(self.device) if wanted else None
+        self.distortion: Distortion = partial(sphere_distortion, kind=config.distortion, structure=config.structure)
         if config.decoder_only:
             self.model.encoder.requires_grad_(False)
+        if config.compile_losses and not cuda:
+            self.distortion = compiled_losses(self.distortion, self.perceive, batch=config.batch, crop=config.crop)
         if cuda:
             torch.set_float32_matmul_precision("high")
             others = self.discriminator, self.perceive
@@ -212,7 +216,7 @@ class Trainer:
         with torch.autocast(device.type, dtype=torch.bfloat16):
             image = self.model.decoder(coded.received, coded.guidance)
 
-        distortion = sphere_distortion(pixels, image, latitude, kind=config.distortion, structure=config.structure)
+        distortion = self.distortion(pixels, image, latitude)
         bpp = coded.bits.sum(dim=(1, 2)) / pixels[0, 0].numel()
         price = config.bits_weight * BITS_PRICE * PIXEL_STEP**2 / 3 * torch.exp2(step / 2)
         unit = PIXEL_STEP**2 / (3 * self.model.profile.factor**2)
