@@ -43,7 +43,7 @@ async def test_quality_follows_the_snr_without_a_code(start: Start, panorama: np
     (exact,) = await sent(ideal.address, [panorama], symbols_per_pixel=0.045, analogue=True)
     assert exact.delivered and exact.picture is not None
     errors = []
-    for snr_db in (1, 5, 10, 15, 20, 25):
+    for snr_db in (1, 4, 7, 10, 13, 16):  # on some processors pictures at 20 and 25 dB are the exact one, byte for byte
         channel = await start("channel", target=receiver.address, model="awgn", snr_db=snr_db, seed=1)
         transmitter = await start("transmitter", target=channel.address)
         (delivery,) = await sent(transmitter.address, [panorama], symbols_per_pixel=0.045, analogue=True)
