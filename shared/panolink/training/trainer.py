@@ -83,13 +83,13 @@ class Trainer:
         self.distortion: Distortion = partial(sphere_distortion, kind=config.distortion, structure=config.structure)
         if config.decoder_only:
             self.model.encoder.requires_grad_(False)
-        if config.compile_losses and not cuda:
-            self.distortion = compiled_losses(self.distortion, self.perceive, batch=config.batch, crop=config.crop)
         if cuda:
             torch.set_float32_matmul_precision("high")
             others = self.discriminator, self.perceive
             compile_networks(self.model, *others)
             warm_up(self.model, *others, batch=config.batch, crop=config.crop, trained=not config.decoder_only)
+        elif config.compile_losses:
+            self.distortion = compiled_losses(self.distortion, self.perceive, batch=config.batch, crop=config.crop)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         kernels = convolution_kernels(self.model, inner_only=config.inner_kernels_only)
         of_muon = {id(p) for p in kernels}
