@@ -24,7 +24,7 @@ def codec(tiny: Codec) -> Codec:
     assert isinstance(decoder, BaseDecoder)
     with torch.no_grad():
         decoder.transform.weight.mul_(0.8)
-        last = decoder.trunk[-2]
+        last = decoder.body[-1]
         assert isinstance(last, SphereConv2d)
         torch.nn.init.normal_(last.weight, std=0.02, generator=torch.Generator().manual_seed(0))
     return tiny

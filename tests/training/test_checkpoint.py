@@ -10,7 +10,6 @@ from safetensors import safe_open
 from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
 from panolink.errors import ModelError
 from panolink.training.checkpoint import (
-    PIXEL_STEM,
     load_checkpoint,
     load_pieces,
     load_state,
@@ -96,16 +95,6 @@ def test_an_averager_takes_a_state_of_an_earlier_version(small_profiles, tmp_pat
     assert len(str(raised.value)) < 300, "however many tensors are missing"
 
 
-def test_a_decoder_that_did_not_see_pixels_goes_on_as_one_that_does_not_yet(small_profiles):
-    model = Autoencoder(PROFILES["base"])
-    averager = CodebookAverager(*model.codebook.shape)
-    former = {**model.state_dict(), **{f"averager.{name}": value for name, value in averager.state_dict().items()}}
-    former = {name: value.clone() for name, value in former.items() if name != PIXEL_STEM}
-    torch.nn.init.ones_(model.decoder.pixel_stem.weight)  # type: ignore[union-attr]
-    load_state(former, model, averager)
-    assert not model.state_dict()[PIXEL_STEM].any()
-
-
 QUICK = {"batch": 2, "crop": 64, "validation_images": 1, "warm_up": 1}
 
 
@@ -138,31 +127,3 @@ def test_a_checkpoint_without_settings_has_today_s_defaults(cache: PanoramaCache
         trainer.config = TrainingConfig(structure=structure, **QUICK)
         load_checkpoint(trainer)
         assert trainer.best == best
-
-
-def test_a_checkpoint_from_before_the_pixel_stem_goes_on(
-    cache: PanoramaCache, small_profiles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
-    """Each parameter with its own moments, though the new one has its place among them."""
-    config = TrainingConfig(**QUICK)
-    monkeypatch.setitem(PROFILES, "base", replace(PROFILES["base"], pixel_stem=False))
-    former = Trainer(config, cache, tmp_path)
-    former.train_step(*next(former.batches()), adversarial=True)
-    save_checkpoint(former, 0.0)
-    monkeypatch.setitem(PROFILES, "base", replace(PROFILES["base"], pixel_stem=True))
-    trainer = Trainer(config, cache, tmp_path)
-    moments = _moments(trainer)
-    assert moments.keys() == _moments(former).keys()
-    for name, of in _moments(former).items():
-        for field, value in of.items():
-            assert torch.equal(moments[name][field], value), (name, field)
-    assert not trainer.averaged[PIXEL_STEM].any() and not trainer.state()[PIXEL_STEM].any()
-    trainer.train_step(*next(trainer.batches()), adversarial=True)
-    assert trainer.step == 2 and trainer.state()[PIXEL_STEM].any()
-
-
-def _moments(trainer: Trainer) -> dict[str, dict[str, torch.Tensor]]:
-    """What optimisers hold, by the name of the parameter."""
-    names = {parameter: name for name, parameter in trainer.model.named_parameters()}
-    optimizers = trainer.optimizers.values()
-    return {names[parameter]: state for one in optimizers for parameter, state in one.state.items() if state}

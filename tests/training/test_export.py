@@ -9,7 +9,7 @@ from panolink.codec.model import load_model, save_model
 from panolink.codec.networks.autoencoder import PROFILES, Autoencoder, Profile
 from panolink.errors import ModelError
 from panolink.training import export
-from panolink.training.checkpoint import PIXEL_STEM, save_state
+from panolink.training.checkpoint import save_state
 from panolink.training.config import TrainingConfig
 from panolink.training.data import PanoramaCache
 from panolink.training.export import check_codes, export_own_decoder, model_of_decoder, views
@@ -48,17 +48,17 @@ def test_copies_come_at_other_widths(cache: PanoramaCache, monkeypatch: pytest.M
 
 def test_a_decoder_of_its_own_replaces_the_old_one_and_leaves_the_rest(small_profiles, tmp_path: Path):
     new = _of_tables()
-    before = Autoencoder(replace(new, pixel_stem=False))
+    before = Autoencoder(new)
     save_model(tmp_path / "before.safetensors", network=before, tables=random_tables(), card={"steps": 9})
     model = load_model(tmp_path / "before.safetensors")
     trained = Autoencoder(new)
     trained.codebook.copy_(model.network.codebook)
-    torch.nn.init.ones_(trained.decoder.pixel_stem.weight)  # type: ignore[union-attr]
+    torch.nn.init.ones_(trained.decoder.transform.weight)  # type: ignore[union-attr]
     save_state(tmp_path / "best.safetensors", trained.state_dict())
     export_own_decoder(tmp_path / "best.safetensors", model, new, tmp_path / "after.safetensors", {"steps": 3})
     after = load_model(tmp_path / "after.safetensors")
     assert after.fingerprint != model.fingerprint and after.card == {"steps": 9, "decoder": {"steps": 3}}
-    assert after.network.state_dict()[PIXEL_STEM].all()
+    assert after.network.state_dict()["decoder.transform.weight"].all()
     for name, value in model.network.state_dict().items():
         same = torch.equal(after.network.state_dict()[name], value)
         assert same or name.startswith("decoder."), name

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from panolink.codec.networks.blocks import PIXEL_STEP, PaperResidualBlock
+from panolink.codec.networks.blocks import PIXEL_STEP, ResidualBlock
 from panolink.codec.networks.decoder import GUIDANCE_PLANES, PaperDecoder
 from panolink.codec.networks.encoder import PaperEncoder
 from panolink.training.linear_cascade import start_as_linear_cascade
@@ -56,7 +56,7 @@ def test_what_is_free_to_learn_has_gradients(crops: Tensor):
     encoder, decoder = started(crops, dim=8, channels=(8, 16))
     (decoder(encoder(crops), NO_GUIDANCE) - crops).square().mean().backward()
     blocks = [module for network in (encoder, decoder) for module in network.modules()]
-    blocks = [module for module in blocks if isinstance(module, PaperResidualBlock)]
+    blocks = [module for module in blocks if isinstance(module, ResidualBlock)]
     assert len(blocks) == 6 and all(not block.body[-1].weight.any() for block in blocks)
     for block in blocks:
         assert block.body[-1].weight.grad.abs().sum() > 0  # type: ignore[union-attr]

@@ -18,7 +18,7 @@ def test_units_that_nothing_lifts_above_zero_are_told(cache: PanoramaCache, smal
     assert idle_units(model, cache.panorama(0), device=torch.device("cpu")) < 0.5
     blocks = [module for module in model.modules() if isinstance(module, ResidualBlock)]
     for block in blocks:
-        torch.nn.init.constant_(block.first.bias, -1e6)  # type: ignore[arg-type]
+        torch.nn.init.constant_(block.body[1].bias, -1e6)  # type: ignore[arg-type]
     assert idle_units(model, cache.panorama(0), device=torch.device("cpu")) == 1
 
 

@@ -63,10 +63,8 @@ def save_model(path: Path, *, network: Autoencoder, tables: Tables, card: dict) 
     """
     tensors = {name: _stored(value) for name, value in network.state_dict().items()}
     tensors |= {f"tables.{name}": torch.from_numpy(np.ascontiguousarray(v)) for name, v in tables.to_arrays().items()}
-    profile = asdict(network.profile)
-    if not network.profile.pixel_stem:
-        del profile["pixel_stem"]  # as files were before there was one: a model that is saved again is the same model
-    metadata = {"format": FORMAT, "profile": json.dumps(profile), "card": json.dumps(card)}
+    profile = json.dumps(asdict(network.profile))
+    metadata = {"format": FORMAT, "profile": profile, "card": json.dumps(card)}
     save_file(tensors, path, metadata=metadata)
 
 

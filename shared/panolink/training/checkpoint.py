@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 FORMER_NAMES = {"averager.law": "averager.symbol_pmf"}
 """ends of tensors' names in files of earlier versions, and what they are called now"""
 
-PIXEL_STEM = "decoder.pixel_stem.weight"
-
 PIECE_BYTES = 15 << 20
 """of one file of a state in pieces"""
 
@@ -85,8 +83,6 @@ def load_checkpoint(trainer: Trainer) -> None:
         if its != ours:
             raise ModelError(f"{trainer.checkpoint}: of a run with {name} = {its!r}, not {ours!r}; give another --out")
     tensors = read_state(trainer.checkpoint)
-    if trainer.model.profile.pixel_stem and f"model.{PIXEL_STEM}" not in tensors:
-        tensors = _with_pixel_stem(tensors, trainer)
     load_state(below("model.", tensors), trainer.model, trainer.averager)
     trainer.average.load(below("averaged.", tensors))
     trainer.discriminator.load_state_dict(below("discriminator.", tensors))
@@ -107,22 +103,6 @@ def load_checkpoint(trainer: Trainer) -> None:
         torch.manual_seed(trainer.config.seed + trainer.step)
     if "cuda" in random and trainer.device.type == "cuda":
         torch.cuda.set_rng_state(random["cuda"], trainer.device)
-
-
-def _with_pixel_stem(tensors: dict[str, Tensor], trainer: Trainer) -> dict[str, Tensor]:
-    """A checkpoint of a decoder whose trunk does not see pixels, for one whose does, from zero and without moments."""
-    weight = trainer.model.get_parameter(PIXEL_STEM)
-    found = dict(tensors)
-    for state in ("model", "averaged"):
-        found[f"{state}.{PIXEL_STEM}"] = torch.zeros_like(weight)
-    moved: dict[str, Tensor] = {}
-    for name, optimizer in _optimizers(trainer).items():
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        place = next((i for i, parameter in enumerate(parameters) if parameter is weight), len(parameters))
-        for key in below(f"{name}.", tensors):
-            index, field = key.split(".")
-            moved[f"{name}.{int(index) + (int(index) >= place)}.{field}"] = found.pop(f"{name}.{key}")
-    return found | moved
 
 
 def save_state(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
@@ -257,7 +237,7 @@ def load_state(state: dict[str, Tensor], model: Autoencoder, averager: CodebookA
     Parameters
     ----------
     state : dict of str to Tensor
-        Of a model of the same sizes, or of one whose trunk does not see pixels yet.
+        Of a model of the same sizes.
     model : Autoencoder
     averager : CodebookAverager
 
@@ -267,8 +247,6 @@ def load_state(state: dict[str, Tensor], model: Autoencoder, averager: CodebookA
         The state is of another size.
     """
     weights = {name: value for name, value in state.items() if not name.startswith("averager.")}
-    if model.profile.pixel_stem and PIXEL_STEM not in weights:
-        weights[PIXEL_STEM] = torch.zeros_like(model.state_dict()[PIXEL_STEM])
     try:
         model.load_state_dict(weights)
         averager.load_state_dict(below("averager.", state))

@@ -185,29 +185,3 @@ def k_means(tokens: Tensor, codes: int, *, rounds: int = 10) -> Tensor:
         empty = (count == 0).nonzero().flatten()
         centres[empty] = tokens[torch.randint(len(tokens), (len(empty),))]
     return centres
-
-
-@torch.no_grad()
-def principal_components(crops: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Principal components of 16×16 blocks.
-
-    Parameters
-    ----------
-    crops : (n, 3, H, W)
-        In [0, 255].
-    dim : int
-        Components, 1 … 768.
-
-    Returns
-    -------
-    basis : (dim, 768)
-    mean : (768,)
-    deviation : (dim,)
-    """
-    blocks = nn.functional.unfold(crops - 127.5, 16, stride=16).transpose(1, 2).reshape(-1, 768)
-    variance, vectors = torch.linalg.eigh(torch.cov(blocks.T).double())
-    return (
-        vectors.flip(1)[:, :dim].T.float().contiguous(),
-        blocks.mean(dim=0),
-        variance.flip(0)[:dim].sqrt().float(),
-    )

@@ -1,9 +1,9 @@
-"""Starting the paper's networks as what they can be at once: a cascade of linear transforms of 2×2 blocks.
+"""Starting networks as what they can be at once: a cascade of linear transforms of 2×2 blocks.
 
 ::
 
-    x ─ +1 ─ [ 2×2 Karhunen–Loève transform ] × 4 ─ the first d components ─ F
-    F ─ [ its transpose ] × 4 ─ x̂
+    x ─ +1 ─ [ 2×2 Karhunen–Loève transform ] × octaves ─ the first d components ─ F
+    F ─ [ its transpose ] × octaves ─ x̂
 
 Convolutions hold the transforms in their middle taps; residual blocks add nothing, since the scales of their last batch
 norms are zero; what enters a ReLU is lifted above zero, and lowered again behind it. So the networks begin with the
@@ -14,14 +14,15 @@ find it. Units that the cascade leaves free begin with random weights behind the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from panolink.codec.networks.blocks import PaperResidualBlock
-from panolink.codec.networks.decoder import PaperDecoder
-from panolink.codec.networks.encoder import PaperEncoder
+from panolink.codec.networks.blocks import NETWORK_UNIT, ResidualBlock
+from panolink.codec.networks.decoder import GUIDANCE_PLANES, BaseDecoder, PaperDecoder
+from panolink.codec.networks.encoder import BaseEncoder, PaperEncoder
 from panolink.sphere.padding import SphereConv2d
 from panolink.training.frozen_batch_norm import calibrate, pass_through
 
@@ -31,32 +32,37 @@ DEVIATIONS = 6.0
 CHUNK = 16
 """pictures in a network at a time"""
 
+Encoder: TypeAlias = PaperEncoder | BaseEncoder
+Decoder: TypeAlias = PaperDecoder | BaseDecoder
+
 
 @torch.no_grad()
-def start_as_linear_cascade(encoder: PaperEncoder, decoder: PaperDecoder, crops: Tensor) -> None:
+def start_as_linear_cascade(encoder: Encoder, decoder: Decoder, crops: Tensor) -> None:
     """Set both networks to a linear cascade fitted on crops, in place, and calibrate their batch norms on them.
 
     Parameters
     ----------
-    encoder, decoder : PaperEncoder, PaperDecoder
-        Of one profile, with random weights.
+    encoder, decoder : PaperEncoder, PaperDecoder or BaseEncoder, BaseDecoder
+        Of one profile, as they are made: with random weights, what is beside their bodies zero.
     crops : (n, 3, H, W)
         In [0, 255]; a few hundred of training panoramas.
     """
-    bases, features = _start_encoder(encoder, crops / 127.5 - 1)
-    _start_decoder(decoder, features, bases)
+    bases, features = _start_encoder(encoder.body, encoder.inputs(crops))
+    guidance = features.new_zeros(len(features), GUIDANCE_PLANES, *features.shape[-2:])
+    _start_decoder(decoder.body, decoder.inputs(features * NETWORK_UNIT, guidance), bases)
 
 
-def _start_encoder(encoder: PaperEncoder, x: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Bases (components, components before, 2, 2) by octave, and what the network gives for ``x``, without its unit."""
-    first, _, *stages, relu, last, norm = encoder.body
+def _start_encoder(body: nn.Sequential, x: Tensor) -> tuple[list[Tensor], Tensor]:
+    """Bases (components, components before, 2, 2) by octave, and what the body gives for ``x``."""
+    first, _, *stages, relu, last, norm = body
     assert isinstance(first, SphereConv2d) and isinstance(last, SphereConv2d) and isinstance(norm, nn.BatchNorm2d)
-    used, offset = 3, x.new_ones(3)
-    _connect(first, _identity(3, x), offset)
+    used = min(first.in_channels, first.out_channels)
+    offset = x.new_ones(used)
+    _connect(first, _identity(used, x), offset)
     x = _run([first, nn.ReLU()], x)
     bases = []
     for layer in stages:
-        if isinstance(layer, PaperResidualBlock):
+        if isinstance(layer, ResidualBlock):
             _calibrate_block(layer, x)
         else:
             assert isinstance(layer, SphereConv2d)
@@ -77,22 +83,28 @@ def _start_encoder(encoder: PaperEncoder, x: Tensor) -> tuple[list[Tensor], Tens
     return bases, _run([norm], x)
 
 
-def _start_decoder(decoder: PaperDecoder, x: Tensor, bases: list[Tensor]) -> None:
-    first, relu, *stages, last = decoder.body
+def _start_decoder(body: nn.Sequential, x: Tensor, bases: list[Tensor]) -> None:
+    """The other way round; ``x`` are features as the body takes them, with what it is told beside them."""
+    first, relu, *stages, last = body
     assert isinstance(first, SphereConv2d) and isinstance(last, SphereConv2d)
     used = min(len(bases[-1]), first.in_channels)
     offset = _lift(x[:, :used])
     _connect(first, _identity(used, x), offset)
     x = _run([first, relu], x)
-    for octave, basis in enumerate(reversed(bases)):
-        block, upsample, conv, norm, relu = stages[5 * octave : 5 * octave + 5]
-        assert isinstance(block, PaperResidualBlock) and isinstance(upsample, nn.ConvTranspose2d)
+    layers, remaining = iter(stages), list(bases)
+    for layer in layers:
+        if isinstance(layer, ResidualBlock):
+            _calibrate_block(layer, x)
+            lowered = layer
+            continue
+        conv, norm, relu = next(layers), next(layers), next(layers)
+        assert isinstance(layer, nn.ConvTranspose2d)
         assert isinstance(conv, SphereConv2d) and isinstance(norm, nn.BatchNorm2d)
-        _calibrate_block(block, x)
-        block.body[-1].bias[:used] = -offset  # type: ignore[index]
-        inside = min(basis.shape[1], upsample.out_channels)
-        _connect_transposed(upsample, basis[:used, :inside])
-        x = _run([block, upsample], x)
+        lowered.body[-1].bias[:used] = -offset  # type: ignore[index]
+        basis = remaining.pop()
+        inside = min(basis.shape[1], layer.out_channels)
+        _connect_transposed(layer, basis[:used, :inside])
+        x = _run([lowered, layer], x)
         used = min(inside, conv.out_channels)
         _connect(conv, _identity(inside, x)[:used], None)
         x = _run([conv], x)
@@ -132,7 +144,7 @@ def _connect_transposed(upsample: nn.ConvTranspose2d, basis: Tensor) -> None:
     upsample.bias[:outputs] = 0
 
 
-def _calibrate_block(block: PaperResidualBlock, x: Tensor) -> None:
+def _calibrate_block(block: ResidualBlock, x: Tensor) -> None:
     """Calibrate a residual block, and have it add nothing."""
     conv, norm, relu, second, last = block.body
     assert isinstance(norm, nn.BatchNorm2d) and isinstance(last, nn.BatchNorm2d)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from panolink.codec.networks.autoencoder import Autoencoder
+from panolink.sphere.padding import SphereConv2d
 
 
 def convolution_kernels(model: Autoencoder, *, inner_only: bool) -> list[nn.Parameter]:
@@ -27,7 +28,7 @@ def convolution_kernels(model: Autoencoder, *, inner_only: bool) -> list[nn.Para
     ends: set[int] = set()
     if inner_only:
         for network in (model.encoder, model.decoder):
-            convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+            convolutions = [module for module in network.modules() if isinstance(module, SphereConv2d)]
             ends |= {id(convolutions[0].weight), id(convolutions[-1].weight)}
     trained = [p for p in model.parameters() if p.requires_grad]
     return [p for p in trained if p.ndim == 4 and p.shape[-1] == 3 and id(p) not in ends]

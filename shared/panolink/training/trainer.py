@@ -19,16 +19,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
-from panolink.codec.networks.autoencoder import Autoencoder
+from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
 from panolink.codec.networks.blocks import PIXEL_STEP
-from panolink.codec.networks.decoder import BaseDecoder, PaperDecoder, initialize_as_block_transform
-from panolink.codec.networks.encoder import BaseEncoder, PaperEncoder
 from panolink.codec.quantization.vector_quantizer import nearest_code
 from panolink.metrics.perceptual import LPIPS, lpips
 from panolink.sphere.padding import set_wrap
 from panolink.training.batches import Batch, batches, crop_stream
 from panolink.training.checkpoint import load_checkpoint, load_state, read_state, save_checkpoint, save_state
-from panolink.training.codebook_ema import CodebookAverager, as_tokens, k_means, principal_components
+from panolink.training.codebook_ema import CodebookAverager, as_tokens, k_means
 from panolink.training.compilation import Distortion, compile_networks, compiled_losses, warm_up
 from panolink.training.config import TrainingConfig
 from panolink.training.data import CropStream, PanoramaCache
@@ -38,12 +36,10 @@ from panolink.training.distributed import average_gradients, cpu_hours, of_first
 from panolink.training.frozen_batch_norm import freeze
 from panolink.training.linear_cascade import start_as_linear_cascade
 from panolink.training.losses import sphere_distortion
-from panolink.training.mean_only_batchnorm import centre_units
 from panolink.training.muon import ConvolutionMuon, convolution_kernels
 from panolink.training.schedule import Schedule
 from panolink.training.soft_quantization import BITS_PRICE, Coded, code_batch
 from panolink.training.validation import shrink, validate
-from panolink.training.warm_start import profile_for
 from panolink.training.weight_average import WeightAverage, mean_state
 
 LOG_EVERY = 50
@@ -70,10 +66,9 @@ class Trainer:
         cuda = torch.cuda.is_available()
         self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
         torch.manual_seed(config.seed)
-        self.model = Autoencoder(profile_for(config, start)).to(self.device)
+        self.model = Autoencoder(PROFILES[config.profile]).to(self.device)
         self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         set_wrap(self.model, False)
-        centre_units(self.model)
         freeze(self.model)
         self.averager = CodebookAverager(*self.model.codebook.shape).to(self.device)
         self.discriminator = PatchDiscriminator().to(self.device)
@@ -150,7 +145,7 @@ class Trainer:
         return {**self.model.state_dict(), **averages}
 
     def initialise(self, stream: CropStream) -> None:
-        """Start from linear transforms of principal components, and k-means over the first batches' features.
+        """Start from cascades of linear transforms, and k-means over the first batches' features.
 
         Parameters
         ----------
@@ -161,10 +156,7 @@ class Trainer:
         enough = max(32, -(-4 * self.model.profile.codes // tokens_a_batch))
         crops = torch.cat([next(batches)[0] for _ in range(enough)]).float().to(self.device)
         encoder, decoder = self.model.encoder, self.model.decoder
-        if isinstance(encoder, BaseEncoder) and isinstance(decoder, BaseDecoder):
-            initialize_as_block_transform(encoder, decoder, *principal_components(crops, self.model.profile.dim))
-        if isinstance(encoder, PaperEncoder) and isinstance(decoder, PaperDecoder):
-            start_as_linear_cascade(encoder, decoder, crops[:CALIBRATION_CROPS])
+        start_as_linear_cascade(encoder, decoder, crops[:CALIBRATION_CROPS])  # type: ignore[arg-type]
         with torch.no_grad():
             features = torch.cat([encoder(chunk) for chunk in crops.split(8)])
         tokens = as_tokens(features)

@@ -125,14 +125,14 @@ def validate(
 
 @torch.no_grad()
 def idle_units(model: Autoencoder, panorama: np.ndarray, *, device: torch.device) -> float:
-    """Share of the residual blocks' units that are above zero nowhere on a panorama: they bend nothing.
+    """Share of the residual blocks' units that are above zero nowhere on a panorama: they do nothing.
 
-    0 for a model without such blocks. Networks can learn little and look finished while most of their units are idle.
+    Networks can learn little and look finished while most of their units are idle.
     """
     idle: list[torch.Tensor] = []
     blocks = [block for block in model.modules() if isinstance(block, ResidualBlock)]
     hooks = [
-        block.first.register_forward_hook(lambda _, __, output: idle.append(output.amax(dim=(0, 2, 3)) <= 0))
+        block.body[1].register_forward_hook(lambda _, __, output: idle.append(output.amax(dim=(0, 2, 3)) <= 0))
         for block in blocks
     ]
     try:
@@ -145,4 +145,4 @@ def idle_units(model: Autoencoder, panorama: np.ndarray, *, device: torch.device
     finally:
         for hook in hooks:
             hook.remove()
-    return float(torch.cat(idle).float().mean()) if idle else 0.0
+    return float(torch.cat(idle).float().mean())

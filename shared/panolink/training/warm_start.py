@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +13,13 @@ from torch import Tensor
 
 from panolink.codec.entropy.tables import LEVEL_ZERO, TOTAL
 from panolink.codec.model import Model, load_model
-from panolink.codec.networks.autoencoder import PROFILES, Profile
+from panolink.codec.networks.autoencoder import PROFILES
 from panolink.errors import ModelError
-from panolink.training.checkpoint import PIXEL_STEM, load_pieces, save_state
+from panolink.training.checkpoint import load_pieces, save_state
 from panolink.training.codebook_ema import CodebookAverager
 from panolink.training.config import TrainingConfig
 
 STARTING_WEIGHTS = "start.safetensors"
-
-ADDED = ("pixel_stem",)
-"""fields of a profile that stand for a layer which starts at zero: a model without it can be trained on with it"""
 
 
 def beginning(start: str, config: TrainingConfig, folder: Path) -> Path | None:
@@ -61,7 +58,7 @@ def beginning(start: str, config: TrainingConfig, folder: Path) -> Path | None:
     wanted = PROFILES[config.profile]
     for name in (field.name for field in fields(wanted) if field.name != "ranking"):
         its, ours = getattr(model.profile, name), getattr(wanted, name)
-        if its != ours and not (name in ADDED and not its):
+        if its != ours:
             raise ModelError(f"{start}: its {name} is {its}; profile {config.profile!r} has {ours} by now")
     tokens = config.batch * (config.crop // model.profile.factor) ** 2
     save_file(starting_state(model, tokens=tokens), folder / STARTING_WEIGHTS)
@@ -88,22 +85,6 @@ def is_state(start: str) -> bool:
             return any(name.startswith("averager.") for name in file.keys())  # noqa: SIM118 (safe_open is no dict)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{start}: not a readable weights file ({error})") from None
-
-
-def profile_for(config: TrainingConfig, start: Path | None) -> Profile:
-    """The profile that a run trains: the configuration's, less what the model lacks that a second decoder is for.
-
-    Parameters
-    ----------
-    config : TrainingConfig
-    start : Path or None
-        As of `beginning`.
-    """
-    profile = PROFILES[config.profile]
-    if start is None or not config.second_decoder:
-        return profile
-    with safe_open(start, framework="pt") as file:
-        return replace(profile, pixel_stem=profile.pixel_stem and PIXEL_STEM in file.keys())  # noqa: SIM118
 
 
 def starting_state(model: Model, *, tokens: int) -> dict[str, Tensor]:

@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
-from panolink.codec.networks.encoder import BaseEncoder
 from tests.codec.networks.random_networks import SMALL, scrambled
 
 
@@ -19,14 +18,6 @@ def test_rolling_pixels_rolls_features(family: str):
     with torch.no_grad():
         features, rolled = network.encoder(pixels), network.encoder(pixels.roll(32, dims=-1))
     torch.testing.assert_close(rolled, features.roll(2, dims=-1), rtol=1e-4, atol=1e-4)
-
-
-def test_a_new_base_encoder_is_its_linear_transform():
-    encoder = BaseEncoder(dim=6, channels=(4, 4, 4), blocks=(1, 1, 1), leak=0.1)
-    a, b = torch.rand(2, 1, 3, 32, 64).mul(255).unbind(0)
-    with torch.no_grad():
-        middle = encoder((a + b) / 2)
-        torch.testing.assert_close(middle, (encoder(a) + encoder(b)) / 2, rtol=1e-4, atol=1e-4)
 
 
 def test_features_are_float32_under_autocast():

@@ -45,10 +45,6 @@ class Profile:
     encoder_blocks: tuple[int, ...] = ()
     decoder_channels: tuple[int, ...] = ()
     decoder_blocks: tuple[int, ...] = ()
-    leak: float = 0.0
-    """slope of the family ``base``'s activations below zero"""
-    pixel_stem: bool = False
-    """whether the trunk of the family ``base``'s decoder sees what its linear path has made"""
     ranking: str = "rate"
     """how tokens are ranked unless the caller says otherwise"""
 
@@ -79,10 +75,6 @@ class Profile:
         for name in ("name", "family", "ranking"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"profile: {name} is no text")
-        if isinstance(self.leak, bool) or not isinstance(self.leak, int | float) or not 0 <= self.leak < 1:
-            raise ValueError(f"profile: leak is {self.leak!r}; allowed: 0 to below 1")
-        if not isinstance(self.pixel_stem, bool):
-            raise ValueError(f"profile: pixel_stem is {str(self.pixel_stem)[:40]}; allowed: true and false")
         for name, most in _MOST.items():
             value = getattr(self, name)
             several = isinstance(value, tuple)
@@ -135,27 +127,18 @@ def register_profile(name: str, **sizes: Any) -> Callable[[Builder], Builder]:
 @register_profile(
     "base",
     dim=192,
-    encoder_channels=(64, 128, 160),
-    encoder_blocks=(1, 2, 1),
-    decoder_channels=(208, 128, 64),
-    decoder_blocks=(3, 3, 2),
-    leak=0.1,
-    pixel_stem=True,
+    encoder_channels=(32, 64, 160),
+    encoder_blocks=(2, 2, 1),
+    decoder_channels=(192, 160, 64, 32),
+    decoder_blocks=(2, 2, 1),
 )
 def base_networks(profile: Profile) -> Networks:
-    """Networks of the profile that ships: a block transform with convolutional corrections."""
-    _check_factor(profile, 16)
-    encoder = BaseEncoder(
-        dim=profile.dim, channels=profile.encoder_channels, blocks=profile.encoder_blocks, leak=profile.leak
+    """Networks of the profile that ships: the paper's kind, wider, from half the resolution on."""
+    _check_factor(profile, 2 ** (len(profile.encoder_channels) + 1))
+    return (
+        BaseEncoder(dim=profile.dim, channels=profile.encoder_channels, blocks=profile.encoder_blocks),
+        BaseDecoder(dim=profile.dim, channels=profile.decoder_channels, blocks=profile.decoder_blocks),
     )
-    decoder = BaseDecoder(
-        dim=profile.dim,
-        channels=profile.decoder_channels,
-        blocks=profile.decoder_blocks,
-        leak=profile.leak,
-        pixel_stem=profile.pixel_stem,
-    )
-    return encoder, decoder
 
 
 @register_profile("paper", dim=64, encoder_channels=(16, 32, 64, 128), ranking="paper")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from panolink.codec.networks.row_bands import RowQueue, RowStep, by_rows
@@ -11,46 +10,12 @@ from panolink.sphere.padding import SphereConv2d
 PIXEL_STEP = 40.0
 """Pixel units (of 255) per feature unit: an orthonormal transform with step 40 codes a panorama at about 0.2 bpp."""
 
-PAPER_UNIT = 127.5 / PIXEL_STEP
-"""features per unit of what the paper's networks compute with, which is pixels in [−1, 1]"""
+NETWORK_UNIT = 127.5 / PIXEL_STEP
+"""features per unit of what networks compute with, which is pixels in [−1, 1]"""
 
 
 class ResidualBlock(nn.Module):
-    """Residual block of the profile ``base``, without batch norm.
-
-    ::
-
-        x ─┬─ conv 3×3 ─ leaky ReLU ─ conv 3×3 ─ + ─
-           └─────────────────────────────────────┘
-
-    The second convolution's weights start at zero, so that a new block adds a constant to each channel and no more.
-
-    Parameters
-    ----------
-    channels : int
-        Of input and output, (batch, channels, rows, cols).
-    leak : float
-        Slope of the activation below zero; with 0, all units of a block can die and never come back.
-    """
-
-    def __init__(self, channels: int, *, leak: float) -> None:
-        super().__init__()
-        self.leak = leak
-        self.first = SphereConv2d(channels, channels)
-        self.second = SphereConv2d(channels, channels)
-        nn.init.zeros_(self.second.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, rows, cols) → the same shape."""
-        return x + self.second(F.leaky_relu(self.first(x), self.leak))
-
-    def by_rows(self) -> RowStep:
-        """`forward` in bands of rows, see `panolink.codec.networks.row_bands`."""
-        return residual_by_rows(by_rows(self.first, nn.LeakyReLU(self.leak), self.second))
-
-
-class PaperResidualBlock(nn.Module):
-    """Residual block of the profile ``paper`` (section III-B).
+    """Residual block, as section III-B of the paper has it.
 
     ::
 
@@ -68,7 +33,7 @@ class PaperResidualBlock(nn.Module):
         self.body = nn.Sequential(
             SphereConv2d(channels, channels, bias=False),
             nn.BatchNorm2d(channels),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             SphereConv2d(channels, channels, bias=False),
             nn.BatchNorm2d(channels),
         )

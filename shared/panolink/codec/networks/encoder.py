@@ -2,87 +2,46 @@
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from collections.abc import Sequence
 
-from panolink.codec.networks.blocks import PAPER_UNIT, PIXEL_STEP, PaperResidualBlock, ResidualBlock
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from panolink.codec.networks.blocks import NETWORK_UNIT, PIXEL_STEP, ResidualBlock
 from panolink.codec.networks.row_bands import RowQueue, RowStep, by_rows
 from panolink.codec.shapes import Features, Pixels
 from panolink.sphere.padding import SphereConv2d
 
 
-class BaseEncoder(nn.Module):
-    """Encoder of the profile ``base``: a linear 16×16 block transform plus a convolutional correction.
+def downsampling(inputs: int, dim: int, *, widths: Sequence[int], blocks: Sequence[int]) -> nn.Sequential:
+    """The paper's encoder (section III-B): downsampling blocks of residual blocks and a strided convolution.
 
     ::
 
-        x ─┬─ conv 16×16, stride 16 (starts as PCA) ─────────────────────────────────────── + ─ F
-           └─ unshuffle 4 ─ conv ─ res × b0                                                 │
-                └─ unshuffle 2 ─ conv ─ res × b1                                            │
-                     └─ unshuffle 2 ─ conv ─ res × b2 ─ leaky ReLU ─ conv (starts at zero) ─┘
+        conv ─ ReLU ─ [ res × b ─ conv, stride 2 ] × octaves ─ ReLU ─ conv ─ batch norm
 
-    The linear path makes the model a transform codec from its first step, so that training time goes into what a
-    linear transform cannot do. Convolutions are 3×3 and wrap around the sphere.
+    The last batch norm's scales are the features' deviations, so that a quantisation step means the same in all
+    dimensions.
 
     Parameters
     ----------
-    dim : int
-        Dimensions d of a feature.
-    channels, blocks : tuple of three int
-        Width and number of residual blocks at 1/4, 1/8 and 1/16 of the resolution.
-    leak : float
-        Slope of the activations below zero.
+    inputs, dim : int
+        Channels that come in, and dimensions d of a feature.
+    widths : sequence of int
+        Channels at each resolution, the first one first; one more than octaves.
+    blocks : sequence of int
+        Residual blocks before each octave.
     """
-
-    def __init__(self, *, dim: int, channels: tuple[int, ...], blocks: tuple[int, ...], leak: float) -> None:
-        super().__init__()
-        self.leak = leak
-        self.transform = nn.Conv2d(3, dim, 16, stride=16)
-        layers: list[nn.Module] = []
-        previous = 3
-        for width, depth, factor in zip(channels, blocks, (4, 2, 2), strict=True):
-            layers += [nn.PixelUnshuffle(factor), SphereConv2d(previous * factor**2, width)]
-            layers += [ResidualBlock(width, leak=leak) for _ in range(depth)]
-            previous = width
-        self.trunk = nn.Sequential(*layers)
-        self.head = SphereConv2d(previous, dim)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
-
-    def forward(self, pixels: Pixels) -> Features:
-        """Encode pixels; H and W are multiples of 16. Features are float32 also under autocast."""
-        pixels = pixels - 127.5
-        correction = self.head(F.leaky_relu(self.trunk(pixels / 64), self.leak))
-        return self._linear(pixels) + correction.float()
-
-    def by_rows(self) -> RowStep:
-        """`forward` in bands of rows, of 16 pixels or a multiple; see `panolink.codec.networks.row_bands`."""
-        trunk, ahead = by_rows(self.trunk, nn.LeakyReLU(self.leak), self.head), RowQueue()
-
-        def step(pixels: Pixels, last: bool) -> Features | None:
-            pixels = pixels - 127.5
-            ahead.put(self._linear(pixels))
-            correction = trunk(pixels / 64, last)
-            return None if correction is None else ahead.take(correction.shape[-2]) + correction.float()
-
-        return step
-
-    def _linear(self, centred: Tensor) -> Features:
-        """The block transform of pixels − 127.5."""
-        with torch.autocast(centred.device.type, enabled=False):
-            return self.transform(centred.float() / PIXEL_STEP)
+    layers: list[nn.Module] = [SphereConv2d(inputs, widths[0]), nn.ReLU(inplace=True)]
+    for width, after, depth in zip(widths[:-1], widths[1:], blocks, strict=True):
+        layers += [ResidualBlock(width) for _ in range(depth)]
+        layers += [SphereConv2d(width, after, stride=2)]
+    return nn.Sequential(*layers, nn.ReLU(inplace=True), SphereConv2d(widths[-1], dim), nn.BatchNorm2d(dim))
 
 
 class PaperEncoder(nn.Module):
-    """Encoder of the profile ``paper`` (section III-B): downsampling blocks of two residual blocks and a strided conv.
-
-    ::
-
-        x ─ conv ─ ReLU ─ [ res ─ res ─ conv, stride 2 ] × 4 ─ ReLU ─ conv ─ batch norm ─ × unit ─ F
-
-    The last batch norm's scales are the features' deviations, so that a quantisation step means the same in all
-    dimensions, and what it means to the profile ``base``.
+    """Encoder of the profile ``paper``: `downsampling` of pixels.
 
     Parameters
     ----------
@@ -94,26 +53,70 @@ class PaperEncoder(nn.Module):
 
     def __init__(self, *, dim: int, channels: tuple[int, ...]) -> None:
         super().__init__()
-        layers: list[nn.Module] = [SphereConv2d(3, channels[0]), nn.ReLU()]
-        for width, after in zip(channels, [*channels[1:], channels[-1]], strict=True):
-            layers += [
-                PaperResidualBlock(width),
-                PaperResidualBlock(width),
-                SphereConv2d(width, after, stride=2),
-            ]
-        layers += [nn.ReLU(), SphereConv2d(channels[-1], dim), nn.BatchNorm2d(dim)]
-        self.body = nn.Sequential(*layers)
+        self.body = downsampling(3, dim, widths=(*channels, channels[-1]), blocks=(2,) * len(channels))
+
+    def inputs(self, pixels: Pixels) -> Tensor:
+        """What ``body`` takes: pixels from −1 to 1."""
+        return pixels / 127.5 - 1
 
     def forward(self, pixels: Pixels) -> Features:
         """Encode pixels; H and W are multiples of 2^len(channels)."""
-        return self.body(pixels / 127.5 - 1).float() * PAPER_UNIT
+        return self.body(self.inputs(pixels)).float() * NETWORK_UNIT
 
     def by_rows(self) -> RowStep:
         """`forward` in bands of rows, see `panolink.codec.networks.row_bands`."""
         body = by_rows(self.body)
 
         def step(pixels: Pixels, last: bool) -> Features | None:
-            features = body(pixels / 127.5 - 1, last)
-            return None if features is None else features.float() * PAPER_UNIT
+            features = body(self.inputs(pixels), last)
+            return None if features is None else features.float() * NETWORK_UNIT
 
         return step
+
+
+class BaseEncoder(nn.Module):
+    """Encoder of the profile ``base``: the paper's from half the resolution on, and a linear transform beside it.
+
+    ::
+
+        x ─┬─ unshuffle 2 ─ [ downsampling ] × 3 octaves ─ + ─ F
+           └─ conv 16×16, stride 16 (starts at zero) ──────┘
+
+    Parameters
+    ----------
+    dim : int
+        Dimensions d of a feature.
+    channels, blocks : tuple of three int
+        Width and number of residual blocks at 1/2, 1/4 and 1/8 of the resolution.
+    """
+
+    def __init__(self, *, dim: int, channels: tuple[int, ...], blocks: tuple[int, ...]) -> None:
+        super().__init__()
+        self.body = downsampling(12, dim, widths=(*channels, dim), blocks=blocks)
+        self.transform = nn.Conv2d(3, dim, 16, stride=16)
+        nn.init.zeros_(self.transform.weight)
+        nn.init.zeros_(self.transform.bias)  # type: ignore[arg-type]
+
+    def inputs(self, pixels: Pixels) -> Tensor:
+        """What ``body`` takes: 2×2 pixels, from −1 to 1, in the channels of one."""
+        return F.pixel_unshuffle(pixels / 127.5 - 1, 2)
+
+    def forward(self, pixels: Pixels) -> Features:
+        """Encode pixels; H and W are multiples of 16. Features are float32 also under autocast."""
+        return self._linear(pixels) + self.body(self.inputs(pixels)).float() * NETWORK_UNIT
+
+    def by_rows(self) -> RowStep:
+        """`forward` in bands of rows, of 16 pixels or a multiple; see `panolink.codec.networks.row_bands`."""
+        body, ahead = by_rows(self.body), RowQueue()
+
+        def step(pixels: Pixels, last: bool) -> Features | None:
+            ahead.put(self._linear(pixels))
+            features = body(self.inputs(pixels), last)
+            return None if features is None else ahead.take(features.shape[-2]) + features.float() * NETWORK_UNIT
+
+        return step
+
+    def _linear(self, pixels: Pixels) -> Features:
+        """The linear transform of blocks."""
+        with torch.autocast(pixels.device.type, enabled=False):
+            return self.transform((pixels.float() - 127.5) / PIXEL_STEP)

@@ -17,7 +17,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from panolink.sphere.padding import SphereConv2d, pad_columns
+from panolink.sphere.padding import SphereConv2d, pad_between
 
 RowStep: TypeAlias = Callable[[Tensor, bool], "Tensor | None"]
 """takes the next rows (batch, channels, rows, cols) of a picture, and whether they are its last; gives the rows that
@@ -49,7 +49,7 @@ class RowQueue:
 
 
 def by_rows(*modules: nn.Module) -> RowStep:
-    """Modules one after the other, band by band, for one picture.
+    """Modules one after the other, band by band, for one whole panorama.
 
     Parameters
     ----------
@@ -109,20 +109,15 @@ def _convolution(conv: SphereConv2d) -> RowStep:
 
     def step(rows: Tensor, last: bool) -> Tensor | None:
         nonlocal above
-        padded = _between(above, pad_columns(rows, conv.margin, wrap=conv.wrap), conv.margin, last=last)
-        count = (padded.shape[-2] - kernel) // stride + 1
-        above = padded[..., max(count, 0) * stride :, :].clone()
-        return nn.Conv2d.forward(conv, padded[..., : (count - 1) * stride + kernel, :]) if count > 0 else None
+        margin, width = conv.margin, rows.shape[-1]
+        top = rows[..., :1, :].expand(-1, -1, margin, -1) if above is None else above
+        bottom = rows[..., -1:, :].expand(-1, -1, margin if last else 0, -1)
+        padded = pad_between(rows, top, bottom, margin)
+        count = max(0, (padded.shape[-2] - kernel) // stride + 1)
+        above = padded[..., count * stride :, margin : margin + width].clone()
+        return nn.Conv2d.forward(conv, padded[..., : (count - 1) * stride + kernel, :]) if count else None
 
     return step
-
-
-def _between(above: Tensor | None, rows: Tensor, margin: int, *, last: bool) -> Tensor:
-    """Rows below what is kept of those above, or of the pole; with the other pole, where they are the last."""
-    parts = [rows[..., :1, :].expand(-1, -1, margin, -1) if above is None else above, rows]
-    if last:
-        parts.append(rows[..., -1:, :].expand(-1, -1, margin, -1))
-    return torch.cat(parts, dim=-2)
 
 
 def _whole_groups(module: nn.Module, factor: int) -> RowStep:
