@@ -108,8 +108,8 @@ class BaseDecoder(nn.Module):
 
     def __init__(self, *, dim: int, channels: tuple[int, ...], blocks: tuple[int, ...]) -> None:
         super().__init__()
-        self.body = upsampling(dim + GUIDANCE_PLANES, 12, widths=channels, blocks=blocks)
         self.transform = nn.ConvTranspose2d(dim, 3, 16, stride=16)
+        self.body = upsampling(dim + GUIDANCE_PLANES, 12, widths=channels, blocks=blocks)
         nn.init.zeros_(self.transform.weight)
         nn.init.zeros_(self.transform.bias)  # type: ignore[arg-type]
 
