@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from panolink.sphere.padding import pad_sphere
+from panolink.sphere.padding import pad_between, pad_sphere
 
 
 def test_padding_wraps_columns_and_repeats_rows():
@@ -10,3 +11,23 @@ def test_padding_wraps_columns_and_repeats_rows():
     assert padded[0].tolist() == padded[1].tolist()
     assert padded[-1].tolist() == [11, 8, 9, 10, 11, 8]
     assert pad_sphere(grid, 1, wrap=False)[0, 0, 1].tolist() == [0, 0, 1, 2, 3, 3]
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("above", "below", "margin"), [(1, 1, 1), (2, 0, 1), (0, 3, 2), (0, 0, 0)])
+def test_rows_go_between_others_in_one_copy_of_the_same_layout(
+    layout: torch.memory_format, above: int, below: int, margin: int
+):
+    whole = torch.rand(2, 3, above + 4 + below, 5).contiguous(memory_format=layout)
+    top, x, bottom = whole.split([above, 4, below], dim=-2)
+    padded = pad_between(x, top, bottom, margin)
+    columns = [whole[..., 5 - margin :], whole, whole[..., :margin]]
+    assert torch.equal(padded, torch.cat(columns, dim=-1))
+    assert padded.is_contiguous(memory_format=layout)
+
+
+def test_gradients_go_through_the_padding():
+    x = torch.rand(1, 2, 3, 4, requires_grad=True)
+    pad_sphere(x, 1).sum().backward()
+    # corners of the picture are seen four times: by the pole's row, by the other side's column, and by both
+    assert x.grad is not None and x.grad[0, 0].tolist() == [[4, 2, 2, 4], [2, 1, 1, 2], [4, 2, 2, 4]]

@@ -56,9 +56,8 @@ def pad_between(x: Tensor, above: Tensor, below: Tensor, margin: int) -> Tensor:
 
 
 def _format(x: Tensor) -> torch.memory_format:
-    """The memory format that a tensor has."""
-    flat = x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last)
-    return torch.contiguous_format if flat else torch.channels_last
+    """The memory format that a tensor, or what it is a part of, has."""
+    return torch.channels_last if x.shape[1] > 1 and x.stride(1) == 1 else torch.contiguous_format
 
 
 class SphereConv2d(nn.Conv2d):
