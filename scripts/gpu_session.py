@@ -99,7 +99,7 @@ def made(config: TrainingConfig, arguments: argparse.Namespace, run: Path) -> Tr
 
 
 def calibrate(trainer: Trainer, seconds: float) -> None:
-    """Steps at rate 0: symbol statistics come to be those of these crops; only the codebook and centred biases move.
+    """Steps at rate 0: symbol statistics come to be those of these crops; only the codebook moves.
 
     A finished model's tables give other statistics. A validation before and one after the training would differ by a
     tenth of a decibel or more even where no weight had moved. The steps are not counted: the rates rise afterwards.
