@@ -21,7 +21,7 @@ TINY = Profile(
     encoder_channels=(8, 8, 8),
     encoder_blocks=(0, 0, 1),
     decoder_channels=(8, 8, 8, 8),
-    decoder_blocks=(1, 0, 0),
+    decoder_blocks=(1, 1, 1),
 )
 
 

@@ -3,8 +3,8 @@ import torch
 from torch import Tensor
 
 from panolink.codec.networks.blocks import PIXEL_STEP, ResidualBlock
-from panolink.codec.networks.decoder import GUIDANCE_PLANES, PaperDecoder
-from panolink.codec.networks.encoder import PaperEncoder
+from panolink.codec.networks.decoder import GUIDANCE_PLANES, BaseDecoder, PaperDecoder
+from panolink.codec.networks.encoder import BaseEncoder, PaperEncoder
 from panolink.training.linear_cascade import start_as_linear_cascade
 
 NO_GUIDANCE = torch.zeros(1, GUIDANCE_PLANES, 1, 1)
@@ -63,3 +63,17 @@ def test_what_is_free_to_learn_has_gradients(crops: Tensor):
     first, strided = encoder.body[0], encoder.body[4]
     assert first.weight[3:].abs().sum() > 0 and not strided.weight[:8, 3:].any()  # type: ignore[index]
     assert strided.weight.grad[:8, 3:].abs().sum() > 0  # type: ignore[union-attr, index]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("width", "blocks"), [(192, (2, 2, 1)), (200, (1, 1, 1)), (40, (1, 1, 1))])
+def test_the_networks_of_base_begin_in_the_same_way(crops: Tensor, width: int, blocks: tuple[int, ...]):
+    """Whatever number of residual blocks, and with as many units as dimensions, more or fewer."""
+    torch.manual_seed(1)
+    encoder = BaseEncoder(dim=192, channels=(12, 48, 192), blocks=(2, 1, 0))
+    decoder = BaseDecoder(dim=192, channels=(width, 192, 48, 12), blocks=blocks)
+    pixels = crops.repeat(4, 1, 1, 1)
+    start_as_linear_cascade(encoder, decoder, pixels)
+    guidance = torch.zeros(len(pixels), GUIDANCE_PLANES, 1, 1)
+    error = (decoder.eval()(encoder.eval()(pixels), guidance) - pixels).square().mean()
+    assert error < (0.01 if width >= 192 else 100.0)

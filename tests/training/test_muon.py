@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from panolink.codec.networks.autoencoder import Autoencoder
@@ -24,11 +25,15 @@ def test_muon_keeps_kernels_from_growing():
     assert sizes[-1] < 1.2 * max(sizes[:300])
 
 
-def test_inner_kernels_are_all_but_each_networks_ends():
-    model = Autoencoder(SMALL["paper"])
-    kernels = {name for name, p in model.named_parameters() if p.ndim == 4 and p.shape[-1] == 3}
-    ends = {"encoder.body.0.weight", "encoder.body.15.weight", "decoder.body.0.weight", "decoder.body.22.weight"}
-    for inner_only, wanted in ((False, kernels), (True, kernels - ends)):
-        found = {id(p) for p in convolution_kernels(model, inner_only=inner_only)}
-        assert {name for name, p in model.named_parameters() if id(p) in found} == wanted
-    assert ends < kernels
+@pytest.mark.parametrize("family", SMALL)
+def test_inner_kernels_are_all_but_each_networks_ends(family: str):
+    model = Autoencoder(SMALL[family])
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.shape[2:] == (3, 3)]
+    ends = set()
+    for network in ("encoder.body.", "decoder.body."):
+        inside = [name for name, _ in named if name.startswith(network)]
+        ends |= {inside[0], inside[-1]}
+    assert len(ends) == 4 and len(named) > 12
+    for inner_only, without in ((False, set()), (True, ends)):
+        found = {id(parameter) for parameter in convolution_kernels(model, inner_only=inner_only)}
+        assert found == {id(parameter) for name, parameter in named if name not in without}

@@ -87,24 +87,27 @@ def _start_decoder(body: nn.Sequential, x: Tensor, bases: list[Tensor]) -> None:
     """The other way round; ``x`` are features as the body takes them, with what it is told beside them."""
     first, relu, *stages, last = body
     assert isinstance(first, SphereConv2d) and isinstance(last, SphereConv2d)
-    used = min(len(bases[-1]), first.in_channels)
+    used = min(len(bases[-1]), first.in_channels, first.out_channels)
     offset = _lift(x[:, :used])
     _connect(first, _identity(used, x), offset)
     x = _run([first, relu], x)
     layers, remaining = iter(stages), list(bases)
+    lowering: ResidualBlock | None = None  # the last one before an octave: a transposed convolution cannot do it
     for layer in layers:
         if isinstance(layer, ResidualBlock):
             _calibrate_block(layer, x)
-            lowered = layer
+            lowering = layer
             continue
         conv, norm, relu = next(layers), next(layers), next(layers)
         assert isinstance(layer, nn.ConvTranspose2d)
         assert isinstance(conv, SphereConv2d) and isinstance(norm, nn.BatchNorm2d)
-        lowered.body[-1].bias[:used] = -offset  # type: ignore[index]
+        assert lowering is not None
+        lowering.body[-1].bias[:used] = -offset  # type: ignore[index]
         basis = remaining.pop()
         inside = min(basis.shape[1], layer.out_channels)
         _connect_transposed(layer, basis[:used, :inside])
-        x = _run([lowered, layer], x)
+        x = _run([lowering, layer], x)
+        lowering = None
         used = min(inside, conv.out_channels)
         _connect(conv, _identity(inside, x)[:used], None)
         x = _run([conv], x)

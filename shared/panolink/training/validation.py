@@ -127,7 +127,7 @@ def validate(
 def idle_units(model: Autoencoder, panorama: np.ndarray, *, device: torch.device) -> float:
     """Share of the residual blocks' units that are above zero nowhere on a panorama: they do nothing.
 
-    Networks can learn little and look finished while most of their units are idle.
+    0 for a model without such blocks. Networks can learn little and look finished while most of their units are idle.
     """
     idle: list[torch.Tensor] = []
     blocks = [block for block in model.modules() if isinstance(block, ResidualBlock)]
@@ -145,4 +145,4 @@ def idle_units(model: Autoencoder, panorama: np.ndarray, *, device: torch.device
     finally:
         for hook in hooks:
             hook.remove()
-    return float(torch.cat(idle).float().mean())
+    return float(torch.cat(idle).float().mean()) if idle else 0.0

@@ -41,6 +41,29 @@ def test_a_factor_that_is_not_that_of_the_networks(name: str, factor: int, own: 
         Autoencoder(replace(PROFILES[name], factor=factor))
 
 
+@pytest.mark.parametrize(
+    ("sizes", "says"),
+    [
+        ({"encoder_channels": (8, 8)}, "encoder_channels has 2 sizes, not 3"),
+        ({"decoder_channels": (8, 8, 8)}, "decoder_channels has 3 sizes, not 4"),
+        ({"decoder_blocks": (1, 1, 1, 1)}, "decoder_blocks has 4 sizes, not 3"),
+        ({"decoder_blocks": (1, 0, 1)}, "one is the least"),
+    ],
+)
+def test_sizes_that_the_networks_of_base_cannot_have(sizes: dict, says: str):
+    with pytest.raises(ModelError, match=f"profile 'base': .*{says}"):
+        Autoencoder(replace(PROFILES["base"], **sizes))
+
+
+def test_profiles_of_earlier_versions():
+    """One without what there is no more is what it was; one with it is refused."""
+    paper = {**asdict(PROFILES["paper"]), "leak": 0.0}
+    assert Profile.from_json(json.dumps(paper)) == PROFILES["paper"]
+    for name, value in (("leak", 0.1), ("pixel_stem", True)):
+        with pytest.raises(ValueError, match=f"profile: {name} is of networks of an earlier version"):
+            Profile.from_json(json.dumps({**paper, name: value}))
+
+
 def test_unknown_family():
     with pytest.raises(ModelError, match=r"'cubist'.*known: base, paper"):
         Autoencoder(Profile("x", "cubist", 4))

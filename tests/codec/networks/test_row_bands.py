@@ -50,7 +50,7 @@ def test_bands_give_the_same(family: str, bands: list[int], dtype: torch.dtype) 
 
 @torch.inference_mode()
 def test_a_network_keeps_no_more_than_the_rows_that_it_needs() -> None:
-    """Of its decoder, that is 1/16, 1/8 and 1/4 of the resolution: what is kept is a few rows of each."""
+    """Of its decoder, that is 1/16 to 1/2 of the resolution: what is kept is a few rows of each."""
     decoder, kept = scrambled(SMALL["base"]).decoder, []
     step = decoder.by_rows()  # type: ignore[operator]
     for row in range(40):

@@ -27,6 +27,9 @@ _MOST = {
 }
 _MOST_STAGES = 16
 
+_REMOVED = {"leak": 0.0, "pixel_stem": False}
+"""fields of earlier versions, and what they were for networks that there still are"""
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -57,7 +60,8 @@ class Profile:
         TypeError
             Where sizes are unknown or missing.
         ValueError
-            Where ``text`` is not JSON, is too long or too deep, or holds a size that no model has.
+            Where ``text`` is not JSON, is too long or too deep, holds a size that no model has, or is of networks that
+            there are no more.
         """
         if len(text) > MAX_PROFILE_LENGTH:
             raise ValueError(f"profile of {len(text)} characters; allowed: {MAX_PROFILE_LENGTH}")
@@ -67,6 +71,9 @@ class Profile:
             raise ValueError("profile is nested too deeply") from None
         if not isinstance(values, dict):
             raise ValueError("profile is no JSON object")
+        for name, kept in _REMOVED.items():
+            if values.pop(name, kept) != kept:
+                raise ValueError(f"profile: {name} is of networks of an earlier version")
         sizes: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
         return cls(**sizes)._checked()
 
@@ -82,8 +89,9 @@ class Profile:
             if several != name.endswith(("channels", "blocks")) or len(sizes) > _MOST_STAGES:
                 raise ValueError(f"profile: {name} is {str(value)[:40]}")
             for size in sizes:
-                if type(size) is not int or not 0 <= size <= most:
-                    raise ValueError(f"profile: {name} is {str(size)[:40]}; allowed: integers up to {most}")
+                least = 0 if name.endswith("blocks") else 1
+                if type(size) is not int or not least <= size <= most:
+                    raise ValueError(f"profile: {name} is {str(size)[:40]}; allowed: integers from {least} to {most}")
         return self
 
 
@@ -134,7 +142,19 @@ def register_profile(name: str, **sizes: Any) -> Callable[[Builder], Builder]:
 )
 def base_networks(profile: Profile) -> Networks:
     """Networks of the profile that ships: the paper's kind, wider, from half the resolution on."""
-    _check_factor(profile, 2 ** (len(profile.encoder_channels) + 1))
+    _check_factor(profile, 16)
+    for field, count in (
+        ("encoder_channels", 3),
+        ("encoder_blocks", 3),
+        ("decoder_channels", 4),
+        ("decoder_blocks", 3),
+    ):
+        if len(getattr(profile, field)) != count:
+            raise ModelError(f"profile {profile.name!r}: {field} has {len(getattr(profile, field))} sizes, not {count}")
+    if not all(profile.decoder_blocks):
+        raise ModelError(
+            f"profile {profile.name!r}: no residual block before an octave of the decoder; one is the least"
+        )
     return (
         BaseEncoder(dim=profile.dim, channels=profile.encoder_channels, blocks=profile.encoder_blocks),
         BaseDecoder(dim=profile.dim, channels=profile.decoder_channels, blocks=profile.decoder_blocks),

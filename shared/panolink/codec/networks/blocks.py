@@ -44,16 +44,11 @@ class ResidualBlock(nn.Module):
 
     def by_rows(self) -> RowStep:
         """`forward` in bands of rows, see `panolink.codec.networks.row_bands`."""
-        return residual_by_rows(by_rows(self.body))
+        body, ahead = by_rows(self.body), RowQueue()
 
+        def step(x: Tensor, last: bool) -> Tensor | None:
+            ahead.put(x)
+            change = body(x, last)
+            return None if change is None else ahead.take(change.shape[-2]) + change
 
-def residual_by_rows(body: RowStep) -> RowStep:
-    """x + body(x) in bands of rows: rows wait for what the body makes of them."""
-    ahead = RowQueue()
-
-    def step(x: Tensor, last: bool) -> Tensor | None:
-        ahead.put(x)
-        change = body(x, last)
-        return None if change is None else ahead.take(change.shape[-2]) + change
-
-    return step
+        return step

@@ -103,7 +103,7 @@ class BaseDecoder(nn.Module):
     channels : tuple of four int
         Width at 1/16, 1/8, 1/4 and 1/2 of the resolution.
     blocks : tuple of three int
-        Residual blocks at the first three of them.
+        Residual blocks at the first three of them, at least one each.
     """
 
     def __init__(self, *, dim: int, channels: tuple[int, ...], blocks: tuple[int, ...]) -> None:

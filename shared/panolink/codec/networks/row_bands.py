@@ -23,7 +23,7 @@ RowStep: TypeAlias = Callable[[Tensor, bool], "Tensor | None"]
 """takes the next rows (batch, channels, rows, cols) of a picture, and whether they are its last; gives the rows that
 follow from them, None where there are none yet. Of one picture only: it keeps rows"""
 
-_POINTWISE = (nn.ReLU, nn.LeakyReLU, nn.BatchNorm2d, nn.PixelShuffle)
+_POINTWISE = (nn.ReLU, nn.BatchNorm2d)
 
 
 class RowQueue:
@@ -54,7 +54,7 @@ def by_rows(*modules: nn.Module) -> RowStep:
     Parameters
     ----------
     *modules : nn.Module
-        In evaluation mode: spherical convolutions, shuffles, activations, sequences of such, and what has a method
+        In evaluation mode: spherical convolutions, activations, sequences of such, and what has a method
         ``by_rows`` itself.
 
     Raises
@@ -91,8 +91,6 @@ def _step_of(module: nn.Module) -> RowStep:
         return own()
     if isinstance(module, SphereConv2d):
         return _convolution(module)
-    if isinstance(module, nn.PixelUnshuffle):
-        return _whole_groups(module, module.downscale_factor)
     if isinstance(module, _POINTWISE) or _places_blocks(module):
         return lambda rows, last: module(rows)
     raise TypeError(f"{type(module).__name__} does not run in bands of rows")
@@ -116,17 +114,5 @@ def _convolution(conv: SphereConv2d) -> RowStep:
         count = max(0, (padded.shape[-2] - kernel) // stride + 1)
         above = padded[..., count * stride :, margin : margin + width].clone()
         return nn.Conv2d.forward(conv, padded[..., : (count - 1) * stride + kernel, :]) if count else None
-
-    return step
-
-
-def _whole_groups(module: nn.Module, factor: int) -> RowStep:
-    """A module that takes rows by ``factor``."""
-    queue = RowQueue()
-
-    def step(rows: Tensor, last: bool) -> Tensor | None:
-        queue.put(rows)
-        count = len(queue) // factor * factor
-        return module(queue.take(count)) if count else None
 
     return step

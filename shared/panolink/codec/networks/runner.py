@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from panolink.codec.networks.autoencoder import Autoencoder
-from panolink.codec.networks.batch_norm_folding import folded
 from panolink.codec.networks.decoder import GUIDANCE_PLANES
 from panolink.codec.networks.execution import Recorded, Transfers, has_bfloat16
 from panolink.codec.resolution import enlarge
@@ -35,7 +34,7 @@ class NetworkRunner:
     Parameters
     ----------
     network : Autoencoder
-        In evaluation mode; a copy without its batch norms goes to the device. It may have no decoder.
+        Moved to the device; in evaluation mode. It may have no decoder.
     device : torch.device
     band_pixels : int, optional
         Panoramas of more pixels run in bands of rows of about so many; None: `BAND_PIXELS` on a CPU, and all at once on
@@ -45,7 +44,7 @@ class NetworkRunner:
     def __init__(self, network: Autoencoder, device: torch.device, *, band_pixels: int | None = None) -> None:
         self.device = device
         self.band_pixels = BAND_PIXELS if band_pixels is None and device.type == "cpu" else band_pixels
-        self.network = folded(network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.bfloat16 = has_bfloat16(device.type)
         """Whether networks run in bfloat16; else in float32."""
         self._factor, self._dim = network.profile.factor, network.profile.dim
