@@ -226,6 +226,9 @@ def test_both_ends_of_the_scale_are_the_shipped_decoders():
     between = load_model("base")
     load_decoder(between, realism=0.5)
     for name, value in between.network.decoder.state_dict().items():
+        if not value.is_floating_point():  # how many batches a batch norm has seen
+            assert torch.equal(value, found["fidelity"][name])
+            continue
         middle = (found["fidelity"][name] + found["perceptual"][name]) / 2
         torch.testing.assert_close(value, middle, rtol=1e-5, atol=1e-6)
     assert not same(between.network.decoder.state_dict(), found["perceptual"])

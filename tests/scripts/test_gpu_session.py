@@ -72,7 +72,7 @@ def test_a_decoder_is_trained_for_a_model():
 def test_calibration_leaves_the_warm_up_to_the_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(gpu_session, "CALIBRATION_STEPS", 2)
     sizes = {"encoder_channels": (8, 8, 8), "encoder_blocks": (0, 0, 1)}
-    sizes |= {"decoder_channels": (8, 8, 8), "decoder_blocks": (1, 0, 0)}
+    sizes |= {"decoder_channels": (8, 8, 8, 8), "decoder_blocks": (1, 1, 1)}
     monkeypatch.setitem(PROFILES, "base", replace(PROFILES["base"], dim=8, codes=16, **sizes))
     cache = PanoramaCache(ROOT / "samples", tmp_path / "cache", max_width=256)
     trainer = Trainer(TrainingConfig(batch=2, crop=64, validation_images=1), cache, tmp_path)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from panolink.errors import ModelError
-from panolink.training.config import TrainingConfig
+from panolink.training.config import LPIPS_IN_DECIBELS, SSIM_IN_DECIBELS, TrainingConfig
 
 
 def test_configuration_errors(tmp_path: Path):
@@ -17,9 +17,10 @@ def test_configuration_errors(tmp_path: Path):
 
 
 def test_runs_are_judged_by_what_they_are_for():
-    figures = {"vpsnr0": 22.0, "vpsnr_at_0.1": 25.0, "lpips_at_0.1": 0.3}
+    figures = {"vpsnr0": 22.0, "vpsnr_at_0.1": 25.0, "vssim_at_0.1": 0.5, "lpips_at_0.1": 0.25}
     scores = {name: TrainingConfig.load(name).score(figures) for name in ("base", "perceptual", "paper", "vqgan")}
-    assert scores == {"base": 25.0, "perceptual": -0.3, "paper": 25.0, "vqgan": 22.0}
+    base = 0.7 * 25.0 + 0.3 * 0.5 * SSIM_IN_DECIBELS - 0.25 * LPIPS_IN_DECIBELS
+    assert scores == pytest.approx({"base": base, "perceptual": -0.25, "paper": 25.0, "vqgan": 22.0})
 
 
 def test_a_run_for_structure_is_judged_by_it_too():

@@ -15,6 +15,7 @@ SAMPLES = Path(__file__).parent.parent.parent / "samples"
 def test_distributions_are_counted_on_the_first_panoramas_alone(cache: PanoramaCache, small_profiles):
     torch.manual_seed(0)
     network = Autoencoder(PROFILES["base"])
+    torch.nn.init.normal_(network.encoder.transform.weight, std=0.05)  # type: ignore[union-attr]
     first, second = cache.panorama(0), cache.panorama(1)
     alone, both = fit_tables(network, [first]), fit_tables(network, [first, second], counted=1)
     np.testing.assert_array_equal(both.code_frequencies, alone.code_frequencies)

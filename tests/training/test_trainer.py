@@ -94,7 +94,7 @@ def test_a_run_that_a_signal_stops_is_saved_before_it_is_validated(
     cache: PanoramaCache, small_profiles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     """Who sends SIGTERM sends SIGKILL a moment later, and a validation takes minutes."""
-    trainer = Trainer(replace(TrainingConfig.load("base"), **QUICK), cache, tmp_path)
+    trainer = Trainer(TrainingConfig(**QUICK), cache, tmp_path)
     step, steps_at_validation = trainer.train_step, []
 
     def stopping(*batch, **more):
@@ -116,7 +116,7 @@ def test_the_best_score_is_in_the_last_checkpoint(
     cache: PanoramaCache, small_profiles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     """Even where it is that of the mean of snapshots, which is validated last."""
-    trainer = Trainer(replace(TrainingConfig.load("base"), **QUICK), cache, tmp_path)
+    trainer = Trainer(TrainingConfig(**QUICK), cache, tmp_path)
     trainer.save(0.0)
     trainer.step = 1
     scores = iter([24.0, 26.0])
