@@ -84,7 +84,7 @@ def _start_encoder(body: nn.Sequential, x: Tensor) -> tuple[list[Tensor], Tensor
 
 
 def _start_decoder(body: nn.Sequential, x: Tensor, bases: list[Tensor]) -> None:
-    """The other way round; ``x`` are features as the body takes them, with what it is told beside them."""
+    """The other way round; ``x`` is what the body takes: features, and guidance beside them."""
     first, relu, *stages, last = body
     assert isinstance(first, SphereConv2d) and isinstance(last, SphereConv2d)
     used = min(len(bases[-1]), first.in_channels, first.out_channels)
