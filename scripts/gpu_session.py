@@ -61,7 +61,7 @@ def session_config(arguments: argparse.Namespace) -> TrainingConfig:
         config,
         batch=arguments.batch,
         crops_on_device=True,
-        compile_losses=False,  # where a CPU stands in for the GPU, its minute would be most of the session
+        compiled=False,  # where a CPU stands in for the GPU, its minute would be most of the session
         rate=arguments.rate,
         snapshots=0,
         checkpoint_minutes=1e9,

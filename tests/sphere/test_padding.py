@@ -31,3 +31,15 @@ def test_gradients_go_through_the_padding():
     pad_sphere(x, 1).sum().backward()
     # corners of the picture are seen four times: by the pole's row, by the other side's column, and by both
     assert x.grad is not None and x.grad[0, 0].tolist() == [[4, 2, 2, 4], [2, 1, 1, 2], [4, 2, 2, 4]]
+
+
+def test_compiled_padding_is_the_same_with_its_gradients():
+    """Compilers get other parts: they cannot merge those of `F.pad`, and find its gradient in the wrong layout."""
+    found = []
+    for pad in (pad_sphere, torch.compile(pad_sphere, backend="aot_eager")):
+        x = torch.arange(24.0).view(1, 2, 3, 4).requires_grad_()
+        padded = pad(x, 2, wrap=False)
+        (padded * torch.arange(padded.numel()).view_as(padded)).sum().backward()
+        found.append((padded.detach(), x.grad))
+    assert torch.equal(found[0][0], found[1][0])
+    assert found[0][1] is not None and torch.equal(found[0][1], found[1][1])  # type: ignore[arg-type]

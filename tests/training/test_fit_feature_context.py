@@ -10,6 +10,7 @@ from panolink.codec.codec import Codec
 from panolink.codec.entropy.tables import Tables
 from panolink.codec.rate_control.controller import RD_LAMBDA
 from panolink.codec.rate_control.rd_cost import TokenCostModel
+from panolink.training import feature_context_network
 from panolink.training import fit_feature_context as module
 from panolink.training.fit_feature_context import fit_feature_context, neutral_feature_context
 
@@ -38,7 +39,7 @@ def panoramas(tiny: Codec) -> Panoramas:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HIDDEN", 32)
+    monkeypatch.setattr(feature_context_network, "HIDDEN", 32)
     monkeypatch.setattr(module, "LEAST_STEPS", 40)
 
 

@@ -23,8 +23,16 @@ def pad_sphere(x: Tensor, margin: int, *, wrap: bool = True) -> Tensor:
     (batch, channels, rows + 2 · margin, cols + 2 · margin)
     """
     if not wrap:
-        return F.pad(x, (margin,) * 4, mode="replicate")
+        return _repeat_edges(x, margin) if torch.compiler.is_compiling() else F.pad(x, (margin,) * 4, mode="replicate")
     return pad_between(x, x[..., :1, :].expand(-1, -1, margin, -1), x[..., -1:, :].expand(-1, -1, margin, -1), margin)
+
+
+def _repeat_edges(x: Tensor, margin: int) -> Tensor:
+    """`F.pad` by repeating edges, of parts that compilers merge with what is around, gradients as well."""
+    above, below = x[..., :1, :].expand(-1, -1, margin, -1), x[..., -1:, :].expand(-1, -1, margin, -1)
+    rows = torch.cat([above, x, below], dim=-2)
+    left, right = rows[..., :1].expand(-1, -1, -1, margin), rows[..., -1:].expand(-1, -1, -1, margin)
+    return torch.cat([left, rows, right], dim=-1)
 
 
 def pad_between(x: Tensor, above: Tensor, below: Tensor, margin: int) -> Tensor:

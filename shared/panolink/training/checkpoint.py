@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from panolink.codec.networks.autoencoder import Autoencoder
 from panolink.errors import ModelError
 from panolink.training.codebook_ema import CodebookAverager
 from panolink.training.config import TrainingConfig
+from panolink.training.context_rate import ContextRate
 
 if TYPE_CHECKING:
     from panolink.training.trainer import Trainer
@@ -30,7 +31,7 @@ FORMER_NAMES = {"averager.law": "averager.symbol_pmf"}
 PIECE_BYTES = 15 << 20
 """of one file of a state in pieces"""
 
-OF_ONE_RUN = ("profile", "decoder_only", "inner_kernels_only")
+OF_ONE_RUN = ("profile", "decoder_only", "inner_kernels_only", "context_rate")
 """settings by which parameters have their optimisers: a checkpoint of others cannot go on"""
 
 
@@ -83,7 +84,7 @@ def load_checkpoint(trainer: Trainer) -> None:
         if its != ours:
             raise ModelError(f"{trainer.checkpoint}: of a run with {name} = {its!r}, not {ours!r}; give another --out")
     tensors = read_state(trainer.checkpoint)
-    load_state(below("model.", tensors), trainer.model, trainer.averager)
+    load_state(below("model.", tensors), trainer.model, trainer.averager, trainer.context)
     trainer.average.load(below("averaged.", tensors))
     trainer.discriminator.load_state_dict(below("discriminator.", tensors))
     for name, optimizer in _optimizers(trainer).items():
@@ -231,7 +232,19 @@ def below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def load_state(state: dict[str, Tensor], model: Autoencoder, averager: CodebookAverager) -> None:
+def under(prefix: str, module: nn.Module) -> dict[str, Tensor]:
+    """A module's state, its names with ``prefix`` before them."""
+    return {prefix + name: value for name, value in module.state_dict().items()}
+
+
+def of_networks(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of a run's state what a model is made of: networks and codebook."""
+    return {name: value for name, value in state.items() if not name.startswith(("averager.", "context."))}
+
+
+def load_state(
+    state: dict[str, Tensor], model: Autoencoder, averager: CodebookAverager, context: ContextRate | None = None
+) -> None:
     """Put what ``Trainer.state`` gave into a model and its averager.
 
     Parameters
@@ -240,16 +253,21 @@ def load_state(state: dict[str, Tensor], model: Autoencoder, averager: CodebookA
         Of a model of the same sizes.
     model : Autoencoder
     averager : CodebookAverager
+    context : ContextRate, optional
+        Begins from the codes where the state has none.
 
     Raises
     ------
     ModelError
         The state is of another size.
     """
-    weights = {name: value for name, value in state.items() if not name.startswith("averager.")}
     try:
-        model.load_state_dict(weights)
+        model.load_state_dict(of_networks(state))
         averager.load_state_dict(below("averager.", state))
+        if context is not None and (found := below("context.", state)):
+            context.load_state_dict(found)
+        elif context is not None:
+            context.begin(model.codebook)
     except RuntimeError as error:
         reason = textwrap.shorten(str(error).splitlines()[1], 200, placeholder=" …")
         raise ModelError(f"weights that do not fit today's profile {model.profile.name!r}: {reason}") from None

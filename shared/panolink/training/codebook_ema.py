@@ -143,10 +143,13 @@ class CodebookAverager(nn.Module):
         self.spread[dead] = self.spread.sum(dim=0) / self.weight.sum() * fresh
         return len(dead)
 
+    def usual_scales(self) -> Tensor:
+        """Laplace scales of the differences over all codes, (dim,)."""
+        return self.spread.sum(dim=0) / self.weight.sum().clamp_min(1e-3)
+
     def scales(self, indices: Tensor) -> Tensor:
         """Laplace scales of the differences, (…, dim) for indices (…); rare codes lean on the mean over all codes."""
-        prior = 0.05
-        common = self.spread.sum(dim=0) / self.weight.sum().clamp_min(1e-3)
+        prior, common = 0.05, self.usual_scales()
         return ((self.spread + prior * common) / (self.weight[:, None] + prior))[indices]
 
 

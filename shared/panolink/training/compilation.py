@@ -1,4 +1,4 @@
-"""Compiling networks for a GPU, and losses for a CPU; doing without where that fails."""
+"""Compiling networks and losses; doing without where that fails."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Distortion = Callable[[Tensor, Tensor, Tensor], Tensor]
 def compile_networks(
     model: Autoencoder, *others: nn.Module | None, backend: str | Callable[..., Any] = "inductor"
 ) -> None:
-    """Compile, in place, what a step runs on a GPU; names of weights stay as they are."""
+    """Compile, in place, what a step runs; names of weights stay as they are."""
     for network in (model.encoder, model.decoder, *others):
         if network is not None:
             network.compile(backend=backend, dynamic=False)

@@ -37,6 +37,8 @@ class TrainingConfig:
     """by which panoramas are resized before they are cropped, at least and at most"""
     native_share: float = 0.0
     """share of crops cut from panoramas as they are, at 1 : 1"""
+    strong_colours: float = 0.0
+    """share of crops whose colours are changed and saturated; see `with_strong_colours`"""
     crops_on_device: bool = False
     """hold all panoramas in the device's memory and cut crops there; see `DevicePanoramas`"""
     learning_rate: float = 1e-3
@@ -47,6 +49,9 @@ class TrainingConfig:
     """by which kernels shrink at each of Muon's steps, relative to its learning rate"""
     inner_kernels_only: bool = False
     """leave each network's first and last convolution to Adam"""
+    revive_steps: int = 0
+    """steps between looks for idle units, which then begin anew, while the rates are constant; all are kept about
+    zero all the time. 0: neither"""
     warm_up: int = 200
     """steps from the first, over which the learning rates rise"""
     distortion: str = "mse"
@@ -57,6 +62,8 @@ class TrainingConfig:
     """weight of ‖F − Q‖² (in pixel units) against the distortion"""
     bits_weight: float = 1.0
     """price of the features' bits against the distortion, relative to a uniform quantiser's; 0: bits are free"""
+    context_rate: bool = False
+    """whether the price of bits knows a token's neighbours, as the entropy coder does"""
     steps_range: tuple[int, int] = (0, 16)
     """quantisation steps drawn in training, quarter octaves"""
     lost_batches: float = 0.125
@@ -73,8 +80,9 @@ class TrainingConfig:
     perceptual_network: str = "vgg16"
     """of LPIPS: "vgg16", or "alexnet" for a tenth of its work. Figures are reported with the latter: what is trained
     with it has to be judged by other measures as well."""
-    compile_losses: bool = False
-    """compile the distortion and LPIPS on a CPU (a GPU's step is compiled anyway): worth its minute in longer runs"""
+    compiled: bool = False
+    """compile networks, distortion and LPIPS on a CPU (a GPU's step is compiled anyway): worth its two minutes in
+    longer runs"""
     adversarial_from: float = 1.0
     """progress at which the second, adversarial part begins; 1 = never"""
     adversarial_weight: float = 0.0

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from panolink.codec.model import Model, load_model, save_decoder, save_model
 from panolink.codec.networks.autoencoder import Autoencoder, Profile
 from panolink.errors import ModelError
-from panolink.training.checkpoint import read_state
+from panolink.training.checkpoint import of_networks, read_state
 from panolink.training.data import PanoramaCache
 from panolink.training.fit_tables import fit_tables
 from panolink.training.validation import shrink
@@ -53,7 +53,7 @@ def export_model(
     counted : int, optional
         Symbols are counted on the first so many, unturned; None: on all.
     """
-    state = {k: v for k, v in read_state(weights).items() if not k.startswith("averager.")}
+    state = of_networks(read_state(weights))
     network = Autoencoder(profile)
     # Half precision is what ships, so the tables have to be those of the rounded weights.
     network.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in state.items()})
@@ -144,7 +144,7 @@ def _trained(weights: Path, profile: Profile, model: Model) -> Autoencoder:
     """The networks of a run that has trained a decoder of ``model``; raises `ModelError` where it was of another."""
     check_codes(weights, model)
     network = Autoencoder(profile)
-    network.load_state_dict({k: v for k, v in read_state(weights).items() if not k.startswith("averager.")})
+    network.load_state_dict(of_networks(read_state(weights)))
     return network
 
 

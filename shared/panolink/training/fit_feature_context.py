@@ -13,30 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from panolink.codec.entropy.feature_coding import decoded_differences
-from panolink.codec.entropy.feature_context import (
-    CODE_NEIGHBOURS,
-    DIFFERENCE_NEIGHBOURS,
-    FeatureContextModel,
-    neighbour_codes,
-    neighbour_values,
-)
-from panolink.codec.entropy.index_context import BANDS, bands_of
+from panolink.codec.entropy.feature_context import FeatureContextModel, neighbour_codes, neighbour_values
+from panolink.codec.entropy.index_context import bands_of
 from panolink.codec.entropy.integer_network import ACTIVATION_BITS
 from panolink.codec.entropy.scale_adaptation import adapted_classes
 from panolink.codec.entropy.tables import CLASSES, LEVEL_ZERO, MAX_MAGNITUDE, Tables
 from panolink.codec.rate_control.controller import RD_LAMBDA
 from panolink.codec.rate_control.rd_cost import TokenCostModel
-from panolink.training.quantization_aware import (
-    SUM_BITS,
-    TrainedIntegers,
-    codes_as_vectors,
-    learning_rate,
-    rounded,
-    stored,
-)
-
-EMBEDDING, HIDDEN, CONTEXT_DIMS = 24, 224, 48
-"""sizes of the network, and of how many dimensions neighbours' differences are its inputs"""
+from panolink.training.feature_context_network import CONTEXT_DIMS, FeatureContextNetwork
+from panolink.training.quantization_aware import learning_rate
 
 EPOCHS, BATCH, LEAST_STEPS = 4, 1024, 100
 LEARNING_RATE = 2.5e-3
@@ -67,34 +52,6 @@ class _Examples:
     """(n, dim) int8"""
 
 
-class _FeatureContextNetwork(nn.Module):
-    """`FeatureContextModel` in floating point."""
-
-    def __init__(self, codebook: Tensor, dims: int) -> None:
-        super().__init__()
-        self.dim = codebook.shape[1]
-        self.embedding = nn.Parameter(codes_as_vectors(codebook, EMBEDDING))
-        self.bands = nn.Parameter(0.1 * torch.randn(BANDS, HIDDEN))
-        inputs = len(CODE_NEIGHBOURS) * EMBEDDING + len(DIFFERENCE_NEIGHBOURS) * dims
-        self.network = TrainedIntegers(inputs, HIDDEN, 2 * self.dim, fan_in=inputs, spread=0.1)
-
-    def forward(self, examples: _Examples, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Shifts of scales in octaves, and log log_odds of a plus, (n, dim) both."""
-        seen = F.embedding(examples.codes[chosen].long(), rounded(self.embedding, ACTIVATION_BITS)).flatten(1)
-        values = examples.values[chosen].float() / (1 << ACTIVATION_BITS)
-        offset = rounded(self.bands, SUM_BITS, 16)[examples.bands[chosen].long()]
-        outputs = self.network(torch.cat([seen, values], dim=1), offset)
-        return outputs[:, : self.dim], outputs[:, self.dim :]
-
-    def to_integers(self, units: NDArray[np.int8]) -> FeatureContextModel:
-        return FeatureContextModel(
-            embedding=stored(self.embedding, ACTIVATION_BITS, np.int8),
-            bands=stored(self.bands, SUM_BITS, np.int16),
-            units=units,
-            network=self.network.to_integers(),
-        )
-
-
 def neutral_feature_context(codebook: Tensor, levels: NDArray[np.uint8]) -> FeatureContextModel:
     """A model that lets nothing be expected beyond the code's own scales.
 
@@ -104,10 +61,9 @@ def neutral_feature_context(codebook: Tensor, levels: NDArray[np.uint8]) -> Feat
     levels : uint8 (K, dim)
         Scales of the codes' differences.
     """
-    units = _units(levels)
-    network = _FeatureContextNetwork(codebook.cpu(), len(units))
+    network = FeatureContextNetwork(codebook.cpu())
     nn.init.zeros_(network.network.last)
-    return network.to_integers(units)
+    return network.to_integers(_units(levels))
 
 
 def fit_feature_context(
@@ -139,8 +95,7 @@ def fit_feature_context(
     lengths[1:, 1:] -= 1  # the signs' bits are the network's
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        units = _units(tables.levels)
-        network = _FeatureContextNetwork(codebook.cpu(), len(units))
+        network = FeatureContextNetwork(codebook.cpu())
         examples = _draw_examples(tables, grids, differences, np.random.default_rng(seed))
         count = len(examples.bands)
         if not count:  # no symbol pays for its bits with such a model
@@ -154,12 +109,13 @@ def fit_feature_context(
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    return network.to_integers(units)
+    return network.to_integers(_units(tables.levels))
 
 
-def _bits(network: _FeatureContextNetwork, examples: _Examples, chosen: Tensor, lengths: Tensor) -> Tensor:
+def _bits(network: FeatureContextNetwork, examples: _Examples, chosen: Tensor, lengths: Tensor) -> Tensor:
     """(n, dim): bits of the chosen examples' symbols, linear between classes of scale."""
-    shifts, log_odds = network(examples, chosen)
+    values = examples.values[chosen].float() / (1 << ACTIVATION_BITS)
+    shifts, log_odds = network(examples.codes[chosen].long(), values, examples.bands[chosen].long())
     classes, symbols = examples.classes[chosen].long(), examples.symbols[chosen].long()
     magnitudes = symbols.abs()
     shifted = (classes + 4 * shifts).clamp(1, CLASSES - 1.001)

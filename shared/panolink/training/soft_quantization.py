@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from panolink.codec.concealment import conceal
@@ -15,6 +17,7 @@ from panolink.codec.quantization.activation_map import activation_map
 from panolink.codec.quantization.vector_quantizer import look_up, nearest_code
 from panolink.codec.rate_control.controller import RD_LAMBDA
 from panolink.training.codebook_ema import CodebookAverager, scale_classes
+from panolink.training.context_rate import ContextRate
 from panolink.training.laplace_prior import DEAD_ZONE
 
 BITS_PRICE = 0.134
@@ -36,12 +39,15 @@ def smooth_bits(value: Tensor, classes: Tensor, lengths: Tensor) -> Tensor:
     return lower + (upper - lower) * (beyond - below)
 
 
-def choose_symbols(value: Tensor, classes: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+def choose_symbols(
+    value: Tensor, classes: Tensor, lengths: Tensor, signs: Tensor | float = 0.0
+) -> tuple[Tensor, Tensor]:
     """The symbols that cost least in squared error + RD_LAMBDA · bits, and their bits; shape of ``value`` (in steps).
 
     ``classes``: int64 class of scale of each value; ``lengths`` (CLASSES, MAX_MAGNITUDE + 2): bits by magnitude, the
-    last of an escape. Candidates are the nearest integer, the one below it, and zero; class 0 is zero. The codec's
-    own choice (`panolink.codec.entropy.scale_adaptation`) follows the same rule with classes that it learns on the way.
+    last of an escape; ``signs``: what the value's sign takes beyond one bit. Candidates are the nearest integer, the
+    one below it, and zero; class 0 is zero. The codec's own choice (`panolink.codec.rate_control.rdoq`) follows the
+    same rule with classes that it learns on the way.
     """
     magnitude = value.abs()
     nearest = torch.floor(magnitude + 0.5).clamp_max((1 << 15) - 1)
@@ -52,13 +58,67 @@ def choose_symbols(value: Tensor, classes: Tensor, lengths: Tensor) -> tuple[Ten
     best_cost = magnitude.square() + RD_LAMBDA * best_bits
     for candidate in (nearest - 1, nearest):
         candidate = candidate.clamp_min(0)
-        bits = flat[offset + candidate.clamp_max(MAX_MAGNITUDE + 1).long()]
+        bits = flat[offset + candidate.clamp_max(MAX_MAGNITUDE + 1).long()] + torch.where(candidate > 0, signs, 0.0)
         cost = (magnitude - candidate).square() + RD_LAMBDA * bits
         better = (cost < best_cost) & (classes > 0)
         best = torch.where(better, candidate, best)
         best_bits = torch.where(better, bits, best_bits)
         best_cost = torch.where(better, cost, best_cost)
     return best * value.sign(), best_bits
+
+
+@dataclass
+class Priced:
+    """What a batch's differences become at their steps: (batch, dim, rows, cols) where nothing else is said."""
+
+    symbols: Tensor
+    classes: Tensor
+    """int64, of scale"""
+    smooth_bits: Tensor
+    """(batch, rows, cols), with gradient"""
+    cost: Tensor
+    """(batch, rows, cols), bits of the symbols"""
+    gain: Tensor
+    """(batch, rows, cols), by how many squared steps they lower the error"""
+
+    @property
+    def rd_slope(self) -> Tensor:
+        """(batch, rows, cols): squared steps per bit."""
+        return self.gain / self.cost.clamp_min(1e-3)
+
+
+def price(value: Tensor, plain: Tensor, lengths: Tensor, expected: tuple[Tensor, Tensor] | None = None) -> Priced:
+    """Choose the symbols of differences, and tell what they cost.
+
+    Parameters
+    ----------
+    value : (batch, dim, rows, cols)
+        In steps.
+    plain : int64, same shape
+        Class of the scale of each value by its code alone.
+    lengths : (CLASSES, MAX_MAGNITUDE + 2)
+        As of `CodebookAverager.code_lengths`.
+    expected : pair of Tensor, optional
+        As of `ContextRate`. Bits are linear in its shifts, so that it learns from them.
+    """
+    if expected is None:
+        classes, signs = plain, 0.0
+        bits = smooth_bits(value, classes, lengths)
+    else:
+        shifts, log_odds = expected
+        # A difference whose code has class 0 stays there: it is never sent.
+        shifted = torch.where(plain > 0, (plain + shifts).clamp(1, len(lengths) - 1.001), 0.0)
+        below = shifted.detach().long()
+        more = smooth_bits(value, (below + 1).clamp_max(len(lengths) - 1), lengths)
+        bits = smooth_bits(value, below, lengths)
+        bits = bits + (more - bits) * (shifted - below)
+        signs = F.softplus(-log_odds * value.detach().sign()) / math.log(2) - 1
+        bits = bits + signs * (value.abs() - (DEAD_ZONE - 0.5)).clamp(0, 1) * (plain > 0)
+        classes, signs = shifted.detach().round().long(), signs.detach()
+    with torch.no_grad():
+        symbols, costs = choose_symbols(value, classes, lengths, signs)
+        gain = (symbols * (2 * value - symbols)).sum(dim=1)
+    return Priced(symbols, classes, bits.sum(dim=1), costs.sum(dim=1), gain)
 
 
 def lost_tokens(shape: torch.Size, share: float, *, device: torch.device) -> Tensor:
@@ -115,6 +175,7 @@ def code_batch(
     wrap: bool = False,
     ranking: str = "rate",
     learn: bool = True,
+    context: ContextRate | None = None,
 ) -> Coded:
     """Quantise features as the codec does, differentiably.
 
@@ -138,6 +199,9 @@ def code_batch(
         As of the model's profile.
     learn : bool
         Count the symbols for the averager's distributions while the model is in training.
+    context : ContextRate, optional
+        What lets neighbours tell of a token's scales and signs, as in whole grids: the codes all around, and the
+        differences that are kept of the first half of a checkerboard. None: the code alone tells.
     """
     codebook = model.codebook
     detached = features.detach()
@@ -149,29 +213,38 @@ def code_batch(
 
     value = (features - codes) / width
     lengths = averager.code_lengths()
-    with torch.no_grad():
-        classes = scale_classes(averager.scales(indices).permute(0, 3, 1, 2) / width)
-        symbols, costs = choose_symbols(value, classes, lengths)
-        cost = costs.sum(dim=1)
-        gain = (symbols * (2 * value - symbols)).sum(dim=1)
-        rd_slope = gain / cost.clamp_min(1e-3)
-        if learn and model.training:  # validation, which one process does alone, only looks
-            rows, magnitudes = (x.permute(0, 2, 3, 1).flatten(0, 2) for x in (classes, symbols.abs()))
-            averager.count_symbols(rows, magnitudes, (rd_slope > RD_LAMBDA).flatten())
-    bits = smooth_bits(value, classes, lengths).sum(dim=1)
-    with torch.no_grad():
+    lost = lost_tokens(indices.shape, lost_share, device=indices.device)
+
+    def kept_of(priced: Priced) -> Tensor:
         if ranking == "paper":
             order = activation_map(detached, codes)
         else:
-            order = gain * width[:, 0].square() * torch.cos(latitude)[:, :, None]
+            order = priced.gain * width[:, 0].square() * torch.cos(latitude)[:, :, None]
         count = order[0].numel()
         rank = order.flatten(1).argsort(dim=1, descending=True).argsort(dim=1).view_as(order)
         by_share = rank < (share.clamp_min(0) * count)[:, None, None]
-        by_slope = rd_slope > (RD_LAMBDA * -share)[:, None, None]
-        kept = torch.where((share < 0)[:, None, None], by_slope, by_share)
-        lost = lost_tokens(order.shape, lost_share, device=order.device)
-        kept = kept & ~lost
-        hard = codes + torch.where(kept[:, None], symbols * width, torch.zeros_like(codes))
+        by_slope = priced.rd_slope > (RD_LAMBDA * -share)[:, None, None]
+        return torch.where((share < 0)[:, None, None], by_slope, by_share) & ~lost
+
+    with torch.no_grad():
+        scales = averager.scales(indices).permute(0, 3, 1, 2)
+        plain = scale_classes(scales / width)
+        expected = None
+        if context is not None:
+            nothing = torch.zeros_like(codes)
+            first = price(value.detach(), plain, lengths, context(indices, latitude, nothing, wrap=wrap))
+            usual = 2 * averager.usual_scales()[None, :, None, None]
+            known = torch.where(kept_of(first)[:, None] & _first_half(indices), first.symbols * width / usual, nothing)
+    if context is not None:
+        expected = context(indices, latitude, known, wrap=wrap)
+    priced = price(value, plain, lengths, expected)
+    pays = priced.rd_slope > RD_LAMBDA
+    with torch.no_grad():
+        if learn and model.training:  # validation, which one process does alone, only looks
+            rows, magnitudes = (x.permute(0, 2, 3, 1).flatten(0, 2) for x in (priced.classes, priced.symbols.abs()))
+            averager.count_symbols(rows, magnitudes, pays.flatten())
+        kept = kept_of(priced)
+        hard = codes + torch.where(kept[:, None], priced.symbols * width, torch.zeros_like(codes))
         if lost_share:  # asking whether any is lost would have the host wait for the device
             hard = conceal(hard, lost, wrap=wrap)
     received = features + (hard - features).detach()
@@ -179,8 +252,14 @@ def code_batch(
         received=received,
         guidance=guidance_planes(kept, token_step, lost),
         indices=indices,
-        bits=bits * kept,
+        bits=priced.smooth_bits * kept,
         kept=kept,
-        pays=rd_slope > RD_LAMBDA,
+        pays=pays,
         codes=codes,
     )
+
+
+def _first_half(indices: Tensor) -> Tensor:
+    """bool (1, 1, rows, cols): the squares of a checkerboard that are coded first."""
+    rows, cols = (torch.arange(side, device=indices.device) for side in indices.shape[1:])
+    return ((rows[:, None] + cols) % 2 == 0)[None, None]

@@ -25,15 +25,18 @@ from panolink.codec.quantization.vector_quantizer import nearest_code
 from panolink.metrics.perceptual import LPIPS, lpips
 from panolink.sphere.padding import set_wrap
 from panolink.training.batches import Batch, batches, crop_stream
-from panolink.training.checkpoint import load_checkpoint, load_state, read_state, save_checkpoint, save_state
+from panolink.training.checkpoint import load_checkpoint, load_state, read_state, save_checkpoint, save_state, under
 from panolink.training.codebook_ema import CodebookAverager, as_tokens, k_means
+from panolink.training.colours import with_strong_colours
 from panolink.training.compilation import Distortion, compile_networks, compiled_losses, warm_up
 from panolink.training.config import TrainingConfig
+from panolink.training.context_rate import ContextRate
 from panolink.training.data import CropStream, PanoramaCache
 from panolink.training.device_crops import DevicePanoramas
 from panolink.training.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from panolink.training.distributed import average_gradients, cpu_hours, of_first
 from panolink.training.frozen_batch_norm import freeze
+from panolink.training.idle_units import recentre_units, revive_idle_units
 from panolink.training.linear_cascade import start_as_linear_cascade
 from panolink.training.losses import sphere_distortion
 from panolink.training.muon import ConvolutionMuon, convolution_kernels
@@ -49,6 +52,12 @@ COLUMNS = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), T
 
 CALIBRATION_CROPS = 200
 """on which a linear cascade is fitted and batch norms are calibrated"""
+
+CONTEXT_RATE = 1e-3
+"""learning rate of the context that bits are priced by"""
+
+RECENTRE_EVERY, RECENTRED = 25, 0.25
+"""steps between looks at the mean and variance of hidden units, and the share of the way to them that each goes"""
 
 REPLACE_EVERY = 250
 """steps between replacements of dead codes: about a thousand tokens per code"""
@@ -71,6 +80,7 @@ class Trainer:
         set_wrap(self.model, False)
         freeze(self.model)
         self.averager = CodebookAverager(*self.model.codebook.shape).to(self.device)
+        self.context = ContextRate(self.model.codebook).to(self.device) if config.context_rate else None
         self.discriminator = PatchDiscriminator().to(self.device)
         wanted = config.perceptual_weight > 0
         # Of the run's own: it is compiled for crops, and validation measures views by the one that others share.
@@ -83,7 +93,9 @@ class Trainer:
             others = self.discriminator, self.perceive
             compile_networks(self.model, *others)
             warm_up(self.model, *others, batch=config.batch, crop=config.crop, trained=not config.decoder_only)
-        elif config.compile_losses:
+        elif config.compiled:
+            compile_networks(self.model)
+            warm_up(self.model, batch=config.batch, crop=config.crop, trained=not config.decoder_only)
             self.distortion = compiled_losses(self.distortion, self.perceive, batch=config.batch, crop=config.crop)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         kernels = convolution_kernels(self.model, inner_only=config.inner_kernels_only)
@@ -93,6 +105,8 @@ class Trainer:
             "muon": ConvolutionMuon(kernels, lr=config.kernel_learning_rate, weight_decay=config.kernel_decay),
             "adam": torch.optim.Adam(others, lr=config.learning_rate, betas=(0.9, 0.99), fused=True),
         }
+        if self.context is not None:
+            self.optimizers["context"] = torch.optim.Adam(self.context.parameters(), lr=CONTEXT_RATE, fused=True)
         self.adversary = torch.optim.Adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.9), fused=True)
         self.step, self.spent_minutes, self.best = 0, 0.0, -math.inf
         self.stopped = False
@@ -108,7 +122,7 @@ class Trainer:
         self.validation = [shrink(cache.panorama(i), 1024) for i in chosen]
         if not self.checkpoint.exists():
             if start is not None:
-                load_state(read_state(start), self.model, self.averager)
+                load_state(read_state(start), self.model, self.averager, self.context)
             else:
                 # The first process's crops for all: codes have the same numbers in each, and their sums are added up.
                 self.initialise(crop_stream(config, cache))
@@ -140,9 +154,9 @@ class Trainer:
         return batches(self.config, self.cache, self.device, panoramas=self.panoramas, rank=self.rank, first=self.step)
 
     def state(self) -> dict[str, Tensor]:
-        """What is trained and shipped: networks, codebook and the sums behind the scales."""
-        averages = {f"averager.{name}": value for name, value in self.averager.state_dict().items()}
-        return {**self.model.state_dict(), **averages}
+        """What is trained: networks, codebook, and what bits are priced by."""
+        state = {**self.model.state_dict(), **under("averager.", self.averager)}
+        return state if self.context is None else {**state, **under("context.", self.context)}
 
     def initialise(self, stream: CropStream) -> None:
         """Start from cascades of linear transforms, and k-means over the first batches' features.
@@ -172,6 +186,8 @@ class Trainer:
             )
         self.averager.decay = 0.99
         self.averager.used.zero_()
+        if self.context is not None:
+            self.context.begin(self.model.codebook)
 
     # ── one step ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -191,6 +207,8 @@ class Trainer:
         pixels = pixels.to(device, non_blocking=True).float().contiguous(memory_format=torch.channels_last)
         latitude, weight = (x.to(device, non_blocking=True) for x in (latitude, weight))
         batch = len(pixels)
+        if config.strong_colours:
+            pixels = with_strong_colours(pixels, config.strong_colours)
         with torch.autocast(device.type, dtype=torch.bfloat16), torch.set_grad_enabled(not config.decoder_only):
             features = self.model.encoder(pixels)
         step = torch.randint(*config.steps_range, (batch,), device=device)
@@ -204,6 +222,7 @@ class Trainer:
             lost_share=config.lost_share if torch.rand(()) < config.lost_batches else 0.0,
             ranking=self.model.profile.ranking,
             learn=not config.decoder_only,
+            context=self.context,
         )
         with torch.autocast(device.type, dtype=torch.bfloat16):
             image = self.model.decoder(coded.received, coded.guidance)
@@ -225,9 +244,12 @@ class Trainer:
         if adversarial:
             fake = image / 127.5 - 1
             loss = loss + config.adversarial_weight * generator_loss(self.discriminator(fake))
-        self.model.zero_grad(set_to_none=True)
+        trained = [self.model] if self.context is None else [self.model, self.context]
+        for module in trained:
+            module.zero_grad(set_to_none=True)
         loss.backward()
-        average_gradients(self.model)
+        for module in trained:
+            average_gradients(module)
         report["gradient"] = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
         for optimizer in self.optimizers.values():
             optimizer.step()
@@ -265,6 +287,33 @@ class Trainer:
             return {}
         return {"dead": torch.tensor(float(self.averager.replace_dead(tokens, self.model.codebook)))}
 
+    @torch.no_grad()
+    def care_for_units(self, pixels: Tensor, *, revive: bool) -> int:
+        """Keep hidden units about zero on a batch, and have idle ones begin anew, in the averaged weights as well.
+
+        Parameters
+        ----------
+        pixels : (batch, 3, crop, crop)
+        revive : bool
+            Whether it is time to look for idle ones.
+
+        Returns
+        -------
+        int
+            How many were idle.
+        """
+        pixels, revived = pixels.to(self.device), 0
+        recentre_units(self.model, pixels, RECENTRED)
+        if revive:
+            before = {name: value.clone() for name, value in self.model.state_dict().items()}
+            revived = revive_idle_units(self.model, pixels)
+            for name, value in self.model.state_dict().items():
+                self.averaged[name].copy_(torch.where(value != before[name], value, self.averaged[name]))
+        if dist.is_initialized():
+            for value in self.model.state_dict().values():
+                dist.broadcast(value, 0)
+        return revived
+
     # ── the run ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def run(self) -> dict[str, float]:
@@ -294,7 +343,13 @@ class Trainer:
                 asked = time.monotonic()
                 batch = next(batches)
                 waited += time.monotonic() - asked
-                self.set_rate(config.rate * schedule.rate(progress, self.step))
+                rate = schedule.rate(progress, self.step)
+                self.set_rate(config.rate * rate)
+                if config.revive_steps and self.step % RECENTRE_EVERY == 0:
+                    revive = rate == 1 and self.step % config.revive_steps == 0
+                    revived = self.care_for_units(batch[0], revive=revive)
+                    if revive:
+                        self.log({"step": self.step, "revived": revived})
                 report = self.train_step(*batch, adversarial=progress >= config.adversarial_from)
                 if self.step % LOG_EVERY == 0:
                     figures = {name: float(value) for name, value in report.items()}
@@ -320,6 +375,8 @@ class Trainer:
         """
         self.optimizers["muon"].param_groups[0]["lr"] = self.config.kernel_learning_rate * rate
         self.optimizers["adam"].param_groups[0]["lr"] = self.config.learning_rate * rate
+        if "context" in self.optimizers:
+            self.optimizers["context"].param_groups[0]["lr"] = CONTEXT_RATE * rate
 
     def spent(self, minutes: float) -> dict[str, float]:
         """What the whole run has taken.
@@ -393,10 +450,11 @@ class Trainer:
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             model = Autoencoder(self.model.profile).to(self.device)
             averager = CodebookAverager(*model.codebook.shape).to(self.device)
-            load_state(state, model, averager)
+            context = None if self.context is None else ContextRate(model.codebook).to(self.device)
+            load_state(state, model, averager, context)
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             perceive = lpips().to(self.device) if self.perceive is not None else None
-            result = validate(model, averager, self.validation, device=self.device, perceive=perceive)
+            result = validate(model, averager, self.validation, device=self.device, perceive=perceive, context=context)
         self.log({"step": self.step} | self.spent(minutes) | more | {"validation": result})
         if (score := self.config.score(result)) > self.best:
             self.best = score

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 
 from panolink.codec.networks.autoencoder import Autoencoder
-from panolink.codec.networks.blocks import ResidualBlock
-from panolink.codec.networks.decoder import guidance_planes
 from panolink.images import resized
 from panolink.metrics.perceptual import LPIPS, viewport_distance
 from panolink.metrics.viewport import viewport_scores
 from panolink.sphere.latitude import latitudes
 from panolink.sphere.padding import set_wrap
 from panolink.training.codebook_ema import CodebookAverager
+from panolink.training.context_rate import ContextRate
+from panolink.training.idle_units import idle_units
 from panolink.training.soft_quantization import code_batch
 
 OPERATING_POINTS = ((16, -1.0), (12, -1.0), (8, -1.0), (4, -1.0), (0, -1.0))
@@ -52,10 +52,11 @@ def validate(
     *,
     device: torch.device,
     perceive: LPIPS | None = None,
+    context: ContextRate | None = None,
 ) -> dict[str, float]:
     """Mean bpp, VPSNR and VSSIM over panoramas at each operating point, and at `RATES`.
 
-    Bits are ideal code lengths: the empirical entropy of the indices, the Laplace distribution for differences, the
+    Bits are ideal code lengths: the empirical entropy of the indices, their classes' distributions for differences, the
     entropy of the mask. The bitstream's true figures come from the benchmark; these only choose checkpoints.
 
     Parameters
@@ -67,6 +68,8 @@ def validate(
     device : torch.device
     perceive : LPIPS, optional
         Its distance too, under names of its own.
+    context : ContextRate, optional
+        Of the run, where bits are priced by it.
 
     Returns
     -------
@@ -95,6 +98,7 @@ def validate(
                 share=torch.tensor([share], device=device),
                 wrap=True,
                 ranking=model.profile.ranking,
+                context=context,
             )
             histogram += torch.bincount(coded.indices.flatten().cpu(), minlength=codes)
             with torch.autocast(device.type, dtype=torch.bfloat16):
@@ -106,7 +110,7 @@ def validate(
             mask = 0.0 if tau in (0.0, 1.0) else -tau * np.log2(tau) - (1 - tau) * np.log2(1 - tau)
             bpp = (float(coded.bits.sum()) + mask * coded.kept.numel()) / pixels[0, 0].numel()
             results.setdefault((step, share), []).append((bpp, scores.vpsnr_db, scores.vssim, seen))
-    idle = idle_units(model, panoramas[0], device=device)
+    idle = idle_units(model, torch.tensor(panoramas[0]).permute(2, 0, 1)[None].to(device))
     set_wrap(model, False)
     model.train()
     pmf = histogram / histogram.sum()
@@ -121,28 +125,3 @@ def validate(
             value = np.interp(np.log(rate), np.log(ordered[:, 0]), ordered[:, column])
             report[f"{name}_at_{rate}"] = float(value)
     return report
-
-
-@torch.no_grad()
-def idle_units(model: Autoencoder, panorama: np.ndarray, *, device: torch.device) -> float:
-    """Share of the residual blocks' units that are above zero nowhere on a panorama: they do nothing.
-
-    0 for a model without such blocks. Networks can learn little and look finished while most of their units are idle.
-    """
-    idle: list[torch.Tensor] = []
-    blocks = [block for block in model.modules() if isinstance(block, ResidualBlock)]
-    hooks = [
-        block.body[1].register_forward_hook(lambda _, __, output: idle.append(output.amax(dim=(0, 2, 3)) <= 0))
-        for block in blocks
-    ]
-    try:
-        pixels = torch.tensor(panorama).permute(2, 0, 1)[None].float().to(device)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
-            features = model.encoder(pixels.contiguous(memory_format=torch.channels_last))
-            shape = (1, *features.shape[2:])
-            kept, step, concealed = (torch.full(shape, value, device=device) for value in (1, 0, 0))
-            model.decoder(features, guidance_planes(kept, step, concealed))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return float(torch.cat(idle).float().mean()) if idle else 0.0
