@@ -9,8 +9,9 @@ from panolink.codec.model import load_model, save_model
 from panolink.codec.networks.autoencoder import PROFILES, Autoencoder, Profile
 from panolink.errors import ModelError
 from panolink.training import export
-from panolink.training.checkpoint import save_state
+from panolink.training.checkpoint import save_state, under
 from panolink.training.config import TrainingConfig
+from panolink.training.context_rate import ContextRate
 from panolink.training.data import PanoramaCache
 from panolink.training.export import check_codes, export_own_decoder, model_of_decoder, views
 from tests.codec.entropy.random_tables import CODES, DIM, random_tables
@@ -87,3 +88,27 @@ def test_a_state_in_pieces_is_of_the_shipped_model(tmp_path: Path):
 
 def _of_tables() -> Profile:
     return replace(PROFILES["base"], dim=DIM, codes=CODES)
+
+
+@pytest.mark.slow
+def test_the_entropy_coder_goes_on_from_the_context_that_a_run_has_learned(
+    cache: PanoramaCache, small_profiles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    torch.manual_seed(0)
+    model = Autoencoder(PROFILES["base"])
+    context = ContextRate(model.codebook)
+    starts, fit = [], export.fit_tables
+
+    def watched(*given, start=None, **more):
+        starts.append(start and {name: value.clone() for name, value in start.state_dict().items()})
+        return fit(*given, start=start, **more)
+
+    monkeypatch.setattr(export, "fit_tables", watched)
+    for state in (model.state_dict(), model.state_dict() | under("context.", context)):
+        save_state(tmp_path / "best.safetensors", state)
+        target = tmp_path / "weights.safetensors"
+        export.export_model(tmp_path / "best.safetensors", PROFILES["base"], cache, [0], target, {}, copies=1)
+        load_model(target)
+    assert starts[0] is None and starts[1] is not None
+    for name, value in context.network.state_dict().items():
+        assert torch.equal(value, starts[1][name]), name

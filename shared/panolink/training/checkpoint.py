@@ -49,7 +49,7 @@ def save_checkpoint(trainer: Trainer, minutes: float) -> None:
     for name, optimizer in _optimizers(trainer).items():
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"{name}.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
-    tensors |= {f"discriminator.{name}": value for name, value in trainer.discriminator.state_dict().items()}
+    tensors |= under("discriminator.", trainer.discriminator) | under("centred.", trainer.centred)
     tensors |= {f"random.{name}": value for name, value in _random_state(trainer.device).items()}
     counters = {
         "step": trainer.step,
@@ -87,6 +87,8 @@ def load_checkpoint(trainer: Trainer) -> None:
     load_state(below("model.", tensors), trainer.model, trainer.averager, trainer.context)
     trainer.average.load(below("averaged.", tensors))
     trainer.discriminator.load_state_dict(below("discriminator.", tensors))
+    if means := below("centred.", tensors):  # not in files of earlier versions: the next look goes all the way
+        trainer.centred.load_state_dict(means)
     for name, optimizer in _optimizers(trainer).items():
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in below(f"{name}.", tensors).items():

@@ -49,9 +49,6 @@ class TrainingConfig:
     """by which kernels shrink at each of Muon's steps, relative to its learning rate"""
     inner_kernels_only: bool = False
     """leave each network's first and last convolution to Adam"""
-    revive_steps: int = 0
-    """steps between looks for idle units, which then begin anew, while the rates are constant; all are kept about
-    zero all the time. 0: neither"""
     warm_up: int = 200
     """steps from the first, over which the learning rates rise"""
     distortion: str = "mse"

@@ -13,8 +13,9 @@ from safetensors import safe_open
 from panolink.codec.model import Model, load_model, save_decoder, save_model
 from panolink.codec.networks.autoencoder import Autoencoder, Profile
 from panolink.errors import ModelError
-from panolink.training.checkpoint import of_networks, read_state
+from panolink.training.checkpoint import below, of_networks, read_state
 from panolink.training.data import PanoramaCache
+from panolink.training.feature_context_network import FeatureContextNetwork
 from panolink.training.fit_tables import fit_tables
 from panolink.training.validation import shrink
 from panolink.training.warm_start import is_state
@@ -53,12 +54,18 @@ def export_model(
     counted : int, optional
         Symbols are counted on the first so many, unturned; None: on all.
     """
-    state = of_networks(read_state(weights))
+    state = read_state(weights)
     network = Autoencoder(profile)
     # Half precision is what ships, so the tables have to be those of the rounded weights.
-    network.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in state.items()})
+    rounded = {k: v.half().float() if v.is_floating_point() else v for k, v in of_networks(state).items()}
+    network.load_state_dict(rounded)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    tables = fit_tables(network, views(cache, indices, copies), counted=len(indices) if counted is None else counted)
+    start = None
+    if learned := below("context.network.", state):
+        start = FeatureContextNetwork(network.codebook)
+        start.load_state_dict(learned)
+    counted = len(indices) if counted is None else counted
+    tables = fit_tables(network, views(cache, indices, copies), start=start, counted=counted)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_model(target, network=network, tables=tables, card=card)
 

@@ -72,6 +72,7 @@ def fit_feature_context(
     grids: Sequence[NDArray[np.int64]],
     differences: Sequence[NDArray[np.float16]],
     *,
+    start: FeatureContextNetwork | None = None,
     seed: int = 0,
 ) -> FeatureContextModel:
     """Train the network on the symbols that ``tables``, without context, make of panoramas.
@@ -84,6 +85,8 @@ def fit_feature_context(
         Indices of each panorama.
     differences : sequence of float16 (rows · cols, dim)
         From the codes.
+    start : FeatureContextNetwork, optional
+        That a run has learned beside its networks, to go on from; it is changed. None: one that knows nothing.
     seed : int
 
     Returns
@@ -95,7 +98,7 @@ def fit_feature_context(
     lengths[1:, 1:] -= 1  # the signs' bits are the network's
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = FeatureContextNetwork(codebook.cpu())
+        network = start or FeatureContextNetwork(codebook.cpu())
         examples = _draw_examples(tables, grids, differences, np.random.default_rng(seed))
         count = len(examples.bands)
         if not count:  # no symbol pays for its bits with such a model

@@ -27,6 +27,7 @@ from panolink.codec.rate_control.controller import RD_LAMBDA
 from panolink.codec.rate_control.rd_cost import TokenCostModel, TokenCosts
 from panolink.codec.tokens import steps_of_tokens
 from panolink.sphere.padding import set_wrap
+from panolink.training.feature_context_network import FeatureContextNetwork
 from panolink.training.fit_feature_context import fit_feature_context, neutral_feature_context
 from panolink.training.fit_index_context import fit_index_context
 from panolink.training.laplace_prior import laplace_pmf
@@ -44,7 +45,12 @@ LARGEST_SHIFT, LEAST_SYMBOLS = 10, 2000
 
 
 def fit_tables(
-    network: Autoencoder, panoramas: Iterable[NDArray[np.uint8]], *, counted: int | None = None, device: str = "cpu"
+    network: Autoencoder,
+    panoramas: Iterable[NDArray[np.uint8]],
+    *,
+    start: FeatureContextNetwork | None = None,
+    counted: int | None = None,
+    device: str = "cpu",
 ) -> Tables:
     """Fit the entropy coder's tables for a trained network.
 
@@ -56,6 +62,8 @@ def fit_tables(
     network : Autoencoder
     panoramas : iterable of uint8 (H, W, 3)
         Their sides divide by the network's factor.
+    start : FeatureContextNetwork, optional
+        As of `fit_feature_context`.
     counted : int, optional
         Small networks are trained on all panoramas, the rest is counted on the first so many; None: on all.
     device : str
@@ -77,7 +85,8 @@ def fit_tables(
     pays = [_priced(tables, *pair, 8).pays(RD_LAMBDA) for pair in zip(grids, differences, strict=True)]
     tables = replace(tables, levels=_levels(len(codebook), grids, differences, pays))
     tables = _with_pmfs(tables, grids, differences)
-    tables = replace(tables, feature_context=fit_feature_context(codebook, tables, all_grids, all_differences))
+    context = fit_feature_context(codebook, tables, all_grids, all_differences, start=start)
+    tables = replace(tables, feature_context=context)
     return _with_pmfs(tables, grids, differences)
 
 

@@ -25,6 +25,7 @@ from panolink.codec.quantization.vector_quantizer import nearest_code
 from panolink.metrics.perceptual import LPIPS, lpips
 from panolink.sphere.padding import set_wrap
 from panolink.training.batches import Batch, batches, crop_stream
+from panolink.training.centred_inputs import LOOK_EVERY, CentredInputs
 from panolink.training.checkpoint import load_checkpoint, load_state, read_state, save_checkpoint, save_state, under
 from panolink.training.codebook_ema import CodebookAverager, as_tokens, k_means
 from panolink.training.colours import with_strong_colours
@@ -36,10 +37,9 @@ from panolink.training.device_crops import DevicePanoramas
 from panolink.training.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from panolink.training.distributed import average_gradients, cpu_hours, of_first
 from panolink.training.frozen_batch_norm import freeze
-from panolink.training.idle_units import recentre_units, revive_idle_units
 from panolink.training.linear_cascade import start_as_linear_cascade
 from panolink.training.losses import sphere_distortion
-from panolink.training.muon import ConvolutionMuon, convolution_kernels
+from panolink.training.optimizers import optimizers_of, set_rates
 from panolink.training.schedule import Schedule
 from panolink.training.soft_quantization import BITS_PRICE, Coded, code_batch
 from panolink.training.validation import shrink, validate
@@ -52,12 +52,6 @@ COLUMNS = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), T
 
 CALIBRATION_CROPS = 200
 """on which a linear cascade is fitted and batch norms are calibrated"""
-
-CONTEXT_RATE = 1e-3
-"""learning rate of the context that bits are priced by"""
-
-RECENTRE_EVERY, RECENTRED = 25, 0.25
-"""steps between looks at the mean and variance of hidden units, and the share of the way to them that each goes"""
 
 REPLACE_EVERY = 250
 """steps between replacements of dead codes: about a thousand tokens per code"""
@@ -97,16 +91,8 @@ class Trainer:
             compile_networks(self.model)
             warm_up(self.model, batch=config.batch, crop=config.crop, trained=not config.decoder_only)
             self.distortion = compiled_losses(self.distortion, self.perceive, batch=config.batch, crop=config.crop)
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        kernels = convolution_kernels(self.model, inner_only=config.inner_kernels_only)
-        of_muon = {id(p) for p in kernels}
-        others = [p for p in trained if id(p) not in of_muon]
-        self.optimizers: dict[str, torch.optim.Optimizer] = {
-            "muon": ConvolutionMuon(kernels, lr=config.kernel_learning_rate, weight_decay=config.kernel_decay),
-            "adam": torch.optim.Adam(others, lr=config.learning_rate, betas=(0.9, 0.99), fused=True),
-        }
-        if self.context is not None:
-            self.optimizers["context"] = torch.optim.Adam(self.context.parameters(), lr=CONTEXT_RATE, fused=True)
+        self.optimizers = optimizers_of(config, self.model, self.context)
+        self.centred = CentredInputs(self.model, inner_only=config.inner_kernels_only).to(self.device)
         self.adversary = torch.optim.Adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.9), fused=True)
         self.step, self.spent_minutes, self.best = 0, 0.0, -math.inf
         self.stopped = False
@@ -207,6 +193,8 @@ class Trainer:
         pixels = pixels.to(device, non_blocking=True).float().contiguous(memory_format=torch.channels_last)
         latitude, weight = (x.to(device, non_blocking=True) for x in (latitude, weight))
         batch = len(pixels)
+        if self.step % LOOK_EVERY == 0:
+            self.centred.look(self.model, pixels)
         if config.strong_colours:
             pixels = with_strong_colours(pixels, config.strong_colours)
         with torch.autocast(device.type, dtype=torch.bfloat16), torch.set_grad_enabled(not config.decoder_only):
@@ -250,9 +238,11 @@ class Trainer:
         loss.backward()
         for module in trained:
             average_gradients(module)
+        self.centred.centre_gradients()
         report["gradient"] = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
-        for optimizer in self.optimizers.values():
-            optimizer.step()
+        with self.centred.no_shift():
+            for optimizer in self.optimizers.values():
+                optimizer.step()
         if adversarial:
             self.adversary.zero_grad(set_to_none=True)
             adversary = discriminator_loss(self.discriminator(pixels / 127.5 - 1), self.discriminator(fake.detach()))
@@ -287,33 +277,6 @@ class Trainer:
             return {}
         return {"dead": torch.tensor(float(self.averager.replace_dead(tokens, self.model.codebook)))}
 
-    @torch.no_grad()
-    def care_for_units(self, pixels: Tensor, *, revive: bool) -> int:
-        """Keep hidden units about zero on a batch, and have idle ones begin anew, in the averaged weights as well.
-
-        Parameters
-        ----------
-        pixels : (batch, 3, crop, crop)
-        revive : bool
-            Whether it is time to look for idle ones.
-
-        Returns
-        -------
-        int
-            How many were idle.
-        """
-        pixels, revived = pixels.to(self.device), 0
-        recentre_units(self.model, pixels, RECENTRED)
-        if revive:
-            before = {name: value.clone() for name, value in self.model.state_dict().items()}
-            revived = revive_idle_units(self.model, pixels)
-            for name, value in self.model.state_dict().items():
-                self.averaged[name].copy_(torch.where(value != before[name], value, self.averaged[name]))
-        if dist.is_initialized():
-            for value in self.model.state_dict().values():
-                dist.broadcast(value, 0)
-        return revived
-
     # ── the run ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def run(self) -> dict[str, float]:
@@ -343,13 +306,7 @@ class Trainer:
                 asked = time.monotonic()
                 batch = next(batches)
                 waited += time.monotonic() - asked
-                rate = schedule.rate(progress, self.step)
-                self.set_rate(config.rate * rate)
-                if config.revive_steps and self.step % RECENTRE_EVERY == 0:
-                    revive = rate == 1 and self.step % config.revive_steps == 0
-                    revived = self.care_for_units(batch[0], revive=revive)
-                    if revive:
-                        self.log({"step": self.step, "revived": revived})
+                self.set_rate(config.rate * schedule.rate(progress, self.step))
                 report = self.train_step(*batch, adversarial=progress >= config.adversarial_from)
                 if self.step % LOG_EVERY == 0:
                     figures = {name: float(value) for name, value in report.items()}
@@ -373,10 +330,7 @@ class Trainer:
         rate : float
             Factor of the configured ones.
         """
-        self.optimizers["muon"].param_groups[0]["lr"] = self.config.kernel_learning_rate * rate
-        self.optimizers["adam"].param_groups[0]["lr"] = self.config.learning_rate * rate
-        if "context" in self.optimizers:
-            self.optimizers["context"].param_groups[0]["lr"] = CONTEXT_RATE * rate
+        set_rates(self.optimizers, rate)
 
     def spent(self, minutes: float) -> dict[str, float]:
         """What the whole run has taken.

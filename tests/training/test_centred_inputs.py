@@ -1,0 +1,109 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
+from panolink.codec.networks.blocks import ResidualBlock
+from panolink.codec.networks.decoder import guidance_planes
+from panolink.sphere.padding import set_wrap
+from panolink.training.centred_inputs import CentredInputs
+from panolink.training.frozen_batch_norm import freeze
+from panolink.training.muon import ConvolutionMuon, convolution_kernels
+
+
+@pytest.fixture
+def model(small_profiles) -> Autoencoder:
+    torch.manual_seed(0)
+    model = Autoencoder(PROFILES["base"])
+    freeze(model)
+    set_wrap(model, False)
+    return model
+
+
+@pytest.fixture
+def pixels() -> Tensor:
+    return 255 * torch.rand(2, 3, 64, 128, generator=torch.Generator().manual_seed(0))
+
+
+def loss(model: Autoencoder, pixels: Tensor) -> Tensor:
+    features = model.encoder(pixels)
+    kept, steps = torch.ones_like(features[:, 0]), torch.tensor([0.0, 6.0])[:, None, None]
+    return (model.decoder(features, guidance_planes(kept, steps * kept, 0 * kept)) - pixels).square().mean() / 1e4
+
+
+def test_what_each_kernel_sees_is_watched(model: Autoencoder, pixels: Tensor):
+    centred = CentredInputs(model, inner_only=True)
+    seen: dict[nn.Module, Tensor] = {}
+    kernels = {id(kernel) for kernel in convolution_kernels(model, inner_only=True)}
+    watched = [module for module in model.modules() if isinstance(module, nn.Conv2d) and id(module.weight) in kernels]
+    handles = [
+        module.register_forward_hook(lambda m, inputs, _: seen.update({m: inputs[0].float().mean(dim=(0, 2, 3))}))
+        for module in watched
+    ]
+    centred.look(model, pixels)
+    for handle in handles:
+        handle.remove()
+    means = [value for name, value in centred.state_dict().items() if name.startswith("mean")]
+    assert len(means) == len(watched) == len(seen) > 8
+    for module in watched:
+        assert any(mean.shape == seen[module].shape and torch.equal(mean, seen[module]) for mean in means)
+    first = [mean.clone() for mean in means]
+    centred.look(model, pixels * 0.5)
+    assert not all(torch.equal(mean, was) for mean, was in zip(means, first, strict=True))
+
+
+def test_gradients_are_those_of_inputs_without_their_mean():
+    """By W at a given b + W·m."""
+    torch.manual_seed(0)
+    block = ResidualBlock(4).eval()
+    for norm in (block.body[1], block.body[4]):
+        nn.init.uniform_(norm.weight, 0.5, 2)  # type: ignore[arg-type]
+        nn.init.uniform_(norm.running_var, 0.5, 2)  # type: ignore[arg-type]
+
+    class Holder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder, self.decoder = nn.Sequential(block), nn.Sequential()
+
+    centred = CentredInputs(Holder(), inner_only=False)  # type: ignore[arg-type]
+    x = torch.randn(8, 4, 32, 32) + torch.tensor([5.0, -3.0, 0.0, 9.0])[:, None, None]
+    mean = x.mean(dim=(0, 2, 3))
+    centred.mean0.copy_(mean)  # type: ignore[operator]
+    target = torch.randn_like(x)
+    (block(x) * target).sum().backward()
+    centred.centre_gradients()
+    kernel = block.body[0].weight
+    assert isinstance(kernel, Tensor) and kernel.grad is not None
+    found = kernel.grad.clone()
+
+    block.zero_grad()
+    shift = (kernel.sum(dim=(2, 3)) @ mean).detach()
+    block.body[1].running_mean -= shift  # type: ignore[operator]
+    (block.body(x - mean[:, None, None]) * target).sum().backward()
+    torch.testing.assert_close(found, kernel.grad, rtol=1e-3, atol=1e-2)
+
+
+def test_steps_leave_the_means_of_outputs_where_they_were(model: Autoencoder, pixels: Tensor):
+    centred = CentredInputs(model, inner_only=True)
+    centred.look(model, pixels)
+    optimizer = ConvolutionMuon(convolution_kernels(model, inner_only=True), lr=0.05, weight_decay=0.1)
+    block = next(module for module in model.modules() if isinstance(module, ResidualBlock))
+    inputs: list[Tensor] = []
+    handle = block.register_forward_hook(lambda _, given, __: inputs.append(given[0].detach()))
+    loss(model, pixels).backward()
+    handle.remove()
+    norm = block.body[1]
+    before = norm(block.body[0](inputs[0])).mean(dim=(0, 2, 3))
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    shifted = []
+    for kept in (False, True):
+        model.load_state_dict(state)
+        centred.centre_gradients()
+        if kept:
+            with centred.no_shift():
+                optimizer.step()
+        else:
+            optimizer.step()
+        now = norm(block.body[0](inputs[0])).mean(dim=(0, 2, 3))
+        shifted.append((now - before).detach().abs().max())
+    assert shifted[1] < 0.1 * shifted[0]
