@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from panolink.codec.entropy.feature_context import CODE_NEIGHBOURS, neighbour_codes, neighbour_values
+from panolink.codec.entropy.feature_context import CODE_NEIGHBOURS, first_half, neighbour_codes, neighbour_values
 from panolink.codec.entropy.index_context import bands_of
 from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
 from panolink.sphere.latitude import latitudes
@@ -63,7 +63,7 @@ def test_only_the_first_half_is_known_to_the_second(small_profiles, monkeypatch:
     averager.weight += 1
     step, share = torch.zeros(2, dtype=torch.int64), -torch.ones(2)
     coded = code_batch(model, averager, features, torch.zeros(2, 4), step=step, share=share, context=context)
-    first = (torch.arange(4)[:, None] + torch.arange(4)) % 2 == 0
+    first = torch.from_numpy(first_half(4, 4).reshape(4, 4))
     assert not seen[0].any() and seen[1][..., first].any() and not seen[1][..., ~first].any()
     coded.bits.sum().backward()
     assert all(parameter.grad is not None for parameter in context.parameters())

@@ -24,16 +24,7 @@ def idle_units(model: Autoencoder, pixels: Tensor) -> float:
         In [0, 255].
     """
     idle: list[Tensor] = []
-    norms = [block.body[1] for block in _blocks(model)]
-    with after(norms, lambda _, __, output: idle.append(_nowhere_above_zero(output))):
+    norms = [module.body[1] for module in model.modules() if isinstance(module, ResidualBlock)]
+    with after(norms, lambda _, __, output: idle.append(output.amax(dim=(0, 2, 3)) <= 0)):
         code(model, pixels)
     return float(torch.cat(idle).float().mean()) if idle else 0.0
-
-
-def _blocks(model: Autoencoder) -> list[ResidualBlock]:
-    return [module for module in model.modules() if isinstance(module, ResidualBlock)]
-
-
-def _nowhere_above_zero(values: Tensor) -> Tensor:
-    """bool (channels,) of values (batch, channels, rows, cols)"""
-    return values.amax(dim=(0, 2, 3)) <= 0

@@ -229,13 +229,13 @@ def code_batch(
     with torch.no_grad():
         scales = averager.scales(indices).permute(0, 3, 1, 2)
         plain = scale_classes(scales / width)
-        expected = None
-        if context is not None:
+    expected = None
+    if context is not None:
+        with torch.no_grad():
             nothing = torch.zeros_like(codes)
             first = price(value.detach(), plain, lengths, context(indices, latitude, nothing, wrap=wrap))
             usual = 2 * averager.usual_scales()[None, :, None, None]
             known = torch.where(kept_of(first)[:, None] & _first_half(indices), first.symbols * width / usual, nothing)
-    if context is not None:
         expected = context(indices, latitude, known, wrap=wrap)
     priced = price(value, plain, lengths, expected)
     pays = priced.rd_slope > RD_LAMBDA
@@ -260,6 +260,7 @@ def code_batch(
 
 
 def _first_half(indices: Tensor) -> Tensor:
-    """bool (1, 1, rows, cols): the squares of a checkerboard that are coded first."""
+    """bool (1, 1, rows, cols): `panolink.codec.entropy.feature_context.first_half`, made where the batch is: copying it
+    there would have the host wait for the device."""
     rows, cols = (torch.arange(side, device=indices.device) for side in indices.shape[1:])
     return ((rows[:, None] + cols) % 2 == 0)[None, None]
