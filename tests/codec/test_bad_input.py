@@ -43,12 +43,23 @@ def test_pictures_without_sense_stay_within_the_budget(base: Codec, kind: str, s
         errors.append(((decoded.astype(float) - image) ** 2).mean())
     assert errors[-1] <= 1.05 * min(errors) + 1  # some such pictures come out better at lower resolution
     if kind not in ("noise", "checks"):
-        most = 20 if kind == "red" else 4
-        assert errors[-1] < most, "a surface of one colour comes back when bits are no object"
+        assert errors[-1] < 4, "a surface of one colour comes back when bits are no object"
 
 
-@pytest.mark.xfail(strict=True, reason="no such colours are trained on; the model card tells how far off they are")
-@pytest.mark.parametrize("colour", [(255, 0, 0), (0, 255, 0), (255, 0, 255)])
+TOO_STRONG = pytest.mark.xfail(strict=True, reason="the model card tells how far off they are")
+
+
+@pytest.mark.parametrize(
+    "colour",
+    [
+        (255, 0, 0),
+        (0, 0, 255),
+        (255, 255, 0),
+        pytest.param((0, 255, 0), marks=TOO_STRONG),
+        pytest.param((0, 255, 255), marks=TOO_STRONG),
+        pytest.param((255, 0, 255), marks=TOO_STRONG),
+    ],
+)
 def test_saturated_surfaces_come_back_when_bits_are_no_object(base: Codec, colour: tuple[int, int, int]):
     image = np.zeros((128, 256, 3), np.uint8) + np.array(colour, np.uint8)
     decoded = base.decode(base.encode(image, bpp=50))

@@ -136,9 +136,9 @@ def register_profile(name: str, **sizes: Any) -> Callable[[Builder], Builder]:
     "base",
     dim=192,
     encoder_channels=(32, 64, 160),
-    encoder_blocks=(2, 2, 1),
+    encoder_blocks=(2, 2, 2),
     decoder_channels=(192, 160, 64, 32),
-    decoder_blocks=(2, 2, 1),
+    decoder_blocks=(4, 3, 1),
 )
 def base_networks(profile: Profile) -> Networks:
     """Networks of the profile that ships: the paper's kind, wider, from half the resolution on."""
