@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,7 +26,33 @@ def pad_sphere(x: Tensor, margin: int, *, wrap: bool = True) -> Tensor:
     """
     if not wrap:
         return _repeat_edges(x, margin) if torch.compiler.is_compiling() else F.pad(x, (margin,) * 4, mode="replicate")
+    return _SpherePadding.apply(x, margin) if torch.is_grad_enabled() and x.requires_grad else _padded(x, margin)
+
+
+def _padded(x: Tensor, margin: int) -> Tensor:
     return pad_between(x, x[..., :1, :].expand(-1, -1, margin, -1), x[..., -1:, :].expand(-1, -1, margin, -1), margin)
+
+
+class _SpherePadding(torch.autograd.Function):
+    """`pad_sphere` with a gradient in one copy: autograd's own, through assignments to parts, makes eight, which take
+    longer than convolutions."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, margin: int) -> Tensor:
+        ctx.margin = margin
+        return _padded(x, margin)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        margin, (gradient,) = ctx.margin, gradients
+        height, width = (side - 2 * margin for side in gradient.shape[-2:])
+        columns = gradient[..., margin : margin + width].clone(memory_format=_format(gradient))
+        columns[..., width - margin :] += gradient[..., :margin]
+        columns[..., :margin] += gradient[..., margin + width :]
+        rows = columns[..., margin : margin + height, :]
+        rows[..., 0, :] += columns[..., :margin, :].sum(dim=-2)
+        rows[..., -1, :] += columns[..., margin + height :, :].sum(dim=-2)
+        return rows, None
 
 
 def _repeat_edges(x: Tensor, margin: int) -> Tensor:
