@@ -5,7 +5,8 @@
 
 One JSON object per width and batch, one of panoramas a second from pixels to bytes and back with several under way (on
 a GPU with the networks recorded, whose seconds it has too), and one of what AVIF at speed 4 takes for the same panorama
-at the same rate, with one thread and with as many as the networks have; `--no-avif` leaves it out. Stages: `extract`
+at the same rate, with one thread and with as many as the networks have; `--no-avif` leaves it out. `--effort` adds how
+long an encoder takes that tries for longer. Stages: `extract`
 and `reconstruct` run the networks (pixels to and from the device included), `quantize` chooses what is sent, `pack` and
 `unpack` code it.
 Multiply–adds count as two operations; the machine's peak is measured in the same run, as a large bfloat16 product of
@@ -34,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks.lib.image_codecs import AVIF, bits_per_pixel, quality_at
 from benchmarks.lib.timing import peak_flops, timer
 from panolink import Codec, Packet, load_panorama
+from panolink.codec.effort import Effort
 from panolink.errors import RateError
 
 
@@ -106,6 +108,12 @@ def under_way(codec: Codec, image: np.ndarray, bpp: float, at_once: int) -> dict
     return rate
 
 
+def with_effort(codec: Codec, image: np.ndarray, bpp: float, runs: int, effort: Effort) -> dict[str, Any]:
+    """Median seconds of encoding a panorama for longer, from pixels to bytes."""
+    seconds, packet = timer(codec.device, runs)(lambda: codec.encode(image, bpp=bpp, effort=effort))
+    return {"effort": effort, "bpp": round(packet.bpp, 4), "seconds": {"encode": round(seconds, 4)}}
+
+
 def avif(image: np.ndarray, bpp: float, runs: int, threads: int) -> dict[str, Any]:
     """Median seconds of encoding and decoding by AVIF at speed 4, at the best quality within ``bpp``, the search for
     which is not counted."""
@@ -127,6 +135,7 @@ def main(
     runs: Annotated[int, typer.Option(min=1)] = 5,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
     at_once: Annotated[int, typer.Option(min=1, help="Panoramas under way, of each width.")] = 2,
+    effort: Annotated[list[Effort] | None, typer.Option(help="Efforts to time beside the usual one.")] = None,
     with_avif: Annotated[bool, typer.Option("--avif/--no-avif", help="Also what AVIF at speed 4 takes.")] = True,
 ) -> None:
     """Seconds by stage, panoramas per second, memory, and share of the machine's peak."""
@@ -160,6 +169,9 @@ def main(
         except torch.OutOfMemoryError:
             several["error"] = "out of memory"
         print(json.dumps(several), flush=True)
+        for more in effort or ():
+            found = with_effort(codec, image, bpp, runs, more)
+            print(json.dumps({"width": pixels, **found, "memory_bytes": memory_bytes(codec.device)}), flush=True)
         if with_avif:
             try:
                 found = avif(image, bpp, runs, torch.get_num_threads())

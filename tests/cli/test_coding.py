@@ -87,9 +87,10 @@ def test_a_focus_takes_the_bits_to_where_it_is(panolink: Run, small: Path, tmp_p
     assert result.exit_code == 2 and "auto is for panolink send" in result.output
 
 
-def test_slow_encoding_is_no_longer_and_closer(panolink: Run, small: Path, tmp_path: Path, tiny_path: Path):
+@pytest.mark.parametrize("more", ["medium", "slow"])
+def test_more_effort_is_no_longer_and_closer(panolink: Run, small: Path, tmp_path: Path, tiny_path: Path, more: str):
     found = []
-    for effort in ("fast", "slow"):
+    for effort in ("fast", more):
         packet, picture = tmp_path / f"{effort}.plk", tmp_path / f"{effort}.png"
         result = panolink("encode", small, packet, "--bpp", "0.15", "--effort", effort, "--model", tiny_path)
         assert result.exit_code == 0, result.output

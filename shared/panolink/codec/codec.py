@@ -167,7 +167,7 @@ class Codec:
         focus : sequence of Focus
             Where somebody looks, at most four directions: the bits go there.
         effort : Effort or str
-            "slow": a closer picture in no more bits, see `refine`.
+            "medium", "slow": a closer picture in no more bits, see `refine`.
 
         Raises
         ------
@@ -176,7 +176,7 @@ class Codec:
         ImageError
             No picture, or not 2:1.
         ModelError
-            ``effort`` is "slow", and the model was loaded without a decoder.
+            ``effort`` is not "fast", and the model was loaded without a decoder.
         """
         image, sphere = _picture_of(image)
         tokens = self.tokens_of(
@@ -216,7 +216,7 @@ class Codec:
         beside : int
             Bits of ``bpp`` that the packet takes for what is no token, see `panolink.codec.bitstream.metadata_bits`.
         progress : callable, optional
-            Is told how many rounds of slow encoding are done, of how many.
+            Is told how many rounds of `refine` are done, of how many.
         """
         effort = Effort(effort)
         known: dict[Fraction, Tensor] = {}
@@ -242,7 +242,7 @@ class Codec:
             return tokens
         features = known[tokens.reduction]
         known.clear()  # those of other resolutions
-        return self.refine(tokens, image, features=features, tau=tau, ranking=ranking, progress=progress)
+        return self.refine(tokens, image, features=features, tau=tau, ranking=ranking, effort=effort, progress=progress)
 
     @torch.inference_mode(False)  # derivatives are needed, whatever the caller does without
     def refine(
@@ -253,6 +253,7 @@ class Codec:
         features: Tensor | None = None,
         tau: float | None = None,
         ranking: Ranking | str | None = None,
+        effort: Effort | str = Effort.SLOW,
         progress: Progress | None = None,
     ) -> Tokens:
         """Choose a panorama's tokens anew by what the decoder makes of them, see `panolink.codec.refinement`.
@@ -272,6 +273,8 @@ class Codec:
             Share of the features kept, where they were quantised with one: it stays.
         ranking : Ranking or str, optional
             Of the tokens; None: the profile's.
+        effort : Effort or str
+            How many rounds; `fast`: none.
         progress : callable, optional
             Is told how many rounds are done, of how many.
 
@@ -295,7 +298,9 @@ class Codec:
             (features,) = self.extract([picture])
         error = DecodingError(picture, error_weights(tokens).to(self.device), self._runner.pixels)
         order = Ranking(ranking or self.model.profile.ranking)
-        return refined(tokens, features, error, self.quantizer, order, tau=tau, progress=progress)
+        return refined(
+            tokens, features, error, self.quantizer, order, effort=Effort(effort), tau=tau, progress=progress
+        )
 
     def tokens_at(
         self,

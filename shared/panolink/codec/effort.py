@@ -11,8 +11,10 @@ class Effort(StrEnum):
 
     FAST = "fast"
     """a pass through the encoder, and rate control from tables"""
+    MEDIUM = "medium"
+    """features that are chosen through the decoder, a few times over: see `panolink.codec.codec.Codec.refine`"""
     SLOW = "slow"
-    """features that are chosen through the decoder: see `panolink.codec.codec.Codec.refine`"""
+    """the same, until little more is found"""
 
     @classmethod
     def _missing_(cls, value: object) -> NoReturn:

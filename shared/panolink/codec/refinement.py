@@ -1,4 +1,4 @@
-"""Slow encoding: features corrected by what the decoder makes of them and quantised again, several times over.
+"""Medium and slow encoding: features corrected by what the decoder makes of them and quantised again, many times.
 
 Rate control takes the squared error of features for that of pixels. But the decoder restores some of what quantisation
 loses, and corrects one token by its neighbours. What counts is D, the error of the decoded picture. Near the features
@@ -18,6 +18,7 @@ Packets are of the usual kind, and decode as fast.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -25,6 +26,7 @@ import numpy as np
 import torch
 
 from panolink.codec.concealment import decoder_inputs
+from panolink.codec.effort import Effort
 from panolink.codec.networks.decoding_error import DecodingError
 from panolink.codec.quantization.am_vq import Quantizer, Ranking
 from panolink.codec.quantization.vector_quantizer import token_steps
@@ -35,15 +37,21 @@ from panolink.codec.tokens import Tokens
 from panolink.sphere.focus import focus_steps
 from panolink.sphere.latitude import latitude_weights
 
-ROUNDS = 24
-"""of decoding, correcting and quantising; a few of them bring most of the gain"""
+ROUNDS = {Effort.FAST: 0, Effort.MEDIUM: 4, Effort.SLOW: 24}
+"""of decoding, correcting and quantising; four of them bring most of the gain"""
 
-DAMPING = (0.3, 0.03)
+DAMPING = {Effort.FAST: (0.0, 0.0), Effort.MEDIUM: (0.5, 0.15), Effort.SLOW: (0.4, 0.03)}
 """share of the way to its target that a feature goes in the first and in the last round: its neighbours go theirs at
 the same time"""
 
 MOST_ROOM = 1.02
 """times the bits of mask and features what rate control is told to fill: it leaves some for what it cannot foresee"""
+
+TRIES = 3
+"""to get below the limit in a round, decoding not repeated"""
+
+MOST_POWER = 12
+"""that bits are taken to fall as λ^(−1/power) by, where a share is kept: not every token's symbols pay"""
 
 Progress: TypeAlias = Callable[[int, int], None]
 """is told how many rounds are done, of how many"""
@@ -64,6 +72,7 @@ def refined(
     quantizer: Quantizer,
     ranking: Ranking,
     *,
+    effort: Effort = Effort.SLOW,
     tau: float | None = None,
     progress: Progress | None = None,
 ) -> Tokens:
@@ -80,12 +89,15 @@ def refined(
     quantizer : Quantizer
         Of their model.
     ranking : Ranking
+    effort : Effort
+        How often they are corrected.
     tau : float, optional
         Share of the tokens that is kept, where that is given and no rate.
     progress : callable, optional
         Is told how many rounds are done, of how many.
     """
-    if not tokens.kept.any():
+    rounds = ROUNDS[effort]
+    if not rounds or not tokens.kept.any():
         return tokens
     again = _Requantization(tokens, quantizer, ranking, tau)
     decoded, guidance = decoder_inputs(tokens, quantizer.codebook)
@@ -95,15 +107,18 @@ def refined(
     if not curvature.any():
         return tokens  # no feature moves a pixel
     best, target = tokens, features
-    for done, share in enumerate(np.linspace(*DAMPING, ROUNDS), start=1):
+    for done, share in enumerate(np.linspace(*DAMPING[effort], rounds), start=1):
         target = torch.lerp(target, decoded - gradient / curvature, float(share))
         found, bits = again(target)
         decoded, guidance = decoder_inputs(found, quantizer.codebook)
-        lost, gradient = error(decoded, guidance)
+        if done < rounds:
+            lost, gradient = error(decoded, guidance)
+        else:
+            lost = error.alone(decoded, guidance)
         if lost < least and bits <= again.limit:
             best, least = found, lost
         if progress:
-            progress(done, ROUNDS)
+            progress(done, rounds)
     return best
 
 
@@ -116,10 +131,27 @@ class _Requantization:
         self.limit = sum(bits.values())
         """bits of the packet"""
         self._room: float = bits["mask"] + bits["features"]
-        self._most_room, self._lmbda = MOST_ROOM * self._room, RD_LAMBDA
+        self._most_room = MOST_ROOM * self._room
+        self._lmbda, self._power = RD_LAMBDA, LAMBDA_BY_BITS
 
     def __call__(self, features: Features) -> tuple[Tokens, int]:
-        """Tokens, and the bits of their packet: about the limit."""
+        """Tokens, and the bits of their packet: at most the limit where `TRIES` are enough to get there."""
+        before: tuple[float, int] | None = None
+        for _ in range(TRIES):
+            tokens = self._tokens_of(features)
+            bits = sum(self._bits_of(tokens).values())
+            if before and bits != before[1]:
+                power = math.log(self._lmbda / before[0]) / math.log(before[1] / bits)
+                self._power = min(max(power, LAMBDA_BY_BITS), MOST_POWER)
+            before = self._lmbda, bits
+            self._room = min(max(self._room + self.limit - bits, 1.0), self._most_room)
+            self._lmbda *= (bits / self.limit) ** self._power
+            if bits <= self.limit:
+                break
+        return tokens, bits
+
+    def _tokens_of(self, features: Features) -> Tokens:
+        """Tokens in about the room that is left, or of the λ of now where a share is kept."""
         like = self._tokens
         controller = self._quantizer.controller(
             features,
@@ -129,17 +161,12 @@ class _Requantization:
             focus=like.focus,
             indices=like.indices,
         )
-        if self._tau is None:
-            point = controller.point_for(self._room, step=like.step)
-            layer = self._quantizer.filled(controller, point, self._room, self._ranking, only_step=True)
-            tokens = layer.within(self._room)[0]
-        else:
+        if self._tau is not None:
             layer = self._quantizer.enhancement(controller, OperatingPoint(like.step, self._lmbda), self._ranking)
-            tokens = layer.worst(self._tau)
-        bits = sum(self._bits_of(tokens).values())
-        self._room = min(max(self._room + self.limit - bits, 1.0), self._most_room)
-        self._lmbda *= (bits / self.limit) ** LAMBDA_BY_BITS
-        return tokens, bits
+            return layer.worst(self._tau)
+        point = controller.point_for(self._room, step=like.step)
+        layer = self._quantizer.filled(controller, point, self._room, self._ranking, only_step=True)
+        return layer.within(self._room)[0]
 
     def _bits_of(self, tokens: Tokens) -> dict[str, int]:
         return pack_tokens(self._quantizer.coder, tokens, fingerprint="00" * 8).bits

@@ -41,7 +41,8 @@ def weighted_squares(pixels: Tensor) -> Tensor:
 def test_it_is_the_weighted_squared_error_of_the_pixels_that_there_are() -> None:
     error = DecodingError(image(), WEIGHTS, flat_tokens)
     for given in (features(), 3 * features()):  # pixels above 255 are decoded as 255
-        assert error(given, guidance())[0] == pytest.approx(float(weighted_squares(flat_tokens(given, guidance()))))
+        expected = pytest.approx(float(weighted_squares(flat_tokens(given, guidance()))))
+        assert error(given, guidance())[0] == expected and error.alone(given, guidance()) == expected
 
 
 def test_its_gradient_is_that_of_each_feature() -> None:
@@ -81,7 +82,7 @@ def test_bands_of_rows_make_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     error = DecodingError(image(16 * rows - 5), weights, lambda f, g: flat_tokens(convs(f) + 127, g))
     whole, gradient = error(features(rows), guidance(rows))
     monkeypatch.setattr(decoding_error, "BAND_TOKENS", 3 * COLS)
-    assert [len(band) for band in error._bands()] == [3, 3, 3, 3, 2]
+    assert [len(band) for band, _ in error._bands()] == [3, 3, 3, 3, 2]
     by_bands, found = error(features(rows), guidance(rows))
     assert by_bands == pytest.approx(whole, rel=1e-5)
     torch.testing.assert_close(found, gradient, rtol=1e-4, atol=1e-2)

@@ -55,14 +55,28 @@ class DecodingError:
         guidance : (1, 3, rows, cols)
         """
         total, gradient = 0.0, torch.zeros_like(features)
-        for band in self._bands():
-            around = slice(max(0, band.start - HALO), band.stop + HALO)
+        for band, around in self._bands():
             some = features[..., around, :].detach().requires_grad_(True)
             with torch.enable_grad():
                 error = self._error_of(self._decode(some, guidance[..., around, :]), band)
             gradient[..., around, :] += torch.autograd.grad(error, some)[0]
             total += float(error.detach())
         return total, gradient
+
+    @torch.no_grad()
+    def alone(self, features: Features, guidance: Guidance) -> float:
+        """D without its gradient, in less than half of the time.
+
+        Parameters
+        ----------
+        features : (1, dim, rows, cols)
+            F̂.
+        guidance : (1, 3, rows, cols)
+        """
+        return sum(
+            float(self._error_of(self._decode(features[..., around, :], guidance[..., around, :]), band))
+            for band, around in self._bands()
+        )
 
     def curvature(self, features: Features, guidance: Guidance, gradient: Features, steps: Tensor) -> Features:
         """Diagonal of ∂²D/∂F̂², as one number for each dimension times the weights of tokens.
@@ -103,8 +117,9 @@ class DecodingError:
         weights = self._weights[band.start : band.stop].repeat_interleave(factor, 0).repeat_interleave(factor, 1)
         return (squares * weights[: bottom - top, :width]).sum()
 
-    def _bands(self) -> list[range]:
-        """Rows of tokens that run through the decoder at a time."""
+    def _bands(self) -> list[tuple[range, slice]]:
+        """Rows of tokens, and with them those around that run through the decoder at the same time."""
         rows, cols = self._weights.shape
         height = max(1, BAND_TOKENS // cols)
-        return [range(start, min(start + height, rows)) for start in range(0, rows, height)]
+        bands = [range(start, min(start + height, rows)) for start in range(0, rows, height)]
+        return [(band, slice(max(0, band.start - HALO), band.stop + HALO)) for band in bands]
