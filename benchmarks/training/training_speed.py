@@ -56,9 +56,6 @@ def main(
         if not settings.crops_on_device:
             for _ in range(PREFETCHED * (loading_processes() if trainer.device.type == "cuda" else 1)):
                 next(batches)  # what was cut while the first step took its time
-        with FlopCounterMode(display=False) as counter:
-            step()
-        flops = float(counter.get_total_flops())
         report: dict[str, Any] = {}
         waited, began = 0.0, time.perf_counter()
         for _ in range(steps):
@@ -69,6 +66,12 @@ def main(
         float(report["loss"])  # a GPU is done when its result is here
         spent = time.perf_counter() - began
         seconds = spent / steps
+        activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (trainer.device.type == "cuda")
+        with profile(activities=activities) as profiled:
+            step()
+        with FlopCounterMode(display=False) as counter:  # last: it has compiled networks run as they are written
+            step()
+        flops = float(counter.get_total_flops())
         found: dict[str, Any] = {
             "device": str(trainer.device),
             "batch": settings.batch,
@@ -81,9 +84,6 @@ def main(
             "loader_share": round(waited / spent, 4),
         }
         print(json.dumps(found), flush=True)
-        activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (trainer.device.type == "cuda")
-        with profile(activities=activities) as profiled:
-            step()
         kind = "self_device_time_total" if trainer.device.type == "cuda" else "self_cpu_time_total"
         spent_on = {one.key: (getattr(one, kind), one.count) for one in profiled.key_averages()}
         total = sum(microseconds for microseconds, _ in spent_on.values())
