@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from panolink.codec import resolution
 from panolink.codec.bitstream import Header, Packet
 from panolink.codec.codec import Codec
-from panolink.codec.resolution import FROM_BPP, WHOLE, enlarge, reduce, reduced_size
+from panolink.codec.resolution import FROM_BPP, WHOLE, enlarge, fine_enough, reduce, reduced_size
 from panolink.errors import BitstreamError, RateError
 from panolink.images import load_panorama
 
@@ -43,6 +44,22 @@ def test_turning_commutes_with_resampling(reduction: Fraction, panorama: np.ndar
         np.roll(enlarged(small, panorama.shape[:2]), 16, axis=1),
         atol=1e-2,
     )
+
+
+def test_large_pictures_are_made_smaller_at_finer_steps(
+    tiny: Codec, panorama: np.ndarray, monkeypatch: pytest.MonkeyPatch
+):
+    assert [fine_enough(width) for width in (16, 1024, 1360, 2048, 8192)] == [11, 11, 9, 7, 7]
+    rates = np.geomspace(0.02, 0.1, 8)
+    before = [tiny.tokens_of(panorama, bpp=bpp) for bpp in rates]
+    monkeypatch.setattr(resolution, "SMALL", panorama.shape[1] // 2)
+    monkeypatch.setattr(resolution, "LARGE", panorama.shape[1])
+    after = [tiny.tokens_of(panorama, bpp=bpp) for bpp in rates]
+    coarse = [tokens.reduction == WHOLE and tokens.step > 8 for tokens in before]
+    assert any(coarse)
+    for small, large, changed in zip(before, after, coarse, strict=True):
+        assert (large.reduction > small.reduction) if changed else large.reduction >= small.reduction
+        assert large.reduction > WHOLE or large.step <= 7
 
 
 @pytest.mark.parametrize("size", [(499, 1001), (16, 32), (17, 50)])

@@ -27,7 +27,7 @@ from panolink.codec.networks.runner import BAND_PIXELS, NetworkRunner
 from panolink.codec.quantization.am_vq import Quantizer, Ranking, bits_room
 from panolink.codec.rate_control.controller import Budget, RateController, choose_resolution
 from panolink.codec.refinement import Progress, error_weights, refined
-from panolink.codec.resolution import FINE_ENOUGH, FROM_BPP, SMALLEST_SIDE, WHOLE, candidates, reduce, reduced_size
+from panolink.codec.resolution import FROM_BPP, SMALLEST_SIDE, WHOLE, candidates, fine_enough, reduce, reduced_size
 from panolink.codec.token_coding import draft_tokens, pack_tokens, unpack_tokens
 from panolink.codec.tokens import Tokens
 from panolink.errors import ImageError, ModelError, RateError
@@ -285,22 +285,23 @@ class Codec:
         ImageError
             ``image`` is of another size than the panorama that the tokens are of.
         RateError
-            ``tau`` is not from 0 to 1.
+            ``tau`` is not from 0 to 1, or there is no such ranking or effort.
         """
+        effort = Effort(effort)
         self._check_decoder()
         Budget(tau=tau)  # refuses what is no share
         if image.shape[:2] != (tokens.height, tokens.width):
             raise ImageError(
                 f"image of {image.shape[1]}×{image.shape[0]} pixels; the tokens are of {tokens.width}×{tokens.height}"
             )
+        if effort is Effort.FAST:
+            return tokens
         picture = reduce(image, tokens.reduction)
         if features is None:
             (features,) = self.extract([picture])
         error = DecodingError(picture, error_weights(tokens).to(self.device), self._runner.pixels)
         order = Ranking(ranking or self.model.profile.ranking)
-        return refined(
-            tokens, features, error, self.quantizer, order, effort=Effort(effort), tau=tau, progress=progress
-        )
+        return refined(tokens, features, error, self.quantizer, order, effort=effort, tau=tau, progress=progress)
 
     def tokens_at(
         self,
@@ -358,10 +359,12 @@ class Codec:
 
         rate, ranking = DEFAULT_BPP if bpp is None else bpp, Ranking(self.model.profile.ranking)
         Budget(bpp=rate)  # refuses what is no rate
-        found = choose_resolution(at, reductions, bits_room(rate, size, foci, beside), FINE_ENOUGH)
+        limits = [fine_enough(reduced_size(size, reduction)[1]) for reduction in reductions]
+        found = choose_resolution(at, reductions, bits_room(rate, size, foci, beside), limits)
         if found:
             controller, point, room = found
-            coarsest = None if controller.base.reduction == reductions[-1] else FINE_ENOUGH
+            taken = controller.base.reduction
+            coarsest = None if taken == reductions[-1] else limits[reductions.index(taken)]
             return self.quantizer.filled(controller, point, room, ranking, coarsest=coarsest).within(room)[0]
         budget = Budget(tau=0) if bpp is None else Budget(bpp=bpp, beside=beside)
         return self.quantizer.quantize(at(reductions[-1]), budget, ranking)

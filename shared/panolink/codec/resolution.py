@@ -21,9 +21,10 @@ WHOLE = Fraction(1)
 FROM_BPP = {WHOLE: 0.018, Fraction(3, 2): 0.01, Fraction(2): 0.006, Fraction(3): 0.003, Fraction(4): 0.0}
 """factors by which sides may be reduced, and bits per pixel below which it was never the best for a panorama"""
 
-FINE_ENOUGH = 11
-"""quarter octaves: where a rate asks for a coarser step than that, the next smaller picture has the smaller error on
-validation panoramas, by little, or as small a one"""
+FINE_ENOUGH, SMALL, LARGE = (11, 7), 1024, 2048
+"""quarter octaves, at widths of what is coded: where a rate asks for a coarser step, the next smaller picture has the
+smaller error on validation panoramas, or as small a one and a smaller perceptual distance; pixels of large pictures
+have less in them that is new"""
 
 SMALLEST_SIDE = 16
 """pixels, of what is coded: one token"""
@@ -41,6 +42,18 @@ def candidates(bpp: float, size: tuple[int, int]) -> list[Fraction]:
     """
     possible = [r for r in FROM_BPP if r == WHOLE or min(size) / r >= SMALLEST_SIDE]
     return [r for r in possible if bpp >= FROM_BPP[r]] or possible[-1:]
+
+
+def fine_enough(width: int) -> int:
+    """The coarsest step at which a picture is better coded as it is than smaller, quarter octaves.
+
+    Parameters
+    ----------
+    width : int
+        Of what is coded, pixels.
+    """
+    octaves = math.log2(min(max(width, SMALL), LARGE) / SMALL)
+    return round(FINE_ENOUGH[0] + octaves * (FINE_ENOUGH[1] - FINE_ENOUGH[0]))
 
 
 def reduced_size(size: tuple[int, int], reduction: Fraction) -> tuple[int, int]:

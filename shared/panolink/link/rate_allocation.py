@@ -103,7 +103,7 @@ def allocate(coding: Coding, budget: SymbolBudget, protection: Protection | None
             quantizing.enter_context(coding.stage("quantize"))
             return controller
 
-        found = choose_resolution(at, reductions, room, fine_enough)
+        found = choose_resolution(at, reductions, room, [fine_enough] * len(reductions))
         if found:
             controller, point, bits = found
             coarsest = None if controller.base.reduction == reductions[-1] else fine_enough

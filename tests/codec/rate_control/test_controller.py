@@ -77,20 +77,21 @@ def test_a_pilot_is_asked_once(controllers, monkeypatch: pytest.MonkeyPatch):
     assert controller.pilot(OperatingPoint(4, RD_LAMBDA)) == first
 
 
+@pytest.mark.parametrize("limits", [[11, 11, 11, 11, 11], [7, 9, 11, 11, 11]], ids=["small", "large"])
 @pytest.mark.parametrize("bpp", [0.05, 0.1, 0.3, 1.0])
-def test_a_resolution_is_chosen_with_two_looks(controllers, bpp: float):
+def test_a_resolution_is_chosen_with_two_looks(controllers, bpp: float, limits: list[int]):
     at, asked = controllers
     reductions = [WHOLE, Fraction(3, 2), Fraction(2), Fraction(3), Fraction(4)]
-    found = choose_resolution(at, reductions, bits_room(bpp, SIZE), 11)
+    found = choose_resolution(at, reductions, bits_room(bpp, SIZE), limits)
     if found:
         assert found[0].base.reduction == asked[-1]
-        assert found[1].step <= 11 or asked[-1] == reductions[-1]
+        assert found[1].step <= limits[reductions.index(asked[-1])] or asked[-1] == reductions[-1]
     assert len(asked) <= 2 or asked[-1] == reductions[-1]
 
 
 def test_without_room_for_a_base_layer_there_is_none(controllers):
     at, _ = controllers
-    assert choose_resolution(at, [WHOLE], lambda lengths, mask: -1.0, 11) is None
+    assert choose_resolution(at, [WHOLE], lambda lengths, mask: -1.0, [11]) is None
 
 
 def test_a_mask_costs_most_where_half_is_kept():

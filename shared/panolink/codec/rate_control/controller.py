@@ -261,7 +261,7 @@ def starting_point(controller: RateController, room: Room) -> tuple[OperatingPoi
 
 
 def choose_resolution(
-    at: Callable[[Fraction], RateController], reductions: Sequence[Fraction], room: Room, fine_enough: int
+    at: Callable[[Fraction], RateController], reductions: Sequence[Fraction], room: Room, fine_enough: Sequence[int]
 ) -> tuple[RateController, OperatingPoint, float] | None:
     """The finest resolution at which a budget leaves a step that is fine enough.
 
@@ -273,30 +273,31 @@ def choose_resolution(
     at : the panorama with its sides reduced; asked twice, and again only where a prediction was wrong.
     reductions : to choose from, the finest first.
     room : what the budget leaves for mask and features.
-    fine_enough : quarter octaves. The coarsest resolution is taken where none is fine enough.
+    fine_enough : quarter octaves, of each reduction. The coarsest resolution is taken where none is fine enough.
 
     Returns
     -------
     The panorama at the resolution chosen, the point to begin with, and the bits for mask and features there; None where
     the budget does not hold the base layer even at the coarsest.
     """
-    finest, *coarser = reductions
+    (finest, limit), *coarser = zip(reductions, fine_enough, strict=True)
     controller = first = at(finest)
     found = starting_point(controller, room)
-    need = first.pilot(OperatingPoint(fine_enough, RD_LAMBDA))[0] if coarser else 0.0
-    while coarser and not (found and found[0].step <= fine_enough):
-        if found and controller is not first and found[0].step == fine_enough + 1:
-            found = found[0]._replace(step=fine_enough), found[1]  # off by a little: λ makes up for it
+    while coarser and not (found and found[0].step <= limit):
+        if found and controller is not first and found[0].step == limit + 1:
+            found = found[0]._replace(step=limit), found[1]  # off by a little: λ makes up for it
             break
-        while len(coarser) > 1 and not _expected_to_fit(first.base, coarser[0], room, need):
+        while len(coarser) > 1 and not _expected_to_fit(first, *coarser[0], room):
             coarser.pop(0)
-        controller = at(coarser.pop(0))
+        reduction, limit = coarser.pop(0)
+        controller = at(reduction)
         found = starting_point(controller, room)
     return (controller, *found) if found else None
 
 
-def _expected_to_fit(base: VectorQuantized, reduction: Fraction, room: Room, need: float) -> bool:
-    """Whether features, which take ``need`` bits as they are, are expected to fit with the sides reduced otherwise."""
+def _expected_to_fit(controller: RateController, reduction: Fraction, step: int, room: Room) -> bool:
+    """Whether features are expected to fit with the sides reduced otherwise, at a step."""
+    base, need = controller.base, controller.pilot(OperatingPoint(step, RD_LAMBDA))[0]
     rows, cols = (max(1, round(side * base.reduction / reduction)) for side in base.indices.shape)
     share = BITS_BY_REDUCTION[reduction] / BITS_BY_REDUCTION[base.reduction]
     slices = index_slices(rows, cols, robust=base.slices > 1)
