@@ -9,7 +9,8 @@ from panolink.codec.model import load_model
 from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
 from panolink.codec.networks.blocks import ResidualBlock
 from panolink.training.frozen_batch_norm import freeze
-from panolink.training.idle_units import idle_units
+from panolink.training.idle_units import ABOVE, PATIENCE, IdleUnits, idle_units
+from panolink.training.network_hooks import after, code
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 
@@ -41,6 +42,45 @@ def test_units_that_nothing_lifts_above_zero_are_told(model: Autoencoder, pixels
     assert idle_units(model, pixels) < 0.5
     shift_all(model, -1e6)
     assert idle_units(model, pixels) == 1
+
+
+def test_units_that_are_idle_for_long_are_lifted_to_where_gradients_reach_them(model: Autoencoder, pixels: Tensor):
+    first, last = blocks(model)[0].body[1], blocks(model)[-1].body[1]
+    assert isinstance(first, torch.nn.BatchNorm2d) and isinstance(last, torch.nn.BatchNorm2d)
+    with torch.no_grad():
+        first.bias[:2] = last.bias[:2] = -9.0
+    model.decoder.requires_grad_(False)
+    before, watched = first.bias.detach().clone(), IdleUnits(model)
+
+    def look() -> None:
+        with watched.lifted():
+            code(model, pixels)
+
+    for _ in range(PATIENCE):
+        look()
+    assert torch.equal(first.bias, before)
+    for _ in range(2 * PATIENCE):
+        look()
+    assert (first.bias[:2] > before[:2]).all() and torch.equal(first.bias[2:], before[2:])
+    assert (last.bias[:2] == -9).all()  # of a network that is not trained
+    peaks: list[Tensor] = []
+    with after([first], lambda _, __, output: peaks.append(output.amax(dim=(0, 2, 3)))):
+        model.encoder(pixels).square().sum().backward()
+    assert peaks[0][:2].min() > 0 and peaks[0][:2].max() < 2 * ABOVE
+    assert first.bias.grad is not None and first.bias.grad[:2].all()
+
+
+def test_a_unit_that_some_pictures_need_is_left_alone(model: Autoencoder, pixels: Tensor):
+    first = blocks(model)[0].body[1]
+    assert isinstance(first, torch.nn.BatchNorm2d)
+    watched = IdleUnits(model)
+    for number in range(4 * PATIENCE):
+        used = number % PATIENCE == 0
+        with torch.no_grad():
+            first.bias.fill_(0.0 if used else -9.0)
+        with watched.lifted():
+            code(model, pixels)
+        assert first.bias.unique().tolist() == [0.0 if used else -9.0]
 
 
 GOAL_MISSED = pytest.mark.xfail(strict=True, reason="11 % are idle on this picture; docs/results.md tells more")

@@ -85,6 +85,9 @@ def test_a_run_that_was_stopped_ends_where_another_does(
         one, other = (value() if callable(value) else value for value in (one, other))
         for name, value in one.items():
             assert torch.equal(value, other[name]), name
+    idle, after = whole.idle.state_dict(), again.idle.state_dict()
+    assert any(peaks.any() for peaks in idle.values())
+    assert all(torch.equal(value, after[name]) for name, value in idle.items())
 
 
 FIGURES = {"vpsnr_at_0.1": 25.0, "vssim_at_0.1": 0.8, "lpips_at_0.1": 0.3}

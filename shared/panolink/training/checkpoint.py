@@ -50,6 +50,7 @@ def save_checkpoint(trainer: Trainer, minutes: float) -> None:
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"{name}.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
     tensors |= under("discriminator.", trainer.discriminator) | under("centred.", trainer.centred)
+    tensors |= under("idle.", trainer.idle)
     tensors |= {f"random.{name}": value for name, value in _random_state(trainer.device).items()}
     counters = {
         "step": trainer.step,
@@ -89,6 +90,8 @@ def load_checkpoint(trainer: Trainer) -> None:
     trainer.discriminator.load_state_dict(below("discriminator.", tensors))
     if means := below("centred.", tensors):  # not in files of earlier versions: the next look goes all the way
         trainer.centred.load_state_dict(means)
+    if looks := below("idle.", tensors):  # nor are these
+        trainer.idle.load_state_dict(looks)
     for name, optimizer in _optimizers(trainer).items():
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in below(f"{name}.", tensors).items():

@@ -37,6 +37,7 @@ from panolink.training.device_crops import DevicePanoramas
 from panolink.training.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from panolink.training.distributed import average_gradients, cpu_hours, of_first
 from panolink.training.frozen_batch_norm import freeze
+from panolink.training.idle_units import IdleUnits
 from panolink.training.linear_cascade import start_as_linear_cascade
 from panolink.training.losses import sphere_distortion
 from panolink.training.optimizers import optimizers_of, set_rates
@@ -93,6 +94,7 @@ class Trainer:
             self.distortion = compiled_losses(self.distortion, self.perceive, batch=config.batch, crop=config.crop)
         self.optimizers = optimizers_of(config, self.model, self.context)
         self.centred = CentredInputs(self.model, inner_only=config.inner_kernels_only).to(self.device)
+        self.idle = IdleUnits(self.model).to(self.device)
         self.adversary = torch.optim.Adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.9), fused=True)
         self.step, self.spent_minutes, self.best = 0, 0.0, -math.inf
         self.stopped = False
@@ -194,7 +196,8 @@ class Trainer:
         latitude, weight = (x.to(device, non_blocking=True) for x in (latitude, weight))
         batch = len(pixels)
         if self.step % LOOK_EVERY == 0:
-            self.centred.look(self.model, pixels)
+            with self.idle.lifted():
+                self.centred.look(self.model, pixels)
         if config.strong_colours:
             pixels = with_strong_colours(pixels, config.strong_colours)
         with torch.autocast(device.type, dtype=torch.bfloat16), torch.set_grad_enabled(not config.decoder_only):
