@@ -6,9 +6,8 @@
 One JSON object per width and batch, one of panoramas a second from pixels to bytes and back with several under way (on
 a GPU with the networks recorded, whose seconds it has too), and one of what AVIF at speed 4 takes for the same panorama
 at the same rate, with one thread and with as many as the networks have; `--no-avif` leaves it out. `--effort` adds how
-long an encoder takes that tries for longer. Stages: `extract`
-and `reconstruct` run the networks (pixels to and from the device included), `quantize` chooses what is sent, `pack` and
-`unpack` code it.
+long an encoder takes that tries for longer. Stages: `extract` and `reconstruct` run the networks (pixels to and from
+the device included), `quantize` chooses what is sent, `pack` and `unpack` code it.
 Multiply–adds count as two operations; the machine's peak is measured in the same run, as a large bfloat16 product of
 matrices.
 """
@@ -109,8 +108,11 @@ def under_way(codec: Codec, image: np.ndarray, bpp: float, at_once: int) -> dict
 
 
 def with_effort(codec: Codec, image: np.ndarray, bpp: float, runs: int, effort: Effort) -> dict[str, Any]:
-    """Median seconds of encoding a panorama for longer, from pixels to bytes."""
-    seconds, packet = timer(codec.device, runs)(lambda: codec.encode(image, bpp=bpp, effort=effort))
+    """Median seconds of encoding a panorama for longer, from pixels to bytes. It is turned each time, as above."""
+    turns = itertools.count()
+    seconds, packet = timer(codec.device, runs)(
+        lambda: codec.encode(np.roll(image, 16 * next(turns), axis=1), bpp=bpp, effort=effort)
+    )
     return {"effort": effort, "bpp": round(packet.bpp, 4), "seconds": {"encode": round(seconds, 4)}}
 
 
@@ -170,8 +172,11 @@ def main(
             several["error"] = "out of memory"
         print(json.dumps(several), flush=True)
         for more in effort or ():
-            found = with_effort(codec, image, bpp, runs, more)
-            print(json.dumps({"width": pixels, **found, "memory_bytes": memory_bytes(codec.device)}), flush=True)
+            try:
+                found = with_effort(codec, image, bpp, runs, more)
+            except torch.OutOfMemoryError:
+                found = {"effort": more, "error": "out of memory"}
+            print(json.dumps({"width": pixels, **found}), flush=True)
         if with_avif:
             try:
                 found = avif(image, bpp, runs, torch.get_num_threads())

@@ -142,7 +142,8 @@ def main(
     ] = False,
     codec: Annotated[list[str], typer.Option(help=f"One of {', '.join(BASELINES)}, or none.")] = CODECS,
     model_names: Annotated[
-        list[str], typer.Option("--model", help="A model's name or file, NAME:DECODER, NAME:REALISM, or NAME+slow.")
+        list[str],
+        typer.Option("--model", help="A model's name or file, NAME:DECODER, NAME:REALISM, or NAME+medium, NAME+slow."),
     ] = MODELS,
     bpp: Annotated[list[float], typer.Option(help="Targets in bits per pixel.")] = TARGETS,
     measure: Annotated[list[str], typer.Option(help=f"One of {', '.join(MEASURES)}.")] = DEFAULT,

@@ -11,6 +11,7 @@ from panolink.codec import refinement
 from panolink.codec.codec import Codec
 from panolink.codec.effort import Effort
 from panolink.codec.networks.decoder import BaseDecoder
+from panolink.codec.quantization.am_vq import Ranking
 from panolink.codec.refinement import error_weights
 from panolink.codec.tokens import Tokens
 from panolink.errors import ImageError, ModelError, RateError
@@ -106,25 +107,49 @@ def test_it_tells_how_far_it_is_and_finds_the_same_again(codec: Codec, panorama:
     assert codec.pack(found).to_bytes() == codec.pack(codec.refine(tokens, panorama, effort=effort)).to_bytes()
 
 
+@pytest.mark.parametrize("tau", [None, 0.3], ids=["rate", "tau"])
 def test_what_came_out_too_large_is_quantised_again_for_less(
-    codec: Codec, panorama: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    codec: Codec, panorama: np.ndarray, monkeypatch: pytest.MonkeyPatch, tau: float | None
 ) -> None:
     """A round is not lost because rate control has filled a few bits too many."""
-    tokens = codec.tokens_at(panorama, 0.2)
+    tokens = codec.tokens_of(panorama, tau=tau, bpp=None if tau else 0.2)
     limit = sum(codec.pack(tokens).bits.values())
     counted: list[int] = []
     of_tokens = refinement._Requantization._bits_of
 
-    def one_too_many(self: refinement._Requantization, found: Tokens) -> dict[str, int]:
+    def too_many_at_first(self: refinement._Requantization, found: Tokens) -> dict[str, int]:
         bits = of_tokens(self, found)
         counted.append(sum(bits.values()))
         return {**bits, "mask": bits["mask"] + limit // 10} if len(counted) == 2 else bits
 
-    monkeypatch.setattr(refinement._Requantization, "_bits_of", one_too_many)
+    monkeypatch.setattr(refinement._Requantization, "_bits_of", too_many_at_first)
     monkeypatch.setitem(refinement.ROUNDS, Effort.SLOW, 1)
-    found = codec.refine(tokens, panorama)
-    assert len(counted) == 3 and found is not tokens
+    found = codec.refine(tokens, panorama, tau=tau)
+    assert len(counted) > 2 and found is not tokens
     assert sum(codec.pack(found).bits.values()) <= limit
+
+
+def test_what_does_not_become_less_is_priced_higher_and_higher(
+    codec: Codec, panorama: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bits that do not fall, or rise, with λ say that it has to go further, not less far."""
+    tokens = codec.tokens_of(panorama, tau=0.3)
+    again = refinement._Requantization(tokens, codec.quantizer, Ranking("rate"), 0.3)
+    before = again._lmbda
+    seen = iter([again.limit + 32, again.limit + 32, again.limit + 64])
+    monkeypatch.setattr(again, "_bits_of", lambda _: {"mask": next(seen)})
+    (features,) = codec.extract([panorama])
+    again(features)
+    assert again._power == refinement.MOST_POWER
+    assert before < again._lmbda <= refinement.MOST_LAMBDA
+
+
+def test_without_effort_nothing_runs(codec: Codec, panorama: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = codec.tokens_of(panorama, bpp=0.2)
+    monkeypatch.setattr(Codec, "extract", lambda *_: pytest.fail("the encoder ran"))
+    assert codec.refine(tokens, panorama, effort="fast") is tokens
+    with pytest.raises(RateError, match="unknown effort 'slower'"):
+        codec.refine(tokens, panorama, effort="slower")
 
 
 def test_errors_count_by_area_and_less_outside_of_a_focus(tiny: Codec, panorama: np.ndarray) -> None:

@@ -34,20 +34,25 @@ def test_gradients_go_through_the_padding():
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize(("size", "margin"), [((3, 4), 2), ((1, 4), 1), ((5, 2), 2)])
-def test_its_gradient_is_that_of_its_parts(layout: torch.memory_format, size: tuple[int, int], margin: int):
-    start = torch.rand(2, 3, *size).contiguous(memory_format=layout)
+@pytest.mark.parametrize(("size", "margin"), [((3, 4), 2), ((1, 4), 1), ((5, 2), 2), ((1, 1), 1)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+def test_its_gradient_is_that_of_its_parts(
+    layout: torch.memory_format, size: tuple[int, int], margin: int, dtype: torch.dtype
+):
+    start = torch.rand(2, 3, *size).to(dtype).contiguous(memory_format=layout)
     found = []
     for pad in (
         pad_sphere,
+        torch.compile(pad_sphere, backend="aot_eager"),
         lambda x, m: pad_between(x, x[..., :1, :].expand(-1, -1, m, -1), x[..., -1:, :].expand(-1, -1, m, -1), m),
     ):
         x = start.clone().requires_grad_()
         padded = pad(x, margin)
-        seen = torch.arange(float(padded.numel())).view_as(padded)
-        found.append((padded.detach(), torch.autograd.grad((padded * seen).sum(), x)[0]))
-    assert torch.equal(found[0][0], found[1][0])
-    torch.testing.assert_close(found[0][1], found[1][1])
+        seen = torch.arange(float(padded.numel())).view_as(padded).contiguous(memory_format=layout)
+        found.append((padded.detach(), torch.autograd.grad(padded, x, seen.to(dtype))[0]))
+    for padded, gradient in found[:2]:
+        assert torch.equal(padded, found[2][0])
+        torch.testing.assert_close(gradient, found[2][1])
 
 
 def test_compiled_padding_is_the_same_with_its_gradients():

@@ -14,7 +14,7 @@ class Effort(StrEnum):
     MEDIUM = "medium"
     """features that are chosen through the decoder, a few times over: see `panolink.codec.codec.Codec.refine`"""
     SLOW = "slow"
-    """the same, until little more is found"""
+    """the same, six times as often"""
 
     @classmethod
     def _missing_(cls, value: object) -> NoReturn:

@@ -40,7 +40,7 @@ from panolink.sphere.latitude import latitude_weights
 ROUNDS = {Effort.FAST: 0, Effort.MEDIUM: 4, Effort.SLOW: 24}
 """of decoding, correcting and quantising; four of them bring most of the gain"""
 
-DAMPING = {Effort.FAST: (0.0, 0.0), Effort.MEDIUM: (0.5, 0.15), Effort.SLOW: (0.4, 0.03)}
+DAMPING = {Effort.MEDIUM: (0.5, 0.15), Effort.SLOW: (0.4, 0.03)}
 """share of the way to its target that a feature goes in the first and in the last round: its neighbours go theirs at
 the same time"""
 
@@ -50,8 +50,8 @@ MOST_ROOM = 1.02
 TRIES = 3
 """to get below the limit in a round, decoding not repeated"""
 
-MOST_POWER = 12
-"""that bits are taken to fall as λ^(−1/power) by, where a share is kept: not every token's symbols pay"""
+MOST_POWER, MOST_LAMBDA = 12, 10 * RD_LAMBDA
+"""where a share is kept: bits are taken to fall as λ^(−1/power), by little if most tokens' symbols do not pay"""
 
 Progress: TypeAlias = Callable[[int, int], None]
 """is told how many rounds are done, of how many"""
@@ -106,14 +106,14 @@ def refined(
     curvature = error.curvature(decoded, guidance, gradient, steps)
     if not curvature.any():
         return tokens  # no feature moves a pixel
-    best, target = tokens, features
+    best, target, lost = tokens, features, least
     for done, share in enumerate(np.linspace(*DAMPING[effort], rounds), start=1):
         target = torch.lerp(target, decoded - gradient / curvature, float(share))
         found, bits = again(target)
         decoded, guidance = decoder_inputs(found, quantizer.codebook)
         if done < rounds:
             lost, gradient = error(decoded, guidance)
-        else:
+        elif bits <= again.limit:
             lost = error.alone(decoded, guidance)
         if lost < least and bits <= again.limit:
             best, least = found, lost
@@ -132,7 +132,7 @@ class _Requantization:
         """bits of the packet"""
         self._room: float = bits["mask"] + bits["features"]
         self._most_room = MOST_ROOM * self._room
-        self._lmbda, self._power = RD_LAMBDA, LAMBDA_BY_BITS
+        self._lmbda, self._power = RD_LAMBDA, MOST_POWER / 2
 
     def __call__(self, features: Features) -> tuple[Tokens, int]:
         """Tokens, and the bits of their packet: at most the limit where `TRIES` are enough to get there."""
@@ -140,12 +140,14 @@ class _Requantization:
         for _ in range(TRIES):
             tokens = self._tokens_of(features)
             bits = sum(self._bits_of(tokens).values())
-            if before and bits != before[1]:
+            if before and bits < before[1]:
                 power = math.log(self._lmbda / before[0]) / math.log(before[1] / bits)
                 self._power = min(max(power, LAMBDA_BY_BITS), MOST_POWER)
+            elif before:
+                self._power = MOST_POWER
             before = self._lmbda, bits
             self._room = min(max(self._room + self.limit - bits, 1.0), self._most_room)
-            self._lmbda *= (bits / self.limit) ** self._power
+            self._lmbda = min(self._lmbda * (bits / self.limit) ** self._power, MOST_LAMBDA)
             if bits <= self.limit:
                 break
         return tokens, bits
