@@ -26,7 +26,7 @@ from panolink.codec.networks.execution import RECORDED_PIXELS, USUAL_SIZES, batc
 from panolink.codec.networks.runner import BAND_PIXELS, NetworkRunner
 from panolink.codec.quantization.am_vq import Quantizer, Ranking, bits_room
 from panolink.codec.rate_control.controller import Budget, RateController, choose_resolution
-from panolink.codec.refinement import Progress, error_weights, refined
+from panolink.codec.refinement import STRUCTURE, Progress, error_weights, refined
 from panolink.codec.resolution import FROM_BPP, SMALLEST_SIDE, WHOLE, candidates, fine_enough, reduce, reduced_size
 from panolink.codec.token_coding import draft_tokens, pack_tokens, unpack_tokens
 from panolink.codec.tokens import Tokens
@@ -299,7 +299,8 @@ class Codec:
         picture = reduce(image, tokens.reduction)
         if features is None:
             (features,) = self.extract([picture])
-        error = DecodingError(picture, error_weights(tokens).to(self.device), self._runner.pixels)
+        weights = error_weights(tokens).to(self.device)
+        error = DecodingError(picture, weights, self._runner.pixels, structure=STRUCTURE)
         order = Ranking(ranking or self.model.profile.ranking)
         return refined(tokens, features, error, self.quantizer, order, effort=effort, tau=tau, progress=progress)
 

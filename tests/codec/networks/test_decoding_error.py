@@ -8,6 +8,7 @@ from torch import Tensor
 from panolink.codec.networks import decoding_error
 from panolink.codec.networks.decoding_error import DecodingError
 from panolink.codec.shapes import Image
+from panolink.metrics.ssim import ssim_map
 from panolink.sphere.padding import SphereConv2d
 
 ROWS, COLS = 3, 5
@@ -38,6 +39,14 @@ def weighted_squares(pixels: Tensor) -> Tensor:
     return (difference.square().mean(dim=0) * weights).sum()
 
 
+def weighted_dissimilarity(pixels: Tensor) -> Tensor:
+    colours = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+    seen, original = pixels[0, :, :40, :72].clamp(0, 255), torch.from_numpy(image()).permute(2, 0, 1)
+    alike = ssim_map(*((one * colours).sum(dim=0)[None, None] / 255 for one in (original, seen)))[0, 0]
+    weights = WEIGHTS.repeat_interleave(16, 0).repeat_interleave(16, 1)[:40, :72]
+    return ((1 - alike) * weights).sum()
+
+
 def test_it_is_the_weighted_squared_error_of_the_pixels_that_there_are() -> None:
     error = DecodingError(image(), WEIGHTS, flat_tokens)
     for given in (features(), 3 * features()):  # pixels above 255 are decoded as 255
@@ -45,10 +54,25 @@ def test_it_is_the_weighted_squared_error_of_the_pixels_that_there_are() -> None
         assert error(given, guidance())[0] == expected and error.alone(given, guidance()) == expected
 
 
-def test_its_gradient_is_that_of_each_feature() -> None:
-    found, gradient = DecodingError(image(), WEIGHTS, flat_tokens)(features(), guidance())
+def test_a_share_of_it_is_dissimilarity_as_large_as_the_squared_error_at_first() -> None:
+    squared = DecodingError(image(), WEIGHTS, flat_tokens)
+    mixed = DecodingError(image(), WEIGHTS, flat_tokens, structure=0.4)
+    first, later = features(), features() + 20
+    assert mixed.alone(first, guidance()) == pytest.approx(squared.alone(first, guidance()))
+    unlike = [weighted_dissimilarity(flat_tokens(given, guidance())) for given in (first, later)]
+    of_structure = squared.alone(first, guidance()) * float(unlike[1] / unlike[0])
+    expected = 0.6 * squared.alone(later, guidance()) + 0.4 * of_structure
+    assert mixed.alone(later, guidance()) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("structure", [0.0, 0.4])
+def test_its_gradient_is_that_of_each_feature(structure: float) -> None:
+    found, gradient = DecodingError(image(), WEIGHTS, flat_tokens, structure=structure)(features(), guidance())
     expected = features().requires_grad_(True)
-    weighted_squares(flat_tokens(expected, guidance())).backward()
+    pixels = flat_tokens(expected, guidance())
+    squared, unlike = weighted_squares(pixels), weighted_dissimilarity(pixels)
+    scale = squared.detach() / unlike.detach()
+    ((1 - structure) * squared + structure * scale * unlike).backward()
     torch.testing.assert_close(gradient, expected.grad)
     assert found > 0 and gradient.shape == features().shape and not gradient.requires_grad
 
@@ -79,10 +103,16 @@ def test_bands_of_rows_make_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     convs = torch.nn.Sequential(SphereConv2d(3, 3), torch.nn.LeakyReLU(0.1), SphereConv2d(3, 3))
     rows = 14
     weights = torch.rand(rows, COLS, generator=torch.Generator().manual_seed(0)) + 0.1
-    error = DecodingError(image(16 * rows - 5), weights, lambda f, g: flat_tokens(convs(f) + 127, g))
+    error, mixed = (
+        DecodingError(image(16 * rows - 5), weights, lambda f, g: flat_tokens(convs(f) + 127, g), structure=structure)
+        for structure in (0.0, 0.4)
+    )
     whole, gradient = error(features(rows), guidance(rows))
     monkeypatch.setattr(decoding_error, "BAND_TOKENS", 3 * COLS)
     assert [len(band) for band, _ in error._bands()] == [3, 3, 3, 3, 2]
     by_bands, found = error(features(rows), guidance(rows))
     assert by_bands == pytest.approx(whole, rel=1e-5)
     torch.testing.assert_close(found, gradient, rtol=1e-4, atol=1e-2)
+    assert mixed.alone(features(rows), guidance(rows)) == pytest.approx(
+        whole, rel=1e-5
+    )  # each band is scaled by itself

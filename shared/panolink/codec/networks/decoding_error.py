@@ -1,7 +1,10 @@
 """How far a decoded panorama is from the original, and how that changes with each feature.
 
-    F̂ ─ decoder ─ X̂ ─┬─ D = Σ w · (X − X̂)² ─ back through the decoder ─▶ ∂D/∂F̂
+    F̂ ─ decoder ─ X̂ ─┬─ D = Σ w · ((1 − s) · (X − X̂)² + s · c · (1 − SSIM)) ─ back through the decoder ─▶ ∂D/∂F̂
                  X ────┘
+
+By the squared error alone, what is uncertain comes out smoother than it is: structure gets lost. So a share s of D is
+dissimilarity of the brightness, c being such that both are of one size at first.
 
 Large panoramas run in bands of rows, in memory that does not grow with their height. Rows around a band run with it,
 for its pixels depend on them; those further away are left out.
@@ -16,6 +19,7 @@ import torch
 from torch import Tensor
 
 from panolink.codec.shapes import Features, Guidance, Image, Pixels
+from panolink.metrics.ssim import ssim_map
 
 BAND_TOKENS = 8192
 """tokens that run through the decoder at a time, and those around them: some 1.2 GiB for what a gradient needs"""
@@ -23,12 +27,15 @@ BAND_TOKENS = 8192
 HALO = 4
 """rows of tokens above and below a band that run with it"""
 
+BRIGHTNESS = (0.299, 0.587, 0.114)
+"""shares of the colours, as of BT.601"""
+
 PROBE_STEPS = 0.5
 """by how many quantisation steps features are moved to see a curvature: as far as rounding moves them"""
 
 
 class DecodingError:
-    """D: squared error of decoded pixels, mean of the colours, weighted and summed.
+    """D: error of decoded pixels, squared (mean of the colours) and of structure, weighted and summed.
 
     Parameters
     ----------
@@ -39,11 +46,22 @@ class DecodingError:
     decode : callable
         Features (1, dim, rows, cols) and guidance (1, 3, rows, cols) to pixels (1, 3, H', W'), about 0 … 255, whole
         tokens; of some of the rows, too. Autograd has to be able to follow it.
+    structure : float
+        s, 0 … 1.
     """
 
-    def __init__(self, image: Image, weights: Tensor, decode: Callable[[Features, Guidance], Pixels]) -> None:
+    def __init__(
+        self,
+        image: Image,
+        weights: Tensor,
+        decode: Callable[[Features, Guidance], Pixels],
+        *,
+        structure: float = 0.0,
+    ) -> None:
         self._picture = torch.from_numpy(np.array(image)).to(weights.device).permute(2, 0, 1)
-        self._weights, self._decode = weights, decode
+        self._weights, self._decode, self._structure = weights, decode, structure
+        self._scales: dict[range, float] = {}
+        """c of each band, as it was first found"""
 
     def __call__(self, features: Features, guidance: Guidance) -> tuple[float, Features]:
         """D and ∂D/∂F̂.
@@ -109,13 +127,22 @@ class DecodingError:
     def _error_of(self, pixels: Pixels, band: range) -> Tensor:
         """D of a band of rows, from the pixels of those that ran with it."""
         height, width = self._picture.shape[-2:]
-        above = min(HALO, band.start)
-        factor = pixels.shape[-1] // self._weights.shape[1]
+        above, factor = min(HALO, band.start), pixels.shape[-1] // self._weights.shape[1]
         top, bottom = band.start * factor, min(band.stop * factor, height)
-        own = pixels[0, :, above * factor : above * factor + bottom - top, :width]
-        squares = (own.clamp(0, 255) - self._picture[:, top:bottom].float()).square().mean(dim=0)
+        first = top - above * factor
+        picture = self._picture[:, first : first + pixels.shape[-2]].float()
+        decoded = pixels[0, :, : picture.shape[1], :width].clamp(0, 255)
+        own = slice(top - first, bottom - first)
         weights = self._weights[band.start : band.stop].repeat_interleave(factor, 0).repeat_interleave(factor, 1)
-        return (squares * weights[: bottom - top, :width]).sum()
+        weights = weights[: bottom - top, :width]
+        squared = ((decoded[:, own] - picture[:, own]).square().mean(dim=0) * weights).sum()
+        if not self._structure:
+            return squared
+        alike = ssim_map(_brightness(picture), _brightness(decoded))[0, 0, own]
+        unlike = ((1 - alike) * weights).sum()
+        if band not in self._scales:
+            self._scales[band] = float(squared.detach() / unlike.detach().clamp_min(1e-9))
+        return (1 - self._structure) * squared + self._structure * self._scales[band] * unlike
 
     def _bands(self) -> list[tuple[range, slice]]:
         """Rows of tokens, and with them those around that run through the decoder at the same time."""
@@ -123,3 +150,8 @@ class DecodingError:
         height = max(1, BAND_TOKENS // cols)
         bands = [range(start, min(start + height, rows)) for start in range(0, rows, height)]
         return [(band, slice(max(0, band.start - HALO), band.stop + HALO)) for band in bands]
+
+
+def _brightness(pixels: Tensor) -> Tensor:
+    """(1, 1, H, W) in [0, 1], of (3, H, W) in [0, 255]."""
+    return (pixels * pixels.new_tensor(BRIGHTNESS)[:, None, None]).sum(dim=0)[None, None] / 255
