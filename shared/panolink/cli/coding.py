@@ -62,7 +62,7 @@ def encode(
     effort: Annotated[
         Effort,
         typer.Option(
-            help="A closer picture in as many bits; a megapixel on two cores takes 2.3 seconds (medium) or 11 (slow)."
+            help="A closer picture in as many bits; a megapixel on two cores takes 3 seconds (medium) or 13 (slow)."
         ),
     ] = Effort.FAST,
     keep_metadata: Annotated[
