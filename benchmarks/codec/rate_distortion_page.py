@@ -150,7 +150,10 @@ def filled(page: str, results: dict[str, dict[str, Any]]) -> str:
 def main(
     folder: Annotated[Path, typer.Argument(help="The test panoramas.", exists=True, file_okay=False)],
     model_names: Annotated[
-        list[str], typer.Option("--model", help="A model's name or file, or NAME:DECODER or NAME:REALISM, or none.")
+        list[str],
+        typer.Option(
+            "--model", help="A model's name or file, or NAME:DECODER or NAME:REALISM or NAME+medium, or none."
+        ),
     ] = MODELS,
     codec: Annotated[list[str] | None, typer.Option(help="Only these of a run's codecs; all where left out.")] = None,
     bpp: Annotated[list[float], typer.Option(help="Targets in bits per pixel.")] = TARGETS,

@@ -216,7 +216,7 @@ class Codec:
         beside : int
             Bits of ``bpp`` that the packet takes for what is no token, see `panolink.codec.bitstream.metadata_bits`.
         progress : callable, optional
-            Is told how many rounds of `refine` are done, of how many.
+            Called with how many rounds of `refine` are done, and of how many.
         """
         effort = Effort(effort)
         known: dict[Fraction, Tensor] = {}
@@ -276,7 +276,7 @@ class Codec:
         effort : Effort or str
             How many rounds; `fast`: none.
         progress : callable, optional
-            Is told how many rounds are done, of how many.
+            Called with how many rounds are done, and of how many.
 
         Raises
         ------
@@ -363,9 +363,7 @@ class Codec:
         limits = [fine_enough(reduced_size(size, reduction)[1]) for reduction in reductions]
         found = choose_resolution(at, reductions, bits_room(rate, size, foci, beside), limits)
         if found:
-            controller, point, room = found
-            taken = controller.base.reduction
-            coarsest = None if taken == reductions[-1] else limits[reductions.index(taken)]
+            controller, point, room, coarsest = found
             return self.quantizer.filled(controller, point, room, ranking, coarsest=coarsest).within(room)[0]
         budget = Budget(tau=0) if bpp is None else Budget(bpp=bpp, beside=beside)
         return self.quantizer.quantize(at(reductions[-1]), budget, ranking)

@@ -30,14 +30,14 @@ from panolink.codec.effort import Effort
 from panolink.codec.networks.decoding_error import DecodingError
 from panolink.codec.quantization.am_vq import Quantizer, Ranking
 from panolink.codec.quantization.vector_quantizer import token_steps
-from panolink.codec.rate_control.controller import LAMBDA_BY_BITS, RD_LAMBDA, OperatingPoint
+from panolink.codec.rate_control.controller import LAMBDA_BY_BITS, RD_LAMBDA, OperatingPoint, RateController
 from panolink.codec.shapes import Features
 from panolink.codec.token_coding import pack_tokens
 from panolink.codec.tokens import Tokens
 from panolink.sphere.focus import focus_steps
 from panolink.sphere.latitude import latitude_weights
 
-ROUNDS = {Effort.FAST: 0, Effort.MEDIUM: 4, Effort.SLOW: 24}
+ROUNDS = {Effort.MEDIUM: 4, Effort.SLOW: 24}
 """of decoding, correcting and quantising; four of them bring most of the gain"""
 
 DAMPING = {Effort.MEDIUM: (0.5, 0.15), Effort.SLOW: (0.4, 0.03)}
@@ -57,7 +57,7 @@ MOST_POWER, MOST_LAMBDA = 12, 10 * RD_LAMBDA
 """where a share is kept: bits are taken to fall as λ^(−1/power), by little if most tokens' symbols do not pay"""
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""is told how many rounds are done, of how many"""
+"""called with how many rounds are done, and of how many"""
 
 
 def error_weights(tokens: Tokens) -> torch.Tensor:
@@ -93,15 +93,15 @@ def refined(
         Of their model.
     ranking : Ranking
     effort : Effort
-        How often they are corrected.
+        How often they are corrected: medium or slow.
     tau : float, optional
         Share of the tokens that is kept, where that is given and no rate.
     progress : callable, optional
-        Is told how many rounds are done, of how many.
+        Called with how many rounds are done, and of how many.
     """
-    rounds = ROUNDS[effort]
-    if not rounds or not tokens.kept.any():
+    if not tokens.kept.any():
         return tokens
+    rounds = ROUNDS[effort]
     again = _Requantization(tokens, quantizer, ranking, tau)
     decoded, guidance = decoder_inputs(tokens, quantizer.codebook)
     least, gradient = error(decoded, guidance)
@@ -139,9 +139,17 @@ class _Requantization:
 
     def __call__(self, features: Features) -> tuple[Tokens, int]:
         """Tokens, and the bits of their packet: at most the limit where `TRIES` are enough to get there."""
-        before: tuple[float, int] | None = None
+        like, before = self._tokens, None
+        controller = self._quantizer.controller(
+            features,
+            size=(like.height, like.width),
+            reduction=like.reduction,
+            robust=like.slices > 1,
+            focus=like.focus,
+            indices=like.indices,
+        )
         for _ in range(TRIES):
-            tokens = self._tokens_of(features)
+            tokens = self._tokens_of(controller)
             bits = sum(self._bits_of(tokens).values())
             if before and bits < before[1]:
                 power = math.log(self._lmbda / before[0]) / math.log(before[1] / bits)
@@ -155,21 +163,13 @@ class _Requantization:
                 break
         return tokens, bits
 
-    def _tokens_of(self, features: Features) -> Tokens:
+    def _tokens_of(self, controller: RateController) -> Tokens:
         """Tokens in about the room that is left, or of the λ of now where a share is kept."""
-        like = self._tokens
-        controller = self._quantizer.controller(
-            features,
-            size=(like.height, like.width),
-            reduction=like.reduction,
-            robust=like.slices > 1,
-            focus=like.focus,
-            indices=like.indices,
-        )
+        step = self._tokens.step
         if self._tau is not None:
-            layer = self._quantizer.enhancement(controller, OperatingPoint(like.step, self._lmbda), self._ranking)
+            layer = self._quantizer.enhancement(controller, OperatingPoint(step, self._lmbda), self._ranking)
             return layer.worst(self._tau)
-        point = controller.point_for(self._room, step=like.step)
+        point = controller.point_for(self._room, step=step)
         layer = self._quantizer.filled(controller, point, self._room, self._ranking, only_step=True)
         return layer.within(self._room)[0]
 

@@ -105,8 +105,7 @@ def allocate(coding: Coding, budget: SymbolBudget, protection: Protection | None
 
         found = choose_resolution(at, reductions, room, [fine_enough] * len(reductions))
         if found:
-            controller, point, bits = found
-            coarsest = None if controller.base.reduction == reductions[-1] else fine_enough
+            controller, point, bits, coarsest = found
             ranking = Ranking(coding.codec.model.profile.ranking)
             enhancement = coding.codec.quantizer.filled(controller, point, bits, ranking, coarsest=coarsest)
     if found:

@@ -262,7 +262,7 @@ def starting_point(controller: RateController, room: Room) -> tuple[OperatingPoi
 
 def choose_resolution(
     at: Callable[[Fraction], RateController], reductions: Sequence[Fraction], room: Room, fine_enough: Sequence[int]
-) -> tuple[RateController, OperatingPoint, float] | None:
+) -> tuple[RateController, OperatingPoint, float, int | None] | None:
     """The finest resolution at which a budget leaves a step that is fine enough.
 
     The panorama is looked at with the first reduction; what it takes with others follows by `BITS_BY_REDUCTION`, so
@@ -277,8 +277,9 @@ def choose_resolution(
 
     Returns
     -------
-    The panorama at the resolution chosen, the point to begin with, and the bits for mask and features there; None where
-    the budget does not hold the base layer even at the coarsest.
+    The panorama at the resolution chosen, the point to begin with, the bits for mask and features there, and the
+    coarsest step that is fine enough, None at the coarsest resolution. None where the budget does not hold the base
+    layer even there.
     """
     (finest, limit), *coarser = zip(reductions, fine_enough, strict=True)
     controller = first = at(finest)
@@ -292,7 +293,10 @@ def choose_resolution(
         reduction, limit = coarser.pop(0)
         controller = at(reduction)
         found = starting_point(controller, room)
-    return (controller, *found) if found else None
+    if found is None:
+        return None
+    coarsest = None if controller.base.reduction == reductions[-1] else limit
+    return controller, *found, coarsest
 
 
 def _expected_to_fit(controller: RateController, reduction: Fraction, step: int, room: Room) -> bool:
