@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from panolink.codec.entropy.feature_coding import entropy_parameters
-from panolink.codec.entropy.scale_adaptation import ScaleAdaptation, group_slices
+from panolink.codec.entropy.scale_adaptation import ScaleAdaptation
 from panolink.codec.entropy.tables import (
     ADAPTATION_CONTEXTS,
     CLASSES,
@@ -122,7 +122,7 @@ def _count_symbols(
     tables: Tables, grids: list[NDArray[np.int64]], differences: list[NDArray[np.float16]]
 ) -> NDArray[np.int64]:
     """How often each magnitude is sent, (groups, ADAPTATION_CONTEXTS, CLASSES, MAX_MAGNITUDE + 2), by initial class."""
-    counts = np.zeros((len(GROUP_STARTS), ADAPTATION_CONTEXTS, CLASSES, MAX_MAGNITUDE + 2), dtype=np.int64)
+    counts = np.zeros((len(tables.shifts), ADAPTATION_CONTEXTS, CLASSES, MAX_MAGNITUDE + 2), dtype=np.int64)
     for number, (grid, difference) in enumerate(zip(grids, differences, strict=True)):
         for step in STEPS[number // TURNS % 2 :: 2]:
             priced = _priced(tables, grid, difference, step)
@@ -131,7 +131,7 @@ def _count_symbols(
             plain, _ = entropy_parameters(tables, grid, kept, steps, tables.feature_context(grid, kept, whole=True))
             magnitudes = np.abs(priced.symbols[kept])
             adaptation = ScaleAdaptation(tables, len(plain))
-            for group, dims in enumerate(group_slices(plain.shape[1])):
+            for group, dims in enumerate(tables.groups):
                 cells = (adaptation.contexts()[:, None] * CLASSES + plain[:, dims]) * counts.shape[3]
                 cells += np.minimum(magnitudes[:, dims], MAX_MAGNITUDE + 1)
                 counts[group] += np.bincount(cells.ravel(), minlength=counts[group].size).reshape(counts[group].shape)

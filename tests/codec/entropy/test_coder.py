@@ -4,7 +4,7 @@ import pytest
 from panolink.codec.entropy.coder import SliceCoder, places_by_slice
 from panolink.codec.entropy.feature_context import LOG_ODDS_STEPS, MAX_LOG_ODDS, SIGN_BITS
 from panolink.codec.entropy.index_context import bands_of, schedule
-from panolink.codec.entropy.scale_adaptation import ScaleAdaptation, group_slices
+from panolink.codec.entropy.scale_adaptation import ScaleAdaptation
 from panolink.codec.entropy.tables import (
     CLASSES,
     MAX_MAGNITUDE,
@@ -80,7 +80,7 @@ def test_size_is_what_the_tables_say(tables: Tables):
     log_odds = random.integers(-15, 16, initial.shape).astype(np.int8)
     symbols, classes = np.zeros((600, DIM), dtype=np.int32), np.zeros_like(initial)
     adaptation = ScaleAdaptation(tables, 600)
-    for group, dims in enumerate(group_slices(DIM)):  # drawn from the very pmfs they are coded with
+    for group, dims in enumerate(tables.groups):  # drawn from the very pmfs they are coded with
         classes[:, dims] = adaptation.classes(group, initial[:, dims])
         pmf = tables.symbol_frequencies[classes[:, dims]] / TOTAL
         columns = (pmf.cumsum(axis=-1) < random.random((*pmf.shape[:2], 1))).sum(axis=-1)

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from panolink.codec.entropy.scale_adaptation import ScaleAdaptation, group_slices
-from panolink.codec.entropy.tables import ADAPTATION_CONTEXTS, CLASSES, GROUP_STARTS, UNIT, Tables
+from panolink.codec.entropy.scale_adaptation import ScaleAdaptation
+from panolink.codec.entropy.tables import ADAPTATION_CONTEXTS, CLASSES, UNIT, Tables
 from panolink.codec.model import load_model
 
 
@@ -21,12 +21,6 @@ def draw(tokens: int, dim: int, *, strength: float = 1.0) -> tuple[np.ndarray, n
     return value, initial
 
 
-def test_groups_cover_every_dimension_once():
-    for dim in (1, 6, 36, 64, 128):
-        covered = [d for part in group_slices(dim) for d in range(dim)[part]]
-        assert covered == list(range(dim))
-
-
 def test_nothing_known_is_the_middle_context(tables: Tables):
     (context,) = ScaleAdaptation(tables, 1).contexts()
     assert context == ADAPTATION_CONTEXTS // 2 // 3 * 3
@@ -34,12 +28,12 @@ def test_nothing_known_is_the_middle_context(tables: Tables):
 
 def test_tokens_of_larger_magnitudes_get_larger_classes(tables: Tables):
     """The property that saves the bits, of the tables that ship."""
-    value, initial = draw(200, 128)
+    value, initial = draw(200, tables.levels.shape[1])
     shifts = []
     for strength in (0.0, 0.5, 1.0, 2.0, 4.0):
         adaptation = ScaleAdaptation(tables, 200)
         found = []
-        for group, dims in enumerate(group_slices(128)):
+        for group, dims in enumerate(tables.groups):
             adapted = adaptation.classes(group, initial[:, dims])
             found.append((adapted - initial[:, dims])[(initial[:, dims] > 8) & (initial[:, dims] < 24)].mean())
             adaptation.update(initial[:, dims], np.rint(strength * value[:, dims]).astype(np.int32))
@@ -49,7 +43,7 @@ def test_tokens_of_larger_magnitudes_get_larger_classes(tables: Tables):
 
 def test_classes_stay_in_range_and_zero_stays_zero(tables: Tables):
     _, initial = draw(50, 128)
-    wild = replace(tables, shifts=np.full((len(GROUP_STARTS), ADAPTATION_CONTEXTS), 127, dtype=np.int8))
+    wild = replace(tables, shifts=np.full_like(tables.shifts, 127))
     adapted = ScaleAdaptation(wild, 50).classes(0, initial)
     assert (adapted[initial == 0] == 0).all()
     assert (adapted[initial > 0] == CLASSES - 1).all()

@@ -6,7 +6,7 @@ import pytest
 
 from panolink.codec.entropy.feature_context import sign_frequencies
 from panolink.codec.entropy.range_coder import decoder, encode
-from panolink.codec.entropy.scale_adaptation import ScaleAdaptation, group_slices
+from panolink.codec.entropy.scale_adaptation import ScaleAdaptation
 from panolink.codec.entropy.symbol_order import ESCAPE, SymbolOrder
 from panolink.codec.entropy.tables import CLASSES, TOTAL, Tables
 from tests.codec.entropy.random_tables import DIM, random_tables
@@ -34,7 +34,7 @@ def reference(tables: Tables, symbols: np.ndarray, classes: np.ndarray, log_odds
 
     encoder, magnitudes = stream.queue.RangeEncoder(), np.abs(symbols)
     adaptation = ScaleAdaptation(tables, len(classes))
-    for group, dims in enumerate(group_slices(DIM)):
+    for group, dims in enumerate(tables.groups):
         adapted = adaptation.classes(group, classes[:, dims]).ravel()
         values = np.minimum(magnitudes[:, dims], ESCAPE).ravel().astype(np.int32)
         for scale in range(1, CLASSES):

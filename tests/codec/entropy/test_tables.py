@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from panolink.codec.entropy.feature_context import EntropyParameters
-from panolink.codec.entropy.tables import CLASSES, LEVEL_ZERO, MAX_MAGNITUDE, TOTAL, Tables, to_frequencies
+from panolink.codec.entropy.tables import (
+    ADAPTATION_CONTEXTS,
+    CLASSES,
+    LEVEL_ZERO,
+    MAX_MAGNITUDE,
+    TOTAL,
+    Tables,
+    to_frequencies,
+)
 from tests.codec.entropy.integer_networks import random_feature_context, random_index_context
 from tests.codec.entropy.random_tables import CODES, DIM, random_tables
 
@@ -40,6 +48,22 @@ def test_parts_that_do_not_fit_together_are_refused(tables: Tables):
         replace(tables, feature_context=random_feature_context(CODES, DIM + 1))
     with pytest.raises(ValueError, match="expected_magnitude"):
         replace(tables, expected_magnitude=tables.expected_magnitude[1:])
+    with pytest.raises(ValueError, match=r"shifts must be \(1 … 12, 39\), not \(13, 39\)"):
+        replace(tables, shifts=np.zeros((13, ADAPTATION_CONTEXTS), np.int8))
+
+
+@pytest.mark.parametrize("dim", [1, 6, 36, 64, 192])
+@pytest.mark.parametrize("groups", [1, 8, 12])
+def test_groups_cover_every_dimension_once(tables: Tables, dim: int, groups: int):
+    """Of models of any number of groups, such as the eight that those before had."""
+    some = replace(
+        tables,
+        levels=np.zeros((CODES, dim), np.uint8),
+        feature_context=random_feature_context(CODES, dim),
+        shifts=np.zeros((groups, ADAPTATION_CONTEXTS), np.int8),
+    )
+    assert [d for part in some.groups for d in range(dim)[part]] == list(range(dim))
+    assert len(some.groups) == groups if dim == 192 else len(some.groups) <= groups
 
 
 def test_a_class_is_the_level_less_the_step(tables: Tables):

@@ -7,11 +7,9 @@ import pytest
 import torch
 
 from panolink.codec.entropy.feature_context import MAX_LOG_ODDS, SIGN_BITS, EntropyParameters
-from panolink.codec.entropy.scale_adaptation import ScaleAdaptation, group_slices
+from panolink.codec.entropy.scale_adaptation import ScaleAdaptation
 from panolink.codec.entropy.tables import (
-    ADAPTATION_CONTEXTS,
     CLASSES,
-    GROUP_STARTS,
     LEVEL_ZERO,
     MAX_MAGNITUDE,
     Tables,
@@ -69,12 +67,12 @@ def chosen(
 def reference(value: np.ndarray, context: EntropyParameters, tables: Tables, lmbda: float, step: int):
     """The same in plain NumPy, all tokens at once: dimension by dimension, so that sums have the same order."""
     lengths, lmbda32 = tables.code_lengths(), np.float32(lmbda)
-    count, dim = value.shape
+    count = len(value)
     plain = tables.classes(np.zeros(count, np.int64), np.full(count, step), context).astype(np.int64)
     value = value * np.float32(2.0 ** (-step / 4))
     symbols, bits, gain = np.zeros(value.shape, np.int16), np.zeros(count, np.float32), np.zeros(count, np.float32)
     adaptation = ScaleAdaptation(tables, count)
-    for group, dims in enumerate(group_slices(dim)):
+    for group, dims in enumerate(tables.groups):
         adapted = adaptation.classes(group, plain[:, dims])
         for offset, place in enumerate(range(dims.start, dims.stop)):
             scale, magnitude = adapted[:, offset], np.abs(value[:, place])
@@ -123,7 +121,7 @@ def test_costs_alone_are_those_of_the_symbols(tables: Tables):
 
 
 def test_choice_without_shifts_is_the_one_that_training_makes(tables: Tables):
-    still = replace(tables, shifts=np.zeros((len(GROUP_STARTS), ADAPTATION_CONTEXTS), dtype=np.int8))
+    still = replace(tables, shifts=np.zeros_like(tables.shifts))
     value, context = draw(tables, 300)
     context.log_odds[:] = 0
     classes, lengths = torch.from_numpy(context.shifts.astype(np.int64) + 16), torch.from_numpy(still.code_lengths())
@@ -140,7 +138,7 @@ def test_choice_prices_what_the_coder_writes(tables: Tables):
     initial, lengths = context.shifts.astype(np.int64) + 16, tables.code_lengths()
     symbols, bits, _ = chosen(value, context, tables)
     adaptation, found = ScaleAdaptation(tables, 64), np.zeros(64)
-    for group, dims in enumerate(group_slices(value.shape[1])):
+    for group, dims in enumerate(tables.groups):
         adapted = adaptation.classes(group, initial[:, dims])
         found += lengths[adapted, np.minimum(np.abs(symbols[:, dims]), 48)].sum(axis=1)
         adaptation.update(initial[:, dims], symbols[:, dims].astype(np.int32))

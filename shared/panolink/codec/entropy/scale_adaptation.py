@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from panolink.codec.entropy.tables import CLASSES, CONFIDENCE_LEVELS, GROUP_STARTS, RATIO_LEVELS, UNIT, Tables
+from panolink.codec.entropy.tables import CLASSES, CONFIDENCE_LEVELS, RATIO_LEVELS, UNIT, Tables
 from panolink.jit import kernel
 
 MAX_COUNTED_MAGNITUDE = 15
@@ -25,12 +25,6 @@ CONFIDENCE_BOUNDS = np.array([UNIT, 4 * UNIT])
 
 OFFSET = 7 * UNIT // 10
 """added to both sums, so that the ratio is 1 where nothing was expected yet"""
-
-
-def group_slices(dim: int) -> list[slice]:
-    """The groups of a feature's ``dim`` dimensions, in coding order."""
-    starts = [start for start in GROUP_STARTS if start < dim]
-    return [slice(a, b) for a, b in zip(starts, [*starts[1:], dim], strict=True)]
 
 
 class ScaleAdaptation:
@@ -51,7 +45,7 @@ class ScaleAdaptation:
         Parameters
         ----------
         group : int
-            Its number, see `group_slices`.
+            Its number in ``Tables.groups``.
         initial : (n, width)
             Classes before adaptation, see ``Tables.classes``.
 
@@ -72,7 +66,7 @@ def adapted_classes(
 ) -> NDArray[np.integer]:
     """Scale classes (n, dim) with which known ``symbols`` (n, dim) are coded, from ``initial`` classes (n, dim)."""
     adaptation, classes = ScaleAdaptation(tables, len(initial)), np.empty_like(initial)
-    for group, dims in enumerate(group_slices(initial.shape[1])):
+    for group, dims in enumerate(tables.groups):
         classes[:, dims] = adaptation.classes(group, initial[:, dims])
         adaptation.update(initial[:, dims], symbols[:, dims])
     return classes

@@ -17,7 +17,6 @@ from panolink.codec.entropy.scale_adaptation import (
     MAX_COUNTED_MAGNITUDE,
     adaptation_context,
     adapted_class_table,
-    group_slices,
     next_sum,
 )
 from panolink.codec.entropy.tables import CLASSES, MAX_MAGNITUDE, TOTAL, UNIT, Tables
@@ -44,7 +43,7 @@ class SymbolOrder:
     def _arrays(self) -> tuple[np.ndarray, ...]:
         tables = self._tables
         dim = tables.levels.shape[1]
-        starts = np.array([part.start for part in group_slices(dim)] + [dim])
+        starts = np.array([part.start for part in tables.groups] + [dim])
         return (
             starts,
             adapted_class_table(tables),

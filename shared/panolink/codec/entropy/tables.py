@@ -26,8 +26,8 @@ MAX_MAGNITUDE = 47
 LEVEL_ZERO = 64
 """the level (quarter octaves) of a Laplace scale of one feature unit"""
 
-GROUP_STARTS = (0, 2, 4, 8, 12, 16, 24, 36)
-"""first dimensions of the groups in which a token's symbols are coded"""
+GROUP_STARTS = (0, 2, 4, 8, 12, 16, 24, 36, 52, 72, 100, 140)
+"""first dimensions of the groups in which a token's symbols are coded; a model may have fewer, the first ones"""
 
 RATIO_LEVELS, CONFIDENCE_LEVELS = 13, 3
 """quantised ratio of a token's observed to its expected magnitudes, and of how much evidence the ratio rests on"""
@@ -83,15 +83,25 @@ class Tables:
             raise ValueError(
                 f"feature context of {self.feature_context.dim} dimensions; there are {self.levels.shape[1]}"
             )
-        if self.shifts.shape != (len(GROUP_STARTS), ADAPTATION_CONTEXTS) or self.expected_magnitude.shape != (CLASSES,):
+        groups, *contexts = self.shifts.shape
+        if not 1 <= groups <= len(GROUP_STARTS) or contexts != [ADAPTATION_CONTEXTS]:
             raise ValueError(
-                f"shifts must be ({len(GROUP_STARTS)}, {ADAPTATION_CONTEXTS}) and expected_magnitude ({CLASSES},)"
+                f"shifts must be (1 … {len(GROUP_STARTS)}, {ADAPTATION_CONTEXTS}), not {self.shifts.shape}"
             )
+        if self.expected_magnitude.shape != (CLASSES,):
+            raise ValueError(f"expected_magnitude must be ({CLASSES},), not {self.expected_magnitude.shape}")
 
     @property
     def codes(self) -> int:
         """K, the number of codebook vectors."""
         return self.levels.shape[0]
+
+    @property
+    def groups(self) -> list[slice]:
+        """Dimensions of each group in which a token's symbols are coded, in coding order."""
+        dim = self.levels.shape[1]
+        starts = [start for start in GROUP_STARTS[: len(self.shifts)] if start < dim]
+        return [slice(a, b) for a, b in zip(starts, [*starts[1:], dim], strict=True)]
 
     def classes(
         self, indices: NDArray[np.integer], steps: NDArray[np.integer], context: EntropyParameters | None = None

@@ -9,7 +9,6 @@ from panolink.codec.entropy.feature_context import MAX_LOG_ODDS, SIGN_BITS, Entr
 from panolink.codec.entropy.scale_adaptation import (
     MAX_COUNTED_MAGNITUDE,
     adaptation_context,
-    group_slices,
     next_sum,
     shifted_class,
 )
@@ -82,7 +81,7 @@ def choose_symbols(
     dim = difference.shape[1]
     limits = np.full(len(cells), CLASSES - 1, dtype=np.int64) if limits is None else limits
     codebook = np.empty((0, dim), np.float32) if codebook is None else codebook
-    starts = np.array([part.start for part in group_slices(dim)] + [dim])
+    starts = np.array([part.start for part in tables.groups] + [dim])
 
     def some(rows: slice) -> None:
         _choose(

@@ -14,7 +14,6 @@ from panolink.codec.entropy.scale_adaptation import (
     MAX_COUNTED_MAGNITUDE,
     OFFSET,
     RATIO_BOUNDS,
-    group_slices,
 )
 from panolink.codec.entropy.tables import CLASSES, CONFIDENCE_LEVELS, LEVEL_ZERO, MAX_MAGNITUDE, UNIT, Tables
 from panolink.codec.rate_control.rdoq import COARSEST, FACTORS, LARGEST_SYMBOL
@@ -37,6 +36,7 @@ class DeviceChoice:
         self._lengths, self._sign_bits, self._factors = (
             on_device(table, device, torch.float32) for table in (lengths, SIGN_BITS, FACTORS)
         )
+        self._groups = tables.groups
         self._ratios, self._confidences = (
             on_device(bounds, device, torch.int64) for bounds in (RATIO_BOUNDS, CONFIDENCE_BOUNDS)
         )
@@ -62,7 +62,7 @@ class DeviceChoice:
         symbols = torch.zeros_like(value, dtype=torch.int16)
         bits, gain = (torch.zeros_like(value[:, 0]) for _ in range(2))
         found, expected = (torch.zeros_like(steps) for _ in range(2))
-        for group, dims in enumerate(group_slices(value.shape[1])):
+        for group, dims in enumerate(self._groups):
             shift = self._adaptation[group][self._context(found, expected)][:, None]
             scale = torch.where(plain[:, dims] > 0, (plain[:, dims] + shift).clamp(1, CLASSES - 1), 0)
             best, taken = self._best(value[:, dims].abs(), scale, signs[:, dims], weight)
