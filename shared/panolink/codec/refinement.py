@@ -139,7 +139,7 @@ class _Requantization:
 
     def __call__(self, features: Features) -> tuple[Tokens, int]:
         """Tokens, and the bits of their packet: at most the limit where `TRIES` are enough to get there."""
-        like, before = self._tokens, None
+        like = self._tokens
         controller = self._quantizer.controller(
             features,
             size=(like.height, like.width),
@@ -148,20 +148,27 @@ class _Requantization:
             focus=like.focus,
             indices=like.indices,
         )
+        tried: list[tuple[float, int]] = []
         for _ in range(TRIES):
             tokens = self._tokens_of(controller)
             bits = sum(self._bits_of(tokens).values())
-            if before and bits < before[1]:
-                power = math.log(self._lmbda / before[0]) / math.log(before[1] / bits)
-                self._power = min(max(power, LAMBDA_BY_BITS), MOST_POWER)
-            elif before:
-                self._power = MOST_POWER
-            before = self._lmbda, bits
-            self._room = min(max(self._room + self.limit - bits, 1.0), self._most_room)
-            self._lmbda = min(self._lmbda * (bits / self.limit) ** self._power, MOST_LAMBDA)
+            if self._tau is None:
+                self._room = min(max(self._room + self.limit - bits, 1.0), self._most_room)
+            else:
+                tried.append((self._lmbda, bits))
+                self._move_lmbda(tried)
             if bits <= self.limit:
                 break
         return tokens, bits
+
+    def _move_lmbda(self, tried: list[tuple[float, int]]) -> None:
+        """Move λ towards the limit, by how bits fell with it in the last two tries; each is λ and its bits."""
+        bits = tried[-1][1]
+        if len(tried) > 1:
+            (less, more_bits), (more, _) = tried[-2:]
+            power = math.log(more / less) / math.log(more_bits / bits) if bits < more_bits else MOST_POWER
+            self._power = min(max(power, LAMBDA_BY_BITS), MOST_POWER)
+        self._lmbda = min(self._lmbda * (bits / self.limit) ** self._power, MOST_LAMBDA)
 
     def _tokens_of(self, controller: RateController) -> Tokens:
         """Tokens in about the room that is left, or of the λ of now where a share is kept."""
