@@ -96,7 +96,9 @@ def test_sizes_that_nothing_divides(base: Codec, samples, size: tuple[int, int])
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.skipif(not os.environ.get("PANOLINK_TEST_LARGE"), reason="takes 10 GB: PANOLINK_TEST_LARGE=1")
+@pytest.mark.skipif(
+    not os.environ.get("PANOLINK_TEST_LARGE"), reason="takes gigabytes and minutes: PANOLINK_TEST_LARGE=1"
+)
 def test_the_largest_picture(base: Codec, panorama: np.ndarray):
     image = np.tile(panorama, (64, 64, 1))
     assert image.shape == (8192, 16384, 3)
