@@ -181,7 +181,8 @@ def test_a_whole_picture_that_borrows_has_to_be_better_by_far(base: Codec, panor
         change = encoder.prepare(picture)
         assert change and (change.share_moved > WHOLE_FROM or change.model.error_over_codes > HOLDS_LITTLE)
         update, _ = encoder.within(change, 0.005)
-        assert not encoder.whole_is_better(change, update, 0.005)  # none fits
+        assert not encoder.whole_is_better(change, update, 0.005)  # none fits: not even a header
+        assert not encoder.whole_is_better(change, update, 0.015)  # nor its indices
         assert encoder.whole_is_better(change, update, 0.005, most_bpp=0.05 if picture is drifted else 0.5) == better
 
 
@@ -221,8 +222,22 @@ def test_noise_is_that_of_the_stillest():
 
     generator, estimate = torch.Generator().manual_seed(0), NoiseEstimate()
     still = torch.randn((1, 64, 8, 16), generator=generator) * 10
-    assert estimate.update(still + torch.randn(still.shape, generator=generator), 0) == 0
+    indices = np.arange(8 * 16).reshape(8, 16)
+    assert estimate.update(still + torch.randn(still.shape, generator=generator), indices) == 0
     moved = still.clone()
     moved[..., :8] += 30 * torch.randn((1, 64, 8, 8), generator=generator)
-    found = estimate.update(moved + torch.randn(still.shape, generator=generator), 0)
+    found = estimate.update(moved + torch.randn(still.shape, generator=generator), indices)
     assert 0.6 * 64 < found < 1.1 * 64
+    turned = moved.roll(3, dims=-1) + torch.randn(still.shape, generator=generator)
+    assert 0.6 * 64 < estimate.update(turned, np.roll(indices, 3, axis=1)) < 1.1 * 64
+
+
+def test_a_camera_that_turns_is_no_noise_when_receipts_are_late(base: Codec, panorama: np.ndarray):
+    """Each picture is compared with the one before it, whatever the receiver is known to hold."""
+    encoder = StreamEncoder(base)
+    encoder.encode(panorama, bpp=0.5)
+    encoder.acknowledge(1)
+    for number in range(1, 4):  # never acknowledged: turns add up against the reference
+        change = encoder.prepare(np.roll(panorama, 16 * number, axis=1))
+        assert change and change.turn == number
+        assert change.model._noise < 1e-3

@@ -176,7 +176,7 @@ class StreamEncoder:
         focus: Sequence[Focus] = (),
         sphere: SphereMetadata = NOTHING_KNOWN,
     ) -> Packet:
-        """The next packet, of at most ``bpp`` bits per pixel.
+        """The next packet, of at most ``bpp`` bits per pixel; one that changes nothing may take more.
 
         Parameters
         ----------
@@ -232,8 +232,10 @@ class StreamEncoder:
         return error(tokens) < share * error(after.tokens())
 
     def _whole_of(self, base: VectorQuantized, bpp: float) -> Tokens | None:
-        """A whole picture in ``bpp`` bits per pixel; None where none fits."""
-        controller = RateController(base, self.codec.quantizer.coder)
+        """A whole picture in ``bpp`` bits per pixel, all its indices among them; None where none fits."""
+        coder = self.codec.quantizer.coder
+        lengths = tuple(map(len, coder.encode_indices(base.indices, base.slices)))
+        controller = RateController(replace(base, index_bytes=lengths), coder)
         with suppress(RateError):
             budget = Budget(bpp=bpp, beside=metadata_bits(stream=StreamPlace(self.next_number)))
             return self.codec.quantizer.quantize(controller, budget, Ranking(self.codec.model.profile.ranking))
@@ -278,7 +280,7 @@ class StreamEncoder:
         base = VectorQuantized(
             size, reference.reduction, features, codebook, indices, slices, (0,) * slices, quantized(focus)
         )
-        noise = self._noise.update(features, turn)
+        noise = self._noise.update(features, indices)
         coder = self.codec.quantizer.coder
         model = ChangeCostModel(coder, base, turned, self.codec.network.codebook, noise)
         return Change(RateController(base, coder, model=model), model, turned, turn)
@@ -286,7 +288,10 @@ class StreamEncoder:
     def within(
         self, change: Change, bpp: float, sphere: SphereMetadata = NOTHING_KNOWN, *, joined: bool = False
     ) -> tuple[TokenUpdate, Packet]:
-        """Changes that fit ``bpp`` bits per pixel, all counted, and their packet; it is not sent yet."""
+        """Changes that fit ``bpp`` bits per pixel, all counted, and their packet; it is not sent yet.
+
+        Where not even the header fits, they are none, and the packet is larger: it keeps the stream going.
+        """
         base, beside = change.base, metadata_bits(sphere, stream=self.place_of(change))
         allowed = bpp * base.pixels
         for _ in range(4):
@@ -407,29 +412,32 @@ class Change:
 class NoiseEstimate:
     """Squared error that the sensor's noise makes in a token's feature, from the stillest tokens of a stream.
 
-    From one picture to the next a token that has not changed moves by the noise of both; the stillest tenth of the
-    tokens are taken for such.
+    From one picture to the next, turned like the camera, a token that has not changed moves by the noise of both; the
+    stillest tenth of the tokens are taken for such.
     """
 
     def __init__(self) -> None:
-        self._before: Tensor | None = None
+        self._before: tuple[Tensor, NDArray[np.int64]] | None = None
         self._value = 0.0
 
     @property
     def bytes(self) -> int:
-        """Memory that the last picture's features take."""
-        before = self._before
-        return 0 if before is None else before.numel() * before.element_size()
+        """Memory that the last picture's features and indices take."""
+        if self._before is None:
+            return 0
+        features, indices = self._before
+        return features.numel() * features.element_size() + indices.nbytes
 
     def forget(self) -> None:
-        """Let go of the last picture's features; the estimate stays until there are two others."""
+        """Let go of the last picture; the estimate stays until there are two others."""
         self._before = None
 
-    def update(self, features: Tensor, turn: int) -> float:
-        """The estimate after features (1, dim, rows, cols), squared units."""
-        before, self._before = self._before, features
-        if before is not None and before.shape == features.shape:
-            change = (features - before.roll(turn, dims=-1)).square().sum(dim=1)
+    def update(self, features: Tensor, indices: NDArray[np.int64]) -> float:
+        """The estimate after a picture's features (1, dim, rows, cols) and indices (rows, cols), squared units."""
+        before, self._before = self._before, (features, indices)
+        if before is not None and before[0].shape == features.shape:
+            turned = before[0].roll(turn_of(before[1], indices), dims=-1)
+            change = (features - turned).square().sum(dim=1)
             self._value = float(change.flatten().quantile(0.1)) / 2
         return self._value
 
