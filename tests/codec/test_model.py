@@ -85,6 +85,7 @@ def test_weights_with_one_number_changed_are_another_model(base: Codec, panorama
         ({"profile": "{}"}, "weights do not fit their profile"),
         ({"profile": "nonsense"}, "weights do not fit their profile"),
         ({"codebook": None}, r"weights do not fit their profile \(no tensor codebook of 1024×192\)"),
+        ({"codebook": torch.full((1024, 192), torch.nan).half()}, "tensor codebook holds what is no finite number"),
         ({"more": torch.zeros(2)}, r"weights do not fit their profile \(no place for tensor more of 2\)"),
         ({"tables.contexts.bands": None}, "weights do not fit their profile"),
         (
@@ -152,8 +153,9 @@ def test_what_is_no_decoder(tiny_path: Path, tmp_path: Path):
         ({"transform.bias": None}, "no tensor transform.bias of 3"),
         ({"transform.bias": torch.zeros(4)}, "no tensor transform.bias of 3, but one of 4"),
         ({"more": torch.zeros(2, 3)}, "no place for tensor more of 2×3"),
+        ({"transform.bias": torch.full((3,), torch.inf)}, "tensor transform.bias holds what is no finite number"),
     ],
-    ids=["missing", "other-shape", "unknown"],
+    ids=["missing", "other-shape", "unknown", "infinite"],
 )
 @pytest.mark.parametrize("realism", [None, 0.5])
 def test_a_decoder_of_other_layers_is_told_by_them_and_changes_nothing(

@@ -14,6 +14,7 @@ def test_code_lengths_follow_what_is_sent():
     lengths = averager.code_lengths()
     assert lengths[20, 0] == pytest.approx(np.log2(4 / 3), abs=0.02)
     assert lengths[20, 1] == pytest.approx(np.log2(4) + 1, abs=0.02)
+    assert lengths[20, -1] == pytest.approx(18 + 1 + 16, abs=0.1)  # never seen: an escape has a sign, too
     assert (lengths[0] == 0).all()
 
 
@@ -31,3 +32,19 @@ def test_codebook_moves_to_the_mean_and_dead_codes_revive():
     torch.testing.assert_close(averager.scales(torch.tensor([0]))[0], torch.full((2,), 0.08), atol=0.02, rtol=0)
     assert averager.replace_dead(tokens, codebook) == 1
     assert codebook[2].abs().max() < 20
+    torch.testing.assert_close(averager.scales(torch.tensor([2]))[0], torch.full((2,), 0.08), atol=0.02, rtol=0)
+
+
+def test_codes_that_revive_have_the_usual_scales_however_many_they_are():
+    """Of tokens that count a tenth, as those do that are not sent."""
+    torch.manual_seed(0)
+    tokens, codebook = torch.randn(400, 2), torch.cat([torch.zeros(1, 2), torch.full((3, 2), 99.0)])
+    averager = CodebookAverager(4, 2, decay=0.5)
+    for _ in range(20):
+        averager.update(tokens, torch.zeros(400, dtype=torch.int64), codebook, torch.full((400,), 0.1))
+    before = averager.usual_scales()
+    assert averager.replace_dead(tokens, codebook) == 3
+    torch.testing.assert_close(averager.usual_scales(), before)
+    torch.testing.assert_close(
+        averager.scales(torch.tensor([3]))[0], averager.scales(torch.tensor([0]))[0], rtol=0.01, atol=0
+    )

@@ -14,6 +14,9 @@ def test_configuration_errors(tmp_path: Path):
     wrong.write_text("learnin_rate = 1\n")
     with pytest.raises(ModelError, match="unknown setting 'learnin_rate'; known are adversarial_from"):
         TrainingConfig.load(wrong)
+    wrong.write_text("learning_rate = \n")
+    with pytest.raises(ModelError, match=r"wrong.toml: no TOML \(.*line 1"):
+        TrainingConfig.load(wrong)
 
 
 def test_runs_are_judged_by_what_they_are_for():

@@ -11,7 +11,7 @@ CODES = 16
 
 
 def grid_of(random: np.random.Generator) -> np.ndarray:
-    """Indices that are mostly those of the cell to the left, in whole rows mostly those of the row above."""
+    """Indices that are mostly those of the row above."""
     grid = random.integers(0, CODES, (16, 32))
     for row in range(1, 16):
         same = random.random(32) < 0.8

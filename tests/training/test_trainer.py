@@ -183,7 +183,7 @@ def test_training_lowers_the_distortion(cache: PanoramaCache, small_profiles, tm
     errors = []
     for _ in range(60):
         torch.manual_seed(3)  # the same steps and shares each time
-        errors.append(float(trainer.train_step(*batch, adversarial=False)["mse"]))
+        errors.append(float(trainer.train_step(*batch, adversarial=False)["distortion"]))
     assert np.mean(errors[-5:]) < 0.97 * errors[0]
 
 
@@ -196,7 +196,7 @@ def test_the_papers_networks_begin_as_a_transform_and_vqgans_send_indices_alone(
     pixels, latitude, weight = next(trainer.batches())
     report = trainer.train_step(pixels, latitude, weight, adversarial=False)
     # A tiny transform keeps four components of a block: brightness, colour and slopes.
-    assert report["mse"] < 0.5 * 16 * (pixels.float() - pixels.float().mean()).abs().mean()
+    assert report["distortion"] < 0.5 * 16 * (pixels.float() - pixels.float().mean()).abs().mean()
     assert report["bpp"] > 0
     inner = sum(len(group["params"]) for group in trainer.optimizers["muon"].param_groups)
     kernels = [p for p in trainer.model.parameters() if p.ndim == 4 and p.shape[-1] == 3]

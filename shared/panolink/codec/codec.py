@@ -152,7 +152,7 @@ class Codec:
             A path, an image file's bytes, a PIL image, an array or a tensor (see `images.arrays.pixels_of`).
         bpp : float, optional
             Bits per pixel, above 0; where everything costs less, everything is sent. With neither ``bpp`` nor
-            ``tau``: 0.1, or the base layer, whichever is more.
+            ``tau``: 0.1, or the base layer, whichever is more; with ``step`` alone: all that pays.
         tau : float, optional
             Share of the features kept, 0 … 1.
         step : int, optional
@@ -174,7 +174,7 @@ class Codec:
         RateError
             The base layer alone costs more than ``bpp``, or a number is out of its range.
         ImageError
-            No picture, or not 2:1.
+            No picture.
         ModelError
             ``effort`` is not "fast", and the model was loaded without a decoder.
         """

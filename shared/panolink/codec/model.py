@@ -114,13 +114,16 @@ def _check_shapes(profile: Profile, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def _check_tensors(wanted: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor]) -> None:
-    """Raise `ValueError` where tensors are not those that a network has: by name, and by shape."""
+    """Raise `ValueError` where tensors are not those that a network has, by name and shape, or hold no numbers."""
     for name, value in wanted.items():
         if name not in tensors or tensors[name].shape != value.shape:
             found = f", but one of {_size(tensors[name])}" if name in tensors else ""
             raise ValueError(f"no tensor {name} of {_size(value)}{found}")
     if unknown := sorted(tensors.keys() - wanted.keys()):
         raise ValueError(f"no place for tensor {unknown[0][:100]} of {_size(tensors[unknown[0]])}")
+    for name, value in tensors.items():
+        if not torch.isfinite(value).all():
+            raise ValueError(f"tensor {name} holds what is no finite number")
 
 
 def _size(tensor: torch.Tensor) -> str:

@@ -48,9 +48,6 @@ IndexGrid: TypeAlias = NDArray[np.int64]
 MaskGrid: TypeAlias = NDArray[np.bool_]
 """(rows, cols)"""
 
-Cells: TypeAlias = NDArray[np.int64]
-"""(n,): flat positions of tokens in a grid"""
-
 Symbols: TypeAlias = NDArray[np.signedinteger]
 """(n, dim): differences from the code in quantisation steps, rounded"""
 

@@ -106,7 +106,7 @@ class CodebookAverager(nn.Module):
     def code_lengths(self) -> Tensor:
         """Bits by class and magnitude, the sign's included, as ``Tables.code_lengths``; class 0 costs nothing."""
         bits = -torch.log2(self.symbol_pmf.clamp_min(2**-18) / self.symbol_pmf.sum(dim=1, keepdim=True))
-        bits[:, 1:-1] += 1
+        bits[:, 1:] += 1
         bits[:, -1] += 16
         bits[0] = 0
         return bits
@@ -135,12 +135,13 @@ class CodebookAverager(nn.Module):
         chosen = tokens[torch.randperm(len(tokens), device=tokens.device)[: len(dead)]].clone()
         if dist.is_initialized():
             dist.broadcast(chosen, 0)
-        fresh = self.count.mean().clamp_min(1e-3)
+        fresh, weight = self.count.mean().clamp_min(1e-3), self.weight.mean().clamp_min(1e-3)
+        usual = self.usual_scales()
         codebook[dead] = chosen
         self.count[dead] = fresh
         self.total[dead] = chosen * fresh
-        self.weight[dead] = fresh
-        self.spread[dead] = self.spread.sum(dim=0) / self.weight.sum() * fresh
+        self.weight[dead] = weight
+        self.spread[dead] = usual * weight
         return len(dead)
 
     def usual_scales(self) -> Tensor:

@@ -127,7 +127,7 @@ class TrainingConfig:
 
     @classmethod
     def load(cls, name: str | Path) -> TrainingConfig:
-        """A shipped configuration by its name, or a TOML file by its path."""
+        """A shipped configuration by its name, or a TOML file by its path; `ModelError` where it is none."""
         path = Path(name)
         if path.suffix == ".toml":
             text = path.read_text()
@@ -137,7 +137,10 @@ class TrainingConfig:
                 known = "base, decoder, perceptual, paper, vqgan or a .toml file"
                 raise ModelError(f"no training configuration {str(name)!r}; give {known}")
             text = shipped.read_text()
-        values = tomllib.loads(text)
+        try:
+            values = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ModelError(f"{name}: no TOML ({error})") from None
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ModelError(f"{name}: unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}")

@@ -50,7 +50,6 @@ def fit_tables(
     *,
     start: FeatureContextNetwork | None = None,
     counted: int | None = None,
-    device: str = "cpu",
 ) -> Tables:
     """Fit the entropy coder's tables for a trained network.
 
@@ -66,10 +65,8 @@ def fit_tables(
         As of `fit_feature_context`.
     counted : int, optional
         Small networks are trained on all panoramas, the rest is counted on the first so many; None: on all.
-    device : str
-        To run the encoder on.
     """
-    all_grids, all_differences = _quantized(network, panoramas, device)
+    all_grids, all_differences = _quantized(network, panoramas)
     grids, differences = all_grids[:counted], all_differences[:counted]
     codebook = network.codebook.detach().cpu()
     levels = _levels(len(codebook), grids, differences, None)
@@ -100,15 +97,15 @@ def _with_pmfs(tables: Tables, grids: list[NDArray[np.int64]], differences: list
 
 @torch.no_grad()
 def _quantized(
-    network: Autoencoder, panoramas: Iterable[NDArray[np.uint8]], device: str
+    network: Autoencoder, panoramas: Iterable[NDArray[np.uint8]]
 ) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float16]]]:
     """Of each panorama the indices (rows, cols), and the features less their codes (tokens, dim)."""
     set_wrap(network, True)
-    network = network.eval().to(device)
+    network = network.eval().cpu()
     grids, differences = [], []
     for panorama in panoramas:
-        pixels = torch.from_numpy(panorama.copy()).permute(2, 0, 1)[None].float().to(device)
-        with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
+        pixels = torch.from_numpy(panorama.copy()).permute(2, 0, 1)[None].float()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
             features = network.encoder(pixels.contiguous(memory_format=torch.channels_last)).float()
         found = nearest_code(features, network.codebook)
         # Copies, because what stays of torch's aligned memory leaves holes between: seven times its size was seen.

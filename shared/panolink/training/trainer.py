@@ -226,7 +226,7 @@ class Trainer:
         cost = distortion + price * bpp + config.commitment * commitment
         # The benchmark's mean is over decibels: an image counts by its relative error, softened.
         loss = (weight * cost * (distortion.detach() + 10) ** -0.7).mean()
-        report = {"loss": loss, "mse": distortion.mean(), "bpp": bpp.mean(), "commitment": commitment.mean()}
+        report = {"loss": loss, "distortion": distortion.mean(), "bpp": bpp.mean(), "commitment": commitment.mean()}
         if self.perceive is not None:
             with torch.autocast(device.type, dtype=torch.bfloat16):
                 perceived = self.perceive(pixels / 255, image / 255)

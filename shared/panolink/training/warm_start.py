@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from panolink.codec.entropy.tables import LEVEL_ZERO, TOTAL
@@ -61,7 +60,7 @@ def beginning(start: str, config: TrainingConfig, folder: Path) -> Path | None:
         if its != ours:
             raise ModelError(f"{start}: its {name} is {its}; profile {config.profile!r} has {ours} by now")
     tokens = config.batch * (config.crop // model.profile.factor) ** 2
-    save_file(starting_state(model, tokens=tokens), folder / STARTING_WEIGHTS)
+    save_state(folder / STARTING_WEIGHTS, starting_state(model, tokens=tokens))
     return folder / STARTING_WEIGHTS
 
 

@@ -65,7 +65,7 @@ def adapt(context, bit):
 
 @kernel
 def encode_bit(state, out, context, bit):
-    """Encode ``bit``, 0 or 1, into ``out``, which must have room for a byte more than there are bits."""
+    """Encode ``bit``, 0 or 1, into ``out``, which must have room: two bytes for each bit, and five for the end."""
     bound = (state[_RANGE] >> PROBABILITY_BITS) * context[0]
     if bit:
         state[_LOW] += bound

@@ -32,10 +32,6 @@ class RowQueue:
     def __init__(self) -> None:
         self._rows: Tensor | None = None
 
-    def __len__(self) -> int:
-        """Rows that are there."""
-        return 0 if self._rows is None else self._rows.shape[-2]
-
     def put(self, rows: Tensor) -> None:
         """Append rows."""
         self._rows = rows if self._rows is None else torch.cat([self._rows, rows], dim=-2)

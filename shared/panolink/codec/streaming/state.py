@@ -70,7 +70,7 @@ class TokenUpdate:
         `Kind` of each token.
     indices : int64 (rows, cols)
         Those of the new tokens; elsewhere the reference's.
-    symbols : int32 (number with features, dim)
+    symbols : int16 or int32 (number with features, dim)
         Of refined and new tokens with features, in row-major order, in steps.
     """
 

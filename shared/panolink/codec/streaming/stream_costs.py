@@ -13,11 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from panolink.codec.concealment import conceal
+from panolink.codec.concealment import decoder_inputs
 from panolink.codec.entropy.coder import SliceCoder
 from panolink.codec.entropy.feature_context import EntropyParameters
 from panolink.codec.entropy.index_context import TOTAL, bands_of
-from panolink.codec.quantization.vector_quantizer import dequantize
 from panolink.codec.rate_control.rd_cost import TokenCosts
 from panolink.codec.rate_control.rdoq import choose_symbols
 from panolink.codec.streaming.state import NO_FEATURE, Kind, TokenState
@@ -69,10 +68,7 @@ class ChangeCostModel:
         self.first = np.ones(rows * cols, dtype=bool)
         self._bands = np.repeat(bands_of(rows), cols)
         self._noise = noise
-        tokens = reference.tokens()
-        held = dequantize(tokens, codebook)
-        if tokens.concealed is not None:
-            held = conceal(held, torch.from_numpy(tokens.concealed)[None].to(held.device))
+        held, _ = decoder_inputs(reference.tokens(), codebook)
         self.from_reference = _flat(base.features - held)
         self.from_code = base.residual.cpu().numpy()
         self._error = np.square(self.from_reference).sum(axis=1)
