@@ -186,6 +186,20 @@ def test_a_whole_picture_that_borrows_has_to_be_better_by_far(base: Codec, panor
         assert encoder.whole_is_better(change, update, 0.005, most_bpp=0.05 if picture is drifted else 0.5) == better
 
 
+@pytest.mark.slow
+def test_changes_fill_their_bits_whatever_they_are(base: Codec, panorama: np.ndarray):
+    """Where all that pays takes a few bits too many, a little less room leaves all of it: something else has to go."""
+    encoder = StreamEncoder(base)
+    encoder.encode(panorama, bpp=0.3)
+    encoder.acknowledge(1)
+    noise = np.random.default_rng(0).normal(0, 2, panorama.shape)
+    change = encoder.prepare(np.clip(np.roll(panorama, 23, axis=1) + noise, 0, 255).astype(np.uint8))
+    assert change
+    for bpp in np.linspace(0.2, 0.45, 40):
+        update, packet = encoder.within(change, float(bpp), joined=True)
+        assert 0.93 * bpp < packet.bpp <= bpp and update.kept.any()
+
+
 def test_too_little_for_a_whole_picture_says_the_least(tiny: Codec, scene: np.ndarray):
     with pytest.raises(RateError, match="least"):
         StreamEncoder(tiny).encode(scene, bpp=0.001)

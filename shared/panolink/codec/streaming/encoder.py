@@ -54,6 +54,9 @@ that turns by less than a token leaves most indices as they were, and makes feat
 BORROWED_ERROR = 0.5
 """share of an update's error that a whole picture may leave at most where it needs bits that later ones then lack"""
 
+TRIES = 12
+"""to get changes into their bits; two are enough nearly always"""
+
 
 @dataclass(frozen=True, eq=False)
 class Sent:
@@ -294,13 +297,14 @@ class StreamEncoder:
         """
         base, beside = change.base, metadata_bits(sphere, stream=self.place_of(change))
         allowed = bpp * base.pixels
-        for _ in range(4):
+        for attempt in range(TRIES):
             room = bits_room(allowed / base.pixels, base.size, base.focus, beside)([0] * base.slices, 0.0)
             update, _bits = change.filled(max(room, 1.0)).within(room)
             packet = self.packet_of(change, update, joined=joined).with_metadata(sphere)
             if packet.bpp <= bpp:
                 return update, packet
-            allowed -= 1.2 * (packet.bpp - bpp) * base.pixels + 8
+            # All that pays may stay the same until there is much less room: hence twice as much less each time.
+            allowed -= (1.2 * (packet.bpp - bpp) * base.pixels + 8) * 2**attempt
         update = change.filled(1.0).worst(0.0)
         return update, self.packet_of(change, update, joined=joined).with_metadata(sphere)
 
