@@ -109,9 +109,9 @@ def _quantized(
             features = network.encoder(pixels.contiguous(memory_format=torch.channels_last)).float()
         found = nearest_code(features, network.codebook)
         # Copies, because what stays of torch's aligned memory leaves holes between: seven times its size was seen.
-        grids.append(found[0].cpu().numpy().copy())
+        grids.append(found[0].numpy().copy())
         difference = (features - look_up(found, network.codebook))[0].permute(1, 2, 0)
-        differences.append(difference.flatten(0, 1).half().cpu().numpy().copy())
+        differences.append(difference.flatten(0, 1).half().numpy().copy())
     return grids, differences
 
 

@@ -236,9 +236,14 @@ class StreamEncoder:
 
     def _whole_of(self, base: VectorQuantized, bpp: float) -> Tokens | None:
         """A whole picture in ``bpp`` bits per pixel, all its indices among them; None where none fits."""
-        coder = self.codec.quantizer.coder
-        lengths = tuple(map(len, coder.encode_indices(base.indices, base.slices)))
-        controller = RateController(replace(base, index_bytes=lengths), coder)
+        controller = self.codec.quantizer.controller(
+            base.features,
+            size=base.size,
+            reduction=base.reduction,
+            robust=self._robust,
+            focus=base.focus,
+            indices=base.indices,
+        )
         with suppress(RateError):
             budget = Budget(bpp=bpp, beside=metadata_bits(stream=StreamPlace(self.next_number)))
             return self.codec.quantizer.quantize(controller, budget, Ranking(self.codec.model.profile.ranking))
