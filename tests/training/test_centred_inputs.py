@@ -9,6 +9,7 @@ from panolink.sphere.padding import set_wrap
 from panolink.training.centred_inputs import CentredInputs
 from panolink.training.frozen_batch_norm import freeze
 from panolink.training.muon import ConvolutionMuon, convolution_kernels
+from panolink.training.network_hooks import after, code
 
 
 @pytest.fixture
@@ -32,9 +33,9 @@ def loss(model: Autoencoder, pixels: Tensor) -> Tensor:
 
 
 def test_what_each_kernel_sees_is_watched(model: Autoencoder, pixels: Tensor):
-    centred = CentredInputs(model, inner_only=True)
+    centred = CentredInputs(model)
     seen: dict[nn.Module, Tensor] = {}
-    kernels = {id(kernel) for kernel in convolution_kernels(model, inner_only=True)}
+    kernels = {id(kernel) for kernel in convolution_kernels(model, inner_only=False)}
     watched = [module for module in model.modules() if isinstance(module, nn.Conv2d) and id(module.weight) in kernels]
     handles = [
         module.register_forward_hook(lambda m, inputs, _: seen.update({m: inputs[0].float().mean(dim=(0, 2, 3))}))
@@ -65,7 +66,7 @@ def test_gradients_are_those_of_inputs_without_their_mean():
             super().__init__()
             self.encoder, self.decoder = nn.Sequential(block), nn.Sequential()
 
-    centred = CentredInputs(Holder(), inner_only=False)  # type: ignore[arg-type]
+    centred = CentredInputs(Holder())  # type: ignore[arg-type]
     x = torch.randn(8, 4, 32, 32) + torch.tensor([5.0, -3.0, 0.0, 9.0])[:, None, None]
     mean = x.mean(dim=(0, 2, 3))
     centred.mean0.copy_(mean)  # type: ignore[operator]
@@ -83,17 +84,26 @@ def test_gradients_are_those_of_inputs_without_their_mean():
     torch.testing.assert_close(found, kernel.grad, rtol=1e-3, atol=1e-2)
 
 
-def test_steps_leave_the_means_of_outputs_where_they_were(model: Autoencoder, pixels: Tensor):
-    centred = CentredInputs(model, inner_only=True)
+@pytest.mark.parametrize("inner", [True, False], ids=["a residual block's kernel", "the decoder's first"])
+def test_steps_leave_the_means_of_outputs_where_they_were(model: Autoencoder, pixels: Tensor, inner: bool):
+    centred = CentredInputs(model)
     centred.look(model, pixels)
-    optimizer = ConvolutionMuon(convolution_kernels(model, inner_only=True), lr=0.05, weight_decay=0.1)
     block = next(module for module in model.modules() if isinstance(module, ResidualBlock))
+    layer = nn.Sequential(*block.body[:2]) if inner else model.decoder.body[0]  # type: ignore[index]
+    kernel = block.body[0].weight if inner else layer.weight
+    assert isinstance(kernel, nn.Parameter)
+    muon = ConvolutionMuon(convolution_kernels(model, inner_only=True), lr=0.05, weight_decay=0.1)
+    optimizer = muon if inner else torch.optim.Adam([kernel], lr=0.05)
     inputs: list[Tensor] = []
-    handle = block.register_forward_hook(lambda _, given, __: inputs.append(given[0].detach()))
-    loss(model, pixels).backward()
-    handle.remove()
-    norm = block.body[1]
-    before = norm(block.body[0](inputs[0])).mean(dim=(0, 2, 3))
+    watched = block if inner else layer
+    with after([watched], lambda _, given, __: inputs.append(given[0].detach())):
+        loss(model, pixels).backward()
+        with torch.no_grad():
+            if not inner:  # whose inputs have guidance among them: those that the means are of
+                inputs.clear()
+                code(model, pixels)
+    seen = inputs[0].float()
+    before = layer(seen).mean(dim=(0, 2, 3))
     state = {name: value.clone() for name, value in model.state_dict().items()}
     shifted = []
     for kept in (False, True):
@@ -104,6 +114,6 @@ def test_steps_leave_the_means_of_outputs_where_they_were(model: Autoencoder, pi
                 optimizer.step()
         else:
             optimizer.step()
-        now = norm(block.body[0](inputs[0])).mean(dim=(0, 2, 3))
+        now = layer(seen).mean(dim=(0, 2, 3))
         shifted.append((now - before).detach().abs().max())
     assert shifted[1] < 0.1 * shifted[0]

@@ -3,7 +3,7 @@ from torch import nn
 
 from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
 from panolink.training.compilation import compile_networks
-from panolink.training.network_hooks import COARSEST, after, code
+from panolink.training.network_hooks import COARSEST, FINEST, after, code
 
 
 def test_hooks_are_called_inside_compiled_networks_too_and_then_no_more(small_profiles):
@@ -25,10 +25,11 @@ def test_hooks_are_called_inside_compiled_networks_too_and_then_no_more(small_pr
     assert not seen
 
 
-def test_pictures_are_decoded_as_of_different_steps(small_profiles):
+def test_pictures_are_decoded_as_of_different_steps_with_two_tokens_in_three_kept(small_profiles):
     model, given = Autoencoder(PROFILES["base"]), list[torch.Tensor]()
     with after([model.decoder.body[0]], lambda _, inputs, __: given.append(inputs[0])):  # type: ignore[index, list-item]
-        code(model, torch.zeros(4, 3, 16, 16))
-    kept, steps, concealed = given[0][:, -3:, 0, 0].float().T
-    assert (kept == 1).all() and (concealed == 0).all()
-    torch.testing.assert_close(steps, torch.arange(4) * COARSEST / 4 / 8)
+        code(model, torch.zeros(4, 3, 48, 48))
+    kept, steps, concealed = given[0][:, -3:].float().unbind(1)
+    assert (kept.sum(dim=(1, 2)) == 6).all() and not concealed.any()
+    torch.testing.assert_close(steps[:, 0, 1], (FINEST + torch.arange(4) * (COARSEST - FINEST) / 4) / 8)
+    assert torch.equal(steps != 0, (kept > 0) & (steps[:, :1, 1:2] != 0))

@@ -2,7 +2,9 @@
 
 What a kernel sees has a mean, and the largest part of its gradient is often a shift of whole units along it. Muon sets
 all singular values of a step to one, so that such a shift, harmless where steps follow gradients, moves units by their
-deviation every twenty steps.
+deviation every twenty steps. Adam, whose steps are as long in every direction, does the same to the kernels that see
+pixels or features: all taps of a unit move together, a few hundred steps move a unit by ten deviations, and all units
+behind it from where a ReLU bends them.
 
 In W·x + b = W·(x − m) + (b + W·m) the two terms learn apart: the gradient by W at a given b + W·m is that of inputs
 without their mean m, and what a step of W shifts is taken from b. Where a batch norm follows, b is its running mean.
@@ -19,38 +21,35 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from panolink.codec.networks.autoencoder import Autoencoder
-from panolink.training.muon import convolution_kernels
 from panolink.training.network_hooks import after, code
 
-LOOK_EVERY, MOVED = 25, 0.25
-"""steps between looks at the means of inputs, and the share of the way to them that each goes"""
+LOOK_EVERY, MOVED = 25, 0.05
+"""steps between looks at the means of inputs, and the share of the way to them that each goes, the first ones more: a
+few crops differ in brightness by more than the mean over all does in a thousand steps"""
 
 
 class CentredInputs(nn.Module):
-    """The convolutions of a model whose kernels Muon moves, and the means of their inputs.
+    """The convolutions of a model's bodies whose kernels are trained, and the means of their inputs.
 
     Parameters
     ----------
     model : Autoencoder
         It is no part of this module's state.
-    inner_only : bool
-        As of `panolink.training.muon.convolution_kernels`.
     """
 
     looks: Tensor
     """() int64: at means so far"""
 
-    def __init__(self, model: Autoencoder, *, inner_only: bool) -> None:
+    def __init__(self, model: Autoencoder) -> None:
         super().__init__()
-        kernels = {id(kernel) for kernel in convolution_kernels(model, inner_only=inner_only)}
-        self._layers = [pair for pair in _with_norms(model) if id(pair[0].weight) in kernels]
+        self._layers = [pair for pair in _with_norms(model) if pair[0].weight.requires_grad]
         self.register_buffer("looks", torch.zeros((), dtype=torch.int64))
         for number, (convolution, _) in enumerate(self._layers):
             self.register_buffer(f"mean{number}", torch.zeros(convolution.in_channels))
 
     @torch.no_grad()
     def look(self, model: Autoencoder, pixels: Tensor) -> None:
-        """Move the means towards those on a batch; the first look goes all the way.
+        """Move the means towards those on a batch; the first ones are averaged.
 
         Parameters
         ----------
@@ -58,7 +57,7 @@ class CentredInputs(nn.Module):
         pixels : (batch, 3, H, W)
             In [0, 255].
         """
-        share = torch.where(self.looks == 0, 1.0, MOVED)
+        share = (1 / (self.looks + 1)).clamp_min(MOVED)
         numbers = {convolution: number for number, (convolution, _) in enumerate(self._layers)}
 
         def watch(convolution: nn.Module, inputs: tuple[Tensor], _: Tensor) -> None:

@@ -88,8 +88,9 @@ def load_checkpoint(trainer: Trainer) -> None:
     load_state(below("model.", tensors), trainer.model, trainer.averager, trainer.context)
     trainer.average.load(below("averaged.", tensors))
     trainer.discriminator.load_state_dict(below("discriminator.", tensors))
-    if means := below("centred.", tensors):  # not in files of earlier versions: the next look goes all the way
-        trainer.centred.load_state_dict(means)
+    means = below("centred.", tensors)
+    if means.keys() == trainer.centred.state_dict().keys():  # not so in files of earlier versions
+        trainer.centred.load_state_dict(means)  # otherwise the next look goes all the way
     if looks := below("idle.", tensors):  # nor are these
         trainer.idle.load_state_dict(looks)
     for name, optimizer in _optimizers(trainer).items():

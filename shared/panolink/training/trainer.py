@@ -93,7 +93,7 @@ class Trainer:
             warm_up(self.model, batch=config.batch, crop=config.crop, trained=not config.decoder_only)
             self.distortion = compiled_losses(self.distortion, self.perceive, batch=config.batch, crop=config.crop)
         self.optimizers = optimizers_of(config, self.model, self.context)
-        self.centred = CentredInputs(self.model, inner_only=config.inner_kernels_only).to(self.device)
+        self.centred = CentredInputs(self.model).to(self.device)
         self.idle = IdleUnits(self.model).to(self.device)
         self.adversary = torch.optim.Adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.9), fused=True)
         self.step, self.spent_minutes, self.best = 0, 0.0, -math.inf
