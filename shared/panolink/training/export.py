@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
+from torch import Tensor
 
 from panolink.codec.model import Model, load_model, save_decoder, save_model
 from panolink.codec.networks.autoencoder import Autoencoder, Profile
@@ -17,6 +18,7 @@ from panolink.training.checkpoint import below, of_networks, read_state
 from panolink.training.data import PanoramaCache
 from panolink.training.feature_context_network import FeatureContextNetwork
 from panolink.training.fit_tables import fit_tables
+from panolink.training.frozen_batch_norm import keep_in_half_range
 from panolink.training.validation import shrink
 from panolink.training.warm_start import is_state
 
@@ -55,9 +57,9 @@ def export_model(
         Symbols are counted on the first so many, unturned; None: on all.
     """
     state = read_state(weights)
-    network = Autoencoder(profile)
+    network = _networks(state, profile)
     # Half precision is what ships, so the tables have to be those of the rounded weights.
-    rounded = {k: v.half().float() if v.is_floating_point() else v for k, v in of_networks(state).items()}
+    rounded = {k: v.half().float() if v.is_floating_point() else v for k, v in network.state_dict().items()}
     network.load_state_dict(rounded)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     start = None
@@ -150,8 +152,14 @@ def export_own_decoder(weights: Path, model: Model, profile: Profile, target: Pa
 def _trained(weights: Path, profile: Profile, model: Model) -> Autoencoder:
     """The networks of a run that has trained a decoder of ``model``; raises `ModelError` where it was of another."""
     check_codes(weights, model)
+    return _networks(read_state(weights), profile)
+
+
+def _networks(state: Mapping[str, Tensor], profile: Profile) -> Autoencoder:
+    """Of a run's state, as half precision can hold them."""
     network = Autoencoder(profile)
-    network.load_state_dict(of_networks(read_state(weights)))
+    network.load_state_dict(of_networks(state))
+    keep_in_half_range(network)
     return network
 
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+LARGEST_VARIANCE = 1e4
+"""of a batch norm in a weights file; half precision ends at 65504"""
+
 
 def freeze(network: nn.Module) -> None:
     """Have all batch norms of a network use their running statistics from now on, and leave them as they are.
@@ -52,3 +55,20 @@ def pass_through(norm: nn.BatchNorm2d, channels: int, offset: Tensor | float = 0
     assert norm.running_mean is not None and norm.running_var is not None
     norm.weight[:channels] = (norm.running_var[:channels] + norm.eps).sqrt()
     norm.bias[:channels] = norm.running_mean[:channels] + offset
+
+
+@torch.no_grad()
+def keep_in_half_range(network: nn.Module) -> None:
+    """Have the running variances of a network's batch norms be such as half precision holds; its outputs stay.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Changed in place: where a variance is larger than `LARGEST_VARIANCE`, it and the scale beside it.
+    """
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            assert norm.running_var is not None
+            variance = norm.running_var.clamp(max=LARGEST_VARIANCE)
+            norm.weight *= ((variance + norm.eps) / (norm.running_var + norm.eps)).sqrt()
+            norm.running_var.copy_(variance)
