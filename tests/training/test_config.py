@@ -22,7 +22,7 @@ def test_configuration_errors(tmp_path: Path):
 def test_runs_are_judged_by_what_they_are_for():
     figures = {"vpsnr0": 22.0, "vpsnr_at_0.1": 25.0, "vssim_at_0.1": 0.5, "lpips_at_0.1": 0.25}
     scores = {name: TrainingConfig.load(name).score(figures) for name in ("base", "perceptual", "paper", "vqgan")}
-    base = 0.7 * 25.0 + 0.3 * 0.5 * SSIM_IN_DECIBELS - 0.25 * LPIPS_IN_DECIBELS
+    base = 0.5 * 25.0 + 0.5 * 0.5 * SSIM_IN_DECIBELS - 0.25 * LPIPS_IN_DECIBELS
     assert scores == pytest.approx({"base": base, "perceptual": -0.25, "paper": 25.0, "vqgan": 22.0})
 
 
