@@ -70,5 +70,5 @@ def keep_in_half_range(network: nn.Module) -> None:
         if isinstance(norm, nn.BatchNorm2d):
             assert norm.running_var is not None
             variance = norm.running_var.clamp(max=LARGEST_VARIANCE)
-            norm.weight *= ((variance + norm.eps) / (norm.running_var + norm.eps)).sqrt()
+            norm.weight.mul_(((variance + norm.eps) / (norm.running_var + norm.eps)).sqrt())
             norm.running_var.copy_(variance)
