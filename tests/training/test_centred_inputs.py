@@ -37,13 +37,8 @@ def test_what_each_kernel_sees_is_watched(model: Autoencoder, pixels: Tensor):
     seen: dict[nn.Module, Tensor] = {}
     kernels = {id(kernel) for kernel in convolution_kernels(model, inner_only=False)}
     watched = [module for module in model.modules() if isinstance(module, nn.Conv2d) and id(module.weight) in kernels]
-    handles = [
-        module.register_forward_hook(lambda m, inputs, _: seen.update({m: inputs[0].float().mean(dim=(0, 2, 3))}))
-        for module in watched
-    ]
-    centred.look(model, pixels)
-    for handle in handles:
-        handle.remove()
+    with after(watched, lambda module, inputs, _: seen.update({module: inputs[0].float().mean(dim=(0, 2, 3))})):
+        centred.look(model, pixels)
     means = [value for name, value in centred.state_dict().items() if name.startswith("mean")]
     assert len(means) == len(watched) == len(seen) > 8
     for module in watched:
@@ -95,14 +90,10 @@ def test_steps_leave_the_means_of_outputs_where_they_were(model: Autoencoder, pi
     muon = ConvolutionMuon(convolution_kernels(model, inner_only=True), lr=0.05, weight_decay=0.1)
     optimizer = muon if inner else torch.optim.Adam([kernel], lr=0.05)
     inputs: list[Tensor] = []
-    watched = block if inner else layer
-    with after([watched], lambda _, given, __: inputs.append(given[0].detach())):
-        loss(model, pixels).backward()
-        with torch.no_grad():
-            if not inner:  # whose inputs have guidance among them: those that the means are of
-                inputs.clear()
-                code(model, pixels)
-    seen = inputs[0].float()
+    with after([block if inner else layer], lambda _, given, __: inputs.append(given[0].float())):
+        code(model, pixels)  # what the means are of
+    seen = inputs[0]
+    loss(model, pixels).backward()
     before = layer(seen).mean(dim=(0, 2, 3))
     state = {name: value.clone() for name, value in model.state_dict().items()}
     shifted = []
