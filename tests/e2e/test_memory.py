@@ -18,8 +18,10 @@ pytestmark = pytest.mark.slow
 MIB = 1 << 20
 PICTURES = 160 * MIB
 UNDER_WAY = 16 * MIB
-HELD_BACK = 160 * MIB
-"""What the heap keeps and the receipts' pictures: part of the 768 MiB, and not there before the first picture."""
+HELD_BACK = 256 * MIB
+"""What the heap keeps, what networks take for the picture that they run over, and the receipts' pictures: part of the
+768 MiB, and not there before the first picture. 140 to 250 MiB by what comes together: 160 failed in two runs of seven.
+"""
 
 
 def noisy(width: int) -> bytes:
