@@ -12,10 +12,9 @@ from panolink.codec.codec import Codec
 from panolink.codec.effort import Effort
 from panolink.codec.networks.decoder import BaseDecoder
 from panolink.codec.quantization.am_vq import Ranking
-from panolink.codec.refinement import error_weights
 from panolink.codec.tokens import Tokens
 from panolink.errors import ImageError, ModelError, RateError
-from panolink.sphere.focus import Focus, quantized
+from panolink.sphere.focus import Focus, token_weights
 from panolink.sphere.padding import SphereConv2d
 
 
@@ -35,7 +34,8 @@ def codec(tiny: Codec) -> Codec:
 def error_of(codec: Codec, tokens: Tokens, image: np.ndarray) -> float:
     """Squared error of the decoded picture, of whole pixels, weighted as a panorama's is."""
     (decoded,) = codec.reconstruct([tokens])
-    weights = error_weights(tokens).numpy().repeat(16, 0).repeat(16, 1)[: image.shape[0], : image.shape[1]]
+    height, width, _ = image.shape
+    weights = token_weights(*tokens.indices.shape, tokens.focus).repeat(16, 0).repeat(16, 1)[:height, :width]
     return float((np.square(decoded.astype(float) - image).mean(axis=2) * weights).sum())
 
 
@@ -150,15 +150,6 @@ def test_without_effort_nothing_runs(codec: Codec, panorama: np.ndarray, monkeyp
     assert codec.refine(tokens, panorama, effort="fast") is tokens
     with pytest.raises(RateError, match="unknown effort 'slower'"):
         codec.refine(tokens, panorama, effort="slower")
-
-
-def test_errors_count_by_area_and_less_outside_of_a_focus(tiny: Codec, panorama: np.ndarray) -> None:
-    plain, focused = (tiny.tokens_at(panorama, 0.2, focus=foci) for foci in ((), quantized([Focus(0, 0, 60)])))
-    weights = error_weights(plain)
-    assert weights.dtype == torch.float32
-    np.testing.assert_allclose(weights[:, 0], np.cos((0.5 - (np.arange(8) + 0.5) / 8) * np.pi), rtol=1e-5)
-    share = error_weights(focused) / weights
-    assert float(share[4, 8]) == 1 and float(share[4, 0]) < 0.1
 
 
 def test_without_a_decoder_nothing_is_refined(tiny_path, panorama: np.ndarray) -> None:

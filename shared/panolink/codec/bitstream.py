@@ -336,11 +336,6 @@ class Packet:
         """All bits of the packet ÷ pixels."""
         return sum(self.bits.values()) / (self.width * self.height)
 
-    @property
-    def lost(self) -> int:
-        """Number of slices lost."""
-        return sum(piece.payload is None for piece in self.slices)
-
 
 class _Reader:
     """Reads varints from ``data``, from ``position`` on; errors say what it is, ``what``."""

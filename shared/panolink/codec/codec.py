@@ -26,12 +26,12 @@ from panolink.codec.networks.execution import RECORDED_PIXELS, USUAL_SIZES, batc
 from panolink.codec.networks.runner import BAND_PIXELS, NetworkRunner
 from panolink.codec.quantization.am_vq import Quantizer, Ranking, bits_room
 from panolink.codec.rate_control.controller import Budget, RateController, choose_resolution
-from panolink.codec.refinement import STRUCTURE, Progress, error_weights, refined
+from panolink.codec.refinement import STRUCTURE, Progress, refined
 from panolink.codec.resolution import FROM_BPP, SMALLEST_SIDE, WHOLE, candidates, fine_enough, reduce, reduced_size
 from panolink.codec.token_coding import draft_tokens, pack_tokens, unpack_tokens
 from panolink.codec.tokens import Tokens
 from panolink.errors import ImageError, ModelError, RateError
-from panolink.sphere.focus import Focus, quantized
+from panolink.sphere.focus import Focus, quantized, token_weights
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 
 __all__ = ["BAND_PIXELS", "DEFAULT_BPP", "RECORDED_PIXELS", "USUAL_SIZES", "Codec", "batches_to_record", "device_named"]
@@ -299,7 +299,8 @@ class Codec:
         picture = reduce(image, tokens.reduction)
         if features is None:
             (features,) = self.extract([picture])
-        weights = error_weights(tokens).to(self.device)
+        rows, cols = tokens.indices.shape
+        weights = torch.from_numpy(token_weights(rows, cols, tokens.focus)).to(self.device)
         error = DecodingError(picture, weights, self._runner.pixels, structure=STRUCTURE)
         order = Ranking(ranking or self.model.profile.ranking)
         return refined(tokens, features, error, self.quantizer, order, effort=effort, tau=tau, progress=progress)

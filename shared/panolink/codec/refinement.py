@@ -34,8 +34,6 @@ from panolink.codec.rate_control.controller import LAMBDA_BY_BITS, RD_LAMBDA, Op
 from panolink.codec.shapes import Features
 from panolink.codec.token_coding import pack_tokens
 from panolink.codec.tokens import Tokens
-from panolink.sphere.focus import focus_steps
-from panolink.sphere.latitude import latitude_weights
 
 ROUNDS = {Effort.MEDIUM: 4, Effort.SLOW: 24}
 """of decoding, correcting and quantising; four of them bring most of the gain"""
@@ -60,13 +58,6 @@ Progress: TypeAlias = Callable[[int, int], None]
 """called with how many rounds are done, and of how many"""
 
 
-def error_weights(tokens: Tokens) -> torch.Tensor:
-    """What errors of each token's pixels count for, float32 (rows, cols): their area, and less outside of a focus."""
-    rows, cols = tokens.indices.shape
-    focus = np.exp2(-focus_steps(rows, cols, tokens.focus) / 2).astype(np.float32)
-    return latitude_weights(rows)[:, None] * torch.from_numpy(focus)
-
-
 @torch.no_grad()
 def refined(
     tokens: Tokens,
@@ -88,7 +79,7 @@ def refined(
     features : (1, dim, rows, cols)
         F, of the encoder.
     error : DecodingError
-        Of the picture that they are of, with `error_weights`.
+        Of the picture that they are of, with `panolink.sphere.focus.token_weights`.
     quantizer : Quantizer
         Of their model.
     ranking : Ranking

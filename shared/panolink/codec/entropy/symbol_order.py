@@ -42,10 +42,8 @@ class SymbolOrder:
     @functools.cached_property
     def _arrays(self) -> tuple[np.ndarray, ...]:
         tables = self._tables
-        dim = tables.levels.shape[1]
-        starts = np.array([part.start for part in tables.groups] + [dim])
         return (
-            starts,
+            tables.group_bounds,
             adapted_class_table(tables),
             np.ascontiguousarray(tables.expected_magnitude, dtype=np.int32),
             cumulative(tables.symbol_frequencies, TOTAL),

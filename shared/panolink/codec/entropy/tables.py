@@ -103,6 +103,11 @@ class Tables:
         starts = [start for start in GROUP_STARTS[: len(self.shifts)] if start < dim]
         return [slice(a, b) for a, b in zip(starts, [*starts[1:], dim], strict=True)]
 
+    @property
+    def group_bounds(self) -> NDArray[np.int64]:
+        """The first dimension of each of the `groups`, and the end of the last: int64 (groups + 1,)."""
+        return np.array([dims.start for dims in self.groups] + [self.levels.shape[1]])
+
     def classes(
         self, indices: NDArray[np.integer], steps: NDArray[np.integer], context: EntropyParameters | None = None
     ) -> NDArray[np.uint8]:

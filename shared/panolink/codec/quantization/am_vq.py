@@ -39,8 +39,7 @@ from panolink.codec.shapes import Codebook, Features, IndexGrid
 from panolink.codec.slicing import index_slices
 from panolink.codec.tokens import Predicted, Tokens, VectorQuantized
 from panolink.errors import RateError
-from panolink.sphere.focus import Focus, focus_steps
-from panolink.sphere.latitude import latitude_weights
+from panolink.sphere.focus import Focus, token_weights
 
 SECOND_HALF_RESERVE = 1.03
 """times a budget with which the first half is chosen, while the bits of the second one are an estimate"""
@@ -83,10 +82,8 @@ class Enhancement:
         self._controller, self._coder, self._costs = controller, coder, costs
         self.point, self._ranking = point, ranking
         base = controller.base
-        self._weight = np.repeat(latitude_weights(base.indices.shape[0]).numpy(), base.indices.shape[1])
         rows, cols = base.indices.shape
-        if base.focus:
-            self._weight = self._weight * np.exp2(-focus_steps(rows, cols, base.focus) / 2).ravel()
+        self._weight = token_weights(rows, cols, base.focus).ravel()
         self._map = None
         if ranking is not Ranking.RATE:
             measure = error_map if ranking is Ranking.ERROR else activation_map

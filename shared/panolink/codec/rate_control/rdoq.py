@@ -81,7 +81,6 @@ def choose_symbols(
     dim = difference.shape[1]
     limits = np.full(len(cells), CLASSES - 1, dtype=np.int64) if limits is None else limits
     codebook = np.empty((0, dim), np.float32) if codebook is None else codebook
-    starts = np.array([part.start for part in tables.groups] + [dim])
 
     def some(rows: slice) -> None:
         _choose(
@@ -93,7 +92,7 @@ def choose_symbols(
             tables.levels,
             context.shifts[rows],
             context.log_odds[rows],
-            starts,
+            tables.group_bounds,
             tables.shifts,
             tables.expected_magnitude,
             lengths,
