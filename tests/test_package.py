@@ -7,8 +7,13 @@ import panolink
 from panolink import errors
 
 
-def test_import_is_light():
-    code = "import sys, panolink; print(sorted({'torch', 'grpc', 'numba', 'PIL'} & sys.modules.keys()))"
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [("panolink", {"torch", "grpc", "numba", "PIL"}), ("panolink.client", {"torch", "numba"})],
+    ids=["the package", "a client, which codes nothing"],
+)
+def test_import_is_light(module: str, heavy: set[str]):
+    code = f"import sys, {module}; print(sorted({heavy!r} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -14,7 +14,8 @@ from panolink.codec.networks.decoder import BaseDecoder
 from panolink.codec.quantization.am_vq import Ranking
 from panolink.codec.tokens import Tokens
 from panolink.errors import ImageError, ModelError, RateError
-from panolink.sphere.focus import Focus, token_weights
+from panolink.sphere.focus import Focus
+from panolink.sphere.latitude import token_weights
 from panolink.sphere.padding import SphereConv2d
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from panolink.errors import RateError
-from panolink.sphere.focus import MOST_STEPS, Focus, focus_steps, quantized, token_weights
+from panolink.sphere.focus import MOST_STEPS, Focus, focus_steps, quantized
 
 
 def test_without_a_focus_all_is_as_fine():
@@ -31,14 +31,6 @@ def test_nearest_focus_counts():
     one, other = quantized([Focus(-90, 0)]), quantized([Focus(90, 30)])
     both = focus_steps(16, 32, one + other)
     assert np.array_equal(both, np.minimum(focus_steps(16, 32, one), focus_steps(16, 32, other)))
-
-
-def test_errors_count_by_area_and_less_outside_of_a_focus():
-    plain, focused = (token_weights(8, 16, foci) for foci in ((), quantized([Focus(0, 0, 60)])))
-    assert plain.dtype == np.float32
-    np.testing.assert_allclose(plain[:, 0], np.cos((0.5 - (np.arange(8) + 0.5) / 8) * np.pi), rtol=1e-5)
-    share = focused / plain
-    assert share[4, 8] == 1 and share[4, 0] < 0.1
 
 
 def test_steps_are_the_same_on_every_host():

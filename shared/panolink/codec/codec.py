@@ -31,7 +31,8 @@ from panolink.codec.resolution import FROM_BPP, SMALLEST_SIDE, WHOLE, candidates
 from panolink.codec.token_coding import draft_tokens, pack_tokens, unpack_tokens
 from panolink.codec.tokens import Tokens
 from panolink.errors import ImageError, ModelError, RateError
-from panolink.sphere.focus import Focus, quantized, token_weights
+from panolink.sphere.focus import Focus, quantized
+from panolink.sphere.latitude import token_weights
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 
 __all__ = ["BAND_PIXELS", "DEFAULT_BPP", "RECORDED_PIXELS", "USUAL_SIZES", "Codec", "batches_to_record", "device_named"]

@@ -79,7 +79,7 @@ def refined(
     features : (1, dim, rows, cols)
         F, of the encoder.
     error : DecodingError
-        Of the picture that they are of, with `panolink.sphere.focus.token_weights`.
+        Of the picture that they are of, with `panolink.sphere.latitude.token_weights`.
     quantizer : Quantizer
         Of their model.
     ranking : Ranking

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panolink.errors import RateError
-from panolink.sphere.latitude import latitude_weights
 
 MOST_FOCI = 4
 """in a packet"""
@@ -148,25 +147,6 @@ def focus_steps(rows: int, cols: int, foci: tuple[Focus, ...]) -> NDArray[np.int
         steps = np.minimum(steps, (dot[..., None] < bounds).sum(axis=-1))
     steps.flags.writeable = False
     return steps
-
-
-def token_weights(rows: int, cols: int, foci: tuple[Focus, ...] = ()) -> NDArray[np.float32]:
-    """What errors of each token's pixels count for: their area on the sphere, and less outside of a focus.
-
-    Parameters
-    ----------
-    rows, cols : int
-        Of the grid of tokens.
-    foci : tuple of Focus
-        As `quantized` gives them.
-
-    Returns
-    -------
-    float32 (rows, cols)
-        In (0, 1]. Where steps are coarser by two quarter octaves, errors count for half: they are twice as large.
-    """
-    area = latitude_weights(rows).numpy()[:, None]
-    return (area * np.exp2(-focus_steps(rows, cols, foci) / 2)).astype(np.float32)
 
 
 def _sine(angle: NDArray[np.int64]) -> NDArray[np.int64]:

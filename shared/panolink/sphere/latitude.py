@@ -4,8 +4,12 @@ A row at latitude φ covers cos(φ) of the area that a row at the equator covers
 over a panorama (pixels or tokens) has to be weighted by it.
 """
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from panolink.sphere.focus import Focus, focus_steps
 
 
 def latitudes(rows: int, *, device: torch.device | str | None = None) -> Tensor:
@@ -35,3 +39,22 @@ def latitude_weights(rows: int, *, device: torch.device | str | None = None) -> 
         In (0, 1], not normalised: they sum to about rows · 2/π.
     """
     return torch.cos(latitudes(rows, device=device))
+
+
+def token_weights(rows: int, cols: int, foci: tuple[Focus, ...] = ()) -> NDArray[np.float32]:
+    """What errors of each token's pixels count for: their area on the sphere, and less outside of a focus.
+
+    Parameters
+    ----------
+    rows, cols : int
+        Of the grid of tokens.
+    foci : tuple of Focus
+        As `quantized` gives them.
+
+    Returns
+    -------
+    float32 (rows, cols)
+        In (0, 1]. Where steps are coarser by two quarter octaves, errors count for half: they are twice as large.
+    """
+    area = latitude_weights(rows).numpy()[:, None]
+    return (area * np.exp2(-focus_steps(rows, cols, foci) / 2)).astype(np.float32)

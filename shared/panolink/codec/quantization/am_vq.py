@@ -39,7 +39,8 @@ from panolink.codec.shapes import Codebook, Features, IndexGrid
 from panolink.codec.slicing import index_slices
 from panolink.codec.tokens import Predicted, Tokens, VectorQuantized
 from panolink.errors import RateError
-from panolink.sphere.focus import Focus, token_weights
+from panolink.sphere.focus import Focus
+from panolink.sphere.latitude import token_weights
 
 SECOND_HALF_RESERVE = 1.03
 """times a budget with which the first half is chosen, while the bits of the second one are an estimate"""
