@@ -42,19 +42,13 @@ def latitude_weights(rows: int, *, device: torch.device | str | None = None) -> 
 
 
 def token_weights(rows: int, cols: int, foci: tuple[Focus, ...] = ()) -> NDArray[np.float32]:
-    """What errors of each token's pixels count for: their area on the sphere, and less outside of a focus.
-
-    Parameters
-    ----------
-    rows, cols : int
-        Of the grid of tokens.
-    foci : tuple of Focus
-        As `quantized` gives them.
+    """What errors of each token's pixels count for: their area on the sphere, and less outside of a focus; parameters
+    as of `panolink.sphere.focus.focus_steps`.
 
     Returns
     -------
     float32 (rows, cols)
-        In (0, 1]. Where steps are coarser by two quarter octaves, errors count for half: they are twice as large.
+        In (0, 1]. Where steps are coarser by two quarter octaves, squared errors are twice as large and count for half.
     """
     area = latitude_weights(rows).numpy()[:, None]
     return (area * np.exp2(-focus_steps(rows, cols, foci) / 2)).astype(np.float32)

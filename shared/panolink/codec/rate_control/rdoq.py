@@ -81,6 +81,7 @@ def choose_symbols(
     dim = difference.shape[1]
     limits = np.full(len(cells), CLASSES - 1, dtype=np.int64) if limits is None else limits
     codebook = np.empty((0, dim), np.float32) if codebook is None else codebook
+    starts = tables.group_bounds  # once, not for each thread's rows
 
     def some(rows: slice) -> None:
         _choose(
@@ -92,7 +93,7 @@ def choose_symbols(
             tables.levels,
             context.shifts[rows],
             context.log_odds[rows],
-            tables.group_bounds,
+            starts,
             tables.shifts,
             tables.expected_magnitude,
             lengths,
