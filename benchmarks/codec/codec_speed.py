@@ -8,8 +8,8 @@ a GPU with the networks recorded, whose seconds it has too), and one of what AVI
 at the same rate, with one thread and with as many as the networks have; `--no-avif` leaves it out. `--effort` adds how
 long an encoder takes that tries for longer. Stages: `extract` and `reconstruct` run the networks (pixels to and from
 the device included), `quantize` chooses what is sent, `pack` and `unpack` code it.
-Multiply–adds count as two operations; the machine's peak is measured in the same run, as a large bfloat16 product of
-matrices.
+Multiply–adds count as two operations; the machine's peak is measured in the same run, as a large product of
+matrices (in bfloat16 where the device has it).
 """
 
 from __future__ import annotations

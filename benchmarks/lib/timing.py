@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from panolink.codec.networks.execution import has_bfloat16
+
 Timed = Callable[[Callable[[], Any]], tuple[float, Any]]
 
 
@@ -27,9 +29,11 @@ def timer(device: torch.device, runs: int) -> Timed:
 
 
 def peak_flops(device: torch.device) -> float:
-    """Operations per second of a large bfloat16 product of matrices."""
+    """Operations per second of a large product of matrices, in bfloat16 where the device has it, as networks run."""
     size = 8192 if device.type == "cuda" else 2048
-    a, b = torch.randn(2, size, size, device=device).bfloat16()
+    a, b = torch.randn(2, size, size, device=device)
+    if has_bfloat16(device.type):
+        a, b = a.bfloat16(), b.bfloat16()
     seconds, _ = timer(device, 10)(lambda: a @ b)
     return 2 * size**3 / seconds
 

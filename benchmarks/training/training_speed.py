@@ -3,7 +3,7 @@
     python benchmarks/training/training_speed.py PANORAMAS --start base
 
 One JSON object of the step (mean of warm ones, multiply–adds counted as two operations, the peak measured in the same
-run as a large bfloat16 product of matrices), then the operations that take most of it.
+run as a large product of matrices), then the operations that take most of it.
 """
 
 from __future__ import annotations

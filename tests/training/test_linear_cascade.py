@@ -66,7 +66,9 @@ def test_what_is_free_to_learn_has_gradients(crops: Tensor):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("width", "blocks"), [(192, (2, 2, 1)), (200, (1, 1, 1)), (40, (1, 1, 1))])
+@pytest.mark.parametrize(
+    ("width", "blocks"), [(192, (2, 2, 1)), (200, (1, 1, 1)), (40, (1, 1, 1)), (192, (0, 2, 1)), (40, (0, 1, 1))]
+)
 def test_the_networks_of_base_begin_in_the_same_way(crops: Tensor, width: int, blocks: tuple[int, ...]):
     """Whatever number of residual blocks, and with as many units as dimensions, more or fewer."""
     torch.manual_seed(1)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from panolink.codec.networks.autoencoder import Autoencoder
 from panolink.codec.networks.decoder import guidance_planes
+from panolink.codec.networks.execution import mixed_precision
 
 Distortion = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -66,7 +67,7 @@ def compiled_losses(
         fast(pixels, image, torch.zeros(batch, crop)).mean().backward()
         if perceive is not None:
             perceive.compile(backend=backend, dynamic=False)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            with mixed_precision("cpu"):
                 perceived = perceive(pixels / 255, image / 255)
             perceived.mean().backward()
         return fast
@@ -88,7 +89,7 @@ def warm_up(model: Autoencoder, *others: nn.Module | None, batch: int, crop: int
     try:
         pixels = torch.full((batch, 3, crop, crop), 127.0, device=device)
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with mixed_precision(device.type):
             with torch.set_grad_enabled(trained):
                 features = model.encoder(pixels)
             plane = torch.zeros_like(features[:, 0])

@@ -22,6 +22,7 @@ from panolink.codec.entropy.tables import (
     to_frequencies,
 )
 from panolink.codec.networks.autoencoder import Autoencoder
+from panolink.codec.networks.execution import mixed_precision
 from panolink.codec.quantization.vector_quantizer import look_up, nearest_code
 from panolink.codec.rate_control.controller import RD_LAMBDA
 from panolink.codec.rate_control.rd_cost import TokenCostModel, TokenCosts
@@ -105,7 +106,7 @@ def _quantized(
     grids, differences = [], []
     for panorama in panoramas:
         pixels = torch.from_numpy(panorama.copy()).permute(2, 0, 1)[None].float()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with mixed_precision("cpu"):
             features = network.encoder(pixels.contiguous(memory_format=torch.channels_last)).float()
         found = nearest_code(features, network.codebook)
         # Copies, because what stays of torch's aligned memory leaves holes between: seven times its size was seen.

@@ -85,12 +85,13 @@ def _start_encoder(body: nn.Sequential, x: Tensor) -> tuple[list[Tensor], Tensor
 
 def _start_decoder(body: nn.Sequential, x: Tensor, bases: list[Tensor]) -> None:
     """The other way round; ``x`` is what the body takes: features, and guidance beside them."""
-    first, relu, *stages, last = body
+    first, *stages, last = body
     assert isinstance(first, SphereConv2d) and isinstance(last, SphereConv2d)
     used = min(len(bases[-1]), first.in_channels, first.out_channels)
-    offset = _lift(x[:, :used])
+    lifted = isinstance(stages[0], nn.ReLU)
+    offset = _lift(x[:, :used]) if lifted else x.new_zeros(used)
     _connect(first, _identity(used, x), offset)
-    x = _run([first, relu], x)
+    x = _run([first, stages.pop(0)] if lifted else [first], x)
     layers, remaining = iter(stages), list(bases)
     lowering: ResidualBlock | None = None  # the last one before an octave: a transposed convolution cannot do it
     for layer in layers:
@@ -101,12 +102,14 @@ def _start_decoder(body: nn.Sequential, x: Tensor, bases: list[Tensor]) -> None:
         conv, norm, relu = next(layers), next(layers), next(layers)
         assert isinstance(layer, nn.ConvTranspose2d)
         assert isinstance(conv, SphereConv2d) and isinstance(norm, nn.BatchNorm2d)
-        assert lowering is not None
-        lowering.body[-1].bias[:used] = -offset  # type: ignore[index]
+        if lowering is None:
+            assert not offset.any()
+        else:
+            lowering.body[-1].bias[:used] = -offset  # type: ignore[index]
         basis = remaining.pop()
         inside = min(basis.shape[1], layer.out_channels)
         _connect_transposed(layer, basis[:used, :inside])
-        x = _run([lowering, layer], x)
+        x = _run([layer] if lowering is None else [lowering, layer], x)
         lowering = None
         used = min(inside, conv.out_channels)
         _connect(conv, _identity(inside, x)[:used], None)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from panolink.codec.networks.autoencoder import Autoencoder
+from panolink.codec.networks.execution import has_bfloat16
 from panolink.sphere.padding import SphereConv2d
 
 
@@ -39,7 +40,7 @@ def orthogonalise(matrices: Tensor, rounds: int = 5) -> Tensor:
 
     (…, m, n) → (…, m, n) float32; several matrices of one shape go through together, in a few large products.
     """
-    x = matrices.bfloat16()
+    x = matrices.bfloat16() if has_bfloat16(matrices.device.type) else matrices.float()
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     wide = x if x.shape[-2] <= x.shape[-1] else x.mT
     multiply_add = torch.addmm if wide.ndim == 2 else torch.baddbmm

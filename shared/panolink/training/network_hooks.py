@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from panolink.codec.networks.autoencoder import Autoencoder
 from panolink.codec.networks.decoder import guidance_planes
+from panolink.codec.networks.execution import mixed_precision
 
 FINEST, COARSEST = -6, 12
 """quarter octaves: pictures of a batch are decoded as if their steps had been from the one to the other"""
@@ -43,7 +44,7 @@ def code(model: Autoencoder, pixels: Tensor) -> None:
     pixels : (batch, 3, H, W)
         In [0, 255].
     """
-    with torch.autocast(pixels.device.type, dtype=torch.bfloat16):
+    with mixed_precision(pixels.device.type):
         features = model.encoder.forward(pixels.float().contiguous(memory_format=torch.channels_last))
         rows, cols = (torch.arange(side, device=pixels.device) for side in features.shape[2:])
         kept = ((rows[:, None] + cols) % 3 > 0).to(features.dtype).expand_as(features[:, 0])  # two in three, as usual

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
 from panolink.codec.networks.blocks import PIXEL_STEP
+from panolink.codec.networks.execution import mixed_precision
 from panolink.codec.quantization.vector_quantizer import nearest_code
 from panolink.metrics.perceptual import LPIPS, lpips
 from panolink.sphere.padding import set_wrap
@@ -200,7 +201,7 @@ class Trainer:
                 self.centred.look(self.model, pixels)
         if config.strong_colours:
             pixels = with_strong_colours(pixels, config.strong_colours)
-        with torch.autocast(device.type, dtype=torch.bfloat16), torch.set_grad_enabled(not config.decoder_only):
+        with mixed_precision(device.type), torch.set_grad_enabled(not config.decoder_only):
             features = self.model.encoder(pixels)
         step = torch.randint(*config.steps_range, (batch,), device=device)
         coded = code_batch(
@@ -215,7 +216,7 @@ class Trainer:
             learn=not config.decoder_only,
             context=self.context,
         )
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with mixed_precision(device.type):
             image = self.model.decoder(coded.received, coded.guidance)
 
         distortion = self.distortion(pixels, image, latitude)
@@ -228,7 +229,7 @@ class Trainer:
         loss = (weight * cost * (distortion.detach() + 10) ** -0.7).mean()
         report = {"loss": loss, "distortion": distortion.mean(), "bpp": bpp.mean(), "commitment": commitment.mean()}
         if self.perceive is not None:
-            with torch.autocast(device.type, dtype=torch.bfloat16):
+            with mixed_precision(device.type):
                 perceived = self.perceive(pixels / 255, image / 255)
             loss = loss + config.perceptual_weight * (weight * perceived).mean()
             report["lpips"] = perceived.mean()

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from panolink.codec.networks.autoencoder import Autoencoder
+from panolink.codec.networks.execution import mixed_precision
 from panolink.images import resized
 from panolink.metrics.perceptual import LPIPS, viewport_distance
 from panolink.metrics.viewport import viewport_scores
@@ -85,7 +86,7 @@ def validate(
         pixels = torch.tensor(panorama).permute(2, 0, 1)[None].float().to(device)
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         original = pixels[0] / 255
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with mixed_precision(device.type):
             features = model.encoder(pixels)
         latitude = latitudes(features.shape[2], device=device)[None]
         for step, share in ((0, 0.0), *OPERATING_POINTS):
@@ -101,7 +102,7 @@ def validate(
                 context=context,
             )
             histogram += torch.bincount(coded.indices.flatten().cpu(), minlength=codes)
-            with torch.autocast(device.type, dtype=torch.bfloat16):
+            with mixed_precision(device.type):
                 image = model.decoder(coded.received, coded.guidance)
             picture = image[0].float().clamp(0, 255).round() / 255
             scores = viewport_scores(original, picture)

@@ -14,6 +14,7 @@ from panolink.codec.networks.execution import (
     batches_to_record,
     device_named,
     has_bfloat16,
+    mixed_precision,
 )
 from panolink.errors import ModelError
 
@@ -104,4 +105,14 @@ def test_half_precision_is_for_devices_that_have_it(monkeypatch: pytest.MonkeyPa
     has_bfloat16.cache_clear()
     assert has_bfloat16("cuda") is supported
     assert has_bfloat16("cpu") is bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    has_bfloat16.cache_clear()
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_products_are_in_half_precision_where_devices_have_it(monkeypatch: pytest.MonkeyPatch, supported: bool):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
+    has_bfloat16.cache_clear()
+    with mixed_precision("cpu"):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype is (torch.bfloat16 if supported else torch.float32)
     has_bfloat16.cache_clear()

@@ -151,9 +151,10 @@ def base_networks(profile: Profile) -> Networks:
     ):
         if len(getattr(profile, field)) != count:
             raise ModelError(f"profile {profile.name!r}: {field} has {len(getattr(profile, field))} sizes, not {count}")
-    if not all(profile.decoder_blocks):
+    if not all(profile.decoder_blocks[1:]):
         raise ModelError(
-            f"profile {profile.name!r}: no residual block before an octave of the decoder; one is the least"
+            f"profile {profile.name!r}: no residual block before an octave of the decoder; "
+            "one is the least but for the first octave"
         )
     return (
         BaseEncoder(dim=profile.dim, channels=profile.encoder_channels, blocks=profile.encoder_blocks),

@@ -30,7 +30,8 @@ def upsampling(inputs: int, outputs: int, *, widths: Sequence[int], blocks: Sequ
         conv ─ ReLU ─ [ res × b ─ upsample 2 ─ conv ─ batch norm ─ ReLU ] × octaves ─ conv
 
     The upsampling layer is a transposed convolution of 2×2 and stride 2, the counterpart of the encoder's strided one:
-    it can undo that exactly, which repeating samples cannot.
+    it can undo that exactly, which repeating samples cannot. Without residual blocks before the first octave the ReLU
+    before it is left out, since nothing could lower again what was lifted above zero for it.
 
     Parameters
     ----------
@@ -41,7 +42,9 @@ def upsampling(inputs: int, outputs: int, *, widths: Sequence[int], blocks: Sequ
     blocks : sequence of int
         Residual blocks before each octave.
     """
-    layers: list[nn.Module] = [SphereConv2d(inputs, widths[0]), nn.ReLU(inplace=True)]
+    layers: list[nn.Module] = [SphereConv2d(inputs, widths[0])]
+    if blocks[0]:
+        layers += [nn.ReLU(inplace=True)]
     for width, after, depth in zip(widths[:-1], widths[1:], blocks, strict=True):
         layers += [ResidualBlock(width) for _ in range(depth)]
         layers += [nn.ConvTranspose2d(width, width, 2, stride=2), SphereConv2d(width, after, bias=False)]
@@ -103,7 +106,7 @@ class BaseDecoder(nn.Module):
     channels : tuple of four int
         Width at 1/16, 1/8, 1/4 and 1/2 of the resolution.
     blocks : tuple of three int
-        Residual blocks at the first three of them, at least one each.
+        Residual blocks at the first three of them; at the second and third at least one.
     """
 
     def __init__(self, *, dim: int, channels: tuple[int, ...], blocks: tuple[int, ...]) -> None:

@@ -67,6 +67,17 @@ def has_bfloat16(device: str) -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def mixed_precision(device: str) -> torch.autocast:
+    """A context in which convolutions and matrix products run in bfloat16, where `has_bfloat16` says so.
+
+    Parameters
+    ----------
+    device : str
+        Its type: `cpu` or `cuda`.
+    """
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=has_bfloat16(device))
+
+
 def batches_to_record(sizes: Sequence[tuple[int, int]], max_batch: int) -> list[tuple[tuple[int, int], int]]:
     """Sizes and batches that a service records at its start, those of the most pixels first: they share its memory.
 
