@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from fuzz.targets import FIRST_OF_STREAM
 from panolink.codec.codec import Codec
 from panolink.codec.model import save_model
 from panolink.codec.networks.autoencoder import Autoencoder, Profile
@@ -101,7 +102,7 @@ def streams(codec: Codec, small: np.ndarray) -> None:
         ("focus", np.roll(small, 16, axis=1), (Focus(90, -10),)),
     ):
         encoder = StreamEncoder(codec, robust=True)
-        encoder.encode(small, bpp=0.5)
+        FIRST_OF_STREAM.write_bytes(encoder.encode(small, bpp=0.5).to_bytes())
         encoder.acknowledge(1)
         packet = encoder.encode(picture, bpp=0.25, focus=focus)
         slices = [piece.payload or b"" for piece in packet.slices]

@@ -8,6 +8,7 @@ import pytest
 from panolink.codec.bitstream import Header, Packet
 from panolink.codec.codec import Codec
 from panolink.codec.model import shipped_models
+from panolink.codec.networks.execution import has_bfloat16
 from panolink.codec.resolution import WHOLE
 from panolink.errors import BitstreamError, ImageError, ModelError, RateError
 
@@ -47,6 +48,9 @@ def test_pictures_without_sense_stay_within_the_budget(base: Codec, kind: str, s
 
 
 TOO_STRONG = pytest.mark.xfail(strict=True, reason="the model card tells how far off they are")
+TOO_STRONG_IN_BFLOAT16 = pytest.mark.xfail(
+    has_bfloat16("cpu"), strict=True, reason="the same, where networks run in it"
+)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +60,7 @@ TOO_STRONG = pytest.mark.xfail(strict=True, reason="the model card tells how far
         (0, 0, 255),
         (255, 255, 0),
         pytest.param((0, 255, 0), marks=TOO_STRONG),
-        pytest.param((0, 255, 255), marks=TOO_STRONG),
+        pytest.param((0, 255, 255), marks=TOO_STRONG_IN_BFLOAT16),
         pytest.param((255, 0, 255), marks=TOO_STRONG),
     ],
 )
