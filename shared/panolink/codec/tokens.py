@@ -170,6 +170,22 @@ class Tokens:
         return self.step + steps_of_tokens(rows, cols, self.focus)
 
 
+_COARSER_FROM = np.array(
+    [
+        0.5718588702012103,
+        0.9340238440580517,
+        1.1368570706662078,
+        1.2689309240725322,
+        1.3589921464020116,
+        1.42159246236122,
+        1.4654897503363133,
+        1.4964022791028226,
+    ]
+)
+"""latitudes from which steps are coarser by one more: arccos 2^(−(2k + 1)/4). As numbers: the last bit of a cosine is
+not the same on every processor, and a packet could not be read where a row's step is taken for another"""
+
+
 def steps_at(latitude: NDArray[np.floating]) -> NDArray[np.int64]:
     """How much coarser the quantisation step is at a latitude than at the equator.
 
@@ -188,7 +204,7 @@ def steps_at(latitude: NDArray[np.floating]) -> NDArray[np.int64]:
     A token at latitude φ covers cos φ of an equatorial token's solid angle. With distortion weighted by cos φ, the
     step that spends bits best grows as cos φ^(−1/2): two quarter octaves for each halving of cos φ.
     """
-    return np.rint(-2 * np.log2(np.maximum(np.cos(latitude.astype(np.float64)), 2.0**-4))).astype(np.int64)
+    return np.searchsorted(_COARSER_FROM, np.abs(latitude.astype(np.float64)))
 
 
 def steps_of_rows(rows: int) -> NDArray[np.int64]:

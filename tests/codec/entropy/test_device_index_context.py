@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from panolink.codec.entropy.coder import SliceCoder
-from panolink.codec.entropy.device_index_context import DeviceIndexContext
-from panolink.codec.entropy.index_context import BANDS, PASSES
+from panolink.codec.entropy.device_index_context import DeviceIndexContext, quotients
+from panolink.codec.entropy.index_context import BANDS, PASSES, TOTAL
 from tests.codec.entropy.integer_networks import random_index_context
 from tests.codec.entropy.random_tables import CODES, random_tables
 
@@ -41,3 +41,11 @@ def test_either_coder_reads_the_other_one(device: str, slices: int):
     payloads = there.encode_indices(indices, slices)
     assert payloads == host.encode_indices(indices, slices)
     assert np.array_equal(there.decode_indices(payloads, shape), indices)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_shares_are_rounded_once_as_the_kernels_round_them(device: str):
+    """Torch takes a number by a tensor for a product with its inverse, rounded twice."""
+    totals, number = np.random.default_rng(0).integers(1 << 24, 1 << 34, 100_000), TOTAL - 1024
+    found = quotients(number, torch.from_numpy(totals).to(device)).cpu().numpy()
+    assert np.array_equal(found, number / totals.astype(np.float64))

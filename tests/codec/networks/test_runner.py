@@ -63,8 +63,12 @@ def test_bands_of_rows_are_asked_for_one_picture_at_a_time(reduced: bool, device
         assert np.abs(one.astype(int) - other).max() <= (0 if whole.bfloat16 else 1)
 
 
-def test_only_a_cpu_has_bands_where_nothing_is_said() -> None:
-    assert runner().band_pixels == BAND_PIXELS and runner(band_pixels=1 << 20).band_pixels == 1 << 20
+@pytest.mark.parametrize("half", [True, False])
+def test_only_a_cpu_has_bands_where_nothing_is_said(monkeypatch: pytest.MonkeyPatch, half: bool) -> None:
+    """In float32 values take twice the room: a band has half as many."""
+    monkeypatch.setattr("panolink.codec.networks.runner.has_bfloat16", lambda device: half)
+    assert runner().band_pixels == (BAND_PIXELS if half else BAND_PIXELS // 2)
+    assert runner(band_pixels=1 << 20).band_pixels == 1 << 20
 
 
 def test_half_precision_can_be_turned_off() -> None:

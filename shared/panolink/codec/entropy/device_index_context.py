@@ -63,7 +63,7 @@ class DeviceIndexContext:
         best = logits.argmax(dim=1, keepdim=True)  # the first of them
         level = (logits.gather(1, best) - logits) >> LEVEL_SHIFT
         weights = self._weights[level.clamp(max=len(self._weights) - 1).long()]
-        unit = (TOTAL - self._codes) / weights.sum(dim=1, keepdim=True).double()
+        unit = quotients(TOTAL - self._codes, weights.sum(dim=1, keepdim=True))
         shares = (weights.double() * unit).int() + 1
         left = TOTAL - shares.sum(dim=1, keepdim=True)
         return shares.scatter_add(1, best, left.int())
@@ -73,3 +73,12 @@ class DeviceIndexContext:
         scale = float(np.float32((WHOLE - self._codes) / TOTAL))
         start = (below.float() * scale).long() + index
         return torch.where(index == self._codes, WHOLE, start)
+
+
+def quotients(number: int, total: Tensor) -> Tensor:
+    """``number`` by each of ``total``, float64, rounded once as the kernels do it.
+
+    A plain number by a tensor is a product with the tensor's inverse to torch, and rounded twice: now and then another
+    share, after which nothing more would decode on the other kind of device.
+    """
+    return torch.full_like(total, number, dtype=torch.float64) / total.double()

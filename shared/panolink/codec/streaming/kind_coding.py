@@ -98,13 +98,17 @@ def _inputs(reference: TokenState, token_steps: NDArray[np.int64], rows: slice):
     return tuple(np.ascontiguousarray(array) for array in arrays)
 
 
+_MORE_LIKELY = (0.3535533905932738, 1.4142135623730951, 5.656854249492381)
+"""2^(2n − 1.5), odds of a change by how many of two neighbours changed; as numbers, so that hosts agree to the bit"""
+
+
 def _probabilities(shares: tuple[int, int]) -> NDArray[np.int64]:
     changed, new = ((share / SHARES) ** 2 for share in shares)
     ones = np.empty(_CONTEXTS)
     ratio = changed / max(1 - changed, 1e-3)
     for context in range(_CHANGED):
         neighbours = context // (4 * _GAPS)
-        some = ratio * 2.0 ** (2 * neighbours - 1.5)
+        some = ratio * _MORE_LIKELY[neighbours]
         ones[context] = some / (1 + some)
     ones[_CHANGED:_NEW] = new
     ones[_NEW:] = 0.5

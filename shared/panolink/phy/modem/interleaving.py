@@ -1,6 +1,6 @@
 """The symbol interleaver of a burst (numpy only: the simulated channel has to know where a segment lies)."""
 
-from math import gcd
+from math import gcd, sqrt
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from panolink.phy.shapes import Positions
 
 ALL = slice(None)
 
-_GOLDEN = (5**0.5 - 1) / 2
+_GOLDEN = (sqrt(5) - 1) / 2
 
 
 def interleaver(n: int, part: slice = ALL) -> Positions:
