@@ -24,7 +24,6 @@ from panolink.codec.streaming.encoder import StreamEncoder
 from panolink.codec.streaming.state import _SCALES, TokenState
 from panolink.codec.tokens import Tokens, steps_of_rows
 from panolink.sphere.focus import _SINES, Focus
-from panolink.sphere.latitude import latitudes
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 WRITE = bool(os.environ.get("PANOLINK_WRITE_GOLDEN"))
@@ -138,10 +137,3 @@ def test_numbers_that_symbols_depend_on_are_the_same_on_every_host():
     tables = [RATIO_BOUNDS, sign_frequencies(), QUARTER_OCTAVES, WEIGHTS, _SCALES, _SINES, np.concatenate(rows)]
     whole = hashlib.sha256(b"".join(np.asarray(table).astype("<i8").tobytes() for table in tables)).hexdigest()
     assert whole == "c8d5a687c431293f55e5778594b1936d85fe6e12c1b5cca28d3de9de58a5e903"
-
-
-def test_steps_follow_the_area_of_a_row():
-    """Two quarter octaves coarser for each halving of the cosine, as formulas have it."""
-    for rows in (1, 7, 64, 1024):
-        area = np.cos(latitudes(rows).numpy().astype(np.float64))
-        assert np.array_equal(steps_of_rows(rows), np.rint(-2 * np.log2(np.maximum(area, 2.0**-4))))

@@ -99,7 +99,7 @@ def _inputs(reference: TokenState, token_steps: NDArray[np.int64], rows: slice):
 
 
 _MORE_LIKELY = (0.3535533905932738, 1.4142135623730951, 5.656854249492381)
-"""2^(2n − 1.5), odds of a change by how many of two neighbours changed; as numbers, so that hosts agree to the bit"""
+"""2^(2n − 1.5), how much likelier a change is where n of two neighbours changed; as numbers: hosts agree to the bit"""
 
 
 def _probabilities(shares: tuple[int, int]) -> NDArray[np.int64]:
