@@ -148,7 +148,7 @@ class Conditions:
         if self.doppler_hz > fastest:
             raise SignalError(
                 f"doppler_hz is {self.doppler_hz} Hz; allowed with {self.subcarriers} subcarriers at "
-                f"{self.symbol_rate_hz:g} symbols/s: 0 … {fastest:g}, a tenth of their spacing"
+                f"{self.symbol_rate_hz:g} symbols/s: 0 … {fastest:g}, a tenth of the symbols/s of each"
             )
 
 

@@ -138,7 +138,7 @@ class NetworkSettings(ServiceSettings):
     """Device of the networks: `auto`, `cpu`, `cuda`, `cuda:1` …"""
     band_pixels: Annotated[int, Field(ge=1 << 14, le=1 << 32)] | None = None
     """Panoramas of more pixels run through the networks in bands of rows of about so many, with the same result. Unset:
-    524288 on a CPU, none on a GPU."""
+    524288 on a CPU (262144 where it has no bfloat16), none on a GPU."""
     workers: Annotated[int, Field(ge=1, le=256)] = math.ceil(usable_cpus())
     """Number of worker threads for everything but the networks."""
     max_batch: Annotated[int, Field(ge=1, le=256)] | None = None
