@@ -40,7 +40,7 @@ from panolink.services.viewer.reduced_pictures import picture_of
 from panolink.services.viewer.sender import Sender, samples_in, show_of_samples, show_of_upload
 from panolink.services.viewer.sent import SentPanoramas
 from panolink.services.viewer.settings import ViewerSettings
-from panolink.services.viewer.uploads import TooSlowError, paced, receive
+from panolink.services.viewer.uploads import TooSlowError, receive
 
 STATIC = Path(__file__).parent / "static"
 THUMBNAIL_WIDTH = 384
@@ -133,7 +133,8 @@ class ViewerApp:
         if request.method == "GET":
             return JSONResponse({"signed_in": self._access.signed_in(request)})
         try:
-            cookie = self._access.sign_in(json_object(await _body(request, 8192), "a token").get("token"))
+            body = await _body(request, 8192, self._settings.handshake_seconds)
+            cookie = self._access.sign_in(json_object(body, "a token").get("token"))
         except TooSlowError as error:
             return _problem(str(error), 408)
         except (ValueError, ClientDisconnect):
@@ -320,12 +321,17 @@ def _how(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def _body(request: Request, limit: int) -> bytes:
+async def _body(request: Request, limit: int, seconds: float) -> bytes:
+    """The body of a request that anybody may make: not waited for as long as that of one who has signed in."""
     body = b""
-    async for chunk in paced(request.stream(), "a token"):
-        body += chunk
-        if len(body) > limit:
-            raise ValueError
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise ValueError
+    except TimeoutError:
+        raise TooSlowError(f"a token: it has not come within {seconds:g} s") from None
     return body
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from panolink.cli.process_group import NAMES, Ports, Services, environments
+from panolink.cli.process_group import MAX_LINE, NAMES, Ports, Services, _lines, environments
 from panolink.errors import LinkError
 from tests.cli.helpers import alive
 
@@ -109,3 +109,11 @@ async def test_a_child_that_cannot_start_says_why() -> None:
     async with Services(channel(snr_db="loud")) as services:
         with pytest.raises(LinkError, match=r"channel ended with exit code 2: .*PANOLINK_CHANNEL_SNR_DB=loud"):
             await services.supervise(services.ready())
+
+
+async def test_a_line_that_is_too_long_does_not_end_the_reading() -> None:
+    stream = asyncio.StreamReader(limit=MAX_LINE)
+    stream.feed_data(b"first\n" + b"x" * (3 * MAX_LINE) + b"\nlast\n")
+    stream.feed_eof()
+    lines = [line async for line in _lines(stream)]
+    assert lines[0] == b"first\n" and lines[-1] == b"last\n"

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -35,6 +35,18 @@ CORES = {"transmitter": 0.5, "channel": 0.25, "receiver": 0.5}
 MAX_LINE = 1 << 20
 
 Result = TypeVar("Result")
+
+
+async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """The lines of a pipe; one of more than `MAX_LINE` bytes is left out, and those after it are read."""
+    while True:
+        try:
+            line = await stream.readline()
+        except ValueError:
+            continue
+        if not line:
+            return
+        yield line
 
 
 class SignalledError(Exception):
@@ -271,7 +283,7 @@ class Services:
     async def _listen(self, name: str, child: asyncio.subprocess.Process) -> None:
         """Standard output: one JSON line when the service is ready."""
         assert child.stdout
-        async for line in child.stdout:
+        async for line in _lines(child.stdout):
             with contextlib.suppress(ValueError, AttributeError):
                 said = json.loads(line)
                 if said.get("ready") == name and not self._ready[name].done():
@@ -287,7 +299,7 @@ class Services:
 
     async def _log(self, name: str, child: asyncio.subprocess.Process) -> None:
         assert child.stderr
-        async for line in child.stderr:
+        async for line in _lines(child.stderr):
             text = line.decode(errors="replace").rstrip()
             self._last[name].append(text)
             self._on_line(name, text)

@@ -34,6 +34,9 @@ def test_a_stream_is_idle_while_its_peer_owes_nothing(clock: Callable[[float], N
     with stream.item():
         clock(5)
         assert stream.idle_seconds == stream.stalled_seconds == 0, "it waits for us"
+    with stream.waits_for_us():
+        clock(5)
+        assert stream.idle_seconds == stream.stalled_seconds == 0, "there is no memory for the rest of an item"
     stream.progress(receiving=False)
     with stream.write():
         clock(6)

@@ -53,6 +53,7 @@ class Watched(receiver_pb2_grpc.ReceiverServicer):
 class Running:
     def __init__(self, node: Node, watched: Watched, registry: CollectorRegistry, channel: grpc.aio.Channel) -> None:
         self.node, self.watched, self._registry = node, watched, registry
+        self.channel = channel
         self.describe: Any = node_pb2_grpc.NodeStub(channel).Describe
         watch: Any = receiver_pb2_grpc.ReceiverStub(channel).Watch
         self.watch: Any = lambda request: watch(iter([request]))
@@ -73,7 +74,8 @@ class Running:
 async def running() -> AsyncIterator[Running]:
     registry, node = CollectorRegistry(), Node()
     watched = Watched(node)
-    server: Any = grpc.aio.server(interceptors=[CallInterceptor(RpcMetrics(registry), unread_seconds=5)])
+    interceptor = CallInterceptor(RpcMetrics(registry), unread_seconds=5, request_seconds=0.2)
+    server: Any = grpc.aio.server(interceptors=[interceptor])
     node_pb2_grpc.add_NodeServicer_to_server(node, server)
     receiver_pb2_grpc.add_ReceiverServicer_to_server(watched, server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -138,3 +140,13 @@ async def test_what_viewers_ask_for_every_few_seconds_is_no_news(
     caplog.set_level(logging.DEBUG, "panolink.rpc.server.interceptors")
     await running.describe(node_pb2.DescribeRequest())
     assert [record.levelname for record in caplog.records if "Describe" in record.getMessage()] == ["DEBUG"]
+
+
+async def test_a_call_whose_message_never_comes_is_ended(running: Running) -> None:
+    call: Any = running.channel.stream_unary("/panolink.v1.Node/Describe")()  # headers, and then nothing
+    async with asyncio.timeout(10):
+        status, message = await failed(call)
+    assert (status, message) == (grpc.StatusCode.DEADLINE_EXCEEDED, "the call's message has not come within 0.2 s")
+    empty: Any = running.channel.stream_unary("/panolink.v1.Node/Describe")(iter([]))
+    assert (await failed(empty))[0] is grpc.StatusCode.INVALID_ARGUMENT
+    await running.counts_to(1, "handled_total", NODE, grpc_code="DEADLINE_EXCEEDED")

@@ -3,6 +3,8 @@
 import asyncio
 import urllib.request
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -14,6 +16,7 @@ from panolink.client import Client
 from panolink.errors import LinkError
 from panolink.rpc.flow_control.limits import Limits
 from panolink.rpc.observability.metrics import ServiceMetrics
+from panolink.rpc.security.credentials import Credentials
 from panolink.rpc.server.server import Server
 from panolink.rpc.server.settings import ServiceSettings
 from panolink.rpc.transport.carry import LinkEndpoint
@@ -228,3 +231,33 @@ async def test_a_client_without_a_service(free_port: Callable[[], int]) -> None:
             pass
     with pytest.raises(LinkError, match="not connected"):
         await Client("127.0.0.1:1").info()
+
+
+async def test_connections_are_not_held_by_calls_that_ask_nothing(tmp_path: Path) -> None:
+    """Without a token and a message, and by streams of gRPC's own services: their places go to others."""
+    file = tmp_path / "token"
+    file.write_text("a-token-that-is-long-enough")
+    settings = ServiceSettings(
+        listen="127.0.0.1:0",
+        metrics_listen="off",
+        handshake_seconds=0.3,
+        idle_connection_seconds=0.3,
+        idle_stream_seconds=0.3,
+        credentials=Credentials(token_file=file),
+    )
+    methods = ("/panolink.v1.Node/Describe", "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch")
+    async with Server("receiver", settings, ServiceMetrics()) as server, AsyncExitStack() as open_channels:
+        for method, metadata in zip(methods, ((), (), (("authorization", f"Bearer {file.read_text()}"),)), strict=True):
+            options = [("grpc.use_local_subchannel_pool", 1)]
+            channel = await open_channels.enter_async_context(grpc.aio.insecure_channel(server.address, options))
+            held: Any = channel.stream_stream(method)(metadata=metadata)
+            if metadata:
+                await held.write(health_pb2.HealthCheckRequest().SerializeToString())
+                assert await held.read()
+            async with asyncio.timeout(10):
+                with suppress(grpc.aio.AioRpcError):
+                    while await held.read() is not grpc.aio.EOF:
+                        pass
+                status = await held.code()
+            refused, ended = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNAVAILABLE
+            assert status in ((ended,) if metadata else (refused, grpc.StatusCode.DEADLINE_EXCEEDED))

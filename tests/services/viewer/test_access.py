@@ -7,7 +7,6 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from panolink.rpc.security.credentials import Credentials
-from panolink.services.viewer import uploads
 from tests.services.viewer.browser import ask, message, page, request
 from tests.services.viewer.conftest import StartViewer
 
@@ -84,10 +83,9 @@ async def test_no_file_of_the_page_is_kept_without_asking(start_viewer: StartVie
 
 
 async def test_a_token_that_does_not_come_is_a_timeout(
-    start_viewer: StartViewer, monkeypatch: pytest.MonkeyPatch
+    start_viewer: StartViewer,
 ) -> None:
-    monkeypatch.setattr(uploads, "STALL_SECONDS", 0.1)
-    address = (await start_viewer()).address
+    address = (await start_viewer(handshake_seconds=0.5)).address
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     lines = ("POST /api/session HTTP/1.1", f"Host: {address}", "Content-Length: 20", "", "{")

@@ -33,6 +33,8 @@ class OpenStream:
     ----------
     refusal : PanolinkError or None
         Why the stream may not proceed; None if it may.
+    ended_for : PanolinkError or None
+        Why it was ended; None if it was not.
     """
 
     def __init__(self, peer: str = "", refusal: PanolinkError | None = None) -> None:
@@ -43,7 +45,7 @@ class OpenStream:
         self._receiving = False
         self._writing = False
         self._waits_for_us = False
-        self._ended = False
+        self.ended_for: PanolinkError | None = None
         self._task = asyncio.current_task() if _running() else None
 
     def progress(self, *, receiving: bool) -> None:
@@ -71,7 +73,8 @@ class OpenStream:
 
     @contextmanager
     def waits_for_us(self) -> Iterator[None]:
-        """It is not the peer that this stream waits for: a viewer while nothing is published."""
+        """It is not the peer that this stream waits for: a viewer while nothing is published, an item while there is no
+        memory for its next piece."""
         self._waits_for_us = True
         try:
             yield
@@ -87,18 +90,20 @@ class OpenStream:
     @property
     def stalled_seconds(self) -> float:
         """For how long the peer has not sent the rest of an item, or not read what it was sent."""
+        if self._waits_for_us:
+            return 0.0
         return time.monotonic() - self._last if self._writing or (self._receiving and not self._items) else 0.0
 
     def end(self, reason: PanolinkError) -> None:
         """End the stream with this error; `CallInterceptor` turns it into the status of the call."""
-        self._ended = True
+        self.ended_for = reason
         if self._task:
             self._task.cancel(reason)
 
     @property
     def may_give_way(self) -> bool:
         """Whether the stream holds a place that it does not use."""
-        return not self._ended and (
+        return not self.ended_for and (
             self.idle_seconds >= IDLE_GRACE_SECONDS or self.stalled_seconds >= STALL_GRACE_SECONDS
         )
 

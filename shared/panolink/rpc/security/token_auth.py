@@ -44,21 +44,20 @@ def _presented_token(metadata: Any) -> str | None:
 
 
 def _refusing(handler: Any, reason: str) -> Any:
-    """Handler of the same kind that rejects every call."""
+    """Handler that rejects every call, without waiting for a message that may never come."""
     error = AccessError(f"{reason} ({TOKEN_FILE})")
 
-    async def refuse(request: Any, context: Any) -> Any:
-        if handler.request_streaming:
-            await _drain(request)
+    async def refuse(messages: Any, context: Any) -> Any:
+        await _drain(messages)
         raise error
 
-    async def refuse_stream(request: Any, context: Any) -> Any:
-        await refuse(request, context)
+    async def refuse_stream(messages: Any, context: Any) -> Any:
+        await refuse(messages, context)
         yield  # makes it an async generator, like the method it replaces
 
-    words = {False: "unary", True: "stream"}
-    kind = f"{words[handler.request_streaming]}_{words[handler.response_streaming]}"
-    make: Any = getattr(grpc, f"{kind}_rpc_method_handler")
+    make: Any = (
+        grpc.stream_stream_rpc_method_handler if handler.response_streaming else grpc.stream_unary_rpc_method_handler
+    )
     return make(
         refuse_stream if handler.response_streaming else refuse,
         request_deserializer=handler.request_deserializer,

@@ -6,15 +6,15 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import grpc.aio
 
-from panolink.errors import PanolinkError, StallError
-from panolink.rpc.flow_control.streams import current_stream
+from panolink.errors import BitstreamError, PanolinkError, StallError
+from panolink.rpc.flow_control.streams import OpenStream, current_stream
 from panolink.rpc.observability.metrics import RpcMetrics
 from panolink.rpc.wire.pushback import PUSHBACK
 from panolink.rpc.wire.status import code_named, code_of, one_line
@@ -60,11 +60,24 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         Counts calls and messages.
     unread_seconds
         How long a peer may leave a message of a stream unread before the call is ended; None: for ever.
+    request_seconds
+        How long it may take to send the one message of a method that has one; None: for ever.
+    enter
+        Enters a stream of gRPC's own services, of which there may be as many as it allows; takes the caller's address.
     """
 
-    def __init__(self, metrics: RpcMetrics, *, unread_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        metrics: RpcMetrics,
+        *,
+        unread_seconds: float | None = None,
+        request_seconds: float | None = None,
+        enter: Callable[[str], AbstractContextManager[OpenStream]] = lambda peer: nullcontext(OpenStream(peer)),
+    ) -> None:
         self._metrics = metrics
         self._unread_seconds = unread_seconds
+        self._request_seconds = request_seconds
+        self._enter = enter
 
     async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         handler = await continuation(handler_call_details)
@@ -75,7 +88,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         kind = f"{words[handler.request_streaming]}_{words[handler.response_streaming]}"
         behaviour = getattr(handler, kind)
         call = Call(_KINDS[kind], service, method)
-        make: Any = getattr(grpc, f"{kind}_rpc_method_handler")
+        # gRPC calls a method with one message once that has come, and waits for it without end: a call that sends
+        # headers alone would hold its connection. As a stream of one message it can be waited for here.
+        make: Any = getattr(grpc, f"stream_{words[handler.response_streaming]}_rpc_method_handler")
         return make(
             self._wrap(call, handler, behaviour),
             request_deserializer=handler.request_deserializer,
@@ -91,29 +106,56 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 received.inc()
                 yield message
 
-        def incoming(request: Any) -> Any:
+        async def incoming(messages: Any) -> Any:
             if handler.request_streaming:
-                return counted(request)
+                return counted(messages)
+            request = await self._only_message(messages)
             received.inc()
             return request
 
-        async def answer(request: Any, context: Any) -> Any:
+        async def answer(messages: Any, context: Any) -> Any:
             async with self._observe(call, context):
-                response = await behaviour(incoming(request), context)
+                with self._place(call, context):
+                    response = await behaviour(await incoming(messages), context)
                 if not handler.response_streaming:
                     sent.inc()
                 return response
 
-        async def stream(request: Any, context: Any) -> None:
-            async with (
-                self._observe(call, context),
-                aclosing(behaviour(incoming(request), context)) as responses,
-            ):
-                async for response in responses:
-                    sent.inc()
-                    await self._write(context, response)
+        async def stream(messages: Any, context: Any) -> None:
+            async with self._observe(call, context):
+                with self._place(call, context):
+                    async with aclosing(behaviour(await incoming(messages), context)) as responses:
+                        async for response in responses:
+                            sent.inc()
+                            await self._write(context, response)
 
         return stream if handler.response_streaming and inspect.isasyncgenfunction(behaviour) else answer
+
+    @contextmanager
+    def _place(self, call: Call, context: Any) -> Iterator[None]:
+        """The place of a stream of gRPC's own services; our own servicers count theirs themselves."""
+        if not call.service.startswith("grpc.") or call.kind == "unary":
+            yield
+            return
+        with self._enter(context.peer()) as stream:
+            if stream.refusal:
+                raise stream.refusal
+            try:
+                yield
+            except asyncio.CancelledError:  # which has lost its reason on the way through `asyncio.Condition`
+                if stream.ended_for:
+                    raise stream.ended_for from None
+                raise
+
+    async def _only_message(self, messages: Any) -> Any:
+        """The one message of a call that has one; `StallError` if it does not come in time."""
+        try:
+            async with asyncio.timeout(self._request_seconds):
+                async for message in messages:
+                    return message
+        except TimeoutError:
+            raise StallError(f"the call's message has not come within {self._request_seconds:g} s") from None
+        raise BitstreamError("a call without its message")
 
     async def _write(self, context: Any, response: Any) -> None:
         """Write a message of a stream; `StallError` if the peer leaves it unread for too long."""

@@ -50,6 +50,7 @@ _OPTIONS = (
 )
 _REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
 _FORCE_SECONDS = 4.0  # after the drain timeout, a process that still runs is killed
+_MAX_OWN_STREAMS = 16  # of reflection and Health/Watch; one more takes the place of the one that was idle for longest
 _GRACE_SECONDS = 0.2  # for health checks and the like, once all streams have ended
 
 
@@ -83,9 +84,15 @@ class Server:
         self.metrics = metrics
         self.address = ""
         self.metrics_address = ""
+        own = Streams(f"{name}: gRPC's own", limit=_MAX_OWN_STREAMS, idle_seconds=settings.idle_stream_seconds)
         self._server: Any = grpc.aio.server(
             interceptors=[
-                CallInterceptor(metrics.rpc, unread_seconds=settings.unread_seconds),
+                CallInterceptor(
+                    metrics.rpc,
+                    unread_seconds=settings.unread_seconds,
+                    request_seconds=settings.handshake_seconds,
+                    enter=own.enter,
+                ),
                 TokenInterceptor(settings.credentials),
             ],
             options=[
@@ -301,15 +308,24 @@ async def _serve(settings: Settings, build: Callable[[Settings], RunningServer],
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 
+    signalled = False
+
+    def begin_to_stop() -> None:
+        if not stopping.is_set():
+            _end_within(settings.drain_seconds + _FORCE_SECONDS, server.name)
+            stopping.set()
+
     def read_stdin() -> None:
         if not os.read(0, 4096):
             loop.remove_reader(0)
-            stopping.set()
+            begin_to_stop()
 
     def stop(*_: object) -> None:
-        if stopping.is_set():
+        nonlocal signalled
+        if signalled:
             os._exit(1)
-        _end_within(settings.drain_seconds + _FORCE_SECONDS, server.name)
+        signalled = True
+        _end_within(settings.drain_seconds + _FORCE_SECONDS, server.name)  # here: the loop may be blocked
         loop.call_soon_threadsafe(stopping.set)
 
     server = build(settings)

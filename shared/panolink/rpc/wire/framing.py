@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +67,7 @@ async def frames(
     stall: float | None = None,
     pace: float | None = None,
     progress: Callable[[bool], None] = lambda receiving: None,
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> AsyncGenerator[Frame, None]:
     """Reassemble the items of a stream.
 
@@ -90,6 +92,8 @@ async def frames(
         hold its reservation indefinitely, however much it has sent at once before.
     progress
         Called with each message, and whether more of the same item is to follow.
+    waiting
+        Entered while a chunk waits for memory.
 
     Raises
     ------
@@ -143,7 +147,8 @@ async def frames(
                     if frame.reservation:
                         before = clock()
                         left = sum(sizes.values()) - sum(map(len, frame.parts.values())) - len(chunk)
-                        await frame.reservation.grow(len(chunk), complete=not left)
+                        with waiting():
+                            await frame.reservation.grow(len(chunk), complete=not left)
                         next_by = next_by and next_by + clock() - before
                     frame.parts[part] += chunk
                     if stall and pace and next_by:
