@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 import grpc
@@ -51,6 +51,7 @@ class BurstReceiver:
         self._watchers = watchers
         self._metrics = metrics
         self._queue_slots = asyncio.Semaphore(settings.queue_size)
+        self._most_concluding, self._concluding, self._concluded = settings.queue_size, 0, asyncio.Event()
         metrics.queue_limit.labels("burst").set(settings.queue_size)
         self._queued = metrics.queue_depth.labels("burst")
         self._numbers = itertools.count(1)
@@ -74,6 +75,9 @@ class BurstReceiver:
 
     async def accept(self, burst: Burst) -> Awaitable[Receipt]:
         """Accept a burst or HARQ round once the queue has capacity; a duplicate is answered from the cache."""
+        while self._concluding >= self._most_concluding:  # those that the HARQ buffer has given up have no slots
+            self._concluded.clear()
+            await self._concluded.wait()
         await self._queue_slots.acquire()
         try:
             answer = self._known(burst.header)
@@ -85,10 +89,11 @@ class BurstReceiver:
             return answer
         self._queued.inc()
         header = burst.header
+        let_go = burst.reservation.held() if burst.reservation else _nothing
         if not header.HasField("harq"):
-            return self._recent.begin(header.burst_id, self._receive(burst), digest=header.content_digest)
+            return self._recent.begin(header.burst_id, self._receive(burst, let_go), digest=header.content_digest)
         waiting = self._rounds.get(header.burst_id) or self._rounds.open(header)
-        return waiting.begin(header.harq.round, self._receive_round(burst, waiting))
+        return waiting.begin(header.harq.round, self._receive_round(burst, waiting, let_go))
 
     async def close(self) -> None:
         """No state is kept per stream."""
@@ -130,17 +135,19 @@ class BurstReceiver:
                 "id of its own, and every sender a name of its own"
             )
 
-    async def _receive(self, burst: Burst) -> Receipt:
+    async def _receive(self, burst: Burst, let_go: Callable[[], None]) -> Receipt:
+        """Decode a burst, whether or not its stream lasts; `let_go`: of its memory."""
         reception = Reception()
         try:
             with logs.hop("receive", burst.header):
                 await self._demodulate(burst, reception)
                 return await self._reconstruct(burst.header, reception)
         finally:
+            let_go()
             self._queue_slots.release()
             self._queued.dec()
 
-    async def _receive_round(self, burst: Burst, waiting: PendingBurst) -> Receipt:
+    async def _receive_round(self, burst: Burst, waiting: PendingBurst, let_go: Callable[[], None]) -> Receipt:
         """Decode a round; request a retransmission, or complete the burst."""
         header, reception, why = burst.header, waiting.reception, "rounds"
         try:
@@ -157,6 +164,7 @@ class BurstReceiver:
             self._give_up(waiting, why)
             return await self._recent.receipt(header.burst_id)
         finally:
+            let_go()
             self._queue_slots.release()
             self._queued.dec()
 
@@ -175,11 +183,18 @@ class BurstReceiver:
         self._rounds.end(waiting)
         if waiting.reception.needed:
             self._metrics.harq_given_up.labels(why).inc()
+        if waiting.reception.decoder:
+            waiting.reception.decoder.forget_soft_bits()
+        self._concluding += 1
         self._recent.begin(header.burst_id, self._conclude(waiting), digest=header.content_digest)
 
     async def _conclude(self, waiting: PendingBurst) -> Receipt:
-        with logs.hop("receive", waiting.header):
-            return await self._reconstruct(waiting.header, waiting.reception)
+        try:
+            with logs.hop("receive", waiting.header):
+                return await self._reconstruct(waiting.header, waiting.reception)
+        finally:
+            self._concluding -= 1
+            self._concluded.set()
 
     async def _demodulate(self, burst: Burst, reception: Reception) -> Exception | None:
         """Demodulate a burst or a round; returns its error. An error in a first round fails the burst."""
@@ -235,8 +250,8 @@ class BurstReceiver:
         """Publish the picture, made by each of the decoders and in each of the formats that watchers have asked for;
         returns what the receipt brings.
 
-        The room that is reserved is that of one picture and its files: what one decoder has made is gone before the
-        next one's turn.
+        What only watchers have asked for and cannot be made, they miss: nobody else does. The room that is reserved is
+        that of one picture and its files: what one decoder has made is gone before the next one's turn.
         """
         own, returned = self._models.realism_for(codec, None), picture_format_from_wire(header.picture_format)
         wanted: dict[float | None, dict[PictureFormat, set[Wish]]] = {}
@@ -246,31 +261,52 @@ class BurstReceiver:
             formats = wanted.setdefault(self._models.realism_for(codec, wish.realism), {})
             formats.setdefault(wish.format, set()).add(wish)
         watched = any(met for formats in wanted.values() for met in formats.values())
-        number, tokens, answer = 0, b"", b""
-        for turn, (realism, formats) in enumerate(wanted.items() or [(own, {})]):
-            picture = await self._pipeline.reconstruct(codec, realism, reception)
-            if turn == 0:
+        number, tokens, answer, failed = 0, b"", b"", None
+        for realism, formats in wanted.items() or [(own, {})]:
+            try:
+                picture = await self._pipeline.reconstruct(codec, realism, reception)
+            except Exception as error:
+                if realism == own:
+                    raise
+                self._miss(error, header, [wish for wishes in formats.values() for wish in wishes])
+                continue
+            if not number:
                 self._metrics.late.inc(reception.late)
                 if not reception.late:
                     self._arrivals.shown(header.stream_id, header.captured_at)
             if not formats:
                 break
-            files = {format: await self._pipeline.as_file(reception, picture, format) for format in formats}
+            files: dict[PictureFormat, bytes] = {}
+            for format, wishes in formats.items():
+                try:
+                    files[format] = await self._pipeline.as_file(reception, picture, format)
+                except Exception as error:
+                    self._miss(error, header, wishes)
+                    if realism == own and header.return_picture and format == returned:
+                        failed = error
             del picture
-            if turn == 0:
+            if not number:
                 if watched and self._watchers.want_tokens:
                     tokens = await self._pipeline.tokens_as_file(reception)
                 number = next(self._numbers)  # the same for all decoders: it is one panorama
             if realism == own and header.return_picture:
-                answer = files[returned]
+                answer = files.get(returned, b"")
             made = self._models.realism_made(codec, realism)
             with tracing.span("publish"):
-                for format in formats:
-                    file = files.pop(format)
+                while files:
+                    format, file = files.popitem()
                     shown = WatchedPanorama(_shown(header, reception, file, number, made), file, tokens)
                     await self._watchers.publish(shown, formats[format])
-            del file, shown
+                    del file, shown
+        if failed:
+            raise failed
         return answer
+
+    def _miss(self, error: Exception, header: link_pb2.BurstHeader, wishes: Collection[Wish]) -> None:
+        """Watchers get no picture as they have wished it; a bug is logged with its traceback."""
+        self._watchers.miss(wishes)
+        extra = logs.fields(source=header.source)
+        log.warning("burst %s: not shown as asked for: %s", header.burst_id, error, extra=extra, exc_info=_bug(error))
 
     def _measure(self, receipt: link_pb2.ReceiptHeader) -> None:
         metrics = self._metrics
@@ -280,6 +316,15 @@ class BurstReceiver:
         metrics.observe_stages(dict(receipt.seconds))
         if receipt.HasField("snr_db"):
             metrics.snr_db.set(receipt.snr_db)
+
+
+def _nothing() -> None:
+    """What a burst without a reservation lets go of."""
+
+
+def _bug(error: Exception) -> Exception | None:
+    """An error whose traceback is wanted."""
+    return None if isinstance(error, PanolinkError) else error
 
 
 def _shown(

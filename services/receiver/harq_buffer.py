@@ -84,7 +84,7 @@ class HarqBuffer:
     @property
     def bytes(self) -> int:
         """Memory held by all bursts in bytes."""
-        return sum(waiting.bytes for waiting in self._waiting.values())
+        return sum(waiting.bytes for waiting in self)
 
     def get(self, burst_id: str) -> PendingBurst | None:
         """Pending burst of an id; None if unknown or completed."""

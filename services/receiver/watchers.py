@@ -117,7 +117,7 @@ class Watchers:
     @property
     def waiting(self) -> int:
         """Number of panoramas in all queues."""
-        return sum(watcher.queue.qsize() for watcher in self._watchers)
+        return sum(watcher.queue.qsize() for watcher in list(self._watchers))  # metrics ask on a thread of theirs
 
     @contextmanager
     def join(self, wish: Wish = Wish(), *, tokens: bool = False) -> Iterator[Watcher]:  # noqa: B008 (immutable)
@@ -160,6 +160,12 @@ class Watchers:
         if self._policy == "newest":
             self._make_room()
 
+    def miss(self, wishes: Collection[Wish]) -> None:
+        """Count a panorama that could not be made as these watchers have wished it as dropped for them."""
+        for watcher in self._watchers:
+            if watcher.wish in wishes:
+                self._drop(watcher)
+
     async def _put(self, watcher: Watcher, panorama: WatchedPanorama) -> None:
         """Queue a panorama for one watcher once there is room for it."""
         while (held := self._held()) and sum((held | {id(panorama): panorama.bytes}).values()) > self._limit:
@@ -177,6 +183,9 @@ class Watchers:
 
     def _drop_oldest(self, watcher: Watcher) -> None:
         watcher.queue.get_nowait()
+        self._drop(watcher)
+
+    def _drop(self, watcher: Watcher) -> None:
         watcher.dropped += 1
         self._on_drop()
 

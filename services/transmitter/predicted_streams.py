@@ -110,7 +110,7 @@ class PredictedStreams:
     @property
     def bytes(self) -> int:
         """Memory that their states take."""
-        return sum(stream.encoder.bytes for stream in self._streams.values())
+        return sum(stream.encoder.bytes for stream in list(self._streams.values()))  # metrics ask on their own thread
 
     def get(self, sender: str, stream_id: str, codec: Codec) -> PredictedStream:
         """The stream that a sender calls ``stream_id``; a new one where it is not known."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from panolink.errors import LimitError
 from panolink.images.wire_pictures import decode_picture
 from panolink.rpc.flow_control.picture_budget import PictureBudget
 
@@ -73,7 +74,11 @@ class QualityMonitor:
         self._running = asyncio.create_task(self._measure(sent, received, pixels, allow_any_aspect))
 
     async def _measure(self, sent: bytes, received: bytes, pixels: int, allow_any_aspect: bool) -> None:
-        reservation = await self._memory.reserve(2 * pixels)
+        try:
+            reservation = await self._memory.reserve(2 * pixels)
+        except LimitError:  # there is room for one such picture, but not for two
+            log.info("the quality of a picture of %d pixels is not measured: two have no room", pixels)
+            return
         try:
             self._observe(await asyncio.to_thread(self._vpsnr, sent, received, pixels, allow_any_aspect))
         except Exception:  # a bug must not fail the delivery

@@ -85,6 +85,7 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
                 refusal=stream.refusal,
                 context=context,
                 memory=self._streams.memory,
+                answer_bytes=lambda outcome: len(outcome.picture) + len(outcome.activation),
                 stream=stream,
             )
             try:

@@ -75,7 +75,8 @@ async def test_bytes_under_way_are_limited_over_all_streams(start: Start, panora
     assert 40_000 < len(image.getvalue()) < 80_000  # so one fits, and two do not
     senders = [sent(transmitter.address, [(f"{n} {m}", image.getvalue()) for m in range(3)]) for n in range(3)]
     task = asyncio.ensure_future(asyncio.gather(*senders))
-    assert await most(transmitter, "under_way_bytes", task) == len(image.getvalue())
+    highest = await most(transmitter, "under_way_bytes", task)
+    assert len(image.getvalue()) <= highest < 80_000, "one at a time, and the pictures of answers"
     assert [delivery.delivered for got in task.result() for delivery in got] == [True] * 9
     assert transmitter.metrics.registry.get_sample_value("panolink_under_way_bytes") == 0
 

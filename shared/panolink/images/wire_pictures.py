@@ -18,6 +18,9 @@ from panolink.picture_format import JPEG_QUALITY, PictureFormat
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 
 _PILLOW = {b"\x89PNG": "PNG", b"RIFF": "WEBP", b"\xff\xd8\xff": "JPEG", b"P6": "PPM"}
+MOST_SIDE = {PictureFormat.WEBP: 16383, PictureFormat.JPEG: 65500}
+"""of a picture in a file, in pixels; of the other formats as long as can be"""
+
 RAW_HEADER_BYTES = 4096
 """that a raw picture's file has at most beyond its pixels"""
 
@@ -34,8 +37,15 @@ def encode_picture(array: NDArray[np.uint8], format: PictureFormat, *, sphere: S
     format : PictureFormat
     sphere : SphereMetadata, optional
         Written into the file, where the picture is a sphere.
+
+    Raises
+    ------
+    LimitError
+        A side is longer than the format allows (`MOST_SIDE`).
     """
     height, width = array.shape[:2]
+    if max(width, height) > (most := MOST_SIDE.get(format, MAX_PIXELS)):
+        raise LimitError(f"a picture of {width}x{height} has no room in a {format.value} file: {most} a side at most")
     if format is PictureFormat.PNG:
         return encode_png(array, sphere=sphere)
     if format is PictureFormat.RGB8:

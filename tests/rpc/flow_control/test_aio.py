@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 import pytest
 
-from panolink.rpc.flow_control.aio import iterate_in_thread, unless
+from panolink.rpc.flow_control.aio import iterate_in_thread, unless, until_done
 
 
 async def value(result: str) -> str:
@@ -77,3 +77,15 @@ async def test_one_that_blocks_for_good_holds_nobody() -> None:
     blocked = [thread for thread in threading.enumerate() if thread.name == "panolink-input"]
     assert blocked and all(thread.daemon for thread in blocked)
     never.set()
+
+
+async def test_what_cannot_be_stopped_is_waited_for() -> None:
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    waiting = asyncio.create_task(until_done(done))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        waiting.cancel()
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    done.set_result(None)
+    await asyncio.wait_for(waiting, 10)

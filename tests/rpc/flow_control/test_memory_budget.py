@@ -250,3 +250,28 @@ async def test_much_at_once_does_not_buy_hours_for_the_rest() -> None:
         async for _ in frames(source(), admit, stall=0.2, pace=1000):
             pass
     assert asyncio.get_running_loop().time() - began < 1
+
+
+async def test_what_somebody_else_holds_is_not_free_yet() -> None:
+    memory = MemoryBudget(10)
+    reservation = await memory.reserve(6)
+    let_go = reservation.held()
+    reservation.release()
+    reservation.release()
+    assert memory.used == 6
+    let_go()
+    assert memory.used == 0
+
+
+async def test_what_is_there_already_is_charged_and_others_wait() -> None:
+    memory = MemoryBudget(10)
+    charged = [memory.charge(8), memory.charge(8)]
+    assert memory.used == 16
+    waiting = asyncio.create_task(memory.reserve(1))
+    await asyncio.sleep(0)
+    charged[0].release()
+    await asyncio.sleep(0)
+    assert waiting.done() and memory.used == 9
+    charged[1].release()
+    (await waiting).release()
+    assert memory.used == 0

@@ -80,3 +80,34 @@ async def test_a_full_queue_holds_callers_back_and_closing_lets_them_go(executor
     await batcher.close()
     go.set()
     assert isinstance((await asyncio.gather(*calls, return_exceptions=True))[-1], LinkError)
+
+
+async def test_who_is_cancelled_leaves_the_queue_or_waits_for_the_batch(executor: ThreadPoolExecutor) -> None:
+    """What is not given back to a budget any more is not held, and what is held is not given back."""
+    begun, may_end = threading.Event(), threading.Event()
+
+    def run(items: list[Any]) -> list[Any]:
+        begun.set()
+        may_end.wait(20)
+        return items
+
+    batcher = Batcher[Any, Any](run, executor=executor, max_batch=1, max_wait=0, max_queue=10)
+    running = asyncio.create_task(batcher(np.zeros(3)))
+    await asyncio.to_thread(begun.wait, 20)
+    picture = np.zeros(4)
+    held = weakref.ref(picture)
+    queued = asyncio.create_task(batcher(picture))
+    await asyncio.sleep(0.01)
+    running.cancel()
+    queued.cancel()
+    await asyncio.gather(queued, return_exceptions=True)
+    del picture, queued
+    await asyncio.sleep(0.05)
+    gc.collect()
+    gone, waits = held() is None, not running.done()
+    may_end.set()
+    assert gone and waits
+    async with asyncio.timeout(20):
+        await asyncio.gather(running, return_exceptions=True)
+    assert running.cancelled()
+    await batcher.close()

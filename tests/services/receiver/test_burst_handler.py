@@ -1,5 +1,6 @@
 """What becomes of a received picture, with a pipeline whose pictures can be counted."""
 
+import asyncio
 import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,7 +10,10 @@ import numpy as np
 import pytest
 
 from panolink.codec.codec import Codec
+from panolink.errors import LimitError
 from panolink.picture_format import PictureFormat
+from panolink.rpc.flow_control.memory_budget import MemoryBudget
+from panolink.rpc.wire.bursts import Burst
 from panolink.services.receiver.burst_handler import BurstReceiver
 from panolink.services.receiver.metrics import ReceiverMetrics
 from panolink.services.receiver.pipeline import Reception
@@ -20,6 +24,8 @@ from panolink.v1 import link_pb2
 
 class Models:
     """Its own decoder is of realism 0; that of 1 can no longer be loaded."""
+
+    def with_fingerprint(self, _fingerprint: str) -> None: ...
 
     def realism_for(self, _codec: Any, wanted: float | None) -> float:
         return wanted or 0.0
@@ -39,6 +45,8 @@ class Pipeline:
         self.most = 0
 
     async def reconstruct(self, _codec: Any, realism: float, _reception: Any) -> np.ndarray:
+        if realism == 0.25:
+            raise MemoryError
         picture = np.full((128, 256, 3), int(200 * realism), np.uint8)
         self.pictures.append(weakref.ref(picture))
         self.made.append(realism)
@@ -46,6 +54,8 @@ class Pipeline:
         return picture
 
     async def as_file(self, _reception: Any, picture: np.ndarray, format: PictureFormat) -> bytes:
+        if format is PictureFormat.WEBP:
+            raise LimitError("no room in a webp file")
         return f"{format} {picture.mean():g}".encode()
 
     async def tokens_as_file(self, _reception: Any) -> bytes:
@@ -106,3 +116,71 @@ async def test_where_nobody_looks_a_picture_is_made_and_has_no_number(
     one = watching(PictureFormat.PNG)
     await receiver._deliver(tiny, link_pb2.BurstHeader(burst_id="b"), reception)
     assert shown(one) == (1, 0.0, b"png 0", b"")
+
+
+async def test_what_cannot_be_made_for_one_viewer_is_there_for_the_others(
+    receiver: BurstReceiver, watching: Any, tiny: Codec, panorama: np.ndarray
+) -> None:
+    reception = Reception(tokens=tiny.tokens_at(panorama, 0.2))
+    honest, webp, other_decoder = (
+        watching(PictureFormat.PNG),
+        watching(PictureFormat.WEBP),
+        watching(PictureFormat.PNG, 0.25),
+    )
+    header = link_pb2.BurstHeader(burst_id="a", return_picture=True)
+    assert await receiver._deliver(tiny, header, reception) == b"png 0"
+    assert shown(honest) == (1, 0.0, b"png 0", b"")
+    assert [one.dropped for one in (honest, webp, other_decoder)] == [0, 1, 1]
+    assert not webp.queue.items and not other_decoder.queue.items
+
+
+async def test_what_the_sender_asks_for_and_cannot_be_made_is_its_failure_alone(
+    receiver: BurstReceiver, watching: Any, tiny: Codec, panorama: np.ndarray
+) -> None:
+    one = watching(PictureFormat.PNG)
+    webp = link_pb2.PICTURE_FORMAT_WEBP
+    header = link_pb2.BurstHeader(burst_id="a", return_picture=True, picture_format=webp)
+    with pytest.raises(LimitError):
+        await receiver._deliver(tiny, header, Reception(tokens=tiny.tokens_at(panorama, 0.2)))
+    assert shown(one) == (1, 0.0, b"png 0", b"")
+
+
+async def test_memory_of_bursts_is_held_while_they_are_worked_on(watchers: Watchers) -> None:
+    """Whether or not their streams last, and for those that the buffer of rounds has given up without soft bits."""
+    gate, concluding = asyncio.Event(), 3
+
+    class Decoder:
+        needed, counts, rounds, header_lost, picture_unsent, held_bytes = (1,), {}, 1, True, False, 1 << 20
+        soft = True
+
+        def forget_soft_bits(self) -> None:
+            self.soft = False
+
+    class Slow(Pipeline):
+        decoders: list[Decoder] = []  # noqa: RUF012
+
+        async def hear(self, burst: Burst, reception: Any) -> None:
+            reception.decoder = Decoder()
+            self.decoders.append(reception.decoder)
+            if not burst.header.HasField("harq"):
+                await gate.wait()
+
+    models: Any = Models()
+    pipeline: Any = Slow()
+    settings = ReceiverSettings(harq_bytes=1 << 20, queue_size=concluding)
+    receiver = BurstReceiver(models, pipeline, watchers, settings, ReceiverMetrics())
+    memory = MemoryBudget(10)
+    reservation = await memory.reserve(10)
+    header = link_pb2.BurstHeader(burst_id="a")
+    receipt = await receiver.accept(Burst(header, np.ones(1), np.ones(1), reservation))
+    reservation.release()  # its stream has broken
+    await asyncio.sleep(0.01)
+    assert memory.used == 10
+    gate.set()
+    await asyncio.wait_for(receipt, 10)
+    assert memory.used == 0
+    for number in range(6):
+        header = link_pb2.BurstHeader(burst_id=f"h-{number}", harq=link_pb2.Harq(rounds_left=1, wait_seconds=30))
+        await asyncio.wait_for(await receiver.accept(Burst(header, np.ones(1), np.ones(1))), 10)
+    await asyncio.sleep(0.01)
+    assert [one.soft for one in pipeline.decoders[1:]] == [False] * 5 + [True], "one has room and may get its round"

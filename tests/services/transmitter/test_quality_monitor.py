@@ -11,6 +11,7 @@ from panolink.client import Client
 from panolink.images import encode_png, load_panorama
 from panolink.metrics.viewport import vpsnr
 from panolink.rpc.flow_control.memory_budget import MemoryBudget
+from panolink.rpc.flow_control.picture_budget import TRANSMITTER_COSTS, PictureBudget
 from panolink.rpc.server.server import Server
 from panolink.services.transmitter.quality_monitor import QualityMonitor
 
@@ -91,3 +92,17 @@ async def test_both_pictures_are_unpacked_within_the_limit(panorama: np.ndarray)
             await asyncio.sleep(0.01)
     assert seen == [2 * pixels]
     assert memory.used == 0
+
+
+async def test_what_fits_alone_and_not_twice_is_not_measured(
+    panorama: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    png, pixels = encode_png(panorama), panorama.shape[0] * panorama.shape[1]
+    room = PictureBudget(TRANSMITTER_COSTS.bytes_of(pixels), costs=TRANSMITTER_COSTS, pixels=1 << 30)
+    meter = QualityMonitor(1.0, lambda value: None, room, load_panorama)
+    meter.measure(png, png, pixels)
+    async with asyncio.timeout(20):
+        while not meter.due():
+            await asyncio.sleep(0.01)
+    assert "is not measured" in caplog.text and room.bytes.used == 0

@@ -31,6 +31,16 @@ async def unless(event: asyncio.Event, awaitable: Awaitable[Result], default: De
         halt.cancel()
 
 
+async def until_done(future: asyncio.Future[Any]) -> None:
+    """Wait until a future is done, however often the caller is cancelled meanwhile, which it is to raise afterwards.
+
+    For work that cannot be stopped, whose memory stays reserved for as long as it takes it.
+    """
+    while not future.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({future})
+
+
 async def iterate_in_thread(items: Iterable[Item]) -> AsyncGenerator[Item, None]:
     """Advance a blocking iterator in a thread of its own, by one item whenever one is asked for.
 

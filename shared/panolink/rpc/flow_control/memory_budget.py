@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -27,6 +28,7 @@ class Reservation:
         self._memory = memory
         self._amount = amount
         self._growing = growing
+        self._holders, self._released = 1, False
 
     async def grow(self, amount: int, *, complete: bool = False) -> None:
         """Add to the share, waiting until that is available.
@@ -47,8 +49,24 @@ class Reservation:
             self._growing = False
             self._memory._settled += self._amount
 
+    def held(self) -> Callable[[], None]:
+        """Keep the share beyond `release`, until what this returns is called, once.
+
+        For work that goes on when whoever has reserved is gone.
+        """
+        self._holders += 1
+        return self._let_go
+
     def release(self) -> None:
-        """Return the share to the budget."""
+        """Return the share to the budget, once nobody else holds it."""
+        if not self._released:
+            self._released = True
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._holders -= 1
+        if self._holders:
+            return
         amount, self._amount = self._amount, 0
         settled, self._growing = not self._growing, False
         self._memory._give_back(amount, self, settled=settled)
@@ -95,6 +113,13 @@ class MemoryBudget:
         reservation = Reservation(self, 0)
         await self._take(amount, reservation, complete=True)
         reservation._amount = amount
+        return reservation
+
+    def charge(self, amount: int) -> Reservation:
+        """Reserve at once what is held already, beyond the budget if need be: others wait until there is room again."""
+        reservation = Reservation(self, amount)
+        self._free -= amount
+        self._settled += amount
         return reservation
 
     def open(self) -> Reservation:

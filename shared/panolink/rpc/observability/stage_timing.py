@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from typing import TypeVar
 
+from panolink.rpc.flow_control.aio import until_done
 from panolink.rpc.observability import tracing
 
 Result = TypeVar("Result")
@@ -27,5 +28,17 @@ def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
 
 
 async def in_thread(executor: Executor, work: Callable[[], Result]) -> Result:
-    """Run `work` on an executor with the context variables (log ids, span) of the caller."""
-    return await asyncio.get_running_loop().run_in_executor(executor, copy_context().run, work)
+    """Run `work` on an executor with the context variables (log ids, span) of the caller.
+
+    Cancelled, it ends once `work` has: a thread cannot be stopped, and what it works on takes memory until then.
+    """
+    running = executor.submit(copy_context().run, work)
+    done = asyncio.wrap_future(running)
+    try:
+        return await asyncio.shield(done)
+    except asyncio.CancelledError:
+        if not running.cancel():
+            await until_done(done)
+            if not done.cancelled():
+                done.exception()  # it is nobody's any more
+        raise

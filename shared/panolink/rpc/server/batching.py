@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from panolink.errors import LinkError
+from panolink.rpc.flow_control.aio import until_done
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -71,12 +72,25 @@ class Batcher(Generic[Item, Result]):
         return self._queue.qsize()
 
     async def __call__(self, item: Item) -> Batched[Result]:
-        """Process an item; raises what `run` raises for it."""
+        """Process an item; raises what `run` raises for it.
+
+        Cancelled, it leaves the queue at once, or ends with the batch that the item is in.
+        """
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
         queued = _QueuedItem(item, asyncio.get_running_loop().create_future(), time.monotonic())
         await self._queue.put(queued)
-        return await queued.future
+        try:
+            return await asyncio.shield(queued.future)
+        except asyncio.CancelledError:
+            if queued.running:
+                await until_done(queued.future)
+                if not queued.future.cancelled():
+                    queued.future.exception()  # it is nobody's any more
+            else:
+                queued.future.cancel()
+                queued.item = None
+            raise
 
     async def close(self) -> None:
         """Stop; queued and running items fail with `LinkError`."""
@@ -84,14 +98,16 @@ class Batcher(Generic[Item, Result]):
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
         while not self._queue.empty():
-            self._batch.append(self._queue.get_nowait())
-        for queued in self._batch:
-            _fail(queued, LinkError("the service is shutting down"))
+            _fail(self._queue.get_nowait(), LinkError("the service is shutting down"))
 
     async def _work(self) -> None:
-        while True:
-            await self._collect()
-            await self._run_collected()
+        try:
+            while True:
+                await self._collect()
+                await self._run_collected()
+        finally:
+            for queued in self._batch:
+                _fail(queued, LinkError("the service is shutting down"))
 
     async def _run_collected(self) -> None:
         """Run the batch; nothing of it is held afterwards, for results are large."""
@@ -129,6 +145,8 @@ class Batcher(Generic[Item, Result]):
     async def _run_batch(self, batch: list[_QueuedItem]) -> None:
         start = time.monotonic()
         loop = asyncio.get_running_loop()
+        for queued in batch:
+            queued.running = True
         try:
             results = await loop.run_in_executor(self._executor, self._run, [queued.item for queued in batch])
         finally:
@@ -146,6 +164,7 @@ class _QueuedItem:
     item: Any
     future: asyncio.Future[Any]
     since: float
+    running: bool = False
 
 
 def _fail(queued: _QueuedItem, error: Exception) -> None:

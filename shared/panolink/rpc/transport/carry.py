@@ -73,7 +73,11 @@ class BurstHandler(Protocol):
         """Raise a `PanolinkError` to reject a burst before its samples are read."""
 
     async def accept(self, burst: Burst) -> Awaitable[Receipt]:
-        """Accept a burst; called in order, and applies back-pressure while it waits. Returns the awaitable receipt."""
+        """Accept a burst; called in order, and applies back-pressure while it waits. Returns the awaitable receipt.
+
+        The burst's memory stays reserved until its receipt is known, or the stream has broken; a handler that works on
+        nevertheless holds the reservation (`Reservation.held`).
+        """
         ...
 
     async def close(self) -> None:
@@ -126,6 +130,7 @@ class LinkEndpoint(link_pb2_grpc.LinkServicer):
                 refusal=stream.refusal,
                 context=context,
                 memory=self._streams.memory,
+                answer_bytes=lambda receipt: len(receipt.picture),
                 stream=stream,
             )
             try:

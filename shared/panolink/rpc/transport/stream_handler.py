@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing, nullcontext, suppress
 from typing import Any, TypeVar
 
 from panolink.errors import BitstreamError, LimitError, LinkError, PanolinkError
@@ -19,6 +19,8 @@ from panolink.rpc.wire.pushback import pushback_to_wire
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+
+_REFUSED_SECONDS = 5.0  # for the first item of a stream that is refused, which is told so in its answer
 
 
 async def map_concurrent(
@@ -63,8 +65,11 @@ async def map_concurrent(
                     await slots.acquire()
             except PanolinkError as error:
                 failed = error
-        if failed:
-            raise failed
+        try:
+            if failed:
+                raise failed
+        finally:
+            del failed  # whose traceback holds this frame, and with it the answers
 
     async with aclosing(items):
         reader = asyncio.create_task(read())
@@ -94,6 +99,7 @@ async def serve_stream(
     refusal: PanolinkError | None = None,
     context: Any = None,
     memory: MemoryBudget | None = None,
+    answer_bytes: Callable[[Answer], int] = lambda answer: 0,
     stream: OpenStream | None = None,
 ) -> AsyncGenerator[Answer, None]:
     """Answer every item of a stream of messages exactly once.
@@ -122,7 +128,10 @@ async def serve_stream(
     context
         Of the call, to tell such a refusal.
     memory
-        Budget for the items; each reservation is held until the answer is known.
+        Budget for the items and for answers that have not been taken: an item's reservation is held until its answer is
+        known, the answer's until the next one is asked for.
+    answer_bytes
+        Memory that an answer takes.
     stream
         Notified of what the stream is doing, so that it can give way to others while it is not used.
 
@@ -136,15 +145,17 @@ async def serve_stream(
     if refusal:
         if context and isinstance(refusal, LimitError):
             await context.send_initial_metadata(pushback_to_wire(refusal))
-        async for frame in frames(messages, lambda _: {}):
+        items = frames(messages, lambda _: {})
+        with suppress(TimeoutError, StopAsyncIteration):  # without an item there is nothing to answer
+            async with asyncio.timeout(_REFUSED_SECONDS):
+                frame = await anext(items)
             if not isinstance(refusal, LinkError):
                 yield failed(frame.header, refusal)
-            raise refusal
-        return
+        raise refusal
     active: set[str] = set()
     reservations: set[Reservation] = set()
 
-    async def begin(frame: Frame) -> Awaitable[Answer]:
+    async def begin(frame: Frame) -> Awaitable[tuple[Answer, Reservation | None]]:
         if frame.reservation:
             reservations.add(frame.reservation)
         name = item_id(frame.header)
@@ -154,21 +165,35 @@ async def serve_stream(
         try:
             if frame.error:
                 raise frame.error
-            return end(frame.header, frame.reservation, await accept(frame))
+            with stream.item() if stream else nullcontext():  # that we accept it late is not the peer's doing
+                return end(frame.header, frame.reservation, await accept(frame))
         except Exception as error:
             return end(frame.header, frame.reservation, error)
 
-    async def end(header: Any, reservation: Reservation | None, pending: Awaitable[Answer] | Exception) -> Answer:
+    async def answered(header: Any, pending: Awaitable[Answer] | Exception) -> Answer:
         try:
             with stream.item() if stream else nullcontext():
                 return failed(header, pending) if isinstance(pending, Exception) else await pending
         except Exception as error:
             return failed(header, error)
+
+    async def end(
+        header: Any, reservation: Reservation | None, pending: Awaitable[Answer] | Exception
+    ) -> tuple[Answer, Reservation | None]:
+        try:
+            answer = await answered(header, pending)
+            charged = memory.charge(answer_bytes(answer)) if memory else None
+            if charged:
+                reservations.add(charged)
+            return answer, charged
         finally:
             active.discard(item_id(header))
-            if reservation:
-                reservation.release()
-                reservations.discard(reservation)
+            release(reservation)
+
+    def release(reservation: Reservation | None) -> None:
+        if reservation:
+            reservation.release()
+            reservations.discard(reservation)
 
     items = frames(
         messages,
@@ -178,11 +203,14 @@ async def serve_stream(
         stall=STALL_SECONDS,
         pace=LEAST_BYTES_PER_SECOND,
         progress=(lambda receiving: stream.progress(receiving=receiving)) if stream else lambda receiving: None,
+        waiting=stream.waits_for_us if stream else nullcontext,
     )
     try:
         async with aclosing(map_concurrent(items, begin, in_flight=in_flight)) as answers:
-            async for answer in answers:
+            async for answer, charged in answers:
                 yield answer
+                del answer
+                release(charged)
     finally:
-        for reservation in reservations:  # of items whose stream broke before they were answered
+        for reservation in reservations:  # of a stream that broke before its items were answered, or answers taken
             reservation.release()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from panolink.rpc.flow_control.limits import (
     Limits,
     check_limit,
 )
+from panolink.rpc.flow_control.memory_budget import Reservation
 from panolink.rpc.wire.framing import Frame, chunks, frames
 from panolink.rpc.wire.status import failure_of, with_code
 from panolink.v1 import link_pb2
@@ -40,6 +41,8 @@ class Burst:
     header: link_pb2.BurstHeader
     csi: np.ndarray
     symbols: np.ndarray
+    reservation: Reservation | None = field(default=None, repr=False, compare=False)
+    """Memory reserved for one that came over a stream, until that has its receipt or breaks."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ def _check_round(harq: link_pb2.Harq, segments: int) -> None:
 
 
 def burst_from_frame(frame: Frame) -> Burst:
-    """Parse a complete frame; sample values are validated later, by the demodulator."""
+    """Parse a complete frame, and pass on its reservation; sample values are validated later, by the demodulator."""
     header: link_pb2.BurstHeader = frame.header
     samples = frame.parts["samples"]
     if header.sample_format == link_pb2.SAMPLE_FORMAT_CI16_LE:
@@ -151,7 +154,7 @@ def burst_from_frame(frame: Frame) -> Burst:
         symbols = (pairs / np.float32(header.sample_scale or 1.0)).view(np.complex64)
     else:
         symbols = np.frombuffer(samples, "<c8")
-    return Burst(header, np.frombuffer(frame.parts["csi"], "<c8"), symbols)
+    return Burst(header, np.frombuffer(frame.parts["csi"], "<c8"), symbols, frame.reservation)
 
 
 def burst_messages(burst: Burst) -> Iterator[link_pb2.Burst]:
