@@ -107,8 +107,8 @@ async def test_a_replica_that_leaves_while_its_turn_comes_is_passed_over(
     class Late(Replicas):
         """The first replica's address is taken away just after it was told."""
 
-        async def candidates(self, item_id: str) -> list[Replica]:
-            candidates = await super().candidates(item_id)
+        async def candidates(self, item_id: str, **kwargs: Any) -> list[Replica]:
+            candidates = await super().candidates(item_id, **kwargs)
             self._set_addresses([stays])
             await asyncio.sleep(0.05)
             return candidates

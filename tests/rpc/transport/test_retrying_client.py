@@ -12,8 +12,10 @@ import pytest
 from panolink.errors import ModelError
 from panolink.rpc.flow_control.limits import Limits
 from panolink.rpc.flow_control.streams import Streams
-from panolink.rpc.transport.carry import LinkEndpoint
+from panolink.rpc.observability.metrics import ServiceMetrics
+from panolink.rpc.transport.carry import LinkEndpoint, link_client
 from panolink.rpc.transport.connection import open_channel
+from panolink.rpc.transport.load_balancer import Replicas
 from panolink.rpc.transport.stream_handler import map_concurrent
 from panolink.rpc.wire.bursts import Burst, Receipt, admit_burst, burst_from_frame, burst_messages
 from panolink.rpc.wire.framing import frames
@@ -401,3 +403,27 @@ async def _until_error(call: Any) -> Any:
             yield message
     except grpc.aio.AioRpcError:
         return
+
+
+async def test_a_session_that_finds_no_room_does_not_stop_those_that_have_it(serve: Any, burst: MakeBurst) -> None:
+    link = LinkEndpoint(StandIn, limits=Limits(), streams=Streams("link", limit=1), in_flight=4)
+    next_hop = Replicas(await serve(ADD, link), reconnect_timeout=60)
+    first, second = (link_client(next_hop, timeout=20, limits=Limits(), metrics=ServiceMetrics()) for _ in range(2))
+    assert not (await (await first.send("a-0", burst("a-0")))).header.HasField("failure")
+    refused = asyncio.create_task(_sent(second, burst("b-0")))
+    (replica,) = next_hop._replicas.values()
+    async with asyncio.timeout(10):
+        while not replica.backing_off:
+            await asyncio.sleep(0.01)
+        start = time.monotonic()
+        for number in range(1, 4):
+            await _sent(first, burst(f"a-{number}"))
+    assert time.monotonic() - start < 0.7, "it is told to come back after a second, the other is not"
+    refused.cancel()
+    await first.close()
+    await second.close()
+    await next_hop.close()
+
+
+async def _sent(client: Any, burst: Burst) -> Receipt:
+    return await (await client.send(burst.header.burst_id, burst))

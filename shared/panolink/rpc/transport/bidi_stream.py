@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import grpc.aio
 
 from panolink.errors import PanolinkError
+from panolink.rpc.flow_control.limits import MAX_ID_LENGTH
 from panolink.rpc.observability import logs
 from panolink.rpc.transport.connection import tls_refusal
 from panolink.rpc.wire.pushback import Pushback, pushback_from_wire
@@ -225,7 +226,7 @@ class BidiStream(Generic[Item, Answer]):
         pending = self._pending.pop(item_id, None)
         if pending is None:
             with logs.context(**logs.burst_ids(item_id)):
-                log.warning("%s: an answer for %r, which is not under way", self._peer, item_id)
+                log.warning("%s: an answer for %r, which is not under way", self._peer, item_id[:MAX_ID_LENGTH])
         elif pending.future.done():
             pass  # its caller was cancelled
         elif isinstance(answer, Unanswered):

@@ -125,7 +125,8 @@ class _ReloadingChannel(grpc.aio.Channel):
         return lambda *a, **o: self._current().stream_stream(*args, **options)(*a, **o)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
-        return self._current().get_state(try_to_connect)
+        # Looking alone replaces nothing: metrics do so on a thread of theirs.
+        return (self._current() if try_to_connect else self._channel).get_state(try_to_connect)
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
         await self._channel.wait_for_state_change(last_observed_state)

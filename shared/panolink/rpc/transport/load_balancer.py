@@ -59,9 +59,13 @@ class Replica:
 
     @property
     def reachable(self) -> bool:
-        """Whether to try it: neither failing nor backing off. An idle channel starts to connect."""
-        away = grpc.ChannelConnectivity.TRANSIENT_FAILURE
-        return self.channel.get_state(try_to_connect=True) is not away and time.monotonic() >= self._backoff_until
+        """Whether its channel does not fail. An idle one starts to connect."""
+        return self.channel.get_state(try_to_connect=True) is not grpc.ChannelConnectivity.TRANSIENT_FAILURE
+
+    @property
+    def backing_off(self) -> bool:
+        """Whether to open no stream to it yet."""
+        return time.monotonic() < self._backoff_until
 
     def answered(self) -> None:
         """Reset the backoff after an answer."""
@@ -147,7 +151,7 @@ class Replicas:
     @property
     def connected(self) -> int:
         """Number of connected replicas."""
-        return sum(replica.connected for replica in self._replicas.values())
+        return sum(one.connected for one in list(self._replicas.values()))  # metrics ask on a thread of theirs
 
     @property
     def unreachable(self) -> bool:
@@ -156,15 +160,20 @@ class Replicas:
             self._unanswered_since is not None and time.monotonic() - self._unanswered_since >= self._reconnect_timeout
         )
 
-    async def candidates(self, item_id: str) -> list[Replica]:
-        """Reachable replicas in the order in which to try them for an item; empty if none is reachable.
+    async def candidates(
+        self, item_id: str, *, has_stream: Callable[[Replica], bool] = lambda replica: False
+    ) -> list[Replica]:
+        """Replicas that may take an item, in the order in which to try them; empty if none may.
+
+        One to which there is a stream (`has_stream`) may, even if it has refused another stream or broken it: streams
+        are of sessions, replicas of all of them.
 
         The order depends on the item's id and the addresses alone: consecutive items go round robin, and an item that
         is resent, even after a restart, reaches the replica that may have received it before.
         """
         await self._refresh()
         order = [self._replicas[address] for address in round_robin(item_id, sorted(self._replicas))]
-        reachable = [replica for replica in order if replica.reachable]
+        reachable = [one for one in order if one.reachable and (has_stream(one) or not one.backing_off)]
         if not reachable:
             self._start_timeout()
         return reachable

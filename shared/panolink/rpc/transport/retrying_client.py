@@ -137,7 +137,7 @@ class RetryingClient(Generic[Item, Answer]):
             why = self._replicas.last_failure or failure(grpc.StatusCode.UNAVAILABLE, cannot)
         backoff = _MIN_BACKOFF
         while True:
-            for replica in await self._replicas.candidates(route or item_id):
+            for replica in await self._replicas.candidates(route or item_id, has_stream=self._has_stream):
                 try:
                     answer = await (await self._stream(replica)).send(item_id, item)
                 except Unanswered as lost:
@@ -152,6 +152,11 @@ class RetryingClient(Generic[Item, Answer]):
                 return None, _done(self._failed(item, why))
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, _MAX_BACKOFF)
+
+    def _has_stream(self, replica: Replica) -> bool:
+        """Whether a stream to a replica is open."""
+        stream = self._streams.get(replica)
+        return stream is not None and not stream.ended
 
     async def _stream(self, replica: Replica) -> BidiStream[Item, Answer]:
         """Get or open the stream to a replica; idle streams to removed replicas are closed."""
