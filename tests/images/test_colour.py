@@ -1,4 +1,6 @@
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -123,3 +125,51 @@ def test_strips_give_what_the_whole_does(mode: str, monkeypatch: pytest.MonkeyPa
         assert np.abs(np.asarray(black.convert("RGB")).astype(int) - whole).max() <= 1
     else:
         assert np.array_equal(np.asarray(image.convert("RGB")), whole)
+
+
+def grey_profile() -> bytes:
+    """A profile of greys in linear light: 60 of 255 is 133 in sRGB."""
+
+    def fixed(value: float) -> bytes:
+        return struct.pack(">i", round(value * 65536))
+
+    white = fixed(0.9642) + fixed(1) + fixed(0.8249)
+    name = b"linear grey\0"
+    tags = {
+        b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(name)) + name + bytes(78),
+        b"cprt": b"text\0\0\0\0none\0",
+        b"wtpt": b"XYZ \0\0\0\0" + white,
+        b"kTRC": b"curv\0\0\0\0" + struct.pack(">I", 0),
+    }
+    table, body, start = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
+    for tag, value in tags.items():
+        padded = value + bytes(-len(value) % 4)
+        table += tag + struct.pack(">II", start + len(body), len(padded))
+        body += padded
+    size = struct.pack(">I", start + len(body))
+    head = size + b"lcms\x02\x20\0\0mntrGRAYXYZ " + bytes(12) + b"acsp" + bytes(28) + white
+    return head.ljust(128, b"\0") + table + body
+
+
+@pytest.mark.parametrize(
+    ("mode", "format", "options"),
+    [("L", "PNG", {}), ("LA", "PNG", {}), ("LA", "TIFF", {}), ("L", "PNG", {"transparency": 3}), ("P", "PNG", {})],
+)
+def test_a_profile_of_greys_holds_for_all_that_is_grey(mode: str, format: str, options: dict[str, int]) -> None:
+    file = io.BytesIO()
+    grey = Image.fromarray(np.full((32, 64), 60, np.uint8))
+    grey.convert(mode).save(file, format, icc_profile=grey_profile(), **options)
+    assert np.unique(read_picture(file.getvalue()).array) == pytest.approx(133, abs=1)
+
+
+@pytest.mark.parametrize("colours", [0, 2], ids=["grey", "rgb"])
+def test_a_transparent_value_of_16_bits_lies_on_black(colours: int) -> None:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    values = 3 if colours else 1
+    row = b"\0" + struct.pack(">H", 0x8080) * values * 32 + struct.pack(">H", 0x4040) * values * 32
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 32, 16, colours, 0, 0, 0))
+    png += chunk(b"tRNS", struct.pack(">H", 0x8080) * values) + chunk(b"IDAT", zlib.compress(row * 32))
+    shown = read_picture(png + chunk(b"IEND", b"")).array
+    assert np.unique(shown[:, :32]) == [0] and np.unique(shown[:, 32:]) == [0x40]

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from panolink.errors import ImageError, LimitError
-from panolink.images import count_pixels, encode_png, load_panorama, save_image
+from panolink.images import count_pixels, encode_png, load_panorama, read_picture, save_image
 from tests.images.pictures import PICTURE, encoded
 
 
@@ -181,3 +181,20 @@ def test_what_is_something_else_is_named(head: bytes, says: str, tmp_path: Path)
     for source in (tmp_path / "a", head + bytes(5000)):
         with pytest.raises(ImageError, match=says):
             load_panorama(source, name="a")
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_exif_behind_the_pixels_does_not_let_a_portrait_in(orientation: int) -> None:
+    """Only all of a PNG shows it; what turns a panorama by a right angle is refused then."""
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    content = b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
+    png = encode_png(np.zeros((64, 128, 3), np.uint8))
+    end = png.rindex(b"IEND") - 4
+    late = struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
+    picture = png[:end] + late + png[end:]
+    if orientation == 3:
+        assert read_picture(picture).array.shape == (64, 128, 3)
+    else:
+        with pytest.raises(ImageError, match="behind its pixels"):
+            read_picture(picture)

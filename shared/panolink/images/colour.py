@@ -37,12 +37,15 @@ def to_rgb8(image: Image.Image) -> NDArray[np.uint8]:
         grey = np.asarray(image)
         # Pillow opens 16-bit PNGs as "I;16" or "I", depending on its version.
         scaled = grey * 255.0 if image.mode == "F" else grey / 257.0
+        if isinstance(transparent := image.info.get("transparency"), int):  # one grey of a PNG, which lies on black
+            scaled[grey == transparent] = 0
         image = Image.fromarray(np.clip(np.rint(scaled), 0, 255).astype(np.uint8))
+    colours = "L" if _is_grey(image) else "RGB"
     if image.has_transparency_data:
         rgba = image if image.mode == "RGBA" else image.convert("RGBA")
-        return _in_strips(rgba, lambda strip: _on_black(strip, profile))
+        return _in_strips(rgba, lambda strip: _on_black(strip, colours, profile))
     if image.mode not in ("L", "RGB", "CMYK", "LAB"):
-        image = image.convert("RGB")
+        image = image.convert(colours)
     return _in_strips(convert_profile(image, profile), lambda strip: strip.convert("RGB"))
 
 
@@ -58,9 +61,17 @@ def _in_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]
     return array
 
 
-def _on_black(rgba: Image.Image, profile: bytes | None) -> Image.Image:
-    """A strip without its transparency."""
-    rgb = convert_profile(rgba.convert("RGB"), profile)
+def _is_grey(image: Image.Image) -> bool:
+    """Whether an image has no colours, so that a profile of greys is its own."""
+    if image.mode == "P":
+        palette = np.frombuffer(image.convert("P").im.getpalette("RGB", "RGB"), np.uint8).reshape(-1, 3)
+        return bool((palette == palette[:, :1]).all())
+    return image.mode in ("1", "L", "LA", "La")
+
+
+def _on_black(rgba: Image.Image, colours: str, profile: bytes | None) -> Image.Image:
+    """A strip without its transparency; its `colours`, L or RGB, are what the profile is of."""
+    rgb = convert_profile(rgba.convert(colours), profile).convert("RGB")
     return Image.composite(rgb, Image.new("RGB", rgba.size), rgba.getchannel("A"))
 
 

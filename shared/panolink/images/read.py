@@ -276,7 +276,13 @@ def _open_with_pillow(
         said = transfer != _NOT_SAID and (transfer not in _SRGB_TRANSFERS or primaries not in (BT709, _NOT_SAID))
         if said and not image.info.get("icc_profile"):
             rgb = signal_to_srgb(rgb / np.float32(255), primaries, transfer)
-        return upright(rgb, orientation_of(image))
+        turned = upright(rgb, orientation_of(image))
+        if turned.shape[:2] != (height, width):  # of a PNG, all of which is read by now
+            raise ImageError(
+                f"it is to be turned by EXIF that stands behind its pixels, from {width}×{height} to "
+                f"{turned.shape[1]}×{turned.shape[0]}; save it turned"
+            )
+        return turned
 
     width, height = _size_as_shown(image)
     own_exif = boxes.get("exif") or image.info.get("exif") or b""
