@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -64,6 +65,9 @@ def cascaded(burst: Burst, reception: Reception) -> Burst:
         csi = csi * scale
         symbols = symbols * np.repeat(scale, block)[:total]
     state.coherence_symbols = block
+    lengths = [one.fading_symbols or one.coherence_symbols for one in (before, reception)]
+    fading = _common_length(total, lengths)
+    state.fading_symbols = 0 if fading == block else fading
     state.noise_variance = noise
     if (snr_db := reception.snr_db) is not None:
         state.snr_db = _joined(before.snr_db, snr_db) if before.HasField("snr_db") else snr_db
@@ -72,10 +76,15 @@ def cascaded(burst: Burst, reception: Reception) -> Burst:
 
 def _common_blocks(total: int, *channels: tuple[np.ndarray, int]) -> tuple[int, list[np.ndarray]]:
     """Coefficients of several channels over the largest common block length."""
-    changing = [block for _, block in channels if block < total]
-    block = math.gcd(*changing) if changing else total
+    block = _common_length(total, [block for _, block in channels])
     blocks = -(-total // block)
     return block, [np.repeat(csi, max(1, -(-min(own, total) // block)))[:blocks] for csi, own in channels]
+
+
+def _common_length(total: int, lengths: Sequence[int]) -> int:
+    """The longest blocks of `total` symbols that end wherever some of these lengths do."""
+    changing = [length for length in lengths if length < total]
+    return math.gcd(*changing) if changing else total
 
 
 def _joined(first_db: float, second_db: float) -> float:

@@ -212,5 +212,6 @@ def channel_of(burst: Burst) -> dict[str, Any]:
         "csi": burst.csi,
         "coherence_symbols": state.coherence_symbols,
         "noise_variance": state.noise_variance,
+        "fading_symbols": state.fading_symbols,
         "pilot_spacing": burst.header.pilot_spacing,
     }

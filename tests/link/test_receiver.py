@@ -15,6 +15,7 @@ from panolink.phy import Scheme, SegmentFormat, modulate
 from panolink.phy.analog import AnalogFormat
 from panolink.phy.fec.ldpc_decoder import LayeredDecoder
 from panolink.phy.harq import HarqSender
+from panolink.phy.modem.interleaving import interleaver
 
 CLEAN: dict[str, Any] = {"csi": np.ones(1, np.complex64), "coherence_symbols": 1 << 20, "noise_variance": 1e-4}
 
@@ -124,3 +125,18 @@ def test_analog_segments_need_their_gain_corrections() -> None:
     ):
         with pytest.raises(SignalError, match="after one coded segment of gain corrections"):
             BurstDecoder(wrong, LayeredDecoder())
+
+
+def test_a_picture_without_any_index_is_not_invented(tiny: Codec, burst: Any) -> None:
+    segments, _, symbols = burst
+    gains, done = np.ones(symbols.size, np.complex64), 0
+    for segment in segments:
+        if segment.format:
+            places = interleaver(symbols.size, slice(done, done + segment.format.symbols))
+            done += segment.format.symbols
+            gains[places] = segment.layer != "indices"
+    channel = {"csi": gains, "coherence_symbols": 1, "noise_variance": 1e-4}
+    received = Receiver(tiny).receive(symbols * gains, segments, **channel)
+    assert received.picture is None and received.tokens is None
+    assert received.segments["header"].lost == 0
+    assert received.segments["indices"].lost == received.segments["indices"].sent > 0

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -111,8 +113,17 @@ def test_a_decoder_may_be_chosen():
     assert demodulate(**vars(reception), formats=formats, decoder=BeliefPropagationDecoder("cpu")) == payloads
 
 
-def test_warm_up_takes_the_default_schemes():
-    warm_up({scheme for schemes in default_schemes().values() for scheme in schemes}, payload_bytes=20)
+def test_warm_up_decodes_each_of_the_schemes(monkeypatch: pytest.MonkeyPatch):
+    schemes, decoded = {scheme for schemes in default_schemes().values() for scheme in schemes}, set()
+
+    def noted(*args: Any, formats: list[SegmentFormat], **kwargs: Any) -> list[bytes | None]:
+        found = demodulate(*args, formats=formats, **kwargs)
+        decoded.update(one.scheme for one in formats)
+        return found
+
+    monkeypatch.setattr("panolink.phy.channel_decoder.demodulate", noted)
+    warm_up(schemes, payload_bytes=20)
+    assert decoded == schemes
 
 
 @pytest.mark.parametrize(

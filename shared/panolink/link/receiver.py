@@ -79,6 +79,7 @@ class Receiver:
         csi: np.ndarray,
         coherence_symbols: int,
         noise_variance: float,
+        fading_symbols: int = 0,
         pilot_spacing: int = 0,
     ) -> Received:
         """Demodulate, decode and reconstruct a burst; parameters and errors as of `BurstDecoder.decode`.
@@ -95,6 +96,8 @@ class Receiver:
             Symbols of a block.
         noise_variance : float
             N0, of the complex noise.
+        fading_symbols : int
+            Symbols over which h is constant, see `panolink.phy.Reception`; 0: ``coherence_symbols``.
         pilot_spacing : int
             Every so many symbols one is a pilot; 0: none.
         """
@@ -103,6 +106,7 @@ class Receiver:
             "csi": csi,
             "coherence_symbols": coherence_symbols,
             "noise_variance": noise_variance,
+            "fading_symbols": fading_symbols,
             "pilot_spacing": pilot_spacing,
         }
         burst.decode(symbols, **channel)
@@ -110,6 +114,8 @@ class Receiver:
         if burst.header_lost or burst.picture_unsent:
             return Received(None, None, burst.counts, measured, burst.needed)
         tokens = unpack(self.codec, burst, stream=self._stream).tokens
+        if tokens.concealed is not None and tokens.concealed.all():  # by nothing: it would be invented
+            return Received(None, None, burst.counts, measured, burst.needed)
         (picture,) = self.codec.reconstruct([tokens])
         return Received(picture, tokens, burst.counts, measured, burst.needed)
 
@@ -192,6 +198,7 @@ class BurstDecoder:
         csi: np.ndarray,
         coherence_symbols: int,
         noise_variance: float,
+        fading_symbols: int = 0,
         pilot_spacing: int = 0,
         retransmission: Retransmission | None = None,
         keep: bool = False,
@@ -200,7 +207,7 @@ class BurstDecoder:
 
         Parameters
         ----------
-        symbols, csi, coherence_symbols, noise_variance, pilot_spacing : as of `panolink.phy.demodulate`.
+        symbols, csi, coherence_symbols, noise_variance, fading_symbols, pilot_spacing : as of `phy.demodulate`.
         retransmission : of a later round; None for the first one.
         keep : keep soft bits of segments that fail, since another round may follow.
 
@@ -218,6 +225,7 @@ class BurstDecoder:
             csi=csi,
             coherence_symbols=coherence_symbols,
             noise_variance=noise_variance,
+            fading_symbols=fading_symbols,
             formats=[self._formats[place] for place in places],
             pilot_spacing=pilot_spacing,
         )
@@ -294,6 +302,10 @@ class BurstDecoder:
         payloads = sum(len(payload) for payload in self._coded_payloads if payload)
         soft_bits = self._harq.buffer_bytes if self._harq else 0
         return _OVERHEAD_BYTES + 64 * len(self.segments) + payloads + analog + soft_bits
+
+    def forget_soft_bits(self) -> None:
+        """No further round is to come: payloads are all that is needed of the segments that arrived."""
+        self._harq = None
 
     def _check(self, retransmission: Retransmission) -> None:
         """Raise `SignalError` where a later round brings what the first did not, or brings it otherwise."""

@@ -174,6 +174,7 @@ class AnalogMapper:
         coherence_symbols: int,
         noise_variance: float,
         gain_correction: float,
+        fading_symbols: int = 0,
     ) -> tuple[Estimates, Estimates]:
         """Linear MMSE estimates of the values, from a received burst.
 
@@ -184,6 +185,7 @@ class AnalogMapper:
         coherence_symbols : length of a coherence block in symbols, ≥ 1.
         noise_variance : N0 ≥ 0, the variance of the complex noise (N0/2 per value).
         gain_correction : as `modulate` gave it, ≥ 0.
+        fading_symbols : as of a `Reception`; of use where there are pilots, and none here.
 
         Returns
         -------

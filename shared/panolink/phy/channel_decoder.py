@@ -49,6 +49,7 @@ def demodulate(
     csi: Csi,
     coherence_symbols: int,
     noise_variance: float,
+    fading_symbols: int = 0,
     formats: Sequence[SegmentFormat],
     pilot_spacing: int = 0,
     device: str = "cpu",
@@ -62,6 +63,7 @@ def demodulate(
     csi : h of each coherence block, complex64 (⌈n / coherence_symbols⌉,); 0 marks a block as lost.
     coherence_symbols : length of a coherence block in symbols, ≥ 1.
     noise_variance : N0 ≥ 0, the variance of the complex noise (N0/2 per real dimension).
+    fading_symbols : symbols over which h is constant, see `Reception`; 0: ``coherence_symbols``.
     formats : of all segments, in order.
     pilot_spacing : as the burst was modulated. With pilots the channel is estimated from them, and nothing is taken
         from `csi` but which blocks are lost.
@@ -81,6 +83,7 @@ def demodulate(
         csi=csi,
         coherence_symbols=coherence_symbols,
         noise_variance=noise_variance,
+        fading_symbols=fading_symbols,
         formats=formats,
         pilot_spacing=pilot_spacing,
     )
@@ -111,6 +114,7 @@ def soft_bits(
     csi: Csi,
     coherence_symbols: int,
     noise_variance: float,
+    fading_symbols: int = 0,
     formats: Sequence[SegmentFormat],
     pilot_spacing: int = 0,
 ) -> list[LlrBlocks]:
@@ -125,6 +129,7 @@ def soft_bits(
         csi=csi,
         coherence_symbols=coherence_symbols,
         noise_variance=noise_variance,
+        fading_symbols=fading_symbols,
         formats=formats,
         pilot_spacing=pilot_spacing,
     )
@@ -143,6 +148,7 @@ def received_segments(
     csi: Csi,
     coherence_symbols: int,
     noise_variance: float,
+    fading_symbols: int = 0,
     formats: Sequence[Format],
     pilot_spacing: int = 0,
 ) -> list[ReceivedSegment]:
@@ -180,7 +186,7 @@ def received_segments(
         symbols, gains = estimate_channel(
             symbols,
             spacing=pilot_spacing,
-            coherence_symbols=coherence_symbols,
+            coherence_symbols=fading_symbols or coherence_symbols,
             noise_variance=n0,
             lost=expand_gains(csi == 0, coherence_symbols, expected),
         )

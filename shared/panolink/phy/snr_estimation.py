@@ -27,7 +27,13 @@ class ChannelMeasurement(NamedTuple):
 
 
 def measure_channel(
-    symbols: Symbols, *, csi: Csi, coherence_symbols: int, noise_variance: float, pilot_spacing: int = 0
+    symbols: Symbols,
+    *,
+    csi: Csi,
+    coherence_symbols: int,
+    noise_variance: float,
+    fading_symbols: int = 0,
+    pilot_spacing: int = 0,
 ) -> ChannelMeasurement:
     """Measure SNR and fading of a burst. Nothing is checked; `demodulate` checks the same numbers.
 
@@ -37,6 +43,7 @@ def measure_channel(
     csi : h of each coherence block, complex64 (⌈n / coherence_symbols⌉,); 0 where it was erased.
     coherence_symbols : length of a coherence block in symbols, ≥ 1.
     noise_variance : N0 ≥ 0.
+    fading_symbols : symbols over which h is constant, see `Reception`; 0: ``coherence_symbols``.
     pilot_spacing : with pilots the coefficients are estimated from them and not taken from `csi`; errors of the
         estimate count as noise, as they do for the decoder. 0: no pilots.
     """
@@ -45,7 +52,7 @@ def measure_channel(
         _, gains = estimate_channel(
             symbols,
             spacing=pilot_spacing,
-            coherence_symbols=coherence_symbols,
+            coherence_symbols=fading_symbols or coherence_symbols,
             noise_variance=n0,
             lost=expand_gains(csi == 0, coherence_symbols, symbols.size),
         )

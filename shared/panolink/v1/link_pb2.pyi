@@ -132,16 +132,18 @@ class SegmentFormat(_message.Message):
     def __init__(self, payload_bytes: _Optional[int] = ..., modulation: _Optional[_Union[Modulation, str]] = ..., code_rate: _Optional[float] = ..., layer: _Optional[_Union[Layer, str]] = ..., unsent: _Optional[bool] = ..., values: _Optional[int] = ...) -> None: ...
 
 class ChannelState(_message.Message):
-    __slots__ = ("coefficients", "coherence_symbols", "noise_variance", "snr_db")
+    __slots__ = ("coefficients", "coherence_symbols", "noise_variance", "snr_db", "fading_symbols")
     COEFFICIENTS_FIELD_NUMBER: _ClassVar[int]
     COHERENCE_SYMBOLS_FIELD_NUMBER: _ClassVar[int]
     NOISE_VARIANCE_FIELD_NUMBER: _ClassVar[int]
     SNR_DB_FIELD_NUMBER: _ClassVar[int]
+    FADING_SYMBOLS_FIELD_NUMBER: _ClassVar[int]
     coefficients: int
     coherence_symbols: int
     noise_variance: float
     snr_db: float
-    def __init__(self, coefficients: _Optional[int] = ..., coherence_symbols: _Optional[int] = ..., noise_variance: _Optional[float] = ..., snr_db: _Optional[float] = ...) -> None: ...
+    fading_symbols: int
+    def __init__(self, coefficients: _Optional[int] = ..., coherence_symbols: _Optional[int] = ..., noise_variance: _Optional[float] = ..., snr_db: _Optional[float] = ..., fading_symbols: _Optional[int] = ...) -> None: ...
 
 class Receipt(_message.Message):
     __slots__ = ("header", "picture")

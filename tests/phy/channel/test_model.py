@@ -5,7 +5,21 @@ import numpy as np
 import pytest
 
 from panolink.errors import SignalError
-from panolink.phy import Channel, ChannelModel, Conditions, Phase, Scenario, SnrTrace
+from panolink.phy import (
+    Channel,
+    ChannelModel,
+    Conditions,
+    Modulation,
+    Phase,
+    Scenario,
+    Scheme,
+    SegmentFormat,
+    SnrTrace,
+    demodulate,
+    modulate,
+)
+from panolink.phy.channel_decoder import received_segments
+from panolink.phy.snr_estimation import measure_channel
 
 ONES = np.ones(100_000, np.complex64)
 
@@ -147,3 +161,26 @@ def test_a_channel_needs_neither_torch_nor_numba():
     code = "import sys, panolink.phy as p; p.Channel(p.Conditions()); p.Scenario; p.SegmentFormat; "
     code += "assert not {'torch', 'sionna', 'numba', 'scipy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+@pytest.mark.parametrize(("model", "spacing"), [("rayleigh", 16), ("rayleigh", 128)])
+def test_erasures_leave_pilots_the_blocks_over_which_the_channel_is_constant(model: str, spacing: int):
+    """Coefficients are one per symbol then: averaged over such blocks, pilots would be noise."""
+    formats = [SegmentFormat(330, Scheme(Modulation.QAM16, 1 / 2))] * 12
+    payloads = [bytes([number]) * 330 for number in range(12)]
+    symbols = modulate(payloads, formats, pilot_spacing=spacing)
+    channel = Channel(Conditions(model, snr_db=16, seed=5, erasure_rate=0.08))
+    arrived = erased = 0
+    for _ in range(4):
+        reception = channel.apply(symbols, formats=formats, pilot_spacing=spacing)
+        found = demodulate(**vars(reception), formats=formats, pilot_spacing=spacing)
+        segments = received_segments(**vars(reception), formats=formats, pilot_spacing=spacing)
+        measured = measure_channel(**vars(reception), pilot_spacing=spacing)
+        lost = [not one.gains.any() for one in segments]
+        assert [payload is None for payload in found] == lost
+        assert measured.snr_db is not None and measured.snr_db > 12
+        erased += sum(lost)
+        arrived += len(lost) - sum(lost)
+        if any(lost):
+            assert (reception.coherence_symbols, reception.fading_symbols) == (1, 256)
+    assert erased and arrived

@@ -56,3 +56,15 @@ def test_what_one_channel_erases_is_erased_behind_the_next(order: int) -> None:
     there = np.repeat(burst.csi != 0, burst.header.channel_state.coherence_symbols)[:SYMBOLS]
     assert 0 < np.sum(~there) == lost < SYMBOLS
     assert np.isfinite(burst.symbols).all()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_erasures_do_not_hide_over_how_many_symbols_fading_is_constant(order: int) -> None:
+    erasing = Conditions("rayleigh", erasure_rate=0.5, packet_symbols=60, coherence_symbols=100, seed=2)
+    burst = sent()
+    for conditions in (erasing, Conditions("rayleigh", coherence_symbols=250, seed=1))[::order]:
+        burst, _ = apply_channel(Channel(conditions), burst)
+    state = burst.header.channel_state
+    assert (state.coherence_symbols, state.fading_symbols) == (10, 50)
+    calm, _ = apply_channel(Channel(Conditions("rayleigh", coherence_symbols=100, seed=1)), sent())
+    assert calm.header.channel_state.fading_symbols == 0

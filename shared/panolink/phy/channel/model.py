@@ -35,12 +35,15 @@ class Reception:
     csi : h of each coherence block, complex64 (⌈n / coherence_symbols⌉,); 0 where symbols are erased.
     coherence_symbols : length of a coherence block in symbols, ≥ 1.
     noise_variance : N0 of the complex noise, ≥ 0.
+    fading_symbols : symbols over which h is constant, a multiple of ``coherence_symbols``, where erasures end between;
+        0: ``coherence_symbols``.
     """
 
     symbols: Symbols
     csi: Csi
     coherence_symbols: int
     noise_variance: float
+    fading_symbols: int = 0
 
     @property
     def snr_db(self) -> float | None:
@@ -150,7 +153,7 @@ class Channel:
         csi = np.repeat(reception.csi, before // block)[: -(-lost.size // block)]
         csi[lost[::block]] = 0
         reception.symbols[lost] = 0
-        return Reception(reception.symbols, csi, block, reception.noise_variance)
+        return Reception(reception.symbols, csi, block, reception.noise_variance, before)
 
 
 def expand_gains(csi: NDArray[_Scalar], block: int, n: int) -> NDArray[_Scalar]:
