@@ -9,6 +9,7 @@ stream.acknowledge(sent.number, lost={…})              # positions of segments
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,6 +68,7 @@ def code_changes(
     protection: Protection,
     *,
     whole_bpp: float = 0.0,
+    most_bpp: float = inf,
 ) -> Coded | None:
     """Code a panorama as changes since what the receiver holds.
 
@@ -83,6 +85,8 @@ def code_changes(
         What the channel allows.
     whole_bpp : float
         Bits per pixel that a whole picture may take, where that is more.
+    most_bpp : float
+        Bits per pixel that it may take, whatever the budget holds.
 
     Returns
     -------
@@ -93,7 +97,7 @@ def code_changes(
     Raises
     ------
     RateError
-        What changed does not fit the budget at all.
+        What changed does not fit the budget at all, or what fits takes more bits than ``most_bpp``.
     """
     with coding.stage("encode"):
         change = stream.prepare(coding.picture, focus=coding.focus, known=coding.known)
@@ -126,6 +130,8 @@ def code_changes(
     update: TokenUpdate = coded.tokens  # type: ignore[assignment]
     if stream.whole_is_better(change, update, coded.packet.bpp, most_bpp=whole_bpp):
         return None
+    if coded.packet.bpp > most_bpp:
+        raise RateError(f"what fits takes {coded.packet.bpp:.4g} bits per pixel, {most_bpp:.4g} are allowed")
     stream.sent(change, update, coded.packet)
     return coded
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,7 +46,7 @@ class RateRequest:
     Parameters
     ----------
     bpp : bits per pixel of the packet, above 0. With neither ``bpp``, ``tau`` nor ``budget``: as `Codec.encode`.
-    mean_bpp : of a stream, in the mean (see `LeakyBucket`). Not together with ``bpp`` or ``tau``.
+    mean_bpp : of a stream, in the mean (see `LeakyBucket`). Not together with ``bpp`` or ``tau``, nor with a `Choice`.
     tau : share of the features kept, 0 … 1. Not together with ``bpp``.
     budget : symbols that all segments and pilots may take; with a rate, the most that it may come to.
     protection : scheme of each layer; `Fixed` for the default ones, a `Choice` for the channel at hand.
@@ -59,7 +60,7 @@ class RateRequest:
     Raises
     ------
     RateError
-        Both ``bpp`` and ``tau``, or a ``tau`` out of its range.
+        More than one of ``bpp``, ``mean_bpp`` and ``tau``, one out of its range, or a mean with a `Choice`.
     """
 
     bpp: float | None = None
@@ -79,6 +80,10 @@ class RateRequest:
             if self.bpp is not None or self.tau is not None:
                 raise RateError("give one of bpp, mean bpp and tau")
             Budget(bpp=self.mean_bpp)
+            if not isinstance(self.protection, Fixed):
+                raise RateError(
+                    "a mean rate goes with the usual protection: a Choice is for what a budget of symbols holds"
+                )
 
 
 @dataclass(frozen=True)
@@ -199,21 +204,24 @@ def _coded_in_stream(coding: Coding, request: RateRequest, stream: StreamEncoder
         at_mean = replace(request, bpp=bucket.allowed(mean, whole=False))
         coded, protection = _changes_or_whole(coding, at_mean, stream, whole_bpp=most)
     except RateError as error:
-        if not request.budget:
+        try:
+            if not request.budget:
+                raise
+            # Perhaps the deadline leaves less than the mean does: what fits it, and the mean too.
+            coded, protection = _changes_or_whole(coding, request, stream, most_bpp=most)
+        except RateError:
             pixels = coding.size[0] * coding.size[1]
             message = f"a mean of {mean * pixels:.0f} bits a picture leaves a whole one {most * pixels:.0f}: {error}"
             raise RateError(message) from error
-        # The deadline leaves less than the mean does: what fits it.
-        coded, protection = _changes_or_whole(coding, request, stream)
     bucket.spent(coded.packet.bpp, mean)
     return coded, protection
 
 
 def _changes_or_whole(
-    coding: Coding, request: RateRequest, stream: StreamEncoder, *, whole_bpp: float = 0.0
+    coding: Coding, request: RateRequest, stream: StreamEncoder, *, whole_bpp: float = 0.0, most_bpp: float = inf
 ) -> tuple[Coded, Protection]:
     """What has changed at the rate and within the budget of ``request``; a whole picture where that is better, which
-    may take ``whole_bpp`` bits per pixel where that is more."""
+    may take ``whole_bpp`` bits per pixel where that is more. `RateError` beyond ``most_bpp``."""
     budget, bpp = request.budget, request.bpp
     if budget and bpp is None and request.retransmission_reserve:
         budget = SymbolBudget(max(1, int((1 - request.retransmission_reserve) * budget.symbols)))
@@ -225,6 +233,7 @@ def _changes_or_whole(
             bpp or (None if budget else DEFAULT_BPP),
             request.protection,
             whole_bpp=whole_bpp,
+            most_bpp=most_bpp,
         )
     except RateError:
         coded = None  # perhaps less of a whole picture fits
@@ -233,6 +242,8 @@ def _changes_or_whole(
         if whole_bpp:
             request = replace(request, bpp=whole_bpp)
         coded, protection = _coded(whole_of_stream(coding, stream), request)
+        if coded.packet.bpp > most_bpp:
+            raise RateError(f"what fits takes {coded.packet.bpp:.4g} bits per pixel, {most_bpp:.4g} are allowed")
         stream.sent_whole(coded.tokens, coded.packet)
     return coded, protection
 
