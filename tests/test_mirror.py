@@ -28,9 +28,7 @@ OF_SEVERAL_MODULES = {
 
 WITHOUT_TESTS_OF_THEIR_OWN = {
     "client.py": "services/test_link.py",
-    "services/receiver/burst_handler.py": "services/test_link.py",
     "services/receiver/metrics.py": "deploy/test_prometheus.py",
-    "services/receiver/pipeline.py": "services/test_link.py",
     "services/receiver/servicer.py": "services/test_link.py",
     "services/receiver/settings.py": "rpc/server/test_settings.py",
     "services/transmitter/decode_worker.py": "services/transmitter/test_picture_decoder.py",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -75,8 +76,10 @@ Run = Callable[..., Result]
 
 
 def test_a_realism_that_makes_no_sense_starts_nothing(panolink: Run):
-    for options in (["--realism", "2"], ["--decoder", "fidelity", "--realism", "0.5"]):
-        assert panolink("up", *options).exit_code == 2
+    both = ["--decoder", "fidelity", "--realism", "0.5"]
+    for options, why in ((["--realism", "2"], "allowed is a number from 0"), (both, "give one of the two")):
+        result = panolink("up", *options)
+        assert result.exit_code == 2 and why in re.sub(r"[\s│╭╮╰╯─]+", " ", result.stderr) and not result.stdout
 
 
 @pytest.mark.parametrize(

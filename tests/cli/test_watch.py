@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 from collections.abc import Awaitable, Callable
@@ -150,18 +151,20 @@ async def test_a_video_of_what_is_received(start: Start, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "why"),
     [
-        (),
-        ("--out", "x", "--fps", "5"),
-        ("--video", "out.avi"),
-        ("--out", "x", "--decoder", "mine.safetensors"),
-        ("--out", "x", "--realism", "2"),
-        ("--out", "x", "--realism", "0.5", "--decoder", "fidelity"),
+        ((), "--out"),
+        (("--out", "x", "--fps", "5"), "--video"),
+        (("--video", "out.avi"), ".mp4"),
+        (("--out", "x", "--decoder", "mine.safetensors"), "mine.safetensors"),
+        (("--out", "x", "--realism", "2"), "allowed is a number from 0"),
+        (("--out", "x", "--realism", "0.5", "--decoder", "fidelity"), "give one of the two"),
     ],
 )
-def test_options_that_make_no_sense(panolink: Run, options: tuple[str, ...]):
-    assert panolink("watch", "127.0.0.1:1", *options).exit_code == 2
+def test_options_that_make_no_sense(panolink: Run, options: tuple[str, ...], why: str):
+    result = panolink("watch", "127.0.0.1:1", *options)
+    said = re.sub(r"[\s│╭╮╰╯─]+", " ", result.stderr)
+    assert result.exit_code == 2 and why in said and "No such option" not in said
 
 
 def test_a_video_that_exists_is_left(panolink: Run, tmp_path: Path, free_port: Callable[[], int], monkeypatch: Any):

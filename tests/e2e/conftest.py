@@ -35,13 +35,7 @@ class Service:
 
 @pytest.fixture(scope="session")
 def model() -> str:
-    """The shipped model, or the one that PANOLINK_TEST_MODEL names."""
-    from panolink.codec.model import shipped_models
-
-    if name := os.environ.get("PANOLINK_TEST_MODEL"):
-        return name
-    if "base" not in shipped_models():
-        pytest.skip("no trained model is shipped yet")
+    """The shipped model."""
     return "base"
 
 

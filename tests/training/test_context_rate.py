@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from panolink.codec.entropy.feature_context import CODE_NEIGHBOURS, first_half, neighbour_codes, neighbour_values
+from panolink.codec.entropy.feature_context import first_half, neighbour_codes, neighbour_values
 from panolink.codec.entropy.index_context import bands_of
 from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
 from panolink.sphere.latitude import latitudes
@@ -43,7 +43,6 @@ def test_a_crop_has_nothing_beyond_its_edges(context: ContextRate):
     for wrap in (False, True):
         one, other = (context(grid, latitude, known, wrap=wrap)[0] for grid in (indices, changed))
         assert torch.equal(one[..., 0], other[..., 0]) != wrap
-    assert len(CODE_NEIGHBOURS) == 9
 
 
 def test_only_the_first_half_is_known_to_the_second(small_profiles, monkeypatch: pytest.MonkeyPatch):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from panolink.codec.entropy.integer_network import ACTIVATION_BITS, WEIGHT_BITS
+from panolink.codec.entropy.integer_network import ACTIVATION_BITS
 from panolink.training.quantization_aware import (
     SUM_BITS,
     TrainedIntegers,
@@ -66,4 +66,3 @@ def test_the_rate_rises_and_falls_to_nothing():
     rates = [learning_rate(step, 1000, 2.0) for step in range(1001)]
     assert rates[0] == pytest.approx(2 / 50) and max(rates) == pytest.approx(2, rel=0.02)
     assert rates[50:] == sorted(rates[50:], reverse=True) and rates[-1] == 0
-    assert WEIGHT_BITS + ACTIVATION_BITS == SUM_BITS
