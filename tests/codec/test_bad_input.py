@@ -129,3 +129,8 @@ def test_a_packet_of_another_profile(base: Codec, panorama: np.ndarray):
             other = Codec.load(name, device="cpu")
             with pytest.raises(ModelError, match=f"{base.fingerprint}.*{name!r} with {other.fingerprint}"):
                 other.decode(base.encode(panorama))
+
+
+def test_a_side_that_no_packet_holds(tiny: Codec):
+    with pytest.raises(ImageError, match="65552×16 pixels; a side holds 65536"):
+        tiny.encode(np.zeros((16, 65552, 3), np.uint8), tau=0.0)

@@ -181,8 +181,9 @@ class Header:
         step = step - 256 if step > 127 else step
         numbers = (data[4:12].hex(), width, height, Fraction(halves, 2), step, index_slices, parts, lengths)
         header = cls(*numbers, *_parse_extension(extension, width, height))
-        if data[3] != header.version and data[3] == STREAM_VERSION:
-            raise BitstreamError(f"packet of version {STREAM_VERSION} without what that version is for")
+        if data[3] != header.version and STREAM_VERSION in (data[3], header.version):
+            what = "without what that version is for" if data[3] == STREAM_VERSION else "with what a later one is for"
+            raise BitstreamError(f"packet of version {data[3]} {what}")
         return header, end + 4
 
 

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from panolink.codec.bitstream import MAX_PIXELS, Header, Packet, StreamPlace, metadata_bits
+from panolink.codec.bitstream import MAX_PIXELS, MAX_SIDE, Header, Packet, StreamPlace, metadata_bits
 from panolink.codec.concealment import decoder_inputs
 from panolink.codec.effort import Effort
 from panolink.codec.model import Decoder, Model, load_decoder, load_model
@@ -435,6 +435,12 @@ class Codec:
         Returns
         -------
         list of float32 (1, dim, rows, cols)
+
+        Raises
+        ------
+        ImageError
+            Another type or shape, a side of fewer than `SMALLEST_SIDE` or more than `MAX_SIDE` pixels, or more than
+            `MAX_PIXELS` of them.
         """
         for image in images:
             pixels_of_bytes = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
@@ -443,6 +449,8 @@ class Codec:
                 raise ImageError(f"image of shape {image.shape} and type {image.dtype}; wanted {wanted}")
             if image.shape[0] * image.shape[1] > MAX_PIXELS:
                 raise ImageError(f"image of {image.shape[1]}×{image.shape[0]} pixels; a packet holds {MAX_PIXELS}")
+            if max(image.shape[:2]) > MAX_SIDE:
+                raise ImageError(f"image of {image.shape[1]}×{image.shape[0]} pixels; a side holds {MAX_SIDE}")
         features: dict[int, Tensor] = {}
         for group in _by_shape([image.shape for image in images]):
             features |= zip(group, self._runner.encode([images[i] for i in group]), strict=True)

@@ -134,3 +134,30 @@ def test_header_of_version_six_needs_its_reason(packets: list[Packet]):
     body = bytes(data[:-4]) + b"\0"
     with pytest.raises(BitstreamError, match="without what that version is for"):
         Header.parse(body + zlib.crc32(body).to_bytes(4, "little"))
+
+
+def test_an_encoder_that_begins_anew_is_followed(tiny: Codec, panorama: np.ndarray):
+    """It counts from 1, below all that the decoder holds."""
+    decoder = StreamDecoder(tiny)
+    for encoder in (StreamEncoder(tiny), StreamEncoder(tiny)):
+        for number in range(1, MOST_STATES + 3):
+            decoder.update(encoder.encode(panorama, bpp=BPP))
+            encoder.acknowledge(number)
+
+
+def test_what_is_predicted_from_is_held_however_late_receipts_are(tiny: Codec, panorama: np.ndarray):
+    encoder, decoder = StreamEncoder(tiny), StreamDecoder(tiny)
+    decoder.update(encoder.encode(panorama, bpp=BPP))
+    encoder.acknowledge(1)
+    for _ in range(2 * MOST_STATES):
+        packet = encoder.encode(panorama, bpp=BPP)
+        assert packet.header.stream and packet.header.stream.reference == 1
+        decoder.update(packet)
+
+
+def test_a_header_of_version_five_says_nothing_of_later_ones(packets: list[Packet]):
+    data = bytearray(packets[1].header.to_bytes()[:-4])
+    assert data[3] == 6
+    data[3] = 5
+    with pytest.raises(BitstreamError, match="version 5 with what a later one is for"):
+        Header.parse(bytes(data) + zlib.crc32(bytes(data)).to_bytes(4, "little"))

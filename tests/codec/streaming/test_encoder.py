@@ -5,7 +5,7 @@ from panolink.codec.bitstream import StreamPlace
 from panolink.codec.codec import Codec
 from panolink.codec.streaming.decoder import StreamDecoder
 from panolink.codec.streaming.encoder import HOLDS_LITTLE, WHOLE_FROM, NoiseEstimate, StreamEncoder, turn_of
-from panolink.codec.streaming.state import Kind, TokenState
+from panolink.codec.streaming.state import MOST_STATES, Kind, TokenState
 from panolink.errors import ConflictError, RateError
 from panolink.metrics.viewport import vpsnr
 from panolink.sphere.focus import Focus
@@ -255,3 +255,30 @@ def test_a_camera_that_turns_is_no_noise_when_receipts_are_late(base: Codec, pan
         change = encoder.prepare(np.roll(panorama, 16 * number, axis=1))
         assert change and change.turn == number
         assert change.model._noise < 1e-3
+
+
+def test_the_same_picture_again_tells_nothing_of_the_noise(tiny: Codec, panorama: np.ndarray):
+    """Whether it is asked for twice, as where a rate does not fit, or its source repeats it."""
+    encoder, random = StreamEncoder(tiny), np.random.default_rng(0)
+    encoder.encode(panorama, bpp=0.5)
+    encoder.acknowledge(1)
+    noisy = [np.clip(panorama + random.normal(0, 5, panorama.shape), 0, 255).astype(np.uint8) for _ in range(2)]
+    for image in noisy:
+        assert encoder.prepare(image) is not None
+    value = encoder._noise._value
+    assert value > 0
+    assert encoder.prepare(noisy[1].copy()) is not None
+    assert encoder._noise._value == value
+
+
+def test_receipts_that_come_too_late_are_logged(tiny: Codec, panorama: np.ndarray, caplog: pytest.LogCaptureFixture):
+    encoder = StreamEncoder(tiny)
+    for _ in range(MOST_STATES):
+        encoder.encode(panorama, bpp=0.5)
+    encoder.acknowledge(2)
+    assert encoder.reference is not None and not caplog.text
+    late = StreamEncoder(tiny)
+    for _ in range(MOST_STATES):
+        late.encode(panorama, bpp=0.5)
+    late.acknowledge(1)
+    assert late.reference is None and "its receipt comes 7 pictures late" in caplog.text

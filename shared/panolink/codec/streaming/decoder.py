@@ -40,13 +40,14 @@ class StreamDecoder:
             return sum(state.bytes for state in self._states.values())
 
     def shrink(self, limit_bytes: int) -> None:
-        """Let go of the oldest states until the others take no more than so many bytes; of all, if the newest does.
+        """Let go of states, those first that have been of no use for longest, until the others take no more than so
+        many bytes; of all, if the last one does.
 
         A packet that is predicted from one of them needs a whole picture, as after a restart.
         """
         with self._lock:
             while self._states and sum(state.bytes for state in self._states.values()) > limit_bytes:
-                self._states.pop(min(self._states))
+                self._states.popitem(last=False)
 
     def decode(self, packet: Packet) -> NDArray[np.uint8]:
         """The panorama after a packet, uint8 (H, W, 3); errors as of `update`."""
@@ -69,10 +70,14 @@ class StreamDecoder:
             raise BitstreamError("packet is not one of a stream: its header does not say which")
         state = self._whole(packet) if not place.reference else self._predicted(packet)
         with self._lock:
+            # By use, not by number: an encoder that begins anew counts from 1, and one that has no receipts goes on
+            # predicting from an old state.
+            if place.reference in self._states:
+                self._states.move_to_end(place.reference)
             self._states[place.number] = state
             self._states.move_to_end(place.number)
             while len(self._states) > MOST_STATES:
-                self._states.pop(min(self._states))
+                self._states.popitem(last=False)
         return state
 
     def _whole(self, packet: Packet) -> TokenState:

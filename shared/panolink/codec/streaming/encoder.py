@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
@@ -11,6 +12,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from panolink.codec.bitstream import Layer, Packet, StreamPlace, metadata_bits
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from panolink.codec.codec import Codec
+
+log = logging.getLogger(__name__)
 
 TURN_FROM = 0.25
 """share of other indices from which on a turn of the camera is looked for"""
@@ -349,12 +353,15 @@ class StreamEncoder:
         Parameters
         ----------
         number : int
-            Of the packet; one that is not known, or older than the reference, teaches nothing.
+            Of the packet; one that is not known, or older than the reference, teaches nothing. Known are the last
+            `MOST_STATES` − 1: with receipts later than that, every picture is whole, which is logged.
         lost : collection of int
             Positions in the packet of slices that did not arrive. Where the header is among them, nothing did.
         """
         with self._lock:
             sent = self._under_way.pop(number, None)
+            if sent is None and self._reference is None and 0 < number <= self._number - (MOST_STATES - 1):
+                log.warning("packet %d of a stream: its receipt comes %d pictures late", number, self._number - number)
             if sent is None or 0 in lost or (self._reference and self._reference.number > number):
                 return
             self._reference = sent.arrived(lost)
@@ -444,7 +451,8 @@ class NoiseEstimate:
     def update(self, features: Tensor, indices: NDArray[np.int64]) -> float:
         """The estimate after a picture's features (1, dim, rows, cols) and indices (rows, cols), squared units."""
         before, self._before = self._before, (features, indices)
-        if before is not None and before[0].shape == features.shape:
+        # The same picture again, whether it was asked for twice or repeated by its source, tells nothing of the noise.
+        if before is not None and before[0].shape == features.shape and not torch.equal(before[0], features):
             turned = before[0].roll(turn_of(before[1], indices), dims=-1)
             change = (features - turned).square().sum(dim=1)
             self._value = float(change.flatten().quantile(0.1)) / 2
