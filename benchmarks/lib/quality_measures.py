@@ -69,8 +69,3 @@ class Reference:
     @torch.inference_mode()
     def _views_of(self, image: np.ndarray) -> Tensor:
         return viewports(as_batch(self.image, image)[1]).flatten(0, 1)
-
-
-def measure(reference: np.ndarray, image: np.ndarray, names: Iterable[str]) -> dict[str, float]:
-    """Each named measure of one picture against another, both uint8 (H, W, 3)."""
-    return Reference(reference).measure(image, names)

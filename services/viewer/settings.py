@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from panolink.rpc.server.settings import Address, AddressOrOff, MetricsAddress, ServiceSettings, Target
+from panolink.rpc.server.settings import Address, AddressOrOff, MetricsAddress, ServiceSettings, Target, separated
 
-
-def _names(value: Any) -> Any:
-    return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
-
-
-HostNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
+HostNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(separated)]
 """Comma-separated names; none is allowed too."""
 
 

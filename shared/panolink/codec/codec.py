@@ -384,9 +384,11 @@ class Codec:
         Raises
         ------
         ModelError
-            The packet is of another model.
+            The packet is of another model, or this one has no decoder.
         BitstreamError
             It is damaged.
+        ReferenceNeededError
+            It is one of a stream, predicted from another: see `StreamDecoder`.
         """
         return self.reconstruct([self.unpack(packet)])[0]
 

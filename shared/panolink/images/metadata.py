@@ -5,7 +5,6 @@ Read without an XML parser, for XMP comes from strangers: only numbers behind kn
 
 from __future__ import annotations
 
-import io
 import re
 from dataclasses import replace
 from typing import BinaryIO
@@ -150,13 +149,6 @@ def xmp_of(sphere: SphereMetadata, *, width: int, height: int) -> bytes:
         '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
         f'<rdf:Description rdf:about="" {attributes}/></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
     ).encode()
-
-
-def sphere_in_png(png: bytes) -> SphereMetadata:
-    """What a PNG that Panolink wrote says of its sphere."""
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-        found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
-        return sphere_of(found, width=image.width, height=image.height)[0]
 
 
 def tiff_exif(file: BinaryIO) -> bytes:

@@ -47,7 +47,6 @@ class Controller:
     Parameters
     ----------
     snr_db : the SNR to begin with, and to stay with where no receipts come.
-    fading : see `Choice`; to begin with, 0 … 1.
     hysteresis_db : ≥ 0.
     header_snr_db : see `Choice`.
     fall_db : ≥ 0; a fall of the SNR to be prepared for as if it had been seen.
@@ -58,7 +57,7 @@ class Controller:
     Raises
     ------
     SignalError
-        A number out of range.
+        ``hysteresis_db``, ``fall_db`` or ``memory_seconds`` out of range.
     """
 
     PLAUSIBLE_DB = (-40.0, 80.0)
@@ -76,7 +75,6 @@ class Controller:
         self,
         *,
         snr_db: float = 0.0,
-        fading: float = 0.0,
         hysteresis_db: float = 1.0,
         header_snr_db: float = inf,
         fall_db: float = 0.0,
@@ -92,7 +90,7 @@ class Controller:
         self._initial_snr_db, self._memory_seconds, self._clock = snr_db, memory_seconds, clock
         self._learnt_at = clock()
         self._fall_db = fall_db
-        self._choice = Choice(snr_db, fading, 0.0, header_snr_db, self._base_layer_margin_at(snr_db))
+        self._choice = Choice(snr_db, 0.0, 0.0, header_snr_db, self._base_layer_margin_at(snr_db))
         self._snr_db: float | None = None
         self._risen: float | None = None  # an SNR that is to be confirmed
         self._fading: float | None = None

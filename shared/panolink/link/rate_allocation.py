@@ -9,7 +9,7 @@ One search decides it all, from costs that tables tell:
     2  step, λ      from a pilot of the tokens, corrected by a quantisation of all of them (`Quantizer.filled`)
     3  protection   the strongest schemes that the base layer can have within the budget (`protect`)
     4  threshold    the most tokens whose features fit (`fill`), judged by drafts of the packet
-    5  packet       entropy-coded once, and once more with less where it turns out longer than its draft
+    5  packet       entropy-coded once, and up to twice more with less where it turns out longer than its draft
 
 Layers are protected unequally, by what their loss does to the picture: each is given the fastest scheme that still
 works when the SNR is so many decibels lower than expected (`SAFETY_DB`). A header that is lost costs the panorama, a

@@ -100,7 +100,7 @@ class Protection(Protocol):
 
     @property
     def fading(self) -> float:
-        """Expected fading within a burst: variance of |h|² over its squared mean, 0 none, 1 Rayleigh."""
+        """Expected fading within each segment: variance of |h|² over its squared mean, 0 none, 1 Rayleigh."""
         ...
 
     @property

@@ -36,8 +36,8 @@ def modulate(
 
     Returns
     -------
-    complex64 (n,) with n the sum of the formats' `symbols`, and the pilots; unit mean power, interleaved over the
-    burst.
+    complex64 (n,) with n the sum of the formats' `symbols`, those of the amplitudes, and the pilots; unit mean power,
+    interleaved over the burst.
 
     Raises
     ------

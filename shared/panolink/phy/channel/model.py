@@ -69,13 +69,12 @@ class Channel:
 
     Parameters
     ----------
-    conditions : the model, its numbers, and their schedule.
-    rng : draws fading, noise and erasures; None: a new one from the conditions' seed.
+    conditions : the model, its numbers, their schedule, and the seed of fading, noise and erasures.
     """
 
-    def __init__(self, conditions: Conditions, *, rng: np.random.Generator | None = None) -> None:
+    def __init__(self, conditions: Conditions) -> None:
         self.conditions = conditions
-        self._rng = np.random.default_rng(conditions.seed) if rng is None else rng
+        self._rng = np.random.default_rng(conditions.seed)
         self._erasure_rng = self._rng.spawn(1)[0]  # so that erasures leave the fading as it is
         self._fading: dict[tuple[object, ...], Fading] = {}
         self._erasures: dict[tuple[float, float], GilbertElliott] = {}

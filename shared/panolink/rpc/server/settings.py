@@ -39,7 +39,8 @@ def _endpoint(value: str) -> str:
     return value
 
 
-def _names(value: Any) -> Any:
+def separated(value: Any) -> Any:
+    """The names in a comma-separated list; anything else as it is, for a validator to refuse."""
     return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
 
@@ -54,7 +55,7 @@ AddressOrOff = Annotated[str, AfterValidator(_address_or_off)]
 
 MetricsAddress = AddressOrOff
 
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), Field(min_length=1)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(separated), Field(min_length=1)]
 """Comma-separated names."""
 
 
