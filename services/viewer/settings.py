@@ -8,13 +8,13 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from panolink.rpc.server.settings import Address, AddressOrOff, MetricsAddress, ServiceSettings, Target, separated
+from panolink.rpc.server.settings import Address, AddressOrOff, CommonSettings, MetricsAddress, Target, separated
 
 HostNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(separated)]
 """Comma-separated names; none is allowed too."""
 
 
-class ViewerSettings(ServiceSettings):
+class ViewerSettings(CommonSettings):
     """Settings of the viewer."""
 
     model_config = SettingsConfigDict(env_prefix="PANOLINK_VIEWER_")

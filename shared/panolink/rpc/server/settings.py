@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
@@ -59,8 +60,8 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(separated), Field(m
 """Comma-separated names."""
 
 
-class ServiceSettings(BaseSettings):
-    """Settings of every service; subclasses set the prefix of the variables and add settings."""
+class CommonSettings(BaseSettings):
+    """Settings of every service, the viewer too; subclasses set the prefix of the variables and add settings."""
 
     model_config = SettingsConfigDict(
         extra="forbid",
@@ -71,7 +72,7 @@ class ServiceSettings(BaseSettings):
     )
 
     listen: Address
-    """Address of the gRPC server."""
+    """Address of the server."""
     metrics_listen: MetricsAddress
     """Address of the HTTP server for Prometheus metrics, or `off`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -85,26 +86,12 @@ class ServiceSettings(BaseSettings):
     """Maximum number of connections; further ones are closed."""
     handshake_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
     """Seconds in which a new connection has to complete its TLS and HTTP/2 handshakes."""
-    idle_connection_seconds: Annotated[float, Field(gt=0, le=86_400)] = 1.0
-    """Seconds after which a connection without a call is closed; clients open another one when they need it."""
-    max_streams: Annotated[int, Field(ge=1, le=10_000)] = 16
-    """Maximum number of streams of a kind; one that is not used gives way to a further one, which else is refused."""
-    max_streams_per_host: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """Maximum number of streams of a kind from one host; unset: MAX_STREAMS."""
-    idle_stream_seconds: Annotated[float, Field(gt=0, le=86_400)] = 600.0
-    """Seconds after which a stream on which nothing is sent is ended; clients open another one when they need it."""
     unread_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
     """Seconds that a peer may leave unread what it is sent, before its stream is ended."""
-    max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 4
-    """Maximum number of items in flight on a stream; further ones wait."""
     max_image_bytes: Annotated[int, Field(ge=1024, le=1 << 32)] = Limits.image_bytes
     """Maximum size of an image file in bytes."""
     max_image_pixels: Annotated[int, Field(ge=2, le=1 << 32)] = Limits.image_pixels
     """Maximum size of a panorama in pixels."""
-    max_burst_symbols: Annotated[int, Field(ge=1, le=1 << 30)] = Limits.symbols
-    """Maximum length of a burst in complex symbols (8 bytes each)."""
-    max_bytes_under_way: Annotated[int, Field(ge=1024, le=1 << 40)] = 1 << 30
-    """Memory budget in bytes for images or bursts in flight on all streams; items exceeding it wait."""
     credentials: Credentials = Field(default_factory=Credentials.from_environment)
     """Certificates and token, from `PANOLINK_TLS_…` and `PANOLINK_TOKEN_FILE`, common to all services."""
     insecure: bool = Field(default=False, validation_alias=INSECURE)
@@ -112,7 +99,7 @@ class ServiceSettings(BaseSettings):
 
     @property
     def service(self) -> str:
-        """`transmitter`, `channel` or `receiver`, from the prefix of the variables."""
+        """`transmitter`, `channel`, `receiver` or `viewer`, from the prefix of the variables."""
         return self.model_config.get("env_prefix", "").removeprefix("PANOLINK_").strip("_").lower()
 
     @model_validator(mode="after")
@@ -123,11 +110,31 @@ class ServiceSettings(BaseSettings):
     @property
     def limits(self) -> Limits:
         """Limits of one item."""
-        return Limits(
-            image_bytes=self.max_image_bytes,
-            image_pixels=self.max_image_pixels,
-            symbols=self.max_burst_symbols,
-        )
+        return Limits(image_bytes=self.max_image_bytes, image_pixels=self.max_image_pixels)
+
+
+class ServiceSettings(CommonSettings):
+    """Settings of services that speak gRPC."""
+
+    idle_connection_seconds: Annotated[float, Field(gt=0, le=86_400)] = 1.0
+    """Seconds after which a connection without a call is closed; clients open another one when they need it."""
+    max_streams: Annotated[int, Field(ge=1, le=10_000)] = 16
+    """Maximum number of streams of a kind; one that is not used gives way to a further one, which else is refused."""
+    max_streams_per_host: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Maximum number of streams of a kind from one host; unset: MAX_STREAMS."""
+    idle_stream_seconds: Annotated[float, Field(gt=0, le=86_400)] = 600.0
+    """Seconds after which a stream on which nothing is sent is ended; clients open another one when they need it."""
+    max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 4
+    """Maximum number of items in flight on a stream; further ones wait."""
+    max_burst_symbols: Annotated[int, Field(ge=1, le=1 << 30)] = Limits.symbols
+    """Maximum length of a burst in complex symbols (8 bytes each)."""
+    max_bytes_under_way: Annotated[int, Field(ge=1024, le=1 << 40)] = 1 << 30
+    """Memory budget in bytes for images or bursts in flight on all streams; items exceeding it wait."""
+
+    @property
+    def limits(self) -> Limits:
+        """Limits of one item."""
+        return replace(super().limits, symbols=self.max_burst_symbols)
 
 
 class NetworkSettings(ServiceSettings):
@@ -174,7 +181,7 @@ class ObservingSettings(BaseSettings):
     """OTLP collector (gRPC) for OpenTelemetry traces; empty: tracing is disabled."""
 
 
-Settings = TypeVar("Settings", bound=ServiceSettings)
+Settings = TypeVar("Settings", bound=CommonSettings)
 Loaded = TypeVar("Loaded", bound=BaseSettings)
 
 
