@@ -22,7 +22,7 @@ from panolink.rpc.wire.stages import in_order
 from panolink.rpc.wire.status import code_named, failure, failure_of
 from panolink.services.receiver.harq_buffer import HarqBuffer, PendingBurst
 from panolink.services.receiver.metrics import ReceiverMetrics
-from panolink.services.receiver.pipeline import Pipeline, Reception
+from panolink.services.receiver.pipeline import BurstState, Pipeline
 from panolink.services.receiver.receipt_cache import ReceiptCache
 from panolink.services.receiver.settings import ReceiverSettings
 from panolink.services.receiver.stream_arrivals import StreamArrivals
@@ -137,7 +137,7 @@ class BurstReceiver:
 
     async def _receive(self, burst: Burst, let_go: Callable[[], None]) -> Receipt:
         """Decode a burst, whether or not its stream lasts; `let_go`: of its memory."""
-        reception = Reception()
+        reception = BurstState()
         try:
             with logs.hop("receive", burst.header):
                 await self._demodulate(burst, reception)
@@ -196,7 +196,7 @@ class BurstReceiver:
             self._concluding -= 1
             self._concluded.set()
 
-    async def _demodulate(self, burst: Burst, reception: Reception) -> Exception | None:
+    async def _demodulate(self, burst: Burst, reception: BurstState) -> Exception | None:
         """Demodulate a burst or a round; returns its error. An error in a first round fails the burst."""
         self._metrics.symbols.inc(len(burst.symbols))
         try:
@@ -210,7 +210,7 @@ class BurstReceiver:
             return error
         return None
 
-    async def _reconstruct(self, header: link_pb2.BurstHeader, reception: Reception) -> Receipt:
+    async def _reconstruct(self, header: link_pb2.BurstHeader, reception: BurstState) -> Receipt:
         failed: link_pb2.Failure | None = None
         picture = b""
         try:
@@ -246,7 +246,7 @@ class BurstReceiver:
         _log_receipt(receipt, header.source)
         return Receipt(receipt, b"" if failed else picture)
 
-    async def _deliver(self, codec: Codec, header: link_pb2.BurstHeader, reception: Reception) -> bytes:
+    async def _deliver(self, codec: Codec, header: link_pb2.BurstHeader, reception: BurstState) -> bytes:
         """Publish the picture, made by each of the decoders and in each of the formats that watchers have asked for;
         returns what the receipt brings.
 
@@ -328,7 +328,7 @@ def _bug(error: Exception) -> Exception | None:
 
 
 def _shown(
-    header: link_pb2.BurstHeader, reception: Reception, picture: bytes, number: int, realism: float | None
+    header: link_pb2.BurstHeader, reception: BurstState, picture: bytes, number: int, realism: float | None
 ) -> receiver_pb2.ReceivedPanoramaHeader:
     """Header of a panorama as watchers get it."""
     assert reception.tokens
@@ -354,7 +354,7 @@ def _shown(
 
 def _receipt(
     header: link_pb2.BurstHeader,
-    reception: Reception,
+    reception: BurstState,
     *,
     failed: link_pb2.Failure | None = None,
     needed: Sequence[int] = (),

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
 from panolink.rpc.wire.bursts import Receipt
-from panolink.services.receiver.pipeline import Reception
+from panolink.services.receiver.pipeline import BurstState
 from panolink.v1 import link_pb2
 
 
@@ -28,7 +28,7 @@ class PendingBurst:
 
     def __init__(self, header: link_pb2.BurstHeader) -> None:
         self.header = header
-        self.reception = Reception()
+        self.reception = BurstState()
         self.busy = False
         self.bytes = 0
         self.timer: asyncio.TimerHandle | None = None

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Reception:
+class BurstState:
     """What has become of a burst so far."""
 
     decoder: BurstDecoder | None = None
@@ -111,11 +111,11 @@ class Pipeline:
         metrics.queue_depth.labels("decode").set_function(lambda: sum(map(len, list(self._reconstruct.values()))))
         metrics.queue_limit.labels("decode").set_function(lambda: settings.queue_size * len(self._reconstruct))
 
-    async def hear(self, burst: Burst, reception: Reception) -> None:
+    async def hear(self, burst: Burst, reception: BurstState) -> None:
         """Demodulate a round into `reception`; a `SignalError` leaves in it what was there."""
         await in_thread(self._workers, partial(self._demodulate, burst, reception))
 
-    async def unpack(self, codec: Codec, reception: Reception, stream_id: str = "", sequence: int = 0) -> None:
+    async def unpack(self, codec: Codec, reception: BurstState, stream_id: str = "", sequence: int = 0) -> None:
         """Fill in the tokens from what was received, and the room for a picture; a `PanolinkError` leaves what was
         reached.
 
@@ -126,7 +126,7 @@ class Pipeline:
         reception.reservation = await self._memory.reserve(width * height)
         reception.tokens = await in_thread(self._workers, partial(self._unpack, codec, reception, stream_id, sequence))
 
-    async def reconstruct(self, codec: Codec, realism: float | None, reception: Reception) -> np.ndarray:
+    async def reconstruct(self, codec: Codec, realism: float | None, reception: BurstState) -> np.ndarray:
         """The picture that a decoder makes of the tokens, uint8 (H, W, 3); raises `PanolinkError`.
 
         ``realism``: of the decoder, as `ModelRegistry.realism_for` has named it.
@@ -139,7 +139,7 @@ class Pipeline:
         tracing.record(network)
         return batched.result
 
-    async def as_file(self, reception: Reception, picture: np.ndarray, format: PictureFormat) -> bytes:
+    async def as_file(self, reception: BurstState, picture: np.ndarray, format: PictureFormat) -> bytes:
         """A picture as a file, which says that it is a sphere where it is one."""
         assert reception.tokens
         height, width = picture.shape[:2]
@@ -147,7 +147,7 @@ class Pipeline:
         with timed(reception.seconds, "encode_picture"):
             return await in_thread(self._workers, partial(encode_picture, picture, format, sphere=sphere))
 
-    async def tokens_as_file(self, reception: Reception) -> bytes:
+    async def tokens_as_file(self, reception: BurstState) -> bytes:
         """The kinds of its tokens as a grey PNG file."""
         assert reception.kinds is not None
         return await in_thread(self._workers, partial(encode_png, reception.kinds))
@@ -174,7 +174,7 @@ class Pipeline:
             )
         return self._reconstruct[key]
 
-    def _demodulate(self, burst: Burst, reception: Reception) -> None:
+    def _demodulate(self, burst: Burst, reception: BurstState) -> None:
         header, channel = burst.header, channel_of(burst)
         segments = segments_from_wire(header.segments)
         again = None
@@ -186,7 +186,7 @@ class Pipeline:
             reception.decoder = decoder
             reception.channel = reception.channel or measure_channel(burst.symbols, **channel)
 
-    def _unpack(self, codec: Codec, reception: Reception, stream_id: str, sequence: int) -> Tokens:
+    def _unpack(self, codec: Codec, reception: BurstState, stream_id: str, sequence: int) -> Tokens:
         assert reception.decoder
         stream = self.streams.get(stream_id, codec) if stream_id else None
         with timed(reception.seconds, "entropy_decode"):

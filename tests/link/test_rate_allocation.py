@@ -11,7 +11,7 @@ from panolink.codec.resolution import WHOLE, candidates
 from panolink.errors import RateError
 from panolink.images import load_panorama, resized
 from panolink.link.coding import Coding
-from panolink.link.rate_allocation import FINE_ENOUGH, allocate, fill, probe, protect, symbol_room
+from panolink.link.rate_allocation import LINK_FINE_ENOUGH, allocate, fill, probe, protect, symbol_room
 from panolink.link.symbol_budget import SymbolBudget
 from panolink.link.unequal_protection import (
     HEADER_SNR_DB,
@@ -147,7 +147,9 @@ def test_the_resolution_is_the_finest_whose_step_is_fine_enough(coding: Coding, 
         budget = SymbolBudget.per_pixel(spp, pixels=SIZE[0] * SIZE[1])
         coded = allocate(coding, budget, protection)
         assert coded.plan.symbols <= budget.symbols
-        assert coded.tokens.step <= FINE_ENOUGH or coded.tokens.reduction == coarsest or not coded.tokens.kept.any()
+        assert (
+            coded.tokens.step <= LINK_FINE_ENOUGH or coded.tokens.reduction == coarsest or not coded.tokens.kept.any()
+        )
         found.append(coded.tokens.reduction)
     assert found == sorted(found, reverse=True)
     assert found[0] > WHOLE == found[-1]

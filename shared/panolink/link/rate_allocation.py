@@ -44,7 +44,7 @@ from panolink.phy.mcs import CRC_BITS, Scheme
 from panolink.sphere.focus import Focus
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 
-FINE_ENOUGH = 6
+LINK_FINE_ENOUGH = 6
 """quarter octaves: where a budget leaves a coarser step than that, the next smaller picture looks better. Sooner than
 for a file (`panolink.codec.resolution`): a base layer that is protected well is dear, and a smaller picture's smaller.
 Best of 4 to 12 on 11 validation panoramas at 0.03 to 0.2 symbols per pixel, by 0.3 dB over the file's"""
@@ -93,7 +93,7 @@ def allocate(coding: Coding, budget: SymbolBudget, protection: Protection | None
     """
     protection = protection or Fixed()
     reductions = candidates(math.inf, coding.size)
-    fine_enough = FINE_ENOUGH if coding.fine_enough is None else coding.fine_enough
+    fine_enough = LINK_FINE_ENOUGH if coding.fine_enough is None else coding.fine_enough
     room = room_for(coding, budget, protection)
     with ExitStack() as quantizing:
 

@@ -23,7 +23,7 @@ from panolink.link.segments import GAIN_CORRECTIONS, Segment, SegmentCounts, cou
 from panolink.link.token_kinds import kinds_of_single, kinds_of_stream
 from panolink.phy.analog import AnalogFormat
 from panolink.phy.channel_decoder import ReceivedSegment, decode, llrs_of, received_segments
-from panolink.phy.fec.ldpc_decoder import Decoder, decoder_for
+from panolink.phy.fec.ldpc_decoder import LdpcDecoder, decoder_for
 from panolink.phy.harq import HarqReceiver
 from panolink.phy.mcs import SegmentFormat
 from panolink.phy.snr_estimation import ChannelMeasurement, measure_channel
@@ -171,7 +171,7 @@ class BurstDecoder:
         Analog segments without the coded one that says how to scale them.
     """
 
-    def __init__(self, segments: Sequence[Segment], decoder: Decoder) -> None:
+    def __init__(self, segments: Sequence[Segment], decoder: LdpcDecoder) -> None:
         self.segments = list(segments)
         self._decoder = decoder
         self._formats = {place: segment.format for place, segment in enumerate(segments) if segment.format}

@@ -16,7 +16,7 @@ from panolink.errors import SignalError
 from panolink.phy.channel.model import expand_gains, finite_complex
 from panolink.phy.channel_encoder import code_of, modulate
 from panolink.phy.fec.crc import crc24
-from panolink.phy.fec.ldpc_decoder import Decoder, decoder_for
+from panolink.phy.fec.ldpc_decoder import LdpcDecoder, decoder_for
 from panolink.phy.fec.scrambling import descramble
 from panolink.phy.mcs import CRC_BITS, MCS_TABLE, Format, Scheme, SegmentFormat
 from panolink.phy.modem.channel_estimation import check_pilot_spacing, estimate_channel, pilot_count
@@ -53,7 +53,7 @@ def demodulate(
     formats: Sequence[SegmentFormat],
     pilot_spacing: int = 0,
     device: str = "cpu",
-    decoder: Decoder | None = None,
+    decoder: LdpcDecoder | None = None,
 ) -> list[bytes | None]:
     """Demodulate and decode a burst whose segments are all coded.
 
@@ -90,7 +90,7 @@ def demodulate(
     return decode(llrs, formats, decoder or decoder_for(device))
 
 
-def decode(llrs: Sequence[LlrBlocks], formats: Sequence[SegmentFormat], decoder: Decoder) -> list[bytes | None]:
+def decode(llrs: Sequence[LlrBlocks], formats: Sequence[SegmentFormat], decoder: LdpcDecoder) -> list[bytes | None]:
     """Decode the soft bits of segments and check their CRCs.
 
     Parameters

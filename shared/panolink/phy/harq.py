@@ -27,7 +27,7 @@ from panolink.phy.channel.model import Reception
 from panolink.phy.channel_decoder import check_segment, decode, soft_bits
 from panolink.phy.channel_encoder import code_of, interleave, segment_bits
 from panolink.phy.fec.ldpc import LdpcCode
-from panolink.phy.fec.ldpc_decoder import FILLER_LLR, Decoder, LayeredDecoder
+from panolink.phy.fec.ldpc_decoder import FILLER_LLR, LayeredDecoder, LdpcDecoder
 from panolink.phy.fec.scrambling import scramble
 from panolink.phy.mcs import SegmentFormat
 from panolink.phy.modem.mapping import map_bits
@@ -120,7 +120,7 @@ class HarqReceiver:
         formats: Sequence[SegmentFormat],
         *,
         versions: Sequence[int] = CHASE_FIRST,
-        decoder: Decoder | None = None,
+        decoder: LdpcDecoder | None = None,
     ) -> None:
         self._formats, self._versions = list(formats), _checked(versions)
         self._buffers: dict[int, _SoftBuffer] = {}

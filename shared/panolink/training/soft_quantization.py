@@ -39,7 +39,7 @@ def smooth_bits(value: Tensor, classes: Tensor, lengths: Tensor) -> Tensor:
     return lower + (upper - lower) * (beyond - below)
 
 
-def choose_symbols(
+def choose_training_symbols(
     value: Tensor, classes: Tensor, lengths: Tensor, signs: Tensor | float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """The symbols that cost least in squared error + RD_LAMBDA · bits, and their bits; shape of ``value`` (in steps).
@@ -116,7 +116,7 @@ def price(value: Tensor, plain: Tensor, lengths: Tensor, expected: tuple[Tensor,
         bits = bits + signs * (value.abs() - (DEAD_ZONE - 0.5)).clamp(0, 1) * (plain > 0)
         classes, signs = shifted.detach().round().long(), signs.detach()
     with torch.no_grad():
-        symbols, costs = choose_symbols(value, classes, lengths, signs)
+        symbols, costs = choose_training_symbols(value, classes, lengths, signs)
         gain = (symbols * (2 * value - symbols)).sum(dim=1)
     return Priced(symbols, classes, bits.sum(dim=1), costs.sum(dim=1), gain)
 
@@ -147,7 +147,7 @@ def lost_tokens(shape: torch.Size, share: float, *, device: torch.device) -> Ten
 
 
 @dataclass
-class Coded:
+class CodedBatch:
     """A batch as the link would carry it: ``received`` and ``codes`` (batch, dim, rows, cols), the rest without dim."""
 
     received: Tensor
@@ -176,7 +176,7 @@ def code_batch(
     ranking: str = "rate",
     learn: bool = True,
     context: ContextRate | None = None,
-) -> Coded:
+) -> CodedBatch:
     """Quantise features as the codec does, differentiably.
 
     Parameters
@@ -248,7 +248,7 @@ def code_batch(
         if lost_share:  # asking whether any is lost would have the host wait for the device
             hard = conceal(hard, lost, wrap=wrap)
     received = features + (hard - features).detach()
-    return Coded(
+    return CodedBatch(
         received=received,
         guidance=guidance_planes(kept, token_step, lost),
         indices=indices,

@@ -43,7 +43,7 @@ from panolink.training.linear_cascade import start_as_linear_cascade
 from panolink.training.losses import sphere_distortion
 from panolink.training.optimizers import optimizers_of, set_rates
 from panolink.training.schedule import Schedule
-from panolink.training.soft_quantization import BITS_PRICE, Coded, code_batch
+from panolink.training.soft_quantization import BITS_PRICE, CodedBatch, code_batch
 from panolink.training.validation import shrink, validate
 from panolink.training.weight_average import WeightAverage, mean_state
 
@@ -260,13 +260,13 @@ class Trainer:
         self.average.update(min(config.ema, (1 + self.step) / (10 + self.step)))
         return {name: value.detach() for name, value in report.items()}
 
-    def learn_codebook(self, features: Tensor, coded: Coded) -> dict[str, Tensor]:
+    def learn_codebook(self, features: Tensor, coded: CodedBatch) -> dict[str, Tensor]:
         """Move the codebook towards a batch's features.
 
         Parameters
         ----------
         features : (batch, dim, rows, cols)
-        coded : Coded
+        coded : CodedBatch
             What became of them.
 
         Returns

@@ -17,7 +17,7 @@ from panolink.codec.entropy.tables import (
 from panolink.codec.model import load_model
 from panolink.codec.rate_control.controller import RD_LAMBDA
 from panolink.codec.rate_control.rdoq import choose_symbols
-from panolink.training.soft_quantization import choose_symbols as choose_initially
+from panolink.training.soft_quantization import choose_training_symbols
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_choice_without_shifts_is_the_one_that_training_makes(tables: Tables):
     context.log_odds[:] = 0
     classes, lengths = torch.from_numpy(context.shifts.astype(np.int64) + 16), torch.from_numpy(still.code_lengths())
     symbols, bits, gain = chosen(value, context, still)
-    expected, costs = choose_initially(torch.from_numpy(value), classes, lengths)
+    expected, costs = choose_training_symbols(torch.from_numpy(value), classes, lengths)
     assert (symbols == expected.numpy()).mean() > 0.9999  # ties fall either way
     assert bits == pytest.approx(costs.sum(dim=1).numpy(), rel=1e-3)
     assert gain == pytest.approx((value**2).sum(axis=1) - ((value - symbols) ** 2).sum(axis=1), rel=1e-3, abs=1e-2)

@@ -16,7 +16,7 @@ from panolink.rpc.flow_control.memory_budget import MemoryBudget
 from panolink.rpc.wire.bursts import Burst
 from panolink.services.receiver.burst_handler import BurstReceiver
 from panolink.services.receiver.metrics import ReceiverMetrics
-from panolink.services.receiver.pipeline import Reception
+from panolink.services.receiver.pipeline import BurstState
 from panolink.services.receiver.settings import ReceiverSettings
 from panolink.services.receiver.watchers import Watcher, Watchers, Wish
 from panolink.v1 import link_pb2
@@ -95,7 +95,7 @@ async def test_pictures_of_several_decoders_are_not_there_at_a_time(
 ) -> None:
     wishes = [(PictureFormat.PNG,), (PictureFormat.PNG, 0.5), (PictureFormat.JPEG, 0.5), (PictureFormat.PNG, 1.0)]
     seen = [watching(*wish, tokens=place == 0) for place, wish in enumerate(wishes)]
-    reception = Reception(tokens=tiny.tokens_at(panorama, 0.2))
+    reception = BurstState(tokens=tiny.tokens_at(panorama, 0.2))
     header = link_pb2.BurstHeader(burst_id="a", return_picture=True)
     assert await receiver._deliver(tiny, header, reception) == b"png 0"
     assert pipeline.made[0] == 0.0 and sorted(pipeline.made) == [0.0, 0.5, 1.0] and pipeline.most == 1
@@ -110,7 +110,7 @@ async def test_pictures_of_several_decoders_are_not_there_at_a_time(
 async def test_where_nobody_looks_a_picture_is_made_and_has_no_number(
     receiver: BurstReceiver, pipeline: Pipeline, watching: Any, tiny: Codec, panorama: np.ndarray
 ) -> None:
-    reception = Reception(tokens=tiny.tokens_at(panorama, 0.2))
+    reception = BurstState(tokens=tiny.tokens_at(panorama, 0.2))
     assert await receiver._deliver(tiny, link_pb2.BurstHeader(burst_id="a"), reception) == b""
     assert pipeline.made == [0.0]
     one = watching(PictureFormat.PNG)
@@ -121,7 +121,7 @@ async def test_where_nobody_looks_a_picture_is_made_and_has_no_number(
 async def test_what_cannot_be_made_for_one_viewer_is_there_for_the_others(
     receiver: BurstReceiver, watching: Any, tiny: Codec, panorama: np.ndarray
 ) -> None:
-    reception = Reception(tokens=tiny.tokens_at(panorama, 0.2))
+    reception = BurstState(tokens=tiny.tokens_at(panorama, 0.2))
     honest, webp, other_decoder = (
         watching(PictureFormat.PNG),
         watching(PictureFormat.WEBP),
@@ -141,7 +141,7 @@ async def test_what_the_sender_asks_for_and_cannot_be_made_is_its_failure_alone(
     webp = link_pb2.PICTURE_FORMAT_WEBP
     header = link_pb2.BurstHeader(burst_id="a", return_picture=True, picture_format=webp)
     with pytest.raises(LimitError):
-        await receiver._deliver(tiny, header, Reception(tokens=tiny.tokens_at(panorama, 0.2)))
+        await receiver._deliver(tiny, header, BurstState(tokens=tiny.tokens_at(panorama, 0.2)))
     assert shown(one) == (1, 0.0, b"png 0", b"")
 
 

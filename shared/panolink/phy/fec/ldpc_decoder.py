@@ -25,7 +25,7 @@ _ROW_STEP = 4
 _Shape = tuple[BaseGraph, int, int]  # base graph, lifting size, rows of circulants
 
 
-class Decoder(Protocol):
+class LdpcDecoder(Protocol):
     """Turns soft bits into information bits. Errors that remain are detected by the segment's CRC, not here."""
 
     def decode(self, jobs: Sequence[tuple[LdpcCode, Llrs]]) -> list[Bits]:
@@ -42,7 +42,7 @@ class Decoder(Protocol):
         ...
 
 
-def decoder_for(device: str = "cpu") -> Decoder:
+def decoder_for(device: str = "cpu") -> LdpcDecoder:
     """The decoder for a device.
 
     Parameters
@@ -84,7 +84,7 @@ class LayeredDecoder:
         self.iterations = iterations
 
     def decode(self, jobs: Sequence[tuple[LdpcCode, Llrs]]) -> list[Bits]:
-        """See `Decoder.decode`."""
+        """See `LdpcDecoder.decode`."""
         return parallel(lambda job: self.decode_block(*job)[0], jobs)
 
     def decode_block(self, code: LdpcCode, llr: Llrs) -> tuple[Bits, int]:
@@ -143,7 +143,7 @@ class BeliefPropagationDecoder:
         self._lock = Lock()  # Sionna's blocks keep state while they run
 
     def decode(self, jobs: Sequence[tuple[LdpcCode, Llrs]]) -> list[Bits]:
-        """See `Decoder.decode`."""
+        """See `LdpcDecoder.decode`."""
         import torch
 
         batches: dict[_Shape, list[int]] = defaultdict(list)
