@@ -170,7 +170,7 @@ class BurstReceiver:
 
     async def _finish(self, waiting: PendingBurst, why: str) -> Receipt:
         """Complete a burst without further rounds; returns its receipt."""
-        if waiting.busy and (answer := waiting.answer(waiting.last)):
+        while waiting.busy and (answer := waiting.answer(waiting.last)):
             await answer
         self._give_up(waiting, why)
         return await self._recent.receipt(waiting.header.burst_id)
@@ -283,7 +283,7 @@ class BurstReceiver:
                 except Exception as error:
                     self._miss(error, header, wishes)
                     if realism == own and header.return_picture and format == returned:
-                        failed = error
+                        failed = error.with_traceback(None)  # which would hold the picture
             del picture
             if not number:
                 if watched and self._watchers.want_tokens:
@@ -298,8 +298,11 @@ class BurstReceiver:
                     shown = WatchedPanorama(_shown(header, reception, file, number, made), file, tokens)
                     await self._watchers.publish(shown, formats[format])
                     del file, shown
-        if failed:
-            raise failed
+        try:
+            if failed:
+                raise failed
+        finally:
+            del failed  # whose traceback holds this frame
         return answer
 
     def _miss(self, error: Exception, header: link_pb2.BurstHeader, wishes: Collection[Wish]) -> None:

@@ -162,6 +162,17 @@ def test_a_profile_of_greys_holds_for_all_that_is_grey(mode: str, format: str, o
     assert np.unique(read_picture(file.getvalue()).array) == pytest.approx(133, abs=1)
 
 
+@pytest.mark.parametrize("mode", ["P", "LA"])
+def test_a_profile_of_colours_holds_for_greys_stored_as_such(mode: str) -> None:
+    profile, grey = profile_of("sat_adobe.png"), Image.fromarray(np.full((32, 64), 60, np.uint8))
+    shown = {}
+    for one in (mode, "RGB"):
+        file = io.BytesIO()
+        grey.convert(one).save(file, "PNG", icc_profile=profile)
+        shown[one] = read_picture(file.getvalue()).array
+    assert np.array_equal(shown[mode], shown["RGB"]) and (shown["RGB"] != 60).any()
+
+
 @pytest.mark.parametrize("colours", [0, 2], ids=["grey", "rgb"])
 def test_a_transparent_value_of_16_bits_lies_on_black(colours: int) -> None:
     def chunk(kind: bytes, content: bytes) -> bytes:

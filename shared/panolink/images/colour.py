@@ -40,7 +40,7 @@ def to_rgb8(image: Image.Image) -> NDArray[np.uint8]:
         if isinstance(transparent := image.info.get("transparency"), int):  # one grey of a PNG, which lies on black
             scaled[grey == transparent] = 0
         image = Image.fromarray(np.clip(np.rint(scaled), 0, 255).astype(np.uint8))
-    colours = "L" if _is_grey(image) else "RGB"
+    colours = "L" if _is_grey(image) and _model_of(profile) == "GRAY" else "RGB"
     if image.has_transparency_data:
         rgba = image if image.mode == "RGBA" else image.convert("RGBA")
         return _in_strips(rgba, lambda strip: _on_black(strip, colours, profile))
@@ -62,11 +62,20 @@ def _in_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]
 
 
 def _is_grey(image: Image.Image) -> bool:
-    """Whether an image has no colours, so that a profile of greys is its own."""
+    """Whether an image has no colours, so that a profile of greys may be its own."""
     if image.mode == "P":
         palette = np.frombuffer(image.convert("P").im.getpalette("RGB", "RGB"), np.uint8).reshape(-1, 3)
         return bool((palette == palette[:, :1]).all())
     return image.mode in ("1", "L", "LA", "La")
+
+
+def _model_of(profile: bytes | None) -> str:
+    """Colour model of an ICC profile, as it says itself; empty where there is no usable one."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile or b""))
+        return source.profile.xcolor_space.strip()  # type: ignore[union-attr]
+    except (ImageCms.PyCMSError, OSError):
+        return ""
 
 
 def _on_black(rgba: Image.Image, colours: str, profile: bytes | None) -> Image.Image:

@@ -261,3 +261,6 @@ async def test_connections_are_not_held_by_calls_that_ask_nothing(tmp_path: Path
                 status = await held.code()
             refused, ended = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNAVAILABLE
             assert status in ((ended,) if metadata else (refused, grpc.StatusCode.DEADLINE_EXCEEDED))
+        names = ("grpc_type", "grpc_service", "grpc_method", "grpc_code")
+        labels = dict(zip(names, ("unary", "panolink.v1.Node", "Describe", "UNAUTHENTICATED"), strict=True))
+        assert server.metrics.registry.get_sample_value("grpc_server_handled_total", labels) == 1

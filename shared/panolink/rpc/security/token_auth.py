@@ -14,6 +14,8 @@ from panolink.rpc.security.credentials import TOKEN_FILE, Credentials, same_toke
 
 _OPEN = f"/{health.SERVICE_NAME}/Check"  # not Watch, which would keep a connection open for ever
 _SCHEME = "Bearer "
+REFUSES = "refuses"
+"""Attribute of what rejects a call: the kind of the method in whose place it stands."""
 _IDLE_SECONDS = 0.2
 _DRAIN_SECONDS = 5.0
 
@@ -54,6 +56,10 @@ def _refusing(handler: Any, reason: str) -> Any:
     async def refuse_stream(messages: Any, context: Any) -> Any:
         await refuse(messages, context)
         yield  # makes it an async generator, like the method it replaces
+
+    words = {False: "unary", True: "stream"}
+    for one in (refuse, refuse_stream):
+        setattr(one, REFUSES, f"{words[handler.request_streaming]}_{words[handler.response_streaming]}")
 
     make: Any = (
         grpc.stream_stream_rpc_method_handler if handler.response_streaming else grpc.stream_unary_rpc_method_handler

@@ -16,6 +16,7 @@ import grpc.aio
 from panolink.errors import BitstreamError, PanolinkError, StallError
 from panolink.rpc.flow_control.streams import OpenStream, current_stream
 from panolink.rpc.observability.metrics import RpcMetrics
+from panolink.rpc.security.token_auth import REFUSES
 from panolink.rpc.wire.pushback import PUSHBACK
 from panolink.rpc.wire.status import code_named, code_of, one_line
 
@@ -42,6 +43,8 @@ class Call:
     kind: str
     service: str
     method: str
+    refused: bool = False
+    """for want of the token, so that it takes no place"""
 
     @property
     def labels(self) -> tuple[str, str, str]:
@@ -87,7 +90,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         words = {False: "unary", True: "stream"}
         kind = f"{words[handler.request_streaming]}_{words[handler.response_streaming]}"
         behaviour = getattr(handler, kind)
-        call = Call(_KINDS[kind], service, method)
+        refuses = getattr(behaviour, REFUSES, "")
+        call = Call(_KINDS[refuses or kind], service, method, refused=bool(refuses))
         # gRPC calls a method with one message once that has come, and waits for it without end: a call that sends
         # headers alone would hold its connection. As a stream of one message it can be waited for here.
         make: Any = getattr(grpc, f"stream_{words[handler.response_streaming]}_rpc_method_handler")
@@ -134,7 +138,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     @contextmanager
     def _place(self, call: Call, context: Any) -> Iterator[None]:
         """The place of a stream of gRPC's own services; our own servicers count theirs themselves."""
-        if not call.service.startswith("grpc.") or call.kind == "unary":
+        if not call.service.startswith("grpc.") or call.kind == "unary" or call.refused:
             yield
             return
         with self._enter(context.peer()) as stream:
