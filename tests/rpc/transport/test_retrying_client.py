@@ -418,7 +418,7 @@ async def test_a_session_that_finds_no_room_does_not_stop_those_that_have_it(ser
         start = time.monotonic()
         for number in range(1, 4):
             await _sent(first, burst(f"a-{number}"))
-    assert time.monotonic() - start < 0.7, "it is told to come back after a second, the other is not"
+    assert time.monotonic() - start < 0.7, "it is to come back after a second, the other is not"
     refused.cancel()
     await first.close()
     await second.close()

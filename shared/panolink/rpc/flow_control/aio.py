@@ -34,11 +34,13 @@ async def unless(event: asyncio.Event, awaitable: Awaitable[Result], default: De
 async def until_done(future: asyncio.Future[Any]) -> None:
     """Wait until a future is done, however often the caller is cancelled meanwhile, which it is to raise afterwards.
 
-    For work that cannot be stopped, whose memory stays reserved for as long as it takes it.
+    For work that cannot be stopped, whose memory stays reserved for as long as it takes it. Its result is nobody's.
     """
     while not future.done():
         with suppress(asyncio.CancelledError):
             await asyncio.wait({future})
+    if not future.cancelled():
+        future.exception()  # looked at, so that nobody is warned of it
 
 
 async def iterate_in_thread(items: Iterable[Item]) -> AsyncGenerator[Item, None]:

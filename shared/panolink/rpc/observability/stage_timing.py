@@ -39,6 +39,4 @@ async def in_thread(executor: Executor, work: Callable[[], Result]) -> Result:
     except asyncio.CancelledError:
         if not running.cancel():
             await until_done(done)
-            if not done.cancelled():
-                done.exception()  # it is nobody's any more
         raise

@@ -85,8 +85,6 @@ class Batcher(Generic[Item, Result]):
         except asyncio.CancelledError:
             if queued.running:
                 await until_done(queued.future)
-                if not queued.future.cancelled():
-                    queued.future.exception()  # it is nobody's any more
             else:
                 queued.future.cancel()
                 queued.item = None

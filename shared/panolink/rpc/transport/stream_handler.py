@@ -20,7 +20,7 @@ from panolink.rpc.wire.pushback import pushback_to_wire
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-_REFUSED_SECONDS = 5.0  # for the first item of a stream that is refused, which is told so in its answer
+_REFUSED_SECONDS = 5.0  # for the first item of a stream that is refused, whose answer says so
 
 
 async def map_concurrent(
