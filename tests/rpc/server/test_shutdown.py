@@ -35,8 +35,8 @@ HANGS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hang", HANGS)
-def test_a_process_ends_in_time(hang: str) -> None:
+@pytest.mark.parametrize(("hang", "sign"), [*((hang, "SIGTERM") for hang in HANGS), ("closing", "its parent's death")])
+def test_a_process_ends_in_time(hang: str, sign: str) -> None:
     environment = {
         **os.environ,
         "PANOLINK_CHANNEL_LISTEN": "127.0.0.1:0",
@@ -44,16 +44,19 @@ def test_a_process_ends_in_time(hang: str) -> None:
         "PANOLINK_CHANNEL_DRAIN_SECONDS": "0",
         "PANOLINK_LOG_FORMAT": "json",
     }
-    command = [sys.executable, "-c", PROGRAM.format(hang=HANGS[hang])]
+    command = [sys.executable, "-c", PROGRAM.format(hang=HANGS[hang]), "--until-stdin-ends"]
     process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.PIPE, text=True
     )
-    assert process.stdout and process.stderr
+    assert process.stdin and process.stdout and process.stderr
     try:
         assert json.loads(process.stdout.readline())["ready"] == "channel"
         time.sleep(0.6)
         start = time.monotonic()
-        process.send_signal(signal.SIGTERM)
+        if sign == "SIGTERM":
+            process.send_signal(signal.SIGTERM)
+        else:
+            process.stdin.close()
         status = process.wait(timeout=20)
         assert time.monotonic() - start < 5
         last = json.loads(process.stderr.read().strip().splitlines()[-1])

@@ -310,15 +310,11 @@ async def _serve(settings: Settings, build: Callable[[Settings], RunningServer],
 
     signalled = False
 
-    def begin_to_stop() -> None:
-        if not stopping.is_set():
-            _end_within(settings.drain_seconds + _FORCE_SECONDS, server.name)
-            stopping.set()
-
     def read_stdin() -> None:
         if not os.read(0, 4096):
             loop.remove_reader(0)
-            begin_to_stop()
+            _end_within(settings.drain_seconds + _FORCE_SECONDS, server.name)
+            stopping.set()
 
     def stop(*_: object) -> None:
         nonlocal signalled
