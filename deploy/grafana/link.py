@@ -140,17 +140,17 @@ def link() -> Dashboard:
                     f"max by (layer) (job_instance_layer:panolink_segments_lost:ratio_rate5m{{{RECEIVER}}})",
                     "{{layer}}",
                 ),
-                text="A lost header costs the panorama, an index is guessed from its neighbours, a feature is detail.",
+                text="A lost header costs the panorama; an index is concealed from neighbours; a feature is detail.",
                 unit="percentunit",
                 span=8,
             )
         )
         .with_panel(
             graph(
-                "Guessed and erased",
-                Query(f"sum(rate(panolink_guessed_tokens_total{{{HERE}}}[$__rate_interval]))", "tokens guessed"),
+                "Concealed and erased",
+                Query(f"sum(rate(panolink_concealed_tokens_total{{{HERE}}}[$__rate_interval]))", "tokens concealed"),
                 Query(f"sum(rate(panolink_erased_symbols_total{{{HERE}}}[$__rate_interval]))", "symbols erased"),
-                text="Tokens guessed by the receiver from their neighbours; symbols in packets erased by the channel.",
+                text="Tokens concealed from their neighbours; symbols in packets erased by the channel.",
                 unit="cps",
                 span=8,
             )
@@ -224,7 +224,7 @@ def link() -> Dashboard:
                 Query(f"panolink_snr_db{{{RECEIVER}}}", "{{instance}} SNR"),
                 Query(f"panolink_adaptation_snr_db{{{TRANSMITTER}}}", "{{instance}} counts on"),
                 Query(f"panolink_adaptation_margin_db{{{TRANSMITTER}}}", "{{instance}} margin"),
-                Query(f"panolink_adaptation_insurance_db{{{TRANSMITTER}}}", "{{instance}} insurance"),
+                Query(f"panolink_adaptation_base_layer_margin_db{{{TRANSMITTER}}}", "{{instance}} base layer margin"),
                 text="Of adaptive panoramas: the SNR that they are sent for, what has been taken off, and by how much"
                 " more than usual it may fall before indices are lost.",
                 unit="dB",

@@ -314,7 +314,7 @@ class BurstReceiver:
     def _measure(self, receipt: link_pb2.ReceiptHeader) -> None:
         metrics = self._metrics
         metrics.panoramas.labels(code_named(receipt.failure.code).name).inc()
-        metrics.guessed_tokens.inc(receipt.guessed_tokens)
+        metrics.concealed_tokens.inc(receipt.concealed_tokens)
         metrics.count_segments(receipt.segments)
         metrics.observe_stages(dict(receipt.seconds))
         if receipt.HasField("snr_db"):
@@ -343,7 +343,7 @@ def _shown(
         height=reception.tokens.height,
         model_fingerprint=header.model_fingerprint,
         segments=reception.segments,
-        guessed_tokens=reception.concealed,
+        concealed_tokens=reception.concealed,
         picture_bytes=len(picture),
         rounds=reception.rounds,
         captured_at=header.captured_at,
@@ -371,7 +371,7 @@ def _receipt(
     if not needed:
         receipt.segments.extend(reception.segments)
         receipt.seconds.update(reception.seconds)
-        receipt.guessed_tokens = reception.concealed
+        receipt.concealed_tokens = reception.concealed
     return receipt
 
 
@@ -385,14 +385,16 @@ def _log_receipt(receipt: link_pb2.ReceiptHeader, source: str) -> None:
     code = code_named(receipt.failure.code).name
     sent, lost = (sum(getattr(count, name) for count in receipt.segments) for name in ("sent", "lost"))
     snr_db = receipt.snr_db if receipt.HasField("snr_db") else None
-    tracing.annotate(code=code, segments_sent=sent, segments_lost=lost, guessed=receipt.guessed_tokens, snr_db=snr_db)
+    tracing.annotate(
+        code=code, segments_sent=sent, segments_lost=lost, concealed=receipt.concealed_tokens, snr_db=snr_db
+    )
     fields = logs.fields(
         code=code,
         source=source,
         snr_db=snr_db,
         segments_sent=sent,
         segments_lost=lost,
-        guessed=receipt.guessed_tokens,
+        concealed=receipt.concealed_tokens,
         rounds=receipt.rounds if receipt.rounds > 1 else None,
         seconds={stage: round(seconds, 6) for stage, seconds in in_order(receipt.seconds).items()},
     )

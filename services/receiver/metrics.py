@@ -46,4 +46,4 @@ class ReceiverMetrics(ServiceMetrics):
         self.late = self.counter("late_pictures", "Pictures of streams that later ones had overtaken: not shown.")
         self.harq_waiting = self.gauge("harq_waiting", "Bursts between two rounds.")
         self.harq_held_bytes = self.gauge("harq_held_bytes", "Memory that bursts between two rounds take.")
-        self.guessed_tokens = self.counter("guessed_tokens", "Tokens concealed because their segment was lost.")
+        self.concealed_tokens = self.counter("concealed_tokens", "Tokens concealed because their segment was lost.")

@@ -69,7 +69,8 @@ class TransmitterMetrics(ServiceMetrics):
         self.counted_on_db = self.gauge("adaptation_snr_db", "Es/N0 in dB that the next adaptive panorama counts on.")
         self.margin_db = self.gauge("adaptation_margin_db", "What is taken off the measured SNR, in dB.")
         self.base_layer_margin_db = self.gauge(
-            "adaptation_insurance_db", "How much further than usual the SNR may fall before indices are lost, in dB."
+            "adaptation_base_layer_margin_db",
+            "How much further than usual the SNR may fall before indices are lost, in dB.",
         )
         self.fading = self.gauge("adaptation_fading_ratio", "Fading expected within a burst: 0 none, 1 Rayleigh.")
 

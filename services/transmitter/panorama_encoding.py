@@ -204,7 +204,7 @@ class PanoramaEncoding:
         if choice := self.choice:
             adaptation = self.delivery.adaptation
             adaptation.snr_db, adaptation.margin_db = choice.snr_db, choice.margin_db
-            adaptation.fading, adaptation.insurance_db = choice.fading, choice.base_layer_margin_db
+            adaptation.fading, adaptation.base_layer_margin_db = choice.fading, choice.base_layer_margin_db
 
     def _burst(self, codec: Codec, sent: Transmission) -> Burst:
         header, settings, delivery = self._header, self._pipeline.settings, self.delivery

@@ -265,7 +265,7 @@ def _add_receipt(delivery: transmitter_pb2.DeliveryHeader, receipt: Receipt) -> 
     if header.HasField("measured_snr_db"):
         delivery.measured_snr_db = header.measured_snr_db
     delivery.segments.extend(header.segments)
-    delivery.guessed_tokens = header.guessed_tokens
+    delivery.concealed_tokens = header.concealed_tokens
     if delivery.HasField("stream"):
         delivery.stream.overtaken = header.overtaken
     for stage, seconds in header.seconds.items():

@@ -246,7 +246,7 @@ def _header(panorama: ReceivedPanorama, *, sent: bool) -> dict[str, Any]:
         "width": panorama.width,
         "height": panorama.height,
         "snr_db": panorama.snr_db,
-        "guessed": panorama.guessed,
+        "concealed": panorama.concealed,
         "rounds": panorama.rounds,
         "segments": {
             "sent": dict(segments.sent_by_layer),

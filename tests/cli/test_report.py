@@ -72,7 +72,12 @@ def test_how_adaptive_panoramas_were_sent(monkeypatch: pytest.MonkeyPatch, width
         schemes={"header": ("qpsk 1/5",), "indices": ("16qam 1/3",), "features": ("16qam 1/2", "64qam 1/2")},
     )
     result = Result(id="1", source="samples/city.webp", delivery=adapted, vpsnr_db=29, vssim=0.84)
-    assert result.as_dict()["adapted"] == {"snr_db": 10.84, "margin_db": 1.5, "fading": 1.0, "insurance_db": 0.0}
+    assert result.as_dict()["adapted"] == {
+        "snr_db": 10.84,
+        "margin_db": 1.5,
+        "fading": 1.0,
+        "base_layer_margin_db": 0.0,
+    }
     tally_of([result, replace(result, id="2")]).print_table()
     text = console.export_text()
     assert text.count("city.webp") == 2 * tables

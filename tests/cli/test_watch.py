@@ -182,7 +182,7 @@ def test_keys_of_json() -> None:
     from panolink.cli.watch import _json_values
     from panolink.rpc.wire.deliveries import ReceivedPanorama, Segments
 
-    numbers = {"number": 1, "width": 64, "height": 32, "guessed": 0, "dropped": 0, "rounds": 1, "snr_db": None}
+    numbers = {"number": 1, "width": 64, "height": 32, "concealed": 0, "dropped": 0, "rounds": 1, "snr_db": None}
     one = ReceivedPanorama(**numbers, burst_id="a", source="b.jpg", fingerprint="f", segments=Segments(3, 1), file=b"")
     told = json.loads(json.dumps(_json_values(one, None, None)))
     assert list(told) == [
@@ -196,7 +196,7 @@ def test_keys_of_json() -> None:
             "fingerprint",
             "snr_db",
             "segments",
-            "guessed",
+            "concealed",
             "dropped",
         ),
         "rounds",

@@ -12,7 +12,7 @@ def base() -> Codec:
     return Codec.load("base", device="cpu")
 
 
-def test_the_ladder_is_of_shipped_models_and_falls():
+def test_models_by_rate_are_shipped_and_fall():
     assert {entry.model for entry in MODELS_BY_RATE} <= set(shipped_models()) - {"paper"}
     rates = [entry.from_bpp for entry in MODELS_BY_RATE]
     assert rates == sorted(rates, reverse=True)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from panolink.client import Delivery
-    from panolink.rpc.wire.deliveries import Adapted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +68,7 @@ class Result:
             "symbol_budget": delivery.symbol_budget if delivery else None,
             "tau": coded.tau if coded else None,
             "schemes": {layer: list(names) for layer, names in coded.schemes.items()} if coded else {},
-            "adapted": _adaptation(delivery.adapted) if delivery and delivery.adapted else None,
+            "adapted": vars(delivery.adapted).copy() if delivery and delivery.adapted else None,
             "snr_db": delivery.snr_db if delivery else None,
             "measured_snr_db": delivery.measured_snr_db if delivery else None,
             "segments": {
@@ -184,12 +183,6 @@ def _share(kind: str) -> Callable[[Result], float | None]:
         return 100 * getattr(delivery.stream, kind) / delivery.tokens
 
     return share
-
-
-def _adaptation(adapted: Adapted) -> dict[str, float]:
-    """Under the names of the protocol's fields."""
-    names = {"base_layer_margin_db": "insurance_db"}
-    return {names.get(name, name): value for name, value in vars(adapted).items()}
 
 
 def _adapted(name: str) -> Callable[[Result], float | None]:

@@ -154,7 +154,7 @@ class Receipt(_message.Message):
     def __init__(self, header: _Optional[_Union[ReceiptHeader, _Mapping]] = ..., picture: _Optional[bytes] = ...) -> None: ...
 
 class ReceiptHeader(_message.Message):
-    __slots__ = ("burst_id", "failure", "segments", "snr_db", "seconds", "guessed_tokens", "picture_bytes", "measured_snr_db", "fading", "needed", "needs_first_round", "rounds", "one_way", "lost", "reference_needed", "gazes", "overtaken")
+    __slots__ = ("burst_id", "failure", "segments", "snr_db", "seconds", "concealed_tokens", "picture_bytes", "measured_snr_db", "fading", "needed", "needs_first_round", "rounds", "one_way", "lost", "reference_needed", "gazes", "overtaken")
     class SecondsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -167,7 +167,7 @@ class ReceiptHeader(_message.Message):
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     SNR_DB_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
-    GUESSED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CONCEALED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     PICTURE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MEASURED_SNR_DB_FIELD_NUMBER: _ClassVar[int]
     FADING_FIELD_NUMBER: _ClassVar[int]
@@ -184,7 +184,7 @@ class ReceiptHeader(_message.Message):
     segments: _containers.RepeatedCompositeFieldContainer[LayerSegments]
     snr_db: float
     seconds: _containers.ScalarMap[str, float]
-    guessed_tokens: int
+    concealed_tokens: int
     picture_bytes: int
     measured_snr_db: float
     fading: float
@@ -196,7 +196,7 @@ class ReceiptHeader(_message.Message):
     reference_needed: bool
     gazes: _containers.RepeatedCompositeFieldContainer[Gaze]
     overtaken: bool
-    def __init__(self, burst_id: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., segments: _Optional[_Iterable[_Union[LayerSegments, _Mapping]]] = ..., snr_db: _Optional[float] = ..., seconds: _Optional[_Mapping[str, float]] = ..., guessed_tokens: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., measured_snr_db: _Optional[float] = ..., fading: _Optional[float] = ..., needed: _Optional[_Iterable[int]] = ..., needs_first_round: _Optional[bool] = ..., rounds: _Optional[int] = ..., one_way: _Optional[bool] = ..., lost: _Optional[_Iterable[int]] = ..., reference_needed: _Optional[bool] = ..., gazes: _Optional[_Iterable[_Union[Gaze, _Mapping]]] = ..., overtaken: _Optional[bool] = ...) -> None: ...
+    def __init__(self, burst_id: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., segments: _Optional[_Iterable[_Union[LayerSegments, _Mapping]]] = ..., snr_db: _Optional[float] = ..., seconds: _Optional[_Mapping[str, float]] = ..., concealed_tokens: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., measured_snr_db: _Optional[float] = ..., fading: _Optional[float] = ..., needed: _Optional[_Iterable[int]] = ..., needs_first_round: _Optional[bool] = ..., rounds: _Optional[int] = ..., one_way: _Optional[bool] = ..., lost: _Optional[_Iterable[int]] = ..., reference_needed: _Optional[bool] = ..., gazes: _Optional[_Iterable[_Union[Gaze, _Mapping]]] = ..., overtaken: _Optional[bool] = ...) -> None: ...
 
 class Gaze(_message.Message):
     __slots__ = ("yaw", "pitch", "width", "age_seconds")

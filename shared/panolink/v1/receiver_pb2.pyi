@@ -56,7 +56,7 @@ class ReceivedPanorama(_message.Message):
     def __init__(self, header: _Optional[_Union[ReceivedPanoramaHeader, _Mapping]] = ..., picture: _Optional[bytes] = ..., tokens: _Optional[bytes] = ...) -> None: ...
 
 class ReceivedPanoramaHeader(_message.Message):
-    __slots__ = ("number", "burst_id", "source", "width", "height", "model_fingerprint", "snr_db", "segments", "guessed_tokens", "dropped", "picture_bytes", "rounds", "captured_at", "token_bytes", "focus", "decoder", "realism")
+    __slots__ = ("number", "burst_id", "source", "width", "height", "model_fingerprint", "snr_db", "segments", "concealed_tokens", "dropped", "picture_bytes", "rounds", "captured_at", "token_bytes", "focus", "decoder", "realism")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     BURST_ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -65,7 +65,7 @@ class ReceivedPanoramaHeader(_message.Message):
     MODEL_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     SNR_DB_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
-    GUESSED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CONCEALED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     DROPPED_FIELD_NUMBER: _ClassVar[int]
     PICTURE_BYTES_FIELD_NUMBER: _ClassVar[int]
     ROUNDS_FIELD_NUMBER: _ClassVar[int]
@@ -82,7 +82,7 @@ class ReceivedPanoramaHeader(_message.Message):
     model_fingerprint: str
     snr_db: float
     segments: _containers.RepeatedCompositeFieldContainer[_link_pb2.LayerSegments]
-    guessed_tokens: int
+    concealed_tokens: int
     dropped: int
     picture_bytes: int
     rounds: int
@@ -91,4 +91,4 @@ class ReceivedPanoramaHeader(_message.Message):
     focus: _containers.RepeatedCompositeFieldContainer[_transmitter_pb2.Focus]
     decoder: _node_pb2.Decoder
     realism: float
-    def __init__(self, number: _Optional[int] = ..., burst_id: _Optional[str] = ..., source: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model_fingerprint: _Optional[str] = ..., snr_db: _Optional[float] = ..., segments: _Optional[_Iterable[_Union[_link_pb2.LayerSegments, _Mapping]]] = ..., guessed_tokens: _Optional[int] = ..., dropped: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., rounds: _Optional[int] = ..., captured_at: _Optional[float] = ..., token_bytes: _Optional[int] = ..., focus: _Optional[_Iterable[_Union[_transmitter_pb2.Focus, _Mapping]]] = ..., decoder: _Optional[_Union[_node_pb2.Decoder, str]] = ..., realism: _Optional[float] = ...) -> None: ...
+    def __init__(self, number: _Optional[int] = ..., burst_id: _Optional[str] = ..., source: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model_fingerprint: _Optional[str] = ..., snr_db: _Optional[float] = ..., segments: _Optional[_Iterable[_Union[_link_pb2.LayerSegments, _Mapping]]] = ..., concealed_tokens: _Optional[int] = ..., dropped: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., rounds: _Optional[int] = ..., captured_at: _Optional[float] = ..., token_bytes: _Optional[int] = ..., focus: _Optional[_Iterable[_Union[_transmitter_pb2.Focus, _Mapping]]] = ..., decoder: _Optional[_Union[_node_pb2.Decoder, str]] = ..., realism: _Optional[float] = ...) -> None: ...

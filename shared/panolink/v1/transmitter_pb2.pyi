@@ -88,7 +88,7 @@ class Delivery(_message.Message):
     def __init__(self, header: _Optional[_Union[DeliveryHeader, _Mapping]] = ..., activation: _Optional[bytes] = ..., picture: _Optional[bytes] = ...) -> None: ...
 
 class DeliveryHeader(_message.Message):
-    __slots__ = ("panorama_id", "source", "failure", "width", "height", "model", "model_fingerprint", "bits", "bpp", "tokens", "kept", "symbols", "symbols_per_pixel", "snr_db", "segments", "guessed_tokens", "seconds", "activation_bytes", "picture_bytes", "schemes", "adaptation", "symbol_budget", "rounds", "retransmitted_symbols", "measured_snr_db", "stream")
+    __slots__ = ("panorama_id", "source", "failure", "width", "height", "model", "model_fingerprint", "bits", "bpp", "tokens", "kept", "symbols", "symbols_per_pixel", "snr_db", "segments", "concealed_tokens", "seconds", "activation_bytes", "picture_bytes", "schemes", "adaptation", "symbol_budget", "rounds", "retransmitted_symbols", "measured_snr_db", "stream")
     class SecondsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -111,7 +111,7 @@ class DeliveryHeader(_message.Message):
     SYMBOLS_PER_PIXEL_FIELD_NUMBER: _ClassVar[int]
     SNR_DB_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
-    GUESSED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CONCEALED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
     ACTIVATION_BYTES_FIELD_NUMBER: _ClassVar[int]
     PICTURE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -137,7 +137,7 @@ class DeliveryHeader(_message.Message):
     symbols_per_pixel: float
     snr_db: float
     segments: _containers.RepeatedCompositeFieldContainer[_link_pb2.LayerSegments]
-    guessed_tokens: int
+    concealed_tokens: int
     seconds: _containers.ScalarMap[str, float]
     activation_bytes: int
     picture_bytes: int
@@ -148,7 +148,7 @@ class DeliveryHeader(_message.Message):
     retransmitted_symbols: int
     measured_snr_db: float
     stream: StreamPicture
-    def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., failure: _Optional[_Union[_link_pb2.Failure, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., bits: _Optional[_Iterable[_Union[LayerBits, _Mapping]]] = ..., bpp: _Optional[float] = ..., tokens: _Optional[int] = ..., kept: _Optional[int] = ..., symbols: _Optional[int] = ..., symbols_per_pixel: _Optional[float] = ..., snr_db: _Optional[float] = ..., segments: _Optional[_Iterable[_Union[_link_pb2.LayerSegments, _Mapping]]] = ..., guessed_tokens: _Optional[int] = ..., seconds: _Optional[_Mapping[str, float]] = ..., activation_bytes: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., schemes: _Optional[_Iterable[_Union[LayerScheme, _Mapping]]] = ..., adaptation: _Optional[_Union[Adaptation, _Mapping]] = ..., symbol_budget: _Optional[int] = ..., rounds: _Optional[int] = ..., retransmitted_symbols: _Optional[int] = ..., measured_snr_db: _Optional[float] = ..., stream: _Optional[_Union[StreamPicture, _Mapping]] = ...) -> None: ...
+    def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., failure: _Optional[_Union[_link_pb2.Failure, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., bits: _Optional[_Iterable[_Union[LayerBits, _Mapping]]] = ..., bpp: _Optional[float] = ..., tokens: _Optional[int] = ..., kept: _Optional[int] = ..., symbols: _Optional[int] = ..., symbols_per_pixel: _Optional[float] = ..., snr_db: _Optional[float] = ..., segments: _Optional[_Iterable[_Union[_link_pb2.LayerSegments, _Mapping]]] = ..., concealed_tokens: _Optional[int] = ..., seconds: _Optional[_Mapping[str, float]] = ..., activation_bytes: _Optional[int] = ..., picture_bytes: _Optional[int] = ..., schemes: _Optional[_Iterable[_Union[LayerScheme, _Mapping]]] = ..., adaptation: _Optional[_Union[Adaptation, _Mapping]] = ..., symbol_budget: _Optional[int] = ..., rounds: _Optional[int] = ..., retransmitted_symbols: _Optional[int] = ..., measured_snr_db: _Optional[float] = ..., stream: _Optional[_Union[StreamPicture, _Mapping]] = ...) -> None: ...
 
 class StreamPicture(_message.Message):
     __slots__ = ("number", "reference", "unchanged", "refined", "new", "focus", "overtaken")
@@ -181,16 +181,16 @@ class LayerScheme(_message.Message):
     def __init__(self, layer: _Optional[_Union[_link_pb2.Layer, str]] = ..., modulation: _Optional[_Union[_link_pb2.Modulation, str]] = ..., code_rate: _Optional[float] = ..., segments: _Optional[int] = ...) -> None: ...
 
 class Adaptation(_message.Message):
-    __slots__ = ("snr_db", "margin_db", "fading", "insurance_db")
+    __slots__ = ("snr_db", "margin_db", "fading", "base_layer_margin_db")
     SNR_DB_FIELD_NUMBER: _ClassVar[int]
     MARGIN_DB_FIELD_NUMBER: _ClassVar[int]
     FADING_FIELD_NUMBER: _ClassVar[int]
-    INSURANCE_DB_FIELD_NUMBER: _ClassVar[int]
+    BASE_LAYER_MARGIN_DB_FIELD_NUMBER: _ClassVar[int]
     snr_db: float
     margin_db: float
     fading: float
-    insurance_db: float
-    def __init__(self, snr_db: _Optional[float] = ..., margin_db: _Optional[float] = ..., fading: _Optional[float] = ..., insurance_db: _Optional[float] = ...) -> None: ...
+    base_layer_margin_db: float
+    def __init__(self, snr_db: _Optional[float] = ..., margin_db: _Optional[float] = ..., fading: _Optional[float] = ..., base_layer_margin_db: _Optional[float] = ...) -> None: ...
 
 class LayerBits(_message.Message):
     __slots__ = ("layer", "bits")

@@ -89,7 +89,7 @@ class Viewer:
         segments = {"sent": {}, "lost": {}, "unsent": 0, "recovered": 0}
         header = {
             **{"type": "picture", "number": 1, "burst_id": "b-1", "source": "city #1", "width": 64, "height": 32},
-            **{"snr_db": None, "guessed": 0, "rounds": 1, "segments": segments, "kinds": None, "focus": []},
+            **{"snr_db": None, "concealed": 0, "rounds": 1, "segments": segments, "kinds": None, "focus": []},
             **{"decoder": "", "realism": realism, "age_seconds": None, "original": False},
             **changes,
             "token_bytes": len(tokens),

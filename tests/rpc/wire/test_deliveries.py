@@ -44,7 +44,7 @@ def test_segments_are_counted_by_layer_and_in_all() -> None:
 @pytest.fixture
 def header() -> transmitter_pb2.DeliveryHeader:
     return transmitter_pb2.DeliveryHeader(
-        panorama_id="7", source="a.png", width=8, height=4, model="base", tokens=200, kept=50, guessed_tokens=3,
+        panorama_id="7", source="a.png", width=8, height=4, model="base", tokens=200, kept=50, concealed_tokens=3,
         segments=COUNTS, bits=[transmitter_pb2.LayerBits(layer=link_pb2.LAYER_INDICES, bits=900)], rounds=2,
         seconds={"decode": 0.25, "encode": 0.5},
     )  # fmt: skip
@@ -53,7 +53,7 @@ def header() -> transmitter_pb2.DeliveryHeader:
 def test_a_delivery_has_what_its_message_says(header: transmitter_pb2.DeliveryHeader) -> None:
     delivery = Delivery.from_wire(header, png(PICTURE), png(PICTURE[:, :, 0]))
     assert delivery.delivered and delivery.error is delivery.code is None
-    assert (delivery.id, delivery.source, delivery.tau, delivery.guessed) == ("7", "a.png", 0.25, 3)
+    assert (delivery.id, delivery.source, delivery.tau, delivery.concealed) == ("7", "a.png", 0.25, 3)
     assert delivery.bits == {"indices": 900} and list(delivery.seconds) == ["encode", "decode"]
     np.testing.assert_array_equal(delivery.picture, PICTURE)
     np.testing.assert_array_equal(delivery.activation, PICTURE[:, :, 0])
@@ -72,7 +72,7 @@ def test_as_json_it_has_all_but_the_pictures(header: transmitter_pb2.DeliveryHea
     said = json.loads(json.dumps(Delivery.from_wire(header, png(PICTURE), b"").as_dict()))
     assert "picture" not in said and "activation" not in said
     assert said["segments"]["by_layer"]["indices"] == {"sent": 6, "lost": 2}
-    assert said["segments"]["lost"] == 5 and said["guessed"] == 3
+    assert said["segments"]["lost"] == 5 and said["concealed"] == 3
 
 
 def test_a_failure_keeps_its_reason_and_its_code(header: transmitter_pb2.DeliveryHeader) -> None:
@@ -84,10 +84,10 @@ def test_a_failure_keeps_its_reason_and_its_code(header: transmitter_pb2.Deliver
 
 
 def test_a_received_panorama_decodes_its_file() -> None:
-    message = receiver_pb2.ReceivedPanoramaHeader(number=5, source="a", guessed_tokens=2, dropped=1, segments=COUNTS)
+    message = receiver_pb2.ReceivedPanoramaHeader(number=5, source="a", concealed_tokens=2, dropped=1, segments=COUNTS)
     panorama = ReceivedPanorama.from_wire(message, png(PICTURE))
     np.testing.assert_array_equal(panorama.array, PICTURE)
-    assert (panorama.number, panorama.guessed, panorama.dropped, panorama.snr_db) == (5, 2, 1, None)
+    assert (panorama.number, panorama.concealed, panorama.dropped, panorama.snr_db) == (5, 2, 1, None)
     assert panorama.segments.lost == 5 and not panorama.sphere
 
 

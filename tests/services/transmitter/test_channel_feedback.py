@@ -71,7 +71,7 @@ async def test_a_fade_is_followed_down_and_up_and_costs_no_panorama(
     assert during.kept < 0.6 * before.kept and after.kept > 0.8 * before.kept
     assert before.schemes["features"] == after.schemes["features"] != during.schemes["features"]
     assert before.adapted and after.adapted
-    assert sample(transmitter, "adaptation_insurance_db") > 10  # a fade is expected from the start, and again
+    assert sample(transmitter, "adaptation_base_layer_margin_db") > 10  # a fade is expected from the start, and again
     assert during.segments.lost == 0
     assert during.adapted and during.adapted.snr_db < 2.5
     assert sample(transmitter, "tau_ratio") == pytest.approx(after.tau)
@@ -139,7 +139,7 @@ async def test_what_does_not_fit_is_left_out_and_said(
     monkeypatch.setattr("panolink.link.rate_allocation.candidates", lambda *_: [WHOLE])
     (whole,) = await sent(transmitter.address, panorama, tau=0.0)
     (delivery,) = await sent(transmitter.address, panorama, symbols_per_pixel=0.8 * whole.symbols_per_pixel)
-    assert delivery.delivered and delivery.guessed
+    assert delivery.delivered and delivery.concealed
     segments = delivery.segments
     assert segments.lost == 0 and segments.unsent == whole.segments.sent - segments.sent > 0
     assert sample(receiver, "segments_unsent_total", layer="indices") == segments.unsent

@@ -39,7 +39,7 @@ def arrival(number: int, **changes: object) -> ReceivedPanorama:
     picture = encode_picture(np.full((16, 32, 3), 90, np.uint8), PictureFormat.RGB8)
     values = {
         **{"number": number, "burst_id": "a-1", "source": "a", "width": 32, "height": 16, "fingerprint": ""},
-        **{"snr_db": 1.0, "segments": Segments.from_wire([]), "guessed": 0, "dropped": 0, "rounds": 1},
+        **{"snr_db": 1.0, "segments": Segments.from_wire([]), "concealed": 0, "dropped": 0, "rounds": 1},
         **{"file": picture},
     }
     return ReceivedPanorama(**(values | changes))  # type: ignore[arg-type]

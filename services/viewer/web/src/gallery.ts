@@ -224,12 +224,12 @@ async function fetched(what: string, source: string): Promise<ImageBitmap | null
   return response?.ok ? createImageBitmap(await response.blob()) : null;
 }
 
-function caption({ number, source, width, height, snr_db, guessed, decoder, realism, kinds }: Picture): string {
+function caption({ number, source, width, height, snr_db, concealed, decoder, realism, kinds }: Picture): string {
   const parts = [`No. ${number}`, source, `${width} × ${height}`];
   if (snr_db !== null) parts.push(`${snr_db.toFixed(1)} dB SNR`);
   if (decoder === "perceptual") parts.push("perceptual");
   else if (realism) parts.push(`realism ${realism}`);
-  if (guessed) parts.push(`${guessed} tokens concealed`);
+  if (concealed) parts.push(`${concealed} tokens concealed`);
   if (kinds?.lost) parts.push(`${kinds.lost} tokens not updated`);
   return parts.join("  ·  ");
 }

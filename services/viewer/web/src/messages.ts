@@ -29,7 +29,7 @@ export interface Picture {
   width: number;
   height: number;
   snr_db: number | null;
-  guessed: number;
+  concealed: number;
   rounds: number;
   segments: { sent: Record<string, number>; lost: Record<string, number>; unsent: number; recovered: number };
   /** Which decoder made it; empty: one in between, or one from a file. */
@@ -69,7 +69,7 @@ export interface Delivery {
   bits: Record<string, number>;
   tokens: number;
   kept: number;
-  guessed: number;
+  concealed: number;
   symbols: number;
   symbols_per_pixel: number;
   rounds: number;

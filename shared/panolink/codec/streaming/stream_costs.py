@@ -124,12 +124,12 @@ class ChangeCostModel:
         bits, gain = np.zeros(count, dtype=np.float32), np.zeros(count, dtype=np.float32)
         kinds = np.full(count, Kind.UNCHANGED, dtype=np.uint8)
         # What cannot pay is not looked at: a change brings at most the error that there is.
-        worth_it = np.flatnonzero((error > lmbda * (KIND_BITS + 4)) & ~self._unknown[cells])
-        if len(worth_it):
-            found = self._quantised(cells[worth_it], step, lmbda, new=False)
-            symbols[worth_it], kinds[worth_it] = found[0], Kind.REFINED
-            bits[worth_it] = found[1] + KIND_BITS
-            gain[worth_it] = np.maximum(found[2] - self._noise * scale[worth_it], 0)
+        paying = np.flatnonzero((error > lmbda * (KIND_BITS + 4)) & ~self._unknown[cells])
+        if len(paying):
+            found = self._quantised(cells[paying], step, lmbda, new=False)
+            symbols[paying], kinds[paying] = found[0], Kind.REFINED
+            bits[paying] = found[1] + KIND_BITS
+            gain[paying] = np.maximum(found[2] - self._noise * scale[paying], 0)
         new = np.flatnonzero(self.may_be_new[cells] & ((error > lmbda * (KIND_BITS + 2)) | self._unknown[cells]))
         if len(new):
             places = cells[new]

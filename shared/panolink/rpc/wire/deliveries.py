@@ -109,7 +109,7 @@ class Delivery:
         Whether it was delivered; otherwise the reason and its gRPC status code.
     bpp, bits
         Bits per pixel, and bits by layer.
-    tokens, kept, guessed
+    tokens, kept, concealed
         Tokens in total, those whose features were sent, and those concealed because their segment was lost.
     symbols, retransmitted_symbols, symbols_per_pixel
         Complex symbols of all rounds, pilots included; those of retransmissions; per pixel.
@@ -146,7 +146,7 @@ class Delivery:
     bits: Mapping[str, int] = field(default_factory=dict)
     tokens: int = 0
     kept: int = 0
-    guessed: int = 0
+    concealed: int = 0
     symbols: int = 0
     symbols_per_pixel: float = 0.0
     rounds: int = 0
@@ -190,7 +190,7 @@ class Delivery:
             bits={LAYER_NAMES.get(count.layer, "other"): count.bits for count in header.bits},
             tokens=header.tokens,
             kept=header.kept,
-            guessed=header.guessed_tokens,
+            concealed=header.concealed_tokens,
             symbols=header.symbols,
             symbols_per_pixel=header.symbols_per_pixel,
             rounds=header.rounds,
@@ -256,7 +256,7 @@ class ReceivedPanorama:
     fingerprint: str
     snr_db: float | None
     segments: Segments
-    guessed: int
+    concealed: int
     dropped: int
     rounds: int
     captured_at: float = 0.0
@@ -280,7 +280,7 @@ class ReceivedPanorama:
             fingerprint=header.model_fingerprint,
             snr_db=header.snr_db if header.HasField("snr_db") else None,
             segments=Segments.from_wire(header.segments),
-            guessed=header.guessed_tokens,
+            concealed=header.concealed_tokens,
             dropped=header.dropped,
             rounds=header.rounds,
             captured_at=header.captured_at,
@@ -425,7 +425,7 @@ def _schemes(wire: Iterable[transmitter_pb2.LayerScheme]) -> dict[str, tuple[str
 
 def _adapted(wire: transmitter_pb2.Adaptation) -> Adapted:
     return Adapted(
-        snr_db=wire.snr_db, margin_db=wire.margin_db, fading=wire.fading, base_layer_margin_db=wire.insurance_db
+        snr_db=wire.snr_db, margin_db=wire.margin_db, fading=wire.fading, base_layer_margin_db=wire.base_layer_margin_db
     )
 
 
