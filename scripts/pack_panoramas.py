@@ -22,6 +22,7 @@ from PIL import Image
 from rich.progress import track
 
 from panolink.errors import ImageError
+from panolink.images.read import load_panorama
 from panolink.training.config import TrainingConfig
 from panolink.training.data import MAX_WIDTH, held_out, panorama_files, read_table, refuse_same_names, table_of
 
@@ -30,8 +31,7 @@ VALIDATION_QUALITY = 95
 
 def webp(source: Path, width: int, quality: int) -> bytes:
     """A panorama at most ``width`` pixels wide, as WebP."""
-    with Image.open(source) as picture:
-        image = picture.convert("RGB")
+    image = Image.fromarray(load_panorama(source))
     if image.width > width:
         image = image.resize((width, width * image.height // image.width), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

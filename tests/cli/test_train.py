@@ -7,10 +7,8 @@ import pytest
 from PIL import Image
 from typer.testing import Result
 
-from panolink.cli.train import _last_validation
 from panolink.codec.model import load_model
 from panolink.training.checkpoint import save_pieces, save_state
-from panolink.training.config import TrainingConfig
 from panolink.training.trainer import Trainer
 from panolink.training.warm_start import starting_state
 from tests.cli.helpers import objects, one_line
@@ -48,7 +46,8 @@ def test_train_stop_and_go_on(panolink: Run, data: Path, tiny: Path, small: Path
     assert (run / "metrics.jsonl").exists() and list(run.glob("events.out.tfevents.*"))
 
     result = panolink(*command)
-    assert objects(result.stdout)[0]["steps"] == 2
+    assert objects(result.stdout)[0]["steps"] in (1, 2), "of the better weights"
+    assert json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 2
 
     model = run / "weights.safetensors"
     result = panolink("encode", small, tmp_path / "a.plk", "--model", model, "--tau", "0", "--json")
@@ -124,18 +123,6 @@ def test_a_decoder_of_what_is_no_finished_model_is_refused_before_it_is_trained(
     save_pieces(pieces, state | {"codebook": state["codebook"] + 1})
     assert "a decoder for other codes than those of 'base'" in one_line(panolink(*command, pieces))
     assert not (run / "metrics.jsonl").exists()
-
-
-def test_what_was_judged_by_other_figures_is_passed_over(tmp_path: Path):
-    records = [
-        {"step": 50, "loss": 1.0},
-        {"step": 60, "validation": {"vpsnr_at_0.1": 26.0}},
-        {"step": 70, "validation": {"vpsnr_at_0.1": 25.0, "lpips_at_0.1": 0.3}},
-    ]
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    assert _last_validation(tmp_path, TrainingConfig()) == records[1]["validation"]
-    assert _last_validation(tmp_path, TrainingConfig(perceptual_weight=1.0)) == records[2]["validation"]
-    assert _last_validation(tmp_path / "absent", TrainingConfig()) == {}
 
 
 def test_what_cannot_be_trained(panolink: Run, data: Path, tiny: Path, tmp_path: Path):

@@ -64,6 +64,15 @@ def test_they_fit_together(where: str, added: tuple[str, ...]) -> None:
         assert service["build"]["args"]["TORCH"] == ("cuda" if with_gpu else "cpu")
 
 
+@pytest.mark.slow
+def test_the_viewer_asks_no_channel_that_is_not_there() -> None:
+    channels = {
+        where: config(where, ())["viewer"]["environment"]["PANOLINK_VIEWER_CHANNEL"]
+        for where in ("one host", "sender's host")
+    }
+    assert channels == {"one host": "channel:50052", "sender's host": "off"}
+
+
 def test_the_receivers_port_is_published_where_it_is_said() -> None:
     ports = config("receiver's host", ())["receiver"]["ports"]
     assert {(port["host_ip"], port["published"], port["target"]) for port in ports} == {

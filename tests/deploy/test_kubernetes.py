@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,14 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
 }
 
 Object = dict[str, Any]
+
+
+def test_images_are_of_this_version() -> None:
+    project = tomllib.loads((FOLDER.parents[1] / "pyproject.toml").read_text())["project"]
+    version = project["version"].rpartition(".")[0]
+    files = list(FOLDER.rglob("kustomization.yaml"))
+    tags = [image["newTag"] for file in files for image in yaml.safe_load(file.read_text()).get("images", ())]
+    assert tags and {tag.removesuffix("-gpu") for tag in tags} == {version}
 
 
 @pytest.fixture(scope="module", params=["base", "overlays/gpu", "everything", "channel in the clear"])

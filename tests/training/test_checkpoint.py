@@ -1,5 +1,4 @@
 import json
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,12 +100,10 @@ QUICK = {"batch": 2, "crop": 64, "validation_images": 1, "warm_up": 1}
 def test_a_checkpoint_goes_on_under_what_it_was_made_with(cache: PanoramaCache, small_profiles, tmp_path: Path):
     config = TrainingConfig(**QUICK)
     trainer = Trainer(config, cache, tmp_path)
-    trainer.best = 25.0
     save_checkpoint(trainer, 0.0)
-    for name, best in (("rate", 25.0), ("structure", -math.inf), ("perceptual_weight", -math.inf)):
+    for name in ("rate", "structure", "perceptual_weight"):
         trainer.config = replace(config, **{name: 0.3})  # type: ignore[arg-type]
         load_checkpoint(trainer)
-        assert trainer.best == best
     for change in ({"decoder_only": True}, {"inner_kernels_only": True}, {"profile": "paper"}):
         (name,) = change
         with pytest.raises(ModelError, match=rf"checkpoint\.safetensors: of a run with {name} = .*give another --out"):
@@ -116,14 +113,33 @@ def test_a_checkpoint_goes_on_under_what_it_was_made_with(cache: PanoramaCache, 
 
 def test_a_checkpoint_without_settings_has_today_s_defaults(cache: PanoramaCache, small_profiles, tmp_path: Path):
     trainer = Trainer(TrainingConfig(**QUICK), cache, tmp_path)
-    trainer.best = 25.0
+    trainer.step = 7
     save_checkpoint(trainer, 0.0)
     with safe_open(trainer.checkpoint, framework="pt") as file:
         counters = json.loads(file.metadata()["counters"])
     for name in ("structure", "inner_kernels_only"):
         del counters["config"][name]
     save_state(trainer.checkpoint, read_state(trainer.checkpoint), {"counters": json.dumps(counters)})
-    for structure, best in ((0.0, 25.0), (0.3, -math.inf)):
-        trainer.config = TrainingConfig(structure=structure, **QUICK)
+    again = Trainer(TrainingConfig(**QUICK), cache, tmp_path)
+    assert again.step == 7
+
+
+def test_a_run_that_began_with_other_weights_does_not_go_on(cache: PanoramaCache, small_profiles, tmp_path: Path):
+    config = TrainingConfig(**QUICK)
+    starts = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    state = Trainer(config, cache, tmp_path / "other").averaged
+    for number, start in enumerate(starts):
+        save_state(start, state | {"codebook": state["codebook"] + number})
+    run = tmp_path / "run"
+    trainer = Trainer(config, cache, run, start=starts[0])
+    save_checkpoint(trainer, 0.0)
+    with pytest.raises(ModelError, match="began with other weights; give another --out"):
+        Trainer(config, cache, run, start=starts[1])
+    assert Trainer(config, cache, run).start == Trainer(config, cache, run, start=starts[0]).start == trainer.start
+
+
+def test_a_checkpoint_that_was_cut_is_named(cache: PanoramaCache, small_profiles, tmp_path: Path):
+    trainer = Trainer(TrainingConfig(**QUICK), cache, tmp_path)
+    trainer.checkpoint.write_bytes(b"\x10\0\0")
+    with pytest.raises(ModelError, match=r"checkpoint\.safetensors: not a readable checkpoint"):
         load_checkpoint(trainer)
-        assert trainer.best == best

@@ -1,8 +1,12 @@
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 
+import panolink
 from panolink.errors import ModelError
 from panolink.training.config import LPIPS_IN_DECIBELS, SSIM_IN_DECIBELS, TrainingConfig
 
@@ -17,6 +21,33 @@ def test_configuration_errors(tmp_path: Path):
     wrong.write_text("learning_rate = \n")
     with pytest.raises(ModelError, match=r"wrong.toml: no TOML \(.*line 1"):
         TrainingConfig.load(wrong)
+
+
+@pytest.mark.parametrize(
+    "line", ['distortion = "MSE"', 'batch = "16"', "batch = 1.5", "scales = [0.4]", 'perceptual_network = "vgg"']
+)
+def test_values_that_make_no_sense(tmp_path: Path, line: str):
+    (wrong := tmp_path / "wrong.toml").write_text(line + "\n")
+    with pytest.raises(ModelError, match=f"wrong.toml: {line.split()[0]} = .*: "):
+        TrainingConfig.load(wrong)
+    wrong.write_text("learning_rate = 1\nscales = [0.5, 1]\n")
+    assert TrainingConfig.load(wrong).scales == (0.5, 1.0), "whole numbers are numbers"
+
+
+def test_the_card_of_base_names_what_its_configuration_has_otherwise():
+    weights = Path(panolink.__file__).parent / "weights" / "base.safetensors"
+    with safe_open(weights, framework="pt") as file:
+        trained = json.loads(file.metadata()["card"])["config"]
+    now = vars(TrainingConfig.load("base"))
+    # How long a run takes, and how often it looks, is no part of what is trained.
+    other = {name for name, value in trained.items() if tuple_of(value) != tuple_of(now[name])}
+    other -= {"steps", "minutes", "validate_minutes", "checkpoint_minutes"}
+    sentence = weights.with_suffix(".md").read_text().split("has these settings but for ")[1].split("|")[0]
+    assert set(re.findall(r"`(\w+) = ", sentence)) == other
+
+
+def tuple_of(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def test_runs_are_judged_by_what_they_are_for():

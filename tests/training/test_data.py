@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from panolink.errors import ImageError
 from panolink.training.data import CropStream, PanoramaCache, held_out, random_crop, table_of, validation_files
@@ -119,6 +120,31 @@ def test_large_panoramas_are_drawn_more_often_and_whole(tmp_path: Path):
     assert float(large.float().mean()) == pytest.approx(0.9, abs=0.05)
     spans = (latitude[:, 0] - latitude[:, -1]) / (15 * np.pi)
     assert torch.allclose(spans[large], torch.tensor(1 / 96)) and torch.allclose(spans[~large], torch.tensor(1 / 32))
+
+
+def test_panoramas_are_read_as_the_transmitter_reads_them(tmp_path: Path):
+    folder = tmp_path / "panoramas"
+    folder.mkdir()
+    Image.fromarray(np.full((32, 64), 32767, np.uint16)).save(folder / "grey.png")
+    assert np.unique(PanoramaCache(folder, tmp_path / "cache").panorama(0)).tolist() == [127]
+    Image.new("RGB", (32, 48)).save(folder / "portrait.png")
+    with pytest.raises(ImageError, match=r"portrait\.png: .*2:1"):
+        PanoramaCache(folder, tmp_path / "cache")
+    Image.effect_noise((64, 32), 50).save(folder / "portrait.png")
+    cut = (folder / "portrait.png").read_bytes()
+    (folder / "portrait.png").write_bytes(cut[: len(cut) // 2])
+    with pytest.raises(ImageError, match=r"portrait\.png"):
+        PanoramaCache(folder, tmp_path / "cache")
+    assert not list((tmp_path / "cache").glob("*.partial"))
+
+
+def test_a_table_without_the_columns(tmp_path: Path):
+    folder = tmp_path / "panoramas"
+    folder.mkdir()
+    Image.new("RGB", (64, 32)).save(folder / "a.png")
+    (tmp_path / "panoramas.csv").write_text("file,tour\na,1\n")
+    with pytest.raises(ImageError, match=r"panoramas\.csv: its columns are file, tour; wanted are id and group"):
+        PanoramaCache(folder, tmp_path / "cache")
 
 
 def test_a_folder_without_panoramas(tmp_path: Path):

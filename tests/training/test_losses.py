@@ -3,7 +3,16 @@ import math
 import pytest
 import torch
 
-from panolink.training.losses import sphere_distortion
+from panolink.codec.networks.blocks import PIXEL_STEP
+from panolink.training.losses import (
+    UNIFORM_LMBDA,
+    commitment_loss,
+    discriminator_loss,
+    generator_loss,
+    rate_lmbda,
+    relative_loss,
+    sphere_distortion,
+)
 
 
 def test_the_mse_of_an_even_error_is_its_square_times_the_mean_of_cos_latitude():
@@ -64,3 +73,30 @@ def test_an_image_without_error_has_no_distortion_and_no_slope():
     found.sum().backward()
     assert found.tolist() == [0]
     assert torch.isfinite(image.grad).all()
+
+
+def test_commitment_counts_squared_differences_per_pixel_and_channel():
+    features, codes = torch.zeros(2, 5, 3, 4), torch.full((2, 5, 3, 4), 0.1)
+    expected = 5 * (0.1 * PIXEL_STEP) ** 2 / (3 * 16**2)
+    torch.testing.assert_close(commitment_loss(features, codes, factor=16), torch.full((2,), expected))
+
+
+def test_lmbda_doubles_with_the_squared_step():
+    lmbda = rate_lmbda(torch.tensor([0, 2, 4]))
+    torch.testing.assert_close(lmbda / lmbda[0], torch.tensor([1.0, 2.0, 4.0]))
+    assert float(lmbda[0]) == pytest.approx(UNIFORM_LMBDA * PIXEL_STEP**2 / 3)
+
+
+def test_an_image_counts_by_its_relative_error():
+    distortion = torch.tensor([90.0, 990.0], requires_grad=True)
+    loss = relative_loss(distortion, distortion, torch.tensor([1.0, 0.5]))
+    loss.backward()
+    slopes = torch.tensor([1.0, 0.5]) * torch.tensor([100.0, 1000.0]) ** -0.7 / 2
+    torch.testing.assert_close(distortion.grad, slopes)
+
+
+def test_adversarial_losses_of_logits():
+    real, fake = torch.tensor([1.0, -1.0]), torch.tensor([2.0])
+    sure, unsure = math.log1p(math.exp(-1)), math.log1p(math.exp(1))
+    assert float(discriminator_loss(real, fake)) == pytest.approx((sure + unsure) / 2 + math.log1p(math.exp(2)))
+    assert float(generator_loss(fake)) == pytest.approx(math.log1p(math.exp(-2)))

@@ -1,6 +1,6 @@
 import pytest
 
-from panolink.training.schedule import Schedule
+from panolink.training.schedule import LONGEST_STEP, Schedule, WorkingClock
 
 
 def test_rises_stays_and_falls_over_the_last_fifth():
@@ -25,3 +25,11 @@ def test_finishing_falls_from_the_first_step():
     schedule = Schedule(minutes=10, warm_up=1, decay_share=1.0)
     assert schedule.rate(schedule.progress(0, 0.0), 5) == 1
     assert schedule.rate(schedule.progress(0, 2.5), 5) == pytest.approx(0.5)
+
+
+def test_a_pause_takes_none_of_a_run_s_time():
+    times = iter([0.0, 10.0, 20.0, 3620.0, 3630.0, 3990.0])
+    clock = WorkingClock(lambda: next(times))
+    found = [clock.minutes() for _ in range(4)]
+    assert found == [10 / 60, 20 / 60, (20 + LONGEST_STEP) / 60, (30 + LONGEST_STEP) / 60]
+    assert clock.minutes(whole=True) == (390 + LONGEST_STEP) / 60

@@ -14,6 +14,7 @@ from torch.nn import BatchNorm2d
 from panolink.codec.codec import Codec
 from panolink.codec.networks.autoencoder import PROFILES
 from panolink.metrics.perceptual import lpips
+from panolink.training.best_weights import BestWeights
 from panolink.training.checkpoint import save_checkpoint
 from panolink.training.config import TrainingConfig
 from panolink.training.data import CropStream, PanoramaCache
@@ -111,21 +112,84 @@ def test_a_run_that_a_signal_stops_is_saved_before_it_is_validated(
     monkeypatch.setattr(trainer, "train_step", stopping)
     monkeypatch.setattr("panolink.training.trainer.validate", validate)
     assert trainer.run() == FIGURES and trainer.stopped
-    assert steps_at_validation == [1] and _counters(trainer)["best"] == 25.0
+    assert steps_at_validation == [1] and BestWeights.of(tmp_path).score == 25.0
     assert trainer.snapshots() == [tmp_path / "snapshot-00000001.safetensors"]
 
 
-def test_the_best_score_is_in_the_last_checkpoint(
+def test_a_run_is_saved_before_each_validation(
     cache: PanoramaCache, small_profiles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    """Even where it is that of the mean of snapshots, which is validated last."""
-    trainer = Trainer(TrainingConfig(**QUICK), cache, tmp_path)
+    trainer = Trainer(TrainingConfig(steps=3, minutes=1e9, validate_minutes=1e-9, **QUICK), cache, tmp_path)
+    steps = []
+
+    def validate(*_, **__) -> dict[str, float]:
+        steps.append(_counters(trainer)["step"])
+        return FIGURES
+
+    monkeypatch.setattr("panolink.training.trainer.validate", validate)
+    trainer.train()
+    assert steps == [1, 2, 3]
+
+
+def test_a_disk_that_is_full_for_a_moment_ends_no_run(
+    cache: PanoramaCache, small_profiles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
+):
+    trainer = Trainer(TrainingConfig(steps=2, checkpoint_minutes=1e-9, **QUICK), cache, tmp_path)
+    save, tries = trainer.save, []
+
+    def full(minutes: float) -> None:
+        tries.append(trainer.step)
+        if len(tries) == 1:
+            raise OSError("No space left on device")
+        save(minutes)
+
+    monkeypatch.setattr(trainer, "save", full)
+    trainer.train()
+    assert tries == [1, 2] and _counters(trainer)["step"] == 2
+    assert "no checkpoint at step 1: No space left on device" in capsys.readouterr().err
+
+
+def test_the_best_weights_say_what_they_are(
+    cache: PanoramaCache, small_profiles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """Those of an earlier call too, and of the mean of snapshots, which is validated last."""
+    config = TrainingConfig(**QUICK)
+    trainer = Trainer(config, cache, tmp_path)
     trainer.save(0.0)
     trainer.step = 1
-    scores = iter([24.0, 26.0])
+    scores = iter([24.0, 26.0, 25.0])
     monkeypatch.setattr("panolink.training.trainer.validate", lambda *_, **__: FIGURES | {"vpsnr_at_0.1": next(scores)})
     assert trainer.conclude(0.0, stopped=False)["vpsnr_at_0.1"] == 26.0
-    assert _counters(trainer)["best"] == trainer.best == 26.0
+    again = Trainer(config, cache, tmp_path)
+    assert again.best == BestWeights.of(tmp_path) and again.best.score == 26.0 and again.best.step == 1
+    again.step = 2
+    again.conclude(0.0, stopped=True)
+    best = BestWeights.of(tmp_path)
+    assert (best.step, best.validation["vpsnr_at_0.1"]) == (1, 26.0), "worse ones are not kept"
+
+
+def test_scores_by_other_pictures_are_not_compared(
+    cache: PanoramaCache, small_profiles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
+):
+    trainer = Trainer(TrainingConfig(**QUICK), cache, tmp_path)
+    monkeypatch.setattr("panolink.training.trainer.validate", lambda *_, **__: FIGURES)
+    trainer.conclude(0.0, stopped=True)
+    monkeypatch.setattr("panolink.training.trainer.shrink", lambda panorama, width: 255 - panorama)
+    again = Trainer(TrainingConfig(**QUICK), cache, tmp_path)
+    assert again.best == BestWeights() and "judged by other settings or pictures" in capsys.readouterr().err
+
+
+def test_snapshots_of_another_run_in_the_folder_are_none_of_this_one(cache, small_profiles, tmp_path: Path):
+    trainer = Trainer(TrainingConfig(**QUICK), cache, tmp_path)
+    for step in (10, 20, 30):
+        trainer.step = step
+        trainer.save(0.0)
+    trainer.step = 20
+    save_checkpoint(trainer, 0.0)
+    names = [path.name for path in Trainer(TrainingConfig(**QUICK), cache, tmp_path).snapshots()]
+    assert names == ["snapshot-00000010.safetensors", "snapshot-00000020.safetensors"]
+    trainer.checkpoint.unlink()
+    assert not Trainer(TrainingConfig(**QUICK), cache, tmp_path).snapshots()
 
 
 def test_a_validation_takes_none_of_the_trainings_random_numbers(

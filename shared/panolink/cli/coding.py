@@ -18,7 +18,7 @@ from panolink.cli.options import (
     Device,
     Json,
     LensDegrees,
-    Overwrite,
+    OverwriteOne,
     ProjectionName,
     Realism,
     Tau,
@@ -68,7 +68,7 @@ def encode(
     keep_metadata: Annotated[
         bool, typer.Option("--keep-metadata", help="Keep EXIF (camera, time, place) in the packet, beside the pose.")
     ] = False,
-    overwrite: Overwrite = False,
+    overwrite: OverwriteOne = False,
     json: Json = False,
 ) -> None:
     """Encode a panorama into a .plk file.
@@ -148,7 +148,7 @@ def decode(
     decoder: DecoderName = "",
     realism: Realism = None,
     device: Device = "auto",
-    overwrite: Overwrite = False,
+    overwrite: OverwriteOne = False,
     json: Json = False,
 ) -> None:
     """Decode a .plk file into a picture.

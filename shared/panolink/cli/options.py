@@ -77,6 +77,9 @@ Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 â€
 Overwrite: TypeAlias = Annotated[
     bool, typer.Option("--overwrite", help="Replace files that exist; otherwise they are left, and new ones numbered.")
 ]
+OverwriteOne: TypeAlias = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the file if it exists; otherwise that is an error.")
+]
 AnyAspect: TypeAlias = Annotated[bool, typer.Option("--any-aspect", help="Take pictures that are not 2:1, too.")]
 ProjectionName: TypeAlias = Annotated[
     Projection, typer.Option("--projection", help="How pixels lie on the sphere; auto: as the file says.")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
-from json import dumps, loads
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +18,7 @@ from panolink.errors import ImageError, ModelError, SettingError
 
 if TYPE_CHECKING:
     from panolink.training.config import TrainingConfig
+    from panolink.training.data import PanoramaCache
     from panolink.training.trainer import Trainer
 
 COUNTED_PANORAMAS = 500
@@ -96,6 +96,7 @@ def train(
     """
     from panolink.codec.networks.autoencoder import PROFILES
     from panolink.training.config import TrainingConfig
+    from panolink.training.data import PanoramaCache
 
     settings = TrainingConfig.load(config)
     given = {"profile": profile, "minutes": minutes, "steps": steps, "batch": batch, "copies": copies}
@@ -115,26 +116,28 @@ def train(
     with _processes() as (rank, of_first):
         folder.mkdir(parents=True, exist_ok=True)
         cache = cache or folder.parent / "cache"
-        beginning = of_first(_prepare(settings, data, cache, folder, start, export=export) if rank == 0 else None)
-        trainer = _trainer(settings, data, cache, folder, beginning)
-        if export_only:
-            minutes, validation = trainer.spent_minutes, _last_validation(folder, settings)
-        else:
-            minutes, validation = _train(trainer, rank)
-        summary = _card(trainer, minutes, validation) if rank == 0 else {}
-        if rank == 0 and trainer.stopped and export:
+        stopped = False
+        if not export_only:
+            beginning = of_first(_prepare(settings, data, cache, folder, start, export=export) if rank == 0 else None)
+            stopped = _train(_trainer(settings, data, cache, folder, beginning), rank)
+        if rank:
+            return
+        panoramas = PanoramaCache(data, cache)
+        summary = _card(folder, panoramas)
+        if stopped and export:
             err.print(
                 f"stopped by a signal: no model is made; --export-only makes one of {folder}/best.safetensors",
                 markup=False,
                 soft_wrap=True,
             )
-        elif rank == 0 and export:
-            summary = {"model": str(_export(trainer, summary, start, fit_on)), **summary}
-    if rank == 0 and json:
+        elif export:
+            model = _export(settings, panoramas, folder, summary, start, fit_on)
+            summary = {"model": str(model), **summary}
+    if json:
         print_json(summary)
-    elif rank == 0:
-        figure = _figure(settings, validation) if validation else "not validated"
-        effort = f"{summary['steps']} steps, {summary['minutes']:.1f} minutes"
+    else:
+        figure = _figure(settings, summary["validation"]) if summary["validation"] else "not validated"
+        effort = f"best after {summary['steps']} steps, {summary['minutes']:.1f} minutes"
         out.print(f"{summary.get('model', folder)}: {effort}, {figure}", markup=False, soft_wrap=True)
 
 
@@ -206,18 +209,17 @@ def _trainer(config: TrainingConfig, data: list[Path], cache: Path, folder: Path
     return Trainer(config, PanoramaCache(data, cache), folder, start=beginning)
 
 
-def _train(trainer: Trainer, rank: int) -> tuple[float, dict[str, float]]:
-    """Train; the minutes of the whole run, and the last validation."""
+def _train(trainer: Trainer, rank: int) -> bool:
+    """Train; whether a signal ended it."""
     if rank:
         trainer.run()
-        return 0.0, {}
+        return trainer.stopped
     profile, panoramas = trainer.config.profile, len(trainer.cache)
     err.print(f"training {profile} on {panoramas} panoramas into {trainer.folder}", markup=False)
     close = _tensorboard(trainer)
-    began = time.monotonic()
-    validation = trainer.run()
+    trainer.run()
     close()
-    return trainer.spent_minutes + (time.monotonic() - began) / 60, validation
+    return trainer.stopped
 
 
 def _figure(settings: TrainingConfig, validation: dict[str, float]) -> str:
@@ -225,17 +227,6 @@ def _figure(settings: TrainingConfig, validation: dict[str, float]) -> str:
     if settings.indices_only:
         return f"{validation['vpsnr0']:.2f} dB VPSNR at {validation['bpp0']:.3f} bpp"
     return f"{validation['vpsnr_at_0.1']:.2f} dB VPSNR at 0.1 bpp"
-
-
-def _last_validation(folder: Path, settings: TrainingConfig) -> dict[str, float]:
-    """The best that a run's log tells of, of those that have what these settings go by; empty without one."""
-    log = folder / "metrics.jsonl"
-    scores: list[tuple[float, dict[str, float]]] = []
-    for line in log.read_text().splitlines() if log.is_file() else []:
-        with suppress(KeyError):
-            validation = loads(line)["validation"]
-            scores.append((settings.score(validation), validation))
-    return max(scores, key=lambda scored: scored[0], default=(0.0, {}))[1]
 
 
 def _tensorboard(trainer: Trainer) -> Callable[[], object]:
@@ -262,39 +253,45 @@ def _tensorboard(trainer: Trainer) -> Callable[[], object]:
     return writer.close
 
 
-def _card(trainer: Trainer, minutes: float, validation: dict[str, float]) -> dict[str, Any]:
-    """What a run came to; also written as ``metrics.json``."""
-    training, held_out = trainer.cache.split()
+def _card(folder: Path, cache: PanoramaCache) -> dict[str, Any]:
+    """What the best weights of a run are; also written as ``metrics.json``."""
+    from panolink.training.best_weights import BestWeights
+
+    training, held_out = cache.split()
+    best = BestWeights.of(folder)
     card = {
-        "data": f"{len(training)} panoramas of {trainer.cache.name}, {len(held_out)} held out",
-        "steps": trainer.step,
-        "minutes": round(minutes, 1),
-        "cpu_hours": round(trainer.cpu_hours, 2),
-        "config": asdict(trainer.config),
-        "validation": validation,
+        "data": f"{len(training)} panoramas of {cache.name}, {len(held_out)} held out",
+        "steps": best.step,
+        "minutes": round(best.minutes, 1),
+        "cpu_hours": round(best.cpu_hours, 2),
+        "config": best.config,
+        "validation": best.validation,
     }
-    (trainer.folder / "metrics.json").write_text(dumps(card, indent=2) + "\n")
+    (folder / "metrics.json").write_text(dumps(card, indent=2) + "\n")
     return card
 
 
-def _export(trainer: Trainer, card: dict[str, Any], start: str, fit_on: int | None) -> Path:
+def _export(
+    config: TrainingConfig, cache: PanoramaCache, folder: Path, card: dict[str, Any], start: str, fit_on: int | None
+) -> Path:
     """Write the best averaged weights as a model, or as a second decoder of the one that they began with; the file."""
+    from panolink.codec.networks.autoencoder import PROFILES
     from panolink.training.export import export_decoder, export_model, export_own_decoder, model_of_decoder
 
-    target = trainer.folder / "weights.safetensors"
-    best = trainer.folder / "best.safetensors"
-    if trainer.config.decoder_only:
-        model = model_of_decoder(start, trainer.config.profile)
-        if trainer.config.second_decoder:
+    profile, target = PROFILES[config.profile], folder / "weights.safetensors"
+    best = folder / "best.safetensors"
+    if config.decoder_only:
+        model = model_of_decoder(start, config.profile)
+        if config.second_decoder:
             export_decoder(best, model, target, card)
         else:
-            export_own_decoder(best, model, trainer.model.profile, target, card)
+            export_own_decoder(best, model, profile, target, card)
         return target
-    training, _ = trainer.cache.split()
+    training, _ = cache.split()
     training = training[:: -(-len(training) // fit_on)] if fit_on else training
     apart = -(-len(training) // COUNTED_PANORAMAS)
     spread = [index for first in range(apart) for index in training[first::apart]]
-    copies, counted = trainer.config.copies, len(training[::apart])
-    err.print(f"fitting the entropy coder on {len(spread)} panoramas, {copies} times each")
-    export_model(best, trainer.model.profile, trainer.cache, spread, target, card, copies=copies, counted=counted)
+    err.print(f"fitting the entropy coder on {len(spread)} panoramas, {config.copies} times each")
+    counted = len(training[::apart])
+    export_model(best, profile, cache, spread, target, card, copies=config.copies, counted=counted)
     return target

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from panolink.codec.entropy.tables import Tables
 from panolink.codec.networks.autoencoder import Autoencoder, Profile
 from panolink.codec.realism import Decoder, is_file, realism_of
+from panolink.codec.weights_files import write_weights
 from panolink.errors import ModelError
 
 FORMAT = "panolink-model-3"
@@ -65,7 +65,7 @@ def save_model(path: Path, *, network: Autoencoder, tables: Tables, card: dict) 
     tensors |= {f"tables.{name}": torch.from_numpy(np.ascontiguousarray(v)) for name, v in tables.to_arrays().items()}
     profile = json.dumps(asdict(network.profile))
     metadata = {"format": FORMAT, "profile": profile, "card": json.dumps(card)}
-    save_file(tensors, path, metadata=metadata)
+    write_weights(path, tensors, metadata)
 
 
 def load_model(name: str | Path) -> Model:
@@ -166,7 +166,7 @@ def save_decoder(path: Path, *, network: Autoencoder, fingerprint: str, card: di
         Of the decoder.
     """
     tensors = {name: _stored(value) for name, value in network.decoder.state_dict().items()}
-    save_file(tensors, path, metadata={"format": DECODER_FORMAT, "model": fingerprint, "card": json.dumps(card)})
+    write_weights(path, tensors, {"format": DECODER_FORMAT, "model": fingerprint, "card": json.dumps(card)})
 
 
 def load_decoder(model: Model, decoder: Decoder | str | Path = "", realism: float | None = None) -> None:

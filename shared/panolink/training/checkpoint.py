@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import secrets
 import textwrap
 from collections.abc import Mapping
@@ -13,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from panolink.codec.networks.autoencoder import Autoencoder
+from panolink.codec.weights_files import write_weights
 from panolink.errors import ModelError
 from panolink.training.codebook_ema import CodebookAverager
 from panolink.training.config import TrainingConfig
@@ -56,7 +56,7 @@ def save_checkpoint(trainer: Trainer, minutes: float) -> None:
         "step": trainer.step,
         "minutes": trainer.spent_minutes + minutes,
         "cpu_hours": trainer.cpu_hours,
-        "best": trainer.best,
+        "start": trainer.start,
         "config": asdict(trainer.config),
     }
     save_state(trainer.checkpoint, tensors, {"counters": json.dumps(counters)})
@@ -68,23 +68,32 @@ def load_checkpoint(trainer: Trainer) -> None:
     Parameters
     ----------
     trainer : Trainer
-        Of the same configuration, but for settings that may change on the way. Where they change what it is
-        `judged_by`, the best score begins anew.
+        Of the same configuration, but for settings that may change on the way.
 
     Raises
     ------
     ModelError
-        The checkpoint is of another profile, or of a run that trained other parameters.
+        The checkpoint cannot be read, is of another profile, of a run that trained other parameters, or of one that
+        began with other weights.
     """
-    with safe_open(trainer.checkpoint, framework="pt") as file:
-        counters = json.loads(file.metadata()["counters"])
+    try:
+        with safe_open(trainer.checkpoint, framework="pt") as file:
+            counters = json.loads(file.metadata()["counters"])
+        tensors = read_state(trainer.checkpoint)
+    except SafetensorError as error:
+        raise ModelError(f"{trainer.checkpoint}: not a readable checkpoint ({error})") from None
     known = {field.name for field in fields(TrainingConfig)}
     then = TrainingConfig(**{name: value for name, value in counters.get("config", {}).items() if name in known})
     for name in OF_ONE_RUN:
         its, ours = getattr(then, name), getattr(trainer.config, name)
         if its != ours:
             raise ModelError(f"{trainer.checkpoint}: of a run with {name} = {its!r}, not {ours!r}; give another --out")
-    tensors = read_state(trainer.checkpoint)
+    began = counters.get("start", trainer.start)  # files of earlier versions do not tell
+    if trainer.start and trainer.start != began:
+        raise ModelError(
+            f"{trainer.checkpoint}: of a run that began with other weights; give another --out, or no --start to go on"
+        )
+    trainer.start = began
     load_state(below("model.", tensors), trainer.model, trainer.averager, trainer.context)
     trainer.average.load(below("averaged.", tensors))
     trainer.discriminator.load_state_dict(below("discriminator.", tensors))
@@ -101,7 +110,6 @@ def load_checkpoint(trainer: Trainer) -> None:
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         _lay_out(optimizer)
     trainer.step, trainer.spent_minutes = counters["step"], counters["minutes"]
-    trainer.best = counters["best"] if then.judged_by == trainer.config.judged_by else -math.inf
     trainer.spent_cpu_hours = counters.get("cpu_hours", 0.0)
     random = below("random.", tensors)
     if "cpu" in random:
@@ -113,7 +121,7 @@ def load_checkpoint(trainer: Trainer) -> None:
 
 
 def save_state(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write tensors to a file that is whole at every moment.
+    """Write tensors of a run; see `panolink.codec.weights_files.write_weights`.
 
     Parameters
     ----------
@@ -123,9 +131,7 @@ def save_state(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, st
     metadata : dict, optional
         Strings for the file's header.
     """
-    partial = path.with_suffix(".partial")
-    save_file({name: value.detach().contiguous().clone() for name, value in tensors.items()}, partial, metadata)
-    partial.rename(path)
+    write_weights(path, {name: value.detach().contiguous().clone() for name, value in tensors.items()}, metadata)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

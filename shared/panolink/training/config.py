@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from panolink.errors import ModelError
 
@@ -51,16 +54,16 @@ class TrainingConfig:
     """leave each network's first and last convolution to Adam"""
     warm_up: int = 200
     """steps from the first, over which the learning rates rise"""
-    distortion: str = "mse"
+    distortion: Literal["mse", "l1"] = "mse"
     """"mse", or "l1" as in the paper"""
     structure: float = 0.0
     """share of the distortion that is 1 − SSIM, 0 … 1"""
     commitment: float = 0.05
     """weight of ‖F − Q‖² (in pixel units) against the distortion"""
     bits_weight: float = 1.0
-    """price of the features' bits against the distortion, relative to a uniform quantiser's; 0: bits are free"""
+    """λ of the features' bits against the distortion, relative to a uniform quantiser's; 0: bits are free"""
     context_rate: bool = False
-    """whether the price of bits knows a token's neighbours, as the entropy coder does"""
+    """whether estimated bits depend on a token's neighbours, as the entropy coder's do"""
     steps_range: tuple[int, int] = (0, 16)
     """quantisation steps drawn in training, quarter octaves"""
     lost_batches: float = 0.125
@@ -74,7 +77,7 @@ class TrainingConfig:
     second one where it is for looks (``perceptual_weight``), else a better one of its own"""
     perceptual_weight: float = 0.0
     """weight of LPIPS against the relative squared error"""
-    perceptual_network: str = "vgg16"
+    perceptual_network: Literal["alexnet", "vgg16"] = "vgg16"
     """of LPIPS: "vgg16", or "alexnet" for a tenth of its work. Figures are reported with the latter: what is trained
     with it has to be judged by other measures as well."""
     compiled: bool = False
@@ -102,7 +105,7 @@ class TrainingConfig:
 
     @property
     def judged_by(self) -> tuple[float, bool, bool, int]:
-        """What a `score` depends on beside the weights: those of runs that differ in it say nothing of each other."""
+        """Settings that a `score` depends on beside the weights: scores by others say nothing of it."""
         return self.structure, self.perceptual_weight > 0, self.indices_only, self.validation_images
 
     def score(self, validation: dict[str, float]) -> float:
@@ -144,5 +147,8 @@ class TrainingConfig:
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ModelError(f"{name}: unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}")
-        settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**settings)
+        try:
+            return TypeAdapter(cls).validate_json(json.dumps(values, default=str), strict=True)
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            raise ModelError(f"{name}: {problem['loc'][0]} = {problem['input']!r}: {problem['msg']}") from None

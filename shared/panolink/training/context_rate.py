@@ -1,4 +1,4 @@
-"""What neighbours let expect of features, as the codec's contexts will: the price of bits in training knows it too.
+"""What neighbours let expect of features, as the codec's contexts will: estimated bits depend on it in training too.
 
 Without it an encoder pays for what the entropy coder would have had for nothing, and learns to take away what is alike
 in neighbours. The feature context model that ships is fitted anew after training.

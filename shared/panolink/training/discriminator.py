@@ -1,8 +1,7 @@
-"""The paper's PatchGAN discriminator and its losses, formula (9)."""
+"""The paper's PatchGAN discriminator, formula (9)."""
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -26,13 +25,3 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.body(pixels).float()
-
-
-def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Binary cross-entropy of logits, formula (9) as a loss."""
-    return F.softplus(-real).mean() + F.softplus(fake).mean()
-
-
-def generator_loss(fake: Tensor) -> Tensor:
-    """Non-saturating: −log D(X̂) of logits."""
-    return F.softplus(-fake).mean()

@@ -141,19 +141,19 @@ def _draw_examples(
     parts: list[tuple[np.ndarray, ...]] = []
     for number, (grid, difference) in enumerate(zip(grids, differences, strict=True)):
         step, whole = int(random.integers(FINE, COARSE)), number % 3 > 0
-        pricing = TokenCostModel(tables, lengths, grid, torch.from_numpy(difference).float(), whole=whole)
-        priced = pricing.from_index_context(step, RD_LAMBDA)
-        pays = priced.pays(RD_LAMBDA)
+        cost_model = TokenCostModel(tables, lengths, grid, torch.from_numpy(difference).float(), whole=whole)
+        costs = cost_model.from_index_context(step, RD_LAMBDA)
+        pays = costs.pays(RD_LAMBDA)
         known = np.zeros((*grid.shape, len(tables.feature_context.units)), dtype=np.int8)
         if whole:
-            early = np.flatnonzero(pays & pricing.first)
-            known = decoded_differences(tables, grid.shape, early, priced.symbols[early], pricing.steps[early] + step)
+            early = np.flatnonzero(pays & cost_model.first)
+            known = decoded_differences(tables, grid.shape, early, costs.symbols[early], cost_model.steps[early] + step)
         kept = np.flatnonzero(pays)
         kept = kept if len(kept) < TOKENS_A_GRID else np.sort(random.choice(kept, TOKENS_A_GRID, replace=False))
-        symbols = priced.symbols[kept]
-        plain = tables.classes(grid.ravel()[kept], pricing.steps[kept] + step)
+        symbols = costs.symbols[kept]
+        plain = tables.classes(grid.ravel()[kept], cost_model.steps[kept] + step)
         values = neighbour_values(known, kept)
-        values[pricing.first[kept]] = 0
+        values[cost_model.first[kept]] = 0
         parts.append(
             (
                 neighbour_codes(grid, kept, outside, whole=whole).astype(np.int16),

@@ -80,7 +80,7 @@ def fit_tables(
         index_context=fit_index_context(codebook, all_grids),
         feature_context=neutral_feature_context(codebook, levels),
     )
-    pays = [_priced(tables, *pair, 8).pays(RD_LAMBDA) for pair in zip(grids, differences, strict=True)]
+    pays = [_token_costs(tables, *pair, 8).pays(RD_LAMBDA) for pair in zip(grids, differences, strict=True)]
     tables = replace(tables, levels=_levels(len(codebook), grids, differences, pays))
     tables = _with_pmfs(tables, grids, differences)
     context = fit_feature_context(codebook, tables, all_grids, all_differences, start=start)
@@ -123,11 +123,11 @@ def _count_symbols(
     counts = np.zeros((len(tables.shifts), ADAPTATION_CONTEXTS, CLASSES, MAX_MAGNITUDE + 2), dtype=np.int64)
     for number, (grid, difference) in enumerate(zip(grids, differences, strict=True)):
         for step in STEPS[number // TURNS % 2 :: 2]:
-            priced = _priced(tables, grid, difference, step)
-            kept = np.flatnonzero(priced.pays(RD_LAMBDA))
+            costs = _token_costs(tables, grid, difference, step)
+            kept = np.flatnonzero(costs.pays(RD_LAMBDA))
             steps = steps_of_tokens(*grid.shape).flat[kept] + step
             plain, _ = entropy_parameters(tables, grid, kept, steps, tables.feature_context(grid, kept, whole=True))
-            magnitudes = np.abs(priced.symbols[kept])
+            magnitudes = np.abs(costs.symbols[kept])
             adaptation = ScaleAdaptation(tables, len(plain))
             for group, dims in enumerate(tables.groups):
                 cells = (adaptation.contexts()[:, None] * CLASSES + plain[:, dims]) * counts.shape[3]
@@ -167,7 +167,7 @@ def _expected_magnitude(pmf: NDArray[np.float64]) -> NDArray[np.int32]:
     return np.rint(UNIT * means).astype(np.int32)
 
 
-def _priced(tables: Tables, grid: NDArray[np.int64], difference: NDArray[np.float16], step: int) -> TokenCosts:
+def _token_costs(tables: Tables, grid: NDArray[np.int64], difference: NDArray[np.float16], step: int) -> TokenCosts:
     """All tokens at a step, knowing the codes around them."""
     values = torch.from_numpy(difference).float()
     return TokenCostModel(tables, tables.code_lengths(), grid, values, whole=True).from_index_context(step, RD_LAMBDA)

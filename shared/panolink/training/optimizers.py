@@ -10,7 +10,7 @@ from panolink.training.context_rate import ContextRate
 from panolink.training.muon import ConvolutionMuon, convolution_kernels
 
 CONTEXT_RATE = 1e-3
-"""learning rate of the context that bits are priced by"""
+"""learning rate of the context model that estimates bits"""
 
 
 def optimizers_of(

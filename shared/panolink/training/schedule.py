@@ -2,7 +2,39 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+
+LONGEST_STEP = 30.0
+"""seconds; what is longer was a pause"""
+
+
+class WorkingClock:
+    """Time that a run takes, without that for which its process was stopped.
+
+    Parameters
+    ----------
+    now : callable
+        Seconds of a clock that goes on.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now, self._last, self._seconds = now, now(), 0.0
+
+    def minutes(self, *, whole: bool = False) -> float:
+        """Minutes so far; to be asked with every step.
+
+        Parameters
+        ----------
+        whole : bool
+            Whether all of the time since it was last asked counts, as after a validation, and not `LONGEST_STEP` of
+            it at most.
+        """
+        last, self._last = self._last, self._now()
+        passed = self._last - last
+        self._seconds += passed if whole else min(passed, LONGEST_STEP)
+        return self._seconds / 60
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,6 @@ from panolink.training.codebook_ema import CodebookAverager, scale_classes
 from panolink.training.context_rate import ContextRate
 from panolink.training.laplace_prior import DEAD_ZONE
 
-BITS_PRICE = 0.134
-"""λ/Δ² of a uniformly quantised coefficient, in squared steps per bit: the value of H.264 and HEVC
-(λ = 0.85·2^((QP−12)/3), Δ = 2^((QP−4)/6))"""
-
 
 def smooth_bits(value: Tensor, classes: Tensor, lengths: Tensor) -> Tensor:
     """Code lengths made continuous in the value: averaged over uniform noise of ± 1/2; same shape as ``value``.
@@ -68,7 +64,7 @@ def choose_training_symbols(
 
 
 @dataclass
-class Priced:
+class SoftCosts:
     """What a batch's differences become at their steps: (batch, dim, rows, cols) where nothing else is said."""
 
     symbols: Tensor
@@ -87,7 +83,9 @@ class Priced:
         return self.gain / self.cost.clamp_min(1e-3)
 
 
-def price(value: Tensor, plain: Tensor, lengths: Tensor, expected: tuple[Tensor, Tensor] | None = None) -> Priced:
+def soft_costs(
+    value: Tensor, plain: Tensor, lengths: Tensor, expected: tuple[Tensor, Tensor] | None = None
+) -> SoftCosts:
     """Choose the symbols of differences, and tell what they cost.
 
     Parameters
@@ -116,9 +114,9 @@ def price(value: Tensor, plain: Tensor, lengths: Tensor, expected: tuple[Tensor,
         bits = bits + signs * (value.abs() - (DEAD_ZONE - 0.5)).clamp(0, 1) * (plain > 0)
         classes, signs = shifted.detach().round().long(), signs.detach()
     with torch.no_grad():
-        symbols, costs = choose_training_symbols(value, classes, lengths, signs)
+        symbols, symbol_bits = choose_training_symbols(value, classes, lengths, signs)
         gain = (symbols * (2 * value - symbols)).sum(dim=1)
-    return Priced(symbols, classes, bits.sum(dim=1), costs.sum(dim=1), gain)
+    return SoftCosts(symbols, classes, bits.sum(dim=1), symbol_bits.sum(dim=1), gain)
 
 
 def lost_tokens(shape: torch.Size, share: float, *, device: torch.device) -> Tensor:
@@ -215,15 +213,15 @@ def code_batch(
     lengths = averager.code_lengths()
     lost = lost_tokens(indices.shape, lost_share, device=indices.device)
 
-    def kept_of(priced: Priced) -> Tensor:
+    def kept_of(costs: SoftCosts) -> Tensor:
         if ranking == "paper":
             order = activation_map(detached, codes)
         else:
-            order = priced.gain * width[:, 0].square() * torch.cos(latitude)[:, :, None]
+            order = costs.gain * width[:, 0].square() * torch.cos(latitude)[:, :, None]
         count = order[0].numel()
         rank = order.flatten(1).argsort(dim=1, descending=True).argsort(dim=1).view_as(order)
         by_share = rank < (share.clamp_min(0) * count)[:, None, None]
-        by_slope = priced.rd_slope > (RD_LAMBDA * -share)[:, None, None]
+        by_slope = costs.rd_slope > (RD_LAMBDA * -share)[:, None, None]
         return torch.where((share < 0)[:, None, None], by_slope, by_share) & ~lost
 
     with torch.no_grad():
@@ -233,18 +231,18 @@ def code_batch(
     if context is not None:
         with torch.no_grad():
             nothing = torch.zeros_like(codes)
-            first = price(value.detach(), plain, lengths, context(indices, latitude, nothing, wrap=wrap))
+            first = soft_costs(value.detach(), plain, lengths, context(indices, latitude, nothing, wrap=wrap))
             usual = 2 * averager.usual_scales()[None, :, None, None]
             known = torch.where(kept_of(first)[:, None] & _first_half(indices), first.symbols * width / usual, nothing)
         expected = context(indices, latitude, known, wrap=wrap)
-    priced = price(value, plain, lengths, expected)
-    pays = priced.rd_slope > RD_LAMBDA
+    costs = soft_costs(value, plain, lengths, expected)
+    pays = costs.rd_slope > RD_LAMBDA
     with torch.no_grad():
         if learn and model.training:  # validation, which one process does alone, only looks
-            rows, magnitudes = (x.permute(0, 2, 3, 1).flatten(0, 2) for x in (priced.classes, priced.symbols.abs()))
+            rows, magnitudes = (x.permute(0, 2, 3, 1).flatten(0, 2) for x in (costs.classes, costs.symbols.abs()))
             averager.count_symbols(rows, magnitudes, pays.flatten())
-        kept = kept_of(priced)
-        hard = codes + torch.where(kept[:, None], priced.symbols * width, torch.zeros_like(codes))
+        kept = kept_of(costs)
+        hard = codes + torch.where(kept[:, None], costs.symbols * width, torch.zeros_like(codes))
         if lost_share:  # asking whether any is lost would have the host wait for the device
             hard = conceal(hard, lost, wrap=wrap)
     received = features + (hard - features).detach()
@@ -252,7 +250,7 @@ def code_batch(
         received=received,
         guidance=guidance_planes(kept, token_step, lost),
         indices=indices,
-        bits=priced.smooth_bits * kept,
+        bits=costs.smooth_bits * kept,
         kept=kept,
         pays=pays,
         codes=codes,

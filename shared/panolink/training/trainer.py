@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -20,12 +23,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
 from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
-from panolink.codec.networks.blocks import PIXEL_STEP
 from panolink.codec.networks.execution import mixed_precision
 from panolink.codec.quantization.vector_quantizer import nearest_code
 from panolink.metrics.perceptual import LPIPS, lpips
 from panolink.sphere.padding import set_wrap
 from panolink.training.batches import Batch, batches, crop_stream
+from panolink.training.best_weights import BestWeights, judged_by
 from panolink.training.centred_inputs import LOOK_EVERY, CentredInputs
 from panolink.training.checkpoint import load_checkpoint, load_state, read_state, save_checkpoint, save_state, under
 from panolink.training.codebook_ema import CodebookAverager, as_tokens, k_means
@@ -35,15 +38,22 @@ from panolink.training.config import TrainingConfig
 from panolink.training.context_rate import ContextRate
 from panolink.training.data import CropStream, PanoramaCache
 from panolink.training.device_crops import DevicePanoramas
-from panolink.training.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
+from panolink.training.discriminator import PatchDiscriminator
 from panolink.training.distributed import average_gradients, cpu_hours, of_first
 from panolink.training.frozen_batch_norm import freeze
 from panolink.training.idle_units import IdleUnits
 from panolink.training.linear_cascade import start_as_linear_cascade
-from panolink.training.losses import sphere_distortion
+from panolink.training.losses import (
+    commitment_loss,
+    discriminator_loss,
+    generator_loss,
+    rate_lmbda,
+    relative_loss,
+    sphere_distortion,
+)
 from panolink.training.optimizers import optimizers_of, set_rates
-from panolink.training.schedule import Schedule
-from panolink.training.soft_quantization import BITS_PRICE, CodedBatch, code_batch
+from panolink.training.schedule import Schedule, WorkingClock
+from panolink.training.soft_quantization import CodedBatch, code_batch
 from panolink.training.validation import shrink, validate
 from panolink.training.weight_average import WeightAverage, mean_state
 
@@ -97,7 +107,9 @@ class Trainer:
         self.centred = CentredInputs(self.model).to(self.device)
         self.idle = IdleUnits(self.model).to(self.device)
         self.adversary = torch.optim.Adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.9), fused=True)
-        self.step, self.spent_minutes, self.best = 0, 0.0, -math.inf
+        self.step, self.spent_minutes = 0, 0.0
+        self.start = "" if start is None else hashlib.sha256(start.read_bytes()).hexdigest()[:16]
+        """digest of the weights that the run began with"""
         self.stopped = False
         """whether a signal ended the last call of `run`"""
         self.spent_cpu_hours, self._cpu_began = 0.0, cpu_hours()
@@ -109,6 +121,12 @@ class Trainer:
             self.panoramas = DevicePanoramas(cache, training, least_scale=config.scales[0], device=self.device)
         chosen = validation[:: max(1, len(validation) // config.validation_images)][: config.validation_images]
         self.validation = [shrink(cache.panorama(i), 1024) for i in chosen]
+        self.judged_by = judged_by(config, self.validation)
+        self.best = BestWeights.of(self.folder)
+        if self.best.judged_by != self.judged_by:
+            if self.best.judged_by and self.rank == 0:
+                print(f"{folder}: best weights were judged by other settings or pictures", file=sys.stderr)
+            self.best = BestWeights()
         if not self.checkpoint.exists():
             if start is not None:
                 load_state(read_state(start), self.model, self.averager, self.context)
@@ -120,6 +138,11 @@ class Trainer:
             load_checkpoint(self)
         else:
             torch.manual_seed(config.seed)
+        if self.rank == 0:
+            # Of a run that was begun anew in its folder, or from an older checkpoint.
+            for snapshot in self.snapshots():
+                if snapshot.name > self._snapshot().name or not self.checkpoint.exists():
+                    snapshot.unlink()
         if dist.is_initialized():  # the same in each process already, but for rounding
             for value in (*self.state().values(), *self.discriminator.state_dict().values()):
                 dist.broadcast(value, 0)
@@ -143,7 +166,7 @@ class Trainer:
         return batches(self.config, self.cache, self.device, panoramas=self.panoramas, rank=self.rank, first=self.step)
 
     def state(self) -> dict[str, Tensor]:
-        """What is trained: networks, codebook, and what bits are priced by."""
+        """What is trained: networks, codebook, and what estimates bits."""
         state = {**self.model.state_dict(), **under("averager.", self.averager)}
         return state if self.context is None else {**state, **under("context.", self.context)}
 
@@ -221,12 +244,9 @@ class Trainer:
 
         distortion = self.distortion(pixels, image, latitude)
         bpp = coded.bits.sum(dim=(1, 2)) / pixels[0, 0].numel()
-        price = config.bits_weight * BITS_PRICE * PIXEL_STEP**2 / 3 * torch.exp2(step / 2)
-        unit = PIXEL_STEP**2 / (3 * self.model.profile.factor**2)
-        commitment = (features - coded.codes).square().sum(dim=1).mean(dim=(1, 2)) * unit
-        cost = distortion + price * bpp + config.commitment * commitment
-        # The benchmark's mean is over decibels: an image counts by its relative error, softened.
-        loss = (weight * cost * (distortion.detach() + 10) ** -0.7).mean()
+        commitment = commitment_loss(features, coded.codes, factor=self.model.profile.factor)
+        cost = distortion + config.bits_weight * rate_lmbda(step) * bpp + config.commitment * commitment
+        loss = relative_loss(cost, distortion, weight)
         report = {"loss": loss, "distortion": distortion.mean(), "bpp": bpp.mean(), "commitment": commitment.mean()}
         if self.perceive is not None:
             with mixed_precision(device.type):
@@ -289,12 +309,14 @@ class Trainer:
         return self.conclude(minutes, stopped=self.stopped) if self.rank == 0 else {}
 
     def train(self) -> tuple[float, bool]:
-        """The loop of `run`, without its end: the minutes that it took, and whether a signal stopped it."""
-        config, began, first_step = self.config, time.monotonic(), self.step
+        """The loop of `run`, without its end: the minutes that it took, and whether a signal stopped it.
+
+        The minutes are those of a clock that stands still while the process is stopped (SIGSTOP).
+        """
+        config, clock, first_step = self.config, WorkingClock(), self.step
         schedule = Schedule(config.minutes, config.steps, config.warm_up, config.decay_share)
         validate_minutes = min(config.validate_minutes, config.minutes / 4 or math.inf) or math.inf
-        validated = saved = began
-        waited = 0.0
+        validated = saved = waited = 0.0  # by the clock, in minutes
         batches = self.batches()
         with (
             _stop_on_signals() as stop,
@@ -302,29 +324,35 @@ class Trainer:
         ):
             task = bar.add_task(f"train {config.profile}", total=1.0, note="")
             while True:
-                minutes = (time.monotonic() - began) / 60
+                minutes = clock.minutes()
                 progress = 1.0 if stop.is_set() else schedule.progress(self.step - first_step, minutes)
                 progress = of_first(progress, self.device)
                 if progress >= 1:
                     break
                 asked = time.monotonic()
                 batch = next(batches)
-                waited += time.monotonic() - asked
+                waited += (time.monotonic() - asked) / 60
                 self.set_rate(config.rate * schedule.rate(progress, self.step))
                 report = self.train_step(*batch, adversarial=progress >= config.adversarial_from)
                 if self.step % LOG_EVERY == 0:
                     figures = {name: float(value) for name, value in report.items()}
                     note = f"step {self.step} " + " ".join(f"{k} {v:.3g}" for k, v in figures.items())
                     bar.update(task, completed=progress, note=note)
-                    self.log({"step": self.step} | self.spent(minutes) | {"loader": waited / 60 / minutes} | figures)
-                now = time.monotonic()
-                if now - validated > 60 * validate_minutes and self.rank == 0:
-                    self.validate(self.averaged, (now - began) / 60)
-                    validated = time.monotonic()
-                if now - saved > 60 * config.checkpoint_minutes and self.rank == 0:
-                    self.save(minutes)
-                    saved = time.monotonic()
-        return (time.monotonic() - began) / 60, stop.is_set()
+                    self.log({"step": self.step} | self.spent(minutes) | {"loader": waited / minutes} | figures)
+                if self.rank:
+                    continue
+                minutes = clock.minutes()
+                due = minutes - validated > validate_minutes
+                if due or minutes - saved > config.checkpoint_minutes:
+                    try:  # before a validation too: who sends SIGTERM meanwhile may not wait for its end
+                        self.save(minutes)
+                    except OSError as error:  # there may be space again at the next turn
+                        bar.console.print(f"no checkpoint at step {self.step}: {error}", markup=False)
+                    saved = clock.minutes()
+                if due and not stop.is_set():
+                    self.validate(self.averaged, minutes)
+                    validated = clock.minutes(whole=True)
+        return clock.minutes(), stop.is_set()
 
     def set_rate(self, rate: float) -> None:
         """Set the learning rates of the networks; the discriminator's stays as it is.
@@ -357,13 +385,16 @@ class Trainer:
         save_checkpoint(self, minutes)
         if not self.config.snapshots:
             return
-        save_state(self.folder / f"snapshot-{self.step:08d}.safetensors", self.averaged)
+        save_state(self._snapshot(), self.averaged)
         for old in self.snapshots()[: -self.config.snapshots]:
             old.unlink()
 
     def snapshots(self) -> list[Path]:
         """Averaged weights of the last checkpoints, oldest first."""
         return sorted(self.folder.glob("snapshot-*.safetensors"))
+
+    def _snapshot(self) -> Path:
+        return self.folder / f"snapshot-{self.step:08d}.safetensors"
 
     def conclude(self, minutes: float, *, stopped: bool) -> dict[str, float]:
         """Save and validate what the run came to, and at its end the mean of late snapshots too.
@@ -385,7 +416,6 @@ class Trainer:
         if not stopped and len(self.snapshots()) > 1:
             mean = {name: value.to(self.device) for name, value in mean_state(self.snapshots()).items()}
             results.append(self.validate(mean, minutes, averaged=len(self.snapshots())))
-        save_checkpoint(self, minutes)  # again, since it tells the best score so far
         return max(results, key=self.config.score)
 
     def validate(self, state: dict[str, Tensor], minutes: float, **more: int) -> dict[str, float]:
@@ -414,15 +444,25 @@ class Trainer:
             perceive = lpips().to(self.device) if self.perceive is not None else None
             result = validate(model, averager, self.validation, device=self.device, perceive=perceive, context=context)
         self.log({"step": self.step} | self.spent(minutes) | more | {"validation": result})
-        if (score := self.config.score(result)) > self.best:
-            self.best = score
-            save_state(self.folder / "best.safetensors", state)
+        if (score := self.config.score(result)) > self.best.score:
+            self.best = BestWeights(
+                score=score,
+                judged_by=self.judged_by,
+                step=self.step,
+                validation=result,
+                config=asdict(self.config),
+                **self.spent(minutes),
+            )
+            self.best.save(self.folder, state)
         return result
 
     def log(self, record: dict) -> None:
         if self.rank == 0:
-            with (self.folder / "metrics.jsonl").open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            try:
+                with (self.folder / "metrics.jsonl").open("a") as file:
+                    file.write(json.dumps(record) + "\n")
+            except OSError as error:  # a disk that is full for a moment ends no run
+                print(f"not logged, at step {self.step}: {error}", file=sys.stderr)
             for listener in self.listeners:
                 listener(record)
 

@@ -70,7 +70,7 @@ def validate(
     perceive : LPIPS, optional
         Its distance too, under names of its own.
     context : ContextRate, optional
-        Of the run, where bits are priced by it.
+        Of the run, where it estimates bits.
 
     Returns
     -------

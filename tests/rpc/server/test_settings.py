@@ -1,10 +1,14 @@
+import re
+from pathlib import Path
+
 import pytest
 
-from panolink.rpc.server.settings import load_settings
+from panolink.rpc.server.settings import CommonSettings, load_settings
 from panolink.services.channel.settings import ChannelSettings
 from panolink.services.receiver.settings import ReceiverSettings
 from panolink.services.transmitter.settings import TransmitterSettings
 
+DOCS = Path(__file__).parents[3] / "docs"
 KINDS = (ChannelSettings, ReceiverSettings, TransmitterSettings)
 
 
@@ -20,6 +24,14 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_defaults_are_valid_and_explained(kind: type[ChannelSettings]) -> None:
     settings = load_settings(kind)
     assert settings.listen.startswith("127.0.0.1:")
+
+
+def test_the_pages_name_the_settings_that_the_viewer_shares() -> None:
+    shared = {name.upper() for name in CommonSettings.model_fields} - {"CREDENTIALS", "INSECURE"}
+    protocol, viewer = ((DOCS / f"{page}.md").read_text() for page in ("protocol", "viewer"))
+    sentence = protocol.split("has settings of its own and, of these, ")[1].split("\n\n")[0]
+    assert set(re.findall("`([A-Z_]+)`", sentence)) == shared
+    assert shared <= set(re.findall("`([A-Z_]+)`", viewer))
 
 
 def test_the_services_find_one_another_by_default() -> None:
