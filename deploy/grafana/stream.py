@@ -18,14 +18,17 @@ def stream() -> Dashboard:
             graph(
                 "Pictures a second",
                 Query(
-                    f"sum by (slot, coded) (rate(panolink_stream_pictures_total{{{HERE}}}{RATE}))",
-                    "in, slot {{slot}}, {{coded}}",
+                    f"sum by (instance, slot, coded) (rate(panolink_stream_pictures_total{{{HERE}}}{RATE}))",
+                    "in, slot {{slot}} of {{instance}}, {{coded}}",
                 ),
                 Query(
                     f"sum by (instance, slot) (rate(panolink_received_stream_pictures_total{{{HERE}}}{RATE}))",
                     "out, slot {{slot}} of {{instance}}",
                 ),
-                Query(f"sum by (slot) (panolink_wanted_frame_rate{{{HERE}}})", "wanted, slot {{slot}}"),
+                Query(
+                    f"sum by (instance, slot) (panolink_wanted_frame_rate{{{HERE}}})",
+                    "wanted, slot {{slot}} of {{instance}}",
+                ),
                 text="Whole ones begin a stream, follow a cut or the loss of a receiver; all others are predicted. "
                 "Slots are numbered at each service: the least that was free when the stream began.",
                 unit="ops",
@@ -34,7 +37,10 @@ def stream() -> Dashboard:
         .with_panel(
             graph(
                 "Bit rate",
-                Query(f"8 * sum by (slot) (rate(panolink_stream_bytes_total{{{HERE}}}{RATE}))", "slot {{slot}}"),
+                Query(
+                    f"8 * sum by (instance, slot) (rate(panolink_stream_bytes_total{{{HERE}}}{RATE}))",
+                    "slot {{slot}} of {{instance}}",
+                ),
                 text="Of each stream, after the source coder and before protection.",
                 unit="bps",
             )
@@ -43,14 +49,14 @@ def stream() -> Dashboard:
             graph(
                 "Time between arrivals",
                 Query(
-                    "histogram_quantile(0.5, sum by (slot, le) "
+                    "histogram_quantile(0.5, sum by (instance, slot, le) "
                     f"(rate(panolink_arrival_interval_seconds_bucket{{{HERE}}}{RATE}))) >= 0",
-                    "slot {{slot}}, median",
+                    "slot {{slot}} of {{instance}}, median",
                 ),
                 Query(
-                    "histogram_quantile(0.95, sum by (slot, le) "
+                    "histogram_quantile(0.95, sum by (instance, slot, le) "
                     f"(rate(panolink_arrival_interval_seconds_bucket{{{HERE}}}{RATE}))) >= 0",
-                    "slot {{slot}}, 95 %",
+                    "slot {{slot}} of {{instance}}, 95 %",
                 ),
                 text="At the receiver. The further apart the two are, the more the stream stutters.",
                 unit="s",
@@ -60,8 +66,8 @@ def stream() -> Dashboard:
             graph(
                 "Age of the last picture",
                 Query(
-                    f"min by (slot) (time() - panolink_last_arrival_timestamp_seconds{{{HERE}}}) < 60",
-                    "slot {{slot}}",
+                    f"min by (instance, slot) (time() - panolink_last_arrival_timestamp_seconds{{{HERE}}}) < 60",
+                    "slot {{slot}} of {{instance}}",
                 ),
                 text="Since it was handed to viewers, of streams that have had one within a minute.",
                 unit="s",
@@ -108,7 +114,8 @@ def stream() -> Dashboard:
             graph(
                 "Not shown, or sent again",
                 Query(
-                    f"sum by (slot) (rate(panolink_skipped_pictures_total{{{HERE}}}{RATE}))", "source, slot {{slot}}"
+                    f"sum by (instance, slot) (rate(panolink_skipped_pictures_total{{{HERE}}}{RATE}))",
+                    "source, slot {{slot}} of {{instance}}",
                 ),
                 Query(f"sum(rate(panolink_late_pictures_total{{{HERE}}}{RATE}))", "overtaken"),
                 Query(f'sum(rate(panolink_dropped_total{{queue="watch",{HERE}}}{RATE}))', "viewers too slow"),

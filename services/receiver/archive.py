@@ -88,7 +88,7 @@ class Archive:
             await self._task
 
     async def _keep(self, watchers: Watchers) -> None:
-        with watchers.join() as watcher:
+        with watchers.join(viewer=False) as watcher:
             try:
                 while True:
                     await self._save(await watcher.queue.get())

@@ -26,6 +26,7 @@ from panolink.services.receiver.pipeline import BurstState, Pipeline
 from panolink.services.receiver.receipt_cache import ReceiptCache
 from panolink.services.receiver.settings import ReceiverSettings
 from panolink.services.receiver.stream_arrivals import StreamArrivals
+from panolink.services.receiver.stream_order import StreamOrder, Turn
 from panolink.services.receiver.watchers import WatchedPanorama, Watchers, Wish
 from panolink.v1 import link_pb2, receiver_pb2
 
@@ -60,6 +61,7 @@ class BurstReceiver:
             limit_bytes=settings.harq_bytes, longest_wait=settings.harq_wait_seconds, give_up=self._give_up
         )
         self._arrivals = StreamArrivals(metrics)
+        self._order = StreamOrder()
         metrics.stream_states.set_function(lambda: len(pipeline.streams))
         metrics.stream_state_bytes.set_function(lambda: pipeline.streams.bytes)
         metrics.harq_waiting.set_function(lambda: len(self._rounds))
@@ -91,8 +93,12 @@ class BurstReceiver:
         header = burst.header
         let_go = burst.reservation.held() if burst.reservation else _nothing
         if not header.HasField("harq"):
-            return self._recent.begin(header.burst_id, self._receive(burst, let_go), digest=header.content_digest)
-        waiting = self._rounds.get(header.burst_id) or self._rounds.open(header)
+            receive = self._receive(burst, let_go, self._order.begin(header.stream_id))
+            return self._recent.begin(header.burst_id, receive, digest=header.content_digest)
+        waiting = self._rounds.get(header.burst_id)
+        if waiting is None:
+            waiting = self._rounds.open(header)
+            waiting.turn = self._order.begin(header.stream_id)
         return waiting.begin(header.harq.round, self._receive_round(burst, waiting, let_go))
 
     async def close(self) -> None:
@@ -135,14 +141,15 @@ class BurstReceiver:
                 "id of its own, and every sender a name of its own"
             )
 
-    async def _receive(self, burst: Burst, let_go: Callable[[], None]) -> Receipt:
+    async def _receive(self, burst: Burst, let_go: Callable[[], None], turn: Turn) -> Receipt:
         """Decode a burst, whether or not its stream lasts; `let_go`: of its memory."""
         reception = BurstState()
         try:
             with logs.hop("receive", burst.header):
                 await self._demodulate(burst, reception)
-                return await self._reconstruct(burst.header, reception)
+                return await self._reconstruct(burst.header, reception, turn)
         finally:
+            turn.end()
             let_go()
             self._queue_slots.release()
             self._queued.dec()
@@ -164,9 +171,24 @@ class BurstReceiver:
             self._give_up(waiting, why)
             return await self._recent.receipt(header.burst_id)
         finally:
+            if header.burst_id not in self._recent:  # it waits for another round
+                waiting.end_turn()
             let_go()
             self._queue_slots.release()
             self._queued.dec()
+
+    async def _overtake(self, header: link_pb2.BurstHeader) -> None:
+        """Show the pictures of a stream that wait for another round, before a later one that is there.
+
+        A viewer sees them with what was lost concealed; once the later one has been shown it would see them not at all.
+        """
+        if not header.stream_id or not header.sequence:
+            return
+        for waiting in self._rounds:
+            earlier = waiting.header.stream_id == header.stream_id and waiting.header.sequence < header.sequence
+            if earlier and waiting.turn is None:
+                waiting.overtaken = True
+                await self._finish(waiting, "overtaken")
 
     async def _finish(self, waiting: PendingBurst, why: str) -> Receipt:
         """Complete a burst without further rounds; returns its receipt."""
@@ -186,13 +208,16 @@ class BurstReceiver:
         if waiting.reception.decoder:
             waiting.reception.decoder.forget_soft_bits()
         self._concluding += 1
-        self._recent.begin(header.burst_id, self._conclude(waiting), digest=header.content_digest)
+        # One that is overtaken goes within the turn of the later picture, which waits for it.
+        turn = waiting.turn or self._order.begin("" if waiting.overtaken else header.stream_id)
+        self._recent.begin(header.burst_id, self._conclude(waiting, turn), digest=header.content_digest)
 
-    async def _conclude(self, waiting: PendingBurst) -> Receipt:
+    async def _conclude(self, waiting: PendingBurst, turn: Turn) -> Receipt:
         try:
             with logs.hop("receive", waiting.header):
-                return await self._reconstruct(waiting.header, waiting.reception)
+                return await self._reconstruct(waiting.header, waiting.reception, turn)
         finally:
+            turn.end()
             self._concluding -= 1
             self._concluded.set()
 
@@ -210,10 +235,12 @@ class BurstReceiver:
             return error
         return None
 
-    async def _reconstruct(self, header: link_pb2.BurstHeader, reception: BurstState) -> Receipt:
+    async def _reconstruct(self, header: link_pb2.BurstHeader, reception: BurstState, turn: Turn) -> Receipt:
         failed: link_pb2.Failure | None = None
         picture = b""
         try:
+            await turn.to_unpack()
+            await self._overtake(header)
             with self._metrics.in_flight.track_inprogress():
                 if reception.error:
                     raise reception.error
@@ -226,8 +253,9 @@ class BurstReceiver:
                     failed = failure(grpc.StatusCode.DATA_LOSS, message)
                 else:
                     await self._pipeline.unpack(codec, reception, header.stream_id, header.sequence)
+                turn.unpacked()
                 if not failed:
-                    picture = await self._deliver(codec, header, reception)
+                    picture = await self._deliver(codec, header, reception, turn)
         except Exception as error:
             if not isinstance(error, PanolinkError):
                 log.exception("burst %s failed", header.burst_id, extra=logs.fields(source=header.source))
@@ -246,7 +274,7 @@ class BurstReceiver:
         _log_receipt(receipt, header.source)
         return Receipt(receipt, b"" if failed else picture)
 
-    async def _deliver(self, codec: Codec, header: link_pb2.BurstHeader, reception: BurstState) -> bytes:
+    async def _deliver(self, codec: Codec, header: link_pb2.BurstHeader, reception: BurstState, turn: Turn) -> bytes:
         """Publish the picture, made by each of the decoders and in each of the formats that watchers have asked for;
         returns what the receipt brings.
 
@@ -261,7 +289,7 @@ class BurstReceiver:
             formats = wanted.setdefault(self._models.realism_for(codec, wish.realism), {})
             formats.setdefault(wish.format, set()).add(wish)
         watched = any(met for formats in wanted.values() for met in formats.values())
-        number, tokens, answer, failed = 0, b"", b"", None
+        number, tokens, answer, failed, counted = 0, b"", b"", None, False
         for realism, formats in wanted.items() or [(own, {})]:
             try:
                 picture = await self._pipeline.reconstruct(codec, realism, reception)
@@ -270,12 +298,6 @@ class BurstReceiver:
                     raise
                 self._miss(error, header, [wish for wishes in formats.values() for wish in wishes])
                 continue
-            if not number:
-                self._metrics.late.inc(reception.late)
-                if not reception.late:
-                    self._arrivals.shown(header.stream_id, header.captured_at)
-            if not formats:
-                break
             files: dict[PictureFormat, bytes] = {}
             for format, wishes in formats.items():
                 try:
@@ -285,7 +307,8 @@ class BurstReceiver:
                     if realism == own and header.return_picture and format == returned:
                         failed = error.with_traceback(None)  # which would hold the picture
             del picture
-            if not number:
+            await turn.to_show()
+            if formats and not number:
                 if watched and self._watchers.want_tokens:
                     tokens = await self._pipeline.tokens_as_file(reception)
                 number = next(self._numbers)  # the same for all decoders: it is one panorama
@@ -298,6 +321,11 @@ class BurstReceiver:
                     shown = WatchedPanorama(_shown(header, reception, file, number, made), file, tokens)
                     await self._watchers.publish(shown, formats[format])
                     del file, shown
+            if not counted:
+                counted = True
+                self._metrics.late.inc(reception.late)
+                if not reception.late:
+                    self._arrivals.shown(header.stream_id, header.captured_at)
         try:
             if failed:
                 raise failed

@@ -8,6 +8,7 @@ from typing import Any
 
 from panolink.rpc.wire.bursts import Receipt
 from panolink.services.receiver.pipeline import BurstState
+from panolink.services.receiver.stream_order import Turn
 from panolink.v1 import link_pb2
 
 
@@ -24,6 +25,10 @@ class PendingBurst:
         Whether a round is being decoded.
     bytes
         Memory held by the soft values.
+    turn
+        Of its first round among the pictures of its stream; None once it waits for another.
+    overtaken
+        Whether a later picture of its stream is about to be shown.
     """
 
     def __init__(self, header: link_pb2.BurstHeader) -> None:
@@ -31,6 +36,8 @@ class PendingBurst:
         self.reception = BurstState()
         self.busy = False
         self.bytes = 0
+        self.turn: Turn | None = None
+        self.overtaken = False
         self.timer: asyncio.TimerHandle | None = None
         self._answers: dict[int, asyncio.Task[Receipt]] = {}
 
@@ -49,6 +56,12 @@ class PendingBurst:
     def last(self) -> int:
         """Number of the last round received; −1 before the first."""
         return max(self._answers, default=-1)
+
+    def end_turn(self) -> None:
+        """Hold up the pictures behind no longer."""
+        if self.turn:
+            self.turn.end()
+            self.turn = None
 
     def stop_timer(self) -> None:
         """Stop the timeout; time spent decoding does not count."""
@@ -115,6 +128,7 @@ class HarqBuffer:
     def end(self, waiting: PendingBurst) -> None:
         """Remove a burst that is being completed."""
         waiting.stop_timer()
+        waiting.busy = False  # no further answer of a round is waited for
         self._waiting.pop(waiting.header.burst_id, None)
 
     def _drop(self, waiting: PendingBurst, why: str) -> None:

@@ -18,7 +18,7 @@ class ReceiverMetrics(ServiceMetrics):
         self.harq_given_up = self.counter(
             "harq_given_up", "Bursts that no other round came for while segments were missing, by reason.", "reason"
         )
-        for reason in ("rounds", "asked", "waited", "memory", "refused", "closing"):
+        for reason in ("rounds", "asked", "waited", "memory", "refused", "overtaken", "closing"):
             self.harq_given_up.labels(reason)
         self.viewers = self.gauge("viewers", "Viewers that watch.")
         self.stream_states = self.gauge("stream_states", "Streams of which states are held.")

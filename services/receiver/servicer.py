@@ -139,7 +139,7 @@ def build(settings: ReceiverSettings) -> Server:
         on_drop=metrics.dropped.labels("watch").inc,
     )
     metrics.queue_depth.labels("watch").set_function(lambda: watchers.waiting)
-    metrics.viewers.set_function(lambda: len(watchers))
+    metrics.viewers.set_function(lambda: watchers.viewers)
     metrics.queue_limit.labels("watch").set_function(lambda: len(watchers) * settings.watch_queue)
     receiver = BurstReceiver(models, pipeline, watchers, settings, metrics)
 
@@ -149,11 +149,10 @@ def build(settings: ReceiverSettings) -> Server:
         limit = settings.save_limit_bytes
         archive = Archive(settings.save_folder, limit_bytes=limit, watchers=watchers, metrics=metrics)
         server.on_close(archive.close)
-    server.on_close(receiver.finish)
     link = LinkEndpoint(
         lambda: receiver,
         limits=settings.limits,
-        streams=server.streams("link"),
+        streams=server.streams("link", drained=receiver.finish),
         in_flight=settings.max_in_flight,
     )
     watch = ReceiverServicer(watchers, server.streams("watch"), refused_gaze=metrics.refused_gazes.inc)

@@ -68,10 +68,13 @@ class Watcher:
     ----------
     tokens
         Whether it has asked for the kinds of tokens as well.
+    viewer
+        Whether somebody sees them, and not an archive.
     """
 
-    def __init__(self, queue: PanoramaQueue, wish: Wish, *, tokens: bool = False) -> None:
+    def __init__(self, queue: PanoramaQueue, wish: Wish, *, tokens: bool = False, viewer: bool = True) -> None:
         self.wish = wish
+        self.viewer = viewer
         self.tokens = tokens
         self.queue = queue
         self.gone = asyncio.Event()
@@ -115,14 +118,28 @@ class Watchers:
         return len(self._watchers)
 
     @property
+    def viewers(self) -> int:
+        """Number of watchers that show what they get to somebody."""
+        return sum(watcher.viewer for watcher in list(self._watchers))  # metrics ask on a thread of theirs
+
+    @property
     def waiting(self) -> int:
         """Number of panoramas in all queues."""
         return sum(watcher.queue.qsize() for watcher in list(self._watchers))  # metrics ask on a thread of theirs
 
     @contextmanager
-    def join(self, wish: Wish = Wish(), *, tokens: bool = False) -> Iterator[Watcher]:  # noqa: B008 (immutable)
-        """Subscribe for the duration of the context to pictures as wished, and to the kinds of their tokens."""
-        watcher = Watcher(PanoramaQueue(self._size, self._taken.set), wish, tokens=tokens)
+    def join(
+        self,
+        wish: Wish = Wish(),  # noqa: B008 (immutable)
+        *,
+        tokens: bool = False,
+        viewer: bool = True,
+    ) -> Iterator[Watcher]:
+        """Subscribe for the duration of the context to pictures as wished, and to the kinds of their tokens.
+
+        `viewer`: whether somebody sees them, and not an archive.
+        """
+        watcher = Watcher(PanoramaQueue(self._size, self._taken.set), wish, tokens=tokens, viewer=viewer)
         self._watchers.add(watcher)
         try:
             yield watcher

@@ -57,7 +57,7 @@ class TransmitterMetrics(ServiceMetrics):
         self.wanted_frame_rate = self.gauge(
             "wanted_frame_rate", "Pictures a second that the source of a stream wants to send, by slot.", "slot"
         )
-        self.gaze_age_seconds = self.gauge("gaze_age_seconds", "Age of the gaze that the last picture was made for.")
+        self.gaze_age_seconds = self.gauge("gaze_age_seconds", "Age of the gaze of the last picture; NaN: it had none.")
         self.tau = self.gauge("tau_ratio", "Share of the last panorama's tokens whose features were sent too.")
         self.resolution = self.gauge(
             "resolution_ratio", "Tokens of the last panorama as it was coded, over those of full resolution."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -111,8 +112,8 @@ class PanoramaEncoding:
         self._focus = quantized([focus_from_wire(focus) for focus in header.focus])
         if self.stream and header.follow_gaze:
             self._focus = self.stream.gazes.foci(self._focus)
-            if (age := self.stream.gazes.age) is not None:
-                pipeline.metrics.gaze_age_seconds.set(age)
+            age = self.stream.gazes.age
+            pipeline.metrics.gaze_age_seconds.set(math.nan if age is None else age)
         self._digest = await pipeline.run(partial(content_digest, header, image))
         pixels = await pipeline.run(partial(self._count_pixels, image))
         budget = pipeline.feedback.budget(header, pixels=pixels)
@@ -179,6 +180,25 @@ class PanoramaEncoding:
         if header.return_activation and activation is not None:
             self.activation = encode_png((activation * 255).round().clip(0, 255).astype(np.uint8))
         return self._burst(codec, sent)
+
+    def add_cost(self, before: transmitter_pb2.DeliveryHeader) -> None:
+        """Count what the same picture has cost before, in a burst that could not be decoded.
+
+        Parameters
+        ----------
+        before : DeliveryHeader
+            Of that burst.
+        """
+        delivery = self.delivery
+        bits = {count.layer: count.bits for count in before.bits}
+        for count in delivery.bits:
+            count.bits += bits.pop(count.layer, 0)
+        delivery.bits.extend(transmitter_pb2.LayerBits(layer=layer, bits=count) for layer, count in bits.items())
+        delivery.bpp += before.bpp
+        delivery.symbols += before.symbols
+        delivery.symbols_per_pixel += before.symbols_per_pixel
+        delivery.rounds += before.rounds
+        delivery.retransmitted_symbols += before.retransmitted_symbols
 
     def _mean_bpp(self, picture: np.ndarray) -> float | None:
         if not self._header.HasField("mean_bits"):

@@ -211,6 +211,7 @@ class StreamSession:
         burst = await encoding.run(image)
         for stage, seconds in before.seconds.items():
             encoding.seconds[stage] = encoding.seconds.get(stage, 0.0) + seconds
+        encoding.add_cost(before.delivery)
         return encoding, await self._carry(burst, encoding, until, sent, sent)
 
     async def _carry(

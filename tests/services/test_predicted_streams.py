@@ -108,6 +108,8 @@ async def test_a_lost_reference_is_answered_within_the_same_delivery(
     assert [delivery.delivered for delivery in got] == [True] * 3
     assert got[2].stream and got[2].stream.reference == 0
     assert value(transmitter, "references_needed_total") == value(receiver, "references_needed_total") == 1
+    symbols = sum(delivery.symbols for delivery in got if delivery.symbols)
+    assert symbols == value(transmitter, "symbols_total") == value(receiver, "symbols_total"), "of what was in vain too"
 
 
 async def test_pictures_that_were_sent_again_are_not_shown_after_later_ones(

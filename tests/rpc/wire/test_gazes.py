@@ -74,6 +74,9 @@ def test_a_trail_ages_and_widens():
     assert abs(focus.yaw - 40) < 1 and focus.width == pytest.approx(90 + 2 * DEGREES_PER_SECOND * 0.5, abs=1)
     clock.now = 0.25
     assert trail.age == pytest.approx(0.75)
+    clock.now += LONGEST_AGE_SECONDS
+    assert trail.age is None and trail.foci() == (), "nobody watches any more"
+    clock.now -= LONGEST_AGE_SECONDS
     clock.now = LONGEST_AGE_SECONDS
     assert trail.foci() == ()
 

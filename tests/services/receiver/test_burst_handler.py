@@ -2,8 +2,9 @@
 
 import asyncio
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from panolink.services.receiver.burst_handler import BurstReceiver
 from panolink.services.receiver.metrics import ReceiverMetrics
 from panolink.services.receiver.pipeline import BurstState
 from panolink.services.receiver.settings import ReceiverSettings
+from panolink.services.receiver.stream_order import StreamOrder
 from panolink.services.receiver.watchers import Watcher, Watchers, Wish
 from panolink.v1 import link_pb2
 
@@ -62,6 +64,9 @@ class Pipeline:
         return b"kinds"
 
 
+TURN = StreamOrder().begin("")
+
+
 @pytest.fixture
 def watchers() -> Watchers:
     return Watchers("newest", size=4, on_drop=lambda: None)
@@ -97,7 +102,7 @@ async def test_pictures_of_several_decoders_are_not_there_at_a_time(
     seen = [watching(*wish, tokens=place == 0) for place, wish in enumerate(wishes)]
     reception = BurstState(tokens=tiny.tokens_at(panorama, 0.2))
     header = link_pb2.BurstHeader(burst_id="a", return_picture=True)
-    assert await receiver._deliver(tiny, header, reception) == b"png 0"
+    assert await receiver._deliver(tiny, header, reception, TURN) == b"png 0"
     assert pipeline.made[0] == 0.0 and sorted(pipeline.made) == [0.0, 0.5, 1.0] and pipeline.most == 1
     assert [shown(one) for one in seen] == [
         (1, 0.0, b"png 0", b"kinds"),
@@ -111,10 +116,10 @@ async def test_where_nobody_looks_a_picture_is_made_and_has_no_number(
     receiver: BurstReceiver, pipeline: Pipeline, watching: Any, tiny: Codec, panorama: np.ndarray
 ) -> None:
     reception = BurstState(tokens=tiny.tokens_at(panorama, 0.2))
-    assert await receiver._deliver(tiny, link_pb2.BurstHeader(burst_id="a"), reception) == b""
+    assert await receiver._deliver(tiny, link_pb2.BurstHeader(burst_id="a"), reception, TURN) == b""
     assert pipeline.made == [0.0]
     one = watching(PictureFormat.PNG)
-    await receiver._deliver(tiny, link_pb2.BurstHeader(burst_id="b"), reception)
+    await receiver._deliver(tiny, link_pb2.BurstHeader(burst_id="b"), reception, TURN)
     assert shown(one) == (1, 0.0, b"png 0", b"")
 
 
@@ -128,7 +133,7 @@ async def test_what_cannot_be_made_for_one_viewer_is_there_for_the_others(
         watching(PictureFormat.PNG, 0.25),
     )
     header = link_pb2.BurstHeader(burst_id="a", return_picture=True)
-    assert await receiver._deliver(tiny, header, reception) == b"png 0"
+    assert await receiver._deliver(tiny, header, reception, TURN) == b"png 0"
     assert shown(honest) == (1, 0.0, b"png 0", b"")
     assert [one.dropped for one in (honest, webp, other_decoder)] == [0, 1, 1]
     assert not webp.queue.items and not other_decoder.queue.items
@@ -141,7 +146,7 @@ async def test_what_the_sender_asks_for_and_cannot_be_made_is_its_failure_alone(
     webp = link_pb2.PICTURE_FORMAT_WEBP
     header = link_pb2.BurstHeader(burst_id="a", return_picture=True, picture_format=webp)
     with pytest.raises(LimitError):
-        await receiver._deliver(tiny, header, BurstState(tokens=tiny.tokens_at(panorama, 0.2)))
+        await receiver._deliver(tiny, header, BurstState(tokens=tiny.tokens_at(panorama, 0.2)), TURN)
     assert shown(one) == (1, 0.0, b"png 0", b"")
 
 
@@ -184,3 +189,127 @@ async def test_memory_of_bursts_is_held_while_they_are_worked_on(watchers: Watch
         await asyncio.wait_for(await receiver.accept(Burst(header, np.ones(1), np.ones(1))), 10)
     await asyncio.sleep(0.01)
     assert [one.soft for one in pipeline.decoders[1:]] == [False] * 5 + [True], "one has room and may get its round"
+
+
+class Gated(Pipeline):
+    """Holds rounds and pictures up until they are let go; what becomes of a burst says how it was called."""
+
+    def __init__(self, tokens: Any) -> None:
+        super().__init__()
+        self.tokens, self.needed, self.unpacked = tokens, (), []
+        self.gates: dict[str, asyncio.Event] = {}
+        """by the stage and the burst's id"""
+
+    def hold(self, *names: str) -> None:
+        self.gates |= {name: asyncio.Event() for name in names}
+
+    async def _pass(self, name: str) -> None:
+        if name in self.gates:
+            await self.gates[name].wait()
+
+    async def hear(self, burst: Burst, reception: Any) -> None:
+        await self._pass(f"hear {burst.header.burst_id}")
+        needed = list(burst.header.harq.numbers)  # tests say so what a round leaves missing
+        reception.decoder = SimpleNamespace(
+            needed=needed, counts={}, rounds=1, header_lost=False, picture_unsent=False, held_bytes=1
+        )
+        reception.decoder.forget_soft_bits = lambda: None
+        reception.name = burst.header.burst_id
+
+    async def unpack(self, _codec: Any, reception: Any, _stream: str, sequence: int) -> None:
+        await self._pass(f"unpack {reception.name}")
+        self.unpacked.append(reception.name)
+        reception.tokens = self.tokens
+
+    async def reconstruct(self, _codec: Any, realism: float, reception: Any) -> np.ndarray:
+        await self._pass(f"decode {reception.name}")
+        return await super().reconstruct(_codec, realism, reception)
+
+
+class Sender:
+    """Bursts of one stream to a receiver."""
+
+    def __init__(self, receiver: BurstReceiver) -> None:
+        self.receiver = receiver
+
+    async def send(self, name: str, *, sequence: int = 0, missing: Sequence[int] | None = None) -> asyncio.Future[Any]:
+        header = link_pb2.BurstHeader(burst_id=name, source=name, stream_id="s" if sequence else "", sequence=sequence)
+        if missing is not None:
+            header.harq.CopyFrom(link_pb2.Harq(rounds_left=1, wait_seconds=60, numbers=missing))
+        answer = await self.receiver.accept(Burst(header, np.ones(1), np.ones(1)))
+        return asyncio.ensure_future(answer)
+
+
+@pytest.fixture
+def gated(tiny: Codec, panorama: np.ndarray) -> Gated:
+    return Gated(tiny.tokens_at(panorama, 0.2))
+
+
+@pytest.fixture
+def sender(watchers: Watchers, gated: Gated) -> Sender:
+    models: Any = Models()
+    stub: Any = gated
+    return Sender(BurstReceiver(models, stub, watchers, ReceiverSettings(), ReceiverMetrics()))
+
+
+async def settled() -> None:
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def test_a_burst_that_comes_again_without_rounds_blocks_nothing(sender: Sender, gated: Gated) -> None:
+    """Such as from a transmitter that was restarted, while the first round is still decoded."""
+    gated.hold("hear a")
+    first = await sender.send("a", missing=())
+    again = await sender.send("a")
+    await settled()
+    gated.gates["hear a"].set()
+    answers = await asyncio.wait_for(asyncio.gather(first, again), 10)
+    assert [answer.header.HasField("failure") for answer in answers] == [False, False]
+    assert gated.unpacked == ["a"]
+
+
+async def test_a_receiver_that_stops_while_a_first_round_is_decoded_ends(sender: Sender, gated: Gated) -> None:
+    gated.hold("hear a")
+    first = await sender.send("a", missing=())
+    closing = asyncio.create_task(sender.receiver.finish())
+    await settled()
+    gated.gates["hear a"].set()
+    await asyncio.wait_for(asyncio.gather(closing, first), 10)
+
+
+async def test_pictures_of_a_stream_are_shown_in_order_however_long_each_takes(
+    sender: Sender, gated: Gated, watching: Any
+) -> None:
+    one = watching(PictureFormat.PNG)
+    gated.hold("hear 1", "unpack 2", "decode 3")
+    answers = [await sender.send(str(number), sequence=number) for number in (1, 2, 3, 4)]
+    other = await sender.send("other")
+    await asyncio.wait_for(other, 10)
+    assert gated.unpacked == ["other"], "a stream holds nothing else up"
+    for name, unpacked, shown in (
+        ("hear 1", ["1"], ["1"]),
+        ("unpack 2", ["1", "2", "3", "4"], ["1", "2"]),
+        ("decode 3", ["1", "2", "3", "4"], ["1", "2", "3", "4"]),
+    ):
+        gated.gates[name].set()
+        await settled()
+        assert gated.unpacked[1:] == unpacked, name
+        assert [panorama.header.source for panorama in one.queue.items][1:] == shown or one.dropped
+    await asyncio.wait_for(asyncio.gather(*answers), 10)
+
+
+async def test_a_picture_that_waits_for_a_round_is_shown_before_the_next_one(
+    sender: Sender, gated: Gated, watching: Any
+) -> None:
+    """With what has come of it: after the next one it would not be shown at all."""
+    one = watching(PictureFormat.PNG)
+    asked = await asyncio.wait_for(await sender.send("1", sequence=1, missing=[3]), 10)
+    assert list(asked.header.needed) == [3] and not one.queue.items
+    later = await sender.send("3", sequence=3)
+    await asyncio.wait_for(later, 10)
+    assert [panorama.header.source for panorama in one.queue.items] == ["1", "3"]
+    waits = await asyncio.wait_for(await sender.send("2", sequence=2, missing=[3]), 10)
+    assert list(waits.header.needed) == [3]
+    await asyncio.wait_for(await sender.send("4", sequence=4, missing=()), 10)
+    assert gated.unpacked == ["1", "3", "2", "4"]

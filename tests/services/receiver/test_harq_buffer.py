@@ -144,7 +144,10 @@ async def test_a_receiver_that_stops_shows_what_waits(start: Start, panorama: np
         (asked,) = await air.answers(air.first())
         assert asked.header.needed
         assert not list(tmp_path.glob("*.png"))
+        looking = await watched(receiver, 1)
+        assert sample(receiver, "viewers") == 1, "the archive is none"
     assert len(list(tmp_path.glob("*.png"))) == 1
+    assert len(await looking) == 1, "whoever watches sees it, too"
     assert sample(receiver, "harq_given_up_total", reason="closing") == 1
 
 

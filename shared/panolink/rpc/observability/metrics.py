@@ -63,7 +63,8 @@ class ServiceMetrics:
         self.stage_seconds = self.histogram("stage_seconds", "Duration of a stage.", FINE_SECONDS, "stage")
         self.batch_size = self.histogram("batch_size", "Items in a batch.", (1, 2, 4, 8, 16, 32), "stage")
         self.symbols = self.counter("symbols", "Complex symbols (channel uses).")
-        self.snr_db = self.gauge("snr_db", "Es/N0 of the last burst in dB.")
+        self.snr_db = self.gauge("snr_db", "Es/N0 of the last burst in dB; NaN until noise has been added to one.")
+        self.snr_db.set(math.nan)  # 0 dB would be a bad channel, where there is none
         self.segments_sent = self.counter("segments_sent", "Segments sent.", "layer")
         self.segments_lost = self.counter("segments_lost", "Segments whose CRC failed.", "layer")
         self.segments_unsent = self.counter("segments_unsent", "Segments left out to keep a budget.", "layer")

@@ -104,7 +104,7 @@ class Server:
         )
         self._health = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
         self._services = [health.SERVICE_NAME]
-        self._streams: list[Streams] = []
+        self._streams: list[tuple[Streams, Callable[[], Awaitable[None]] | None]] = []
         self._memory = MemoryBudget(settings.max_bytes_under_way)
         metrics.bytes_under_way.set_function(lambda: self._memory.used)
         if settings.credentials.secure_server:
@@ -118,8 +118,11 @@ class Server:
         add_to_server(servicer, self._server)
         self._services.append(full_name)
 
-    def streams(self, kind: str) -> Streams:
-        """Create the limiter of one kind of streams; kinds are drained in the order of creation."""
+    def streams(self, kind: str, *, drained: Callable[[], Awaitable[None]] | None = None) -> Streams:
+        """Create the limiter of one kind of streams; kinds are drained in the order of creation.
+
+        `drained()` is awaited once those of this kind have ended, before the next kind is drained.
+        """
         streams = Streams(
             f"{self.name}: {kind}",
             limit=self.settings.max_streams,
@@ -128,7 +131,7 @@ class Server:
             memory=self._memory,
         )
         self.metrics.streams.labels(kind).set_function(lambda: len(streams))
-        self._streams.append(streams)
+        self._streams.append((streams, drained))
         return streams
 
     def on_close(self, close: Callable[[], Awaitable[None]]) -> None:
@@ -168,9 +171,11 @@ class Server:
         """Report NOT_SERVING, refuse new streams, finish items in flight, and stop."""
         await self._health.enter_graceful_shutdown()
         deadline = time.monotonic() + self.settings.drain_seconds
-        for streams in self._streams:
+        for streams, drained in self._streams:
             if not await streams.drain(max(0.0, deadline - time.monotonic())):
                 log.warning("%d streams did not end within %g s", len(streams), self.settings.drain_seconds)
+            if drained:
+                await drained()
         await self._server.stop(_GRACE_SECONDS)
         for close in reversed(self._closers):
             await close()

@@ -132,8 +132,9 @@ class GazeTrail:
 
     @property
     def age(self) -> float | None:
-        """Seconds since the newest gaze; None where there is none."""
-        return min((self._clock() - at for _, at in self._gazes), default=None)
+        """Seconds since the newest gaze that is young enough to be used; None where there is none."""
+        age = min((self._clock() - at for _, at in self._gazes), default=math.inf)
+        return age if age <= LONGEST_AGE_SECONDS else None
 
     def foci(self, first: Iterable[Focus] = ()) -> tuple[Focus, ...]:
         """Foci of a picture: those in ``first``, then gazes that are young enough, widened by their age."""
