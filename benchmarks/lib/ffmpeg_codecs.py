@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.lib.image_codecs import ImageCodec
+from benchmarks.lib.image_codecs import ImageCodec, options_digest
 from panolink.errors import ModelError
 
 TO_YUV = "scale=in_range=full:out_range=full:out_color_matrix=bt709:flags=lanczos+accurate_rnd+full_chroma_int"
@@ -59,7 +59,8 @@ class FfmpegCodec(ImageCodec):
 
     @property
     def version(self) -> str:
-        return f"{self.name}-ffmpeg{ffmpeg_version()}"
+        options = self.encoder, self.quality_option, self.pixel_format, self.filters, TO_RGB
+        return f"{self.name}-ffmpeg{ffmpeg_version()}-{options_digest(options)}"
 
     def encode(self, image: np.ndarray, *, quality: int) -> bytes:
         height, width = image.shape[:2]

@@ -16,7 +16,6 @@ import panolink
 from benchmarks.lib.ffmpeg_codecs import FFMPEG_CODECS
 from benchmarks.lib.image_codecs import PILLOW_CODECS, ImageCodec, bits_per_pixel, encode_at
 from benchmarks.lib.quality_measures import Reference
-from panolink import codec as codec_package
 from panolink.codec.effort import Effort
 from panolink.errors import RateError
 
@@ -118,7 +117,7 @@ def model(name: str, targets: Sequence[float], *, sweep: bool = True) -> Subject
         return packet.to_bytes(), codec.decode(packet), reached
 
     settings = [f"q={quality}" for quality in QUALITIES if sweep] + [f"bpp={bpp:g}" for bpp in targets]
-    version = f"{codec.name}-{codec.fingerprint}-{_revision(codec)}" + (
+    version = f"{codec.name}-{codec.fingerprint}-{revision(codec)}" + (
         f"-{effort}" if effort is not Effort.FAST else ""
     )
     return Subject(name, version, tuple(settings), code)
@@ -132,12 +131,12 @@ def indices_alone(weights: Path) -> Subject:
         packet = codec.encode(image, tau=0.0)
         return packet.to_bytes(), codec.decode(packet), True
 
-    return Subject(codec.profile, f"{codec.profile}-{codec.fingerprint}-{_revision(codec)}", ("tau=0",), code)
+    return Subject(codec.profile, f"{codec.profile}-{codec.fingerprint}-{revision(codec)}", ("tau=0",), code)
 
 
-def _revision(codec: panolink.Codec) -> str:
+def revision(codec: panolink.Codec) -> str:
     """Of what a model's figures depend on and its fingerprint does not tell: the encoder, the decoder that is loaded,
-    and the codec's code but for comments and layout."""
+    and the code of codec, sphere and measures, but for streams, comments, docstrings and layout."""
     digest = hashlib.sha256()
     for name, value in sorted(codec.network.state_dict().items()):
         digest.update(name.encode())
@@ -145,12 +144,26 @@ def _revision(codec: panolink.Codec) -> str:
     collects = gc.isenabled()
     gc.disable()  # Python 3.11 may fail where garbage is collected while it builds a tree: "recursion depth mismatch"
     try:
-        for source in sorted(Path(codec_package.__path__[0]).rglob("*.py")):
-            digest.update(ast.dump(ast.parse(source.read_text())).encode())
+        for package in ("codec", "metrics", "sphere"):
+            for source in sorted((Path(panolink.__file__).parent / package).rglob("*.py")):
+                if source.parent.name == "streaming":  # of which single pictures know nothing
+                    continue
+                digest.update(ast.dump(_without_docstrings(ast.parse(source.read_text()))).encode())
     finally:
         if collects:
             gc.enable()
     return digest.hexdigest()[:8]
+
+
+def _without_docstrings(tree: ast.AST) -> ast.AST:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [line for line in node.body if not _is_text(line)]
+    return tree
+
+
+def _is_text(line: ast.stmt) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
 
 
 def points(

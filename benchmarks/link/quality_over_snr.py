@@ -6,8 +6,8 @@
 *fixed*: this link with its default schemes, whatever the SNR is. *adaptive*: schemes chosen for the mean SNR (what a
 controller comes to). *analogue*: features as amplitudes beside a coded base layer, nothing adapted; at the first draw
 only, since its noise is averaged over thousands of symbols as it is, and none of its pictures recurs.
-*separate*: a picture file in the bits that 5G LDPC at {1/3, 1/2, 2/3} × {4, 16, 64}-QAM leaves it; one lost piece loses
-the picture. *capacity*: the file that an ideal code at Shannon's rate for each draw would carry.
+*separate*: a picture file in the bits that 5G LDPC leaves it at each scheme that this link chooses from; one lost piece
+loses the picture. *capacity*: the file that an ideal code at Shannon's rate for each draw would carry.
 
 A picture that is lost, whoever sent it, counts as a plane of its own mean colour. All symbols count. Which segments are
 lost comes from the measured error curves (`segment_loss.py`); draws are common to all that is compared. Pictures are
@@ -72,7 +72,7 @@ class Panorama:
         self.image, self.measures, self._points = image, measures, cache / "rate_distortion"
         self.coding = Coding(codec, image)
         self.pixels = image.shape[0] * image.shape[1]
-        self.pictures = PictureCache(image, measures, cache)
+        self.pictures = PictureCache(image, measures, cache, revision=rate_points.revision(codec))
         self.files = Files(image, measures, cache)
         self._senders: dict[object, Sender | None] = {}
         mean = np.broadcast_to(image.mean(axis=(0, 1)).round().astype(np.uint8), image.shape)

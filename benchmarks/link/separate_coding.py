@@ -11,9 +11,11 @@ import numpy as np
 
 from benchmarks.lib import rate_points
 from benchmarks.link.segment_loss import COHERENCE_SYMBOLS, Air, Draw
-from panolink.phy import Modulation, Scheme, SegmentFormat
+from panolink.phy import MCS_TABLE, Scheme, SegmentFormat
 
-SCHEMES = tuple(Scheme(modulation, rate) for modulation in Modulation for rate in (1 / 3, 1 / 2, 2 / 3))
+SCHEMES = MCS_TABLE
+"""all that this link chooses from"""
+
 PIECE_BYTES = 1000
 
 

@@ -19,11 +19,14 @@ _SAVE_EVERY = 20
 
 
 class PictureCache:
-    """Scores of one panorama as received, on disk by what was sent and what of it was lost."""
+    """Scores of one panorama as received, on disk by what was sent and what of it was lost.
 
-    def __init__(self, image: np.ndarray, measures: list[str], folder: Path) -> None:
+    `revision`: of what receives it, as `rate_points.revision` has it; scores of others are not its own.
+    """
+
+    def __init__(self, image: np.ndarray, measures: list[str], folder: Path, *, revision: str) -> None:
         digest = hashlib.sha256(image.tobytes()).hexdigest()[:16]
-        self._file = folder / f"{image.shape[1]}x{image.shape[0]}-{digest}.json"
+        self._file = folder / f"{image.shape[1]}x{image.shape[0]}-{digest}-{revision}.json"
         self._reference, self._measures = Reference(image), measures
         self._known: dict[str, dict[str, float]] = json.loads(self._file.read_text()) if self._file.exists() else {}
         self._unsaved = 0

@@ -116,8 +116,9 @@ def code_changes(
     )
     if bpp is None:
         assert budget
-        coded = _within_symbols(changes, change, budget, protection)
+        coded, allowed = _within_symbols(changes, change, budget, protection)
     else:
+        allowed = bpp
         with coding.stage("quantize"):
             update, packet = stream.within(change, bpp, coding.sphere)
         plan = Plan.of(packet.bpp, slices_of(packet), default_schemes(), coding.pilot_spacing)
@@ -130,17 +131,23 @@ def code_changes(
     update: TokenUpdate = coded.tokens  # type: ignore[assignment]
     if stream.whole_is_better(change, update, coded.packet.bpp, most_bpp=whole_bpp):
         return None
+    allowed = min(max(allowed, whole_bpp), most_bpp)
+    if stream.finer_is_due(change, update, coding.picture, used=coded.packet.bpp, allowed=allowed):
+        return None
     if coded.packet.bpp > most_bpp:
         raise RateError(f"what fits takes {coded.packet.bpp:.4g} bits per pixel, {most_bpp:.4g} are allowed")
     stream.sent(change, update, coded.packet)
     return coded
 
 
-def _within_symbols(coding: ChangeCoding, change: Change, budget: SymbolBudget, protection: Protection) -> Coded:
+def _within_symbols(
+    coding: ChangeCoding, change: Change, budget: SymbolBudget, protection: Protection
+) -> tuple[Coded, float]:
+    """What fits the symbols, and how many bits per pixel a picture may take in them, by a rough estimate."""
     room = room_for(coding, budget, protection)([_INDEX_BYTES] * change.base.slices, 0.0)
     with coding.stage("quantize"):
         filled = change.filled(max(room, 1.0))
-    return both_layers(coding, budget, protection, filled)
+    return both_layers(coding, budget, protection, filled), room / change.base.pixels
 
 
 def whole_of_stream(coding: Coding, stream: StreamEncoder) -> Coding:

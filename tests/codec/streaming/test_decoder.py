@@ -155,6 +155,18 @@ def test_what_is_predicted_from_is_held_however_late_receipts_are(tiny: Codec, p
         decoder.update(packet)
 
 
+@pytest.mark.parametrize("late", range(1, MOST_STATES - 1))
+def test_references_are_held_while_receipts_come_late(tiny: Codec, panorama: np.ndarray, late: int):
+    encoder, decoder, random = StreamEncoder(tiny), StreamDecoder(tiny), np.random.default_rng(0)
+    under_way: list[int] = []
+    for number in range(1, 4 * MOST_STATES):
+        noisy = np.clip(panorama + random.normal(0, 3, panorama.shape), 0, 255).astype(np.uint8)
+        decoder.update(encoder.encode(noisy, bpp=BPP))  # raises where what it is predicted from is gone
+        under_way.append(number)
+        if len(under_way) > late:
+            encoder.acknowledge(under_way.pop(0))
+
+
 def test_a_header_of_version_five_says_nothing_of_later_ones(packets: list[Packet]):
     data = bytearray(packets[1].header.to_bytes()[:-4])
     assert data[3] == 6

@@ -282,3 +282,26 @@ def test_receipts_that_come_too_late_are_logged(tiny: Codec, panorama: np.ndarra
         late.encode(panorama, bpp=0.5)
     late.acknowledge(1)
     assert late.reference is None and "its receipt comes 7 pictures late" in caplog.text
+
+
+def test_receipts_that_become_late_are_logged_too(tiny: Codec, panorama: np.ndarray, caplog: pytest.LogCaptureFixture):
+    """When there is a reference, with which the stream stays."""
+    encoder = StreamEncoder(tiny)
+    encoder.encode(panorama, bpp=BPP)
+    encoder.acknowledge(1)
+    for _ in range(MOST_STATES):
+        encoder.encode(panorama, bpp=BPP)
+    assert not caplog.records
+    encoder.acknowledge(2)
+    assert "packet 2 of a stream: its receipt comes 7 pictures late" in caplog.text
+
+
+@pytest.mark.parametrize("bpp", [0.0, -1.0, float("nan"), float("inf")])
+def test_rates_that_make_no_sense_are_refused_with_every_picture(tiny: Codec, scene: np.ndarray, bpp: float):
+    encoder = StreamEncoder(tiny)
+    with pytest.raises(RateError, match="must be a positive number"):
+        encoder.encode(scene, bpp=bpp)
+    encoder.encode(scene, bpp=BPP)
+    encoder.acknowledge(1)
+    with pytest.raises(RateError, match="must be a positive number"):
+        encoder.encode(scene, bpp=bpp)

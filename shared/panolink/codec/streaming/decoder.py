@@ -77,7 +77,9 @@ class StreamDecoder:
             self._states[place.number] = state
             self._states.move_to_end(place.number)
             while len(self._states) > MOST_STATES:
-                self._states.popitem(last=False)
+                # An encoder never goes back behind a state that it has predicted from.
+                behind = (number for number in self._states if number < place.reference)
+                self._states.pop(min(behind, default=next(iter(self._states))))
         return state
 
     def _whole(self, packet: Packet) -> TokenState:

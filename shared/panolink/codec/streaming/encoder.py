@@ -30,6 +30,7 @@ from panolink.codec.rate_control.controller import (
 from panolink.codec.resolution import reduce
 from panolink.codec.slicing import index_slices
 from panolink.codec.streaming.changes import Changes, update_packet
+from panolink.codec.streaming.finer_resolution import TOLERANCE, ResolutionWatch, squared_error
 from panolink.codec.streaming.leaky_bucket import LeakyBucket
 from panolink.codec.streaming.state import MOST_STATES, Kind, TokenState, TokenUpdate
 from panolink.codec.streaming.stream_costs import ChangeCostModel
@@ -159,6 +160,7 @@ class StreamEncoder:
         self._reference: TokenState | None = None
         self._under_way: OrderedDict[int, Sent] = OrderedDict()
         self._noise = NoiseEstimate()
+        self._resolution = ResolutionWatch()
         self.bucket = LeakyBucket()
 
     @property
@@ -197,19 +199,57 @@ class StreamEncoder:
         Raises
         ------
         RateError
-            Where a whole picture is needed, and ``bpp`` does not hold its base layer.
+            ``bpp`` is no positive number; or a whole picture is needed, and it does not hold its base layer.
         """
+        Budget(bpp=bpp)  # refuses what makes no sense, whether a whole picture is due or not
         known: dict[Fraction, Tensor] = {}
         change = self.prepare(image, focus=focus, known=known)
         if change is not None:
             update, packet = self.within(change, bpp, sphere, joined=True)
-            if not self.whole_is_better(change, update, packet.bpp):
+            better = self.whole_is_better(change, update, packet.bpp)
+            if not better and not self.finer_is_due(change, update, image, used=packet.bpp, allowed=bpp):
                 return self.sent(change, update, packet)
         place = StreamPlace(self.next_number)
         beside = metadata_bits(sphere, stream=place)
         tokens = self.codec.tokens_at(image, bpp, features=known, robust=self._robust, focus=focus, beside=beside)
         packet = self.codec.pack(tokens, stream=place).with_metadata(sphere)
         return self.sent_whole(tokens, packet)
+
+    def finer_is_due(
+        self, change: Change, update: TokenUpdate, image: NDArray[np.uint8], *, used: float, allowed: float
+    ) -> bool:
+        """Whether a whole picture at a finer resolution is due, since updates at the one that is held use up no bits.
+
+        Parameters
+        ----------
+        change : Change
+        update : TokenUpdate
+            What would be sent otherwise.
+        image : uint8 (H, W, 3)
+        used, allowed : float
+            Bits per pixel: of the update's packet, and what a whole picture may take.
+        """
+        base = change.base
+        if not self._resolution.due(self.next_number, base.reduction, used, allowed):
+            return False
+        try:
+            tokens = self.codec.tokens_at(image, allowed, robust=self._robust, focus=base.focus)
+        except RateError:
+            return False
+        if tokens.reduction >= base.reduction:
+            return False
+        rows_arrived, features_arrived = self._all_of(update)
+        held = change.reference.updated(
+            self.next_number, update, rows_arrived=rows_arrived, features_arrived=features_arrived
+        ).tokens()
+        (features,) = self.codec.extract([reduce(image, tokens.reduction)])
+        whole_error = squared_error(self.codec, image, tokens, features)
+        return whole_error < TOLERANCE * squared_error(self.codec, image, held, base.features)
+
+    @staticmethod
+    def _all_of(update: TokenUpdate) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Rows and features of an update that arrives as it is."""
+        return np.ones(update.kinds.shape[0], dtype=bool), np.ones(int(update.kept.sum()), dtype=bool)
 
     def whole_is_better(self, change: Change, update: TokenUpdate, bpp: float, *, most_bpp: float = 0.0) -> bool:
         """Whether a whole picture of an update's ``bpp`` bits per pixel is closer to the panorama than the update.
@@ -227,7 +267,7 @@ class StreamEncoder:
             return False
         rows, cols = update.kinds.shape
         weight = np.exp2(-steps_of_tokens(rows, cols, update.focus) / 2).ravel()
-        rows_arrived, features_arrived = np.ones(rows, dtype=bool), np.ones(int(update.kept.sum()), dtype=bool)
+        rows_arrived, features_arrived = self._all_of(update)
         after = change.reference.updated(
             self.next_number, update, rows_arrived=rows_arrived, features_arrived=features_arrived
         )
@@ -354,13 +394,15 @@ class StreamEncoder:
         ----------
         number : int
             Of the packet; one that is not known, or older than the reference, teaches nothing. Known are the last
-            `MOST_STATES` − 1: with receipts later than that, every picture is whole, which is logged.
+            `MOST_STATES` − 1: receipts later than that are logged, since the stream then stays with what it has, or
+            goes whole with every picture.
         lost : collection of int
             Positions in the packet of slices that did not arrive. Where the header is among them, nothing did.
         """
         with self._lock:
             sent = self._under_way.pop(number, None)
-            if sent is None and self._reference is None and 0 < number <= self._number - (MOST_STATES - 1):
+            held = self._reference.number if self._reference else 0
+            if sent is None and held < number <= self._number - (MOST_STATES - 1):
                 log.warning("packet %d of a stream: its receipt comes %d pictures late", number, self._number - number)
             if sent is None or 0 in lost or (self._reference and self._reference.number > number):
                 return
