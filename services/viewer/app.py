@@ -212,10 +212,10 @@ class ViewerApp:
 
     async def socket(self, socket: WebSocket) -> None:
         """A browser."""
-        if len(self._hub) >= self._settings.max_browsers:
+        if len(self._hub) >= self._settings.browsers:
             self._metrics.refused.labels("browsers").inc()
             await socket.accept()  # a refused handshake would not tell the page why
-            await socket.close(1013, f"{self._settings.max_browsers} browsers look already, and no more are allowed")
+            await socket.close(1013, f"{self._settings.browsers} browsers look already, and no more are allowed")
             return
         await socket.accept()
         timeout = self._settings.send_timeout_seconds

@@ -18,6 +18,9 @@ MAX_MESSAGE_CHARACTERS = 4096
 REQUESTS_PER_SECOND = 60.0
 REQUESTS_AT_ONCE = 120.0
 
+HEARTBEAT_SECONDS = 10.0
+"""without a message, after which one says that the viewer is there: pages do not see that a connection has died"""
+
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Mailbox, dict[str, Any]], Awaitable[None]]
@@ -61,7 +64,11 @@ class BrowserSession:
     async def _send(self, mailbox: Mailbox) -> None:
         try:
             while True:
-                for message in await mailbox.get():
+                try:
+                    messages = await asyncio.wait_for(mailbox.get(), HEARTBEAT_SECONDS)
+                except TimeoutError:
+                    messages = [encode("alive", {})]
+                for message in messages:
                     async with asyncio.timeout(self._send_timeout):
                         await _send(self._socket, message)
         except TimeoutError:

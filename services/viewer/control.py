@@ -44,10 +44,19 @@ def is_number(value: Any) -> TypeGuard[float]:
     return -sys.float_info.max <= value <= sys.float_info.max
 
 
-def conditions_as_dict(conditions: Conditions) -> dict[str, Any]:
-    """What the page shows of the conditions."""
+def conditions_as_dict(conditions: Conditions, seconds: float = 0.0) -> dict[str, Any]:
+    """What the page shows of the conditions.
+
+    Parameters
+    ----------
+    conditions
+        As they were set.
+    seconds
+        Since then: a schedule that is over runs no more.
+    """
     values = {name: getattr(conditions, name) for name in ("model", *NUMBERS)}
-    return {**values, "scheduled": conditions.schedule is not None}
+    schedule = conditions.schedule
+    return {**values, "scheduled": schedule is not None and (schedule.repeat or seconds < schedule.seconds)}
 
 
 async def changes_of(message: Mapping[str, Any], present: Callable[[], Awaitable[Conditions]]) -> dict[str, Any]:

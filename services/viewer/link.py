@@ -53,6 +53,7 @@ class LinkWatcher:
         self._watching = False
         self._not_watched = ""  # why, as the last attempt to watch has ended
         self._realism: float | None = None
+        self._chosen = 0  # how often another one was
         self._watch_call: asyncio.Task[None] | None = None
         self._subscribed = asyncio.Event()
         self._tell_decoder()
@@ -102,6 +103,7 @@ class LinkWatcher:
         if realism == self._realism:
             return
         self._realism = realism
+        self._chosen += 1
         self._tell_decoder()
         self._subscribed.clear()
         if self._watch_call:
@@ -114,13 +116,13 @@ class LinkWatcher:
 
     async def _watch(self) -> None:
         while True:
-            realism = self._realism
-            self._watch_call = asyncio.create_task(self._watch_with(realism))
+            chosen = self._chosen
+            self._watch_call = asyncio.create_task(self._watch_with(self._realism))
             try:
                 await asyncio.wait([self._watch_call])
             finally:
                 self._watch_call.cancel()
-            if realism == self._realism:
+            if chosen == self._chosen:
                 self._set_watching(False)
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -184,7 +186,7 @@ class LinkWatcher:
                         found = {"version": info.version, "device": info.device, "models": models}
                         self._tell(name, {**answer, "up": True, **found})
                         if name == "channel":
-                            self._publish_conditions(await asyncio.wait_for(client.conditions(), ANSWER_SECONDS))
+                            await asyncio.wait_for(self._look_at_channel(client), ANSWER_SECONDS)
                         await asyncio.sleep(POLL_SECONDS)
             except TimeoutError:
                 self._tell(name, {**answer, "error": f"{address}: no answer within {ANSWER_SECONDS:g} s"})
@@ -215,8 +217,14 @@ class LinkWatcher:
             services["receiver"] = {**receiver, "up": False, "error": why}
         self._hub.state("services", services=services)
 
-    def _publish_conditions(self, conditions: Conditions) -> None:
-        self._hub.state("conditions", conditions=conditions_as_dict(conditions))
+    async def _look_at_channel(self, channel: Client) -> None:
+        conditions, seconds = await channel.conditions(), 0.0
+        if conditions.schedule is not None:
+            _, seconds = await channel.conditions_in_force()
+        self._publish_conditions(conditions, seconds)
+
+    def _publish_conditions(self, conditions: Conditions, seconds: float = 0.0) -> None:
+        self._hub.state("conditions", conditions=conditions_as_dict(conditions, seconds))
 
 
 def to_jpeg(picture: np.ndarray, max_width: int, quality: int) -> bytes:

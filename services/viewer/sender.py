@@ -53,7 +53,7 @@ class Show:
     """
 
     name: str
-    frames: Callable[[int | None], Iterator[tuple[str, Picture]]]
+    frames: Callable[[int | None], Iterator[tuple[str, Picture | PanolinkError]]]
     options: dict[str, Any] = field(default_factory=dict)
     width: int | None = None
     interval: float = 0.1
@@ -126,15 +126,19 @@ class Sender:
 
     async def _panoramas(self, show: Show) -> AsyncIterator[tuple[str, LivePicture]]:
         while True:
-            frames, due = show.frames(show.width), time.monotonic()
+            frames, due, any_sent = show.frames(show.width), time.monotonic(), False
             while (found := await asyncio.to_thread(next, frames, None)) is not None:
                 name, picture = found
+                if isinstance(picture, PanolinkError):
+                    self._hub.event("problem", text=str(picture), fix="")
+                    continue
+                any_sent = True
                 source = f"{name} #{self._mark}-{next(self._numbers)}"
                 self._sent.put(source, picture.array)
                 yield source, LivePicture(picture, captured_at=time.time())
                 due = max(due + show.interval, time.monotonic() - show.interval)
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
-            if not show.repeat:
+            if not (show.repeat and any_sent):
                 return
 
     def _publish(self, delivery: Delivery) -> None:
@@ -161,9 +165,13 @@ def show_of_samples(
     so that it is seen to get sharper."""
     stream = _is_stream(how, stream and repeat)
 
-    def frames(width: int | None) -> Iterator[tuple[str, Picture]]:
+    def frames(width: int | None) -> Iterator[tuple[str, Picture | PanolinkError]]:
         for name in names:
-            picture = picture_of(samples[name], width, max_pixels)
+            try:
+                picture = picture_of(samples[name], width, max_pixels)
+            except PanolinkError as error:
+                yield name, error
+                continue
             for _ in range(PICTURES_OF_A_SCENE if stream else 1):
                 yield name, picture
 

@@ -6,21 +6,17 @@ import asyncio
 import contextlib
 import json
 import logging
-import socket
-import ssl
 import time
-from collections.abc import Iterator
 
 import uvicorn
 
 from panolink.errors import LinkError
-from panolink.rpc.addresses import split_address
-from panolink.rpc.security.credentials import Credentials
 from panolink.services.viewer.app import ViewerApp
 from panolink.services.viewer.browser import MAX_MESSAGE_CHARACTERS
 from panolink.services.viewer.connections import KEEP_ALIVE_SECONDS, ConnectionGuard
 from panolink.services.viewer.hub import Hub
 from panolink.services.viewer.link import LinkWatcher, running
+from panolink.services.viewer.listening import WebServer, listen, tls_context
 from panolink.services.viewer.metrics import ViewerMetrics
 from panolink.services.viewer.sender import Sender
 from panolink.services.viewer.sent import SentPanoramas
@@ -42,6 +38,8 @@ class ViewerServer:
         self.address = ""
         self.metrics_address = ""
         self.metrics = ViewerMetrics()
+        if settings.credentials.secure_server:
+            self.metrics.watch_certificate(lambda: settings.credentials.material.expires)
         self.hub = Hub(self.metrics)
         self._settings = settings
         sent = SentPanoramas()
@@ -60,7 +58,8 @@ class ViewerServer:
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> ViewerServer:
-        listening = _listen(self._settings.listen)
+        limit = self._settings.max_connections
+        listening = listen(self._settings.listen, limit=limit + limit // 8 + 1)  # a few are answered that it is full
         try:
             self.metrics_address = self.metrics.serve(self._settings.metrics_listen)
         except LinkError:
@@ -68,12 +67,13 @@ class ViewerServer:
             raise
         host = self._settings.listen.rpartition(":")[0]
         self.address = f"{host}:{listening.getsockname()[1]}"
-        server = _Uvicorn(_config(self._app, self._settings))
+        handshake_seconds = self._settings.handshake_seconds
+        server = WebServer(_config(self._app, self._settings), handshake_seconds=handshake_seconds)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         guard = ConnectionGuard(
             server.server_state.connections,
-            limit=self._settings.max_connections,
-            first_seconds=self._settings.handshake_seconds,
+            limit=limit,
+            first_seconds=handshake_seconds,
             unread_seconds=self._settings.unread_seconds,
             clock=time.monotonic,
         )
@@ -109,13 +109,6 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-class _Uvicorn(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to `run`."""
-        yield
-
-
 def _config(app: ViewerApp, settings: ViewerSettings) -> uvicorn.Config:
     config = uvicorn.Config(
         app.asgi(),
@@ -133,36 +126,8 @@ def _config(app: ViewerApp, settings: ViewerSettings) -> uvicorn.Config:
         timeout_graceful_shutdown=2,
     )
     config.load()
-    config.ssl = _tls(settings.credentials)
+    config.ssl = tls_context(settings.credentials)
     return config
-
-
-def _tls(credentials: Credentials) -> ssl.SSLContext | None:
-    """TLS with the services' certificate. With an authority and without a token, browsers show a certificate too."""
-    if not credentials.secure_server:
-        return None
-    material = credentials.material
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    credentials.load_into(context)
-    if material.authorities and material.token is None:
-        context.load_verify_locations(cadata=material.authorities.decode())
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
-
-
-def _listen(address: str) -> socket.socket:
-    host, port = split_address(address)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(128)
-    except OSError:
-        listening.close()
-        raise LinkError(f"cannot listen on {address}: in use, or not an address of this machine") from None
-    listening.setblocking(False)
-    return listening
 
 
 def _ask_for_restart() -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, DirectoryPath, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from panolink.rpc.server.settings import Address, AddressOrOff, CommonSettings, MetricsAddress, Target, separated
@@ -30,10 +29,10 @@ class ViewerSettings(CommonSettings):
     """Receiver that is watched."""
     hosts: HostNames = ()
     """Comma-separated names under which browsers reach the page, besides `localhost` and IP addresses."""
-    samples: Path | None = None
+    samples: DirectoryPath | None = None
     """Folder of the panoramas that the page offers; unset: those in the package."""
     max_browsers: Annotated[int, Field(ge=1, le=10_000)] = 64
-    """Maximum number of browsers; further ones are refused."""
+    """Maximum number of browsers, and no more than three quarters of MAX_CONNECTIONS; further ones are refused."""
     max_upload_bytes: Annotated[int, Field(ge=1024, le=1 << 32)] = 64 << 20
     """Maximum size of an uploaded picture or video in bytes."""
     decode_seconds: Annotated[float, Field(gt=0, le=3600)] = 20.0
@@ -49,3 +48,8 @@ class ViewerSettings(CommonSettings):
     """Time that a browser may take for one message; a slower one is disconnected."""
     supervised: bool = False
     """Whether whoever started this process restarts a receiver when asked to on standard output (`panolink up`)."""
+
+    @property
+    def browsers(self) -> int:
+        """How many may look at a time: their pages need connections beside those that stay open."""
+        return min(self.max_browsers, max(1, 3 * self.max_connections // 4))

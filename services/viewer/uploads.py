@@ -15,7 +15,7 @@ from pathlib import Path
 
 from panolink.errors import ImageError, LimitError
 from panolink.images import Picture
-from panolink.images.formats import SNIFFED_BYTES, format_of
+from panolink.images.formats import MOTION_JPEG_SUFFIXES, SNIFFED_BYTES, format_of
 from panolink.rpc.flow_control.limits import MAX_SOURCE_LENGTH
 from panolink.rpc.server.worker_process import WorkerProcess
 from panolink.services.viewer.settings import ViewerSettings
@@ -56,7 +56,8 @@ class Upload:
     def is_video(self) -> bool:
         """Whether it is a video, if it is anything that `pictures` can read."""
         with self.path.open("rb") as file:
-            return not format_of(file.read(SNIFFED_BYTES))
+            found = format_of(file.read(SNIFFED_BYTES))
+        return not found or (found == "JPEG" and self.path.suffix in MOTION_JPEG_SUFFIXES)
 
     def pictures(self, width: int | None, *, fps: float | None = None) -> Iterator[Picture]:
         """The picture, or the video's frames, at most ``fps`` a second, reduced to a width.

@@ -133,6 +133,41 @@ def test_what_the_channel_says_is_shown_when_the_slider_is_left_alone(open_page:
     wait(page, "document.getElementById('snr').value === '8'")
 
 
+@pytest.mark.parametrize("snr_db", [40.0, -12.0, 12.3])
+def test_the_channel_s_snr_is_shown_where_the_slider_does_not_have_it(open_page: Open, snr_db: float) -> None:
+    viewer = Viewer()
+    page = open_page(viewer=viewer)
+    assert page.text_content("#channel output") == "–", "nothing is known yet"
+    viewer.conditions(snr_db)
+    wait(page, f"document.querySelector('#channel output').textContent === '{snr_db:.1f} dB'")
+
+
+def test_an_original_that_breaks_off_keeps_no_picture_back(open_page: Open) -> None:
+    viewer = Viewer()
+    page = open_page(viewer=viewer)
+    page.route("**/api/sent*", lambda route: route.fulfill(status=200, body=b"no picture", content_type="image/jpeg"))
+    page.click("[data-mode=compare]")
+    for number in (1, 2, 3):
+        viewer.picture(burst_id=f"b-{number}", number=number, source=f"city #{number}", original=True)
+    wait(page, "document.getElementById('caption').textContent.includes('No. 3')")
+    assert "its original is not kept any more" in page.text_content("#caption")
+
+
+def test_tokens_lie_on_what_they_are_of_where_they_reach_beyond_it(open_page: Open) -> None:
+    """Of 24 rows of pixels the first row of tokens has 16: it ends 30 degrees below the horizon, not at it."""
+    viewer = Viewer()
+    page = open_page(viewer=viewer)
+    page.select_option("#overlay", "tokens")
+    file = io.BytesIO()
+    Image.fromarray(np.array([[2] * 3, [4] * 3], np.uint8)).save(file, "PNG")  # unchanged, and new
+    viewer.picture(width=48, height=24, kinds=kinds(unchanged=3, new=3), tokens=file.getvalue())
+    wait(page, "document.getElementById('caption').textContent.includes('48 × 24')")
+    page.wait_for_timeout(200)
+    shown = pixels(page)
+    middle, below = (shown[int(shown.shape[0] * at), shown.shape[1] // 2] for at in (0.4, 0.6))
+    assert np.array_equal(middle, below)
+
+
 def test_a_receiver_that_refuses_its_watcher_need_not_be_started(open_page: Open) -> None:
     viewer = Viewer()
     page = open_page(viewer=viewer)

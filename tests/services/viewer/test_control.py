@@ -4,8 +4,16 @@ from typing import Any
 
 import pytest
 
-from panolink.phy import Conditions, Scenario
-from panolink.services.viewer.control import ControlError, changes_of, realism_of, scenarios, send_options, width_of
+from panolink.phy import Clock, Conditions, Scenario
+from panolink.services.viewer.control import (
+    ControlError,
+    changes_of,
+    conditions_as_dict,
+    realism_of,
+    scenarios,
+    send_options,
+    width_of,
+)
 
 
 async def conditions() -> Conditions:
@@ -92,3 +100,11 @@ def test_decoders() -> None:
     names = {"": None, "fidelity": 0, "perceptual": 1}
     assert {name: realism_of({"decoder": name}) for name in names} == names
     assert [realism_of({"realism": realism}) for realism in (None, 0, 0.5, 1)] == [None, 0, 0.5, 1]
+
+
+def test_a_scenario_that_is_over_runs_no_more() -> None:
+    for name, scenario in scenarios(10.0).items():
+        conditions = Conditions("awgn", 10.0, schedule=scenario, clock=Clock.WALL)
+        assert conditions_as_dict(conditions, 0.5)["scheduled"]
+        assert conditions_as_dict(conditions, 1000.0)["scheduled"] == (name == "drive")
+    assert not conditions_as_dict(Conditions("awgn", 10.0))["scheduled"]

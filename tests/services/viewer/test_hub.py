@@ -1,7 +1,11 @@
 """Fan-out: bounded mailboxes, the newest picture, the latest states."""
 
+import asyncio
 import json
 
+import pytest
+
+from panolink.services.viewer.gaze import Gaze
 from panolink.services.viewer.hub import MAX_EVENTS, Hub
 from panolink.services.viewer.metrics import ViewerMetrics
 
@@ -52,9 +56,13 @@ async def test_an_unchanged_state_is_not_sent_again() -> None:
 async def test_who_has_left_gets_nothing_and_looks_nowhere() -> None:
     made = hub()
     mailbox = made.join()
+    made.gazes.put(mailbox.number, Gaze.from_message({"yaw": 10, "pitch": 0, "fov": 90}))
+    assert made.gazes.as_list()
     made.leave(mailbox)
     made.event("delivery")
     assert len(made) == 0 and made.gazes.as_list() == []
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(mailbox.get(), 0.05)
 
 
 async def test_numbers_that_are_none_are_null_for_browsers() -> None:

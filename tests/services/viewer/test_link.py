@@ -2,7 +2,8 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from panolink.picture_format import PictureFormat
 from panolink.rpc.wire.deliveries import Segments
 from panolink.services.viewer import link
 from panolink.services.viewer.hub import Hub
-from panolink.services.viewer.link import MAX_HEIGHT, LinkWatcher, to_jpeg
+from panolink.services.viewer.link import MAX_HEIGHT, LinkWatcher, running, to_jpeg
 from panolink.services.viewer.metrics import ViewerMetrics
 from panolink.services.viewer.sent import SentPanoramas
 from panolink.services.viewer.settings import ViewerSettings
@@ -81,3 +82,36 @@ async def test_a_picture_that_cannot_be_shown_costs_none_of_those_after_it(monke
     async with link.running(LinkWatcher(settings, hub, ViewerMetrics(), SentPanoramas())):
         async with asyncio.timeout(20):
             assert await shown.get() == 2
+
+
+class Watched:
+    """A receiver that can be watched, and whose watches take a moment to end."""
+
+    def __init__(self) -> None:
+        self.wished: list[float | None] = []
+
+    async def __aenter__(self) -> "Watched":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.sleep(0.02)
+
+    async def watch(self, *, realism: float | None, on_subscribed: Callable[[], None], **_: object) -> Any:
+        self.wished.append(realism)
+        on_subscribed()
+        await asyncio.sleep(60)
+        yield
+
+
+async def test_a_choice_that_is_taken_back_at_once_interrupts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    receiver, metrics = Watched(), ViewerMetrics()
+    monkeypatch.setattr(LinkWatcher, "client", lambda *_, **__: receiver)
+    watcher = LinkWatcher(ViewerSettings(channel="off"), Hub(metrics), metrics, SentPanoramas())
+    async with running(watcher):
+        while not receiver.wished:
+            await asyncio.sleep(0.01)
+        first = asyncio.create_task(watcher.choose_realism(1.0))
+        await asyncio.sleep(0.005)
+        began = asyncio.get_running_loop().time()
+        await asyncio.gather(first, watcher.choose_realism(None))
+        assert receiver.wished[-1] is None and asyncio.get_running_loop().time() - began < 0.9

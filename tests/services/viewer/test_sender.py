@@ -1,16 +1,18 @@
 """Shows: one at a time, closed whatever ends them; names that no other viewer gives; samples of a folder."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from panolink.images import Picture
 from panolink.services.viewer.hub import Hub
 from panolink.services.viewer.metrics import ViewerMetrics
-from panolink.services.viewer.sender import Sender, Show, samples_in
+from panolink.services.viewer.sender import Sender, Show, samples_in, show_of_samples
 from panolink.services.viewer.sent import SentPanoramas
 from panolink.services.viewer.settings import ViewerSettings
 from tests.services.viewer.conftest import NOBODY
@@ -87,3 +89,22 @@ def test_no_sample_of_a_folder_hides_another(tmp_path: Path) -> None:
         name: tmp_path / file
         for name, file in (("city.png", "city.png"), ("city.webp", "city.webp"), ("forest", "forest.jpg"))
     }
+
+
+async def test_a_sample_that_cannot_be_read_is_told_and_left_out(tmp_path: Path) -> None:
+    for name in ("a", "c"):
+        Image.new("RGB", (64, 32), "red").save(tmp_path / f"{name}.png")
+    (tmp_path / "b.png").write_bytes(b"no image")
+    shows, samples = Shows(), samples_in(tmp_path)
+    mailbox = shows.hub.join()
+    for names, expected in (("abc", ["a", "c", "a"]), ("b", [])):
+        how = {"stream": False, "repeat": True, "interval": 1e-3, "options": {}, "width": None}
+        show, sent = show_of_samples(samples, list(names), 1 << 20, **how), []
+        async with aclosing(shows.sender._panoramas(show)) as panoramas:
+            async for source, _ in panoramas:
+                sent.append(source.split(" ")[0])
+                if len(sent) == 3:
+                    break
+        assert sent == expected, "and where none can be read, it ends"
+        told = [json.loads(message) for message in await mailbox.get() if isinstance(message, str)]
+        assert any("b.png: not an image" in one.get("text", "") for one in told if one["type"] == "problem")

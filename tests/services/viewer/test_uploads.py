@@ -155,3 +155,13 @@ async def test_one_file_at_a_time_is_looked_into(monkeypatch: pytest.MonkeyPatch
 
     await asyncio.gather(*(one() for _ in range(4)))
     assert most == 1
+
+
+async def test_pictures_one_behind_the_other_are_a_video() -> None:
+    """Motion JPEG, by its name: a JPEG file may have anything behind it."""
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 32), "red").save(picture, "JPEG")
+    for name, video in (("camera.mjpg", True), ("camera.jpg", False)):
+        upload = await received((5 if video else 1) * picture.getvalue(), name)
+        assert upload.is_video == video
+        upload.close()

@@ -35,9 +35,10 @@ export function channelPanel(place: HTMLElement, send: (request: Request) => voi
     send({ type: "conditions", changes });
   }
 
-  function label(): void {
-    snrText.textContent = `${Number(snr.value).toFixed(1)} dB`;
-    erasureText.textContent = `${Math.round(100 * Number(erasures.value))} %`;
+  /** Say what is in force, which may be more than the sliders have, or what is being chosen. */
+  function label(found: { snr_db: number; erasure_rate: number } | null): void {
+    snrText.textContent = found ? `${found.snr_db.toFixed(1)} dB` : "–";
+    erasureText.textContent = found ? `${Math.round(100 * found.erasure_rate)} %` : "–";
   }
 
   /** Show what the channel says, as soon as the controls are left alone. */
@@ -49,14 +50,14 @@ export function channelPanel(place: HTMLElement, send: (request: Request) => voi
       snr.value = String(latest.snr_db);
       erasures.value = String(latest.erasure_rate);
       model.value = latest.model;
-      label();
+      label(latest);
     }
   }
 
   for (const each of [snr, erasures])
     each.addEventListener("input", () => {
       touched = Date.now();
-      label();
+      label({ snr_db: Number(snr.value), erasure_rate: Number(erasures.value) });
     });
   snr.id = "snr";
   place.append(
@@ -74,7 +75,7 @@ export function channelPanel(place: HTMLElement, send: (request: Request) => voi
     el("div", { className: "buttons" }, button("Deep fade", () => send({ type: "conditions", scenario: "fade" }), { className: "danger" }), kill),
     scheduled,
   );
-  label();
+  label(latest);
 
   return {
     conditions(found: Conditions): void {

@@ -92,12 +92,16 @@ export class Gallery {
     try {
       while (this.shown) {
         const now: Shot = this.shown;
-        const picture = await createImageBitmap(now.jpeg); // decoded beside the page's own thread
-        this.thumbnail(now, picture);
-        this.sphere.show("received", picture);
-        this.current = now;
-        document.body.dataset.shown = String(now.header.number);
-        await this.update();
+        try {
+          const picture = await createImageBitmap(now.jpeg); // decoded beside the page's own thread
+          this.thumbnail(now, picture);
+          this.sphere.show("received", picture);
+          this.current = now;
+          document.body.dataset.shown = String(now.header.number);
+          await this.update();
+        } catch (error) {
+          console.error(error); // a picture that cannot be shown keeps no other one back
+        }
         if (this.shown === now) break;
       }
     } finally {
@@ -121,6 +125,7 @@ export class Gallery {
       const kinds = await createImageBitmap(shot.tokens, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
       if (shot !== this.current) return kinds.close();
       this.sphere.show("tokens", kinds);
+      this.sphere.cover("tokens", covered(shot.header, kinds));
       this.tokened = shot;
     }
     if (shot?.activation && this.overlays.chosen === "activation" && this.mapped !== shot.header.source) {
@@ -128,6 +133,7 @@ export class Gallery {
       if (shot !== this.current) return map?.close();
       if (map) {
         this.sphere.show("activation", map);
+        this.sphere.cover("activation", covered(shot.header, map));
         this.mapped = shot.header.source;
       }
     }
@@ -219,9 +225,25 @@ export class Gallery {
   }
 }
 
+const TOKEN = 16;
+
+/** The part of a map of tokens that the panorama covers: at the right and the bottom, tokens may reach beyond it. */
+function covered({ width, height }: Picture, map: ImageBitmap): [number, number] {
+  const whole = map.width === Math.ceil(width / TOKEN) && map.height === Math.ceil(height / TOKEN); // and no reduced sides
+  return whole ? [width / (TOKEN * map.width), height / (TOKEN * map.height)] : [1, 1];
+}
+
+/** Milliseconds in which an original has to be there: live pictures wait for it. */
+const FETCH = 10_000;
+
+/** An original or a map; nothing where there is none any more, or where it breaks off. */
 async function fetched(what: string, source: string): Promise<ImageBitmap | null> {
-  const response = await fetch(`api/${what}?source=${encodeURIComponent(source)}`).catch(() => null);
-  return response?.ok ? createImageBitmap(await response.blob()) : null;
+  try {
+    const response = await fetch(`api/${what}?source=${encodeURIComponent(source)}`, { signal: AbortSignal.timeout(FETCH) });
+    return response.ok ? await createImageBitmap(await response.blob()) : null;
+  } catch {
+    return null;
+  }
 }
 
 function caption({ number, source, width, height, snr_db, concealed, decoder, realism, kinds }: Picture): string {

@@ -91,6 +91,7 @@ export type Message =
   | { type: "quality"; source: string; vpsnr_db: number; vssim: number }
   | { type: "problem"; text: string; fix: string }
   | { type: "refused"; text: string }
+  | { type: "alive" }
   | Delivery;
 
 export type Request =

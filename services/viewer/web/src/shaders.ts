@@ -14,7 +14,7 @@ uniform int mode, overlay, foci;
 uniform float divider;
 uniform vec4 focus[4]; // direction, and half the width in radians
 uniform vec3 kinds[7];
-uniform vec2 size;
+uniform vec2 size, tokensCovered, activationCovered; // maps of tokens may reach beyond the picture
 const float PI = 3.14159265358979;
 const int UNCHANGED = 2;
 void main() {
@@ -32,7 +32,7 @@ void main() {
   bool original = mode == 1 && gl_FragCoord.x < divider * size.x; // overlays are of what was received
   if (original) {
   } else if (overlay == 1) {
-    int kind = int(texture2D(tokens, uv).r * 255.0 + 0.5);
+    int kind = int(texture2D(tokens, uv * tokensCovered).r * 255.0 + 0.5);
     colour = mix(vec3(dot(colour, vec3(0.3, 0.6, 0.1))) * 0.7, kinds[kind], kind == UNCHANGED ? 0.0 : 0.5);
   } else if (overlay == 2 && foci > 0) {
     float outside = PI;
@@ -42,7 +42,7 @@ void main() {
     float line = abs(outside) / max(fwidth(outside), 1e-5);
     colour = mix(vec3(1.0, 0.48, 0.27), colour, smoothstep(1.0, 2.2, line));
   } else if (overlay == 3) {
-    float a = texture2D(activation, uv).r;
+    float a = texture2D(activation, uv * activationCovered).r;
     colour = mix(colour * 0.35, vec3(1.0, 0.48, 0.27), a * 0.75);
   }
   gl_FragColor = vec4(colour, 1.0);

@@ -1,8 +1,11 @@
 import { button, el, field } from "./dom";
 
+/** Milliseconds in which the viewer has to answer. */
+const ANSWER = 10_000;
+
 /** Resolves when the viewer accepts us: at once, or when the right token has been given. */
 export async function signedIn(dialog: HTMLDialogElement): Promise<void> {
-  const answer = await fetch("api/session").then((response) => response.json()).catch(() => null);
+  const answer = await fetch("api/session", { signal: AbortSignal.timeout(ANSWER) }).then((response) => response.json()).catch(() => null);
   if (answer?.signed_in !== false) return; // whom a viewer that does not answer lets in is seen when it does
   await new Promise<void>((resolve) => {
     const token = el("input", { type: "password", autocomplete: "current-password", required: true });
@@ -19,7 +22,7 @@ export async function signedIn(dialog: HTMLDialogElement): Promise<void> {
     form.onsubmit = async (event) => {
       event.preventDefault();
       try {
-        const response = await fetch("api/session", { method: "POST", body: JSON.stringify({ token: token.value }) });
+        const response = await fetch("api/session", { method: "POST", body: JSON.stringify({ token: token.value }), signal: AbortSignal.timeout(ANSWER) });
         if (response.ok) {
           dialog.close();
           resolve();

@@ -1,5 +1,8 @@
 import type { Message, Picture, Request } from "./messages";
 
+/** Milliseconds without a word after which a connection is dead: the viewer says something every ten seconds. */
+const SILENCE = 25_000;
+
 /** The WebSocket to the viewer service; it connects again by itself. */
 export class Socket {
   private socket: WebSocket | null = null;
@@ -22,17 +25,10 @@ export class Socket {
     url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(url);
     socket.binaryType = "arraybuffer";
-    let heard = false; // a viewer that lets us in speaks first; a full one opens the connection, and closes it
-    socket.onmessage = ({ data }) => {
-      if (!heard) {
-        heard = true;
-        this.delay = 500;
-        this.on.open();
-      }
-      if (typeof data === "string") this.on.message(JSON.parse(data) as Message);
-      else this.on.picture(...parsed(data as ArrayBuffer));
-    };
-    socket.onclose = ({ reason }) => {
+    let timer = 0;
+    const ended = (reason: string): void => {
+      clearTimeout(timer);
+      socket.onmessage = socket.onclose = null; // a dead connection may take minutes to close
       this.socket = null;
       this.on.lost(reason);
       setTimeout(async () => {
@@ -41,7 +37,27 @@ export class Socket {
       }, this.delay);
       this.delay = Math.min(this.delay * 2, 8000);
     };
+    const alive = (): void => {
+      clearTimeout(timer);
+      timer = window.setTimeout(() => {
+        socket.close();
+        ended("");
+      }, SILENCE);
+    };
+    let heard = false; // a viewer that lets us in speaks first; a full one opens the connection, and closes it
+    socket.onmessage = ({ data }) => {
+      alive();
+      if (!heard) {
+        heard = true;
+        this.delay = 500;
+        this.on.open();
+      }
+      if (typeof data === "string") this.on.message(JSON.parse(data) as Message);
+      else this.on.picture(...parsed(data as ArrayBuffer));
+    };
+    socket.onclose = ({ reason }) => ended(reason);
     this.socket = socket;
+    alive();
   }
 
   send(request: Request): void {

@@ -33,6 +33,8 @@ export class Sphere {
     focus: { value: Array.from({ length: MOST_FOCI }, () => new Vector4()) },
     kinds: { value: ["black", ...KINDS].map((kind) => kindColour(kind)) },
     size: { value: new Vector2(1, 1) },
+    tokensCovered: { value: new Vector2(1, 1) },
+    activationCovered: { value: new Vector2(1, 1) },
   };
   private dirty = true;
   private mode: Mode = "received";
@@ -74,6 +76,11 @@ export class Sphere {
     }
     old?.close();
     this.draw();
+  }
+
+  /** Say which part of a map, from its left and its top, lies on the sphere. */
+  cover(which: "tokens" | "activation", part: [number, number]): void {
+    this.uniforms[`${which}Covered`].value.set(...part);
   }
 
   set(mode: Mode, divider: number, overlay: Overlay, foci: Focus[]): void {
