@@ -156,7 +156,7 @@ class StreamSession:
             try:
                 image = bytes(frame.parts.pop("image"))
                 if stream := self._stream_of(header):
-                    encoding.stream, encoding.sequence = stream, next(stream.sequence)
+                    encoding.stream, encoding.sequence = stream, header.sequence or next(stream.sequence)
                 burst = await encoding.run(image)
             except Exception as error:
                 previous.add_done_callback(lambda _: _complete(sent))

@@ -298,6 +298,7 @@ class Client:
                 captured_at=live.captured_at,
                 skipped=live.skipped,
                 frame_rate=frame_rate,
+                sequence=int(panorama_id) if stream else 0,
                 **rate,
             )
             route = f"{sender}{stream}" if stream else ""
@@ -380,6 +381,12 @@ class Client:
                 )
         except grpc.aio.AioRpcError as error:
             raise link_error(error, self.target) from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task and task.cancelling():
+                raise
+            # An hour after certificates or the token have changed, what began before is ended.
+            raise LinkError(f"{self.target}: the connection was replaced; watch again") from None
         finally:
             call.cancel()
 

@@ -13,6 +13,7 @@ from panolink.rpc.server.server import Server
 from panolink.rpc.transport.connection import open_channel
 from panolink.rpc.wire.deliveries import Delivery, ReceivedPanorama
 from panolink.services.receiver.stream_states import StreamStates
+from panolink.services.transmitter import predicted_streams
 from panolink.sphere.focus import Focus
 from panolink.v1 import link_pb2, receiver_pb2, receiver_pb2_grpc
 
@@ -318,3 +319,21 @@ async def test_what_is_for_streams_needs_a_name(start: Start, panorama: np.ndarr
     async with Client(receiver.address) as link:
         with pytest.raises(ValueError, match="give the stream a name"):
             [one async for one in link.send([panorama], follow_gaze=True)]
+
+
+async def test_places_in_a_stream_are_its_sender_s(start: Start, panorama: np.ndarray, monkeypatch: pytest.MonkeyPatch):
+    """A transmitter that was restarted gets pictures again in any order, and counts from one."""
+    places, is_newest = [], StreamStates.is_newest
+
+    def noted(self: StreamStates, stream_id: str, codec: Any, number: int) -> bool:
+        places.append(number)
+        return is_newest(self, stream_id, codec, number)
+
+    monkeypatch.setattr(StreamStates, "is_newest", noted)
+    monkeypatch.setattr(predicted_streams.itertools, "count", lambda first: iter(range(100, 200)))
+    receiver = await start("receiver")
+    transmitter = await start("transmitter", target=receiver.address)
+    async with Client(transmitter.address) as link:
+        pictures = [(f"{number}", panorama) for number in range(3)]
+        assert all([delivery.delivered async for delivery in link.send(pictures, stream="s", bpp=0.4)])
+    assert places == [1, 2, 3]

@@ -16,7 +16,7 @@ class TransmitRequest(_message.Message):
     def __init__(self, header: _Optional[_Union[PanoramaHeader, _Mapping]] = ..., image: _Optional[bytes] = ...) -> None: ...
 
 class PanoramaHeader(_message.Message):
-    __slots__ = ("panorama_id", "source", "image_bytes", "bpp", "tau", "symbols_per_pixel", "mean_bits", "model", "return_picture", "return_activation", "allow_any_aspect", "traceparent", "sender", "adaptive", "deadline_seconds", "harq", "analogue", "picture_format", "stream_id", "focus", "follow_gaze", "captured_at", "skipped", "frame_rate")
+    __slots__ = ("panorama_id", "source", "image_bytes", "bpp", "tau", "symbols_per_pixel", "mean_bits", "model", "return_picture", "return_activation", "allow_any_aspect", "traceparent", "sender", "adaptive", "deadline_seconds", "harq", "analogue", "picture_format", "stream_id", "focus", "follow_gaze", "captured_at", "skipped", "frame_rate", "sequence")
     PANORAMA_ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     IMAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +41,7 @@ class PanoramaHeader(_message.Message):
     CAPTURED_AT_FIELD_NUMBER: _ClassVar[int]
     SKIPPED_FIELD_NUMBER: _ClassVar[int]
     FRAME_RATE_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     panorama_id: str
     source: str
     image_bytes: int
@@ -65,7 +66,8 @@ class PanoramaHeader(_message.Message):
     captured_at: float
     skipped: int
     frame_rate: float
-    def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., image_bytes: _Optional[int] = ..., bpp: _Optional[float] = ..., tau: _Optional[float] = ..., symbols_per_pixel: _Optional[float] = ..., mean_bits: _Optional[float] = ..., model: _Optional[str] = ..., return_picture: _Optional[bool] = ..., return_activation: _Optional[bool] = ..., allow_any_aspect: _Optional[bool] = ..., traceparent: _Optional[str] = ..., sender: _Optional[str] = ..., adaptive: _Optional[bool] = ..., deadline_seconds: _Optional[float] = ..., harq: _Optional[int] = ..., analogue: _Optional[bool] = ..., picture_format: _Optional[_Union[_link_pb2.PictureFormat, str]] = ..., stream_id: _Optional[str] = ..., focus: _Optional[_Iterable[_Union[Focus, _Mapping]]] = ..., follow_gaze: _Optional[bool] = ..., captured_at: _Optional[float] = ..., skipped: _Optional[int] = ..., frame_rate: _Optional[float] = ...) -> None: ...
+    sequence: int
+    def __init__(self, panorama_id: _Optional[str] = ..., source: _Optional[str] = ..., image_bytes: _Optional[int] = ..., bpp: _Optional[float] = ..., tau: _Optional[float] = ..., symbols_per_pixel: _Optional[float] = ..., mean_bits: _Optional[float] = ..., model: _Optional[str] = ..., return_picture: _Optional[bool] = ..., return_activation: _Optional[bool] = ..., allow_any_aspect: _Optional[bool] = ..., traceparent: _Optional[str] = ..., sender: _Optional[str] = ..., adaptive: _Optional[bool] = ..., deadline_seconds: _Optional[float] = ..., harq: _Optional[int] = ..., analogue: _Optional[bool] = ..., picture_format: _Optional[_Union[_link_pb2.PictureFormat, str]] = ..., stream_id: _Optional[str] = ..., focus: _Optional[_Iterable[_Union[Focus, _Mapping]]] = ..., follow_gaze: _Optional[bool] = ..., captured_at: _Optional[float] = ..., skipped: _Optional[int] = ..., frame_rate: _Optional[float] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class Focus(_message.Message):
     __slots__ = ("yaw", "pitch", "width")

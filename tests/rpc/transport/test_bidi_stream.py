@@ -156,6 +156,20 @@ async def test_closed_its_items_are_answered(scripted: Scripted, opened: Any, bu
     assert one.stream.ended
 
 
+async def test_where_its_channel_is_closed_items_may_be_sent_again(
+    scripted: Scripted, serve: Any, burst: MakeBurst
+) -> None:
+    """As an hour after certificates have changed: nobody has given the items up."""
+    address = await serve(link_pb2_grpc.add_LinkServicer_to_server, scripted)
+    channel = grpc.aio.insecure_channel(address)
+    one = Opened(channel, 10.0)
+    pending = await one.stream.send("a", burst("a"))
+    await channel.close(0)
+    with pytest.raises(Unanswered, match="the connection was replaced"):
+        await asyncio.wait_for(pending, 5)
+    await one.stream.close()
+
+
 class RefusedWhileWriting:
     """A call in which a refusal comes while a message is being written, at the one moment at which gRPC tells the
     writer that its call was cancelled: a server cannot be made to hit it."""

@@ -7,8 +7,13 @@ from typing import Any
 
 import grpc.aio
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from panolink.errors import AccessError, LinkError
+from panolink.rpc.observability.metrics import ServiceMetrics
+from panolink.rpc.server import server
+from panolink.rpc.server.settings import ServiceSettings
+from panolink.rpc.transport import connection
 from panolink.rpc.transport.connection import (
     link_error,
     open_channel,
@@ -87,3 +92,38 @@ def test_only_a_handshake_that_failed_is_a_refusal_of_tls() -> None:
     assert tls_refusal(error(grpc.StatusCode.UNAVAILABLE, "certificate has expired")) == ""
     assert tls_refusal(error(grpc.StatusCode.INTERNAL, failed)) == ""
     assert tls_refusal(error(grpc.StatusCode.UNAVAILABLE, "failed to connect: Connection refused")) == ""
+
+
+@pytest.mark.slow
+async def test_a_peer_that_died_in_silence_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a proxy that acknowledges and forwards nothing; at a twentieth of the times that hold otherwise."""
+    quick = {"grpc.keepalive_time_ms": 1000, "grpc.http2.ping_timeout_ms": 500}
+    options = tuple((name, quick.get(name, value)) for name, value in connection._OPTIONS)
+    monkeypatch.setattr(connection, "_OPTIONS", options)
+    often = tuple((name, 100 if "min_ping" in name else value) for name, value in server._OPTIONS)
+    monkeypatch.setattr(server, "_OPTIONS", often)
+    dead = asyncio.Event()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            if not dead.is_set():
+                writer.write(data)
+
+    settings = ServiceSettings(listen="127.0.0.1:0", metrics_listen="off")
+    async with server.Server("receiver", settings, ServiceMetrics()) as service:
+        host, _, port = service.address.rpartition(":")
+
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            to_reader, to_writer = await asyncio.open_connection(host, int(port))
+            await asyncio.gather(forward(reader, to_writer), forward(to_reader, writer), return_exceptions=True)
+
+        proxy = await asyncio.start_server(connected, "127.0.0.1", 0)
+        async with open_channel(f"127.0.0.1:{proxy.sockets[0].getsockname()[1]}") as channel:
+            watching = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            await watching.read()
+            with pytest.raises(TimeoutError):  # which takes more than two pings without data
+                await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(watching.read())), 4)
+            dead.set()
+            with pytest.raises(grpc.aio.AioRpcError):
+                await asyncio.wait_for(watching.read(), 8)
+        proxy.close()

@@ -99,6 +99,7 @@ class BidiStream(Generic[Item, Answer]):
         self._writing = asyncio.Lock()
         self._stall_timer: asyncio.TimerHandle | None = None
         self._stalled: link_pb2.Failure | None = None
+        self._closing = False
         self._reader = asyncio.create_task(self._read())
 
     def __len__(self) -> int:
@@ -146,6 +147,7 @@ class BidiStream(Generic[Item, Answer]):
 
     async def close(self) -> None:
         """Close the stream; pending items are answered with failures."""
+        self._closing = True
         try:
             if not self._pending and not self.ended:
                 await _quietly(self._call.done_writing(), 1.0)
@@ -172,8 +174,12 @@ class BidiStream(Generic[Item, Answer]):
                 code, details = grpc.StatusCode.UNAVAILABLE, "broke the stream off"
             reason = failure(code, f"{self._peer}: {details}")
         except asyncio.CancelledError:
-            closed = failure(grpc.StatusCode.CANCELLED, f"{self._peer}: the stream was closed")
-            reason = self._stalled or closed
+            if self._stalled:
+                reason = self._stalled
+            elif self._closing:
+                reason = failure(grpc.StatusCode.CANCELLED, f"{self._peer}: the stream was closed")
+            else:  # its channel was replaced, an hour ago, when certificates or the token changed: items are sent again
+                reason = failure(grpc.StatusCode.UNAVAILABLE, f"{self._peer}: the connection was replaced")
         except PanolinkError as error:
             reason = failure(grpc.StatusCode.INTERNAL, f"{self._peer}: {error}")
         finally:
