@@ -3,6 +3,7 @@
 `make fuzz MINUTES=10` goes on where this ends.
 """
 
+import contextlib
 import importlib.util
 import os
 import subprocess
@@ -39,6 +40,20 @@ def test_every_target_has_seeds_and_takes_them() -> None:
 @pytest.mark.parametrize("path", sorted(CORPUS.glob("*/bug-*")), ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_what_was_a_bug_once_is_none_any_more(path: Path) -> None:
     targets.run(path.parent.name, path.read_bytes())
+
+
+@pytest.mark.parametrize("name", ["packet", "payloads", "update"])
+def test_what_a_header_says_is_looked_at_behind_its_checksum(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A changed byte of the header is not refused for its checksum, which a search would never find."""
+    reached = []
+    codec = targets._codec()
+    monkeypatch.setattr(type(codec), "unpack", lambda *_: reached.append("unpack"))
+    monkeypatch.setattr(targets.StreamDecoder, "update", lambda *_: reached.append("update"))
+    seed = seeds(name)[0]
+    at = seed.index(bytes.fromhex(codec.fingerprint))
+    with contextlib.suppress(AttributeError):  # of what is no state
+        targets.TARGETS[name](seed[:at] + bytes([seed[at] ^ 1]) + seed[at + 1 :])
+    assert reached
 
 
 EDITS = st.lists(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -330,7 +331,8 @@ async def test_places_in_a_stream_are_its_sender_s(start: Start, panorama: np.nd
         return is_newest(self, stream_id, codec, number)
 
     monkeypatch.setattr(StreamStates, "is_newest", noted)
-    monkeypatch.setattr(predicted_streams.itertools, "count", lambda first: iter(range(100, 200)))
+    later = SimpleNamespace(count=lambda _first: iter(range(100, 200)))
+    monkeypatch.setattr(predicted_streams, "itertools", later)
     receiver = await start("receiver")
     transmitter = await start("transmitter", target=receiver.address)
     async with Client(transmitter.address) as link:
