@@ -8,7 +8,8 @@ found as JSON below `--results`, draws the curves into docs/images, and puts the
     <!-- table NAME KIND [MEASURE] -->        written here, up to
     <!-- end -->
 
-NAME is one of RUNS; KIND is `targets` (a measure at each target), `same-size`, `bd-rate` or `head-to-head`. With
+NAME is one of RUNS; KIND is `targets` (a measure at each target), `same-size`, `bd-rate`, `head-to-head` or
+`image-by-image`. With
 `--run` only some runs are made; tables of the others stay as they are.
 """
 
@@ -129,7 +130,24 @@ def _rates(head: str, rows: dict[str, dict[str, dict[str, float] | None]], measu
     return markdown([head, *(f"by {MEASURES[m].label}" for m in seen)], cells)
 
 
+def image_by_image_table(result: dict[str, Any]) -> str:
+    """Means of the images' own BD-rates of the models against every other codec, with 95 % intervals."""
+    rows = []
+    for name, against in result["head_to_head"].items():
+        for other, by in against.items():
+            cells = [_image_by_image(by.get(measure)) for measure in result["measures"]]
+            rows.append([f"{name} against {other}", *cells])
+    return markdown(["", *(f"by {MEASURES[m].label}" for m in result["measures"])], rows)
+
+
+def _image_by_image(rate: dict[str, float] | None) -> str:
+    if rate is None or "image_percent" not in rate:
+        return "not all curves meet"
+    return "{image_percent:+.1f} % ({image_low:+.1f} … {image_high:+.1f})".format(**rate).replace("-", "−")
+
+
 KINDS: dict[str, Callable[..., str]] = {
+    "image-by-image": image_by_image_table,
     "targets": targets_table,
     "same-size": same_size_table,
     "bd-rate": bd_rate_table,

@@ -44,6 +44,8 @@ def bd_rates(
     """BD-rate of mean curves against the anchor's in percent, by codec (``tested``, or all) and measure.
 
     With a 95 % interval by resampling the images, and the range of quality that both reach; None where they reach none.
+    ``image_percent``, with its interval, is the mean of the images' own BD-rates: in mean curves at fixed qualities,
+    images that take many bits count most, and here each counts alike.
     """
     curves = {
         name: _curves(settings, chosen)
@@ -92,19 +94,26 @@ def _interval(
             for c in (anchor, tested)
         ]
 
+    count = anchor["bpp"].shape[1]
+
     def rate(sides: list[tuple[list[float], list[float]]]) -> float:
         if min(len(rates) for rates, _ in sides) < 2:
             return math.nan
         return bd_rate(*(column for side in sides for column in side))
 
-    of_all = curves(np.arange(anchor["bpp"].shape[1]))
+    of_all = curves(np.arange(count))
     percent = rate(of_all)
     if math.isnan(percent):
         return None
     resampled = np.array([rate(curves(draw)) for draw in draws])
     low, high = np.nanpercentile(resampled, [2.5, 97.5])
     worst, best = max(quality[0] for _, quality in of_all), min(quality[-1] for _, quality in of_all)
-    return {"percent": percent, "low": float(low), "high": float(high), "worst": sign * worst, "best": sign * best}
+    found = {"percent": percent, "low": float(low), "high": float(high), "worst": sign * worst, "best": sign * best}
+    of_images = np.array([rate(curves(np.array([image]))) for image in range(count)])
+    if not np.isnan(of_images).any():  # each has to meet the anchor's curve
+        low, high = np.percentile(of_images[draws].mean(axis=1), [2.5, 97.5])
+        found |= {"image_percent": float(of_images.mean()), "image_low": float(low), "image_high": float(high)}
+    return found
 
 
 def _rising(rates: np.ndarray, quality: np.ndarray) -> tuple[list[float], list[float]]:

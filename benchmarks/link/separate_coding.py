@@ -11,7 +11,8 @@ import numpy as np
 
 from benchmarks.lib import rate_points
 from benchmarks.link.segment_loss import COHERENCE_SYMBOLS, Air, Draw
-from panolink.phy import MCS_TABLE, Scheme, SegmentFormat
+from panolink.phy import Scheme, SegmentFormat
+from panolink.phy.mcs import MCS_TABLE
 
 SCHEMES = MCS_TABLE
 """all that this link chooses from"""

@@ -24,12 +24,14 @@ from panolink.link.unequal_protection import Choice
 from panolink.metrics.viewport import vpsnr
 from panolink.phy import Channel, Conditions, Modulation, Scheme, modulate
 from panolink.phy.fec.ldpc_decoder import decoder_for
+from panolink.phy.mcs import MCS_TABLE
 
 FPS = 10.0
 SYMBOLS_PER_PIXEL = 0.05
 COHERENCE_SYMBOLS = 2048
 """of Rayleigh fading: a picture of 1024×512 meets a dozen fades"""
-SCHEMES = tuple(Scheme(m, r) for m in (Modulation.QPSK, Modulation.QAM16) for r in (1 / 3, 1 / 2))
+SCHEMES = (*MCS_TABLE, Scheme(Modulation.QPSK, 5 / 12))
+"""all that this link chooses from, and one between two of them that suits x265"""
 KEY_INTERVAL = 10
 BUFFER_PICTURES = 2
 """times a picture's symbols that one of x265's may take: a key picture then comes a picture late"""
