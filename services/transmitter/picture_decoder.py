@@ -21,9 +21,12 @@ class PictureDecoder:
 
     Parameters
     ----------
-    processes : how many pictures are decoded at a time.
-    seconds : how long a picture may take; the process is killed then, and another takes its place.
-    memory_bytes : address space that decoding a picture may take.
+    processes : int
+        How many pictures are decoded at a time.
+    seconds : float
+        How long a picture may take; the process is killed then, and another takes its place.
+    memory_bytes : int
+        Address space that decoding a picture may take.
     """
 
     def __init__(self, *, processes: int, seconds: float, memory_bytes: int) -> None:

@@ -38,11 +38,16 @@ class ConnectionGuard:
 
     Parameters
     ----------
-    connections : the web server's, as they come and go: each has a `transport`, those of HTTP a `cycle` of a request.
-    limit : connections that are allowed.
-    first_seconds : for a connection's first request.
-    unread_seconds : in which some of what waits for a peer has to be taken.
-    clock : seconds; monotonic.
+    connections : Collection[Any]
+        The web server's, as they come and go: each has a `transport`, those of HTTP a `cycle` of a request.
+    limit : int
+        Connections that are allowed.
+    first_seconds : float
+        For a connection's first request.
+    unread_seconds : float
+        In which some of what waits for a peer has to be taken.
+    clock : Callable[[], float]
+        Seconds; monotonic.
     """
 
     def __init__(

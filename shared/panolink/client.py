@@ -67,9 +67,12 @@ class LivePicture:
 
     Attributes
     ----------
-    picture : any other `Panorama` without a name.
-    captured_at : when it was taken, seconds since 1970; 0: not known.
-    skipped : pictures that the source has left out since the one before, because they came too late to be sent.
+    picture : Panorama
+        Any other `Panorama` without a name.
+    captured_at : float
+        When it was taken, seconds since 1970; 0: not known.
+    skipped : int
+        Pictures that the source has left out since the one before, because they came too late to be sent.
     """
 
     picture: Panorama

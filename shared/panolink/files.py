@@ -22,8 +22,10 @@ def write_file(path: Path, data: bytes, *, overwrite: bool = False) -> None:
 
     Raises
     ------
-    FileExistsError : there is a file of that name, and it may not be replaced.
-    OSError : it cannot be written, or the disk is full; its `filename` is the path.
+    FileExistsError
+        There is a file of that name, and it may not be replaced.
+    OSError
+        It cannot be written, or the disk is full; its `filename` is the path.
     """
     try:
         if _is_device(path):
@@ -108,7 +110,8 @@ class NamesInOrder:
 
     Parameters
     ----------
-    overwrite : whether names of files that exist are given too.
+    overwrite : bool
+        Whether names of files that exist are given too.
     """
 
     def __init__(self, *, overwrite: bool = False) -> None:
@@ -146,8 +149,10 @@ def written_beside(path: Path, *, overwrite: bool = False) -> Iterator[Beside]:
 
     Raises
     ------
-    FileExistsError : there is a file of that name before the block begins, and it may not be replaced.
-    OSError : it cannot be written; its `filename` is the path.
+    FileExistsError
+        There is a file of that name before the block begins, and it may not be replaced.
+    OSError
+        It cannot be written; its `filename` is the path.
     """
     try:
         if not overwrite:

@@ -98,8 +98,10 @@ class _Showing:
 
     Attributes
     ----------
-    tally : what became of them.
-    sheet : name of the contact sheet, which has the first `_ON_SHEET`.
+    tally
+        What became of them.
+    sheet
+        Name of the contact sheet, which has the first `_ON_SHEET`.
     """
 
     def __init__(self, folder: Path, title: str, overwrite: bool, json: bool) -> None:

@@ -45,10 +45,14 @@ class Finding:
 
     Attributes
     ----------
-    check : its name.
-    ok : whether it is as it should be; None: it need not be there.
-    detail : what was found.
-    fix : what to do; empty where nothing is to be done.
+    check : str
+        Its name.
+    ok : bool | None
+        Whether it is as it should be; None: it need not be there.
+    detail : str
+        What was found.
+    fix : str
+        What to do; empty where nothing is to be done.
     """
 
     check: str

@@ -67,10 +67,14 @@ class Streaming:
 
     Attributes
     ----------
-    predicted : each is predicted from what the receiver holds.
-    live : videos in their own time; what comes too late is left out.
-    fps : pictures a second at most; None: all of them.
-    options : of `panolink.Client.send`.
+    predicted : bool
+        Each is predicted from what the receiver holds.
+    live : bool
+        Videos in their own time; what comes too late is left out.
+    fps : float | None
+        Pictures a second at most; None: all of them.
+    options : dict[str, Any]
+        Of `panolink.Client.send`.
     """
 
     predicted: bool

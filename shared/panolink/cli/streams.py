@@ -22,7 +22,8 @@ def read_source(source: Path) -> bytes:
 
     Raises
     ------
-    PanolinkError : it cannot be read; names it.
+    PanolinkError
+        It cannot be read; names it.
     """
     if source == STREAM:
         return sys.stdin.buffer.read()

@@ -65,12 +65,18 @@ class Transfer:
 
     Attributes
     ----------
-    options : of `panolink.Client.send`.
-    reading : how sources are read.
-    folder : where received pictures are written; None: nowhere.
-    overwrite : whether files of their names are replaced.
-    on_note : called with a line about a source that is no error.
-    skipped : pictures of live sources that were left out, because they came too late.
+    options : Mapping[str, Any]
+        Of `panolink.Client.send`.
+    reading : Reading
+        How sources are read.
+    folder : Path | None
+        Where received pictures are written; None: nowhere.
+    overwrite : bool
+        Whether files of their names are replaced.
+    on_note : Callable[[str], None]
+        Called with a line about a source that is no error.
+    skipped : int
+        Pictures of live sources that were left out, because they came too late.
     """
 
     options: Mapping[str, Any]

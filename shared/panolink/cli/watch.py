@@ -123,10 +123,14 @@ class Watcher:
 
     Attributes
     ----------
-    seen, unwritten : panoramas that were written, and that could not be.
-    video : where they go too.
-    gazes : where to tell that somebody looks, see `follow`.
-    realism : of the decoder to ask for; None: the receiver's own.
+    seen, unwritten : int
+        Panoramas that were written, and that could not be.
+    video : SphericalVideo | None
+        Where they go too.
+    gazes : Sequence[TimedGaze]
+        Where to tell that somebody looks, see `follow`.
+    realism : float | None
+        Of the decoder to ask for; None: the receiver's own.
     """
 
     target: str
@@ -148,7 +152,8 @@ class Watcher:
 
         Raises
         ------
-        LinkError : nothing answers at first, or later if it is not waited for.
+        LinkError
+            Nothing answers at first, or later if it is not waited for.
         """
         answered = announced = False
         while True:

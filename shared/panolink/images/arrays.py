@@ -28,13 +28,16 @@ def pixels_of(value: Any, *, name: str = "image") -> NDArray[np.uint8]:
 
     Parameters
     ----------
-    value : a Pillow image; an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); a tensor of such a shape, or with the
+    value : Any
+        A Pillow image; an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); a tensor of such a shape, or with the
         channels first. uint8, uint16 in full range, bool, or floats from 0 to 1. Alpha is laid on black.
 
     Raises
     ------
-    ImageError : another shape or kind, or floats beyond 0 to 1.
-    TypeError : anything else.
+    ImageError
+        Another shape or kind, or floats beyond 0 to 1.
+    TypeError
+        Anything else.
     """
     if isinstance(value, Image.Image):
         rgb = to_rgb8(value)

@@ -72,10 +72,14 @@ class Opened:
 
     Attributes
     ----------
-    width, height : as shown, that is, after the orientation that the file asks for.
-    decode : gives the pixels, uint8 sRGB (height, width, 3); it may be called once, while the file is open.
-    xmp, exif : metadata as it stands in the file; empty where there is none.
-    notes : what the user should be told, such as frames that are left out.
+    width, height : int
+        As shown, that is, after the orientation that the file asks for.
+    decode : Callable[[], NDArray[np.uint8]]
+        Gives the pixels, uint8 sRGB (height, width, 3); it may be called once, while the file is open.
+    xmp, exif : bytes
+        Metadata as it stands in the file; empty where there is none.
+    notes : tuple[str, ...]
+        What the user should be told, such as frames that are left out.
     """
 
     width: int
@@ -144,7 +148,8 @@ def decoder_package(module: str, what: str) -> Any:
 
     Raises
     ------
-    ImageError : it is not installed; names the extra.
+    ImageError
+        It is not installed; names the extra.
     """
     try:
         return import_module(module)

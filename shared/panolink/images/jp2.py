@@ -19,7 +19,8 @@ def jp2_info(file: BinaryIO) -> dict[str, bytes]:
 
     Parameters
     ----------
-    file : a JP2 file, or a bare codestream, which says nothing.
+    file : BinaryIO
+        A JP2 file, or a bare codestream, which says nothing.
     """
     found: dict[str, bytes] = {}
     file.seek(0)

@@ -25,7 +25,8 @@ def open_jxl(file: BinaryIO) -> Opened:
 
     Raises
     ------
-    ImageError : no codestream.
+    ImageError
+        No codestream.
     """
     data = file.read()
     width, height, orientation = _shape(data)
@@ -52,7 +53,8 @@ def jxl_size(data: bytes) -> tuple[int, int]:
 
     Raises
     ------
-    ImageError : no codestream.
+    ImageError
+        No codestream.
     """
     return _shape(data)[:2]
 

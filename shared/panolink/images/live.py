@@ -55,13 +55,15 @@ def live_frames(
 
     Parameters
     ----------
-    source : `rtsp://…`, `udp://…` and the like, or `/dev/video0`.
+    source : str
+        `rtsp://…`, `udp://…` and the like, or `/dev/video0`.
     selection, projection, lens_degrees, allow_any_aspect, max_pixels, live : as of
         `panolink.images.video.video_frames`.
 
     Raises
     ------
-    ImageError : it cannot be reached, or sends nothing for ten seconds; or what `video_frames` raises.
+    ImageError
+        It cannot be reached, or sends nothing for ten seconds; or what `video_frames` raises.
     """
     name = public_name(source)
     scheme = source.partition("://")[0].lower()

@@ -29,8 +29,10 @@ def sphere_of(xmp: bytes | str, *, width: int, height: int) -> tuple[SphereMetad
 
     Parameters
     ----------
-    xmp : as it stands in the file; empty where there is none.
-    width, height : of the picture, in pixels.
+    xmp : bytes | str
+        As it stands in the file; empty where there is none.
+    width, height : int
+        Of the picture, in pixels.
 
     Returns
     -------
@@ -39,7 +41,8 @@ def sphere_of(xmp: bytes | str, *, width: int, height: int) -> tuple[SphereMetad
 
     Raises
     ------
-    ImageError : another projection, or a crop that cannot be; names it.
+    ImageError
+        Another projection, or a crop that cannot be; names it.
     """
     text = xmp[:_SEARCHED].decode("utf-8", "replace") if isinstance(xmp, bytes) else xmp[:_SEARCHED]
     if "GPano" not in text:
@@ -63,7 +66,8 @@ def sphere_of_video(xml: str, *, width: int, height: int) -> tuple[SphereMetadat
 
     Raises
     ------
-    ImageError : stereo, another projection, or a crop that cannot be; names it.
+    ImageError
+        Stereo, another projection, or a crop that cannot be; names it.
     """
     if (_property(xml, "GSpherical", "Spherical") or "").lower() != "true":
         return None

@@ -42,7 +42,8 @@ def last_box(file: BinaryIO) -> tuple[int, bytes]:
 
     Raises
     ------
-    ImageError : there is none, or something behind it.
+    ImageError
+        There is none, or something behind it.
     """
     found = list(top_boxes(file))
     if not found or found[-1][2] != b"moov":

@@ -22,9 +22,12 @@ def paced(
 
     Parameters
     ----------
-    timed : as they are decoded.
-    start : the first time that is waited for; what is before it comes at once.
-    clock, sleep : of seconds.
+    timed : Iterator[tuple[float, Any]]
+        As they are decoded.
+    start : float
+        The first time that is waited for; what is before it comes at once.
+    clock, sleep
+        Of seconds.
     """
     began = None
     for seconds, frame in timed:
@@ -40,12 +43,15 @@ class NewestFrame:
 
     Parameters
     ----------
-    frames : as they are decoded. They are read without a pause: a source that is live does not wait.
+    frames : Iterator[Any]
+        As they are decoded. They are read without a pause: a source that is live does not wait.
 
     Attributes
     ----------
-    skipped : frames that were left out since the one that was handed out before the last.
-    captured_at : when the one handed out last was read, seconds since 1970.
+    skipped
+        Frames that were left out since the one that was handed out before the last.
+    captured_at
+        When the one handed out last was read, seconds since 1970.
     """
 
     def __init__(self, frames: Iterator[Any]) -> None:

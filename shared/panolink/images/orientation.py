@@ -17,8 +17,10 @@ def upright(rgb: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 
     Parameters
     ----------
-    rgb : as stored, uint8 (H, W, 3).
-    orientation : 1 to 8, of EXIF's tag 0x0112; 1, and what is none: as it is.
+    rgb : NDArray[np.uint8]
+        As stored, uint8 (H, W, 3).
+    orientation : int
+        1 to 8, of EXIF's tag 0x0112; 1, and what is none: as it is.
 
     Returns
     -------

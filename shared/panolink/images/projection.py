@@ -26,17 +26,22 @@ class Projector:
 
     Parameters
     ----------
-    width, height : of the source, in pixels.
-    projection : `CUBEMAP` or `DFISHEYE`.
-    lens_degrees : field of view of each lens of a double fisheye, `LEAST_LENS_DEGREES` to `MOST_LENS_DEGREES`.
+    width, height : int
+        Of the source, in pixels.
+    projection : Projection
+        `CUBEMAP` or `DFISHEYE`.
+    lens_degrees : float
+        Field of view of each lens of a double fisheye, `LEAST_LENS_DEGREES` to `MOST_LENS_DEGREES`.
 
     Attributes
     ----------
-    size : width and height of what comes out.
+    size
+        Width and height of what comes out.
 
     Raises
     ------
-    ImageError : a shape that such pictures do not have, or lenses that cannot be; names what is taken.
+    ImageError
+        A shape that such pictures do not have, or lenses that cannot be; names what is taken.
     """
 
     def __init__(self, width: int, height: int, projection: Projection, *, lens_degrees: float = LENS_DEGREES) -> None:

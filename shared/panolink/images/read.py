@@ -41,10 +41,14 @@ class Picture:
 
     Attributes
     ----------
-    array : uint8 sRGB (H, W, 3).
-    sphere : how the camera stood, and which part was photographed.
-    exif : as it stands in the file; empty where there is none.
-    notes : what the user should be told: frames that were left out, light that was tone-mapped, a crop that was placed.
+    array : NDArray[np.uint8]
+        uint8 sRGB (H, W, 3).
+    sphere : SphereMetadata
+        How the camera stood, and which part was photographed.
+    exif : bytes
+        As it stands in the file; empty where there is none.
+    notes : tuple[str, ...]
+        What the user should be told: frames that were left out, light that was tone-mapped, a crop that was placed.
     """
 
     array: NDArray[np.uint8]
@@ -79,10 +83,14 @@ def load_panorama(
 
     Parameters
     ----------
-    source : a path, or the encoded bytes.
-    name : what error messages call it; the path where empty.
-    allow_any_aspect : take pictures that are not twice as wide as high.
-    max_pixels : the largest width × height to decode.
+    source : str | Path | bytes
+        A path, or the encoded bytes.
+    name : str
+        What error messages call it; the path where empty.
+    allow_any_aspect : bool
+        Take pictures that are not twice as wide as high.
+    max_pixels : int
+        The largest width × height to decode.
 
     Returns
     -------
@@ -90,8 +98,10 @@ def load_panorama(
 
     Raises
     ------
-    ImageError : not a picture, truncated, a side under 16 pixels, or not 2:1.
-    LimitError : more than `max_pixels`.
+    ImageError
+        Not a picture, truncated, a side under 16 pixels, or not 2:1.
+    LimitError
+        More than `max_pixels`.
     """
     return read_picture(source, name=name, allow_any_aspect=allow_any_aspect, max_pixels=max_pixels).array
 
@@ -109,8 +119,10 @@ def read_picture(
 
     Parameters
     ----------
-    projection : `CUBEMAP` and `DFISHEYE` are converted; with `AUTO`, a picture that shows two fisheyes is refused.
-    lens_degrees : field of view of each lens of a double fisheye (`panolink.images.projection.Projector`).
+    projection : Projection
+        `CUBEMAP` and `DFISHEYE` are converted; with `AUTO`, a picture that shows two fisheyes is refused.
+    lens_degrees : float
+        Field of view of each lens of a double fisheye (`panolink.images.projection.Projector`).
     """
     name = name or _name_of(source)
     with _header(source, name, max_pixels) as header:
@@ -138,8 +150,10 @@ def count_pixels(source: str | Path | bytes, *, name: str = "", max_pixels: int 
 
     Raises
     ------
-    ImageError : not a picture.
-    LimitError : more than `max_pixels`.
+    ImageError
+        Not a picture.
+    LimitError
+        More than `max_pixels`.
     """
     with _header(source, name or _name_of(source), max_pixels) as header:
         width, height = header.size

@@ -26,7 +26,8 @@ def sendable(data: bytes, *, max_bytes: int, name: str, allow_any_aspect: bool =
 
     Raises
     ------
-    ImageError, LimitError : it has to be read for that, and cannot be; or is too large in any form.
+    ImageError, LimitError
+        It has to be read for that, and cannot be; or is too large in any form.
     """
     if is_sendable(data, max_bytes=max_bytes):
         return without_private_metadata(data)
@@ -47,12 +48,14 @@ def sendable_picture(picture: Picture, *, max_bytes: int, name: str, raw: bool =
 
     Parameters
     ----------
-    raw : as they are (PPM) where that is not too large and no pose is known: for frames of a video, of which PNG here
+    raw : bool
+        As they are (PPM) where that is not too large and no pose is known: for frames of a video, of which PNG here
         and there takes longer than the networks.
 
     Raises
     ------
-    LimitError : both are; says what to do.
+    LimitError
+        Both are; says what to do.
     """
     height, width = picture.array.shape[:2]
     if raw and not picture.sphere and picture.array.nbytes + RAW_HEADER_BYTES <= max_bytes:

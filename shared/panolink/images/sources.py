@@ -41,12 +41,18 @@ class Panorama:
 
     Attributes
     ----------
-    name : where it came from; frames have a number: `walk.mp4#0001`.
-    array : uint8 RGB (H, W, 3).
-    data : its file as it was read; None for frames, and for pictures that were converted to equirectangular.
-    sphere : pose and crop.
-    notes : what the user should be told.
-    captured_at, skipped : of a live source, as of `panolink.images.video.PanoramaFrame`.
+    name : str
+        Where it came from; frames have a number: `walk.mp4#0001`.
+    array : NDArray[np.uint8]
+        uint8 RGB (H, W, 3).
+    data : bytes | None
+        Its file as it was read; None for frames, and for pictures that were converted to equirectangular.
+    sphere : SphereMetadata
+        Pose and crop.
+    notes : tuple[str, ...]
+        What the user should be told.
+    captured_at, skipped
+        Of a live source, as of `panolink.images.video.PanoramaFrame`.
     """
 
     name: str
@@ -72,13 +78,20 @@ class Reading:
 
     Attributes
     ----------
-    recursive : folders with all folders below them.
-    selection : which frames of videos and live input.
-    projection : how pixels lie on the sphere.
-    lens_degrees : field of view of each lens of a double fisheye.
-    allow_any_aspect : take pictures that are not twice as wide as high.
-    max_pixels : the largest width × height to decode.
-    live : videos in their own time: what comes too late for whoever reads is skipped, and counted.
+    recursive : bool
+        Folders with all folders below them.
+    selection : FrameSelection
+        Which frames of videos and live input.
+    projection : Projection
+        How pixels lie on the sphere.
+    lens_degrees : float
+        Field of view of each lens of a double fisheye.
+    allow_any_aspect : bool
+        Take pictures that are not twice as wide as high.
+    max_pixels : int
+        The largest width × height to decode.
+    live : bool
+        Videos in their own time: what comes too late for whoever reads is skipped, and counted.
     """
 
     recursive: bool = False
@@ -104,10 +117,14 @@ def panoramas_in(
 
     Parameters
     ----------
-    sources : paths, or `file://…`; `-` for standard input; addresses (`rtsp://…`) and cameras (`/dev/video0`).
-    reading : how they are read; None: everything, as it is.
-    on_skip : called with a line about what is left out of a folder on purpose.
-    stdin : where `-` reads; None: standard input.
+    sources : Iterable[str | Path]
+        Paths, or `file://…`; `-` for standard input; addresses (`rtsp://…`) and cameras (`/dev/video0`).
+    reading : Reading | None
+        How they are read; None: everything, as it is.
+    on_skip : Callable[[str], None]
+        Called with a line about what is left out of a folder on purpose.
+    stdin : BinaryIO | None
+        Where `-` reads; None: standard input.
     """
     reading = reading or Reading()
     for source in sources:

@@ -38,9 +38,12 @@ class SphericalVideo:
 
     Parameters
     ----------
-    path : of the file, which is replaced.
-    fps : frames a second, one after the other; None: at the times that are given.
-    name : what errors call it, where it is written under another name.
+    path : Path
+        Of the file, which is replaced.
+    fps : float | None
+        Frames a second, one after the other; None: at the times that are given.
+    name : Path | None
+        What errors call it, where it is written under another name.
     """
 
     def __init__(self, path: Path, *, fps: float | None = None, name: Path | None = None) -> None:
@@ -59,8 +62,10 @@ class SphericalVideo:
 
         Raises
         ------
-        OSError : the file cannot be written; its `filename` is the path.
-        ImageError : the encoder is missing.
+        OSError
+            The file cannot be written; its `filename` is the path.
+        ImageError
+            The encoder is missing.
         """
         import av
 
@@ -121,11 +126,13 @@ def mark_as_sphere(file: BinaryIO, sphere: SphereMetadata = NOTHING_KNOWN, *, mo
 
     Parameters
     ----------
-    more : further elements of the XML.
+    more : str
+        Further elements of the XML.
 
     Raises
     ------
-    ImageError : no MP4 whose last box is its `moov`, as encoders write it in one pass.
+    ImageError
+        No MP4 whose last box is its `moov`, as encoders write it in one pass.
     """
     start, moov = last_box(file)
     marked = _in_tracks(moov, sphere, _xml(sphere, more))

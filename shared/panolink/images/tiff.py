@@ -33,7 +33,8 @@ def open_tiff(file: BinaryIO, max_pixels: int) -> Opened | int:
 
     Raises
     ------
-    ImageError : not a TIFF, or of a kind that has no one meaning (signed or float samples without a range,
+    ImageError
+        Not a TIFF, or of a kind that has no one meaning (signed or float samples without a range,
         raw sensors).
     """
     tifffile = decoder_package("tifffile", "this TIFF")

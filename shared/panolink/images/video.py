@@ -38,10 +38,14 @@ class FrameSelection:
 
     Attributes
     ----------
-    fps : at most so many for each second of the video; None: all.
-    every : of those that are left, the first of every so many.
-    start : seconds from the video's beginning.
-    duration : seconds from there; None: to the end.
+    fps : float | None
+        At most so many for each second of the video; None: all.
+    every : int
+        Of those that are left, the first of every so many.
+    start : float
+        Seconds from the video's beginning.
+    duration : float | None
+        Seconds from there; None: to the end.
     """
 
     fps: float | None = None
@@ -97,16 +101,23 @@ def video_frames(
 
     Parameters
     ----------
-    source : a file's path, whatever its name looks like, or an open file that need not be seekable.
-    name : what messages call it; the path where empty.
-    projection : how its pixels lie on the sphere; cubemaps and double fisheyes are converted.
-    lens_degrees : field of view of each lens of a double fisheye (`panolink.images.projection.Projector`).
-    live : in its own time, as a camera would give them: those that come while the last one is in use are skipped.
+    source : str | Path | BinaryIO
+        A file's path, whatever its name looks like, or an open file that need not be seekable.
+    name : str
+        What messages call it; the path where empty.
+    projection : Projection
+        How its pixels lie on the sphere; cubemaps and double fisheyes are converted.
+    lens_degrees : float
+        Field of view of each lens of a double fisheye (`panolink.images.projection.Projector`).
+    live : bool
+        In its own time, as a camera would give them: those that come while the last one is in use are skipped.
 
     Raises
     ------
-    ImageError : no video, of another shape or projection, stereo, or damaged: what came before has been given.
-    LimitError : frames of more than `max_pixels`.
+    ImageError
+        No video, of another shape or projection, stereo, or damaged: what came before has been given.
+    LimitError
+        Frames of more than `max_pixels`.
     """
     name = name or str(source)
     with readable_video(name):
@@ -191,9 +202,12 @@ class Panoramas:
 
     Parameters
     ----------
-    name : of the video, for messages.
-    projection, lens_degrees, allow_any_aspect, max_pixels : as of `video_frames`.
-    xml : what its file says by version 1 of spherical video metadata.
+    name : str
+        Of the video, for messages.
+    projection, lens_degrees, allow_any_aspect, max_pixels
+        As of `video_frames`.
+    xml : str
+        What its file says by version 1 of spherical video metadata.
     """
 
     def __init__(

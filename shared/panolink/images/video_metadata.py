@@ -31,9 +31,12 @@ class Place:
 
     Attributes
     ----------
-    projection : None where nothing is said.
-    sphere : pose of the camera.
-    crop : the part of the sphere that frames show; None for all of it.
+    projection : Projection | None
+        None where nothing is said.
+    sphere : SphereMetadata
+        Pose of the camera.
+    crop : Crop | None
+        The part of the sphere that frames show; None for all of it.
     """
 
     projection: Projection | None = None
@@ -46,11 +49,13 @@ def place_of(frame: Any, width: int, height: int, *, xml: str = "") -> Place:
 
     Parameters
     ----------
-    xml : what its file says by version 1; empty where it has none.
+    xml : str
+        What its file says by version 1; empty where it has none.
 
     Raises
     ------
-    ImageError : stereo, or another projection than equirectangular and cubemap; names it and says what to do.
+    ImageError
+        Stereo, or another projection than equirectangular and cubemap; names it and says what to do.
     """
     from av.sidedata.sidedata import Type
 

@@ -43,13 +43,17 @@ def save_image(
 
     Parameters
     ----------
-    sphere : written as GPano XMP, so that viewers show the picture as a sphere; None: an ordinary picture.
-    exif : written as it is, where the format has a place for it.
-    overwrite : whether a file of that name is replaced.
+    sphere : SphereMetadata | None
+        Written as GPano XMP, so that viewers show the picture as a sphere; None: an ordinary picture.
+    exif : bytes
+        Written as it is, where the format has a place for it.
+    overwrite : bool
+        Whether a file of that name is replaced.
 
     Raises
     ------
-    ImageError : an extension that names no format, or a place that cannot be written, or has a file already.
+    ImageError
+        An extension that names no format, or a place that cannot be written, or has a file already.
     """
     path = Path(path)
     try:
@@ -70,7 +74,8 @@ def encode_image(
 
     Raises
     ------
-    ImageError : an extension that names no format; `name` is the file's, for the message.
+    ImageError
+        An extension that names no format; `name` is the file's, for the message.
     """
     suffix = suffix.lower()
     options: dict[str, Any] = {"exif": b"Exif\0\0" + exif} if exif else {}

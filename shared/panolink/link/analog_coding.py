@@ -26,10 +26,14 @@ def code_analog(
 
     Parameters
     ----------
-    coding : the panorama's encoding.
-    budget : symbols of the burst.
-    protection : of mask and indices; a `Choice` of it says for which SNR the share of tokens is chosen.
-    tau : share of the tokens whose features are sent, 0 … 1; None: of 1/4, 1/2 and 1 the one with the least expected
+    coding : Coding
+        The panorama's encoding.
+    budget : SymbolBudget
+        Symbols of the burst.
+    protection : Protection
+        Of mask and indices; a `Choice` of it says for which SNR the share of tokens is chosen.
+    tau : float | None
+        Share of the tokens whose features are sent, 0 … 1; None: of 1/4, 1/2 and 1 the one with the least expected
         error.
 
     Returns

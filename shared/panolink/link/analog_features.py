@@ -60,9 +60,12 @@ class SideInformation:
 
     Parameters
     ----------
-    levels : scales of the values, as the codec's tables have them for each code, uint8 (rows, cols, dim).
-    kept : tokens of which values may be sent, bool (rows, cols).
-    slices : number of slices of the indices, ≥ 1.
+    levels : NDArray[np.uint8]
+        Scales of the values, as the codec's tables have them for each code, uint8 (rows, cols, dim).
+    kept : NDArray[np.bool_]
+        Tokens of which values may be sent, bool (rows, cols).
+    slices : int
+        Number of slices of the indices, ≥ 1.
     """
 
     levels: NDArray[np.uint8]
@@ -75,10 +78,14 @@ class SideInformation:
 
         Parameters
         ----------
-        codec : whose tables have the scales of each code.
-        indices : int64 (rows, cols).
-        kept : mask, bool (rows, cols).
-        slices : number of slices of the indices.
+        codec : Codec
+            Whose tables have the scales of each code.
+        indices : NDArray[np.int64]
+            int64 (rows, cols).
+        kept : NDArray[np.bool_]
+            Mask, bool (rows, cols).
+        slices : int
+            Number of slices of the indices.
         """
         return cls(codec.model.tables.levels[indices], kept, slices)
 
@@ -96,8 +103,10 @@ class SideInformation:
 
         Parameters
         ----------
-        differences : feature − codebook vector, float32 (rows, cols, dim).
-        counts : values that each slice sends, from `counts`.
+        differences : NDArray[np.float32]
+            Feature − codebook vector, float32 (rows, cols, dim).
+        counts : Sequence[int]
+            Values that each slice sends, from `counts`.
 
         Returns
         -------
@@ -116,8 +125,10 @@ class SideInformation:
 
         Parameters
         ----------
-        differences, counts : as in `modulate`.
-        noise_variance : N0 of the channel, > 0.
+        differences, counts
+            As in `modulate`.
+        noise_variance : float
+            N0 of the channel, > 0.
         """
         rows, cols, _ = differences.shape
         weight = np.exp2(-steps_of_rows(rows) / 2)
@@ -141,10 +152,14 @@ class SideInformation:
 
         Parameters
         ----------
-        s : number of the slice.
-        count : values that it has sent.
-        segment : its received symbols.
-        gain_correction : of the slice, ≥ 0.
+        s : int
+            Number of the slice.
+        count : int
+            Values that it has sent.
+        segment : ReceivedSegment
+            Its received symbols.
+        gain_correction : float
+            Of the slice, ≥ 0.
 
         Returns
         -------
@@ -175,9 +190,12 @@ def differences_of(codec: Codec, features: Tensor, indices: NDArray[np.int64]) -
 
     Parameters
     ----------
-    codec : whose codebook the indices refer to.
-    features : float32 (1, dim, rows, cols).
-    indices : int64 (rows, cols).
+    codec : Codec
+        Whose codebook the indices refer to.
+    features : Tensor
+        float32 (1, dim, rows, cols).
+    indices : NDArray[np.int64]
+        int64 (rows, cols).
 
     Returns
     -------
@@ -214,15 +232,21 @@ def received(
 
     Parameters
     ----------
-    codec : as at the transmitter.
-    packet : header, mask and indices; slices of it may be lost.
-    segments : received values of each slice of the indices; None where nothing arrived.
-    counts : values that each slice has sent.
-    gain_corrections : a byte for each slice; None where they were lost: all are taken for 1.
+    codec : Codec
+        As at the transmitter.
+    packet : Packet
+        Header, mask and indices; slices of it may be lost.
+    segments : Sequence[ReceivedSegment | None]
+        Received values of each slice of the indices; None where nothing arrived.
+    counts : Sequence[int]
+        Values that each slice has sent.
+    gain_corrections : bytes | None
+        A byte for each slice; None where they were lost: all are taken for 1.
 
     Raises
     ------
-    BitstreamError : more or fewer slices than the packet's header says, or more values than there are.
+    BitstreamError
+        More or fewer slices than the packet's header says, or more values than there are.
     """
     base = codec.unpack(packet)
     rows, cols = base.indices.shape

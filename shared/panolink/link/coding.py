@@ -66,15 +66,24 @@ class Coding:
 
     Parameters
     ----------
-    codec : the model.
-    picture : uint8 (H, W, 3).
-    known : its features by the reduction of its sides; those that are missing are added.
-    pilot_spacing : every so many symbols one is a pilot; 0: none.
-    stage : measures the stages `encode`, `quantize` and `entropy_code`, which may come several times each.
-    sphere : metadata that the packet's header carries.
-    focus : where somebody looks, as `panolink.sphere.focus.quantized` gives it.
-    place : in a stream, of a whole picture.
-    fine_enough : quarter octaves: a budget of symbols that leaves a coarser step takes a smaller picture; None: as is
+    codec : Codec
+        The model.
+    picture : np.ndarray
+        uint8 (H, W, 3).
+    known : dict[Fraction, Any]
+        Its features by the reduction of its sides; those that are missing are added.
+    pilot_spacing : int
+        Every so many symbols one is a pilot; 0: none.
+    stage : Stage
+        Measures the stages `encode`, `quantize` and `entropy_code`, which may come several times each.
+    sphere : SphereMetadata
+        Metadata that the packet's header carries.
+    focus : tuple[Focus, ...]
+        Where somebody looks, as `panolink.sphere.focus.quantized` gives it.
+    place : StreamPlace | None
+        In a stream, of a whole picture.
+    fine_enough : int | None
+        Quarter octaves: a budget of symbols that leaves a coarser step takes a smaller picture; None: as is
         best for a single one.
     """
 

@@ -21,9 +21,12 @@ class Feedback:
 
     Parameters
     ----------
-    snr_db : mean Es/N0 in dB as the receiver measured it; None where it is not known.
-    segments : (sent, lost) by layer.
-    fading : variance of |h|² in the burst over its squared mean; None where it is not known.
+    snr_db : float | None
+        Mean Es/N0 in dB as the receiver measured it; None where it is not known.
+    segments : Mapping[str, tuple[int, int]]
+        (sent, lost) by layer.
+    fading : float | None
+        Variance of |h|² in the burst over its squared mean; None where it is not known.
     """
 
     snr_db: float | None
@@ -46,13 +49,19 @@ class Controller:
 
     Parameters
     ----------
-    snr_db : the SNR to begin with, and to stay with where no receipts come.
-    hysteresis_db : ≥ 0.
-    header_snr_db : see `Choice`.
-    fall_db : ≥ 0; a fall of the SNR to be prepared for as if it had been seen.
-    memory_seconds : > 0; after so long without a receipt a channel that was bad is no longer taken for bad: the margin
+    snr_db : float
+        The SNR to begin with, and to stay with where no receipts come.
+    hysteresis_db : float
+        ≥ 0.
+    header_snr_db : float
+        See `Choice`.
+    fall_db : float
+        ≥ 0; a fall of the SNR to be prepared for as if it had been seen.
+    memory_seconds : float
+        > 0; after so long without a receipt a channel that was bad is no longer taken for bad: the margin
         is dropped, and the SNR counted on is at least ``snr_db`` again.
-    clock : seconds, monotonic.
+    clock : Callable[[], float]
+        Seconds, monotonic.
 
     Raises
     ------
@@ -117,8 +126,10 @@ class Controller:
 
         Parameters
         ----------
-        feedback : of one panorama.
-        sent_with : the choice that the panorama was sent with; None: the present one.
+        feedback : Feedback
+            Of one panorama.
+        sent_with : Choice | None
+            The choice that the panorama was sent with; None: the present one.
 
         Returns
         -------

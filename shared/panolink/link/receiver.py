@@ -43,11 +43,16 @@ class Received:
 
     Parameters
     ----------
-    picture : uint8 (H, W, 3); None where the packet's header, or all of its indices, were lost.
-    tokens : those that the picture was made of; None likewise.
-    segments : what became of the segments, by layer.
-    channel : what the receiver measured of the channel.
-    lost : positions of segments that were sent and did not arrive.
+    picture : np.ndarray | None
+        uint8 (H, W, 3); None where the packet's header, or all of its indices, were lost.
+    tokens : Tokens | None
+        Those that the picture was made of; None likewise.
+    segments : Mapping[str, SegmentCounts]
+        What became of the segments, by layer.
+    channel : ChannelMeasurement
+        What the receiver measured of the channel.
+    lost : Sequence[int]
+        Positions of segments that were sent and did not arrive.
     """
 
     picture: np.ndarray | None
@@ -62,8 +67,10 @@ class Receiver:
 
     Parameters
     ----------
-    codec : the model that the transmitter used. Bursts of a stream are all of the same one.
-    device : where LDPC decoding runs, see `panolink.phy.fec.ldpc_decoder.decoder_for`.
+    codec : Codec
+        The model that the transmitter used. Bursts of a stream are all of the same one.
+    device : str
+        Where LDPC decoding runs, see `panolink.phy.fec.ldpc_decoder.decoder_for`.
     """
 
     def __init__(self, codec: Codec, *, device: str = "cpu") -> None:
@@ -162,8 +169,10 @@ class BurstDecoder:
 
     Parameters
     ----------
-    segments : all segments of the burst, those without symbols too.
-    decoder : for the first round's segments.
+    segments : Sequence[Segment]
+        All segments of the burst, those without symbols too.
+    decoder : LdpcDecoder
+        For the first round's segments.
 
     Raises
     ------
@@ -207,9 +216,12 @@ class BurstDecoder:
 
         Parameters
         ----------
-        symbols, csi, coherence_symbols, noise_variance, fading_symbols, pilot_spacing : as of `phy.demodulate`.
-        retransmission : of a later round; None for the first one.
-        keep : keep soft bits of segments that fail, since another round may follow.
+        symbols, csi, coherence_symbols, noise_variance, fading_symbols, pilot_spacing
+            As of `phy.demodulate`.
+        retransmission : Retransmission | None
+            Of a later round; None for the first one.
+        keep : bool
+            Keep soft bits of segments that fail, since another round may follow.
 
         Raises
         ------
@@ -326,9 +338,12 @@ def unpack(
 
     Parameters
     ----------
-    codec : the model that the packet was made with.
-    max_pixels : the largest panorama to reconstruct, width × height.
-    stream : of which the burst is a picture; needed where it is predicted from an earlier one.
+    codec : Codec
+        The model that the packet was made with.
+    max_pixels : int | None
+        The largest panorama to reconstruct, width × height.
+    stream : StreamDecoder | None
+        Of which the burst is a picture; needed where it is predicted from an earlier one.
 
     Raises
     ------

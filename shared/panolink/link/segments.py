@@ -21,9 +21,12 @@ class Segment:
 
     Parameters
     ----------
-    layer : one of `LAYERS`.
-    format : how it is sent; None for a slice that is empty or `unsent`.
-    unsent : left out, to keep a budget: the receiver takes it as lost.
+    layer : str
+        One of `LAYERS`.
+    format : SegmentFormat | AnalogFormat | None
+        How it is sent; None for a slice that is empty or `unsent`.
+    unsent : bool
+        Left out, to keep a budget: the receiver takes it as lost.
     """
 
     layer: str
@@ -37,11 +40,16 @@ class SegmentCounts:
 
     Parameters
     ----------
-    sent : those with symbols.
-    lost : of these, those whose CRC failed in the end; an analog one of which nothing arrived.
-    unsent : those left out.
-    recovered : those that a retransmission recovered.
-    erased : those of which nothing at all arrived in the first round.
+    sent : int
+        Those with symbols.
+    lost : int
+        Of these, those whose CRC failed in the end; an analog one of which nothing arrived.
+    unsent : int
+        Those left out.
+    recovered : int
+        Those that a retransmission recovered.
+    erased : int
+        Those of which nothing at all arrived in the first round.
     """
 
     sent: int = 0
@@ -62,9 +70,12 @@ def count_segments(
 
     Parameters
     ----------
-    segments : of the burst.
-    payloads : one per segment; None for one that was lost.
-    recovered, erased : positions of such segments.
+    segments : Sequence[Segment]
+        Of the burst.
+    payloads : Sequence[bytes | None]
+        One per segment; None for one that was lost.
+    recovered, erased : Container[int]
+        Positions of such segments.
 
     Returns
     -------

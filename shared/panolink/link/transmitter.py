@@ -45,17 +45,27 @@ class RateRequest:
 
     Parameters
     ----------
-    bpp : bits per pixel of the packet, above 0. With neither ``bpp``, ``tau`` nor ``budget``: as `Codec.encode`.
-    mean_bpp : of a stream, in the mean (see `LeakyBucket`). Not together with ``bpp`` or ``tau``, nor with a `Choice`.
-    tau : share of the features kept, 0 … 1. Not together with ``bpp``.
-    budget : symbols that all segments and pilots may take; with a rate, the most that it may come to.
-    protection : scheme of each layer; `Fixed` for the default ones, a `Choice` for the channel at hand.
-    analog : send features as uncoded amplitudes where the budget leaves room for them.
-    retransmission_reserve : share of the budget kept back for later rounds of hybrid ARQ, 0 … 0.5.
-    pilot_spacing : every so many symbols one is a pilot; 0: none.
-    focus : where somebody looks, as `panolink.sphere.focus.quantized` gives it: the bits go there. Amplitudes
+    bpp : float | None
+        Bits per pixel of the packet, above 0. With neither ``bpp``, ``tau`` nor ``budget``: as `Codec.encode`.
+    mean_bpp : float | None
+        Of a stream, in the mean (see `LeakyBucket`). Not together with ``bpp`` or ``tau``, nor with a `Choice`.
+    tau : float | None
+        Share of the features kept, 0 … 1. Not together with ``bpp``.
+    budget : SymbolBudget | None
+        Symbols that all segments and pilots may take; with a rate, the most that it may come to.
+    protection : Protection
+        Scheme of each layer; `Fixed` for the default ones, a `Choice` for the channel at hand.
+    analog : bool
+        Send features as uncoded amplitudes where the budget leaves room for them.
+    retransmission_reserve : float
+        Share of the budget kept back for later rounds of hybrid ARQ, 0 … 0.5.
+    pilot_spacing : int
+        Every so many symbols one is a pilot; 0: none.
+    focus : tuple[Focus, ...]
+        Where somebody looks, as `panolink.sphere.focus.quantized` gives it: the bits go there. Amplitudes
         (``analog``) are as fine everywhere.
-    probe : where nothing fits as safely as a `Choice` asks for, send what fits less safely (see `rate_allocation`).
+    probe : bool
+        Where nothing fits as safely as a `Choice` asks for, send what fits less safely (see `rate_allocation`).
 
     Raises
     ------
@@ -92,15 +102,24 @@ class Transmission:
 
     Parameters
     ----------
-    symbols : complex64 (n,), unit mean power, pilots among them.
-    segments : what they carry: a receiver has to know it.
-    payloads : of the coded segments with symbols, in order.
-    tokens : what the packet was made of.
-    bits : of the source coder, by layer; all of them.
-    size : height and width of the panorama.
-    protection : what the segments are sent with: that of the request, unless this is a probe.
-    number : of the packet in its stream; 0: a single picture.
-    reference : number of the packet that it is predicted from; 0: none.
+    symbols : np.ndarray
+        complex64 (n,), unit mean power, pilots among them.
+    segments : Sequence[Segment]
+        What they carry: a receiver has to know it.
+    payloads : Sequence[bytes]
+        Of the coded segments with symbols, in order.
+    tokens : Tokens
+        What the packet was made of.
+    bits : Mapping[str, int]
+        Of the source coder, by layer; all of them.
+    size : tuple[int, int]
+        Height and width of the panorama.
+    protection : Protection
+        What the segments are sent with: that of the request, unless this is a probe.
+    number : int
+        Of the packet in its stream; 0: a single picture.
+    reference : int
+        Number of the packet that it is predicted from; 0: none.
     """
 
     symbols: np.ndarray
@@ -154,11 +173,16 @@ class Transmitter:
 
         Parameters
         ----------
-        picture : uint8 (H, W, 3).
-        features : its features at full resolution, where they are known (`Codec.extract`).
-        stage : measures the stages.
-        sphere : metadata that the packet's header carries.
-        stream : of which this is the next picture: what the receiver holds of it is not sent again. One at a time.
+        picture : np.ndarray
+            uint8 (H, W, 3).
+        features : Tensor | None
+            Its features at full resolution, where they are known (`Codec.extract`).
+        stage : Stage
+            Measures the stages.
+        sphere : SphereMetadata
+            Metadata that the packet's header carries.
+        stream : StreamEncoder | None
+            Of which this is the next picture: what the receiver holds of it is not sent again. One at a time.
 
         Raises
         ------

@@ -39,8 +39,10 @@ def assign_formats(
 
     Parameters
     ----------
-    slices : (layer name, payload bytes) in packet order.
-    schemes : layer name → schemes, strongest first; a layer with g schemes is cut into g runs of about as
+    slices : Sequence[tuple[str, int]]
+        (layer name, payload bytes) in packet order.
+    schemes : Mapping[str, Sequence[Scheme]] | None
+        Layer name → schemes, strongest first; a layer with g schemes is cut into g runs of about as
         many bytes. Only index slices take the schemes in turn: what arrives at a low SNR are then rows that lie evenly
         over the panorama, and concealment fills those between them.
         None: `default_schemes()`.
@@ -51,7 +53,8 @@ def assign_formats(
 
     Raises
     ------
-    SignalError : a layer without a scheme, or a payload length out of range.
+    SignalError
+        A layer without a scheme, or a payload length out of range.
     """
     schemes = default_schemes() if schemes is None else schemes
     totals: dict[str, int] = {}
@@ -113,7 +116,8 @@ class Protection(Protocol):
 
         Parameters
         ----------
-        lowered_db : by how much the base layer's margins may be lowered, the extra margin first; ≥ 0.
+        lowered_db : float
+            By how much the base layer's margins may be lowered, the extra margin first; ≥ 0.
         """
         ...
 
@@ -134,11 +138,16 @@ class Choice:
 
     Parameters
     ----------
-    snr_db : mean SNR less the margin, in dB.
-    fading : expected fading within each segment, 0 … 1: 0 none, 1 Rayleigh.
-    margin_db : the margin that has been deducted, see `panolink.link.outer_loop.Controller`.
-    header_snr_db : the header is sent as if the SNR were no higher than that, in dB.
-    base_layer_margin_db : as in `Protection`.
+    snr_db : float
+        Mean SNR less the margin, in dB.
+    fading : float
+        Expected fading within each segment, 0 … 1: 0 none, 1 Rayleigh.
+    margin_db : float
+        The margin that has been deducted, see `panolink.link.outer_loop.Controller`.
+    header_snr_db : float
+        The header is sent as if the SNR were no higher than that, in dB.
+    base_layer_margin_db : float
+        As in `Protection`.
     """
 
     snr_db: float
@@ -152,9 +161,12 @@ class Choice:
 
         Parameters
         ----------
-        layer : one of `SAFETY_DB`.
-        run : number of the run of slices, for a layer with several margins.
-        lowered_db : by how much the base layer's margins may be lowered, the extra margin first; ≥ 0.
+        layer : str
+            One of `SAFETY_DB`.
+        run : int
+            Number of the run of slices, for a layer with several margins.
+        lowered_db : float
+            By how much the base layer's margins may be lowered, the extra margin first; ≥ 0.
         """
         lowered = 0.0 if layer == "features" else lowered_db
         extra_db = self.base_layer_margin_db if layer == "indices" else min(self.base_layer_margin_db, lowered)
@@ -193,14 +205,18 @@ def required_snr_db(scheme: Scheme, *, payload_bytes: int = 330, fading: float =
 
     Parameters
     ----------
-    scheme : one of `MCS_TABLE`.
-    payload_bytes : length of the segment, ≥ 1.
-    fading : 0 none … 1 Rayleigh, interleaved over many fades. Between these two, which were measured, the SNR is
+    scheme : Scheme
+        One of `MCS_TABLE`.
+    payload_bytes : int
+        Length of the segment, ≥ 1.
+    fading : float
+        0 none … 1 Rayleigh, interleaved over many fades. Between these two, which were measured, the SNR is
         interpolated linearly.
 
     Raises
     ------
-    SignalError : a scheme that was not measured.
+    SignalError
+        A scheme that was not measured.
     """
     need = bler_curve(scheme, payload_bytes=payload_bytes).snr_at(TARGET)
     if not fading:

@@ -34,8 +34,10 @@ def select_values(priorities: Priorities, count: int) -> Positions:
 
     Parameters
     ----------
-    priorities : √(weight · variance) of each value in quarter octaves, integers (n,): so all hosts choose the same.
-    count : values to choose, ≥ 0.
+    priorities : Priorities
+        √(weight · variance) of each value in quarter octaves, integers (n,): so all hosts choose the same.
+    count : int
+        Values to choose, ≥ 0.
 
     Returns
     -------
@@ -43,7 +45,8 @@ def select_values(priorities: Priorities, count: int) -> Positions:
 
     Raises
     ------
-    SignalError : the count is negative.
+    SignalError
+        The count is negative.
     """
     if count < 0:
         raise SignalError(f"{count} values to choose; allowed: 0 and above")
@@ -56,11 +59,13 @@ class AnalogFormat:
 
     Parameters
     ----------
-    values : their number, ≥ 1.
+    values : int
+        Their number, ≥ 1.
 
     Raises
     ------
-    SignalError : less than one value.
+    SignalError
+        Less than one value.
     """
 
     values: int
@@ -81,12 +86,15 @@ class AnalogMapper:
 
     Parameters
     ----------
-    scales : standard deviation of each value as both ends know it, > 0, floats (n,).
-    priorities : as in `select_values`, integers (n,); power is proportional to 2^(priority / 4).
+    scales : Values
+        Standard deviation of each value as both ends know it, > 0, floats (n,).
+    priorities : Priorities
+        As in `select_values`, integers (n,); power is proportional to 2^(priority / 4).
 
     Raises
     ------
-    SignalError : lengths that differ, or scales that are not positive numbers.
+    SignalError
+        Lengths that differ, or scales that are not positive numbers.
     """
 
     scales: Values
@@ -121,7 +129,8 @@ class AnalogMapper:
 
         Parameters
         ----------
-        values : floats (n,), finite.
+        values : Values
+            Floats (n,), finite.
 
         Returns
         -------
@@ -131,7 +140,8 @@ class AnalogMapper:
 
         Raises
         ------
-        SignalError : values that are not finite, or another number of them.
+        SignalError
+            Values that are not finite, or another number of them.
         """
         ordered, gain_correction = self.map_values(values)
         symbols = np.empty_like(ordered)
@@ -143,8 +153,10 @@ class AnalogMapper:
 
         Parameters
         ----------
-        values : floats (n,), finite.
-        gain_correction : the one that the receiver will use, where it is rounded; the symbols' power is off by as much.
+        values : Values
+            Floats (n,), finite.
+        gain_correction : float | None
+            The one that the receiver will use, where it is rounded; the symbols' power is off by as much.
             None: the one that the values give.
 
         Returns
@@ -153,7 +165,8 @@ class AnalogMapper:
 
         Raises
         ------
-        SignalError : values that are not finite, or another number of them.
+        SignalError
+            Values that are not finite, or another number of them.
         """
         values = np.asarray(values, np.float64)
         if values.shape != self.scales.shape or not np.isfinite(values).all():
@@ -180,12 +193,18 @@ class AnalogMapper:
 
         Parameters
         ----------
-        symbols : received y = h·x + n, complex64 (symbols,).
-        csi : h of each coherence block, complex64 (⌈symbols / coherence_symbols⌉,).
-        coherence_symbols : length of a coherence block in symbols, ≥ 1.
-        noise_variance : N0 ≥ 0, the variance of the complex noise (N0/2 per value).
-        gain_correction : as `modulate` gave it, ≥ 0.
-        fading_symbols : as of a `Reception`; of use where there are pilots, and none here.
+        symbols : Symbols
+            Received y = h·x + n, complex64 (symbols,).
+        csi : Csi
+            h of each coherence block, complex64 (⌈symbols / coherence_symbols⌉,).
+        coherence_symbols : int
+            Length of a coherence block in symbols, ≥ 1.
+        noise_variance : float
+            N0 ≥ 0, the variance of the complex noise (N0/2 per value).
+        gain_correction : float
+            As `modulate` gave it, ≥ 0.
+        fading_symbols : int
+            As of a `Reception`; of use where there are pilots, and none here.
 
         Returns
         -------
@@ -193,7 +212,8 @@ class AnalogMapper:
 
         Raises
         ------
-        SignalError : numbers that are not finite or negative, lengths that do not fit.
+        SignalError
+            Numbers that are not finite or negative, lengths that do not fit.
         """
         symbols, csi = finite_complex(symbols, "symbols"), finite_complex(csi, "csi")
         if symbols.size != self.symbols:
@@ -216,10 +236,14 @@ class AnalogMapper:
 
         Parameters
         ----------
-        symbols : received y, complex64 (symbols,), not interleaved.
-        gains : h of each symbol, complex64 (symbols,).
-        noise_variance : N0 ≥ 0.
-        gain_correction : as `map_values` gave it, ≥ 0.
+        symbols : Symbols
+            Received y, complex64 (symbols,), not interleaved.
+        gains : Gains
+            h of each symbol, complex64 (symbols,).
+        noise_variance : float
+            N0 ≥ 0.
+        gain_correction : float
+            As `map_values` gave it, ≥ 0.
 
         Returns
         -------

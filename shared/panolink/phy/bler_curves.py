@@ -31,8 +31,10 @@ class BlerCurve:
 
     Parameters
     ----------
-    median_db : the SNR in dB at which half of the segments are lost.
-    spread_db : standard deviation of the Gaussian in dB, > 0.
+    median_db : float
+        The SNR in dB at which half of the segments are lost.
+    spread_db : float
+        Standard deviation of the Gaussian in dB, > 0.
     """
 
     median_db: float
@@ -79,13 +81,17 @@ def bler_curve(scheme: Scheme, *, payload_bytes: int = 330, channel: str = "awgn
 
     Parameters
     ----------
-    scheme : one of `MCS_TABLE`.
-    payload_bytes : length of the segments, ≥ 1.
-    channel : one of `CHANNELS`.
+    scheme : Scheme
+        One of `MCS_TABLE`.
+    payload_bytes : int
+        Length of the segments, ≥ 1.
+    channel : str
+        One of `CHANNELS`.
 
     Raises
     ------
-    SignalError : a scheme or channel that was not measured.
+    SignalError
+        A scheme or channel that was not measured.
     """
     table = _measured()
     sizes = [size for size in SIZES if (str(scheme), channel, size) in table]

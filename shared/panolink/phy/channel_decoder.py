@@ -33,9 +33,12 @@ class ReceivedSegment:
 
     Parameters
     ----------
-    symbols : y, complex64 (n,).
-    gains : h, complex64 (n,); 0 where a symbol was erased.
-    noise_variance : N0 > 0 of the complex noise, errors of a channel estimate included.
+    symbols : Symbols
+        y, complex64 (n,).
+    gains : Gains
+        h, complex64 (n,); 0 where a symbol was erased.
+    noise_variance : float
+        N0 > 0 of the complex noise, errors of a channel estimate included.
     """
 
     symbols: Symbols
@@ -59,16 +62,25 @@ def demodulate(
 
     Parameters
     ----------
-    symbols : received y = h·x + n, complex64 (n,).
-    csi : h of each coherence block, complex64 (⌈n / coherence_symbols⌉,); 0 marks a block as lost.
-    coherence_symbols : length of a coherence block in symbols, ≥ 1.
-    noise_variance : N0 ≥ 0, the variance of the complex noise (N0/2 per real dimension).
-    fading_symbols : symbols over which h is constant, see `Reception`; 0: ``coherence_symbols``.
-    formats : of all segments, in order.
-    pilot_spacing : as the burst was modulated. With pilots the channel is estimated from them, and nothing is taken
+    symbols : Symbols
+        Received y = h·x + n, complex64 (n,).
+    csi : Csi
+        h of each coherence block, complex64 (⌈n / coherence_symbols⌉,); 0 marks a block as lost.
+    coherence_symbols : int
+        Length of a coherence block in symbols, ≥ 1.
+    noise_variance : float
+        N0 ≥ 0, the variance of the complex noise (N0/2 per real dimension).
+    fading_symbols : int
+        Symbols over which h is constant, see `Reception`; 0: ``coherence_symbols``.
+    formats : Sequence[SegmentFormat]
+        Of all segments, in order.
+    pilot_spacing : int
+        As the burst was modulated. With pilots the channel is estimated from them, and nothing is taken
         from `csi` but which blocks are lost.
-    device : where LDPC decoding runs, see `decoder_for`.
-    decoder : takes precedence over `device`.
+    device : str
+        Where LDPC decoding runs, see `decoder_for`.
+    decoder : LdpcDecoder | None
+        Takes precedence over `device`.
 
     Returns
     -------
@@ -76,7 +88,8 @@ def demodulate(
 
     Raises
     ------
-    SignalError : numbers that are not finite, lengths that do not match the formats, N0 negative.
+    SignalError
+        Numbers that are not finite, lengths that do not match the formats, N0 negative.
     """
     llrs = soft_bits(
         symbols,
@@ -95,9 +108,12 @@ def decode(llrs: Sequence[LlrBlocks], formats: Sequence[SegmentFormat], decoder:
 
     Parameters
     ----------
-    llrs : ln P(0)/P(1) of each segment, float32 (code blocks, n).
-    formats : of each segment.
-    decoder : of the LDPC code blocks.
+    llrs : Sequence[LlrBlocks]
+        Ln P(0)/P(1) of each segment, float32 (code blocks, n).
+    formats : Sequence[SegmentFormat]
+        Of each segment.
+    decoder : LdpcDecoder
+        Of the LDPC code blocks.
 
     Returns
     -------
@@ -156,7 +172,8 @@ def received_segments(
 
     Parameters
     ----------
-    formats : of any kind, analog ones too.
+    formats : Sequence[Format]
+        Of any kind, analog ones too.
 
     Returns
     -------
@@ -204,9 +221,12 @@ def warm_up(schemes: Iterable[Scheme] = MCS_TABLE, *, payload_bytes: int = 330, 
 
     Parameters
     ----------
-    schemes : those to prepare for.
-    payload_bytes : of each segment.
-    device : where LDPC decoding runs, see `decoder_for`.
+    schemes : Iterable[Scheme]
+        Those to prepare for.
+    payload_bytes : int
+        Of each segment.
+    device : str
+        Where LDPC decoding runs, see `decoder_for`.
     """
     formats = [SegmentFormat(payload_bytes, scheme) for scheme in schemes]
     symbols = modulate([bytes(payload_bytes)] * len(formats), formats)
@@ -226,8 +246,10 @@ def check_segment(fmt: SegmentFormat, bits: Bits) -> bytes | None:
 
     Parameters
     ----------
-    fmt : the segment's format.
-    bits : uint8 (code blocks · k,).
+    fmt : SegmentFormat
+        The segment's format.
+    bits : Bits
+        uint8 (code blocks · k,).
 
     Returns
     -------

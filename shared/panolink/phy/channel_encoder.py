@@ -29,10 +29,14 @@ def modulate(
 
     Parameters
     ----------
-    payloads : bytes of each segment.
-    formats : of each payload, in the same order.
-    pilot_spacing : every so many symbols one is a pilot, see `panolink.phy.modem.channel_estimation`; 0: none.
-    amplitudes : symbols of analog segments, complex64 (n,) each: they follow those of the payloads.
+    payloads : Sequence[bytes]
+        Bytes of each segment.
+    formats : Sequence[SegmentFormat]
+        Of each payload, in the same order.
+    pilot_spacing : int
+        Every so many symbols one is a pilot, see `panolink.phy.modem.channel_estimation`; 0: none.
+    amplitudes : Sequence[Symbols]
+        Symbols of analog segments, complex64 (n,) each: they follow those of the payloads.
 
     Returns
     -------
@@ -41,7 +45,8 @@ def modulate(
 
     Raises
     ------
-    SignalError : more or fewer formats than payloads, one of another length than its payload, or a pilot spacing out
+    SignalError
+        More or fewer formats than payloads, one of another length than its payload, or a pilot spacing out
         of range.
     """
     if len(payloads) != len(formats):
@@ -60,9 +65,12 @@ def interleave(segments: Sequence[Callable[[], Symbols]], sizes: Sequence[int], 
 
     Parameters
     ----------
-    segments : make those of each, complex64 (n,), in order; as many at a time as there are threads.
-    sizes : n of each.
-    pilot_spacing : as in `modulate`.
+    segments : Sequence[Callable[[], Symbols]]
+        Make those of each, complex64 (n,), in order; as many at a time as there are threads.
+    sizes : Sequence[int]
+        n of each.
+    pilot_spacing : int
+        As in `modulate`.
 
     Returns
     -------
@@ -70,7 +78,8 @@ def interleave(segments: Sequence[Callable[[], Symbols]], sizes: Sequence[int], 
 
     Raises
     ------
-    SignalError : the pilot spacing is out of range.
+    SignalError
+        The pilot spacing is out of range.
     """
     symbols = np.empty(sum(sizes), np.complex64)
 
@@ -92,8 +101,10 @@ def segment_bits(payload: bytes, fmt: SegmentFormat) -> BitBlocks:
 
     Parameters
     ----------
-    payload : `fmt.payload_bytes` bytes.
-    fmt : the segment's format.
+    payload : bytes
+        `fmt.payload_bytes` bytes.
+    fmt : SegmentFormat
+        The segment's format.
 
     Returns
     -------

@@ -46,12 +46,15 @@ class HarqSender:
 
     Parameters
     ----------
-    payloads, formats : of each segment of the burst.
-    versions : redundancy version of each round, 0 first.
+    payloads, formats
+        Of each segment of the burst.
+    versions : Sequence[int]
+        Redundancy version of each round, 0 first.
 
     Raises
     ------
-    SignalError : more or fewer formats than payloads, or versions out of range.
+    SignalError
+        More or fewer formats than payloads, or versions out of range.
     """
 
     def __init__(
@@ -66,9 +69,12 @@ class HarqSender:
 
         Parameters
         ----------
-        segments : numbers of those that are sent, each once.
-        round : 0 for the first.
-        pilot_spacing : as in `modulate`.
+        segments : Sequence[int]
+            Numbers of those that are sent, each once.
+        round : int
+            0 for the first.
+        pilot_spacing : int
+            As in `modulate`.
 
         Returns
         -------
@@ -76,7 +82,8 @@ class HarqSender:
 
         Raises
         ------
-        SignalError : a segment or round that there is not.
+        SignalError
+            A segment or round that there is not.
         """
         version = _version(self._versions, round)
 
@@ -109,9 +116,12 @@ class HarqReceiver:
 
     Parameters
     ----------
-    formats : of all segments of the burst.
-    versions : redundancy version of each round.
-    decoder : for the first round, in which all segments are to be decoded and nothing has to be added up; the one for
+    formats : Sequence[SegmentFormat]
+        Of all segments of the burst.
+    versions : Sequence[int]
+        Redundancy version of each round.
+    decoder : LdpcDecoder | None
+        For the first round, in which all segments are to be decoded and nothing has to be added up; the one for
         the CPU where None.
     """
 
@@ -140,10 +150,14 @@ class HarqReceiver:
 
         Parameters
         ----------
-        reception : what the channel gave for `HarqSender.burst` of the same segments and round.
-        segments : their numbers in the burst of the first round.
-        round : 0 for the first.
-        pilot_spacing : as the burst was sent.
+        reception : Reception
+            What the channel gave for `HarqSender.burst` of the same segments and round.
+        segments : Sequence[int]
+            Their numbers in the burst of the first round.
+        round : int
+            0 for the first.
+        pilot_spacing : int
+            As the burst was sent.
 
         Returns
         -------
@@ -151,7 +165,8 @@ class HarqReceiver:
 
         Raises
         ------
-        SignalError : numbers or lengths that make no sense, as in `demodulate`; nothing was taken in then.
+        SignalError
+            Numbers or lengths that make no sense, as in `demodulate`; nothing was taken in then.
         """
         _version(self._versions, round)
         _check_segments(segments, len(self._formats))
@@ -163,9 +178,12 @@ class HarqReceiver:
 
         Parameters
         ----------
-        llrs : ln P(0)/P(1) of each segment in the round, float32 (code blocks, n) each.
-        segments : their numbers in the burst.
-        round : 0 for the first.
+        llrs : Sequence[LlrBlocks]
+            Ln P(0)/P(1) of each segment in the round, float32 (code blocks, n) each.
+        segments : Sequence[int]
+            Their numbers in the burst.
+        round : int
+            0 for the first.
 
         Returns
         -------
@@ -173,7 +191,8 @@ class HarqReceiver:
 
         Raises
         ------
-        SignalError : a segment or round that there is not.
+        SignalError
+            A segment or round that there is not.
         """
         version = _version(self._versions, round)
         _check_segments(segments, len(self._formats))

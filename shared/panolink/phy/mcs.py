@@ -24,7 +24,8 @@ class Modulation(StrEnum):
 
     Raises
     ------
-    SignalError : an unknown name; the message lists all.
+    SignalError
+        An unknown name; the message lists all.
     """
 
     QPSK = "qpsk"
@@ -47,14 +48,17 @@ class Scheme:
 
     Parameters
     ----------
-    modulation : Modulation or its name.
-    code_rate : information bits ÷ coded bits, 1/20 … 0.92. Rounded to the nearest fraction with a denominator
+    modulation : Modulation
+        Modulation or its name.
+    code_rate : float
+        Information bits ÷ coded bits, 1/20 … 0.92. Rounded to the nearest fraction with a denominator
         of at most 1024 (as NR's rates are), so that a rate which crossed the wire as float32 still means the
         same lengths.
 
     Raises
     ------
-    SignalError : modulation unknown or rate out of range.
+    SignalError
+        Modulation unknown or rate out of range.
     """
 
     modulation: Modulation
@@ -106,12 +110,15 @@ class SegmentFormat:
 
     Parameters
     ----------
-    payload_bytes : 1 … 65536, without the CRC.
-    scheme : modulation and code rate.
+    payload_bytes : int
+        1 … 65536, without the CRC.
+    scheme : Scheme
+        Modulation and code rate.
 
     Raises
     ------
-    SignalError : payload_bytes is not in 1 … 65536.
+    SignalError
+        payload_bytes is not in 1 … 65536.
     """
 
     payload_bytes: int

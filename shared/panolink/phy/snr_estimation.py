@@ -18,8 +18,10 @@ class ChannelMeasurement(NamedTuple):
 
     Parameters
     ----------
-    snr_db : mean |h|² over N0, in dB; None where every symbol was erased.
-    fading : variance of |h|² over its squared mean: 0 for a constant channel, about 1 for Rayleigh fading.
+    snr_db : float | None
+        Mean |h|² over N0, in dB; None where every symbol was erased.
+    fading : float
+        Variance of |h|² over its squared mean: 0 for a constant channel, about 1 for Rayleigh fading.
     """
 
     snr_db: float | None
@@ -39,12 +41,18 @@ def measure_channel(
 
     Parameters
     ----------
-    symbols : received y = h·x + n, complex64 (n,), pilots included.
-    csi : h of each coherence block, complex64 (⌈n / coherence_symbols⌉,); 0 where it was erased.
-    coherence_symbols : length of a coherence block in symbols, ≥ 1.
-    noise_variance : N0 ≥ 0.
-    fading_symbols : symbols over which h is constant, see `Reception`; 0: ``coherence_symbols``.
-    pilot_spacing : with pilots the coefficients are estimated from them and not taken from `csi`; errors of the
+    symbols : Symbols
+        Received y = h·x + n, complex64 (n,), pilots included.
+    csi : Csi
+        h of each coherence block, complex64 (⌈n / coherence_symbols⌉,); 0 where it was erased.
+    coherence_symbols : int
+        Length of a coherence block in symbols, ≥ 1.
+    noise_variance : float
+        N0 ≥ 0.
+    fading_symbols : int
+        Symbols over which h is constant, see `Reception`; 0: ``coherence_symbols``.
+    pilot_spacing : int
+        With pilots the coefficients are estimated from them and not taken from `csi`; errors of the
         estimate count as noise, as they do for the decoder. 0: no pilots.
     """
     n0 = max(float(noise_variance), NOISE_FLOOR)

@@ -38,9 +38,12 @@ def misspelt(environment: Mapping[str, str], *, service: str = "", settings: Ite
 
     Parameters
     ----------
-    environment : of the process.
-    service : whose variables are looked at, beside those of no service; empty: only the latter.
-    settings : names of the service's own variables.
+    environment : Mapping[str, str]
+        Of the process.
+    service : str
+        Whose variables are looked at, beside those of no service; empty: only the latter.
+    settings : Iterable[str]
+        Names of the service's own variables.
     """
     known = COMMON | set(settings)
     words = sorted(one.removeprefix(_PREFIX) for one in known)  # all begin alike, which would make all of them near

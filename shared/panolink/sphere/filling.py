@@ -16,8 +16,10 @@ def place_crop(picture: NDArray[np.uint8], crop: Crop) -> NDArray[np.uint8]:
 
     Parameters
     ----------
-    picture : uint8 (crop.height, crop.width, 3).
-    crop : where it belongs.
+    picture : NDArray[np.uint8]
+        uint8 (crop.height, crop.width, 3).
+    crop : Crop
+        Where it belongs.
 
     Returns
     -------

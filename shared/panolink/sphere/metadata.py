@@ -23,8 +23,10 @@ class Crop:
 
     Attributes
     ----------
-    left, top, width, height : of the part, inside the sphere.
-    full_width, full_height : of the sphere.
+    left, top, width, height : int
+        Of the part, inside the sphere.
+    full_width, full_height : int
+        Of the sphere.
     """
 
     left: int
@@ -62,10 +64,14 @@ class SphereMetadata:
 
     Attributes
     ----------
-    heading : compass direction of the picture's centre, 0 ≤ heading < 360.
-    pitch : −90 to 90, up is positive.
-    roll : −180 to 180, clockwise is positive.
-    crop : the part that was photographed.
+    heading : float | None
+        Compass direction of the picture's centre, 0 ≤ heading < 360.
+    pitch : float | None
+        −90 to 90, up is positive.
+    roll : float | None
+        −180 to 180, clockwise is positive.
+    crop : Crop | None
+        The part that was photographed.
     """
 
     heading: float | None = None
@@ -112,7 +118,8 @@ class SphereMetadata:
 
         Raises
         ------
-        BitstreamError : of another length, or values that cannot be.
+        BitstreamError
+            Of another length, or values that cannot be.
         """
         if not data or data[0] & ~_KNOWN:
             raise BitstreamError("packet header has sphere metadata that this release does not know")

@@ -72,9 +72,12 @@ class IntegerNetwork:
 
         Parameters
         ----------
-        inputs : int8 (n, I'), −MAX_INPUT … MAX_INPUT.
-        offset : int16 (n, H), added to the first layer's sums.
-        rows : which rows of ``first`` the I' inputs are connected to.
+        inputs : NDArray[np.int8]
+            int8 (n, I'), −MAX_INPUT … MAX_INPUT.
+        offset : NDArray[np.int16]
+            int16 (n, H), added to the first layer's sums.
+        rows : slice
+            Which rows of ``first`` the I' inputs are connected to.
 
         Returns
         -------

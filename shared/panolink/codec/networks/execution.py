@@ -37,7 +37,8 @@ def device_named(name: str | torch.device) -> torch.device:
 
     Raises
     ------
-    ModelError : there is no such device here; names those that there are.
+    ModelError
+        There is no such device here; names those that there are.
     """
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":

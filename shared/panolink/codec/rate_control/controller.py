@@ -270,10 +270,14 @@ def choose_resolution(
 
     Parameters
     ----------
-    at : the panorama with its sides reduced; asked twice, and again only where a prediction was wrong.
-    reductions : to choose from, the finest first.
-    room : what the budget leaves for mask and features.
-    fine_enough : quarter octaves, of each reduction. The coarsest resolution is taken where none is fine enough.
+    at : Callable[[Fraction], RateController]
+        The panorama with its sides reduced; asked twice, and again only where a prediction was wrong.
+    reductions : Sequence[Fraction]
+        To choose from, the finest first.
+    room : Room
+        What the budget leaves for mask and features.
+    fine_enough : Sequence[int]
+        Quarter octaves, of each reduction. The coarsest resolution is taken where none is fine enough.
 
     Returns
     -------

@@ -46,7 +46,8 @@ class ChannelModel(StrEnum):
 
     Raises
     ------
-    SignalError : an unknown name; the message lists all.
+    SignalError
+        An unknown name; the message lists all.
     """
 
     IDEAL = "ideal", _Traits("1, and no noise", FadingProcess.BLOCK, k_db=inf, noiseless=True)

@@ -22,7 +22,8 @@ class Clock(StrEnum):
 
     Raises
     ------
-    SignalError : an unknown name; the message lists all.
+    SignalError
+        An unknown name; the message lists all.
     """
 
     STREAM = "stream"
@@ -41,26 +42,41 @@ class Conditions:
 
     Parameters
     ----------
-    model : a `ChannelModel` or its name.
-    snr_db : Es/N0 in dB, −50 … 100. No meaning for `ideal`.
-    coherence_symbols : symbols over which h is constant, 1 … 2^24. With `jakes` and `tdl-…` an upper limit:
+    model : str
+        A `ChannelModel` or its name.
+    snr_db : float
+        Es/N0 in dB, −50 … 100. No meaning for `ideal`.
+    coherence_symbols : int
+        Symbols over which h is constant, 1 … 2^24. With `jakes` and `tdl-…` an upper limit:
         they take as few as Doppler and delays require.
-    rician_k_db : power of the direct path over that of the scattered ones, in dB, −50 … 100; `rician` only.
-    seed : ≥ 0; the same seed gives the same channel. None draws one from the system.
-    doppler_hz : maximum Doppler shift f_d in Hz, 0 … 1e6 (0: constant fading); `jakes` and `tdl-…`. The coherence
+    rician_k_db : float
+        Power of the direct path over that of the scattered ones, in dB, −50 … 100; `rician` only.
+    seed : int | None
+        ≥ 0; the same seed gives the same channel. None draws one from the system.
+    doppler_hz : float
+        Maximum Doppler shift f_d in Hz, 0 … 1e6 (0: constant fading); `jakes` and `tdl-…`. The coherence
         time is about 0.42 / f_d. See `doppler_of_speed`.
-    symbol_rate_hz : symbols per second, 1 … 1e12, cyclic prefixes not counted: how long a burst takes.
-    delay_spread_s : RMS delay spread in seconds, 0 … 0.001 (TR 38.901 §7.7.3); `tdl-…`.
-    subcarriers : of an OFDM symbol, 1 … 16384; `tdl-…`.
-    erasure_rate : share of the packets that are erased, 0 … 1, whatever the model.
-    erasure_burst : mean number of packets that are erased in a row, up to 1e6; 0: independent erasures.
-    packet_symbols : symbols of a packet, up to 2^24; 0: each segment is a packet of its own.
-    clock : a `Clock` or its name.
-    schedule : a `Scenario` or an `SnrTrace`: what changes with time. It takes precedence over the numbers here.
+    symbol_rate_hz : float
+        Symbols per second, 1 … 1e12, cyclic prefixes not counted: how long a burst takes.
+    delay_spread_s : float
+        RMS delay spread in seconds, 0 … 0.001 (TR 38.901 §7.7.3); `tdl-…`.
+    subcarriers : int
+        Of an OFDM symbol, 1 … 16384; `tdl-…`.
+    erasure_rate : float
+        Share of the packets that are erased, 0 … 1, whatever the model.
+    erasure_burst : float
+        Mean number of packets that are erased in a row, up to 1e6; 0: independent erasures.
+    packet_symbols : int
+        Symbols of a packet, up to 2^24; 0: each segment is a packet of its own.
+    clock : str
+        A `Clock` or its name.
+    schedule : Scenario | SnrTrace | None
+        A `Scenario` or an `SnrTrace`: what changes with time. It takes precedence over the numbers here.
 
     Raises
     ------
-    SignalError : any of them out of range.
+    SignalError
+        Any of them out of range.
     """
 
     model: str = ChannelModel.RAYLEIGH

@@ -20,10 +20,13 @@ class GilbertElliott:
 
     Parameters
     ----------
-    rate : share of lost packets in the stationary distribution, 0 … 1.
-    burst : mean length of a run of lost packets, ≥ max(1, rate / (1 − rate)); 0: losses are independent, and runs
+    rate : float
+        Share of lost packets in the stationary distribution, 0 … 1.
+    burst : float
+        Mean length of a run of lost packets, ≥ max(1, rate / (1 − rate)); 0: losses are independent, and runs
         1 / (1 − rate) long.
-    rng : draws the states.
+    rng : np.random.Generator
+        Draws the states.
     """
 
     def __init__(self, rate: float, burst: float, rng: np.random.Generator) -> None:
@@ -53,10 +56,14 @@ def packet_numbers(
 
     Parameters
     ----------
-    conditions : `packet_symbols` of them counts; 0: each segment is a packet.
-    n : symbols of the burst, pilots included.
-    formats : of the burst's segments, in order; needed where segments are packets.
-    pilot_spacing : as the burst was modulated.
+    conditions : Conditions
+        `packet_symbols` of them counts; 0: each segment is a packet.
+    n : int
+        Symbols of the burst, pilots included.
+    formats : Sequence[Format] | None
+        Of the burst's segments, in order; needed where segments are packets.
+    pilot_spacing : int
+        As the burst was modulated.
 
     Returns
     -------
@@ -65,7 +72,8 @@ def packet_numbers(
 
     Raises
     ------
-    SignalError : segments are packets, and `formats` is missing or makes another number of symbols.
+    SignalError
+        Segments are packets, and `formats` is missing or makes another number of symbols.
     """
     if conditions.packet_symbols:
         return np.arange(n) // conditions.packet_symbols

@@ -32,8 +32,10 @@ class Fading(Protocol):
 
         Parameters
         ----------
-        start : the time at which the burst begins, in seconds.
-        n : its symbols.
+        start : float
+            The time at which the burst begins, in seconds.
+        n : int
+            Its symbols.
 
         Returns
         -------
@@ -47,8 +49,10 @@ def generate_fading(conditions: Conditions, rng: np.random.Generator) -> Fading:
 
     Parameters
     ----------
-    conditions : the model and its numbers.
-    rng : draws coefficients, or angles and phases.
+    conditions : Conditions
+        The model and its numbers.
+    rng : np.random.Generator
+        Draws coefficients, or angles and phases.
     """
     return _PROCESSES[ChannelModel(conditions.model).process](conditions, rng)
 
@@ -140,9 +144,12 @@ class SumOfSinusoids:
 
     Parameters
     ----------
-    amplitudes : of each tap, float32 (taps,).
-    turns : Doppler shift f_d·cos α of each sinusoid in Hz, float64 (taps, sinusoids).
-    phases : radians, float64 (taps, sinusoids).
+    amplitudes : np.ndarray
+        Of each tap, float32 (taps,).
+    turns : np.ndarray
+        Doppler shift f_d·cos α of each sinusoid in Hz, float64 (taps, sinusoids).
+    phases : np.ndarray
+        Radians, float64 (taps, sinusoids).
     """
 
     amplitudes: np.ndarray
@@ -155,10 +162,14 @@ class SumOfSinusoids:
 
         Parameters
         ----------
-        rng : draws angles and phases.
-        powers : of each tap, float64 (taps,).
-        doppler_hz : maximum Doppler shift f_d, ≥ 0.
-        m : sinusoids of each tap.
+        rng : np.random.Generator
+            Draws angles and phases.
+        powers : np.ndarray
+            Of each tap, float64 (taps,).
+        doppler_hz : float
+            Maximum Doppler shift f_d, ≥ 0.
+        m : int
+            Sinusoids of each tap.
         """
         shape = (powers.size, m)
         angles = 2 * pi / m * np.arange(1, m + 1) + rng.uniform(-pi / m, pi / m, shape)
@@ -201,9 +212,12 @@ class DelayProfile(NamedTuple):
 
     Parameters
     ----------
-    delays : in RMS delay spreads, float64 (taps,).
-    powers : of the scattered part of each tap, float64 (taps,).
-    direct_power : of the direct path, which belongs to the first tap; 0 where there is none.
+    delays : np.ndarray
+        In RMS delay spreads, float64 (taps,).
+    powers : np.ndarray
+        Of the scattered part of each tap, float64 (taps,).
+    direct_power : float
+        Of the direct path, which belongs to the first tap; 0 where there is none.
     """
 
     delays: np.ndarray

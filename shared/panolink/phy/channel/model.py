@@ -31,11 +31,16 @@ class Reception:
 
     Parameters
     ----------
-    symbols : y, complex64 (n,).
-    csi : h of each coherence block, complex64 (⌈n / coherence_symbols⌉,); 0 where symbols are erased.
-    coherence_symbols : length of a coherence block in symbols, ≥ 1.
-    noise_variance : N0 of the complex noise, ≥ 0.
-    fading_symbols : symbols over which h is constant, a multiple of ``coherence_symbols``, where erasures end between;
+    symbols : Symbols
+        y, complex64 (n,).
+    csi : Csi
+        h of each coherence block, complex64 (⌈n / coherence_symbols⌉,); 0 where symbols are erased.
+    coherence_symbols : int
+        Length of a coherence block in symbols, ≥ 1.
+    noise_variance : float
+        N0 of the complex noise, ≥ 0.
+    fading_symbols : int
+        Symbols over which h is constant, a multiple of ``coherence_symbols``, where erasures end between;
         0: ``coherence_symbols``.
     """
 
@@ -69,7 +74,8 @@ class Channel:
 
     Parameters
     ----------
-    conditions : the model, its numbers, their schedule, and the seed of fading, noise and erasures.
+    conditions : Conditions
+        The model, its numbers, their schedule, and the seed of fading, noise and erasures.
     """
 
     def __init__(self, conditions: Conditions) -> None:
@@ -97,9 +103,12 @@ class Channel:
 
         Parameters
         ----------
-        symbols : complex64 (n,).
-        at : seconds at which the burst begins, but not before the last one has ended; None: right after it.
-        formats, pilot_spacing : its segments and pilots; needed where segments may be erased
+        symbols : Symbols
+            complex64 (n,).
+        at : float | None
+            Seconds at which the burst begins, but not before the last one has ended; None: right after it.
+        formats, pilot_spacing
+            Its segments and pilots; needed where segments may be erased
             (`Conditions.erases_segments`).
 
         Returns
@@ -108,7 +117,8 @@ class Channel:
 
         Raises
         ------
-        SignalError : symbols that are not finite numbers, or formats that make another number of them. The burst
+        SignalError
+            Symbols that are not finite numbers, or formats that make another number of them. The burst
             counts as never sent.
         """
         symbols = finite_complex(symbols, "symbols")
@@ -165,12 +175,15 @@ def finite_complex(values: np.ndarray, name: str) -> Symbols:
 
     Parameters
     ----------
-    values : numbers (n,) of any type.
-    name : what error messages call them.
+    values : np.ndarray
+        Numbers (n,) of any type.
+    name : str
+        What error messages call them.
 
     Raises
     ------
-    SignalError : another shape, no numbers, or some that are not finite.
+    SignalError
+        Another shape, no numbers, or some that are not finite.
     """
     values = np.asarray(values)
     if values.ndim != 1 or values.dtype.kind not in "fciu":

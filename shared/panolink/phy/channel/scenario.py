@@ -34,13 +34,17 @@ class Phase:
 
     Parameters
     ----------
-    seconds : its duration, > 0.
-    changes : fields that differ from the conditions with which the scenario was set, by name (`CHANGEABLE`).
-    final_snr_db : the SNR moves in a straight line (of dB) from that of the phase to this one; None: it stays.
+    seconds : float
+        Its duration, > 0.
+    changes : Mapping[str, Any]
+        Fields that differ from the conditions with which the scenario was set, by name (`CHANGEABLE`).
+    final_snr_db : float | None
+        The SNR moves in a straight line (of dB) from that of the phase to this one; None: it stays.
 
     Raises
     ------
-    SignalError : a duration out of range, or a name that a phase cannot change.
+    SignalError
+        A duration out of range, or a name that a phase cannot change.
     """
 
     seconds: float
@@ -60,7 +64,8 @@ class Phase:
 
         Raises
         ------
-        SignalError : the changes do not go together with `base`, or with each other.
+        SignalError
+            The changes do not go together with `base`, or with each other.
         """
         if self.final_snr_db is not None:
             base.without_schedule(snr_db=self.final_snr_db)
@@ -76,12 +81,15 @@ class Scenario:
 
     Parameters
     ----------
-    phases : 1 … 1000.
-    repeat : whether all begins again after the last phase.
+    phases : tuple[Phase, ...]
+        1 … 1000.
+    repeat : bool
+        Whether all begins again after the last phase.
 
     Raises
     ------
-    SignalError : too few or too many phases.
+    SignalError
+        Too few or too many phases.
     """
 
     phases: tuple[Phase, ...]
@@ -177,13 +185,17 @@ class SnrTrace:
 
     Parameters
     ----------
-    times : seconds, strictly rising; the first one is the channel's time 0.
-    values : SNR in dB at those times, −50 … 100.
-    repeat : whether all begins again after the last sample.
+    times : tuple[float, ...]
+        Seconds, strictly rising; the first one is the channel's time 0.
+    values : tuple[float, ...]
+        SNR in dB at those times, −50 … 100.
+    repeat : bool
+        Whether all begins again after the last sample.
 
     Raises
     ------
-    SignalError : a sample out of range or order, which the message names, or too few or too many of them.
+    SignalError
+        A sample out of range or order, which the message names, or too few or too many of them.
     """
 
     times: tuple[float, ...]
@@ -251,13 +263,17 @@ def check_sample(time: float, snr_db: float, where: str) -> None:
 
     Parameters
     ----------
-    time : seconds.
-    snr_db : −50 … 100.
-    where : beginning of the error message.
+    time : float
+        Seconds.
+    snr_db : float
+        −50 … 100.
+    where : str
+        Beginning of the error message.
 
     Raises
     ------
-    SignalError : a time that is not finite, or an SNR out of range.
+    SignalError
+        A time that is not finite, or an SNR out of range.
     """
     if not isfinite(time):
         raise SignalError(f"{where}time {time} s is not finite")

@@ -50,8 +50,10 @@ def load_scenario(path: str | Path) -> Scenario:
 
     Raises
     ------
-    SignalError : the file is not a scenario; the message begins with its name and the line.
-    OSError : the file cannot be read.
+    SignalError
+        The file is not a scenario; the message begins with its name and the line.
+    OSError
+        The file cannot be read.
     """
     return parse_scenario(_text(path), name=str(path))
 
@@ -61,8 +63,10 @@ def load_trace(path: str | Path, *, repeat: bool = False) -> SnrTrace:
 
     Parameters
     ----------
-    path : of the file.
-    repeat : whether the trace begins again after its last sample.
+    path : str | Path
+        Of the file.
+    repeat : bool
+        Whether the trace begins again after its last sample.
     """
     return parse_trace(_text(path), name=str(path), repeat=repeat)
 
@@ -72,8 +76,10 @@ def parse_scenario(text: str, *, name: str = "scenario") -> Scenario:
 
     Parameters
     ----------
-    text : TOML.
-    name : what error messages call the file.
+    text : str
+        TOML.
+    name : str
+        What error messages call the file.
     """
     try:
         values = tomllib.loads(text)
@@ -152,9 +158,12 @@ def parse_trace(text: str, *, name: str = "trace", repeat: bool = False) -> SnrT
 
     Parameters
     ----------
-    text : CSV, a line of column names before the samples.
-    name : what error messages call the file.
-    repeat : whether the trace begins again after its last sample.
+    text : str
+        CSV, a line of column names before the samples.
+    name : str
+        What error messages call the file.
+    repeat : bool
+        Whether the trace begins again after its last sample.
     """
     numbered = [(i, line) for i, line in enumerate(text.splitlines(), start=1) if line.strip() and line[0] != "#"]
     if not numbered:

@@ -36,11 +36,16 @@ class LiftedGraph:
 
     Parameters
     ----------
-    z : lifting size, 2 … 384 (TS 38.212 table 5.3.2-1).
-    info_columns : columns of information circulants, 22 (base graph 1) or 10 (base graph 2).
-    first_edge : int32 (rows + 1,), where each row's edges start.
-    columns : int32 (edges,), column of each edge.
-    shifts : int32 (edges,), cyclic shift of each edge's circulant, 0 … z − 1.
+    z : int
+        Lifting size, 2 … 384 (TS 38.212 table 5.3.2-1).
+    info_columns : int
+        Columns of information circulants, 22 (base graph 1) or 10 (base graph 2).
+    first_edge : np.ndarray
+        int32 (rows + 1,), where each row's edges start.
+    columns : np.ndarray
+        int32 (edges,), column of each edge.
+    shifts : np.ndarray
+        int32 (edges,), cyclic shift of each edge's circulant, 0 … z − 1.
     """
 
     z: int
@@ -73,8 +78,10 @@ def lifted_graph(number: BaseGraph, z: int) -> LiftedGraph:
 
     Parameters
     ----------
-    number : 1 or 2.
-    z : one of the lifting sizes of table 5.3.2-1.
+    number : BaseGraph
+        1 or 2.
+    z : int
+        One of the lifting sizes of table 5.3.2-1.
 
     Returns
     -------
@@ -101,9 +108,12 @@ class LdpcCode:
 
     Parameters
     ----------
-    k : information bits, 12 … 8448 (base graph 1) or 3840 (base graph 2).
-    n : transmitted bits, above k, a multiple of `bits_per_symbol`.
-    bits_per_symbol : 2, 4 or 6; columns of the bit interleaver (§5.4.2.2).
+    k : int
+        Information bits, 12 … 8448 (base graph 1) or 3840 (base graph 2).
+    n : int
+        Transmitted bits, above k, a multiple of `bits_per_symbol`.
+    bits_per_symbol : int
+        2, 4 or 6; columns of the bit interleaver (§5.4.2.2).
     """
 
     k: int
@@ -147,7 +157,8 @@ class LdpcCode:
 
         Parameters
         ----------
-        version : redundancy version 0 … 3. Each starts elsewhere in the circular buffer, which is the word without its
+        version : int
+            Redundancy version 0 … 3. Each starts elsewhere in the circular buffer, which is the word without its
             first two columns, skips the fillers, and wraps around. Only version 0 lies within the active rows, and
             suffices alone for decoding.
 
@@ -169,8 +180,10 @@ class LdpcCode:
 
         Parameters
         ----------
-        bits : information bits uint8 (blocks, k).
-        version : redundancy version 0 … 3.
+        bits : BitBlocks
+            Information bits uint8 (blocks, k).
+        version : int
+            Redundancy version 0 … 3.
 
         Returns
         -------
@@ -184,8 +197,10 @@ class LdpcCode:
 
         Parameters
         ----------
-        bits : information bits uint8 (blocks, k).
-        rows : rows of circulants whose parities are computed, 4 … 46 (base graph 1) or 42; None: the active ones.
+        bits : BitBlocks
+            Information bits uint8 (blocks, k).
+        rows : int | None
+            Rows of circulants whose parities are computed, 4 … 46 (base graph 1) or 42; None: the active ones.
 
         Returns
         -------

@@ -33,7 +33,8 @@ class LdpcDecoder(Protocol):
 
         Parameters
         ----------
-        jobs : for each block its code and its LLRs ln P(0)/P(1), float32 (n,), in the order of transmission.
+        jobs : Sequence[tuple[LdpcCode, Llrs]]
+            For each block its code and its LLRs ln P(0)/P(1), float32 (n,), in the order of transmission.
 
         Returns
         -------
@@ -47,7 +48,8 @@ def decoder_for(device: str = "cpu") -> LdpcDecoder:
 
     Parameters
     ----------
-    device : a torch device name.
+    device : str
+        A torch device name.
 
     Returns
     -------
@@ -77,7 +79,8 @@ class LayeredDecoder:
 
     Parameters
     ----------
-    iterations : the most that a block gets, ≥ 1.
+    iterations : int
+        The most that a block gets, ≥ 1.
     """
 
     def __init__(self, *, iterations: int = 32) -> None:
@@ -92,8 +95,10 @@ class LayeredDecoder:
 
         Parameters
         ----------
-        code : the block's code.
-        llr : its LLRs, float32 (n,), in the order of transmission.
+        code : LdpcCode
+            The block's code.
+        llr : Llrs
+            Its LLRs, float32 (n,), in the order of transmission.
 
         Returns
         -------
@@ -106,8 +111,10 @@ class LayeredDecoder:
 
         Parameters
         ----------
-        code : the block's code.
-        word : float32 (information columns + rows, z), 4 rows or more; overwritten with the LLRs after decoding.
+        code : LdpcCode
+            The block's code.
+        word : WordLlrs
+            float32 (information columns + rows, z), 4 rows or more; overwritten with the LLRs after decoding.
 
         Returns
         -------
@@ -128,12 +135,15 @@ class BeliefPropagationDecoder:
 
     Parameters
     ----------
-    device : a torch device name.
-    iterations : of each block, ≥ 1.
+    device : str
+        A torch device name.
+    iterations : int
+        Of each block, ≥ 1.
 
     Raises
     ------
-    SettingError : Sionna is not installed.
+    SettingError
+        Sionna is not installed.
     """
 
     def __init__(self, device: str = "cuda", *, iterations: int = 50) -> None:
@@ -179,9 +189,12 @@ def parity_check_matrix(number: BaseGraph, z: int, rows: int) -> Any:
 
     Parameters
     ----------
-    number : base graph, 1 or 2.
-    z : lifting size.
-    rows : of circulants, 4 … 46 (base graph 1) or 42.
+    number : BaseGraph
+        Base graph, 1 or 2.
+    z : int
+        Lifting size.
+    rows : int
+        Of circulants, 4 … 46 (base graph 1) or 42.
 
     Returns
     -------
@@ -203,9 +216,12 @@ def recover_word(code: LdpcCode, llr: Llrs, *, rows: int | None = None) -> WordL
 
     Parameters
     ----------
-    code : the block's code.
-    llr : LLRs of the transmitted bits, float32 (n,); those of a bit that was sent several times are added.
-    rows : of circulants in the word; None: the code's active ones.
+    code : LdpcCode
+        The block's code.
+    llr : Llrs
+        LLRs of the transmitted bits, float32 (n,); those of a bit that was sent several times are added.
+    rows : int | None
+        Of circulants in the word; None: the code's active ones.
 
     Returns
     -------

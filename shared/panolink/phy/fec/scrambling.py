@@ -20,8 +20,10 @@ def scrambling_sequence(n: int, *, c_init: int = _C_INIT) -> NDArray[np.uint8]:
 
     Parameters
     ----------
-    n : length, ≥ 0.
-    c_init : initial state of the second m-sequence, 31 bits.
+    n : int
+        Length, ≥ 0.
+    c_init : int
+        Initial state of the second m-sequence, 31 bits.
 
     Returns
     -------

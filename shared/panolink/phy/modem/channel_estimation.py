@@ -20,7 +20,8 @@ def check_pilot_spacing(spacing: int) -> None:
 
     Raises
     ------
-    SignalError : neither 0, which means no pilots, nor 2 … 65536.
+    SignalError
+        Neither 0, which means no pilots, nor 2 … 65536.
     """
     if spacing and not 2 <= spacing <= MAX_SPACING:
         raise SignalError(f"pilot_spacing is {spacing}; allowed: 0, or 2 … {MAX_SPACING}")
@@ -44,8 +45,10 @@ def insert_pilots(symbols: Symbols, spacing: int) -> Symbols:
 
     Parameters
     ----------
-    symbols : complex64 (n,).
-    spacing : distance between pilots in symbols, 2 … 65536; 0: none.
+    symbols : Symbols
+        complex64 (n,).
+    spacing : int
+        Distance between pilots in symbols, 2 … 65536; 0: none.
 
     Returns
     -------
@@ -53,7 +56,8 @@ def insert_pilots(symbols: Symbols, spacing: int) -> Symbols:
 
     Raises
     ------
-    SignalError : the spacing is out of range.
+    SignalError
+        The spacing is out of range.
     """
     check_pilot_spacing(spacing)
     if not spacing:
@@ -78,11 +82,16 @@ def estimate_channel(
 
     Parameters
     ----------
-    symbols : received y, pilots included, complex64 (total,).
-    spacing : distance between pilots in symbols, 2 … 65536.
-    coherence_symbols : length of the blocks over which h is constant, ≥ 1; the receiver knows where they begin.
-    noise_variance : N0 > 0, known to the receiver.
-    lost : symbols that were erased, bool (total,).
+    symbols : Symbols
+        Received y, pilots included, complex64 (total,).
+    spacing : int
+        Distance between pilots in symbols, 2 … 65536.
+    coherence_symbols : int
+        Length of the blocks over which h is constant, ≥ 1; the receiver knows where they begin.
+    noise_variance : float
+        N0 > 0, known to the receiver.
+    lost : SymbolMask
+        Symbols that were erased, bool (total,).
 
     Returns
     -------

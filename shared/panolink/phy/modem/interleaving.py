@@ -20,8 +20,10 @@ def interleaver(n: int, part: slice = ALL) -> Positions:
 
     Parameters
     ----------
-    n : symbols, pilots not counted; ≥ 0.
-    part : of them, for those alone: places of millions of symbols take several times what the symbols do.
+    n : int
+        Symbols, pilots not counted; ≥ 0.
+    part : slice
+        Of them, for those alone: places of millions of symbols take several times what the symbols do.
 
     Returns
     -------

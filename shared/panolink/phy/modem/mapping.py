@@ -61,8 +61,10 @@ def map_bits(bits: Bits, modulation: Modulation) -> Symbols:
 
     Parameters
     ----------
-    bits : uint8 (n·bits per symbol,), each 0 or 1.
-    modulation : QPSK, 16QAM or 64QAM.
+    bits : Bits
+        uint8 (n·bits per symbol,), each 0 or 1.
+    modulation : Modulation
+        QPSK, 16QAM or 64QAM.
 
     Returns
     -------
@@ -115,10 +117,14 @@ def demap(symbols: Symbols, gains: Gains, noise_variance: float, modulation: Mod
 
     Parameters
     ----------
-    symbols : received y, complex64 (n,), finite.
-    gains : channel h of each symbol, complex64 (n,), finite; 0 is an erasure (LLR 0).
-    noise_variance : N0 > 0, variance of the complex noise (N0/2 per real dimension).
-    modulation : QPSK, 16QAM or 64QAM.
+    symbols : Symbols
+        Received y, complex64 (n,), finite.
+    gains : Gains
+        Channel h of each symbol, complex64 (n,), finite; 0 is an erasure (LLR 0).
+    noise_variance : float
+        N0 > 0, variance of the complex noise (N0/2 per real dimension).
+    modulation : Modulation
+        QPSK, 16QAM or 64QAM.
 
     Returns
     -------

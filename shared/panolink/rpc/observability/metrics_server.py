@@ -24,7 +24,8 @@ class MetricsServer:
 
     Parameters
     ----------
-    host, port : to listen on; port 0 finds a free one.
+    host, port
+        To listen on; port 0 finds a free one.
 
     Raises
     ------

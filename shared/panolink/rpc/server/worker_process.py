@@ -41,8 +41,10 @@ class WorkerProcess:
 
     Parameters
     ----------
-    module : what `python -m` runs; its `main` calls `serve`.
-    memory_bytes : address space that it may take beyond what it has when it starts.
+    module : str
+        What `python -m` runs; its `main` calls `serve`.
+    memory_bytes : int
+        Address space that it may take beyond what it has when it starts.
     """
 
     def __init__(self, module: str, memory_bytes: int) -> None:
@@ -86,9 +88,12 @@ class WorkerProcess:
 
         Parameters
         ----------
-        options, data : the request.
-        name : of the picture, for messages.
-        seconds : after which the process is killed.
+        options, data
+            The request.
+        name : str
+            Of the picture, for messages.
+        seconds : float
+            After which the process is killed.
 
         Raises
         ------
@@ -148,7 +153,8 @@ def serve(answer: Callable[[dict[str, Any], bytes], Answer]) -> None:
 
     Parameters
     ----------
-    answer : makes the answer of a request; a `PanolinkError` that it raises is the answer, too.
+    answer : Callable[[dict[str, Any], bytes], Answer]
+        Makes the answer of a request; a `PanolinkError` that it raises is the answer, too.
     """
     connection, memory_bytes = Connection(int(sys.argv[1])), int(sys.argv[2])
     share_one_heap()  # heaps of a thread each would take much of the address space, empty as they are

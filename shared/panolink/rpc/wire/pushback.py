@@ -32,8 +32,10 @@ class Pushback:
 
     Attributes
     ----------
-    seconds : after which to try again, from 0 to `MAX_PUSHBACK_SECONDS`.
-    reason : one line; empty: none was given.
+    seconds : float
+        After which to try again, from 0 to `MAX_PUSHBACK_SECONDS`.
+    reason : str
+        One line; empty: none was given.
     """
 
     seconds: float
