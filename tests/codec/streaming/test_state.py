@@ -1,3 +1,5 @@
+import tracemalloc
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -110,3 +112,25 @@ def test_sums_stay_in_their_range(state: TokenState):
     for number in range(5, 12):
         state = state.updated(number, update, **all_of(update))
     assert state.differences.min() == -(1 << 15) + 1
+
+
+def test_memory_of_an_update_is_little_beside_the_state(state: TokenState):
+    """However many of its tokens have symbols: a packet of a few bytes may say so of all."""
+    rows, cols, dim = 128, 256, 192
+    large = TokenState(
+        1,
+        (16 * rows, 16 * cols),
+        state.reduction,
+        *(np.zeros((rows, cols), kind) for kind in (np.int64, bool, np.int16)),
+        np.zeros((rows * cols, dim), np.int16),
+        np.zeros((rows, cols), np.uint8),
+        np.zeros((rows, cols), bool),
+    )
+    kinds = np.full((rows, cols), Kind.REFINED, np.uint8)
+    symbols = np.ones((rows * cols, dim), np.int32)
+    update = replace(update_of(np.zeros((ROWS, COLS))), kinds=kinds, indices=large.indices, symbols=symbols)
+    tracemalloc.start()
+    after = large.updated(2, update, rows_arrived=np.ones(rows, bool), features_arrived=np.ones(rows * cols, bool))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (after.differences != 0).all() and peak < 4 * after.differences.nbytes

@@ -22,6 +22,9 @@ MOST_STATES = 8
 FRACTION_BITS = 6
 """fixed point of differences"""
 
+TOKENS_AT_ONCE = 1 << 12
+"""whose symbols are added at a time, which bounds memory"""
+
 NO_FEATURE = 127
 """in place of a step, quarter octaves: nothing but the code is known of a token"""
 
@@ -153,7 +156,7 @@ class TokenState:
         kept, dim = tokens.kept, tokens.symbols.shape[1]
         steps = np.where(kept, tokens.steps, NO_FEATURE).astype(np.int16)
         differences = np.zeros((kept.size, dim), dtype=np.int16)
-        differences[kept.ravel()] = _fixed_point(tokens.symbols, tokens.steps[kept])
+        _add(differences, np.flatnonzero(kept), tokens.symbols, tokens.steps[kept])
         unknown = np.zeros(kept.shape, dtype=bool) if tokens.concealed is None else tokens.concealed
         kinds = np.where(unknown, Kind.UNCHANGED, np.where(kept, Kind.NEW_FEATURE, Kind.NEW)).astype(np.uint8)
         indices = np.where(unknown, 0, tokens.indices)
@@ -206,9 +209,7 @@ class TokenState:
         steps[new], differences[new.ravel()] = NO_FEATURE, 0
         sent, token_steps = with_symbols(kinds), update.steps
         steps[sent] = token_steps[sent]
-        symbols = update.symbols[sent[update.kept]]
-        total = differences[sent.ravel()].astype(np.int64) + _fixed_point(symbols, token_steps[sent])
-        differences[sent.ravel()] = _clipped(total)
+        _add(differences, np.flatnonzero(sent), update.symbols, token_steps[sent], np.flatnonzero(sent[update.kept]))
         return replace(
             self,
             number=number,
@@ -238,6 +239,23 @@ class TokenState:
             sphere=self.sphere,
             own_steps=self.steps.astype(np.int64),
         )
+
+
+def _add(
+    differences: NDArray[np.int16],
+    tokens: NDArray[np.int64],
+    symbols: NDArray[np.int32],
+    steps: NDArray[np.integer],
+    chosen: NDArray[np.int64] | None = None,
+) -> None:
+    """Add symbols in steps (n,) to differences of tokens (n,), in place; ``chosen``: rows of the symbols, None: all.
+
+    In runs of tokens: sums of all at once would take ten times the differences' memory.
+    """
+    for start in range(0, len(tokens), TOKENS_AT_ONCE):
+        run = slice(start, start + TOKENS_AT_ONCE)
+        added = _fixed_point(symbols[run] if chosen is None else symbols[chosen[run]], steps[run])
+        differences[tokens[run]] = _clipped(differences[tokens[run]].astype(np.int64) + added)
 
 
 def _fixed_point(symbols: NDArray[np.int32], steps: NDArray[np.integer]) -> NDArray[np.int16]:
