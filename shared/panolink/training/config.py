@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from importlib import resources
 from pathlib import Path
-from typing import Literal
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any
 
 from panolink.errors import ModelError
 
@@ -54,7 +51,7 @@ class TrainingConfig:
     """leave each network's first and last convolution to Adam"""
     warm_up: int = 200
     """steps from the first, over which the learning rates rise"""
-    distortion: Literal["mse", "l1"] = "mse"
+    distortion: str = "mse"
     """"mse", or "l1" as in the paper"""
     structure: float = 0.0
     """share of the distortion that is 1 − SSIM, 0 … 1"""
@@ -77,7 +74,7 @@ class TrainingConfig:
     second one where it is for looks (``perceptual_weight``), else a better one of its own"""
     perceptual_weight: float = 0.0
     """weight of LPIPS against the relative squared error"""
-    perceptual_network: Literal["alexnet", "vgg16"] = "vgg16"
+    perceptual_network: str = "vgg16"
     """of LPIPS: "vgg16", or "alexnet" for a tenth of its work. Figures are reported with the latter: what is trained
     with it has to be judged by other measures as well."""
     compiled: bool = False
@@ -147,8 +144,34 @@ class TrainingConfig:
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ModelError(f"{name}: unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}")
-        try:
-            return TypeAdapter(cls).validate_json(json.dumps(values, default=str), strict=True)
-        except ValidationError as error:
-            problem = error.errors(include_url=False)[0]
-            raise ModelError(f"{name}: {problem['loc'][0]} = {problem['input']!r}: {problem['msg']}") from None
+        settings: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        for field in fields(cls):
+            if field.name in settings and (wanted := _wanted(field, settings[field.name])):
+                raise ModelError(f"{name}: {field.name} = {values[field.name]!r}: wanted is {wanted}")
+        return cls(**settings)
+
+
+WORDS = {"distortion": ("mse", "l1"), "perceptual_network": ("vgg16", "alexnet")}
+"""values of settings that are words"""
+
+
+def _wanted(field: Field[Any], value: Any) -> str:
+    """What a setting's value has to be, empty where it is; whole numbers are numbers, too."""
+    if field.name in WORDS:
+        return "" if value in WORDS[field.name] else " or ".join(map(repr, WORDS[field.name]))
+    default = field.default
+    if isinstance(default, tuple):
+        fits = isinstance(value, tuple) and len(value) == len(default) and all(map(_is, value, default))
+        return "" if fits else f"{len(default)} {_kind(default[0])}s"
+    return "" if _is(value, default) else f"a {_kind(default)}"
+
+
+def _is(value: Any, default: Any) -> bool:
+    kinds = (int, float) if isinstance(default, float) else type(default)
+    return isinstance(value, kinds) and isinstance(value, bool) == isinstance(default, bool)
+
+
+def _kind(default: Any) -> str:
+    return {bool: "truth value", int: "whole number", float: "number", str: "word"}[type(default)]
