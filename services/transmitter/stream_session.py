@@ -183,7 +183,8 @@ class StreamSession:
         if sampled and receipt and receipt.picture:
             size = encoding.delivery.width * encoding.delivery.height
             self._quality.measure(image, receipt.picture, size, allow_any_aspect=header.allow_any_aspect)
-        return Outcome(encoding.delivery, encoding.activation, receipt.picture if receipt else b"")
+        asked = header.return_picture  # a receiver may return what nobody wants
+        return Outcome(encoding.delivery, encoding.activation, receipt.picture if receipt and asked else b"")
 
     def _stream_of(self, header: transmitter_pb2.PanoramaHeader) -> PredictedStream | None:
         if not header.stream_id:

@@ -22,6 +22,7 @@ from panolink.rpc.wire.bursts import Burst, Receipt
 from panolink.rpc.wire.deliveries import Delivery, ReceivedPanorama
 from panolink.sphere.metadata import SphereMetadata
 from panolink.v1 import link_pb2, link_pb2_grpc, transmitter_pb2, transmitter_pb2_grpc
+from tests.services.kept_bursts import Keeper, next_hop
 
 Start = Callable[..., Awaitable[Server]]
 
@@ -484,3 +485,12 @@ async def test_each_viewer_has_the_realism_that_it_asked_for(
             await anext(link.watch(realism=1.5))
         with pytest.raises(ValueError, match=r"decoder fidelity is realism 0, not 0\.5"):
             await anext(link.watch(decoder="fidelity", realism=0.5))
+
+
+async def test_a_picture_that_nobody_asked_for_goes_no_further(start: Start, panorama: np.ndarray) -> None:
+    """This receiver returns one that is none, which a client would not read."""
+    async with next_hop(Keeper()) as receiver:
+        transmitter = await start("transmitter", target=receiver.address)
+        async with Client(transmitter.address) as link:
+            (delivery,) = [one async for one in link.send([panorama], picture=False, bpp=0.5)]
+            assert delivery.delivered and delivery.picture is None
