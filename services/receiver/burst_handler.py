@@ -93,12 +93,12 @@ class BurstReceiver:
         header = burst.header
         let_go = burst.reservation.held() if burst.reservation else _nothing
         if not header.HasField("harq"):
-            receive = self._receive(burst, let_go, self._order.begin(header.stream_id))
+            receive = self._receive(burst, let_go, self._order.begin(header.stream_id, header.sequence))
             return self._recent.begin(header.burst_id, receive, digest=header.content_digest)
         waiting = self._rounds.get(header.burst_id)
         if waiting is None:
             waiting = self._rounds.open(header)
-            waiting.turn = self._order.begin(header.stream_id)
+            waiting.turn = self._order.begin(header.stream_id, header.sequence)
         return waiting.begin(header.harq.round, self._receive_round(burst, waiting, let_go))
 
     async def close(self) -> None:
@@ -209,7 +209,7 @@ class BurstReceiver:
             waiting.reception.decoder.forget_soft_bits()
         self._concluding += 1
         # One that is overtaken goes within the turn of the later picture, which waits for it.
-        turn = waiting.turn or self._order.begin("" if waiting.overtaken else header.stream_id)
+        turn = waiting.turn or self._order.begin("" if waiting.overtaken else header.stream_id, header.sequence)
         self._recent.begin(header.burst_id, self._conclude(waiting, turn), digest=header.content_digest)
 
     async def _conclude(self, waiting: PendingBurst, turn: Turn) -> Receipt:
@@ -240,7 +240,6 @@ class BurstReceiver:
         picture = b""
         try:
             await turn.to_unpack()
-            await self._overtake(header)
             with self._metrics.in_flight.track_inprogress():
                 if reception.error:
                     raise reception.error
@@ -252,6 +251,7 @@ class BurstReceiver:
                     message = f"burst {header.burst_id}: no segment of its picture was sent"
                     failed = failure(grpc.StatusCode.DATA_LOSS, message)
                 else:
+                    await self._overtake(header)
                     await self._pipeline.unpack(codec, reception, header.stream_id, header.sequence)
                 turn.unpacked()
                 if not failed:

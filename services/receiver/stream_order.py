@@ -15,17 +15,23 @@ class StreamOrder:
         """Streams of which a burst is under way."""
         return len(self._turns)
 
-    def begin(self, stream_id: str) -> Turn:
-        """A turn after all that have begun before.
+    def begin(self, stream_id: str, sequence: int = 0) -> Turn:
+        """A turn after all that have begun before, but for later pictures whose turn to be unpacked has not come.
 
         Parameters
         ----------
         stream_id : str
             Empty: of no stream, which waits for none.
+        sequence : int
+            Place of its picture in the stream; 0: not known.
         """
-        turn = Turn(self, stream_id)
+        turn = Turn(self, stream_id, sequence)
         if stream_id:
-            self._turns.setdefault(stream_id, []).append(turn)
+            turns = self._turns.setdefault(stream_id, [])
+            place = len(turns)
+            while place and 0 < sequence < turns[place - 1].sequence and not turns[place - 1].begun:
+                place -= 1
+            turns.insert(place, turn)
         return turn
 
     def _before(self, turn: Turn) -> list[Turn]:
@@ -43,8 +49,10 @@ class StreamOrder:
 class Turn:
     """Place of a burst; to be ended in any case, or those behind wait for ever."""
 
-    def __init__(self, order: StreamOrder, stream_id: str) -> None:
-        self.stream_id = stream_id
+    def __init__(self, order: StreamOrder, stream_id: str, sequence: int) -> None:
+        self.stream_id, self.sequence = stream_id, sequence
+        self.begun = False
+        """whether its burst is unpacked, or was"""
         self._order = order
         self._unpacked, self._ended = asyncio.Event(), asyncio.Event()
 
@@ -55,8 +63,9 @@ class Turn:
 
     async def to_unpack(self) -> None:
         """Wait until all bursts before have been unpacked."""
-        for turn in self._order._before(self):
-            await turn._unpacked.wait()
+        while waiting := [turn for turn in self._order._before(self) if not turn._unpacked.is_set()]:
+            await waiting[0]._unpacked.wait()
+        self.begun = True
 
     def unpacked(self) -> None:
         """The next one may be unpacked, while this one is decoded."""
@@ -64,8 +73,8 @@ class Turn:
 
     async def to_show(self) -> None:
         """Wait until all bursts before have been shown, or are not going to be."""
-        for turn in self._order._before(self):
-            await turn._ended.wait()
+        while waiting := [turn for turn in self._order._before(self) if not turn.ended]:
+            await waiting[0]._ended.wait()
 
     def end(self) -> None:
         """It has been shown, is not going to be, or waits for another round."""

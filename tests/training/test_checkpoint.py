@@ -9,6 +9,7 @@ from safetensors import safe_open
 from panolink.codec.networks.autoencoder import PROFILES, Autoencoder
 from panolink.errors import ModelError
 from panolink.training.checkpoint import (
+    digest_of_networks,
     load_checkpoint,
     load_pieces,
     load_state,
@@ -143,3 +144,13 @@ def test_a_checkpoint_that_was_cut_is_named(cache: PanoramaCache, small_profiles
     trainer.checkpoint.write_bytes(b"\x10\0\0")
     with pytest.raises(ModelError, match=r"checkpoint\.safetensors: not a readable checkpoint"):
         load_checkpoint(trainer)
+
+
+def test_what_a_run_began_with_is_the_same_whatever_its_crops(cache, small_profiles, tmp_path: Path):
+    state = Trainer(TrainingConfig(**QUICK), cache, tmp_path / "run").averaged
+    files = [tmp_path / name for name in ("a.safetensors", "b.safetensors", "c.safetensors")]
+    save_state(files[0], state)
+    save_state(files[1], {name: value + 1 if name.startswith("averager.") else value for name, value in state.items()})
+    save_state(files[2], state | {"codebook": state["codebook"] + 1})
+    same, also, other = map(digest_of_networks, files)
+    assert same == also != other

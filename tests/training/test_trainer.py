@@ -14,11 +14,13 @@ from torch.nn import BatchNorm2d
 from panolink.codec.codec import Codec
 from panolink.codec.networks.autoencoder import PROFILES
 from panolink.metrics.perceptual import lpips
+from panolink.training import checkpoint
 from panolink.training.best_weights import BestWeights
 from panolink.training.checkpoint import save_checkpoint
 from panolink.training.config import TrainingConfig
 from panolink.training.data import CropStream, PanoramaCache
 from panolink.training.export import export_model
+from panolink.training.schedule import WorkingClock
 from panolink.training.trainer import Trainer
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
@@ -147,6 +149,53 @@ def test_a_disk_that_is_full_for_a_moment_ends_no_run(
     trainer.train()
     assert tries == [1, 2] and _counters(trainer)["step"] == 2
     assert "no checkpoint at step 1: No space left on device" in capsys.readouterr().err
+
+
+def test_a_disk_that_is_full_at_a_validation_ends_no_run(
+    cache: PanoramaCache, small_profiles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
+):
+    trainer = Trainer(TrainingConfig(steps=2, validate_minutes=1e-9, minutes=1e9, **QUICK), cache, tmp_path)
+    write, tries = checkpoint.write_weights, []
+
+    def full(path: Path, *more) -> None:
+        if path.name == "best.safetensors":
+            tries.append(path)
+            if len(tries) == 1:
+                raise OSError("No space left on device")
+        write(path, *more)
+
+    monkeypatch.setattr(checkpoint, "write_weights", full)
+    monkeypatch.setattr("panolink.training.trainer.validate", lambda *_, **__: FIGURES)
+    trainer.train()
+    assert len(tries) == 2 and BestWeights.of(tmp_path).step == 2
+    assert "weights of step 1 are not kept: No space left on device" in capsys.readouterr().err
+
+
+def test_a_run_that_is_begun_anew_has_none_of_the_last_one_s_weights(
+    cache: PanoramaCache, small_profiles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    trainer = Trainer(TrainingConfig(**QUICK), cache, tmp_path)
+    monkeypatch.setattr("panolink.training.trainer.validate", lambda *_, **__: FIGURES)
+    trainer.conclude(0.0, stopped=True)
+    assert Trainer(TrainingConfig(**QUICK), cache, tmp_path).best.score == 25.0
+    trainer.checkpoint.unlink()
+    assert Trainer(TrainingConfig(**QUICK), cache, tmp_path).best == BestWeights()
+
+
+def test_a_run_that_is_paused_has_its_whole_time(
+    cache: PanoramaCache, small_profiles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    trainer = Trainer(TrainingConfig(steps=1, **QUICK), cache, tmp_path)
+    step, told = trainer.train_step, []
+    monkeypatch.setattr(WorkingClock, "continued", lambda *_: told.append(True))
+
+    def continued(*batch, **more):
+        os.kill(os.getpid(), signal.SIGCONT)
+        return step(*batch, **more)
+
+    monkeypatch.setattr(trainer, "train_step", continued)
+    trainer.train()
+    assert told
 
 
 def test_the_best_weights_say_what_they_are(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import textwrap
@@ -147,6 +148,19 @@ def read_state(path: Path) -> dict[str, Tensor]:
         By the names that tensors have now.
     """
     return {_renamed(name): value for name, value in load_file(path).items()}
+
+
+def digest_of_networks(path: Path) -> str:
+    """A digest of the networks in a file of weights; the sums behind scales depend on the crops of a step.
+
+    Parameters
+    ----------
+    path : Path
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(of_networks(read_state(path)).items()):
+        digest.update(name.encode() + value.contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _renamed(name: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 LONGEST_STEP = 30.0
-"""seconds; what is longer was a pause"""
+"""seconds that a step may count during which the process was stopped"""
 
 
 class WorkingClock:
@@ -20,21 +20,19 @@ class WorkingClock:
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now, self._last, self._seconds = now, now(), 0.0
+        self._now, self._last, self._seconds, self._stopped = now, now(), 0.0, False
 
-    def minutes(self, *, whole: bool = False) -> float:
-        """Minutes so far; to be asked with every step.
-
-        Parameters
-        ----------
-        whole : bool
-            Whether all of the time since it was last asked counts, as after a validation, and not `LONGEST_STEP` of
-            it at most.
-        """
+    def minutes(self) -> float:
+        """Minutes so far; to be asked with every step."""
         last, self._last = self._last, self._now()
         passed = self._last - last
-        self._seconds += passed if whole else min(passed, LONGEST_STEP)
+        self._seconds += min(passed, LONGEST_STEP) if self._stopped else passed
+        self._stopped = False
         return self._seconds / 60
+
+    def continued(self, *_: object) -> None:
+        """The process was stopped, and goes on: a handler of SIGCONT."""
+        self._stopped = True
 
 
 @dataclass(frozen=True)

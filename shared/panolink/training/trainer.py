@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -30,7 +29,15 @@ from panolink.sphere.padding import set_wrap
 from panolink.training.batches import Batch, batches, crop_stream
 from panolink.training.best_weights import BestWeights, judged_by
 from panolink.training.centred_inputs import LOOK_EVERY, CentredInputs
-from panolink.training.checkpoint import load_checkpoint, load_state, read_state, save_checkpoint, save_state, under
+from panolink.training.checkpoint import (
+    digest_of_networks,
+    load_checkpoint,
+    load_state,
+    read_state,
+    save_checkpoint,
+    save_state,
+    under,
+)
 from panolink.training.codebook_ema import CodebookAverager, as_tokens, k_means
 from panolink.training.colours import with_strong_colours
 from panolink.training.compilation import Distortion, compile_networks, compiled_losses, warm_up
@@ -108,7 +115,7 @@ class Trainer:
         self.idle = IdleUnits(self.model).to(self.device)
         self.adversary = torch.optim.Adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.9), fused=True)
         self.step, self.spent_minutes = 0, 0.0
-        self.start = "" if start is None else hashlib.sha256(start.read_bytes()).hexdigest()[:16]
+        self.start = "" if start is None else digest_of_networks(start)
         """digest of the weights that the run began with"""
         self.stopped = False
         """whether a signal ended the last call of `run`"""
@@ -122,7 +129,7 @@ class Trainer:
         chosen = validation[:: max(1, len(validation) // config.validation_images)][: config.validation_images]
         self.validation = [shrink(cache.panorama(i), 1024) for i in chosen]
         self.judged_by = judged_by(config, self.validation)
-        self.best = BestWeights.of(self.folder)
+        self.best = BestWeights.of(self.folder) if self.checkpoint.exists() else BestWeights()
         if self.best.judged_by != self.judged_by:
             if self.best.judged_by and self.rank == 0:
                 print(f"{folder}: best weights were judged by other settings or pictures", file=sys.stderr)
@@ -319,7 +326,7 @@ class Trainer:
         validated = saved = waited = 0.0  # by the clock, in minutes
         batches = self.batches()
         with (
-            _stop_on_signals() as stop,
+            _stop_on_signals(clock) as stop,
             Progress(*COLUMNS, console=Console(stderr=True), disable=self.rank != 0) as bar,
         ):
             task = bar.add_task(f"train {config.profile}", total=1.0, note="")
@@ -351,7 +358,7 @@ class Trainer:
                     saved = clock.minutes()
                 if due and not stop.is_set():
                     self.validate(self.averaged, minutes)
-                    validated = clock.minutes(whole=True)
+                    validated = clock.minutes()
         return clock.minutes(), stop.is_set()
 
     def set_rate(self, rate: float) -> None:
@@ -445,7 +452,7 @@ class Trainer:
             result = validate(model, averager, self.validation, device=self.device, perceive=perceive, context=context)
         self.log({"step": self.step} | self.spent(minutes) | more | {"validation": result})
         if (score := self.config.score(result)) > self.best.score:
-            self.best = BestWeights(
+            best = BestWeights(
                 score=score,
                 judged_by=self.judged_by,
                 step=self.step,
@@ -453,7 +460,11 @@ class Trainer:
                 config=asdict(self.config),
                 **self.spent(minutes),
             )
-            self.best.save(self.folder, state)
+            try:
+                best.save(self.folder, state)
+                self.best = best
+            except OSError as error:  # the next validation may find room
+                print(f"weights of step {self.step} are not kept: {error}", file=sys.stderr)
         return result
 
     def log(self, record: dict) -> None:
@@ -468,10 +479,11 @@ class Trainer:
 
 
 @contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set, until the block ends."""
+def _stop_on_signals(clock: WorkingClock) -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set, until the block ends; the clock gets to know of pauses."""
     stop = threading.Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    before[signal.SIGCONT] = signal.signal(signal.SIGCONT, clock.continued)
     try:
         yield stop
     finally:

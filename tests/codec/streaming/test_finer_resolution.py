@@ -72,14 +72,17 @@ def test_the_estimate_is_what_the_decoder_makes_of_it(base: Codec, city: np.ndar
 
 
 @pytest.mark.slow
-def test_a_stream_begun_with_few_bits_gets_as_sharp_as_later_ones_allow(base: Codec, city: np.ndarray):
+@pytest.mark.parametrize("late", [0, 1, 2, 3])
+def test_a_stream_begun_with_few_bits_gets_as_sharp_as_later_ones_allow(base: Codec, city: np.ndarray, late: int):
+    """And stays so, whatever was under way when it went whole."""
     encoder, decoder = StreamEncoder(base), StreamDecoder(base)
     reductions = []
-    for number in range(1, 11):
+    for number in range(1, 15):
         packet = encoder.encode(city, bpp=0.02 if number < 3 else 0.3)
         state = decoder.update(packet)
-        encoder.acknowledge(number)
+        encoder.acknowledge(number - late)
         reductions.append(packet.header.reduction)
+    assert reductions[-5:] == [WHOLE] * 5
     single = base.decode(base.encode(city, bpp=0.3))
     assert reductions[0] > WHOLE and reductions[-1] == WHOLE
     error, of_single = (

@@ -264,3 +264,23 @@ async def test_connections_are_not_held_by_calls_that_ask_nothing(tmp_path: Path
         names = ("grpc_type", "grpc_service", "grpc_method", "grpc_code")
         labels = dict(zip(names, ("unary", "panolink.v1.Node", "Describe", "UNAUTHENTICATED"), strict=True))
         assert server.metrics.registry.get_sample_value("grpc_server_handled_total", labels) == 1
+
+
+async def test_what_waits_for_streams_that_are_ended_later_holds_nothing_up() -> None:
+    """Such as a picture that is to be shown to viewers, of whom one reads nothing."""
+    closed, later = [], []
+
+    async def finish() -> None:
+        await asyncio.wait_for(later[0].draining.wait(), 10)
+
+    async def close() -> None:
+        closed.append(later[0].draining.is_set())
+
+    settings = ServiceSettings(listen="127.0.0.1:0", metrics_listen="off", drain_seconds=0.3)
+    server = Server("receiver", settings, ServiceMetrics())
+    server.streams("link", drained=finish)
+    later.append(server.streams("watch"))
+    server.on_close(close)
+    await server.start()
+    await asyncio.wait_for(server.drain(), 5)
+    assert closed == [True]

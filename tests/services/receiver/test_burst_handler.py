@@ -313,3 +313,34 @@ async def test_a_picture_that_waits_for_a_round_is_shown_before_the_next_one(
     assert list(waits.header.needed) == [3]
     await asyncio.wait_for(await sender.send("4", sequence=4, missing=()), 10)
     assert gated.unpacked == ["1", "3", "2", "4"]
+
+
+async def test_a_picture_whose_rounds_are_complete_goes_before_one_that_is_not_yet_heard(
+    sender: Sender, gated: Gated
+) -> None:
+    await asyncio.wait_for(await sender.send("5", sequence=5, missing=[3]), 10)
+    gated.hold("hear 6")
+    six = await sender.send("6", sequence=6)
+    header = link_pb2.BurstHeader(burst_id="5", source="5", stream_id="s", sequence=5)
+    header.harq.CopyFrom(link_pb2.Harq(round=1))
+    five = asyncio.ensure_future(await sender.receiver.accept(Burst(header, np.ones(1), np.ones(1))))
+    await settled()
+    gated.gates["hear 6"].set()
+    await asyncio.wait_for(asyncio.gather(five, six), 10)
+    assert gated.unpacked == ["5", "6"]
+
+
+async def test_a_later_picture_that_cannot_be_shown_leaves_the_earlier_one_its_rounds(
+    sender: Sender, gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await asyncio.wait_for(await sender.send("5", sequence=5, missing=[3]), 10)
+    hear = gated.hear
+
+    async def without_header(burst: Burst, reception: Any) -> None:
+        await hear(burst, reception)
+        reception.decoder.header_lost = True
+
+    monkeypatch.setattr(gated, "hear", without_header)
+    six = await asyncio.wait_for(await sender.send("6", sequence=6), 10)
+    assert "header segment was lost" in six.header.failure.message
+    assert not gated.unpacked and len(sender.receiver._rounds) == 1

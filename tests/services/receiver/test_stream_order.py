@@ -53,3 +53,24 @@ async def test_other_streams_and_none_wait_for_nobody() -> None:
         turn = order.begin(stream)
         await turn.to_unpack()
         await turn.to_show()
+
+
+async def test_an_earlier_picture_goes_before_later_ones_that_have_not_begun() -> None:
+    order, done = StreamOrder(), []
+
+    async def picture(turn) -> None:
+        await turn.to_unpack()
+        done.append(turn.sequence)
+        turn.unpacked()
+        await turn.to_show()
+        turn.end()
+
+    four = order.begin("a", 4)
+    await four.to_unpack()
+    waiting = [asyncio.create_task(picture(order.begin("a", 6)))]
+    await settled()
+    waiting += [asyncio.create_task(picture(order.begin("a", sequence))) for sequence in (5, 3, 0, 1)]
+    four.unpacked()
+    four.end()
+    await asyncio.wait_for(asyncio.gather(*waiting), 5)
+    assert done == [3, 5, 6, 0, 1], "and one without a place stays where it is"

@@ -406,6 +406,9 @@ class StreamEncoder:
                 log.warning("packet %d of a stream: its receipt comes %d pictures late", number, self._number - number)
             if sent is None or 0 in lost or (self._reference and self._reference.number > number):
                 return
+            # What was under way when a whole picture went at a finer resolution rests on the coarser one before.
+            if sent.reference and self._reference and sent.reference.reduction > self._reference.reduction:
+                return
             self._reference = sent.arrived(lost)
 
     def forget(self) -> None:

@@ -121,7 +121,8 @@ class Server:
     def streams(self, kind: str, *, drained: Callable[[], Awaitable[None]] | None = None) -> Streams:
         """Create the limiter of one kind of streams; kinds are drained in the order of creation.
 
-        `drained()` is awaited once those of this kind have ended, before the next kind is drained.
+        `drained()` is called once those of this kind have ended, and awaited before the next kind is drained, as long
+        as there is time; in any case before the closers are called.
         """
         streams = Streams(
             f"{self.name}: {kind}",
@@ -171,12 +172,15 @@ class Server:
         """Report NOT_SERVING, refuse new streams, finish items in flight, and stop."""
         await self._health.enter_graceful_shutdown()
         deadline = time.monotonic() + self.settings.drain_seconds
+        rest: list[asyncio.Future[None]] = []
         for streams, drained in self._streams:
             if not await streams.drain(max(0.0, deadline - time.monotonic())):
                 log.warning("%d streams did not end within %g s", len(streams), self.settings.drain_seconds)
             if drained:
-                await drained()
+                rest.append(asyncio.ensure_future(drained()))
+                await asyncio.wait(rest, timeout=max(_GRACE_SECONDS, deadline - time.monotonic()))
         await self._server.stop(_GRACE_SECONDS)
+        await asyncio.gather(*rest)  # which may have waited for streams that have been ended now
         for close in reversed(self._closers):
             await close()
         self.metrics.close()
