@@ -22,6 +22,7 @@ OF_SEVERAL_MODULES = {
     "services/test_link.py": "panoramas through all three services",
     "services/test_lockouts.py": "peers that take places and do not use them, at each of the services",
     "services/test_watching.py": "log lines and spans of one panorama at all three services",
+    "test_docstrings.py": "the style of all docstrings",
     "test_mirror.py": "this",
     "test_package.py": "the package as it is imported",
 }
