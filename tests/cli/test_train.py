@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
 from typer.testing import Result
 
 from panolink.codec.model import load_model
@@ -87,9 +88,12 @@ def test_a_run_without_an_end_is_finished_and_exported(
     assert result.exit_code == 0, result.output
     assert not (run / "weights.safetensors").exists() and "model" not in objects(result.stdout)[0]
     (finished,) = objects(panolink(*command, "--finish", "5", "--steps", "1", "--no-export").stdout)
-    assert finished["steps"] == 2 and finished["config"]["decay_share"] == 1
+    with safe_open(run / "checkpoint.safetensors", framework="pt") as file:
+        counters = json.loads(file.metadata()["counters"])
+    assert counters["step"] == 2 and counters["config"]["decay_share"] == 1
     (exported,) = objects(panolink(*command, "--export-only").stdout)
-    assert exported["steps"] == 2 and exported["validation"]["vpsnr_at_0.1"] > 15
+    assert exported["steps"] == finished["steps"] in (1, 2), "of the better weights"
+    assert exported["validation"] == finished["validation"] and exported["validation"]["vpsnr_at_0.1"] > 15
     packet = tmp_path / "a.plk"
     assert panolink("encode", small, packet, "--tau", "0", "--model", exported["model"]).exit_code == 0
 
