@@ -9,8 +9,7 @@ found as JSON below `--results`, draws the curves into docs/images, and puts the
     <!-- end -->
 
 NAME is one of RUNS; KIND is `targets` (a measure at each target), `same-size`, `bd-rate`, `head-to-head` or
-`image-by-image`. With
-`--run` only some runs are made; tables of the others stay as they are.
+`image-by-image`. With `--run` only some runs are made; tables of the others stay as they are.
 """
 
 import json
@@ -57,6 +56,9 @@ class Run:
     targets: tuple[float, ...] | None = None
     """None: what is asked for"""
 
+
+Rate = dict[str, float] | None
+"""of `bd_rates`"""
 
 RUNS = {
     "1024": Run(width=1024, codecs=ALL, measures=FIDELITY, rivals=("jpeg", "webp", "avif-s4", "vvc")),
@@ -112,19 +114,26 @@ def bd_rate_table(result: dict[str, Any]) -> str:
 
 def head_to_head_table(result: dict[str, Any]) -> str:
     """BD-rates of the models against every other codec."""
+    return _rates("", _pairs(result), result["measures"])
+
+
+def _pairs(result: dict[str, Any]) -> dict[str, dict[str, Rate]]:
+    """Rates by measure of each model against each other codec."""
     pairs = result["head_to_head"].items()
-    rows = {f"{name} against {other}": by for name, against in pairs for other, by in against.items()}
-    return _rates("", rows, result["measures"])
+    return {f"{name} against {other}": by for name, against in pairs for other, by in against.items()}
 
 
-def _rates(head: str, rows: dict[str, dict[str, dict[str, float] | None]], measures: list[str]) -> str:
-    def entry(measure: str, rate: dict[str, float] | None) -> str:
-        if rate is None:
-            return "curves do not meet"
-        percent = "{percent:+.1f} % ({low:+.1f} … {high:+.1f})".format(**rate).replace("-", "−")
-        digits = min(MEASURES[measure].digits, 2)
-        return f"{percent}, {rate['worst']:.{digits}f} to {rate['best']:.{digits}f}"
+def _over_curves(measure: str, rate: Rate) -> str:
+    if rate is None:
+        return "curves do not meet"
+    percent = "{percent:+.1f} % ({low:+.1f} … {high:+.1f})".format(**rate).replace("-", "−")
+    digits = min(MEASURES[measure].digits, 2)
+    return f"{percent}, {rate['worst']:.{digits}f} to {rate['best']:.{digits}f}"
 
+
+def _rates(
+    head: str, rows: dict[str, dict[str, Rate]], measures: list[str], entry: Callable[[str, Rate], str] = _over_curves
+) -> str:
     seen = [name for name in measures if any(name in by for by in rows.values())]
     cells = [[name, *(entry(m, by[m]) for m in seen)] for name, by in rows.items()]
     return markdown([head, *(f"by {MEASURES[m].label}" for m in seen)], cells)
@@ -132,15 +141,10 @@ def _rates(head: str, rows: dict[str, dict[str, dict[str, float] | None]], measu
 
 def image_by_image_table(result: dict[str, Any]) -> str:
     """Means of the images' own BD-rates of the models against every other codec, with 95 % intervals."""
-    rows = []
-    for name, against in result["head_to_head"].items():
-        for other, by in against.items():
-            cells = [_image_by_image(by.get(measure)) for measure in result["measures"]]
-            rows.append([f"{name} against {other}", *cells])
-    return markdown(["", *(f"by {MEASURES[m].label}" for m in result["measures"])], rows)
+    return _rates("", _pairs(result), result["measures"], _image_by_image)
 
 
-def _image_by_image(rate: dict[str, float] | None) -> str:
+def _image_by_image(_measure: str, rate: Rate) -> str:
     if rate is None or "image_percent" not in rate:
         return "not all curves meet"
     return "{image_percent:+.1f} % ({image_low:+.1f} … {image_high:+.1f})".format(**rate).replace("-", "−")

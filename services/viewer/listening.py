@@ -78,10 +78,7 @@ def tls_context(credentials: Credentials) -> ssl.SSLContext | None:
         if (material := credentials.material) is not used:
             try:
                 used, latest = material, _context(credentials, material)
-            except (
-                OSError,
-                ssl.SSLError,
-            ) as error:  # replaced just now: the next handshake tries again
+            except OSError as error:  # replaced just now: the next handshake tries again
                 log.error("certificate not renewed: %s", error)
         if latest is not first:
             connection.context = latest

@@ -28,7 +28,7 @@ import grpc.aio
 
 from panolink.errors import ImageError, LinkError, PanolinkError
 from panolink.phy import Conditions
-from panolink.rpc.flow_control.aio import iterate_in_thread
+from panolink.rpc.flow_control.aio import iterate_in_thread, task_is_cancelled
 from panolink.rpc.flow_control.limits import MAX_ID_LENGTH, MAX_LATER_ROUNDS, MAX_SOURCE_LENGTH, Limits, check_limit
 from panolink.rpc.observability import tracing
 from panolink.rpc.security.credentials import Credentials
@@ -385,8 +385,7 @@ class Client:
         except grpc.aio.AioRpcError as error:
             raise link_error(error, self.target) from None
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task and task.cancelling():
+            if task_is_cancelled():
                 raise
             # An hour after certificates or the token have changed, what began before is ended.
             raise LinkError(f"{self.target}: the connection was replaced; watch again") from None

@@ -186,8 +186,8 @@ def test_a_run_that_is_paused_has_its_whole_time(
     cache: PanoramaCache, small_profiles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     trainer = Trainer(TrainingConfig(steps=1, **QUICK), cache, tmp_path)
-    step, told = trainer.train_step, []
-    monkeypatch.setattr(WorkingClock, "continued", lambda *_: told.append(True))
+    step, calls = trainer.train_step, []
+    monkeypatch.setattr(WorkingClock, "continued", lambda *_: calls.append(True))
 
     def continued(*batch, **more):
         os.kill(os.getpid(), signal.SIGCONT)
@@ -195,7 +195,7 @@ def test_a_run_that_is_paused_has_its_whole_time(
 
     monkeypatch.setattr(trainer, "train_step", continued)
     trainer.train()
-    assert told
+    assert calls
 
 
 def test_the_best_weights_say_what_they_are(

@@ -106,5 +106,5 @@ async def test_a_sample_that_cannot_be_read_is_told_and_left_out(tmp_path: Path)
                 if len(sent) == 3:
                     break
         assert sent == expected, "and where none can be read, it ends"
-        told = [json.loads(message) for message in await mailbox.get() if isinstance(message, str)]
-        assert any("b.png: not an image" in one.get("text", "") for one in told if one["type"] == "problem")
+        messages = [json.loads(message) for message in await mailbox.get() if isinstance(message, str)]
+        assert any("b.png: not an image" in one.get("text", "") for one in messages if one["type"] == "problem")

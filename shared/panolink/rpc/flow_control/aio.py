@@ -31,6 +31,12 @@ async def unless(event: asyncio.Event, awaitable: Awaitable[Result], default: De
         halt.cancel()
 
 
+def task_is_cancelled() -> bool:
+    """Whether the current task itself is cancelled, rather than the call that it waits for."""
+    task = asyncio.current_task()
+    return bool(task and task.cancelling())
+
+
 async def until_done(future: asyncio.Future[Any]) -> None:
     """Wait until a future is done, however often the caller is cancelled meanwhile, which it is to raise afterwards.
 

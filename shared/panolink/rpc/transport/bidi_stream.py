@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import grpc.aio
 
 from panolink.errors import PanolinkError
+from panolink.rpc.flow_control.aio import task_is_cancelled
 from panolink.rpc.flow_control.limits import MAX_ID_LENGTH
 from panolink.rpc.observability import logs
 from panolink.rpc.transport.connection import tls_refusal
@@ -134,7 +135,7 @@ class BidiStream(Generic[Item, Answer]):
             except (grpc.RpcError, asyncio.InvalidStateError):
                 await asyncio.wait([pending.future])  # the stream has ended; the reader resolves all pending items
             except BaseException as error:
-                if isinstance(error, asyncio.CancelledError) and not _cancelled():
+                if isinstance(error, asyncio.CancelledError) and not task_is_cancelled():
                     await asyncio.wait([pending.future])  # the call is cancelled: the reader has ended it
                 else:
                     self._pending.pop(item_id, None)
@@ -249,12 +250,6 @@ class _PendingItem:
         self.item = item
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.sent = False
-
-
-def _cancelled() -> bool:
-    """Whether the current task itself is cancelled, rather than the call that it waits for."""
-    task = asyncio.current_task()
-    return bool(task and task.cancelling())
 
 
 async def _quietly(awaitable: Any, seconds: float) -> None:
