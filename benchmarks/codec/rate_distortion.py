@@ -96,7 +96,7 @@ def compare(
 ) -> dict[str, Any]:
     """What the three answers rest on: ``means`` by codec and setting, ``same_size`` by model and what it is compared
     with (``rivals``, or all baselines), ``bd_rate`` by codec and measure, ``head_to_head`` by model, baseline and
-    measure. Files that cannot be read are told on ``console`` and left out."""
+    measure. Files that cannot be read are told on ``console``, left out, and named in ``skipped``."""
     asked = [
         (b.name, setting)
         for b in baselines
@@ -105,6 +105,7 @@ def compare(
     ]
     points_of: Measured = {s.name: {} for s in (*baselines, *models)}
     same_size: Measured = {s.name: {} for s in models}
+    skipped: list[str] = []
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         work = sum(len(s.settings) for s in (*baselines, *models)) + len(models) * len(asked)
@@ -119,6 +120,7 @@ def compare(
         for number, panorama in enumerate(panoramas_in(images), start=1):
             if isinstance(panorama, Failure):
                 console.print(f"skipped: {panorama.error}")
+                skipped.append(Path(panorama.name).name)
                 progress.update(task, completed=number * work)
                 continue
             image = at_width(panorama, width)
@@ -128,9 +130,9 @@ def compare(
             sizes = {f"{name} {target}": points_of[name][target][-1].bpp for name, target in asked}
             for subject in models:
                 store(subject, image, {rival: f"bpp={size:g}" for rival, size in sizes.items()}, same_size)
-    found = {"width": width, "measures": list(measures), "targets": list(bpp), "means": means(points_of)}
+    found = {"width": width, "measures": list(measures), "targets": list(bpp), "skipped": skipped}
     rates = {"bd_rate": bd_rates(points_of), "head_to_head": head_to_head(points_of, [s.name for s in models])}
-    return {**found, "same_size": means(same_size), **rates}
+    return {**found, "means": means(points_of), "same_size": means(same_size), **rates}
 
 
 def main(

@@ -32,7 +32,7 @@ from benchmarks.lib.markdown_tables import markdown
 from benchmarks.lib.panoramas import picture_files
 from benchmarks.lib.quality_measures import MEASURES
 from benchmarks.lib.rate_points import BASELINES, CachedCodec, baseline, model
-from panolink.errors import ModelError
+from panolink.errors import ModelError, PanolinkError
 
 PAGE = Path("docs/rate_distortion.md")
 IMAGES = Path("docs/images")
@@ -206,6 +206,9 @@ def main(
         console.print(f"{name}: {len(files)} images at {what.width} pixels")
         arguments = (files, what.width, baselines, models, targets, what.measures, cache, console, what.rivals)
         found[name] = compare(*arguments)
+        if skipped := found[name]["skipped"]:
+            # the page says of how many panoramas its tables are
+            raise PanolinkError(f"{', '.join(skipped)} could not be read: no tables are written")
         results.mkdir(parents=True, exist_ok=True)
         (results / f"rate-distortion-{name}.json").write_text(json.dumps(found[name], indent=1))
         draw(found[name]["means"], images / f"rate-distortion-{name}")

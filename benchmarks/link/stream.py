@@ -6,7 +6,7 @@
 FOLDER has the panoramas; PART is one of
 
     rate    VPSNR over the bit rate, picture by picture, and how much still regions flicker, of each `--scene`, and of
-            videos (`--clip`); scenes that were measured before stay
+            videos (`--clip`); scenes that were measured with the same settings before stay
     focus   PSNR in the viewport with a focus, and along recorded movements of heads (`--heads heads.csv`)
     loss    a fifth of the slices lost in every picture; nothing arriving for a second
     air     the same number of symbols a picture through Rayleigh fading and through a deep fade
@@ -279,6 +279,17 @@ def cost(codec: Codec, panoramas: dict[str, np.ndarray], count: int) -> Result:
 PARTS = ("rate", "focus", "loss", "air", "cost")
 
 
+def measured_before(file: Path, settings: Result) -> Result:
+    """Scenes of ``rate`` that were measured with the same settings; `PanolinkError` where ``file`` has others, since a
+    file tells one set of settings for all that it holds."""
+    if not file.exists():
+        return {}
+    before = json.loads(file.read_text())
+    if other := [name for name in settings if before.get(name) != settings[name]]:
+        raise PanolinkError(f"{file} has scenes of another {', '.join(other)}: remove it, or give other --results")
+    return before["found"]
+
+
 def main(
     part: Annotated[str, typer.Argument(help=f"One of {', '.join(PARTS)}.")],
     folder: Annotated[Path, typer.Argument(help="A folder of panoramas.", exists=True, file_okay=False)],
@@ -306,8 +317,15 @@ def main(
         panoramas[Path(loaded.name).stem] = at_width(loaded, width)
     results.mkdir(parents=True, exist_ok=True)
     file = results / f"{part}.json"
+    settings = {
+        "part": part,
+        "width": width,
+        "pictures": pictures,
+        "model": f"{model}-{codec.fingerprint}",
+        "panoramas": list(panoramas),
+    }
     if part == "rate":  # scene by scene: what is there already stays
-        found = json.loads(file.read_text())["found"] if file.exists() else {}
+        found = measured_before(file, settings)
         size = (width // 4 * 2, width // 2 * 2)
         given = {name: [list(scene(p, name, pictures)) for p in panoramas.values()] for name in scenes or SCENES}
         given |= {path.stem: [clip(path, pictures, fps=FPS, size=size)] for path in clips or []}
@@ -322,8 +340,7 @@ def main(
         found = through_the_air(codec, panoramas, pictures)
     else:
         found = cost(codec, panoramas, pictures)
-    settings = {"part": part, "width": width, "pictures": pictures, "model": f"{model}-{codec.fingerprint}"}
-    file.write_text(json.dumps({**settings, "panoramas": list(panoramas), "found": found}, indent=1) + "\n")
+    file.write_text(json.dumps({**settings, "found": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -5,10 +6,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from benchmarks.codec import rate_distortion_page
 from benchmarks.codec.plot_rate_distortion import draw
 from benchmarks.codec.rate_distortion import compare
 from benchmarks.codec.rate_distortion_page import filled
 from benchmarks.lib.rate_points import BASELINES, CachedCodec, baseline, model
+from panolink.errors import PanolinkError
 from panolink.images import save_image
 
 pytestmark = pytest.mark.slow
@@ -65,6 +68,21 @@ def test_head_to_head_is_over_what_both_reach(result: dict[str, Any]):
     }
     assert rate["worst"] == pytest.approx(max(least.values()))
     assert result["head_to_head"]["base"]["jpeg"] == result["bd_rate"]["base"]
+
+
+def test_a_picture_that_cannot_be_read_leaves_the_page_as_it_is(
+    panorama: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = replace(rate_distortion_page.RUNS["2048"], width=panorama.shape[1], codecs=("jpeg",), measures=("vpsnr_db",))
+    monkeypatch.setattr(rate_distortion_page, "RUNS", {"small": run})
+    save_image(panorama, tmp_path / "pictures" / "a.png")
+    (tmp_path / "pictures" / "b.png").write_bytes(b"nonsense")
+    page = tmp_path / "page.md"
+    page.write_text("<!-- table small targets vpsnr_db -->\nold\n<!-- end -->\n")
+    kept = {name: tmp_path / name for name in ("cache", "results", "images")}
+    with pytest.raises(PanolinkError, match=r"b\.png could not be read: no tables"):
+        rate_distortion_page.main(tmp_path / "pictures", ["none"], bpp=[0.6], page=page, **kept)
+    assert "old" in page.read_text() and not kept["results"].exists()
 
 
 def test_tables_of_other_runs_stay(result: dict[str, Any]):

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from benchmarks.link import stream, stream_air, stream_page
 from benchmarks.link.stream_page import bits_for
+from panolink.errors import PanolinkError
 from panolink.images import encode_png
 
 
@@ -21,6 +22,15 @@ def test_bits_of_single_pictures_lie_between_points():
     curve = [[0.1, 30.0], [0.4, 34.0]]
     assert bits_for(curve, 32.0) == pytest.approx(0.2)
     assert bits_for(curve, 29.0) is None and bits_for(curve, 35.0) is None
+
+
+def test_scenes_of_other_settings_are_not_mixed(tmp_path: Path):
+    file, settings = tmp_path / "rate.json", {"model": "base-1", "panoramas": ["a", "b"]}
+    assert stream.measured_before(file, settings) == {}
+    file.write_text(json.dumps({**settings, "found": {"still": {}}}))
+    assert stream.measured_before(file, settings) == {"still": {}}
+    with pytest.raises(PanolinkError, match="another model, panoramas: remove it"):
+        stream.measured_before(file, {"model": "base-2", "panoramas": ["a"]})
 
 
 @pytest.mark.long
