@@ -6,6 +6,8 @@ Bursts come from a real transmission of a small panorama; the rest is made by ha
 from __future__ import annotations
 
 import io
+import json
+import struct
 import tempfile
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from panolink.codec.model import save_model
 from panolink.codec.networks.autoencoder import Autoencoder, Profile
 from panolink.codec.streaming.encoder import StreamEncoder
 from panolink.images import encode_png
+from panolink.images.mp4_boxes import UUID_V1, box
 from panolink.images.wire_pictures import encode_picture
 from panolink.link.transmitter import RateRequest, Transmitter
 from panolink.picture_format import PictureFormat
@@ -45,6 +48,8 @@ def main() -> None:
     bursts(codec, small)
     messages()
     texts()
+    videos()
+    browsers()
     files()
 
 
@@ -186,6 +191,32 @@ def texts() -> None:
     services = ("TRANSMITTER", "CHANNEL", "RECEIVER")
     given = "".join(f"PANOLINK_{one}_{name}={value}\n" for one in services for name, value in lines.items())
     write("settings", "some", given + "PANOLINK_LOG_FORMAT=json\nPANOLINK_OTLP_ENDPOINT=http://127.0.0.1:4317\n")
+
+
+def videos() -> None:
+    """Boxes of an MP4 file with metadata of both versions, no frames in them, behind FFmpeg's side data."""
+    told = {"Spherical": "true", "Stitched": "true", "ProjectionType": "equirectangular", "InitialViewPitchDegrees": -3}
+    tags = "".join(f"<GSpherical:{name}>{value}</GSpherical:{name}>" for name, value in told.items())
+    xml = f"<rdf:SphericalVideo>{tags}</rdf:SphericalVideo>"
+    track = box(b"tkhd", bytes(84)) + box(b"uuid", UUID_V1 + xml.encode())
+    file = box(b"ftyp", b"isom\0\0\2\0") + box(b"mdat", bytes(16)) + box(b"moov", box(b"trak", track))
+    whole, tile = (struct.pack("<4i5I", kind, 90 << 16, 0, 0, 0, 1 << 30, 1 << 31, 1 << 30, 0) for kind in (0, 2))
+    write("video", "whole", whole + file)
+    write("video", "tile", tile + file)
+    write("video", "plain", bytes(36) + box(b"ftyp", b"isom\0\0\2\0"))
+
+
+def browsers() -> None:
+    """A message of each kind that the viewer's page sends."""
+    for name, message in {
+        "conditions": {"type": "conditions", "changes": {"model": "tdl-c", "snr_db": 7.5, "coherence_symbols": 64}},
+        "scenario": {"type": "conditions", "scenario": "tunnel"},
+        "gaze": {"type": "gaze", "yaw": -30.5, "pitch": 10, "fov": 90},
+        "realism": {"type": "decoder", "realism": 0.5},
+        "decoder": {"type": "decoder", "decoder": "fidelity"},
+        "send": {"type": "send", "bitrate": 200_000, "adaptive": False, "harq": 2, "model": "base", "width": 1024},
+    }.items():
+        write("browser", name, json.dumps(message))
 
 
 def files() -> None:

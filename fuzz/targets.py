@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from av.sidedata.sidedata import Type
 from google.protobuf.message import DecodeError
 from pydantic import ValidationError
 
@@ -27,9 +28,12 @@ from panolink.codec.codec import Codec
 from panolink.codec.model import load_model
 from panolink.codec.streaming.decoder import StreamDecoder
 from panolink.errors import PanolinkError
-from panolink.images import count_pixels, read_picture
+from panolink.images import count_pixels, encode_png, read_picture
+from panolink.images.mp4_boxes import spherical_xml
+from panolink.images.video_metadata import place_of
 from panolink.images.wire_pictures import decode_picture
 from panolink.link.receiver import BurstDecoder, unpack
+from panolink.phy import Conditions
 from panolink.phy.channel.scenario_files import parse_scenario, parse_trace
 from panolink.phy.fec.ldpc_decoder import decoder_for
 from panolink.phy.snr_estimation import measure_channel
@@ -37,7 +41,7 @@ from panolink.rpc.flow_control.limits import Limits
 from panolink.rpc.security.credentials import Credentials
 from panolink.rpc.server.settings import ObservingSettings
 from panolink.rpc.wire.bursts import admit_burst, burst_from_frame, receipts
-from panolink.rpc.wire.conditions import conditions_from_wire
+from panolink.rpc.wire.conditions import conditions_from_wire, conditions_to_wire
 from panolink.rpc.wire.deliveries import deliveries
 from panolink.rpc.wire.framing import Frame, frames
 from panolink.rpc.wire.gazes import GazeBook, GazeTrail
@@ -47,10 +51,13 @@ from panolink.services.receiver.settings import ReceiverSettings
 from panolink.services.transmitter.channel_feedback import ChannelFeedback
 from panolink.services.transmitter.metrics import TransmitterMetrics
 from panolink.services.transmitter.settings import TransmitterSettings
+from panolink.services.viewer.control import changes_of, json_object, realism_of, send_options, width_of
+from panolink.services.viewer.gaze import Gaze
 from panolink.v1 import channel_pb2, link_pb2, receiver_pb2, transmitter_pb2
 
 MAX_SECONDS = 2.0
 PIXELS = 1 << 18
+_BLACK = np.zeros((2, 4, 3), np.uint8)
 LIMITS = Limits(image_bytes=1 << 20, image_pixels=PIXELS, symbols=1 << 14, segments=256, segment_bytes=1 << 12)
 
 
@@ -188,6 +195,37 @@ def wire_picture(data: bytes) -> None:
     decode_picture(data)
 
 
+def video(data: bytes) -> None:
+    """What an MP4 file says of its place on the sphere: FFmpeg's side data of a frame (36 bytes), then the file."""
+    with _file(data[36:], ".mp4") as path:
+        xml = spherical_xml(path)
+    mapping = {Type.SPHERICAL: data[:36]} if len(data) >= 36 else {}
+    for side_data in ({}, mapping):
+        with contextlib.suppress(PanolinkError):
+            place = place_of(SimpleNamespace(side_data=side_data), 64, 32, xml=xml)
+            assert place.crop is None or place.crop.inside
+            encode_png(_BLACK, sphere=place.sphere)
+
+
+def browser(data: bytes) -> None:
+    """A browser's message to the viewer, as each kind of request, on to what services are asked for."""
+    message = json_object(data, "a message")
+    for asks in (_asks_for_conditions, Gaze.from_message, realism_of, width_of, _asks_to_send):
+        with contextlib.suppress(PanolinkError):
+            asks(message)
+
+
+def _asks_for_conditions(message: dict[str, Any]) -> None:
+    async def present() -> Conditions:
+        return Conditions()
+
+    conditions_from_wire(conditions_to_wire(**asyncio.run(changes_of(message, present))))
+
+
+def _asks_to_send(message: dict[str, Any]) -> None:
+    transmitter_pb2.PanoramaHeader(**send_options(message, 0.1))
+
+
 def scenario(data: bytes) -> None:
     """A scenario file (TOML)."""
     parse_scenario(data.decode(errors="replace"))
@@ -259,6 +297,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         conditions,
         picture,
         wire_picture,
+        video,
+        browser,
         scenario,
         trace,
         settings,

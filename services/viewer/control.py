@@ -140,7 +140,7 @@ def send_options(message: Mapping[str, Any], interval: float) -> dict[str, Any]:
     if message.get("harq") is not None:
         options["harq"] = int(_number("harq", message["harq"], 0, 3))
     model = message.get("model") or ""
-    if not isinstance(model, str) or len(model) > 256:
+    if not isinstance(model, str) or len(model) > 256 or not model.isprintable():  # half of a surrogate pair is not
         raise ControlError("model: allowed is one of the transmitter's models")
     options["model"] = model
     return options

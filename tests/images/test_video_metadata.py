@@ -68,6 +68,7 @@ def test_a_part_of_the_sphere(bounds: tuple[float, ...], corner: tuple[int, int]
         ({"SPHERICAL": mapping(6)}, "equi-angular"),
         ({"SPHERICAL": mapping(5)}, "fisheye"),
         ({"SPHERICAL": mapping(1, padding=4)}, "padding"),
+        ({"SPHERICAL": mapping(2, bounds=(0.5, 0, 0.5, 0))}, "nothing of the sphere"),
     ],
 )
 def test_what_is_refused_with_advice(data: dict[str, bytes], says: str):

@@ -80,6 +80,8 @@ def place_of(frame: Any, width: int, height: int, *, xml: str = "") -> Place:
     crop = None
     if kind == _TILE and (left or top or right or bottom):
         across, down = 1 - (left + right) / 2**32, 1 - (top + bottom) / 2**32
+        if across <= 0 or down <= 0:
+            raise ImageError("its bounds (sv3d) leave nothing of the sphere")
         full_width, full_height = round(width / across), round(height / down)
         crop = Crop(
             round(left / 2**32 * full_width), round(top / 2**32 * full_height), width, height, full_width, full_height
