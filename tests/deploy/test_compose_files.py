@@ -34,10 +34,10 @@ def _compose() -> None:
         pytest.skip("no `docker compose` here (version 2.24 or newer): the compose files are not tried out")
 
 
-def config(where: str, added: tuple[str, ...]) -> dict:
+def config(where: str, added: tuple[str, ...], **more: str) -> dict:
     """What a combination amounts to, by service."""
     files, settings = BASES[where]
-    stack = Stack(None, "panolink-test-files", settings, (*files, *added))
+    stack = Stack(None, "panolink-test-files", {**settings, **more}, (*files, *added))
     stack.compose("config", "--quiet")
     return json.loads(stack.compose("config", "--format", "json"))["services"]
 
@@ -71,6 +71,13 @@ def test_the_viewer_asks_no_channel_that_is_not_there() -> None:
         for where in ("one host", "sender's host")
     }
     assert channels == {"one host": "channel:50052", "sender's host": "off"}
+
+
+def test_a_sending_host_reaches_a_receiver_at_another_port() -> None:
+    there = "receiver:6000"
+    services = config("sender's host", (), TRANSMITTER_TARGET=there, VIEWER_RECEIVER=there)
+    assert services["transmitter"]["environment"]["PANOLINK_TRANSMITTER_TARGET"] == there
+    assert services["viewer"]["environment"]["PANOLINK_VIEWER_RECEIVER"] == there
 
 
 def test_the_receivers_port_is_published_where_it_is_said() -> None:

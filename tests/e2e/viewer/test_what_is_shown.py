@@ -77,6 +77,79 @@ def test_numbers_are_those_of_the_panorama_that_is_shown(open_page: Open) -> Non
     until(lambda: card(page, "VPSNR") == "31.5 dB")
 
 
+def test_of_a_fast_stream_the_newest_measurements_are_shown(open_page: Open) -> None:
+    """They come when the next picture is there already."""
+    viewer = Viewer()
+    page = open_page(viewer=viewer)
+    for number in range(1, 7):
+        viewer.picture(original=True, number=number, burst_id=f"b-{number}", source=f"city #{number}")
+        page.wait_for_timeout(200)
+        viewer.say(type="quality", source=f"city #{number - 1}", vpsnr_db=20.0 + number, vssim=0.5)
+        viewer.delivery(f"city #{number - 1}", bpp=number / 8)
+    until(lambda: card(page, "VPSNR") == "26.0 dB" and card(page, "Bits per pixel") == "0.750")
+
+
+def test_a_picture_is_compared_with_its_own_original_alone(open_page: Open) -> None:
+    viewer = Viewer()
+    page = open_page(viewer=viewer)
+    originals = {}
+    for name in ("white", "black"):
+        file = io.BytesIO()
+        Image.new("RGB", (64, 32), name).save(file, "JPEG")
+        originals[name] = file.getvalue()
+    late: list[Any] = []
+
+    def sent(route: Any) -> None:
+        if "second" in route.request.url:
+            late.append(route)
+        else:
+            route.fulfill(body=originals["white"], content_type="image/jpeg")
+
+    page.route("**/api/sent*", sent)
+    page.click("[data-mode=difference]")
+    viewer.picture(original=True, source="first #1")
+    until(lambda: pixels(page).mean() > 200)
+    viewer.picture(original=True, source="second #2", number=2, burst_id="b-2")
+
+    def asked() -> bool:
+        page.wait_for_timeout(50)
+        return len(late) == 1
+
+    until(asked)
+    page.wait_for_timeout(300)
+    assert pixels(page).mean() > 200 and "No. 1" in page.text_content("#caption")
+    late[0].fulfill(body=originals["black"], content_type="image/jpeg")
+    until(lambda: pixels(page).mean() < 20 and "No. 2" in page.text_content("#caption"))
+
+
+def test_a_lost_webgl_context_comes_back_with_the_panorama(open_page: Open) -> None:
+    viewer = Viewer()
+    page = open_page(viewer=viewer)
+    page.click("[data-mode=sent]")
+    file = io.BytesIO()
+    Image.new("RGB", (64, 32), "white").save(file, "JPEG")
+    page.route("**/api/sent*", lambda route: route.fulfill(body=file.getvalue(), content_type="image/jpeg"))
+    viewer.picture(original=True)
+    until(lambda: pixels(page).mean() > 200)
+    page.evaluate(
+        "window.lost = document.getElementById('sphere').getContext('webgl2').getExtension('WEBGL_lose_context');"
+        "window.lost.loseContext()"
+    )
+    until(lambda: pixels(page).mean() < 100)
+    page.evaluate("window.lost.restoreContext()")
+    until(lambda: pixels(page).mean() > 200)
+
+
+@pytest.mark.parametrize("status, says", [(404, "is not kept any more"), (401, "is refused (401)")])
+def test_why_an_original_is_not_there(open_page: Open, status: int, says: str) -> None:
+    viewer = Viewer()
+    page = open_page(viewer=viewer)
+    page.route("**/api/sent*", lambda route: route.fulfill(status=status, body=""))
+    page.click("[data-mode=compare]")
+    viewer.picture(original=True)
+    wait(page, f"document.getElementById('caption').textContent.includes('its original {says}')")
+
+
 def test_an_original_that_is_not_kept_is_told(open_page: Open) -> None:
     viewer = Viewer()
     page = open_page(viewer=viewer)
@@ -150,7 +223,7 @@ def test_an_original_that_breaks_off_keeps_no_picture_back(open_page: Open) -> N
     for number in (1, 2, 3):
         viewer.picture(burst_id=f"b-{number}", number=number, source=f"city #{number}", original=True)
     wait(page, "document.getElementById('caption').textContent.includes('No. 3')")
-    assert "its original is not kept any more" in page.text_content("#caption")
+    assert "its original did not come" in page.text_content("#caption")
 
 
 def test_tokens_lie_on_what_they_are_of_where_they_reach_beyond_it(open_page: Open) -> None:

@@ -12,9 +12,16 @@ interface Shot {
   jpeg: Blob;
   tokens: Blob | null;
   activation: boolean;
-  /** Whether its original was asked for, and is not kept any more. */
-  gone: boolean;
+  /** Why its original, which was asked for, is not there. */
+  missing: string;
   item: HTMLLIElement;
+}
+
+/** What a view needs beside the received picture, as far as it was fetched. */
+interface Beside {
+  sent?: ImageBitmap;
+  tokens?: ImageBitmap;
+  activation?: ImageBitmap;
 }
 
 /** The panoramas that have arrived: the newest or a chosen one on the sphere, the last ones in the strip. */
@@ -68,7 +75,7 @@ export class Gallery {
 
   /** A panorama has arrived. It is skipped where the last one is still being decoded: the newest wins. */
   async arrived(header: Picture, jpeg: Blob, tokens: Blob | null): Promise<void> {
-    const shot: Shot = { header, jpeg, tokens, activation: this.mappable.has(header.source), gone: false, item: el("li") };
+    const shot: Shot = { header, jpeg, tokens, activation: this.mappable.has(header.source), missing: "", item: el("li") };
     this.shots.push(shot);
     while (this.shots.length > KEPT) this.shots.shift()?.item.remove();
     if (this.paused || this.busy) void this.decodeThumbnail(shot); // else it is made of the picture that is shown
@@ -95,8 +102,10 @@ export class Gallery {
         try {
           const picture = await createImageBitmap(now.jpeg); // decoded beside the page's own thread
           this.thumbnail(now, picture);
+          const beside = await this.beside(now); // or it would be compared with the one before it meanwhile
           this.sphere.show("received", picture);
           this.current = now;
+          this.put(now, beside);
           document.body.dataset.shown = String(now.header.number);
           await this.update();
         } catch (error) {
@@ -112,32 +121,49 @@ export class Gallery {
   /** Fetch what the view needs beside the received picture, and set the view; what comes too late is not shown. */
   private async update(): Promise<void> {
     const shot = this.current;
-    if (shot?.header.original && this.mode !== "received" && this.compared !== shot.header.source) {
-      const sent = await fetched("sent", shot.header.source);
-      if (shot !== this.current) return sent?.close();
-      shot.gone = !sent;
-      if (sent) {
-        this.sphere.show("sent", sent);
-        this.compared = shot.header.source;
-      }
-    }
-    if (shot?.tokens && this.overlays.chosen === "tokens" && this.tokened !== shot) {
-      const kinds = await createImageBitmap(shot.tokens, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
-      if (shot !== this.current) return kinds.close();
-      this.sphere.show("tokens", kinds);
-      this.sphere.cover("tokens", covered(shot.header, kinds));
-      this.tokened = shot;
-    }
-    if (shot?.activation && this.overlays.chosen === "activation" && this.mapped !== shot.header.source) {
-      const map = await fetched("activation", shot.header.source);
-      if (shot !== this.current) return map?.close();
-      if (map) {
-        this.sphere.show("activation", map);
-        this.sphere.cover("activation", covered(shot.header, map));
-        this.mapped = shot.header.source;
-      }
+    if (shot) {
+      const beside = await this.beside(shot);
+      if (shot !== this.current) return Object.values(beside).forEach((image: ImageBitmap) => image.close());
+      this.put(shot, beside);
     }
     this.apply();
+  }
+
+  /** Fetch what the view needs of a panorama and is not on the sphere. */
+  private async beside(shot: Shot): Promise<Beside> {
+    const { header, tokens, activation } = shot;
+    const found: Beside = {};
+    if (header.original && this.mode !== "received" && this.compared !== header.source) {
+      const sent = await fetched("sent", header.source);
+      if (typeof sent === "string") shot.missing = sent;
+      else found.sent = sent;
+    }
+    if (tokens && this.overlays.chosen === "tokens" && this.tokened !== shot)
+      found.tokens = await createImageBitmap(tokens, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+    if (activation && this.overlays.chosen === "activation" && this.mapped !== header.source) {
+      const map = await fetched("activation", header.source);
+      if (typeof map !== "string") found.activation = map;
+    }
+    return found;
+  }
+
+  private put(shot: Shot, { sent, tokens, activation }: Beside): void {
+    const { header } = shot;
+    if (sent) {
+      this.sphere.show("sent", sent);
+      this.compared = header.source;
+      shot.missing = "";
+    }
+    if (tokens) {
+      this.sphere.show("tokens", tokens);
+      this.sphere.cover("tokens", covered(header, tokens));
+      this.tokened = shot;
+    }
+    if (activation) {
+      this.sphere.show("activation", activation);
+      this.sphere.cover("activation", covered(header, activation));
+      this.mapped = header.source;
+    }
   }
 
   private apply(): void {
@@ -160,8 +186,8 @@ export class Gallery {
       each.title = each.disabled ? "Only for panoramas that were sent from this page: the link carries no original" : "";
     }
     for (const each of this.shots) each.item.classList.toggle("shown", each === shot);
-    const gone = shot?.gone && this.mode !== "received" ? "  ·  its original is not kept any more" : "";
-    $("caption").textContent = shot ? caption(shot.header) + gone : "";
+    const missing = shot?.missing && this.mode !== "received" ? `  ·  its original ${shot.missing}` : "";
+    $("caption").textContent = shot ? caption(shot.header) + missing : "";
     if (shot) this.numbers.choose(shot.header);
   }
 
@@ -236,13 +262,14 @@ function covered({ width, height }: Picture, map: ImageBitmap): [number, number]
 /** Milliseconds in which an original has to be there: live pictures wait for it. */
 const FETCH = 10_000;
 
-/** An original or a map; nothing where there is none any more, or where it breaks off. */
-async function fetched(what: string, source: string): Promise<ImageBitmap | null> {
+/** An original or a map; or why there is none. */
+async function fetched(what: string, source: string): Promise<ImageBitmap | string> {
   try {
     const response = await fetch(`api/${what}?source=${encodeURIComponent(source)}`, { signal: AbortSignal.timeout(FETCH) });
-    return response.ok ? await createImageBitmap(await response.blob()) : null;
+    if (response.status === 404) return "is not kept any more";
+    return response.ok ? await createImageBitmap(await response.blob()) : `is refused (${response.status})`;
   } catch {
-    return null;
+    return "did not come";
   }
 }
 

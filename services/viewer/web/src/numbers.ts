@@ -58,6 +58,8 @@ export class Numbers {
   };
   private readonly deliveries = new Map<string, Delivery>();
   private readonly qualities = new Map<string, [number, number]>();
+  /** The newest of each, shown while those of the panorama itself may still come: of a fast stream they come too late. */
+  private newest: { delivery?: Delivery; quality?: [number, number] } = {};
   private readonly arrivals: number[] = [];
   private readonly spent: { at: number; bits: number }[] = [];
   private seen = false;
@@ -89,15 +91,17 @@ export class Numbers {
 
   delivery(delivery: Delivery): void {
     remember(this.deliveries, delivery.source, delivery);
+    this.newest.delivery = delivery;
     const now = performance.now();
     this.spent.push({ at: now, bits: Object.values(delivery.bits).reduce((a, b) => a + b, 0) });
     while (this.spent.length && now - (this.spent[0]?.at ?? now) > RATE_WINDOW) this.spent.shift();
-    if (delivery.source === this.chosen?.source) this.showSoon();
+    if (delivery.source === this.chosen?.source || this.expected) this.showSoon();
   }
 
   quality(source: string, vpsnr: number, vssim: number): void {
     remember(this.qualities, source, [vpsnr, vssim]);
-    if (source === this.chosen?.source) this.showSoon();
+    this.newest.quality = [vpsnr, vssim];
+    if (source === this.chosen?.source || this.expected) this.showSoon();
   }
 
   /** Show the measurements of one panorama, as often as somebody can read them. */
@@ -106,7 +110,7 @@ export class Numbers {
     this.showSoon();
   }
 
-  /** Whether delivery and quality of the panorama may still come: until then those of the one before it stay. */
+  /** Whether delivery and quality of the panorama may still come: until then the newest that are known stay. */
   private get expected(): boolean {
     return Boolean(this.chosen?.original) && performance.now() - (this.arrivedAt.get(this.chosen as Picture) ?? 0) < EXPECTED_MS;
   }
@@ -152,21 +156,22 @@ export class Numbers {
     this.cards.losses.set(`${lost} / ${sent}`);
     this.cards.age.set(age === null ? UNKNOWN : age < 1 ? `${(1000 * age).toFixed(0)} ms` : `${age.toFixed(1)} s`);
     this.showKinds(this.chosen);
-    const quality = this.qualities.get(source);
+    const { expected } = this;
+    const quality = this.qualities.get(source) ?? (expected ? this.newest.quality : undefined);
     if (quality) {
       this.cards.vpsnr.set(`${quality[0].toFixed(1)} dB`);
       this.cards.vssim.set(quality[1].toFixed(3));
-    } else if (!this.expected) {
+    } else if (!expected) {
       this.cards.vpsnr.set(UNKNOWN);
       this.cards.vssim.set(UNKNOWN);
     }
-    const delivery = this.deliveries.get(source);
+    const delivery = this.deliveries.get(source) ?? (expected ? this.newest.delivery : undefined);
     if (delivery?.delivered) {
       this.cards.bpp.set(delivery.bpp.toFixed(3));
       this.cards.symbols.set(delivery.symbols_per_pixel.toFixed(3));
       this.showLayers(delivery);
       this.showStages(delivery);
-    } else if (!this.expected) this.forgetDelivery();
+    } else if (!expected) this.forgetDelivery();
   }
 
   /** What only a delivery tells is not known: a panorama that others have sent, or one of long ago. */

@@ -58,6 +58,7 @@ export class Sphere {
       this.camera.position.set(0, 0, 0);
       this.resize();
     });
+    canvas.addEventListener("webglcontextrestored", () => this.draw()); // it comes back empty
     new ResizeObserver(() => this.resize()).observe(canvas.parentElement ?? canvas);
     this.resize();
     this.renderer.setAnimationLoop(() => this.frame());
