@@ -117,5 +117,5 @@ ENV PANOLINK_VIEWER_LISTEN=0.0.0.0:8360 \
 EXPOSE 8360 9104
 # Metrics rather than the page: they are in the clear where the page is not.
 HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --start-interval=2s \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9104/metrics', timeout=5)"]
+    CMD ["python", "-c", "from urllib import request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:9104/metrics', timeout=5)"]
 CMD ["python", "-m", "panolink.services.viewer"]

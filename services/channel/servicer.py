@@ -126,8 +126,7 @@ class ChannelHandler:
         self._metrics.observe_stages({"channel": seconds})
         self._metrics.symbols.inc(len(burst.symbols))
         self._metrics.erased_symbols.inc(erased)
-        if passed.header.channel_state.HasField("snr_db"):
-            self._metrics.snr_db.set(passed.header.channel_state.snr_db)
+        self._metrics.observe_snr(passed.header.channel_state)
         burst_id = burst.header.burst_id
         return self._receipt(burst_id, await self._client.send(burst_id, passed, route=burst.header.stream_id), seconds)
 

@@ -345,8 +345,7 @@ class BurstReceiver:
         metrics.concealed_tokens.inc(receipt.concealed_tokens)
         metrics.count_segments(receipt.segments)
         metrics.observe_stages(dict(receipt.seconds))
-        if receipt.HasField("snr_db"):
-            metrics.snr_db.set(receipt.snr_db)
+        metrics.observe_snr(receipt)
 
 
 def _nothing() -> None:

@@ -108,8 +108,8 @@ class Pipeline:
         for codec in models.codecs:
             self._batcher(codec, models.realism_for(codec, None))
         # A list: metrics are read on another thread, and there may be another decoder meanwhile.
-        metrics.queue_depth.labels("decode").set_function(lambda: sum(map(len, list(self._reconstruct.values()))))
-        metrics.queue_limit.labels("decode").set_function(lambda: settings.queue_size * len(self._reconstruct))
+        metrics.queue_depth.labels("decode").set_function(lambda: max(map(len, list(self._reconstruct.values()))))
+        metrics.queue_limit.labels("decode").set(settings.queue_size)
 
     async def hear(self, burst: Burst, reception: BurstState) -> None:
         """Demodulate a round into `reception`; a `SignalError` leaves in it what was there."""

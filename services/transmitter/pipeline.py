@@ -62,8 +62,8 @@ class Pipeline:
             )
             for codec in models.codecs
         }
-        metrics.queue_depth.labels("encode").set_function(lambda: sum(map(len, self._extract.values())))
-        metrics.queue_limit.labels("encode").set(settings.queue_size * len(self._extract))
+        metrics.queue_depth.labels("encode").set_function(lambda: max(map(len, self._extract.values())))
+        metrics.queue_limit.labels("encode").set(settings.queue_size)
 
     async def extract(self, codec: Codec, picture: np.ndarray) -> Extracted:
         """Features of a picture uint8 (H, W, 3), in a batch with others."""

@@ -130,8 +130,7 @@ class TransmitterServicer(transmitter_pb2_grpc.TransmitterServicer):
             metrics.resolution.set(delivery.tokens / whole)
             metrics.count_schemes(delivery.schemes)
         metrics.count_segments(delivery.segments)
-        if delivery.HasField("snr_db"):
-            metrics.snr_db.set(delivery.snr_db)
+        metrics.observe_snr(delivery)
         if not delivery.HasField("failure"):
             metrics.end_to_end.observe(delivery.seconds["total"])
 

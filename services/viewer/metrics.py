@@ -17,5 +17,10 @@ class ViewerMetrics(ServiceMetrics):
         self.uploads = self.counter("viewer_uploads", "Files sent by browsers.", "outcome")
         self.gazes = self.counter("viewer_gazes", "Gaze directions received.")
         self.gaze_age = self.gauge("viewer_gaze_age_seconds", "Age of the newest gaze direction.")
+        # Labels start at 0, so that the first of each is an increase too.
         for place in ("link", "browser"):
             self.skipped.labels(place)
+        for reason in ("host", "origin", "token", "browsers", "slow", "rate", "message"):
+            self.refused.labels(reason)
+        for outcome in ("accepted", "refused"):
+            self.uploads.labels(outcome)

@@ -179,13 +179,19 @@ def show_of_samples(
 
 
 def show_of_upload(upload: Upload, *, stream: bool, interval: float, **how: Any) -> Show:
-    """A show of an uploaded picture or video; with ``stream``, a video is one. Videos play in their own time."""
+    """A show of an uploaded picture or video; with ``stream``, a video is one. Videos play in their own time: one with
+    fewer frames a second than are asked for takes as long as it lasts."""
     is_video = upload.is_video
     stream = _is_stream(how, stream and is_video)
+    asked = interval
+    if is_video and upload.fps:
+        interval = max(asked, 1 / upload.fps)
+        if "mean_bits" in how["options"]:  # of a picture, at the same bits a second
+            how["options"] = {**how["options"], "mean_bits": how["options"]["mean_bits"] * interval / asked}
     kept: list[Picture] = []  # of a picture that is shown again and again
 
     def frames(width: int | None) -> Iterator[tuple[str, Picture]]:
-        for picture in kept or upload.pictures(width, fps=1 / interval):
+        for picture in kept or upload.pictures(width, fps=1 / asked):
             if not is_video:
                 kept[:] = [picture]
             yield upload.name, picture

@@ -59,6 +59,8 @@ class ViewerServer:
 
     async def __aenter__(self) -> ViewerServer:
         limit = self._settings.max_connections
+        loop = asyncio.get_running_loop()
+        self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
         listening = listen(self._settings.listen, limit=limit + limit // 8 + 1)  # a few are answered that it is full
         try:
             self.metrics_address = self.metrics.serve(self._settings.metrics_listen)

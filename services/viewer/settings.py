@@ -44,8 +44,9 @@ class ViewerSettings(CommonSettings):
     """Maximum width in pixels of pictures sent to browsers; larger ones are reduced."""
     picture_quality: Annotated[int, Field(ge=1, le=100)] = 90
     """JPEG quality of pictures sent to browsers."""
-    send_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 15.0
-    """Time that a browser may take for one message; a slower one is disconnected."""
+    send_timeout_seconds: Annotated[float, Field(gt=0, le=20)] = 15.0
+    """Time that a browser may take for one message; a slower one is disconnected. Pings, which stand behind it, and the
+    page itself wait no longer than 20 s."""
     supervised: bool = False
     """Whether whoever started this process restarts a receiver when asked to on standard output (`panolink up`)."""
 

@@ -12,7 +12,7 @@ from typing import Any
 from panolink.images import Failure, Picture, Reading, panoramas_in
 from panolink.images.formats import MOTION_JPEG_SUFFIXES
 from panolink.images.jpeg_scans import check_scans
-from panolink.images.video import FrameSelection
+from panolink.images.video import FrameSelection, frame_rate
 from panolink.rpc.server.worker_process import Answer, serve
 from panolink.services.viewer.reduced_pictures import reduced
 
@@ -38,12 +38,14 @@ class _Reader:
         self._pictures: Iterator[Picture] = iter(())
 
     def answer(self, options: dict[str, Any], _: bytes) -> Answer:
+        about: dict[str, Any] = {}
         if "path" in options:
             self._pictures = pictures(options)
+            about["fps"] = frame_rate(Path(options["path"]))
         picture = next(self._pictures, None)
         if picture is None:
             return {"end": True}, None
-        return {"sphere": picture.sphere.to_bytes().hex()}, picture.array
+        return {**about, "sphere": picture.sphere.to_bytes().hex()}, picture.array
 
 
 if __name__ == "__main__":

@@ -38,12 +38,19 @@ class TooSlowError(LimitError):
 
 @dataclass
 class Upload:
-    """A file in a temporary folder, which is deleted by `close`."""
+    """A file in a temporary folder, which is deleted by `close`.
+
+    Attributes
+    ----------
+    fps
+        Frames a second of a video, known with its first picture; None where it does not say.
+    """
 
     name: str
     path: Path
     folder: tempfile.TemporaryDirectory[str] = field(repr=False)
     settings: ViewerSettings = field(repr=False)
+    fps: float | None = field(default=None, init=False)
     _readers: list[WorkerProcess] = field(default_factory=list, init=False, repr=False)
 
     def close(self) -> None:
@@ -78,6 +85,7 @@ class Upload:
                 answer, array = reader.ask(request, b"", name=self.name, seconds=self.settings.decode_seconds)
                 if answer.get("end"):
                     return
+                self.fps = answer.get("fps", self.fps)
                 height, cols = array.shape[:2]
                 sphere = SphereMetadata.from_bytes(bytes.fromhex(answer["sphere"]), width=cols, height=height)
                 yield Picture(array, sphere)

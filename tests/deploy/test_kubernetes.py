@@ -14,6 +14,7 @@ from panolink.rpc.server.settings import ServiceSettings
 from panolink.services.channel.settings import ChannelSettings
 from panolink.services.receiver.settings import ReceiverSettings
 from panolink.services.transmitter.settings import TransmitterSettings
+from panolink.services.viewer.app import MAX_UPLOADS
 from panolink.services.viewer.settings import ViewerSettings
 from tests.deploy.kustomize import build
 
@@ -180,6 +181,16 @@ def test_pods_are_as_restricted_as_the_namespace_demands(built: list[Object]) ->
         assert "memory" in container["resources"]["limits"]
         mounted = {mount["name"] for mount in container["volumeMounts"]}
         assert mounted == {volume["name"] for volume in spec["volumes"]} >= {"tmp"}
+
+
+def test_uploads_have_room(built: list[Object]) -> None:
+    """A pod whose folder goes over its limit is evicted."""
+    settings = ViewerSettings()
+    for one in built:
+        if one["kind"] == "Deployment" and one["metadata"]["name"].endswith("viewer"):
+            (volume,) = (v for v in one["spec"]["template"]["spec"]["volumes"] if v["name"] == "tmp")
+            size = int(volume["emptyDir"]["sizeLimit"].removesuffix("Mi")) << 20
+            assert size >= (MAX_UPLOADS + 1) * settings.max_upload_bytes
 
 
 def test_probes_ask_by_grpc_or_with_tls_by_a_command_that_can(built: list[Object]) -> None:

@@ -1,7 +1,9 @@
 """What metrics tell of hosts and streams: limits of containers, slots that stay few, counts that begin at 0."""
 
+import math
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from panolink.rpc.flow_control.limits import SlotAllocator
 from panolink.rpc.observability import device_metrics as devices
 from panolink.rpc.observability.metrics import FINE_SECONDS, ServiceMetrics
+from panolink.v1 import link_pb2, transmitter_pb2
 
 
 @pytest.mark.parametrize(("quota", "share"), [("max 100000", None), ("", None), ("50000 100000", 0.5), ("oops", None)])
@@ -28,6 +31,21 @@ def test_memory_is_that_of_the_container(monkeypatch: pytest.MonkeyPatch, tmp_pa
         (tmp_path / "memory.max").write_text(limit + "\n")
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert devices.usable_memory() == (min(machine, int(limit)) if limit.isdigit() else machine)
+
+
+def test_the_snr_is_that_of_the_last_burst_or_none() -> None:
+    metrics = ServiceMetrics()
+
+    def after(message: Any) -> float | None:
+        metrics.observe_snr(message)
+        return metrics.registry.get_sample_value("panolink_snr_db")
+
+    assert after(link_pb2.ReceiptHeader(snr_db=1.5)) == 1.5
+    assert after(link_pb2.ReceiptHeader(failure=link_pb2.Failure(code=15))) == 1.5, "it says nothing of the channel"
+    assert after(link_pb2.ReceiptHeader(failure=link_pb2.Failure(code=15), snr_db=-3)) == -3
+    for silent in (link_pb2.ReceiptHeader(), link_pb2.ChannelState(), transmitter_pb2.DeliveryHeader()):
+        metrics.snr_db.set(5)
+        assert math.isnan(after(silent) or 0)
 
 
 def test_a_device_tells_its_memory() -> None:

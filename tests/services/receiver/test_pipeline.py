@@ -39,5 +39,7 @@ async def test_metrics_are_read_while_another_decoder_comes(
 
     monkeypatch.setattr(Batcher, "__len__", length)
     text = generate_latest(metrics.registry).decode()
-    assert 'panolink_queue_depth{queue="decode"} 3.0' in text
+    assert 'panolink_queue_depth{queue="decode"} 3.0' in text, "of three queues, each of which blocks alone"
+    limit = metrics.registry.get_sample_value("panolink_queue_limit", {"queue": "decode"})
+    assert limit == pipeline._settings.queue_size
     assert len(pipeline._reconstruct) == 3

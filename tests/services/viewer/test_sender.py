@@ -5,14 +5,16 @@ import json
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from panolink.images import Picture
 from panolink.services.viewer.hub import Hub
 from panolink.services.viewer.metrics import ViewerMetrics
-from panolink.services.viewer.sender import Sender, Show, samples_in, show_of_samples
+from panolink.services.viewer.sender import Sender, Show, samples_in, show_of_samples, show_of_upload
 from panolink.services.viewer.sent import SentPanoramas
 from panolink.services.viewer.settings import ViewerSettings
 from tests.services.viewer.conftest import NOBODY
@@ -80,6 +82,16 @@ async def test_two_viewers_on_one_link_name_their_panoramas_apart() -> None:
         async with aclosing(sender._panoramas(show)) as panoramas:  # type: ignore[type-var]
             names += [(await anext(panoramas))[0] for _ in range(2)]
     assert len(set(names)) == 4 and all(name.startswith("city #") for name in names)
+
+
+@pytest.mark.parametrize(("asked", "fps", "apart"), [(0.1, 5.0, 0.2), (0.5, 5.0, 0.5), (0.1, None, 0.1)])
+def test_a_video_plays_in_its_own_time(tmp_path: Path, asked: float, fps: float | None, apart: float) -> None:
+    """In as many bits a second, however many pictures those are for."""
+    upload = SimpleNamespace(name="v.mp4", is_video=True, fps=fps, close=lambda: None)
+    options = {"mean_bits": 1000 * asked}
+    show = show_of_upload(upload, stream=True, interval=asked, options=options)  # type: ignore[arg-type]
+    assert show.interval == pytest.approx(apart)
+    assert show.options["mean_bits"] == pytest.approx(1000 * apart)
 
 
 def test_no_sample_of_a_folder_hides_another(tmp_path: Path) -> None:

@@ -157,6 +157,13 @@ async def test_one_file_at_a_time_is_looked_into(monkeypatch: pytest.MonkeyPatch
     assert most == 1
 
 
+async def test_how_fast_a_video_is_is_known_with_its_first_picture(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4")
+    upload = await received((tmp_path / "v.mp4").read_bytes(), "v.mp4")
+    assert upload.fps == 5
+    upload.close()
+
+
 async def test_pictures_one_behind_the_other_are_a_video() -> None:
     """Motion JPEG, by its name: a JPEG file may have anything behind it."""
     picture = io.BytesIO()

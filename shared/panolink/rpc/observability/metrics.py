@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -57,13 +58,15 @@ class ServiceMetrics:
         self.in_flight = self.gauge("in_flight", "Panoramas or bursts under way in this service.")
         self.bytes_under_way = self.gauge("under_way_bytes", "Bytes of images or bursts under way on all streams.")
         self.pixels_under_way = self.gauge("under_way_pixels", "Pixels of panoramas that are unpacked.")
-        self.queue_depth = self.gauge("queue_depth", "Items that wait.", "queue")
+        self.queue_depth = self.gauge(
+            "queue_depth", "Items that wait; in the fullest, where each model has its queue.", "queue"
+        )
         self.queue_limit = self.gauge("queue_limit", "Items that may wait.", "queue")
         self.dropped = self.counter("dropped", "Items dropped on purpose.", "queue")
         self.stage_seconds = self.histogram("stage_seconds", "Duration of a stage.", FINE_SECONDS, "stage")
         self.batch_size = self.histogram("batch_size", "Items in a batch.", (1, 2, 4, 8, 16, 32), "stage")
         self.symbols = self.counter("symbols", "Complex symbols (channel uses).")
-        self.snr_db = self.gauge("snr_db", "Es/N0 of the last burst in dB; NaN until noise has been added to one.")
+        self.snr_db = self.gauge("snr_db", "Es/N0 of the last burst in dB; NaN where no noise was added to it.")
         self.snr_db.set(math.nan)  # 0 dB would be a bad channel, where there is none
         self.segments_sent = self.counter("segments_sent", "Segments sent.", "layer")
         self.segments_lost = self.counter("segments_lost", "Segments whose CRC failed.", "layer")
@@ -95,6 +98,14 @@ class ServiceMetrics:
     def histogram(self, name: str, text: str, buckets: Iterable[float], *labels: str) -> Histogram:
         """Register a histogram `panolink_NAME`."""
         return Histogram(f"panolink_{name}", text, labels, buckets=tuple(buckets), registry=self.registry)
+
+    def observe_snr(self, message: Any) -> None:
+        """Note the `snr_db` of a burst's receipt, delivery or channel state; where one that failed says nothing, it was
+        not measured, and the value before it stays."""
+        if message.HasField("snr_db"):
+            self.snr_db.set(message.snr_db)
+        elif "failure" not in message.DESCRIPTOR.fields_by_name or not message.HasField("failure"):
+            self.snr_db.set(math.nan)
 
     def count_segments(self, segments: Iterable[link_pb2.LayerSegments]) -> None:
         """Count a burst's segments by layer and outcome."""
