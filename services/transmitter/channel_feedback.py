@@ -81,7 +81,8 @@ class ChannelFeedback:
         """Update the outer loop with the outcome of a panorama.
 
         Receipts of bursts that never arrived, of links without a return channel, and those that cannot be true (an SNR
-        that no receiver measures, more segments lost than sent, a failure without a code) are ignored.
+        above what any receiver measures, more segments lost than sent, a failure without a code) are ignored. However
+        low an SNR, it is learnt from, for it tells of a fade: the outer loop clips it.
 
         Parameters
         ----------
@@ -120,11 +121,10 @@ class ChannelFeedback:
 
 def _plausible(receipt: link_pb2.ReceiptHeader) -> bool:
     """Whether a receipt's numbers could be those of a burst."""
-    lowest, highest = Controller.PLAUSIBLE_DB
-    if receipt.HasField("measured_snr_db") and not (
-        lowest <= receipt.measured_snr_db <= highest and isfinite(receipt.fading) and receipt.fading >= 0
-    ):
-        return False
+    if receipt.HasField("measured_snr_db"):
+        snr_db, fading = receipt.measured_snr_db, receipt.fading
+        if not (isfinite(snr_db) and snr_db <= Controller.PLAUSIBLE_DB[1] and isfinite(fading) and fading >= 0):
+            return False
     if receipt.HasField("failure") and not receipt.failure.code:
         return False
     return all(count.erased <= count.lost + count.recovered <= count.sent for count in receipt.segments)

@@ -112,3 +112,13 @@ def test_the_picture_is_encoded_and_quantised_in_stages_of_their_own(tiny: Codec
 
     code_analog(Coding(tiny, picture, stage=stage), SymbolBudget(9000), Fixed())
     assert seen.count("encode") == 1 and {"quantize", "entropy_code"} < set(seen)
+
+
+def test_a_budget_without_room_is_seen_before_anything_is_left_out(
+    coding: Coding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("slices are left out of a plan that is then not used")
+
+    monkeypatch.setattr("panolink.link.rate_allocation.thinned", never)
+    assert code_analog(coding, SymbolBudget(100), Choice(12.0)) is None

@@ -197,3 +197,24 @@ def test_an_snr_that_nobody_measures_is_bounded(snr_db):
     for _ in range(3):
         controller.learn(Feedback(20.0, {"indices": (6, 0)}))
     assert controller.choice().snr_db == pytest.approx(20.0, abs=1.0)
+
+
+def test_without_a_reported_snr_the_margin_is_given_back():
+    controller = Controller(snr_db=10.0)
+    for _ in range(100):
+        controller.learn(Feedback(None, {"indices": (6, 1)}))
+    assert (controller.choice().snr_db, controller.margin_db) == (10.0 - Controller.MOST_DB, Controller.MOST_DB)
+    for _ in range(1000):
+        controller.learn(Feedback(None, {"indices": (6, 0)}))
+    assert (controller.choice().snr_db, controller.margin_db) == (10.0, 0.0)
+
+
+def test_panoramas_that_were_erased_whole_teach_nothing():
+    controller = Controller(snr_db=20.0)
+    for _ in range(8):
+        controller.learn(Feedback(20.0, {"indices": (6, 1), "features": (50, 0)}))
+    before = controller.choice()
+    assert before.margin_db == Controller.MOST_DB
+    for _ in range(110):
+        controller.learn(Feedback(None, {"header": (0, 0), "indices": (0, 0), "features": (0, 0)}))
+    assert controller.choice() == before

@@ -9,6 +9,8 @@ from panolink.codec.codec import Codec
 from panolink.errors import LimitError, SignalError
 from panolink.link.receiver import BurstDecoder, Receiver, Retransmission, unpack
 from panolink.link.segments import GAIN_CORRECTIONS, Segment, SegmentCounts
+from panolink.link.symbol_budget import SymbolBudget
+from panolink.link.transmitter import RateRequest, Transmitter
 from panolink.link.unequal_protection import assign_formats
 from panolink.metrics.viewport import vpsnr
 from panolink.phy import Scheme, SegmentFormat, modulate
@@ -125,6 +127,24 @@ def test_analog_segments_need_their_gain_corrections() -> None:
     ):
         with pytest.raises(SignalError, match="after one coded segment of gain corrections"):
             BurstDecoder(wrong, LayeredDecoder())
+
+
+def test_lost_ones_are_those_that_are_counted_analog_ones_too(tiny: Codec, panorama: np.ndarray) -> None:
+    request = RateRequest(budget=SymbolBudget.per_pixel(0.5, pixels=128 * 256), analog=True)
+    sent = Transmitter(tiny).transmit(panorama, request)
+    gains, done, erased = np.ones(sent.symbols.size, np.complex64), 0, []
+    for number, segment in enumerate(sent.segments):
+        if segment.format:
+            places = interleaver(gains.size, slice(done, done + segment.format.symbols))
+            done += segment.format.symbols
+            if segment.layer == "mask" or (segment.layer == "features" and number % 2):
+                gains[places] = 0
+                erased.append(number)
+    channel = {"csi": gains, "coherence_symbols": 1, "noise_variance": 1e-4}
+    received = Receiver(tiny).receive(sent.symbols * gains, sent.segments, **channel)
+    assert received.segments["features"].lost > 0 < received.segments["mask"].lost
+    assert list(received.lost) == erased
+    assert len(erased) == sum(count.lost for count in received.segments.values())
 
 
 def test_a_picture_without_any_index_is_not_invented(tiny: Codec, burst: Any) -> None:

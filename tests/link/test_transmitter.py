@@ -1,15 +1,17 @@
 """The transmitter without services: everything that is asked for, and nothing over its budget."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from panolink.codec.codec import Codec
-from panolink.errors import RateError
+from panolink.errors import RateError, SignalError
 from panolink.link.receiver import Receiver
 from panolink.link.segments import GAIN_CORRECTIONS
 from panolink.link.symbol_budget import SymbolBudget
 from panolink.link.transmitter import RateRequest, Transmission, Transmitter
-from panolink.link.unequal_protection import Choice
+from panolink.link.unequal_protection import Choice, Fixed
 from panolink.metrics.viewport import vpsnr
 from panolink.phy.analog import AnalogFormat
 from panolink.phy.mcs import SegmentFormat
@@ -103,6 +105,32 @@ def test_stages_are_measured_where_somebody_asks(tiny: Codec, panorama: np.ndarr
     assert "encode" not in seen and {"quantize", "entropy_code", "fec_encode"} <= set(seen)
     again = Transmitter(tiny).transmit(panorama, RateRequest(tau=0.2))
     assert np.array_equal(sent.symbols, again.symbols)
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [{}, {"bpp": 0.5}, {"tau": 0.5}, {"tau": 0.5, "budget": SymbolBudget(4000)}, {"mean_bpp": 0.5, "analog": True}],
+)
+def test_a_choice_is_for_what_a_budget_holds(rate: dict) -> None:
+    with pytest.raises(RateError, match="a rate goes with the usual protection: a Choice is for what a budget"):
+        RateRequest(protection=Choice(25.0), **rate)
+
+
+def test_a_choice_is_for_amplitudes_too_at_any_rate(tiny: Codec, panorama: np.ndarray) -> None:
+    request = RateRequest(tau=0.5, budget=SymbolBudget(100_000), analog=True, protection=Choice(12.0))
+    assert Transmitter(tiny).transmit(panorama, request).protection == Choice(12.0)
+    without_values = Transmitter(tiny).transmit(panorama, replace(request, tau=0.0, budget=None))
+    assert isinstance(without_values.protection, Fixed), "what is coded at a rate is sent as usual, and says so"
+
+
+@pytest.mark.parametrize("budget", [None, SymbolBudget(4000)])
+def test_pilots_and_reserve_have_a_range(budget: SymbolBudget | None) -> None:
+    for spacing in (1, -3):
+        with pytest.raises(SignalError, match=f"pilot_spacing is {spacing}; allowed: 0, or 2"):
+            RateRequest(budget=budget, pilot_spacing=spacing)
+    for reserve in (-0.1, 0.6, float("nan")):
+        with pytest.raises(RateError, match=f"retransmission_reserve is {reserve}; allowed: 0 … 0.5"):
+            RateRequest(budget=budget, retransmission_reserve=reserve)
 
 
 def test_what_cannot_be_is_refused(tiny: Codec, panorama: np.ndarray) -> None:

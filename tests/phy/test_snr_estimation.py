@@ -44,3 +44,29 @@ def test_what_was_erased_does_not_count():
 
 def test_without_noise_it_is_the_receivers_own_floor():
     assert met(Conditions("ideal")) == (pytest.approx(60.0), pytest.approx(0.0))
+
+
+@pytest.mark.parametrize("coherence_symbols", [16, 256, N])
+@pytest.mark.parametrize("lost", [0, 800])
+def test_noise_alone_is_measured_as_no_less_than_pilots_resolve(coherence_symbols: int, lost: int):
+    """Half of the time the power of the pilots is less than that of their noise: no SNR at all."""
+    random = np.random.default_rng(1)
+    for _ in range(10):
+        noise = random.normal(scale=np.sqrt(0.5), size=(2, 4000))
+        csi = np.ones(4000, np.complex64)
+        csi[:lost] = 0
+        got = measure_channel(
+            (noise[0] + 1j * noise[1]).astype(np.complex64),
+            csi=csi,
+            coherence_symbols=1,
+            fading_symbols=coherence_symbols,
+            noise_variance=1.0,
+            pilot_spacing=8,
+        )
+        assert got.snr_db is not None and -10 * np.log10((4000 - lost) / 8) - 1e-9 <= got.snr_db < 0
+
+
+def test_coefficients_and_noise_may_be_as_small_and_large_as_numbers_are():
+    csi = np.full(4, 1e-40, np.complex64)
+    got = measure_channel(np.ones(4, np.complex64), csi=csi, coherence_symbols=1, noise_variance=1e300)
+    assert got.snr_db == pytest.approx(-3800, abs=1)

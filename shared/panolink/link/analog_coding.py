@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from panolink.codec.resolution import WHOLE
-from panolink.errors import RateError
 from panolink.link.analog_features import SideInformation, differences_of, pack_base
 from panolink.link.coding import Coded, Coding, slices_of
-from panolink.link.rate_allocation import fill
+from panolink.link.rate_allocation import protect
 from panolink.link.segments import GAIN_CORRECTIONS
 from panolink.link.symbol_budget import Plan, SymbolBudget
 from panolink.link.unequal_protection import Choice, Protection
@@ -52,13 +51,12 @@ def code_analog(
         with coding.stage("entropy_code"):
             packet = pack_base(codec, tokens).with_metadata(coding.sphere)
         slices = [*slices_of(packet), (GAIN_CORRECTIONS, bytes(known.slices))]
-        pixels = coding.size[0] * coding.size[1]
-        try:
-            plan = fill(lambda _, s=slices: s, budget, protection, pixels=pixels, pilot_spacing=coding.pilot_spacing)
-        except RateError:
+        schemes = protect(slices, budget, protection, coding.pilot_spacing)
+        plan = Plan.of(0.0, slices, schemes, coding.pilot_spacing)
+        if plan.symbols > budget.symbols:
             continue
         counts = known.counts(2 * _left(plan, budget))
-        if plan.unsent or not any(counts):
+        if not any(counts):
             continue
         error = known.expected_error(differences, counts, noise)
         if best is None or error < best[0]:

@@ -100,6 +100,7 @@ class Controller:
         self._learnt_at = clock()
         self._fall_db = fall_db
         self._choice = Choice(snr_db, 0.0, 0.0, header_snr_db, self._base_layer_margin_at(snr_db))
+        self._before_margin_db = snr_db  # what the margin is deducted from
         self._snr_db: float | None = None
         self._risen: float | None = None  # an SNR that is to be confirmed
         self._fading: float | None = None
@@ -117,7 +118,7 @@ class Controller:
         self._learnt_at = self._clock()
         self._snr_db = self._risen = self._fading = None
         self.margin_db, self._clean, self._patience, self._shrunk = 0.0, 0, self.PATIENCE, False
-        snr_db = max(self._choice.snr_db, self._initial_snr_db)
+        self._before_margin_db = snr_db = max(self._choice.snr_db, self._initial_snr_db)
         base_layer_margin_db = self._base_layer_margin_at(snr_db)
         self._choice = replace(self._choice, snr_db=snr_db, margin_db=0.0, base_layer_margin_db=base_layer_margin_db)
 
@@ -142,11 +143,11 @@ class Controller:
             measured = min(max(measured, self.PLAUSIBLE_DB[0]), self.PLAUSIBLE_DB[1])
         fall_db = 0.0 if measured is None else sent_with.snr_db + sent_with.margin_db - measured
         self._fall_db = max(self._fall_db - self.FORGOTTEN_DB, fall_db, 0.0)
-        grown = fall_db <= SAFETY_DB["indices"][0] and self._learn_margin(feedback.segments, sent_with)
-        if measured is None:
-            counted_on = self._choice.snr_db - (self.GROWTH_DB if grown else 0.0)
-        else:
-            counted_on = self._followed(measured) - self.margin_db
+        if fall_db <= SAFETY_DB["indices"][0]:
+            self._learn_margin(feedback.segments, sent_with)
+        if measured is not None:
+            self._before_margin_db = self._followed(measured)
+        counted_on = self._before_margin_db - self.margin_db
         choice = replace(self._choice, margin_db=self.margin_db, fading=self._fading_of(feedback.fading))
         # Between here and the hysteresis above it the choice stands.
         if counted_on < choice.snr_db or counted_on >= choice.snr_db + self.hysteresis_db:
@@ -184,20 +185,19 @@ class Controller:
             return self._choice.fading
         return round(self._fading / self.FADING_STEP) * self.FADING_STEP
 
-    def _learn_margin(self, segments: Mapping[str, tuple[int, int]], sent_with: Choice) -> bool:
-        """Adapt the margin to the losses of a panorama; returns whether it has grown."""
+    def _learn_margin(self, segments: Mapping[str, tuple[int, int]], sent_with: Choice) -> None:
+        """Adapt the margin to the losses of a panorama, erased segments not counted."""
         sent, lost = (sum(counts[i] for counts in segments.values()) for i in (0, 1))
         base_lost = any(counts[1] for layer, counts in segments.items() if layer != "features")
-        if sent_with.margin_db != self.margin_db:
-            return False  # its losses are not those of the present margin
-        if base_lost or lost > self.TOLERATED * max(sent, 1):
+        if not sent or sent_with.margin_db != self.margin_db:
+            return  # of nothing there are no losses; those of another margin are not the present one's
+        if base_lost or lost > self.TOLERATED * sent:
             if self._shrunk:
                 self._patience = min(2 * self._patience, self.MOST_PATIENCE)
             self.margin_db = min(self.margin_db + self.GROWTH_DB, self.MOST_DB)
             self._clean, self._shrunk = 0, False
-            return True
+            return
         self._clean += 1
         if self._clean >= self._patience and self.margin_db > 0:
             self.margin_db = max(self.margin_db - self.SHRINKAGE_DB, 0.0)
             self._clean, self._shrunk = 0, True
-        return False

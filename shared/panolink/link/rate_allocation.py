@@ -39,6 +39,7 @@ from panolink.codec.tokens import Tokens
 from panolink.errors import RateError
 from panolink.link.coding import Coded, Coding, slices_of
 from panolink.link.symbol_budget import Plan, Slices, SymbolBudget
+from panolink.link.thinning import thinned
 from panolink.link.unequal_protection import SAFETY_DB, Choice, Fixed, Protection, Schemes
 from panolink.phy.mcs import CRC_BITS, Scheme
 from panolink.sphere.focus import Focus
@@ -244,7 +245,7 @@ def fill(
     schemes = protect(base, budget, choice, pilot_spacing)
     plan = Plan.of(0.0, base, schemes, pilot_spacing)
     if plan.symbols > budget.symbols:
-        return _thinned(base, budget, schemes, pixels, pilot_spacing)
+        return thinned(base, budget, schemes, pixels=pixels, pilot_spacing=pilot_spacing)
 
     def at(bpp: float) -> Plan | None:
         try:
@@ -398,20 +399,3 @@ def _bpp_of(plan: Plan, pixels: int) -> float:
 def _bits_per_symbol(runs: Sequence[Scheme]) -> float:
     """Of a layer whose runs of slices, of as many bytes each, have these schemes."""
     return len(runs) / sum(1 / scheme.bits_per_symbol for scheme in runs)
-
-
-def _thinned(base: Slices, budget: SymbolBudget, schemes: Schemes, pixels: int, pilot_spacing: int) -> Plan:
-    """As many index slices, evenly spread, as fit. A slice holds rows that are far apart: what is left out lies between
-    rows that are sent."""
-    places = [i for i, (layer, _) in enumerate(base) if layer == "indices"]
-    least = Plan.of(0.0, base, schemes, pilot_spacing)
-    for count in range(len(places) - 1, 0, -1):
-        sent = {places[i * len(places) // count] for i in range(count)}
-        least = Plan.of(0.0, base, schemes, pilot_spacing, tuple(i for i in places if i not in sent))
-        if least.symbols <= budget.symbols:
-            return least
-    per_pixel = math.ceil(1e5 * least.symbols / pixels) / 1e5
-    raise RateError(
-        f"budget of {budget.symbols} symbols has no room for a header and a slice of the base layer here; "
-        f"the least is {least.symbols}, {per_pixel:.5f} per pixel"
-    )

@@ -119,12 +119,12 @@ class Receiver:
         burst.decode(symbols, **channel)
         measured = measure_channel(symbols, **channel)
         if burst.header_lost or burst.picture_unsent:
-            return Received(None, None, burst.counts, measured, burst.needed)
+            return Received(None, None, burst.counts, measured, burst.lost)
         tokens = unpack(self.codec, burst, stream=self._stream).tokens
         if tokens.concealed is not None and tokens.concealed.all():  # by nothing: it would be invented
-            return Received(None, None, burst.counts, measured, burst.needed)
+            return Received(None, None, burst.counts, measured, burst.lost)
         (picture,) = self.codec.reconstruct([tokens])
-        return Received(picture, tokens, burst.counts, measured, burst.needed)
+        return Received(picture, tokens, burst.counts, measured, burst.lost)
 
 
 class Unpacked(NamedTuple):
@@ -262,6 +262,12 @@ class BurstDecoder:
     def needed(self) -> list[int]:
         """Positions of the segments that could be sent again, ascending: all whose CRC failed."""
         return [place for place, order in self._coded_order.items() if self._coded_payloads[order] is None]
+
+    @property
+    def lost(self) -> list[int]:
+        """Positions of the segments that were sent and did not arrive, ascending: those needed, and analog ones."""
+        payloads = self.payloads
+        return [place for place in self._formats if payloads[place] is None]
 
     @property
     def payloads(self) -> list[bytes | None]:

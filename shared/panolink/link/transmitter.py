@@ -28,6 +28,7 @@ from panolink.link.unequal_protection import Choice, Fixed, Protection
 from panolink.phy import modulate
 from panolink.phy.analog import AnalogFormat
 from panolink.phy.mcs import SegmentFormat
+from panolink.phy.modem.channel_estimation import check_pilot_spacing
 from panolink.sphere.focus import Focus
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 
@@ -48,13 +49,14 @@ class RateRequest:
     bpp : float | None
         Bits per pixel of the packet, above 0. With neither ``bpp``, ``tau`` nor ``budget``: as `Codec.encode`.
     mean_bpp : float | None
-        Of a stream, in the mean (see `LeakyBucket`). Not together with ``bpp`` or ``tau``, nor with a `Choice`.
+        Of a stream, in the mean (see `LeakyBucket`). Not together with ``bpp`` or ``tau``.
     tau : float | None
         Share of the features kept, 0 … 1. Not together with ``bpp``.
     budget : SymbolBudget | None
         Symbols that all segments and pilots may take; with a rate, the most that it may come to.
     protection : Protection
-        Scheme of each layer; `Fixed` for the default ones, a `Choice` for the channel at hand.
+        Scheme of each layer; `Fixed` for the default ones, a `Choice` for the channel at hand. A `Choice` is for what
+        fits a budget, not for a rate; with ``analog``, for bpp and tau too, for it is what goes beside amplitudes.
     analog : bool
         Send features as uncoded amplitudes where the budget leaves room for them.
     retransmission_reserve : float
@@ -70,7 +72,10 @@ class RateRequest:
     Raises
     ------
     RateError
-        More than one of ``bpp``, ``mean_bpp`` and ``tau``, one out of its range, or a mean with a `Choice`.
+        More than one of ``bpp``, ``mean_bpp`` and ``tau``, one or the reserve out of its range, or a `Choice` with one
+        of them or without a budget.
+    SignalError
+        A pilot spacing out of its range.
     """
 
     bpp: float | None = None
@@ -90,10 +95,13 @@ class RateRequest:
             if self.bpp is not None or self.tau is not None:
                 raise RateError("give one of bpp, mean bpp and tau")
             Budget(bpp=self.mean_bpp)
-            if not isinstance(self.protection, Fixed):
-                raise RateError(
-                    "a mean rate goes with the usual protection: a Choice is for what a budget of symbols holds"
-                )
+        if not isinstance(self.protection, Fixed):
+            at_rate = self.budget is None or self.bpp is not None or self.tau is not None
+            if self.mean_bpp is not None or (at_rate and not self.analog):
+                raise RateError("a rate goes with the usual protection: a Choice is for what a budget of symbols holds")
+        if not 0 <= self.retransmission_reserve <= 0.5:
+            raise RateError(f"retransmission_reserve is {self.retransmission_reserve}; allowed: 0 … 0.5")
+        check_pilot_spacing(self.pilot_spacing)
 
 
 @dataclass(frozen=True)
@@ -293,7 +301,7 @@ def _coded(coding: Coding, request: RateRequest) -> tuple[Coded, Protection]:
         if analog := code_analog(coding, room, protection, tau=request.tau):
             return analog, protection
     if coded:
-        return coded, protection
+        return coded, Fixed()  # a `Choice` is for amplitudes, which had no room
     assert budget and request.budget
     for room in dict.fromkeys((budget, request.budget)):  # a picture first, and then rounds
         try:

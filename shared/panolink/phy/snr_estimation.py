@@ -1,12 +1,12 @@
 """SNR and fading of a burst, measured at the receiver (numpy only)."""
 
-from math import isfinite, log10
+from math import inf, isfinite, log10
 from typing import NamedTuple
 
 import numpy as np
 
 from panolink.phy.channel.model import expand_gains
-from panolink.phy.modem.channel_estimation import estimate_channel
+from panolink.phy.modem.channel_estimation import estimate_channel, pilot_mask
 from panolink.phy.shapes import Csi, Symbols
 
 NOISE_FLOOR = 1e-6
@@ -53,16 +53,22 @@ def measure_channel(
         Symbols over which h is constant, see `Reception`; 0: ``coherence_symbols``.
     pilot_spacing : int
         With pilots the coefficients are estimated from them and not taken from `csi`; errors of the
-        estimate count as noise, as they do for the decoder. 0: no pilots.
+        estimate count as noise, as they do for the decoder. The SNR is then at least 1 over the number of pilots
+        that arrived: N0 over that is the noise of all of them added in phase, under which no h can be seen.
+        0: no pilots.
     """
     n0 = max(float(noise_variance), NOISE_FLOOR)
+    least_db = -inf
     if pilot_spacing:
+        lost = expand_gains(csi == 0, coherence_symbols, symbols.size)
+        pilots = np.count_nonzero(pilot_mask(symbols.size, pilot_spacing) & ~lost)
+        least_db = -10 * log10(max(pilots, 1))
         _, gains = estimate_channel(
             symbols,
             spacing=pilot_spacing,
             coherence_symbols=fading_symbols or coherence_symbols,
             noise_variance=n0,
-            lost=expand_gains(csi == 0, coherence_symbols, symbols.size),
+            lost=lost,
         )
         weights = np.ones(gains.size)
     else:
@@ -74,5 +80,5 @@ def measure_channel(
     powers = np.abs(gains).astype(np.float64) ** 2
     mean = float(np.average(powers, weights=weights))
     variance = float(np.average((powers - mean) ** 2, weights=weights))
-    snr_db = 10 * log10(mean / n0)
+    snr_db = max(10 * (log10(mean) - log10(n0)), least_db)  # mean / n0 may be less than a float holds
     return ChannelMeasurement(snr_db if isfinite(snr_db) else None, variance / mean**2)

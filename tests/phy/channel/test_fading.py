@@ -1,5 +1,6 @@
 """Fading against theory, and against Sionna's models."""
 
+import tracemalloc
 from math import pi
 
 import numpy as np
@@ -11,6 +12,7 @@ from sionna.phy.channel import cir_to_ofdm_channel
 from sionna.phy.channel.tr38901 import TDL
 
 from panolink.phy import ChannelModel, Conditions
+from panolink.phy.channel import fading as fading_module
 from panolink.phy.channel.fading import SumOfSinusoids, complex_normal, delay_profile, generate_fading
 
 TDLS = [model for model in ChannelModel if model.is_tapped_delay_line]
@@ -152,6 +154,39 @@ def test_subcarriers_share_a_coefficient_as_far_as_the_delays_allow():
         conditions = Conditions("tdl-a", delay_spread_s=spread, coherence_symbols=most)
         h, given = generate_fading(conditions, np.random.default_rng(0)).gains(0, 1000)
         assert (given, h.size) == (block, -(-1000 // block))
+
+
+def test_no_block_is_looked_for_beyond_the_subcarriers(monkeypatch):
+    """A coherence of 2²⁴ symbols is a legal one, and a new stream does not wait for as many divisions."""
+    tried: list[int] = []
+
+    def counted(*bounds: int) -> range:
+        tried.append(len(range(*bounds)))
+        return range(*bounds)
+
+    monkeypatch.setattr(fading_module, "range", counted, raising=False)
+    conditions = Conditions("tdl-a", delay_spread_s=0, coherence_symbols=1 << 24, subcarriers=48)
+    assert generate_fading(conditions, np.random.default_rng(0)).gains(0, 96)[1] == 48
+    assert 0 < tried[0] <= 48
+
+
+@pytest.mark.parametrize("model", ["tdl-b", "tdl-d"])
+def test_a_long_burst_is_made_in_runs(model, monkeypatch):
+    conditions = Conditions(model, subcarriers=4, delay_spread_s=1e-6, doppler_hz=100, coherence_symbols=1)
+    whole, _ = generate_fading(conditions, np.random.default_rng(0)).gains(0.5, 999)
+    monkeypatch.setattr(fading_module, "_RUN", 64)
+    runs, _ = generate_fading(conditions, np.random.default_rng(0)).gains(0.5, 999)
+    np.testing.assert_allclose(runs, whole, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_taps_of_a_long_burst_are_not_kept():
+    fading = generate_fading(Conditions("tdl-c", subcarriers=1), np.random.default_rng(0))
+    tracemalloc.start()
+    gains, _ = fading.gains(0, 1 << 18)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert gains.size == 1 << 18 and peak < 128 * gains.size  # and not 23 taps of 8 bytes, twice
 
 
 def test_complex_normal_has_half_its_variance_in_each_dimension():

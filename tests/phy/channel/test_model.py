@@ -117,6 +117,24 @@ def test_a_fade_within_a_burst_is_in_the_coefficients():
     assert reception.snr_db == pytest.approx(10 * np.log10(np.mean(10 ** (snr_db / 10))), abs=1e-3)
 
 
+@pytest.mark.parametrize("model", ["awgn", "jakes"])
+@pytest.mark.parametrize("coherence_symbols", [64, 50_000, 1 << 20, 1 << 23])
+def test_what_comes_after_a_burst_does_not_count(model: str, coherence_symbols: int):
+    """20 dB until the end of the burst, and then a fade: its blocks may be longer than it is."""
+    phases = (Phase(0.06, {"snr_db": 20.0}), Phase(2.0, {"snr_db": 20.0}, 2.0), Phase(1.0, {"snr_db": 2.0}))
+    conditions = Conditions(model, doppler_hz=0, seed=1, schedule=Scenario(phases), coherence_symbols=coherence_symbols)
+    assert Channel(conditions).apply(ONES[:52_428]).snr_db == pytest.approx(20)
+
+
+@pytest.mark.parametrize("coherence_symbols", [50, 50_000])
+def test_a_short_last_block_counts_for_its_symbols(coherence_symbols: int):
+    trace = SnrTrace((0.0, 0.05, 0.0500001), (20.0, 20.0, -20.0))
+    reception = Channel(Conditions("awgn", coherence_symbols=coherence_symbols, schedule=trace)).apply(ONES[:52_500])
+    assert reception.snr_db == pytest.approx(10 * np.log10((50_000 * 100 + 2_500 * 0.01) / 52_500), abs=1e-6)
+    h = np.repeat(reception.csi, coherence_symbols)[:52_500]
+    assert np.mean(np.abs(h) ** 2) == pytest.approx(1, abs=1e-4)
+
+
 def test_a_scenario_changes_the_model_and_comes_back_to_a_fading_that_went_on():
     phases = (Phase(0.01, {"model": "jakes"}), Phase(0.01, {"model": "ideal"}), Phase(0.01, {"model": "tdl-b"}))
     conditions = Conditions(seed=3, snr_db=100, schedule=Scenario(phases, repeat=True))

@@ -1,8 +1,11 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from panolink.errors import SignalError
 from panolink.phy import Channel, Conditions, Modulation, Scheme, SegmentFormat, demodulate, modulate
+from panolink.phy.modem import channel_estimation
 from panolink.phy.modem.channel_estimation import MAX_SPACING, estimate_channel, insert_pilots, pilot_count, pilot_mask
 
 QPSK = np.exp(0.5j * np.pi * np.random.default_rng(0).integers(0, 4, 40_000)).astype(np.complex64)
@@ -124,3 +127,22 @@ def test_a_burst_of_another_length_is_refused():
         demodulate(**reception, formats=formats, pilot_spacing=9)
     with pytest.raises(SignalError, match="pilot_spacing is 1; allowed"):
         demodulate(**reception, formats=formats, pilot_spacing=1)
+
+
+@pytest.mark.slow
+def test_a_long_burst_of_short_blocks_takes_a_few_times_its_own_memory():
+    burst = np.ones(1 << 19, np.complex64)
+    lost = np.zeros(burst.size, bool)
+    tracemalloc.start()
+    estimate_channel(burst, spacing=16, coherence_symbols=1, noise_variance=0.1, lost=lost)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 * burst.size
+
+
+@pytest.mark.parametrize(("size", "lags"), [(1000, 101), (50, 13), (1, 1)])
+def test_a_correlation_by_parts_is_that_of_the_whole(monkeypatch, size: int, lags: int):
+    monkeypatch.setattr(channel_estimation, "_PART", 64)
+    x = np.random.default_rng(0).normal(size=(2, size)).T @ np.array([1, 1j])
+    expected = [np.vdot(x[: size - lag], x[lag:]) for lag in range(lags)]
+    np.testing.assert_allclose(channel_estimation._autocorrelation(x, lags), expected, atol=1e-9)

@@ -259,6 +259,13 @@ def test_a_panorama_whose_header_was_lost_teaches_too(feedback: ChannelFeedback)
     assert feedback.choice().snr_db == -5.5 and feedback.choice().fading == 1.0
 
 
+@pytest.mark.parametrize("snr_db", [-45.0, -1e308])
+def test_a_fade_under_everything_that_can_be_measured_teaches_too(feedback: ChannelFeedback, snr_db: float) -> None:
+    lost = [link_pb2.LayerSegments(layer=link_pb2.LAYER_INDICES, sent=6, lost=6)]
+    feedback.learn(link_pb2.ReceiptHeader(segments=lost, measured_snr_db=snr_db, fading=1.0), feedback.choice())
+    assert feedback.choice().snr_db == -40
+
+
 def test_what_a_later_round_made_good_was_lost_all_the_same(feedback: ChannelFeedback) -> None:
     made_good = link_pb2.LayerSegments(layer=link_pb2.LAYER_INDICES, sent=6, recovered=2)
     feedback.learn(link_pb2.ReceiptHeader(segments=[made_good], measured_snr_db=10.0), feedback.choice())
@@ -274,7 +281,7 @@ def test_no_choice_saves_packets_that_were_erased(feedback: ChannelFeedback) -> 
 @pytest.mark.parametrize(
     "lie",
     [
-        {"measured_snr_db": -1e308},
+        {"measured_snr_db": float("-inf")},
         {"measured_snr_db": 1e308},
         {"measured_snr_db": float("nan")},
         {"measured_snr_db": 10.0, "fading": -1.0},

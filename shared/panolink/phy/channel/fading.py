@@ -20,6 +20,7 @@ from panolink.phy.shapes import Csi, Symbols
 # h is sampled so that over one sample a Doppler period or the RMS delay turns it by a 32nd of a turn at most.
 _SAMPLES_PER_TURN = 32
 _SINUSOIDS = 64
+_RUN = 1 << 15  # OFDM symbols of which all taps are kept at once
 _CYCLIC_PREFIX = 144 / 2048  # of an OFDM symbol, NR's normal one (TS 38.211 §5.3.1)
 _LOS_ANGLE = acos(0.7)  # TR 38.901 §7.7.2: the direct path's Doppler shift is 0.7·f_d
 
@@ -112,7 +113,7 @@ class TappedDelayLine:
         self._subcarriers = conditions.subcarriers
         self._symbol_seconds = conditions.subcarriers / conditions.symbol_rate_hz
         spacing = (1 + _CYCLIC_PREFIX) / self._symbol_seconds
-        most = conditions.coherence_symbols
+        most = min(conditions.coherence_symbols, self._subcarriers)
         if conditions.delay_spread_s > 0:
             most = min(most, int(1 / (_SAMPLES_PER_TURN * spacing * conditions.delay_spread_s)))
         self._block = max(b for b in range(1, max(1, most) + 1) if self._subcarriers % b == 0)
@@ -127,13 +128,22 @@ class TappedDelayLine:
 
     def gains(self, start: float, n: int) -> tuple[Csi, int]:
         """See `Fading.gains`."""
-        count, step = -(-n // self._subcarriers), self._symbol_seconds
+        count = -(-n // self._subcarriers)
+        h = np.empty((count, self._subcarriers // self._block), np.complex64)
+        for first in range(0, count, _RUN):
+            run = h[first : first + _RUN]
+            np.matmul(self._taps(start + first * self._symbol_seconds, len(run)).T, self._response, out=run)
+        return h.ravel()[: -(-n // self._block)], self._block
+
+    def _taps(self, start: float, count: int) -> np.ndarray:
+        """Each tap in the middle of so many OFDM symbols, complex64 (taps, count)."""
+        step = self._symbol_seconds
         taps = self._scattered.at(start + step / 2, step, count)
         if self._direct:
             times = start + step / 2 + step * np.arange(count)
             phase = 2 * pi * self._direct_turns * times + self._direct_phase
             taps[0] += (self._direct * np.exp(1j * phase)).astype(np.complex64)
-        return (taps.T @ self._response).ravel()[: -(-n // self._block)], self._block
+        return taps
 
 
 @dataclass(frozen=True)

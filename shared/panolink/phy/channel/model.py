@@ -70,7 +70,8 @@ class Channel:
     """A simulated channel: its time goes on with every burst, and so do fading, noise and erasures.
 
     One per stream. With a seed in its conditions the n-th burst of a stream always meets the same channel,
-    whatever other streams do (and, with the wall clock, whenever it comes). Not for use by several threads at once.
+    whatever other streams do; with the wall clock, only its noise and block fading. Not for use by several threads at
+    once.
 
     Parameters
     ----------
@@ -131,9 +132,10 @@ class Channel:
         csi, block = self._fading_for(now).gains(start, n)
         n0 = now.noise_variance
         if schedule and n0 and n:
-            middles = start + (np.arange(csi.size) + 0.5) * block / base.symbol_rate_hz
+            edges = np.minimum(np.arange(csi.size + 1) * block, n)  # of blocks: the last one ends with the burst
+            middles = start + (edges[:-1] + edges[1:]) / 2 / base.symbol_rate_hz
             powers = 10 ** (schedule.snr_db(base, middles) / 10)
-            n0 = float(1 / powers.mean())
+            n0 = float(1 / np.average(powers, weights=np.diff(edges)))
             csi = csi * np.sqrt(powers * n0).astype(np.float32)
         received = symbols.copy()
         if not ChannelModel(now.model).noiseless:

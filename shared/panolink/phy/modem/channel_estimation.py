@@ -11,6 +11,7 @@ from panolink.phy.shapes import Gains, SymbolMask, Symbols
 
 MAX_SPACING = 1 << 16
 _TAPS, _MAX_LAG = 16, 4096  # of the filter, in blocks
+_PART = (1 << 16) - 2 * _MAX_LAG  # blocks whose correlation is taken at once: transforms of 2¹⁶
 _SIGNIFICANT = 5  # standard deviations of what chance correlates
 _C_INIT = 0x50494C4F  # of the pilots' Gold sequence (TS 38.211 §5.2.1): not that of the scrambling
 
@@ -98,69 +99,85 @@ def estimate_channel(
     y without the pilots, and ĥ for each of them, complex64 (n,) both; ĥ is 0 where nothing is known.
     """
     pilots = pilot_mask(symbols.size, spacing)
-    blocks = np.arange(symbols.size) // coherence_symbols
     received = pilots & ~lost
     observed = symbols[received] * np.conj(_pilots(int(pilots.sum()))[~lost[pilots]])
-    size = int(blocks[-1]) + 1 if blocks.size else 0
-    count = np.bincount(blocks[received], minlength=size)
-    real, imaginary = (np.bincount(blocks[received], part, size) for part in (observed.real, observed.imag))
-    sums = real + 1j * imaginary
-    known, unknown = np.flatnonzero(count), np.flatnonzero(count == 0)
+    blocks, size = np.flatnonzero(received) // coherence_symbols, -(-symbols.size // coherence_symbols)
+    count = np.bincount(blocks, minlength=size)
+    known = np.flatnonzero(count)
     if not known.size:
         return symbols[~pilots], np.zeros(symbols.size - int(pilots.sum()), np.complex64)
-    gains, error = _wiener(sums / np.maximum(count, 1), count, noise_variance)
-    if unknown.size:
-        off = _distance_from_line(gains[known], error[known])
-        gains[unknown] = np.interp(unknown, known, gains[known])
-        error[unknown] = np.interp(unknown, known, error[known]) + off
+    means = np.empty(size, np.complex128)  # of each block's pilots; 0 where it has none
+    means.real, means.imag = (np.bincount(blocks, part, size) for part in (observed.real, observed.imag))
+    means[known] /= count[known]
+    gains, error = _wiener(means, known, noise_variance / count[known])
+    if known.size < size:
+        off = _distance_from_line(gains, error)
+        every = np.arange(size)
+        gains, error = (np.interp(every, known, part) for part in (gains, error))
+        error[count == 0] += off
     scale = np.sqrt(1 / (1 + error / noise_variance)).astype(np.float32)
     gains = gains.astype(np.complex64) * scale
     data = ~pilots
-    places = blocks[data]
+    places = np.flatnonzero(data) // coherence_symbols
     return symbols[data] * scale[places], np.where(lost[data], np.complex64(0), gains[places])
 
 
-def _wiener(means: np.ndarray, count: np.ndarray, noise_variance: float) -> tuple[np.ndarray, np.ndarray]:
-    """Linear MMSE estimates of h from the means of each block's pilots, and the variance of their errors.
+def _wiener(means: np.ndarray, known: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Linear MMSE estimates of h of the blocks with pilots, and the variance of their errors.
+
+    Of all blocks there are the means of their pilots, 0 without any; of those that are `known`, by their numbers, the
+    variance of the noise in the mean.
 
     The autocorrelation is measured over the burst, and the lags (of blocks) at which it is largest, and too large for
     chance, are the filter's taps: near neighbours where fading is slow, the same subcarriers of other OFDM symbols
     where it is selective, the block alone where blocks are independent. Blocks whose taps are not all there get an
     estimate from their own pilots. (Divided by the number of blocks and not of pairs, the measured autocorrelation is
     one that a process can have, so the filter is stable however few blocks there are.)
+
+    Blocks may be single symbols of a long burst: whatever there is one of for each block is made for one tap at a time.
     """
-    known = count > 0
-    noise = noise_variance / np.maximum(count, 1)
-    correlation = _autocorrelation(np.where(known, means, 0)) / known.sum()
-    power = max(float(correlation[0].real - noise[known].mean()), 1e-6)
+    most = min(_MAX_LAG, means.size // 8)
+    correlation = _autocorrelation(means, 2 * most + 1) / known.size
+    mean_noise = float(noise.mean())
+    power = max(float(correlation[0].real) - mean_noise, 1e-6)
     correlation[0] = power
-    gains = means * (power / (power + noise))
+    gains = means[known] * (power / (power + noise))
     error = power * noise / (power + noise)
 
-    chance = _SIGNIFICANT * (power + noise[known].mean()) / np.sqrt(known.sum())
-    lags = np.flatnonzero(np.abs(correlation) > chance)
-    lags = lags[(lags > 0) & (lags <= min(_MAX_LAG, known.size // 8))]
+    chance = _SIGNIFICANT * (power + mean_noise) / np.sqrt(known.size)
+    lags = 1 + np.flatnonzero(np.abs(correlation[1 : most + 1]) > chance)
     lags = lags[np.argsort(-np.abs(correlation[lags]), kind="stable")][: _TAPS // 2]
     if lags.size:
         taps = np.concatenate([[0], lags, -lags])
         between = taps[None, :] - taps[:, None]  # E{h(b + t_j)·h*(b + t_i)} = r(t_j − t_i)
         matrix = np.where(between >= 0, correlation[np.abs(between)], np.conj(correlation[np.abs(between)]))
         towards = np.where(taps >= 0, np.conj(correlation[np.abs(taps)]), correlation[np.abs(taps)])
+        weights = np.linalg.solve(matrix + mean_noise * np.eye(taps.size), towards)
+        has_pilots = np.zeros(means.size, bool)
+        has_pilots[known] = True
+        whole = (known >= lags.max()) & (known < means.size - lags.max())
+        for tap in taps:
+            whole[whole] = has_pilots[known[whole] + tap]
         # ĥ(b) = Σ w_i·m(b + t_i) with m = h + noise
-        weights = np.linalg.solve(matrix + noise[known].mean() * np.eye(taps.size), towards)
-        places = np.arange(known.size)[:, None] + taps
-        inside = np.flatnonzero((places.min(axis=1) >= 0) & (places.max(axis=1) < known.size))
-        whole = inside[known[places[inside]].all(axis=1)]
-        gains[whole] = means[places[whole]] @ weights
-        least = noise[known].mean() * power / (power + noise[known].mean()) / taps.size
+        places = known[whole]
+        filtered = np.zeros(places.size, np.complex128)
+        for weight, tap in zip(weights, taps, strict=True):
+            filtered += weight * means[places + tap]
+        gains[whole] = filtered
+        least = mean_noise * power / (power + mean_noise) / taps.size
         error[whole] = max(power - float((weights @ np.conj(towards)).real), least)
     return gains, error
 
 
-def _autocorrelation(x: np.ndarray) -> np.ndarray:
-    """Σ_i x(i + k)·x*(i) for k = 0 … len(x) − 1."""
-    spectrum = np.fft.fft(x, 2 * x.size)
-    return np.fft.ifft(np.abs(spectrum) ** 2)[: x.size]
+def _autocorrelation(x: np.ndarray, lags: int) -> np.ndarray:
+    """Σ_i x(i + k)·x*(i) for k = 0 … lags − 1, by parts of `_PART`: a transform of all would take many times x."""
+    part = min(_PART, x.size)
+    length = 1 << (part + lags - 2).bit_length()  # so long that nothing wraps
+    total = np.zeros(lags, np.complex128)
+    for start in range(0, x.size, part):
+        here, ahead = (np.fft.fft(x[start : start + n], length) for n in (part, part + lags - 1))
+        total += np.fft.ifft(ahead * np.conj(here))[:lags]
+    return total
 
 
 def _distance_from_line(gains: np.ndarray, error: np.ndarray) -> float:
