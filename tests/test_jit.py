@@ -1,4 +1,7 @@
 import inspect
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numba
@@ -21,6 +24,26 @@ def test_a_kernel_computes_what_its_function_does() -> None:
     assert compiled(values) == total(values) == 21
     assert compiled.targetoptions["nogil"], "threads run side by side"
     assert inspect.getdoc(compiled) == inspect.getdoc(total)
+
+
+@pytest.mark.slow
+def test_a_kernel_is_compiled_anew_where_what_it_uses_of_others_has_changed(tmp_path: Path) -> None:
+    """numba keeps what it has compiled until the kernel's own file changes."""
+    (tmp_path / "outer.py").write_text(
+        "from inner import ADDED, twice\nfrom panolink.jit import kernel\n\n\n"
+        "@kernel\ndef outer(value):\n    return twice(value) + ADDED\n\n\nprint(outer(5))\n"
+    )
+    inner = (
+        "from panolink.jit import kernel\n\nADDED = {added}\n\n\n"
+        "@kernel\ndef twice(value):\n    return {factor} * value\n"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    for factor, added, expected in ((2, 1, 11), (3, 1, 16), (3, 4, 19)):
+        (tmp_path / "inner.py").write_text(inner.format(factor=factor, added=added))
+        run = subprocess.run(
+            [sys.executable, "outer.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert run.stdout == f"{expected}\n", run.stderr
 
 
 def test_where_no_cache_can_be_written_kernels_are_compiled_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

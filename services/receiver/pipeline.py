@@ -123,7 +123,7 @@ class Pipeline:
         """
         assert reception.decoder
         width, height = packet_size(reception.decoder, max_pixels=self._limits.image_pixels)
-        reception.reservation = await self._memory.reserve(width * height)
+        reception.reservation = await self._memory.reserve(width * height, width=width)
         reception.tokens = await in_thread(self._workers, partial(self._unpack, codec, reception, stream_id, sequence))
 
     async def reconstruct(self, codec: Codec, realism: float | None, reception: BurstState) -> np.ndarray:

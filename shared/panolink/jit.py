@@ -1,11 +1,16 @@
 """How numba kernels are compiled, and where they are kept."""
 
+import hashlib
+import inspect
 import os
 import shutil
 from collections.abc import Callable
+from types import CodeType
 from typing import Any
 
 import numba
+import numpy as np
+from numba.core.dispatcher import Dispatcher
 
 
 def unpack_cache() -> None:
@@ -46,6 +51,34 @@ def exact_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 def _compiled(function: Callable[..., Any], *, fastmath: Any) -> Callable[..., Any]:
     options: dict[str, Any] = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}
     try:
-        return numba.njit(cache=True, **options)(function)
+        compiled = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # "cannot cache function: no locator available"
         return numba.njit(cache=False, **options)(function)
+    index = compiled._cache._cache_file
+    index._source_stamp = (*index._source_stamp, used_by(function).hexdigest())
+    return compiled
+
+
+def used_by(function: Callable[..., Any]) -> Any:
+    """SHA-256 of the kernels and constants that a kernel has of other modules.
+
+    They are compiled into it, and numba looks at a kernel's own file alone to see whether what it keeps is still right.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(_names(function.__code__)):
+        value = function.__globals__.get(name)
+        if isinstance(value, Dispatcher):
+            inner: Any = value.py_func
+            if inner.__module__ != function.__module__:
+                digest.update(f"{name} {inspect.getsource(inner)}".encode())
+            digest.update(used_by(inner).digest())
+        elif isinstance(value, np.ndarray):
+            digest.update(f"{name} {value.dtype} {value.shape}".encode() + value.tobytes())
+        elif isinstance(value, int | float | tuple | str):
+            digest.update(f"{name} {value!r}".encode())
+    return digest
+
+
+def _names(code: CodeType) -> set[str]:
+    inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
+    return set(code.co_names).union(*map(_names, inner))

@@ -1,5 +1,6 @@
 import struct
 import zlib
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -75,6 +76,29 @@ def test_lost_slices_leave_holes(packet: Packet):
 def test_not_a_packet(data: bytes, message: str):
     with pytest.raises(BitstreamError, match=message):
         Packet.from_bytes(data)
+
+
+def test_a_header_byte_by_byte():
+    """As its description says, for who reads or writes it elsewhere."""
+    header = Header("0123456789abcdef", 1024, 512, Fraction(3, 2), -3, 2, 1, (5, 200, 130, 0, 300))
+    data = header.to_bytes()
+    assert data[:12] == b"PLK\x04" + bytes.fromhex("0123456789abcdef")
+    assert data[12:-4].hex(" ") == "80 08 80 04 03 fd 01 02 01 05 c8 01 82 01 00 ac 02"
+    assert data[-4:] == zlib.crc32(data[:-4]).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize("size", [(1, 65536), (65536, 1), (15, 64), (16, 65537)])
+def test_sides_that_no_encoder_takes_are_refused(size: tuple[int, int]):
+    """A picture of one row takes the work of one of sixteen."""
+    packet = Packet.build(fingerprint="00" * 8, size=size, step=0, mask=b"", indices=[b"x"], features=[])
+    with pytest.raises(BitstreamError, match="each side must be 16 to 65536"):
+        Packet.from_bytes(packet.to_bytes())
+
+
+def test_nothing_may_stand_behind_a_header_on_the_air(packet: Packet):
+    head, *rest = (piece.payload or b"" for piece in packet.slices)
+    with pytest.raises(BitstreamError, match=f"header of {len(head) + 4} bytes; its content ends after {len(head)}"):
+        Packet.from_payloads([head + b"junk", *rest])
 
 
 def test_truncated_anywhere(packet: Packet):

@@ -1,6 +1,9 @@
 """Weights files: models, their further decoders, and files that are neither."""
 
+import copy
+import json
 import resource
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,7 @@ from panolink.codec.model import (
 from panolink.errors import ModelError
 
 WEIGHTS = Path(panolink.__file__).parent / "weights"
+NORM = "encoder.body.2.body.1.running_var"
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +97,14 @@ def test_weights_with_one_number_changed_are_another_model(base: Codec, panorama
             "contexts.network.second is of int16; it must be of int8",
         ),
         ({"tables.levels": torch.zeros(1024, 192)}, "levels is of float32; it must be of uint8"),
+        (
+            {
+                "tables.surroundings.units": torch.zeros(193, dtype=torch.int8),
+                "tables.surroundings.network.first": torch.zeros(408 + 4 * (193 - 48), 224, dtype=torch.int8),
+            },
+            "193 units for features of 192 dimensions",
+        ),
+        ({NORM: torch.full((32,), -1.0).half()}, f"tensor {NORM} holds a negative variance"),
     ],
 )
 def test_weights_that_are_damaged(tmp_path: Path, changes: dict[str, object], message: str):
@@ -100,6 +112,22 @@ def test_weights_that_are_damaged(tmp_path: Path, changes: dict[str, object], me
     with pytest.raises(ModelError, match=message) as caught:
         Codec.load(path, device="cpu")
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_tables_are_for_the_codebook(tmp_path: Path):
+    """Or kernels would read behind them."""
+    fewer = json.dumps(asdict(replace(load_model("base").network.profile, codes=512)))
+    path = changed_weights(tmp_path / "fewer.safetensors", profile=fewer, codebook=torch.zeros(512, 192).half())
+    with pytest.raises(ModelError, match="tables for codes of 1024×192; the codebook's are 512×192"):
+        Codec.load(path, device="cpu")
+
+
+def test_an_encoder_whose_features_are_no_numbers_is_noticed(tiny: Codec, panorama: np.ndarray):
+    model = copy.deepcopy(tiny.model)
+    for parameter in model.network.encoder.parameters():
+        parameter.data *= 1e30  # finite, as those of a file are
+    with pytest.raises(ModelError, match="features are no finite numbers; its weights are damaged"):
+        Codec(model, device="cpu").encode(panorama)
 
 
 def test_weights_that_end_early(tmp_path: Path):

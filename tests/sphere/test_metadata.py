@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from panolink.errors import BitstreamError
@@ -21,6 +22,17 @@ def test_it_takes_few_bytes():
 def test_bytes_that_are_none(data: bytes):
     with pytest.raises(BitstreamError, match="sphere metadata"):
         SphereMetadata.from_bytes(data, width=512, height=256)
+
+
+def test_a_part_stays_inside_at_every_size():
+    """A strip of the last columns is narrower than one pixel of a smaller picture."""
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        full = rng.integers(1, 9000, 2)
+        left, top = rng.integers(0, full)
+        crop = Crop(left, top, *(rng.integers(1, full - (left, top) + 1)), *full)
+        assert crop.inside and crop.scaled(*rng.integers(1, 9000, 2)).inside
+    assert Crop(8190, 0, 2, 4096, 8192, 4096).scaled(1024, 512).inside
 
 
 def test_the_same_at_another_size():

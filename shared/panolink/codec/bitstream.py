@@ -1,7 +1,8 @@
 """The bitstream: a packet of independently decodable slices, in memory, in a ``.plk`` file and on the air.
 
-    header   magic "PLK", version, fingerprint (8 bytes), width, height, reduction, step, index slices S, parts P,
-             length of the mask, lengths of the S index and S·P feature slices (varints), CRC-32 of all this;
+    header   magic "PLK", version, fingerprint (8 bytes); width, height, twice the reduction, step modulo 256, index
+             slices S, parts P, length of the mask, lengths of the S index and S·P feature slices (varints, seven bits
+             a byte, the lowest first); CRC-32 of all this (little-endian);
              in versions 5 and 6, in front of the CRC, an extension: length, then records of type (1: sphere, 2: EXIF,
              3: focus, three bytes each, 4: place in a stream), length and content
     mask     which tokens are kept (absent when none is)
@@ -23,7 +24,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 
-from panolink.codec.resolution import FROM_BPP, WHOLE
+from panolink.codec.resolution import FROM_BPP, SMALLEST_SIDE, WHOLE
 from panolink.errors import BitstreamError, RateError
 from panolink.sphere.focus import MOST_FOCI, Focus
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
@@ -165,8 +166,8 @@ class Header:
             )
         reader = _Reader(data, 12)
         width, height, halves, step, index_slices, parts = (reader.varint() for _ in range(6))
-        if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
-            raise BitstreamError(f"packet of {width}×{height} pixels; each side must be 1 to {MAX_SIDE}")
+        if not (SMALLEST_SIDE <= width <= MAX_SIDE and SMALLEST_SIDE <= height <= MAX_SIDE):
+            raise BitstreamError(f"packet of {width}×{height} pixels; each side must be {SMALLEST_SIDE} to {MAX_SIDE}")
         if Fraction(halves, 2) not in FROM_BPP:
             raise BitstreamError(f"packet reduced by {halves / 2:g}; known are {', '.join(str(r) for r in FROM_BPP)}")
         if not (0 < index_slices * (1 + parts) <= MAX_SLICES):
@@ -252,7 +253,9 @@ class Packet:
         """
         if not payloads or payloads[0] is None:
             raise BitstreamError("the packet's header was lost; nothing can be decoded without it")
-        header, _ = Header.parse(payloads[0])
+        header, length = Header.parse(payloads[0])
+        if length != len(payloads[0]):
+            raise BitstreamError(f"packet header of {len(payloads[0])} bytes; its content ends after {length}")
         rest: list[bytes | None] = list(payloads[1:])
         if header.lengths[0] == 0:
             rest.insert(0, b"")

@@ -443,6 +443,8 @@ class Codec:
         ImageError
             Another type or shape, a side of fewer than `SMALLEST_SIDE` or more than `MAX_SIDE` pixels, or more than
             `MAX_PIXELS` of them.
+        ModelError
+            The features are no finite numbers: the encoder's weights are damaged.
         """
         for image in images:
             pixels_of_bytes = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
@@ -456,6 +458,8 @@ class Codec:
         features: dict[int, Tensor] = {}
         for group in _by_shape([image.shape for image in images]):
             features |= zip(group, self._runner.encode([images[i] for i in group]), strict=True)
+        if not all(bool(torch.isfinite(each).all()) for each in features.values()):
+            raise ModelError(f"{self.name}: its encoder's features are no finite numbers; its weights are damaged")
         return [features[i] for i in range(len(images))]
 
     @torch.inference_mode()

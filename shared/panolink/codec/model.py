@@ -96,6 +96,9 @@ def load_model(name: str | Path) -> Model:
         # Copies: a tensor of the file keeps all of it mapped.
         arrays = {name: tensors.pop(name).numpy().copy() for name in list(tensors) if name.startswith(prefix)}
         tables = Tables.from_arrays({name.removeprefix(prefix): array for name, array in arrays.items()})
+        if tables.levels.shape != (profile.codes, profile.dim):
+            shape = "×".join(map(str, tables.levels.shape))
+            raise ValueError(f"tables for codes of {shape}; the codebook's are {profile.codes}×{profile.dim}")
         _check_shapes(profile, tensors)
         network = Autoencoder(profile)
         fingerprint = _fingerprint(metadata["profile"], tensors, tables)
@@ -124,6 +127,8 @@ def _check_tensors(wanted: Mapping[str, torch.Tensor], tensors: Mapping[str, tor
     for name, value in tensors.items():
         if not torch.isfinite(value).all():
             raise ValueError(f"tensor {name} holds what is no finite number")
+        if name.endswith("running_var") and (value < 0).any():
+            raise ValueError(f"tensor {name} holds a negative variance")
 
 
 def _size(tensor: torch.Tensor) -> str:

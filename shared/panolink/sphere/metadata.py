@@ -1,7 +1,7 @@
 """What is known of a panorama beside its pixels: how the camera stood, and which part of the sphere it saw.
 
-The names are those of Google's photo sphere XMP (GPano). In a packet the metadata takes 1 to 7 bytes, and up to 19 more
-with a crop.
+The names are those of Google's photo sphere XMP (GPano). It takes 3 to 7 bytes, and 16 more with a crop (17 for a crop
+alone); in a packet three more say what it is.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Crop:
     def scaled(self, width: int, height: int) -> Crop:
         """The same part of a sphere's picture of another size, in pixels."""
         across, down = width / self.full_width, height / self.full_height
-        left, top = round(self.left * across), round(self.top * down)
+        left, top = min(round(self.left * across), width - 1), min(round(self.top * down), height - 1)
         right, bottom = round((self.left + self.width) * across), round((self.top + self.height) * down)
         return Crop(left, top, max(1, right - left), max(1, bottom - top), width, height)
 

@@ -9,6 +9,7 @@ from panolink.errors import LimitError
 from panolink.rpc.flow_control import picture_budget
 from panolink.rpc.flow_control.picture_budget import (
     AT_REST_BYTES,
+    RECEIVER_COSTS,
     SMALL_PIXELS,
     TRIM_PIXELS,
     PictureBudget,
@@ -55,6 +56,15 @@ async def test_large_pictures_take_less_a_pixel() -> None:
     costs = PictureCosts(100, 40)
     assert costs.bytes_of(1000) == 100_000
     assert costs.bytes_of(SMALL_PIXELS + 1000) == 100 * SMALL_PIXELS + 40_000
+
+
+def test_pictures_wider_than_a_panorama_take_more() -> None:
+    costs = PictureCosts(100, 40, 1000)
+    assert costs.bytes_of(128 * 64, width=128) == costs.bytes_of(128 * 64) == costs.bytes_of(128 * 64, width=64)
+    assert costs.bytes_of(128 * 64, width=512) == costs.bytes_of(128 * 64) + 1000 * (512 - 128)
+    # What the decoder took of these, measured (MiB over rest, base on a CPU), is reserved.
+    for height, width, taken in ((64, 65536, 982), (128, 65536, 1285), (256, 65536, 1730), (256, 16384, 483)):
+        assert RECEIVER_COSTS.bytes_of(height * width, width=width) > taken << 20
 
 
 async def test_who_gives_up_while_waiting_for_bytes_holds_no_pixels() -> None:

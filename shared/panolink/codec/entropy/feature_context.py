@@ -90,6 +90,8 @@ class FeatureContextModel:
         wanted = len(CODE_NEIGHBOURS) * self.embedding.shape[1] + len(DIFFERENCE_NEIGHBOURS) * len(self.units)
         if inputs != wanted or self.bands.shape != (BANDS, hidden):
             raise ValueError("embeddings, units, bands and layers of the feature context model do not fit together")
+        if len(self.units) > self.dim:
+            raise ValueError(f"{len(self.units)} units for features of {self.dim} dimensions")
 
     @property
     def dim(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,20 +18,26 @@ class PictureCosts:
     coding, symbols, the picture and its PNG file. Measured by benchmarks/services/picture_memory.py.
 
     Large pictures take less a pixel: networks run over them in bands of rows, and kernels over parts of their tokens.
+    Bands are a row of tokens high at least, and each convolution keeps rows of the one before: pictures that are wider
+    than 2:1 take more.
     """
 
     per_pixel: int
     """bytes for each of the first `SMALL_PIXELS`"""
     per_further_pixel: int
+    per_further_column: int = 0
+    """bytes for each column beyond those of a panorama, 2:1, of as many pixels"""
 
-    def bytes_of(self, pixels: int) -> int:
-        """Bytes of a picture of so many pixels."""
-        return self.per_pixel * min(pixels, SMALL_PIXELS) + self.per_further_pixel * max(pixels - SMALL_PIXELS, 0)
+    def bytes_of(self, pixels: int, *, width: int = 0) -> int:
+        """Bytes of a picture of so many pixels, so many of them wide; 0: a panorama, 2:1."""
+        small, further = min(pixels, SMALL_PIXELS), max(pixels - SMALL_PIXELS, 0)
+        columns = max(width - math.isqrt(2 * pixels), 0)
+        return self.per_pixel * small + self.per_further_pixel * further + self.per_further_column * columns
 
 
 SMALL_PIXELS = 1 << 20
-TRANSMITTER_COSTS = PictureCosts(100, 32)
-RECEIVER_COSTS = PictureCosts(80, 28)
+TRANSMITTER_COSTS = PictureCosts(100, 32, 10_000)
+RECEIVER_COSTS = PictureCosts(80, 28, 28_000)
 
 AT_REST_BYTES = 768 << 20
 """What a service takes at rest: interpreter, libraries, a model and its warm-up, the receipts that a receiver keeps,
@@ -75,15 +82,15 @@ class PictureBudget:
         self._costs = costs
         self.bytes, self.pixels = MemoryBudget(size_bytes), _TrimmedBudget(pixels)
 
-    async def reserve(self, pixels: int) -> PictureReservation:
-        """Reserve what a picture takes, waiting until it is available.
+    async def reserve(self, pixels: int, *, width: int = 0) -> PictureReservation:
+        """Reserve what a picture takes, waiting until it is available; 0 wide: a panorama, 2:1.
 
         Raises
         ------
         LimitError
             For a picture that has no room even when it is alone.
         """
-        need = self._costs.bytes_of(pixels)
+        need = self._costs.bytes_of(pixels, width=width)
         if need > self.bytes.size:
             raise LimitError(
                 f"a picture of {pixels} pixels takes {need >> 20} MiB of memory here, and {self.bytes.size >> 20} MiB "
