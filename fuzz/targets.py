@@ -28,7 +28,7 @@ from panolink.codec.codec import Codec
 from panolink.codec.model import load_model
 from panolink.codec.streaming.decoder import StreamDecoder
 from panolink.errors import PanolinkError
-from panolink.images import count_pixels, encode_png, read_picture
+from panolink.images import encode_png, picture_size, read_picture
 from panolink.images.mp4_boxes import spherical_xml
 from panolink.images.video_metadata import place_of
 from panolink.images.wire_pictures import decode_picture
@@ -186,7 +186,7 @@ def conditions(data: bytes) -> None:
 
 def picture(data: bytes) -> None:
     """A picture file of any format, with its metadata."""
-    count_pixels(data, name="picture", max_pixels=PIXELS)
+    picture_size(data, name="picture", max_pixels=PIXELS)
     read_picture(data, name="picture", allow_any_aspect=True, max_pixels=PIXELS)
 
 

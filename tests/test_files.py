@@ -88,6 +88,17 @@ def test_half_a_file_is_deleted_and_a_name_that_was_taken_meanwhile_is_left(tmp_
     assert (tmp_path / "a.mp4").read_bytes() == b"theirs"
 
 
+def test_half_a_file_that_is_to_be_kept_stays_under_its_own_name(tmp_path: Path):
+    with pytest.raises(RuntimeError), written_beside(tmp_path / "a.mp4") as beside:
+        beside.temporary.write_bytes(b"half")
+        beside.keep = True
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == [beside.temporary] and beside.temporary.read_bytes() == b"half"
+    with written_beside(tmp_path / "b.mp4") as beside:
+        beside.keep = True
+    assert beside.path.exists() and not beside.temporary.exists()
+
+
 def test_a_file_in_the_way_of_a_folder(tmp_path: Path):
     (tmp_path / "seen").write_text("in the way")
     for write in (write_file, write_numbered):

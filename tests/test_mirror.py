@@ -28,7 +28,6 @@ OF_SEVERAL_MODULES = {
 }
 
 WITHOUT_TESTS_OF_THEIR_OWN = {
-    "client.py": "services/test_link.py",
     "services/receiver/metrics.py": "deploy/test_prometheus.py",
     "services/receiver/servicer.py": "services/test_link.py",
     "services/receiver/settings.py": "rpc/server/test_settings.py",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from panolink.images import count_pixels, read_picture
+from panolink.images import picture_size, read_picture
 from panolink.images.jpeg_scans import check_scans
 from panolink.rpc.server.worker_process import Answer, serve
 
@@ -16,7 +16,7 @@ def _answer(options: dict[str, Any], data: bytes) -> Answer:
     name, max_pixels = options["name"], options["max_pixels"]
     check_scans(data, name)
     if options["header_only"]:
-        return {"pixels": count_pixels(data, name=name, max_pixels=max_pixels)}, None
+        return {"size": picture_size(data, name=name, max_pixels=max_pixels)}, None
     picture = read_picture(data, name=name, allow_any_aspect=options["allow_any_aspect"], max_pixels=max_pixels)
     return {"sphere": picture.sphere.to_bytes().hex()}, picture.array
 

@@ -115,9 +115,9 @@ class PanoramaEncoding:
             age = self.stream.gazes.age
             pipeline.metrics.gaze_age_seconds.set(math.nan if age is None else age)
         self._digest = await pipeline.run(partial(content_digest, header, image))
-        pixels = await pipeline.run(partial(self._count_pixels, image))
-        budget = pipeline.feedback.budget(header, pixels=pixels)
-        reservation = await pipeline.memory.reserve(pixels)
+        width, height = await pipeline.run(partial(self._size_of, image))
+        budget = pipeline.feedback.budget(header, pixels=width * height)
+        reservation = await pipeline.memory.reserve(width * height, width=width)
         try:
             picture = await pipeline.run(partial(self._decode, image))
             extracted = await pipeline.extract(codec, picture.array)
@@ -129,9 +129,9 @@ class PanoramaEncoding:
         finally:
             reservation.release()
 
-    def _count_pixels(self, image: bytes) -> int:
+    def _size_of(self, image: bytes) -> tuple[int, int]:
         max_pixels = self._pipeline.settings.limits.image_pixels
-        return self._pipeline.decoder.count_pixels(image, name=self._name, max_pixels=max_pixels)
+        return self._pipeline.decoder.size_of(image, name=self._name, max_pixels=max_pixels)
 
     def _decode(self, image: bytes) -> Picture:
         with timed(self.seconds, "decode_image"):

@@ -36,9 +36,10 @@ class PictureDecoder:
         for worker in self._workers:
             self._idle.put(worker)
 
-    def count_pixels(self, data: bytes, *, name: str, max_pixels: int) -> int:
-        """Width × height from the header; raises as `decode` does."""
-        return self._ask(data, name, {"header_only": True, "max_pixels": max_pixels})[0]["pixels"]
+    def size_of(self, data: bytes, *, name: str, max_pixels: int) -> tuple[int, int]:
+        """Width and height from the header; raises as `decode` does."""
+        width, height = self._ask(data, name, {"header_only": True, "max_pixels": max_pixels})[0]["size"]
+        return width, height
 
     def decode(self, data: bytes, *, name: str, allow_any_aspect: bool, max_pixels: int) -> np.ndarray:
         """The pixels of `read`, uint8 (H, W, 3)."""

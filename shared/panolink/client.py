@@ -508,8 +508,8 @@ def _file(panorama: Panorama, source: str, *, max_bytes: int, allow_any_aspect: 
         return sendable_picture(picture, max_bytes=max_bytes, name=source, raw=True)
     try:
         data = panorama if isinstance(panorama, bytes) else Path(panorama).read_bytes()
-    except OSError as error:
-        raise ImageError(f"{source}: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:  # such as a name with a zero byte
+        raise ImageError(f"{source}: {getattr(error, 'strerror', None) or error}") from None
     return sendable(data, max_bytes=max_bytes, name=source, allow_any_aspect=allow_any_aspect)
 
 

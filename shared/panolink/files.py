@@ -135,15 +135,23 @@ class NamesInOrder:
 
 @dataclass
 class Beside:
-    """A file that is being written under a `temporary` name, and will have the name `path`."""
+    """A file that is being written under a `temporary` name, and will have the name `path`.
+
+    Attributes
+    ----------
+    keep : bool
+        Whether it stays under its temporary name when the block raises, or it cannot have the other.
+    """
 
     temporary: Path
     path: Path
+    keep: bool = False
 
 
 @contextmanager
 def written_beside(path: Path, *, overwrite: bool = False) -> Iterator[Beside]:
-    """A temporary file beside `path`, which takes its name when the block ends well, and is deleted when it raises.
+    """A temporary file beside `path`, which takes its name when the block ends well, and is deleted when it raises,
+    unless the block says that it is to be kept.
 
     Where something has taken the name in the meantime, the file is numbered, for it would be lost else. Makes folders.
 
@@ -163,8 +171,8 @@ def written_beside(path: Path, *, overwrite: bool = False) -> Iterator[Beside]:
         os.close(handle)
     except OSError as error:
         raise type(error)(error.errno, error.strerror or str(error), str(path)) from None
+    beside = Beside(Path(name), path)
     try:
-        beside = Beside(Path(name), path)
         yield beside
         for beside.path in _candidates(path):
             with suppress(FileExistsError):
@@ -173,9 +181,11 @@ def written_beside(path: Path, *, overwrite: bool = False) -> Iterator[Beside]:
                 else:
                     _link(name, beside.path)
                 break
+        beside.keep = False
     finally:
-        with suppress(FileNotFoundError):
-            os.unlink(name)
+        if not beside.keep:
+            with suppress(FileNotFoundError):
+                os.unlink(name)
 
 
 def _candidates(path: Path) -> Iterator[Path]:

@@ -9,14 +9,17 @@ import pytest
 from PIL import Image
 from typer.testing import Result
 
+from panolink import images
 from panolink.codec.bitstream import Packet
 from panolink.images import load_panorama, read_picture
+from panolink.images.formats import MOST_SIDE
 from panolink.metrics.viewport import vpsnr
 from panolink.sphere.metadata import SphereMetadata
 from tests.cli.helpers import ENVIRONMENT, PANOLINK, objects, one_line
 from tests.images.pictures import CASES
 
 Run = Callable[..., Result]
+GOLDEN = Path(__file__).parent.parent / "golden"
 
 
 def test_encode_and_decode(panolink: Run, small: Path, tmp_path: Path):
@@ -69,6 +72,32 @@ def test_realism_lies_between_the_two_decoders(panolink: Run, small: Path, tmp_p
 def test_realism_that_makes_no_sense(panolink: Run, tmp_path: Path, options: list[str], told: str):
     result = panolink("decode", tmp_path / "a.plk", tmp_path / "a.png", *options)
     assert result.exit_code == 2 and told in " ".join(result.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("name, why", [("a.xyz", "unknown image extension '.xyz'"), ("a.webp", "no room in WEBP")])
+def test_what_a_format_cannot_take_is_found_out_before_decoding(
+    panolink: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, why: str
+):
+    def decoded_all_the_same(*_: object) -> None:
+        raise AssertionError("it looks for a model")
+
+    monkeypatch.setattr("panolink.cli.coding._codec_for", decoded_all_the_same)
+    monkeypatch.setitem(MOST_SIDE, "WEBP", 63)
+    assert why in one_line(panolink("decode", GOLDEN / "base.plk", tmp_path / name))
+
+
+@pytest.mark.parametrize("command", ["encode", "decode", "info"])
+def test_a_video_is_refused_by_its_first_bytes(
+    panolink: Run, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "clip.plk"
+    path.write_bytes(b"\0\0\0\x18ftypmp42" + bytes(100_000))
+    seen: list[int] = []
+    parse, read = Packet.from_bytes, images.read_picture
+    monkeypatch.setattr(Packet, "from_bytes", lambda data: seen.append(len(data)) or parse(data))
+    monkeypatch.setattr(images, "read_picture", lambda data, **_: seen.append(len(data)) or read(data, **_))
+    line = one_line(panolink(command, path, *([tmp_path / "out.png"] if command != "info" else [])))
+    assert ("a video, not an image" if command == "encode" else "not a Panolink packet") in line and seen == [4096]
 
 
 @pytest.mark.slow

@@ -4,10 +4,13 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
-from panolink.cli.demo import samples
+from panolink.cli.demo import _Showing, samples
 from panolink.images import load_panorama
 from tests.cli.helpers import ENVIRONMENT, PANOLINK, objects
 
@@ -53,6 +56,21 @@ def test_demo_is_interrupted(small: Path, tmp_path: Path):
     assert demo.returncode == 1
     assert "panolink: demo: interrupted" in log and "Traceback" not in log
     assert not any(Path(f"/proc/{pid}").exists() for pid in started)
+
+
+def test_two_sources_of_one_name_have_two_pictures(tmp_path: Path):
+    """Also where pictures of earlier runs are replaced."""
+    (tmp_path / "x_side_by_side.png").write_bytes(b"of an earlier run")
+    showing = _Showing(tmp_path, "title", overwrite=True, json=True)
+    picture = np.zeros((32, 64, 3), np.uint8)
+    delivery = SimpleNamespace(
+        picture=picture, activation=np.zeros((2, 4), np.uint8), bpp=0.1, segments=SimpleNamespace(lost=0, sent=1)
+    )
+    for source in ("a/x.jpg", "b/x.jpg"):
+        result: Any = SimpleNamespace(source=source, vpsnr_db=30.0, vssim=0.9, delivery=delivery)
+        showing._compare(result, picture)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x_side_by_side.png", "x_side_by_side_2.png"]
+    assert (tmp_path / "x_side_by_side.png").read_bytes().startswith(b"\x89PNG")
 
 
 def testsamples_are_found():

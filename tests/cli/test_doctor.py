@@ -86,6 +86,16 @@ def test_a_check_that_fails_itself_is_a_finding(error: Exception, detail: str):
     assert first.ok and (broken.check, broken.ok, broken.detail) == ("broken thing", False, detail)
 
 
+def test_debug_shows_where_a_check_fails(monkeypatch: pytest.MonkeyPatch):
+    def _broken_thing() -> Iterator[Finding]:
+        yield Finding("first", True, "fine")
+        raise RuntimeError("broken")
+
+    monkeypatch.setenv("PANOLINK_DEBUG", "1")
+    with pytest.raises(RuntimeError, match="broken"):
+        list(_carefully(_broken_thing))
+
+
 def test_crosses_end_with_1(panolink: Run, monkeypatch: pytest.MonkeyPatch):
     def never(port: int) -> bool:
         return False

@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
 import subprocess
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ from typer.testing import Result
 
 from panolink.cli.watch import Watcher
 from panolink.client import Client
-from panolink.errors import LinkError
+from panolink.errors import AccessError, LinkError
 from panolink.images import Picture, load_panorama
 from panolink.images.video import video_frames
+from panolink.images.wire_pictures import encode_picture
+from panolink.picture_format import PictureFormat
 from panolink.rpc.server.server import Server
+from panolink.rpc.wire.deliveries import ReceivedPanorama, Segments
 from panolink.services.receiver.servicer import build
 from panolink.services.receiver.settings import ReceiverSettings
 from panolink.sphere.metadata import SphereMetadata
@@ -178,13 +182,90 @@ def test_a_video_that_exists_is_left(panolink: Run, tmp_path: Path, free_port: C
     assert (tmp_path / "mine.mp4").read_bytes() == b"the user's" and len(list(tmp_path.iterdir())) == 1
 
 
+def received(number: int) -> ReceivedPanorama:
+    numbers = {"number": number, "width": 64, "height": 32, "concealed": 0, "dropped": 0, "rounds": 1, "snr_db": None}
+    file = encode_picture(PICTURE, PictureFormat.RGB8)
+    return ReceivedPanorama(
+        **numbers, burst_id="a", source="b.jpg", fingerprint="f", segments=Segments(3, 1), file=file
+    )
+
+
+@pytest.fixture
+def receives(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None]], None]:
+    """Let commands watch a receiver that gives so many panoramas, and then does something."""
+
+    def stub(count: int, then: Callable[[], None]) -> None:
+        class Link:
+            async def watch(self, **_: object) -> AsyncIterator[ReceivedPanorama]:
+                for number in range(count):
+                    yield received(1 + number)
+                then()
+                await asyncio.sleep(20)
+
+        @asynccontextmanager
+        async def connected(*_: object, **__: object) -> AsyncIterator[Link]:
+            yield Link()
+
+        monkeypatch.setattr("panolink.cli.watch.connected", connected)
+
+    return stub
+
+
+def turn_away() -> None:
+    raise AccessError("receiver: the token is not accepted")
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGHUP, None])
+def test_a_video_of_what_has_come_is_kept(
+    panolink: Run, receives: Callable[..., None], tmp_path: Path, ended_by: signal.Signals | None
+):
+    """Also where the receiver turns the watch away, which it does not outlast; and where a signal ends it."""
+
+    def not_taken(*_: object) -> None:
+        raise AssertionError("the command does not take the signal")
+
+    before = signal.signal(ended_by, not_taken) if ended_by else None
+    try:
+        receives(8, (lambda: os.kill(os.getpid(), ended_by)) if ended_by else turn_away)
+        result = panolink("watch", "127.0.0.1:1", "--video", tmp_path / "walk.mp4", "--json")
+        assert ended_by is None or signal.getsignal(ended_by) is not_taken
+    finally:
+        if ended_by:
+            signal.signal(ended_by, before)
+    assert result.exit_code == (0 if ended_by else 1), result.output
+    assert ended_by or "the token is not accepted" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["walk.mp4"]
+    assert len(list(video_frames(tmp_path / "walk.mp4"))) == 8
+
+
+def test_a_video_that_cannot_be_finished_stays_under_its_temporary_name(
+    panolink: Run, receives: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "walk.mp4")
+
+    receives(2, turn_away)
+    monkeypatch.setattr("panolink.images.spherical_video.SphericalVideo._mux", full)
+    result = panolink("watch", "127.0.0.1:1", "--video", tmp_path / "walk.mp4", "--json")
+    (left,) = tmp_path.iterdir()
+    assert result.exit_code == 1 and "walk.mp4: No space left on device" in result.stderr
+    assert f"{left}: has what came" in result.stderr.replace("\n", "") and left.name.startswith(".panolink-")
+
+
+async def test_what_a_watch_has_written_it_does_not_replace(tmp_path: Path):
+    """A receiver that has begun anew counts from 1 again."""
+    (tmp_path / "0001_b.png").write_bytes(b"of a watch before")
+    one = Watcher("127.0.0.1:1", tmp_path, 0, wait=False, overwrite=True, json=True)
+    await one._take(received(1))
+    await one._take(received(1))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0001_b.png", "0001_b_2.png"]
+    assert (tmp_path / "0001_b.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_keys_of_json() -> None:
     from panolink.cli.watch import _json_values
-    from panolink.rpc.wire.deliveries import ReceivedPanorama, Segments
 
-    numbers = {"number": 1, "width": 64, "height": 32, "concealed": 0, "dropped": 0, "rounds": 1, "snr_db": None}
-    one = ReceivedPanorama(**numbers, burst_id="a", source="b.jpg", fingerprint="f", segments=Segments(3, 1), file=b"")
-    told = json.loads(json.dumps(_json_values(one, None, None)))
+    told = json.loads(json.dumps(_json_values(received(1), None, None)))
     assert list(told) == [
         *(
             "number",

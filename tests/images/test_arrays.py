@@ -1,3 +1,4 @@
+import io
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image
 from panolink.codec.codec import Codec
 from panolink.errors import ImageError
 from panolink.images.arrays import pixels_of
+from tests.images.pictures import encoded
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (16, 32, 3), dtype=np.uint8)
 FLOATS = PICTURE.astype(np.float32) / 255
@@ -44,6 +46,12 @@ def test_grey_and_alpha():
 def test_what_makes_no_sense(value: np.ndarray):
     with pytest.raises(ImageError, match=r"a.npy: an array must be"):
         pixels_of(value, name="a.npy")
+
+
+def test_a_damaged_file_that_pillow_has_only_opened():
+    file = encoded(np.zeros((64, 128, 3), np.uint8) + np.arange(3, dtype=np.uint8), "JPEG")
+    with Image.open(io.BytesIO(file[:-20])) as image, pytest.raises(ImageError, match=r"a.jpg: truncated or damaged"):
+        pixels_of(image, name="a.jpg")
 
 
 def test_anything_else_is_a_type_error_that_names_what_is_taken(tiny: Codec):

@@ -101,12 +101,23 @@ def test_bytes_and_streams_alike():
     assert Image.open(io.BytesIO(data)).size == (128, 64)
 
 
+def with_unknown_curves(profile: bytes) -> bytes:
+    """A profile that opens, and of which nothing can be made: its curves are of no known kind."""
+    damaged = bytearray(profile)
+    for entry in range(132, 132 + 12 * int.from_bytes(profile[128:132], "big"), 12):
+        if damaged[entry : entry + 4] in (b"rTRC", b"gTRC", b"bTRC"):
+            at = int.from_bytes(damaged[entry + 4 : entry + 8], "big")
+            damaged[at : at + 4] = b"xxxx"
+    return bytes(damaged)
+
+
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
 def test_a_damaged_profile_is_told(format: str):
     picture = Image.new("RGB", (32, 16), (10, 20, 30))
     good = read_picture(encoded(picture, format, icc_profile=profile_of("sat_p3.png")))
-    damaged = read_picture(encoded(picture, format, icc_profile=profile_of("sat_p3.png")[:100]))
-    assert not good.notes and damaged.notes == ("its colour profile is damaged, and was left aside",)
+    for profile in (profile_of("sat_p3.png")[:100], with_unknown_curves(profile_of("sat_p3.png"))):
+        damaged = read_picture(encoded(picture, format, icc_profile=profile))
+        assert not good.notes and damaged.notes == ("its colour profile is damaged, and was left aside",)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA", "CMYK", "1"])

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from panolink.errors import ImageError, LimitError
-from panolink.images import count_pixels, load_panorama, read_picture
+from panolink.images import load_panorama, picture_size, read_picture
 from panolink.images.formats import format_of, is_video
 from panolink.images.jxl import jxl_size
 from tests.images.pictures import PICTURE, encoded, write_video
@@ -57,7 +57,7 @@ def test_jpeg_xl(width: int, height: int):
     data = jxl(picture)
     assert jxl_size(data) == (width, height)
     assert np.array_equal(load_panorama(data), picture)
-    assert count_pixels(data) == width * height
+    assert picture_size(data) == (width, height)
 
 
 def test_jpeg_xl_in_a_container_and_at_the_limit():

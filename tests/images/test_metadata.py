@@ -1,4 +1,5 @@
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from PIL import Image
 from panolink.errors import ImageError, LimitError
 from panolink.images import encode_png, load_panorama, read_picture, save_image
 from panolink.images.metadata import kept_exif, sphere_of, tiff_exif, xmp_of
-from panolink.sphere.metadata import Crop, SphereMetadata
+from panolink.sphere.metadata import Crop, Projection, SphereMetadata
 from tests.images.pictures import CASES, encoded
 
 PICTURE = np.linspace(0, 255, 64 * 128 * 3).reshape(64, 128, 3).astype(np.uint8)
@@ -76,7 +77,7 @@ def test_crops_are_placed_where_they_belong(file: str, rows: tuple[int, int], co
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF", "JPEG"])
 def test_a_crop_that_was_made_smaller_since(format: str):
     """64×32 pixels of what GPano calls 128×64 of 512×256: a quarter of the sphere, now 256×128."""
-    options = {"lossless": True} if format == "WEBP" else {}
+    options: dict[str, Any] = {"lossless": True} if format == "WEBP" else {}
     xmp = cropped(100, 80, 128, 64, (512, 256))
     small = np.full((32, 64, 3), 200, np.uint8)
     if format == "PNG":
@@ -103,8 +104,19 @@ def test_crops_that_are_refused_are_named():
         load_panorama(jpeg(cropped(0, 0, 128, 64, (512, 128))))
     with pytest.raises(LimitError, match=r"its crop \(GPano\), 128×64 at .*65536×32768 pixels is more"):
         load_panorama(jpeg(cropped(0, 0, 128, 64, (65536, 32768))))
-    with pytest.raises(ImageError, match="says cubemap; convert"):
+    with pytest.raises(ImageError, match=r"says cubemap; convert it to equirectangular first \(--projection cubemap"):
         load_panorama(jpeg(gpano(ProjectionType="cubemap")))
+
+
+def test_what_the_user_says_of_a_projection_goes_before_what_the_file_says():
+    xmp = gpano(ProjectionType="cubemap", PoseHeadingDegrees=90)
+    cube = encoded(np.full((64, 96, 3), 90, np.uint8), "JPEG", xmp=xmp)
+    picture = read_picture(cube, projection=Projection.CUBEMAP)
+    assert picture.array.shape == (64, 128, 3) and picture.sphere == SphereMetadata(heading=90)
+    with pytest.raises(ImageError, match="says cubemap"):
+        read_picture(cube, projection=Projection.AUTO, allow_any_aspect=True)
+    lenses = encoded(PICTURE, "JPEG", xmp=gpano(ProjectionType="fisheye"))
+    assert read_picture(lenses, projection=Projection.DFISHEYE).array.shape == PICTURE.shape
 
 
 def test_what_was_filled_stays_marked():

@@ -50,3 +50,15 @@ def test_frames_come_when_they_are_due():
         if frame == "c":
             now[0] += 1.0  # whoever reads is slow: the next one is due already, and the one after it is on time again
     assert given == timed and slept == [0.5, 1.0]
+
+
+def test_a_jump_of_the_times_is_not_slept_through():
+    now, slept = [100.0], []
+
+    def sleep(seconds: float) -> None:
+        slept.append(round(seconds, 6))
+        now[0] += seconds
+
+    timed = [(0.0, "a"), (3600.0, "b"), (3600.5, "c")]
+    assert list(paced(iter(timed), clock=lambda: now[0], sleep=sleep)) == timed
+    assert slept == [10.0, 0.5]

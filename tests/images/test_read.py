@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from panolink.errors import ImageError, LimitError
-from panolink.images import count_pixels, encode_png, load_panorama, read_picture, save_image
+from panolink.images import encode_png, load_panorama, picture_size, read_picture, save_image
 from tests.images.pictures import PICTURE, encoded
 
 
@@ -158,11 +158,11 @@ def test_texts_that_unpack_to_gigabytes_are_refused():
 
 
 def test_pixels_are_counted_from_the_header_alone():
-    assert count_pixels(png_header(2000, 1000)) == 2_000_000
+    assert picture_size(png_header(2000, 1000)) == (2000, 1000)
     with pytest.raises(LimitError, match="2000×1000 pixels is more than the 1000 allowed"):
-        count_pixels(png_header(2000, 1000), max_pixels=1000)
+        picture_size(png_header(2000, 1000), max_pixels=1000)
     with pytest.raises(ImageError, match="not an image"):
-        count_pixels(b"no picture")
+        picture_size(b"no picture")
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])

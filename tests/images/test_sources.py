@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from panolink.images import Failure, Panorama, Reading, panoramas_in, save_image
+from panolink.images.sources import _files
 from tests.images.pictures import CASES, PICTURE, encoded, write_video
 
 
@@ -21,6 +22,27 @@ def test_a_bad_file_does_not_stop_the_rest(tmp_path: Path):
     assert names == ["1.png", "2.png", "3.mp4#0001", "3.mp4#0002", "3.mp4#0003", "4.mp4", "5.webp", "absent.jpg"]
     failed = [Path(item.name).name for item in found if isinstance(item, Failure)]
     assert failed == ["2.png", "4.mp4", "absent.jpg"]
+
+
+def test_a_name_that_cannot_be_is_a_failure():
+    for source in ("a\0b.jpg", "file:///a%00b.jpg"):
+        (item,) = panoramas_in([source])
+        assert isinstance(item, Failure) and "embedded null byte" in str(item.error)
+
+
+def test_a_folder_of_many_files_is_listed_in_time_that_grows_with_their_number(monkeypatch: pytest.MonkeyPatch):
+    comparisons = 0
+
+    class Name(type(Path())):
+        def __hash__(self) -> int:
+            nonlocal comparisons
+            comparisons += 1
+            return hash(str(self))
+
+    files = [Name(f"/many/{number}.jpg") for number in range(1000)]
+    monkeypatch.setattr("panolink.images.sources._below", lambda *_: (files, [], []))
+    monkeypatch.setattr("panolink.images.sources.os.path.isdir", lambda _: True)
+    assert list(_files(Path("/many"), False, print)) == files and comparisons <= 2 * len(files)
 
 
 def test_an_empty_folder_says_so(tmp_path: Path):

@@ -1,6 +1,7 @@
 """What goes over the network of a file: its pixels, colours, orientation and GPano, and nothing of its owner."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from PIL.PngImagePlugin import PngInfo
 from panolink.images import read_picture
 from panolink.images.metadata import xmp_of
 from panolink.images.mp4_boxes import box
+from panolink.images.sendable import sendable
 from panolink.images.stripping import has_fixed_metadata, without_private_metadata
-from panolink.sphere.metadata import SphereMetadata
+from panolink.images.write import encode_image, png_chunk
+from panolink.sphere.metadata import Crop, SphereMetadata
 from tests.images.pictures import CASES, encoded
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (32, 64, 3), np.uint8)
@@ -46,12 +49,18 @@ def private(format: str, orientation: int) -> bytes:
     return buffer.getvalue()
 
 
+def stripped_of(data: bytes) -> bytes:
+    stripped = without_private_metadata(data)
+    assert stripped is not None
+    return stripped
+
+
 @pytest.mark.parametrize("orientation", [1, 3, 6])
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
 def test_the_picture_stays_and_the_rest_goes(format: str, orientation: int):
     data = private(format, orientation)
     assert all(secret in data for secret in SECRETS)
-    stripped = without_private_metadata(data)
+    stripped = stripped_of(data)
     assert not any(secret in stripped for secret in SECRETS)
     before, after = read_picture(data), read_picture(stripped)
     assert np.array_equal(before.array, after.array) and after.sphere == before.sphere == SPHERE
@@ -62,20 +71,20 @@ def test_the_picture_stays_and_the_rest_goes(format: str, orientation: int):
 
 def test_the_cases_of_a_camera():
     data = (CASES / "theta.jpg").read_bytes()
-    stripped = without_private_metadata(data)
+    stripped = stripped_of(data)
     assert b"RICOH" in data and b"RICOH" not in stripped
     before, after = read_picture(data), read_picture(stripped)
     assert np.array_equal(before.array, after.array) and before.sphere == after.sphere
     for name in ("crop2to1.jpg", "crop_strip.jpg"):
         data = (CASES / name).read_bytes()
-        assert read_picture(without_private_metadata(data)).sphere.crop == read_picture(data).sphere.crop
+        assert read_picture(stripped_of(data)).sphere.crop == read_picture(data).sphere.crop
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
-def test_damaged_files_and_others_go_as_they_are(format: str):
+def test_damaged_files_are_not_stripped_and_others_go_as_they_are(format: str):
     data = private(format, 1)
-    for cut in range(2, len(data), 97):
-        without_private_metadata(data[:cut])
+    for cut in range(12, len(data) - 1, 97):
+        assert without_private_metadata(data[:cut]) is None
     random = np.random.default_rng(0)
     for _ in range(50):
         damaged = np.frombuffer(data, np.uint8).copy()
@@ -84,13 +93,114 @@ def test_damaged_files_and_others_go_as_they_are(format: str):
     assert without_private_metadata(b"no picture") == b"no picture"
 
 
+def segment(kind: int, body: bytes) -> bytes:
+    return bytes((0xFF, kind)) + struct.pack(">H", 2 + len(body)) + body
+
+
+def behind_jfif(more: bytes) -> bytes:
+    """A JPEG with something behind its first segment."""
+    data = private("JPEG", 1)
+    at = 4 + struct.unpack_from(">H", data, 4)[0]
+    return data[:at] + more + data[at:]
+
+
+def riff(chunks: bytes) -> bytes:
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
+
+
+def webp_chunk(kind: bytes, body: bytes) -> bytes:
+    return kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+
+
+def with_jfif_thumbnail() -> bytes:
+    data = private("JPEG", 1)
+    body = data[6:18] + b"\x02\x01SN-471"
+    return data[:2] + segment(0xE0, body) + data[4 + struct.unpack_from(">H", data, 4)[0] :]
+
+
+def with_hidden() -> dict[str, bytes]:
+    """Files that are read, with what a list of known metadata would miss."""
+    jpeg, png, webp = private("JPEG", 1), private("PNG", 1), private("WEBP", 1)
+    tables = jpeg.index(b"\xff\xdb")
+    ends = png.rindex(b"IEND") - 4
+    animated = io.BytesIO()
+    frames = [Image.fromarray(PICTURE), Image.fromarray(PICTURE[::-1].copy())]
+    frames[0].save(animated, "WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    frame = animated.getvalue().index(b"ANMF")
+    size = struct.unpack_from("<I", animated.getvalue(), frame + 4)[0]
+    of_frame = webp_chunk(b"ANMF", animated.getvalue()[frame + 8 : frame + 8 + size] + webp_chunk(b"MINE", b"SN-4711"))
+    moving = animated.getvalue()[12:frame] + of_frame + animated.getvalue()[frame + 8 + size + size % 2 :]
+    return {
+        "JPEG: fill byte before EXIF": behind_jfif(b"\xff"),
+        "JPEG: fill byte before tables": jpeg[:tables] + b"\xff" + jpeg[tables:],
+        "JPEG: GoPro": behind_jfif(segment(0xE6, b"GoPro\0DEVC....CASNSN-4711")),
+        "JPEG: Ricoh": behind_jfif(segment(0xE5, b"RMETA\0SN-4711")),
+        "JPEG: C2PA": behind_jfif(segment(0xEB, b"JP\0\x01jumb c2pa SN-4711")),
+        "JPEG: JFXX": behind_jfif(segment(0xE0, b"JFXX\0\x10SN-4711")),
+        "JPEG: JFIF's thumbnail": with_jfif_thumbnail(),
+        "JPEG: behind the end": jpeg + b"SN-4711",
+        "JPEG: between scans": jpeg[:-2] + segment(0xFE, b"SN-4711") + jpeg[-2:],
+        "PNG: newline behind": png + b"\n",
+        "PNG: behind the end": png + b"SN-4711",
+        "PNG: a chunk of its own": png[:ends] + png_chunk(b"prVt", b"SN-4711") + png[ends:],
+        "WebP: newline behind": webp + b"\n",
+        "WebP: C2PA": riff(webp[12:] + webp_chunk(b"C2PA", b"SN-4711")),
+        "WebP: in a frame": riff(moving),
+    }
+
+
+@pytest.mark.parametrize("case", with_hidden())
+def test_what_is_not_known_goes_too(case: str):
+    data = with_hidden()[case]
+    stripped = stripped_of(data)
+    assert b"SN-4711" in data and not any(secret in stripped for secret in SECRETS)
+    before, after = read_picture(data), read_picture(stripped)
+    assert np.array_equal(before.array, after.array) and before.sphere == after.sphere
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(private("JPEG", 1).replace(b"\xff\xdb", b"SN-4711\xff\xdb", 1), id="JPEG: between segments"),
+        pytest.param(private("PNG", 1)[:-12], id="PNG without an end"),
+    ],
+)
+def test_what_cannot_be_taken_apart_goes_as_pixels(data: bytes):
+    assert without_private_metadata(data) is None
+    sent = sendable(data, max_bytes=1 << 20, name="a")
+    assert not any(secret in sent for secret in SECRETS)
+    before, after = read_picture(data), read_picture(sent)
+    assert np.array_equal(before.array, after.array) and before.sphere == after.sphere
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_an_orientation_that_only_xmp_has_stays(format: str):
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="3" photoshop:City="Berlin"/></x:xmpmeta>'
+    if format == "PNG":
+        info = PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", xmp.decode(), zip=True)
+        data = encoded(PICTURE, format, pnginfo=info)
+    else:
+        data = encoded(PICTURE, format, xmp=xmp)
+    stripped = stripped_of(data)
+    assert np.array_equal(read_picture(data).array, read_picture(stripped).array) and b"Berlin" not in stripped
+    assert stripped_of(stripped) == stripped
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_the_part_that_was_photographed_stays(suffix: str):
+    sphere = SphereMetadata(heading=10, crop=Crop(0, 5, 64, 15, 64, 32))
+    data = encode_image(PICTURE, suffix, sphere=sphere)
+    assert read_picture(data).sphere == read_picture(stripped_of(data)).sphere == sphere
+
+
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1, "quality": 100}])
 def test_further_pictures_behind_the_first_go_too(options: dict):
     """As cameras hide a preview there, or the other eye's picture, with an EXIF of its own."""
     buffer = io.BytesIO()
     Image.fromarray(PICTURE).save(buffer, "MPO", save_all=True, append_images=[Image.fromarray(PICTURE)], **options)
     data = buffer.getvalue() + private("JPEG", 1)
-    stripped = without_private_metadata(data)
+    stripped = stripped_of(data)
     assert stripped.endswith(b"\xff\xd9") and len(stripped) < len(data) / 2 and b"MPF" not in stripped
     assert not any(secret in stripped for secret in SECRETS)
     assert np.array_equal(read_picture(stripped).array, read_picture(data).array)
@@ -107,11 +217,12 @@ def test_formats_whose_metadata_stay_are_known(format: str):
         found = [encoded(picture, format, exif=exif), encoded(picture, format, xmp=xmp_of(SPHERE, width=64, height=32))]
     else:
         found = [plain + box(b"uuid", b"JpgTiffExif->JP2" + exif.tobytes()), plain + box(b"xml ", b"<a/>")]
+    found.append(plain + box(b"free", b"RICOH"))
     assert all(has_fixed_metadata(data) for data in found)
     assert not has_fixed_metadata(private("JPEG", 1)) and not has_fixed_metadata(b"")
 
 
 def test_what_is_good_of_a_damaged_exif_is_not_sent():
     exif = b"Exif\0\0II*\0\xff\xff\xff\xffRICOH"
-    sent = without_private_metadata(encoded(Image.fromarray(PICTURE), "JPEG", exif=exif))
+    sent = stripped_of(encoded(Image.fromarray(PICTURE), "JPEG", exif=exif))
     assert b"RICOH" not in sent and read_picture(sent).array.shape == PICTURE.shape

@@ -7,7 +7,7 @@ import tifffile
 from PIL import Image
 
 from panolink.errors import ImageError, LimitError
-from panolink.images import count_pixels, load_panorama, read_picture
+from panolink.images import load_panorama, picture_size, read_picture
 from panolink.images.orientation import upright
 from tests.images.pictures import CASES, encoded
 
@@ -36,7 +36,7 @@ def test_sixteen_bits_however_they_lie(byteorder: str, planar: str, layout: dict
     array = DEEP if planar == "contig" else DEEP.transpose(2, 0, 1)
     data = tiff(array, photometric="rgb", planarconfig=planar, byteorder=byteorder, **layout)
     assert np.abs(load_panorama(data) - EXPECTED).max() <= 1
-    assert count_pixels(data) == 64 * 32
+    assert picture_size(data) == (64, 32)
 
 
 def test_a_file_of_more_than_four_gigabytes_looks_like_this():
@@ -205,7 +205,7 @@ def test_orientation_at_8_bits(orientation: int):
     picture = EXPECTED.astype(np.uint8)
     back = {6: 8, 8: 6}.get(orientation, orientation)  # every other turn is its own inverse
     data = encoded(upright(picture, back), "TIFF", exif=exif)
-    assert np.array_equal(load_panorama(data), picture) and count_pixels(data) == 64 * 32
+    assert np.array_equal(load_panorama(data), picture) and picture_size(data) == (64, 32)
 
 
 def test_a_damaged_profile_is_told():

@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 
 from panolink.errors import ImageError, LimitError
 from panolink.images import Failure, Panorama, Reading, load_panorama, panoramas_in
-from panolink.images.video import FrameSelection, video_frames
+from panolink.images.video import FrameSelection, timed_frames, video_frames
 from tests.images.pictures import CASES, write_video
 
 
@@ -91,6 +92,40 @@ def noise(i: int) -> np.ndarray:
 def test_times_with_gaps_keep_to_the_rate():
     timed = [(seconds, seconds) for seconds in (0, 0.1, 0.5, 3.0, 3.1, 3.4, 3.6, 4.0)]
     assert list(FrameSelection(fps=2).choose(iter(timed))) == [0, 0.5, 3.0, 3.6, 4.0]
+
+
+def test_times_that_begin_anew_go_on():
+    """As of a sender that restarts; times that are a little out of order stay as they are."""
+    times = [number / 10 for number in (*range(100), *range(50))]
+    frames = [SimpleNamespace(time=5 + seconds) for seconds in times]
+    container = SimpleNamespace(decode=lambda _: iter(frames))
+    stream = SimpleNamespace(start_time=None, average_rate=10)
+    timed = list(timed_frames(container, stream))
+    assert [seconds for seconds, _ in timed] == pytest.approx([number / 10 for number in range(150)])
+    assert len(list(FrameSelection(fps=10).choose(iter(timed)))) == 150
+    frames[:] = [SimpleNamespace(time=seconds) for seconds in (0, 0.2, 0.1, 0.3)]
+    assert [seconds for seconds, _ in timed_frames(container, stream)] == pytest.approx([0, 0.2, 0.1, 0.3])
+
+
+def test_two_streams_one_behind_the_other(tmp_path: Path):
+    write_video(tmp_path / "one.ts", format="mpegts", picture=noise, frames=5)
+    (tmp_path / "two.ts").write_bytes(2 * (tmp_path / "one.ts").read_bytes())
+    found = [len(list(video_frames(tmp_path / "two.ts", selection=FrameSelection(fps)))) for fps in (None, 5)]
+    assert found[0] == 10 and found[1] >= 9  # what the file says of its rate is that of one stream twice as long
+
+
+def test_a_start_within_a_raw_stream(tmp_path: Path):
+    """In which no place can be sought, and which says nothing of times: FFmpeg takes 25 frames a second."""
+    levels = [10 * (number % 25) for number in range(35)]
+    write_video(
+        tmp_path / "walk.h264",
+        codec="libx264",
+        format="h264",
+        frames=len(levels),
+        picture=lambda i: np.full((32, 64, 3), levels[i], np.uint8),
+    )
+    frames = video_frames(tmp_path / "walk.h264", selection=FrameSelection(start=1.2))
+    assert [round(frame.array.mean() / 10) for frame in frames] == [5, 6, 7, 8, 9]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from av.sidedata.sidedata import Type
 from panolink.errors import ImageError
 from panolink.images.spherical_video import mark_as_sphere
 from panolink.images.video import video_frames
-from panolink.images.video_metadata import place_of, turned
+from panolink.images.video_metadata import Place, place_of, turned
 from panolink.sphere.metadata import Projection, SphereMetadata
 from tests.images.pictures import write_video
 
@@ -76,6 +76,12 @@ def test_what_is_refused_with_advice(data: dict[str, bytes], says: str):
         place_of(frame(**data), 512, 256)
 
 
+def test_what_the_user_says_goes_before_what_is_refused():
+    for kind in (1, 5, 6):
+        found = place_of(frame(SPHERICAL=mapping(kind, yaw=-90, padding=4)), 512, 256, converted=True)
+        assert found == Place(None, SphereMetadata(heading=270, pitch=0, roll=0))
+
+
 def marked(path: Path, change: bytes = b"", to: bytes = b"") -> Path:
     """An MP4 with both versions of metadata, one of them changed."""
     write_video(path)
@@ -132,6 +138,7 @@ def test_a_crop_and_another_projection_in_version_one(tmp_path: Path):
     path.write_bytes(data.replace(b">equirectangular<", b">cubemap        <"))
     with pytest.raises(ImageError, match=r"GSpherical.*cubemap"):
         next(video_frames(path))
+    assert next(video_frames(path, projection=Projection.DFISHEYE)).sphere == SphereMetadata(30, 10, -5)
     tags = {"CroppedAreaImageWidthPixels": 64, "CroppedAreaImageHeightPixels": 32, "FullPanoWidthPixels": 128}
     tags |= {"FullPanoHeightPixels": 64, "CroppedAreaLeftPixels": 16, "CroppedAreaTopPixels": 8}
     xml = "".join(f"<GSpherical:{name}>{value}</GSpherical:{name}>" for name, value in tags.items()).encode()

@@ -8,7 +8,8 @@ from PIL import Image
 
 from panolink.errors import LimitError, PanolinkError
 from panolink.images import read_picture
-from panolink.images.wire_pictures import MOST_SIDE, decode_picture, encode_picture
+from panolink.images.formats import MOST_SIDE
+from panolink.images.wire_pictures import decode_picture, encode_picture
 from panolink.picture_format import PictureFormat
 from panolink.sphere.metadata import Crop, SphereMetadata
 from tests.images.pictures import many_scans
@@ -78,8 +79,9 @@ def test_the_size_of_a_receivers_picture_is_checked_before_it_is_unpacked():
         decode_picture(file.getvalue())
 
 
-@pytest.mark.parametrize(("format", "side"), MOST_SIDE.items())
-def test_a_side_that_a_format_has_no_room_for_is_named(format: PictureFormat, side: int) -> None:
+@pytest.mark.parametrize("format", [PictureFormat.WEBP, PictureFormat.JPEG])
+def test_a_side_that_a_format_has_no_room_for_is_named(format: PictureFormat) -> None:
+    side = MOST_SIDE[format.name]
     assert encode_picture(np.zeros((1, side, 3), np.uint8), format)
     with pytest.raises(LimitError, match=f"{side} a side at most"):
         encode_picture(np.zeros((1, side + 1, 3), np.uint8), format)

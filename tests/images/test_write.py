@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from panolink.errors import ImageError
 from panolink.images import encode_png, read_picture
 from panolink.images.metadata import kept_exif
 from panolink.images.write import encode_image
@@ -20,6 +21,20 @@ def test_our_pngs_are_pngs(shape: tuple[int, ...]):
             image.load()
             assert image.format == "PNG" and image.mode == ("RGB" if len(shape) == 3 else "L")
             assert np.array_equal(np.asarray(image), picture)
+
+
+@pytest.mark.parametrize("suffix, side", [(".webp", 16383), (".jpg", 65500), (".gif", 65535)])
+def test_a_side_that_a_format_has_no_room_for_is_an_error_of_ours(suffix: str, side: int):
+    encode_image(np.zeros((1, side, 3), np.uint8), suffix)
+    with pytest.raises(ImageError, match=f"a{suffix}: a picture of {side + 1}×1 has no room .*: {side} a side at most"):
+        encode_image(np.zeros((1, side + 1, 3), np.uint8), suffix, name=f"a{suffix}")
+
+
+def test_exif_that_a_format_has_no_room_for_is_an_error_of_ours():
+    exif = Image.Exif()
+    exif[0x010E] = "d" * 70_000
+    with pytest.raises(ImageError, match=r"a\.jpg: cannot be written as JPEG \(EXIF data is too long\)"):
+        encode_image(np.zeros((16, 32, 3), np.uint8), ".jpg", exif=exif.tobytes()[6:], name="a.jpg")
 
 
 @pytest.mark.parametrize("suffix", [".avif", ".jpg", ".png", ".tif", ".webp"])

@@ -86,13 +86,14 @@ def encode(
     from panolink.codec.codec import Codec
     from panolink.codec.model_selection import AUTO, quantize, serving
     from panolink.images import read_picture
+    from panolink.images.formats import format_of
     from panolink.images.metadata import kept_exif
 
     console = out if target != STREAM else err
     if target != STREAM:
         check_target(target, overwrite=overwrite)
     picture = read_picture(
-        read_source(source),
+        read_source(source, is_wanted=lambda head: bool(format_of(head))),
         name=source_name(source),
         projection=projection,
         lens_degrees=lens_degrees,
@@ -159,16 +160,18 @@ def decode(
     bits are the same, and so is the time. A panorama is marked as a photo sphere, with the pose that the packet tells.
     """
     check_realism(decoder, realism)
-    from panolink.codec.bitstream import Packet
+    from panolink.codec.bitstream import MAGIC, Packet
     from panolink.images import is_sphere
-    from panolink.images.write import encode_image
+    from panolink.images.write import encode_image, image_format
 
     console = out if target != STREAM else err
     suffix = ".png" if target == STREAM else target.suffix
     if target != STREAM:
         check_target(target, overwrite=overwrite)
     with about(source):
-        packet = Packet.from_bytes(read_source(source))
+        packet = Packet.from_bytes(read_source(source, is_wanted=lambda head: head.startswith(MAGIC)))
+    image_format(suffix, width=packet.width, height=packet.height, name=target)  # before the work of decoding
+    with about(source):
         codec = _codec_for(packet.fingerprint, model, decoder, realism, device)
         began = time.monotonic()
         image = codec.decode(packet)

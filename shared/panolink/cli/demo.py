@@ -16,7 +16,7 @@ from panolink.cli.transfer import Transfer, connected
 from panolink.cli.up import check_viewer, viewer_url
 from panolink.errors import PanolinkError
 from panolink.filenames import file_stem
-from panolink.files import write_numbered
+from panolink.files import NamesInOrder, write_numbered
 from panolink.phy.channel.channel_models import ChannelModel
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ class _Showing:
         self._folder = folder
         self._title = title
         self._overwrite = overwrite
+        self._names = NamesInOrder(overwrite=overwrite)
         self._json = json
         self._shown: list[Comparison] = []
 
@@ -150,8 +151,11 @@ class _Showing:
             return
         stem = file_stem(result.source)
         comparison = Comparison(stem, sent, delivery.picture, delivery.activation, _caption(result, delivery))
-        path = self._folder / f"{stem}_side_by_side.png"
-        write_numbered(path, encode_png(side_by_side(comparison)), overwrite=self._overwrite)
+        path = self._names.reserve(self._folder / f"{stem}_side_by_side.png")
+        try:
+            write_numbered(path, encode_png(side_by_side(comparison)), overwrite=self._overwrite)
+        finally:
+            self._names.release(path)
         if len(self._shown) < _ON_SHEET:
             self._shown.append(comparison)
 

@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from panolink.cli.options import Json, err, out, print_json
+from panolink.cli.options import Json, err, out, print_json, wants_traceback
 from panolink.errors import PanolinkError
 
 _PORTS = {
@@ -106,6 +106,8 @@ def _carefully(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     except PanolinkError as error:
         yield Finding(name, False, str(error))
     except Exception as error:  # a broken package may raise anything
+        if wants_traceback():
+            raise
         reason = str(error).strip().splitlines()[:1] or [""]
         yield Finding(name, False, f"{type(error).__name__}: {reason[0]}", "run it again with --debug, and report it")
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from panolink.cli.options import Json, about, is_address, print_error, print_json, print_pairs, wants_traceback
+from panolink.cli.streams import read_source
 from panolink.errors import PanolinkError, SettingError
 
 
@@ -65,9 +66,9 @@ def _look_at(thing: str) -> dict[str, Any]:
 
 
 def _packet(path: Path) -> dict[str, Any]:
-    from panolink.codec.bitstream import Packet
+    from panolink.codec.bitstream import MAGIC, Packet
 
-    data = path.read_bytes()
+    data = read_source(path, is_wanted=lambda head: head.startswith(MAGIC))
     with about(path):
         packet = Packet.from_bytes(data)
     return {

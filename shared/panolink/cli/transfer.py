@@ -158,11 +158,10 @@ class _Sent:
 def _image_file(panorama: Panorama, max_bytes: int) -> bytes:
     """As it goes over the wire; what has been decoded here is not decoded again."""
     from panolink.images import Picture
-    from panolink.images.sendable import is_sendable, sendable_picture
-    from panolink.images.stripping import without_private_metadata
+    from panolink.images.sendable import sendable_file, sendable_picture
 
-    if panorama.data and is_sendable(panorama.data, max_bytes=max_bytes):
-        return without_private_metadata(panorama.data)
+    if panorama.data and (file := sendable_file(panorama.data, max_bytes=max_bytes)) is not None:
+        return file
     picture = Picture(panorama.array, panorama.sphere)
     return sendable_picture(picture, max_bytes=max_bytes, name=panorama.name, raw=panorama.data is None)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,7 +30,7 @@ from panolink.cli.options import (
 from panolink.cli.transfer import connected, file_error_code
 from panolink.errors import LinkError, PanolinkError
 from panolink.filenames import file_stem
-from panolink.files import make_folder, write_numbered, written_beside
+from panolink.files import NamesInOrder, make_folder, write_numbered, written_beside
 from panolink.picture_format import PictureFormat
 from panolink.rpc.wire.capture_times import age_of
 
@@ -76,8 +77,9 @@ def watch(
     Examples: [bold]panolink watch 127.0.0.1:50053 --out received/[/bold], [bold]panolink watch 127.0.0.1:50053
     --video walk.mp4[/bold]
 
-    A receiver that goes away is waited for, and watched again when it is back. Pictures travel raw, and files are PNG;
-    with --picture-format webp or jpeg files are what has come. A receiver rounds a realism to a quarter.
+    A receiver that goes away is waited for, and watched again when it is back. Whatever ends a watch, a video of what
+    has come is finished. Pictures travel raw, and files are PNG; with --picture-format webp or jpeg files are what has
+    come. A receiver rounds a realism to a quarter.
 
     A file of gazes has a heading line, seconds,yaw,pitch and perhaps width, and a line for each change; after the last
     one it begins anew.
@@ -94,27 +96,55 @@ def watch(
     watcher.realism = check_realism(decoder, realism, allow_file=False)
     watcher.gazes = () if gaze is None else read_gazes(gaze)
     problem: BaseException | None = None
-    with written_beside(video, overwrite=overwrite) if video else nullcontext() as beside:
+    beside_video = written_beside(video, overwrite=overwrite) if video else nullcontext()
+    with _interrupted_by_signals(), beside_video as beside:
         if beside:
             from panolink.images.spherical_video import SphericalVideo
 
             watcher.video = SphericalVideo(beside.temporary, fps=fps, name=beside.path)
         try:
             asyncio.run(watcher.watch())
-        except (KeyboardInterrupt, LinkError) as error:  # what has come is kept
+        except (KeyboardInterrupt, Exception) as error:  # what has come is kept, whatever it was
             problem = error
-        if watcher.video:
-            watcher.video.close()
+        interrupted = isinstance(problem, KeyboardInterrupt)
+        if beside and watcher.video:
             if not watcher.video.frames:
-                raise problem if isinstance(problem, LinkError) else PanolinkError(f"{video}: no panorama came")
+                raise problem if problem and not interrupted else PanolinkError(f"{video}: no panorama came")
+            beside.keep = True
+            try:
+                watcher.video.close()
+            except BaseException:
+                print_error(f"{beside.temporary}: has what came, but could not be finished")
+                raise
     if beside and watcher.video:
         err.print(f"{beside.path}: {watcher.video.frames} panoramas", markup=False, soft_wrap=True)
-    if isinstance(problem, LinkError) or (problem and count):
+    if problem and (count or not interrupted):
         raise problem
     if watcher.unwritten:
         raise LinkError(f"{watcher.unwritten} of {watcher.seen + watcher.unwritten} panoramas could not be written")
     if not problem and count and watcher.seen < count:
         raise LinkError(f"{target}: ended after {watcher.seen} of {count} panoramas")
+
+
+@contextmanager
+def _interrupted_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP as Ctrl-C; but only the first, so that what has come can be finished. One that is ignored, as
+    `nohup` has it, stays so."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+
+    def interrupt(*_: object) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in before:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @dataclass
@@ -146,6 +176,9 @@ class Watcher:
     gazes: Sequence[TimedGaze] = ()
     realism: float | None = None
     _began: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self._names = NamesInOrder(overwrite=self.overwrite)
 
     async def watch(self) -> None:
         """Until as many have come as are wanted.
@@ -187,7 +220,7 @@ class Watcher:
         try:
             if self.folder:
                 path = self.folder / f"{panorama.number:04d}_{file_stem(panorama.source)}"
-                path = await asyncio.to_thread(_write, path, panorama, overwrite=self.overwrite)
+                path = await asyncio.to_thread(self._write, path, panorama)
         except OSError as error:  # one picture that cannot be written; the rest goes on
             message = f"{error.filename}: {error.strerror}"
             print_error(message)
@@ -203,19 +236,23 @@ class Watcher:
         else:
             out.print(_line(panorama, path), markup=False, soft_wrap=True)
 
+    def _write(self, path: Path, panorama: ReceivedPanorama) -> Path:
+        """Write a panorama as it has come, a raw one as PNG; ``path`` has no suffix yet."""
+        from panolink.images.formats import format_of
+
+        suffix = {"WEBP": ".webp", "JPEG": ".jpg"}.get(format_of(panorama.file[:16]), ".png")
+        file = panorama.png if suffix == ".png" else panorama.file
+        # A receiver that comes back counts from 1 again: what this watch has written is not replaced.
+        path = self._names.reserve(path.with_name(path.name + suffix))
+        try:
+            return write_numbered(path, file, overwrite=self.overwrite)
+        finally:
+            self._names.release(path)
+
     def _append(self, video: SphericalVideo, panorama: ReceivedPanorama) -> None:
         now = time.monotonic()
         self._began = self._began or now
         video.add(panorama.array, seconds=now - self._began, sphere=panorama.sphere)
-
-
-def _write(path: Path, panorama: ReceivedPanorama, *, overwrite: bool) -> Path:
-    """Write a panorama as it has come, a raw one as PNG; ``path`` has no suffix yet."""
-    from panolink.images.formats import format_of
-
-    suffix = {"WEBP": ".webp", "JPEG": ".jpg"}.get(format_of(panorama.file[:16]), ".png")
-    file = panorama.png if suffix == ".png" else panorama.file
-    return write_numbered(path.with_name(path.name + suffix), file, overwrite=overwrite)
 
 
 def _line(panorama: ReceivedPanorama, path: Path | None) -> str:

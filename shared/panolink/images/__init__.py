@@ -5,7 +5,7 @@ gigabytes costs nothing. It knows nothing of the codec, of networks or of servic
 """
 
 from panolink.images.formats import FORMATS, IMAGE_SUFFIXES, MAX_PIXELS, MIN_SIDE, VIDEO_SUFFIXES
-from panolink.images.read import Picture, count_pixels, is_sphere, load_panorama, read_picture
+from panolink.images.read import Picture, is_sphere, load_panorama, picture_size, read_picture
 from panolink.images.sources import Failure, Panorama, Reading, panoramas_in
 from panolink.images.write import encode_png, resized, save_image
 
@@ -19,11 +19,11 @@ __all__ = [
     "Panorama",
     "Picture",
     "Reading",
-    "count_pixels",
     "encode_png",
     "is_sphere",
     "load_panorama",
     "panoramas_in",
+    "picture_size",
     "read_picture",
     "resized",
     "save_image",

@@ -35,12 +35,15 @@ def pixels_of(value: Any, *, name: str = "image") -> NDArray[np.uint8]:
     Raises
     ------
     ImageError
-        Another shape or kind, or floats beyond 0 to 1.
+        Another shape or kind, floats beyond 0 to 1, or a Pillow image whose file is damaged.
     TypeError
         Anything else.
     """
     if isinstance(value, Image.Image):
-        rgb = to_rgb8(value)
+        try:
+            rgb = to_rgb8(value)  # which reads the file of one that has only been opened
+        except Exception as error:  # decoders raise nearly anything on damaged files
+            raise ImageError(f"{name}: truncated or damaged image ({error})") from error
         return upright(rgb, orientation_of(value))
     if _is_tensor(value):
         value = value.detach().cpu()

@@ -23,6 +23,9 @@ _TO_709 = {
 STRIP_ROWS = 256
 """of an image that are converted at a time"""
 
+_DAMAGE = (ImageCms.PyCMSError, OSError, ValueError, TypeError)
+"""what Pillow raises of a damaged ICC profile"""
+
 _SDR_WHITE = 203.0  # cd/m² of diffuse white in HDR programmes, ITU-R BT.2408
 _KNEE = 0.75  # of diffuse white: what is darker stays as it is
 
@@ -92,25 +95,32 @@ def convert_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
     if not profile:
         return image
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        model = source.profile.xcolor_space.strip()  # type: ignore[union-attr]
-        if model != {"L": "GRAY", "LAB": "Lab"}.get(image.mode, image.mode) or _is_srgb(profile):
-            return image
-        intent = ImageCms.Intent.RELATIVE_COLORIMETRIC if image.mode != "CMYK" else ImageCms.Intent.PERCEPTUAL
-        converted = ImageCms.profileToProfile(image, source, _srgb_profile(), renderingIntent=intent, outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        mode, transform = _transform_of(profile)
+        return ImageCms.applyTransform(image, transform) or image if transform and mode == image.mode else image
+    except _DAMAGE:
         return image
-    return converted or image
 
 
 def notes_on_profile(profile: bytes | None) -> tuple[str, ...]:
     """What the user should be told of an ICC profile: that it is damaged. Nothing of a good one, or of none."""
     try:
         if profile:
-            ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    except (ImageCms.PyCMSError, OSError):
+            _transform_of(profile)
+    except _DAMAGE:
         return ("its colour profile is damaged, and was left aside",)
     return ()
+
+
+def _transform_of(profile: bytes) -> tuple[str, ImageCms.ImageCmsTransform | None]:
+    """The mode of the images that a profile is of, and what makes sRGB of them; None where that is left to viewers, or
+    the profile is sRGB. Raises one of `_DAMAGE` for a damaged one, which may well open."""
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    model = source.profile.xcolor_space.strip()  # type: ignore[union-attr]
+    mode = {"GRAY": "L", "Lab": "LAB"}.get(model, model)
+    if mode not in ("L", "RGB", "CMYK", "LAB") or _is_srgb(profile):
+        return mode, None
+    intent = ImageCms.Intent.PERCEPTUAL if mode == "CMYK" else ImageCms.Intent.RELATIVE_COLORIMETRIC
+    return mode, ImageCms.buildTransform(source, _srgb_profile(), mode, "RGB", renderingIntent=intent)
 
 
 @functools.cache

@@ -33,6 +33,9 @@ VIDEO_SUFFIXES = frozenset(
 )
 MOTION_JPEG_SUFFIXES = frozenset((".mjpeg", ".mjpg"))
 
+MOST_SIDE = {"GIF": 65535, "JPEG": 65500, "WEBP": 16383}
+"""Pixels that a side of a picture in a file of a format has at most; in the others as many as can be."""
+
 SNIFFED_BYTES = 4096  # enough for every signature, and for the boxes in front of an AVIF's or HEIC's items
 
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")

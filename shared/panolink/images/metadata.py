@@ -17,14 +17,18 @@ from panolink.sphere.metadata import Crop, SphereMetadata
 
 _SEARCHED = 1 << 20  # bytes of XMP: GPano stands in its first part
 _OTHER_PROJECTIONS = ("cubemap", "cylindrical", "fisheye", "dualfisheye", "equi-angular", "rectilinear")
-_MARK = "urn:panolink:photographed:1"
+_CONVERTED = {"cubemap": " (--projection cubemap does)", "dualfisheye": " (--projection dfisheye does)"}
+PHOTOGRAPHED = "urn:panolink:photographed:1"
+"""Namespace of the properties that say which part of a sphere was photographed."""
 
 _TIFF_EXIF = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
 """Description, make, model, software, time, artist and copyright."""
 _ORIENTATION, _EXIF_IFD, _GPS_IFD, _MAKER_NOTE = 0x0112, 0x8769, 0x8825, 0x927C
 
 
-def sphere_of(xmp: bytes | str, *, width: int, height: int) -> tuple[SphereMetadata, Crop | None]:
+def sphere_of(
+    xmp: bytes | str, *, width: int, height: int, converted: bool = False
+) -> tuple[SphereMetadata, Crop | None]:
     """What XMP says of a sphere; and, apart, the part of it that a picture of that size shows.
 
     Parameters
@@ -33,6 +37,8 @@ def sphere_of(xmp: bytes | str, *, width: int, height: int) -> tuple[SphereMetad
         As it stands in the file; empty where there is none.
     width, height : int
         Of the picture, in pixels.
+    converted : bool
+        The user has said which other projection it has: what it says of that itself, or of a crop, does not count.
 
     Returns
     -------
@@ -47,11 +53,14 @@ def sphere_of(xmp: bytes | str, *, width: int, height: int) -> tuple[SphereMetad
     text = xmp[:_SEARCHED].decode("utf-8", "replace") if isinstance(xmp, bytes) else xmp[:_SEARCHED]
     if "GPano" not in text:
         return SphereMetadata(), None
-    projection = _property(text, "GPano", "ProjectionType")
-    if projection and projection.lower() in _OTHER_PROJECTIONS:
-        raise ImageError(f"its metadata (GPano) says {projection}; convert it to equirectangular first")
     heading, pitch, roll = (_number(text, "GPano", f"Pose{axis}Degrees") for axis in ("Heading", "Pitch", "Roll"))
     found = pose_of(heading, pitch, roll)
+    if converted:
+        return found, None
+    projection = (_property(text, "GPano", "ProjectionType") or "").lower()
+    if projection in _OTHER_PROJECTIONS:
+        advice = f"convert it to equirectangular first{_CONVERTED.get(projection, '')}"
+        raise ImageError(f"its metadata (GPano) says {projection}; {advice}")
     crop = _crop(text, "GPano", ("CroppedAreaLeftPixels", "CroppedAreaTopPixels"), "CroppedAreaImage", "FullPano")
     if crop is None or crop.whole:
         mark = _crop(text, "panolink", ("LeftPixels", "TopPixels"), "", "Full")
@@ -59,7 +68,9 @@ def sphere_of(xmp: bytes | str, *, width: int, height: int) -> tuple[SphereMetad
     return found, _fitted(crop, width, height)
 
 
-def sphere_of_video(xml: str, *, width: int, height: int) -> tuple[SphereMetadata, Crop | None] | None:
+def sphere_of_video(
+    xml: str, *, width: int, height: int, converted: bool = False
+) -> tuple[SphereMetadata, Crop | None] | None:
     """What the XML of spherical video metadata, version 1, says; as `sphere_of`, or None where it says nothing.
 
     Its initial view is taken for the pose, which version 1 has not.
@@ -74,10 +85,13 @@ def sphere_of_video(xml: str, *, width: int, height: int) -> tuple[SphereMetadat
     stereo = _property(xml, "GSpherical", "StereoMode") or "mono"
     if stereo.lower() != "mono":
         raise ImageError(f"stereo video, {stereo}, by its metadata; {STEREO_ADVICE}")
-    projection = _property(xml, "GSpherical", "ProjectionType") or "equirectangular"
-    if projection.lower() != "equirectangular":
-        raise ImageError(f"its metadata (GSpherical) says {projection}; convert it to equirectangular first")
     angles = [_number(xml, "GSpherical", f"InitialView{axis}Degrees") for axis in ("Heading", "Pitch", "Roll")]
+    if converted:
+        return pose_of(*angles), None
+    projection = (_property(xml, "GSpherical", "ProjectionType") or "equirectangular").lower()
+    if projection != "equirectangular":
+        advice = f"convert it to equirectangular first{_CONVERTED.get(projection, '')}"
+        raise ImageError(f"its metadata (GSpherical) says {projection}; {advice}")
     crop = _crop(xml, "GSpherical", ("CroppedAreaLeftPixels", "CroppedAreaTopPixels"), "CroppedAreaImage", "FullPano")
     return pose_of(*angles), _fitted(crop, width, height) if crop and not crop.whole else None
 
@@ -128,6 +142,14 @@ def _number(text: str, space: str, name: str) -> float | None:
     return value if abs(value) < 1e9 else None
 
 
+def xmp_in(image: Image.Image) -> bytes:
+    """The XMP of a Pillow image as it stands in the file; empty where there is none."""
+    found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    if not found and image.format == "TIFF":
+        found = image.tag_v2.get(700, b"")  # type: ignore[attr-defined]
+    return found.encode() if isinstance(found, str) else bytes(found)
+
+
 def xmp_of(sphere: SphereMetadata, *, width: int, height: int) -> bytes:
     """XMP that makes viewers show a picture of that size as a sphere, in UTF-8.
 
@@ -143,7 +165,7 @@ def xmp_of(sphere: SphereMetadata, *, width: int, height: int) -> bytes:
         values |= {"panolink:LeftPixels": crop.left, "panolink:TopPixels": crop.top}
         values |= {"panolink:WidthPixels": crop.width, "panolink:HeightPixels": crop.height}
         values |= {"panolink:FullWidthPixels": width, "panolink:FullHeightPixels": height}
-    spaces = {"GPano": "http://ns.google.com/photos/1.0/panorama/"} | ({"panolink": _MARK} if crop else {})
+    spaces = {"GPano": "http://ns.google.com/photos/1.0/panorama/"} | ({"panolink": PHOTOGRAPHED} if crop else {})
     attributes = " ".join(
         [f'xmlns:{prefix}="{uri}"' for prefix, uri in spaces.items()]
         + [f'{name}="{value}"' for name, value in values.items()]

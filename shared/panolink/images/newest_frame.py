@@ -10,6 +10,9 @@ from typing import Any
 STOP_SECONDS = 11.0
 """for which `NewestFrame.stop` waits: sources give up after ten seconds without a frame"""
 
+_LONGEST_PAUSE = 10.0
+"""seconds between two frames: what is further ahead is a jump of the stream's times"""
+
 
 def paced(
     timed: Iterator[tuple[float, Any]],
@@ -18,7 +21,8 @@ def paced(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[tuple[float, Any]]:
-    """Frames of a file with their times in seconds, each when it is due, as a camera would give them.
+    """Frames of a file with their times in seconds, each when it is due, as a camera would give them; ten seconds after
+    the one before at the latest.
 
     Parameters
     ----------
@@ -34,7 +38,8 @@ def paced(
         if seconds >= start:
             began = clock() - seconds if began is None else began
             if (wait := began + seconds - clock()) > 0:
-                sleep(wait)
+                sleep(min(wait, _LONGEST_PAUSE))
+                began -= max(0.0, wait - _LONGEST_PAUSE)
         yield seconds, frame
 
 

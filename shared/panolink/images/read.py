@@ -22,7 +22,7 @@ from panolink.images.formats import FORMATS, MAX_PIXELS, MIN_SIDE, SNIFFED_BYTES
 from panolink.images.hdr import open_exr, open_pfm, open_radiance
 from panolink.images.jp2 import jp2_info
 from panolink.images.jxl import open_jxl
-from panolink.images.metadata import sphere_of, tiff_exif
+from panolink.images.metadata import sphere_of, tiff_exif, xmp_in
 from panolink.images.orientation import TURNED, orientation_of, upright
 from panolink.images.projection import Projector, advice_by_shape, check_content, note_of
 from panolink.images.tiff import PILLOW_COMPRESSIONS, open_tiff
@@ -120,14 +120,15 @@ def read_picture(
     Parameters
     ----------
     projection : Projection
-        `CUBEMAP` and `DFISHEYE` are converted; with `AUTO`, a picture that shows two fisheyes is refused.
+        `CUBEMAP` and `DFISHEYE` are converted, whatever the file says of itself; with `AUTO`, a picture that shows two
+        fisheyes is refused.
     lens_degrees : float
         Field of view of each lens of a double fisheye (`panolink.images.projection.Projector`).
     """
     name = name or _name_of(source)
-    with _header(source, name, max_pixels) as header:
+    convert = projection in (Projection.CUBEMAP, Projection.DFISHEYE)
+    with _header(source, name, max_pixels, converted=convert) as header:
         of_crop = f"{name}: its crop (GPano), {header.crop}" if header.crop else name
-        convert = projection in (Projection.CUBEMAP, Projection.DFISHEYE)
         projector = Projector(*header.size, projection, lens_degrees=lens_degrees) if convert else None
         size = projector.size if projector else header.size
         check_limit(*size, max_pixels, name)
@@ -145,8 +146,8 @@ def read_picture(
         return Picture(array, sphere, opened.exif, notes)
 
 
-def count_pixels(source: str | Path | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS) -> int:
-    """Width × height of the panorama that a picture gives, from its header alone.
+def picture_size(source: str | Path | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Width and height in pixels of the panorama that a picture gives, from its header alone.
 
     Raises
     ------
@@ -156,8 +157,7 @@ def count_pixels(source: str | Path | bytes, *, name: str = "", max_pixels: int 
         More than `max_pixels`.
     """
     with _header(source, name or _name_of(source), max_pixels) as header:
-        width, height = header.size
-        return width * height
+        return header.size
 
 
 def _name_of(source: str | Path | bytes) -> str:
@@ -165,13 +165,13 @@ def _name_of(source: str | Path | bytes) -> str:
 
 
 @contextmanager
-def _header(source: str | Path | bytes, name: str, max_pixels: int) -> Iterator[_Header]:
+def _header(source: str | Path | bytes, name: str, max_pixels: int, *, converted: bool = False) -> Iterator[_Header]:
     """A picture whose header has been read and is within the limit; what goes wrong, then or later, as our errors."""
     try:
         with _file(source) as file:
             opened = _open(file, max_pixels)
             check_limit(opened.width, opened.height, max_pixels, name)
-            sphere, crop = sphere_of(opened.xmp, width=opened.width, height=opened.height)
+            sphere, crop = sphere_of(opened.xmp, width=opened.width, height=opened.height, converted=converted)
             header = _Header(opened, sphere, crop)
             check_limit(*header.size, max_pixels, f"{name}: its crop (GPano), {crop}" if crop else name)
             yield header
@@ -300,7 +300,7 @@ def _open_with_pillow(
 
     width, height = _size_as_shown(image)
     own_exif = boxes.get("exif") or image.info.get("exif") or b""
-    return Opened(width, height, decode, boxes.get("xmp") or _xmp(image), own_exif.removeprefix(b"Exif\0\0"), notes)
+    return Opened(width, height, decode, boxes.get("xmp") or xmp_in(image), own_exif.removeprefix(b"Exif\0\0"), notes)
 
 
 def _size_as_shown(image: Image.Image) -> tuple[int, int]:
@@ -311,13 +311,6 @@ def _size_as_shown(image: Image.Image) -> tuple[int, int]:
     if image.format == "TIFF" and image.size != (image.tag_v2.get(256), image.tag_v2.get(257)):  # type: ignore[attr-defined]
         return width, height  # Pillow has turned it already
     return (height, width) if orientation_of(image) in TURNED else (width, height)
-
-
-def _xmp(image: Image.Image) -> bytes:
-    found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
-    if not found and image.format == "TIFF":
-        found = image.tag_v2.get(700, b"")  # type: ignore[attr-defined]
-    return found.encode() if isinstance(found, str) else bytes(found)
 
 
 def is_sphere(width: int, height: int) -> bool:

@@ -7,7 +7,7 @@ import io
 from PIL import Image
 
 from panolink.errors import LimitError
-from panolink.images.formats import SNIFFED_BYTES, format_of
+from panolink.images.formats import MOST_SIDE, SNIFFED_BYTES, format_of
 from panolink.images.metadata import xmp_of
 from panolink.images.read import Picture, read_picture
 from panolink.images.stripping import has_fixed_metadata, without_private_metadata
@@ -17,30 +17,34 @@ from panolink.picture_format import PictureFormat
 
 _CONVERTED = frozenset({"EXR", "HDR", "HEIF", "JXL", "PFM", "TIFF"})
 """Formats that a transmitter need not know."""
-_WEBP_SIDE = 16383
 
 
 def sendable(data: bytes, *, max_bytes: int, name: str, allow_any_aspect: bool = False) -> bytes:
     """A picture's file without its private metadata; as `sendable_picture` where a transmitter may not know its format,
-    or it is too large.
+    it is too large, or they cannot be taken out of it.
 
     Raises
     ------
     ImageError, LimitError
         It has to be read for that, and cannot be; or is too large in any form.
     """
-    if is_sendable(data, max_bytes=max_bytes):
-        return without_private_metadata(data)
+    if (file := sendable_file(data, max_bytes=max_bytes)) is not None:
+        return file
     return sendable_picture(
         read_picture(data, name=name, allow_any_aspect=allow_any_aspect), max_bytes=max_bytes, name=name
     )
 
 
-def is_sendable(data: bytes, *, max_bytes: int) -> bool:
-    """Whether a file goes with its pixels as they are coded; one of no known format does, for the transmitter to
-    refuse."""
+def sendable_file(data: bytes, *, max_bytes: int) -> bytes | None:
+    """A file without its private metadata and with its pixels as they are coded, None where it cannot go so; one of no
+    known format is as it is, for the transmitter to refuse."""
     format = format_of(data[:SNIFFED_BYTES])
-    return not format or (format not in _CONVERTED and len(data) <= max_bytes and not has_fixed_metadata(data))
+    if not format:
+        return data
+    if format in _CONVERTED or has_fixed_metadata(data):
+        return None
+    file = without_private_metadata(data)
+    return file if file is not None and len(file) <= max_bytes else None
 
 
 def sendable_picture(picture: Picture, *, max_bytes: int, name: str, raw: bool = False) -> bytes:
@@ -61,7 +65,7 @@ def sendable_picture(picture: Picture, *, max_bytes: int, name: str, raw: bool =
     if raw and not picture.sphere and picture.array.nbytes + RAW_HEADER_BYTES <= max_bytes:
         return encode_picture(picture.array, PictureFormat.RGB8)
     data = encode_png(picture.array, sphere=picture.sphere)
-    if len(data) > max_bytes and max(width, height) <= _WEBP_SIDE:
+    if len(data) > max_bytes and max(width, height) <= MOST_SIDE["WEBP"]:
         buffer = io.BytesIO()
         options = {"xmp": xmp_of(picture.sphere, width=width, height=height)} if picture.sphere else {}
         Image.fromarray(picture.array).save(buffer, "WEBP", lossless=True, quality=0, method=1, **options)

@@ -157,8 +157,8 @@ def _file(path: Path, reading: Reading) -> Iterator[Panorama | Failure]:
             yield from _opened(file, name, path, reading)
     except FileNotFoundError:
         yield Failure(name, ImageError(f"{name}: no such file"))
-    except OSError as error:
-        yield Failure(name, ImageError(f"{name}: {error.strerror or error}"))
+    except (OSError, ValueError) as error:  # such as a name with a zero byte
+        yield Failure(name, ImageError(f"{name}: {getattr(error, 'strerror', None) or error}"))
 
 
 def _opened(file: BinaryIO, name: str, path: Path | None, reading: Reading) -> Iterator[Panorama | Failure]:
@@ -253,7 +253,8 @@ def _files(path: Path, recursive: bool, on_skip: Callable[[str], None]) -> Itera
         return
     files, folders, unreadable = _below(path, recursive)
     taken = [one for one in files if not one.name.startswith(".") and _is_media(one)]
-    left = [one for one in files if one not in set(taken)]
+    among = set(taken)
+    left = [one for one in files if one not in among]
     if left:
         on_skip(f"{path}: {_counted(left, 'file')} skipped: {_names(left, path)}")
     if folders:
@@ -278,7 +279,8 @@ def _below(path: Path, recursive: bool) -> tuple[list[Path], list[Path], list[OS
         found += (Path(folder, name) for name in files)
         skipped = [one for one in folders if not recursive or one.startswith(".") or os.path.islink(f"{folder}/{one}")]
         left += (Path(folder, name) for name in skipped)
-        folders[:] = [one for one in folders if one not in set(skipped)]
+        among = set(skipped)
+        folders[:] = [one for one in folders if one not in among]
     return sorted(found), sorted(left), unreadable
 
 

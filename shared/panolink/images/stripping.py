@@ -1,7 +1,7 @@
 """EXIF and the like taken out of picture files, whose pixels stay as they are coded: before they go over the network.
 
-Place, time, serial numbers, comments and thumbnails go; the colour profile, the orientation and GPano stay, for without
-them the picture would be another one.
+Only what reading a picture needs stays: its coded pixels, their colours, the orientation, and what its XMP says of the
+sphere. Anything else goes, be it known here or not: place, time, serial numbers, comments, thumbnails, signatures.
 """
 
 from __future__ import annotations
@@ -10,144 +10,225 @@ import io
 import re
 import struct
 import zlib
-from contextlib import suppress
+from collections.abc import Iterator
+
+from PIL import Image
 
 from panolink.images.formats import SNIFFED_BYTES, format_of
+from panolink.images.metadata import PHOTOGRAPHED, xmp_in
 from panolink.images.mp4_boxes import top_boxes
+from panolink.images.orientation import orientation_of
+from panolink.images.write import png_chunk, png_xmp_chunk
 
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _ORIENTATION, _SHORT = 0x0112, 3
-_GPANO = re.compile(r"\bGPano:(\w+)\s*(?:=\s*[\"']([^\"'<>&]{0,100})[\"']|>([^<>&]{0,100})<)")
+_OF_SPHERE = re.compile(
+    r"\b((?:GPano|panolink):(?:ProjectionType|Pose(?:Heading|Pitch|Roll)Degrees|\w{1,40}Pixels))"
+    r"\s*(?:=\s*[\"']([^\"'<>&]{0,100})[\"']|>([^<>&]{0,100})<)"
+)
+"""What `panolink.images.metadata.sphere_of` looks at."""
 _XMP_FORM = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    '<rdf:Description rdf:about="" xmlns:GPano="http://ns.google.com/photos/1.0/panorama/" {}/>'
-    "</rdf:RDF></x:xmpmeta>"
+    '<rdf:Description rdf:about="" xmlns:GPano="http://ns.google.com/photos/1.0/panorama/" '
+    f'xmlns:panolink="{PHOTOGRAPHED}" {{}}/></rdf:RDF></x:xmpmeta>'
 )
-_PNG, _PNG_XMP = b"\x89PNG\r\n\x1a\n", b"XML:com.adobe.xmp\0\0\0\0\0"
-_PNG_PRIVATE = (b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tIME")
+
+_EOI, _SOS, _APP0, _APP1 = 0xD9, 0xDA, 0xE0, 0xE1
+_JPEG_CODING = frozenset({*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDC, 0xDD} - {0xC8})
+"""Markers of frames, tables, scans, numbers of lines, and restart intervals (ITU-T T.81, table B.1)."""
+_JPEG_KEPT = {_APP0: (b"JFIF\0", 14), 0xE2: (b"ICC_PROFILE\0", 1 << 16), 0xEE: (b"Adobe", 12)}
+"""Application segments that say how the coded data are meant: marker, name, and how many bytes of each are kept."""
+_JPEG_MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
+"""Of a segment behind coded data, in which 0xFF is followed by 0x00 or is that of a restart marker."""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_KEPT = frozenset(b"IHDR PLTE IDAT IEND tRNS cICP iCCP sRGB gAMA cHRM sBIT mDCV cLLI".split())
+_PNG_METADATA = frozenset((b"eXIf", b"tEXt", b"zTXt", b"iTXt"))
+_ONE_PIXEL = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
+
+_WEBP_KEPT = frozenset((b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP"))
 _WEBP_EXIF, _WEBP_XMP = 0x08, 0x04  # flags of VP8X
+_FRAME_HEADER = 16  # bytes of an ANMF before its own chunks
+
+_PIXEL_BOXES = {"AVIF": (b"ftyp", b"meta", b"mdat"), "JPEG2000": (b"jP  ", b"ftyp", b"jp2h", b"jp2c")}
 
 
-def without_private_metadata(data: bytes) -> bytes:
-    """A JPEG, PNG or WebP without what its owner may not want to send; other files, and damaged ones, as they are."""
+def without_private_metadata(data: bytes) -> bytes | None:
+    """A JPEG, PNG or WebP without what its owner may not want to send; files of other formats as they are.
+
+    None for one that is not as its standard says: what hides in it is not known, though it may be readable.
+    """
     try:
-        if data.startswith(b"\xff\xd8\xff"):
-            return _jpeg(data)
-        if data.startswith(_PNG):
-            return _png(data)
-        if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-            return _webp(data)
-    except (struct.error, IndexError, ValueError):
-        pass  # whoever decodes it says what is wrong
+        match format_of(data[:SNIFFED_BYTES]):
+            case "JPEG":
+                return _jpeg(data)
+            case "PNG":
+                return _png(data)
+            case "WEBP":
+                return _webp(data)
+    except Exception:  # Pillow, which reads the metadata, raises nearly anything on damaged ones
+        return None
     return data
 
 
 def has_fixed_metadata(data: bytes) -> bool:
-    """Whether an AVIF or JPEG 2000 file has EXIF, XMP or the like, which cannot be taken out without moving its pixels.
+    """Whether an AVIF or JPEG 2000 file has more than pixels, such as EXIF or XMP, which cannot be taken out without
+    moving them.
 
     Other formats, of which `without_private_metadata` takes them or which have none, never do.
     """
     format = format_of(data[:SNIFFED_BYTES])
-    if format not in ("AVIF", "JPEG2000"):
+    if format not in _PIXEL_BOXES or data.startswith(b"\xff"):  # a JPEG 2000 codestream without boxes
         return False
     for start, size, kind in top_boxes(io.BytesIO(data)):
-        if kind in (b"uuid", b"xml "):
+        if kind not in _PIXEL_BOXES[format]:
             return True
         if kind == b"meta" and re.search(rb"infe.{8,12}(?:Exif|mime)", data[start : start + size], re.DOTALL):
             return True
     return False
 
 
-def _kept_exif(exif: bytes) -> bytes:
-    """EXIF with nothing but the orientation, in TIFF structure; empty where that is 1, or all of it damaged."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
-    if order is None:
-        return b""
-    with suppress(struct.error):
-        (at,) = struct.unpack_from(f"{order}I", exif, 4)
-        (count,) = struct.unpack_from(f"{order}H", exif, at)
-        for entry in range(at + 2, at + 2 + 12 * count, 12):
-            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", exif, entry)
-            if tag == _ORIENTATION and kind == _SHORT and 2 <= value <= 8:
-                return b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, _ORIENTATION, _SHORT, 1, value, 0, 0)
-    return b""
+def _kept_metadata(image: Image.Image) -> tuple[bytes, bytes]:
+    """EXIF, in TIFF structure, and XMP of what a Pillow image says and has to stay; each empty where there is none.
+
+    EXIF is made anew of the orientation that reading finds, wherever it stands.
+    """
+    xmp, orientation = _kept_xmp(xmp_in(image)), orientation_of(image)
+    if not 2 <= orientation <= 8:
+        return b"", xmp
+    return b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, _ORIENTATION, _SHORT, 1, orientation, 0, 0), xmp
 
 
 def _kept_xmp(xmp: bytes) -> bytes:
-    """XMP with nothing but GPano; empty where there is none."""
-    found = {name: attribute or element for name, attribute, element in _GPANO.findall(xmp.decode("utf-8", "replace"))}
-    values = " ".join(f'GPano:{name}="{value.strip()}"' for name, value in found.items())
-    return _XMP_FORM.format(values).encode() if found else b""
+    """XMP with nothing but the sphere; empty where it says nothing of one."""
+    text = xmp.decode("utf-8", "replace")
+    if "GPano" not in text:
+        return b""
+    found: dict[str, str] = {}
+    for name, attribute, element in _OF_SPHERE.findall(text):
+        found.setdefault(name, (attribute or element).strip())
+    return _XMP_FORM.format(" ".join(f'{name}="{value}"' for name, value in found.items())).encode() if found else b""
+
+
+def _with_info(**info: bytes) -> Image.Image:
+    """A Pillow image that has the metadata of a file, but not its pixels."""
+    image = Image.new("L", (1, 1))
+    image.info.update({name: value for name, value in info.items() if value})
+    return image
 
 
 def _jpeg(data: bytes) -> bytes:
-    """APP1 rewritten; IPTC (APP13), comments, and further pictures behind the first one (MPF) left out."""
-    kept, at = [data[:2]], 2
-    while data[at] == 0xFF and data[at + 1] not in (0xDA, 0xD9):
-        marker, size = data[at + 1], 2 + struct.unpack_from(">H", data, at + 2)[0]
-        segment = data[at : at + size]
-        body = segment[4:]
-        if len(segment) != size:
+    """The first picture of a file; previews, gain maps, or the other eye's (MPF) behind it are not read, and go."""
+    kept, exif, xmp, at, scanned = [], b"", b"", 2, False
+    while (marker := _marker(data, at))[1] != _EOI:
+        at, kind = marker
+        size = 2 + struct.unpack_from(">H", data, at + 2)[0]
+        body = data[at + 4 : at + size]
+        if size < 4 or len(body) != size - 4:
             raise ValueError("truncated")
-        if marker == 0xE1:
-            new = b""
-            if body.startswith(_EXIF) and (exif := _kept_exif(body[len(_EXIF) :])):
-                new = _EXIF + exif
-            elif body.startswith(_XMP) and (xmp := _kept_xmp(body[len(_XMP) :])):
-                new = _XMP + xmp
-            segment = b"\xff\xe1" + struct.pack(">H", 2 + len(new)) + new if new else b""
-        elif marker in (0xED, 0xFE) or (marker == 0xE2 and body.startswith(b"MPF\0")):
-            segment = b""
-        kept.append(segment)
+        name, most = _JPEG_KEPT.get(kind, (b"", 0))
+        if kind in _JPEG_CODING:
+            kept.append(data[at : at + size])
+        elif not (0xE0 <= kind <= 0xEF or kind == 0xFE):  # application segments and comments
+            raise ValueError("an unknown marker")
+        elif scanned:
+            pass  # nothing but coding is read from there on
+        elif name and body.startswith(name):
+            kept.append(_segment(kind, body[:most] if kind != _APP0 else body[:12].ljust(14, b"\0")))
+        elif kind == _APP1 and body.startswith(_EXIF):
+            exif += body.removeprefix(_EXIF)
+        elif kind == _APP1 and body.startswith(_XMP):
+            xmp = body.removeprefix(_XMP)
         at += size
-    return b"".join([*kept, data[at : _end_of_jpeg(data, at)]])
+        if kind == _SOS:
+            scanned = True
+            end = _JPEG_MARKER.search(data, at)
+            if end is None:
+                raise ValueError("truncated")
+            kept.append(data[at : end.start()])
+            at = end.start()
+    new_exif, new_xmp = _kept_metadata(_with_info(exif=exif, xmp=xmp))
+    new = [_segment(_APP1, name + body) for name, body in ((_EXIF, new_exif), (_XMP, new_xmp)) if body]
+    first = 1 if kept and kept[0][1] == _APP0 else 0  # JFIF stands in front of all others
+    return b"".join((data[:2], *kept[:first], *new, *kept[first:], bytes((0xFF, _EOI))))
 
 
-def _end_of_jpeg(data: bytes, at: int) -> int:
-    """Behind the end marker of a JPEG whose first scan begins at `at`; `ValueError` where there is none."""
-    while True:
-        at = data.index(b"\xff", at) + 1
-        marker = data[at]
-        if marker == 0xD9:
-            return at + 1
-        if marker not in (0x00, 0xFF, *range(0xD0, 0xD8)):  # not of the coded data: a segment
-            at += 1 + struct.unpack_from(">H", data, at + 1)[0]
+def _marker(data: bytes, at: int) -> tuple[int, int]:
+    """Place and kind of the marker that stands there, behind any number of fill bytes."""
+    if data[at] != 0xFF:
+        raise ValueError("no marker")
+    while data[at + 1] == 0xFF:
+        at += 1
+    return at, data[at + 1]
+
+
+def _segment(kind: int, body: bytes) -> bytes:
+    return bytes((0xFF, kind)) + struct.pack(">H", 2 + len(body)) + body
 
 
 def _png(data: bytes) -> bytes:
-    kept, at = [_PNG], len(_PNG)
-    while at < len(data):
+    """The first picture of a file, up to the end that it names; the further frames of an animation go."""
+    kept, at, kind = [], len(_PNG), b""
+    # Metadata may be compressed, and stand behind the pixels: Pillow reads them of a file whose picture is one pixel.
+    pixel, small = png_chunk(b"IDAT", zlib.compress(b"\0\0")), [_PNG, _ONE_PIXEL]
+    while kind != b"IEND":
         (size,) = struct.unpack_from(">I", data, at)
-        kind, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + size]
-        chunk = data[at : at + 12 + size]
-        if kind in _PNG_PRIVATE:
-            new = b""
-            if kind == b"eXIf":
-                new = _kept_exif(body)
-            elif body.startswith(_PNG_XMP) and (xmp := _kept_xmp(body[len(_PNG_XMP) :])):
-                new = _PNG_XMP + xmp
-            chunk = struct.pack(">I", len(new)) + kind + new + struct.pack(">I", zlib.crc32(kind + new)) if new else b""
-        kept.append(chunk)
+        kind, chunk = data[at + 4 : at + 8], data[at : at + 12 + size]
+        if len(chunk) != 12 + size:
+            raise ValueError("truncated")
+        if kind in _PNG_KEPT:
+            kept.append(chunk)
+        if kind in _PNG_METADATA:
+            small.append(chunk)
+        elif kind == b"IDAT" and pixel not in small:
+            small.append(pixel)
         at += 12 + size
-    return b"".join(kept)
+    with Image.open(io.BytesIO(b"".join((*small, kept[-1]))), formats=["PNG"]) as image:
+        exif, xmp = _kept_metadata(image)
+    new = [png_chunk(b"eXIf", exif)] if exif else []
+    if xmp:
+        new.append(png_xmp_chunk(xmp))
+    return b"".join((_PNG, kept[0], *new, *kept[1:]))
 
 
 def _webp(data: bytes) -> bytes:
-    kept, flags, at = [], 0, 12
-    while at + 8 <= len(data):
+    end = 8 + struct.unpack_from("<I", data, 4)[0]
+    if end > len(data):
+        raise ValueError("truncated")
+    kept, found, flags = [], {}, 0
+    for kind, body in _webp_chunks(data[12:end]):
+        if kind == b"VP8X":
+            if kept:
+                raise ValueError("a header that is not the first chunk")
+            flags = body[0]
+            body = bytes([flags & ~(_WEBP_EXIF | _WEBP_XMP)]) + body[1:10]
+        if kind == b"ANMF":
+            inner = (one for one in _webp_chunks(body[_FRAME_HEADER:]) if one[0] in _WEBP_KEPT)
+            body = body[:_FRAME_HEADER] + b"".join(_webp_chunk(*one) for one in inner)
+        if kind in _WEBP_KEPT:
+            kept.append((kind, body))
+        found.setdefault(kind, body)
+    # Where its flag is not set, a chunk is not read.
+    exif, xmp = flags & _WEBP_EXIF and found.get(b"EXIF", b""), flags & _WEBP_XMP and found.get(b"XMP ", b"")
+    exif, xmp = _kept_metadata(_with_info(exif=exif or b"", xmp=xmp or b""))
+    if exif or xmp:
+        kind, body = kept[0]
+        kept[0] = kind, bytes([body[0] | (_WEBP_EXIF if exif else 0) | (_WEBP_XMP if xmp else 0)]) + body[1:]
+        kept += [one for one in ((b"EXIF", exif), (b"XMP ", xmp)) if one[1]]
+    content = b"WEBP" + b"".join(_webp_chunk(*one) for one in kept)
+    return b"RIFF" + struct.pack("<I", len(content)) + content
+
+
+def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = 0
+    while at < len(data):
         kind, (size,) = data[at : at + 4], struct.unpack_from("<I", data, at + 4)
         body = data[at + 8 : at + 8 + size]
-        if kind == b"EXIF":
-            body = _kept_exif(body.removeprefix(_EXIF))
-            flags |= _WEBP_EXIF if body else 0
-        elif kind == b"XMP ":
-            body = _kept_xmp(body)
-            flags |= _WEBP_XMP if body else 0
-        if body or kind not in (b"EXIF", b"XMP "):
-            kept.append([kind, body])
+        if len(body) != size:
+            raise ValueError("truncated")
+        yield kind, body
         at += 8 + size + size % 2
-    for chunk in kept:
-        if chunk[0] == b"VP8X":
-            chunk[1] = bytes([chunk[1][0] & ~(_WEBP_EXIF | _WEBP_XMP) | flags]) + chunk[1][1:]
-    body = b"".join(kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2) for kind, body in kept)
-    return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
+
+
+def _webp_chunk(kind: bytes, body: bytes) -> bytes:
+    return kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)

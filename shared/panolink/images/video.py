@@ -30,6 +30,7 @@ _CONTAINERS = (
 
 _NOT_SAID = 2  # a code point of H.273
 _SLACK = 1e-3  # seconds by which a frame may come before its time, as rounded as containers store it
+_DISORDER = 0.5  # seconds by which times go back that are out of order; those that go back further begin anew
 
 
 @dataclass(frozen=True)
@@ -120,21 +121,31 @@ def video_frames(
         Frames of more than `max_pixels`.
     """
     name = name or str(source)
-    with readable_video(name):
-        import av
+    with readable_video(name), _container(source, selection.start) as container:
+        stream = first_stream(container, name)
+        check_limit(stream.width, stream.height, max_pixels, name)
+        timed = timed_frames(container, stream)
+        frames = selection.choose(paced(timed, selection.start) if live else timed)
+        xml = spherical_xml(source) if isinstance(source, (str, Path)) else ""
+        panoramas = Panoramas(name, projection, lens_degrees, allow_any_aspect, max_pixels, xml=xml)
+        yield from newest_panoramas(panoramas, frames) if live else panoramas.of(frames)
 
-        opened: Any = f"file:{source}" if isinstance(source, (str, Path)) else source
-        container: Any = av.open(opened, options={"format_whitelist": _CONTAINERS})
-        with container:
-            stream = first_stream(container, name)
-            check_limit(stream.width, stream.height, max_pixels, name)
-            if 1 < selection.start < inf and isinstance(source, (str, Path)):
-                container.seek(int(selection.start / stream.time_base) + (stream.start_time or 0), stream=stream)
-            timed = timed_frames(container, stream)
-            frames = selection.choose(paced(timed, selection.start) if live else timed)
-            xml = spherical_xml(source) if isinstance(source, (str, Path)) else ""
-            panoramas = Panoramas(name, projection, lens_degrees, allow_any_aspect, max_pixels, xml=xml)
-            yield from newest_panoramas(panoramas, frames) if live else panoramas.of(frames)
+
+def _container(source: str | Path | BinaryIO, start: float) -> Any:
+    """An open file, from a place before that second on if it is one where places can be sought, else from the first."""
+    import av
+    import av.error
+
+    opened: Any = f"file:{source}" if isinstance(source, (str, Path)) else source
+    container: Any = av.open(opened, options={"format_whitelist": _CONTAINERS})
+    if 1 < start < inf and isinstance(opened, str) and container.streams.video:
+        stream = container.streams.video[0]
+        try:
+            container.seek(int(start / stream.time_base) + (stream.start_time or 0), stream=stream)
+        except av.error.FFmpegError:  # of a raw stream: it has been read to its end
+            container.close()
+            return av.open(opened, options={"format_whitelist": _CONTAINERS})
+    return container
 
 
 def newest_panoramas(panoramas: Panoramas, frames: Iterator[Any]) -> Iterator[PanoramaFrame]:
@@ -184,7 +195,10 @@ def first_stream(container: Any, name: str) -> Any:
 
 
 def timed_frames(container: Any, stream: Any) -> Iterator[tuple[float, Any]]:
-    """Frames with their times in seconds from the beginning of the stream."""
+    """Frames with their times in seconds from the beginning of the stream.
+
+    Where its times begin anew, as those of a sender that restarts or of two streams one behind the other, they go on.
+    """
     beginning = None if stream.start_time is None else float(stream.start_time * stream.time_base)
     step = 1 / float(stream.average_rate or 25)
     seconds = -step
@@ -193,6 +207,8 @@ def timed_frames(container: Any, stream: Any) -> Iterator[tuple[float, Any]]:
             seconds += step
         else:
             beginning = frame.time if beginning is None else beginning
+            if seconds >= 0 and frame.time - beginning < seconds - _DISORDER:
+                beginning = frame.time - seconds - step
             seconds = frame.time - beginning
         yield seconds, frame
 
@@ -256,11 +272,12 @@ class Panoramas:
         if self._matrix is not None and not self._matrix[0, 0]:
             width, height = height, width
         check_limit(width, height, self._max_pixels, self._name)
+        converted = self._projection in (Projection.CUBEMAP, Projection.DFISHEYE)
         if self._projection is not Projection.EQUIRECTANGULAR:
-            self._place = place_of(frame, width, height, xml=self._xml)
+            self._place = place_of(frame, width, height, xml=self._xml, converted=converted)
         said = self._place.projection
-        if Projection.CUBEMAP in (self._projection, said) or self._projection is Projection.DFISHEYE:
-            wanted = Projection.CUBEMAP if said is Projection.CUBEMAP else self._projection
+        if converted or said is Projection.CUBEMAP:
+            wanted = self._projection if converted else Projection.CUBEMAP
             self._projector = Projector(width, height, wanted, lens_degrees=self._lens_degrees)
             check_limit(*self._projector.size, self._max_pixels, self._name)
             return (note_of(wanted, self._lens_degrees),)

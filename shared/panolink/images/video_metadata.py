@@ -44,13 +44,15 @@ class Place:
     crop: Crop | None = None
 
 
-def place_of(frame: Any, width: int, height: int, *, xml: str = "") -> Place:
+def place_of(frame: Any, width: int, height: int, *, xml: str = "", converted: bool = False) -> Place:
     """What a frame of PyAV, of that size when turned upright, says of its place on the sphere.
 
     Parameters
     ----------
     xml : str
         What its file says by version 1; empty where it has none.
+    converted : bool
+        As of `panolink.images.metadata.sphere_of`: of the place, only the pose counts.
 
     Raises
     ------
@@ -63,16 +65,18 @@ def place_of(frame: Any, width: int, height: int, *, xml: str = "") -> Place:
         kind = struct.unpack_from("<i", bytes(stereo))[0]
         if kind in _STEREO:
             raise ImageError(f"stereo video, {_STEREO[kind]}, by its metadata; {STEREO_ADVICE}")
-    first = sphere_of_video(xml, width=width, height=height)
+    first = sphere_of_video(xml, width=width, height=height, converted=converted)
     if (mapping := frame.side_data.get(Type.SPHERICAL)) is None or (first and first[1]):
         return Place(Projection.EQUIRECTANGULAR, *first) if first else Place()
     # AVSphericalMapping: projection; yaw, pitch, roll in 16.16; bounds left, top, right, bottom in 0.32; padding
     kind, yaw, pitch, roll, left, top, right, bottom, padding = struct.unpack_from("<4i5I", bytes(mapping))
-    if kind in _PROJECTIONS:
+    if kind in _PROJECTIONS and not converted:
         raise ImageError(f"its metadata says {_PROJECTIONS[kind]}; convert it to equirectangular first")
     # Version 2 always names three angles: where all are 0, nothing is known.
     known = pose_of(yaw / 65536, pitch / 65536, roll / 65536) if yaw or pitch or roll else NOTHING_KNOWN
     sphere = known or (first[0] if first else NOTHING_KNOWN)
+    if converted:
+        return Place(None, sphere)
     if kind == _CUBEMAP:
         if padding:
             raise ImageError(f"a cubemap with {padding} pixels of padding around each face; convert it first")

@@ -10,17 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from panolink.errors import LimitError, PanolinkError
-from panolink.images.formats import MAX_PIXELS, check_limit
+from panolink.images.formats import MAX_PIXELS, MOST_SIDE, check_limit
 from panolink.images.jpeg_scans import check_scans
-from panolink.images.metadata import sphere_of, xmp_of
+from panolink.images.metadata import sphere_of, xmp_in, xmp_of
 from panolink.images.write import encode_png
 from panolink.picture_format import JPEG_QUALITY, PictureFormat
 from panolink.sphere.metadata import NOTHING_KNOWN, SphereMetadata
 
 _PILLOW = {b"\x89PNG": "PNG", b"RIFF": "WEBP", b"\xff\xd8\xff": "JPEG", b"P6": "PPM"}
-MOST_SIDE = {PictureFormat.WEBP: 16383, PictureFormat.JPEG: 65500}
-"""of a picture in a file, in pixels; of the other formats as long as can be"""
-
 RAW_HEADER_BYTES = 4096
 """that a raw picture's file has at most beyond its pixels"""
 
@@ -41,10 +38,10 @@ def encode_picture(array: NDArray[np.uint8], format: PictureFormat, *, sphere: S
     Raises
     ------
     LimitError
-        A side is longer than the format allows (`MOST_SIDE`).
+        A side is longer than the format allows (`panolink.images.formats.MOST_SIDE`).
     """
     height, width = array.shape[:2]
-    if max(width, height) > (most := MOST_SIDE.get(format, MAX_PIXELS)):
+    if max(width, height) > (most := MOST_SIDE.get(format.name, MAX_PIXELS)):
         raise LimitError(f"a picture of {width}x{height} has no room in a {format.value} file: {most} a side at most")
     if format is PictureFormat.PNG:
         return encode_png(array, sphere=sphere)
@@ -76,8 +73,7 @@ def decode_picture(data: bytes) -> tuple[NDArray[np.uint8], SphereMetadata]:
         check_scans(data, _NAME)
         with Image.open(io.BytesIO(data), formats=[kind] if kind else []) as image:
             check_limit(image.width, image.height, MAX_PIXELS, _NAME)
-            xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
-            sphere = sphere_of(xmp, width=image.width, height=image.height)[0]
+            sphere = sphere_of(xmp_in(image), width=image.width, height=image.height)[0]
             return np.asarray(image.convert("RGB")), sphere
     except LimitError:
         raise

@@ -14,6 +14,7 @@ from PIL import Image
 
 from panolink.errors import ImageError
 from panolink.files import write_file
+from panolink.images.formats import MAX_PIXELS, MOST_SIDE
 from panolink.images.metadata import xmp_of
 from panolink.sphere.metadata import SphereMetadata
 
@@ -53,7 +54,7 @@ def save_image(
     Raises
     ------
     ImageError
-        An extension that names no format, or a place that cannot be written, or has a file already.
+        As of `encode_image`; or a place that cannot be written, or has a file already.
     """
     path = Path(path)
     try:
@@ -75,9 +76,10 @@ def encode_image(
     Raises
     ------
     ImageError
-        An extension that names no format; `name` is the file's, for the message.
+        As of `image_format`; or more metadata than the format has room for.
     """
     suffix = suffix.lower()
+    format = image_format(suffix, width=array.shape[1], height=array.shape[0], name=name)
     options: dict[str, Any] = {"exif": b"Exif\0\0" + exif} if exif else {}
     match suffix:
         case ".webp":
@@ -89,14 +91,30 @@ def encode_image(
         options |= {"exif": _with_xmp(exif, xmp)}
     elif xmp and suffix in _WITH_XMP:
         options |= {"xmp": xmp}
-    format = Image.registered_extensions().get(suffix)
+    buffer = io.BytesIO()
+    try:
+        Image.fromarray(array).save(buffer, format, **options)
+    except Exception as error:  # encoders raise nearly anything on what they have no room for
+        raise ImageError(f"{name}: cannot be written as {format} ({error})") from error
+    data = buffer.getvalue()
+    return _with_chunks(data, [png_xmp_chunk(xmp)]) if xmp and suffix == ".png" else data
+
+
+def image_format(suffix: str, *, width: int, height: int, name: str | Path = "") -> str:
+    """Pillow's name of the format that an extension names.
+
+    Raises
+    ------
+    ImageError
+        It names none, or one that has no room for a picture of that size; `name` is the file's, for the message.
+    """
+    format = Image.registered_extensions().get(suffix.lower())
     if format is None or format not in Image.SAVE:
         known = ", ".join(sorted(_WITH_XMP | {".bmp", ".gif", ".jp2", ".png", ".ppm"}))
         raise ImageError(f"{name}: unknown image extension {suffix!r}; use one of {known}")
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, format, **options)
-    data = buffer.getvalue()
-    return _with_chunks(data, [_xmp_chunk(xmp)]) if xmp and suffix == ".png" else data
+    if max(width, height) > (most := MOST_SIDE.get(format, MAX_PIXELS)):
+        raise ImageError(f"{name}: a picture of {width}×{height} has no room in {format}: {most} a side at most")
+    return format
 
 
 def _with_xmp(exif: bytes, xmp: bytes) -> Image.Exif:
@@ -128,19 +146,21 @@ def encode_png(array: NDArray[np.uint8], *, sphere: SphereMetadata | None = None
     data.append(deflate.flush())
     header = struct.pack(">IIBBBBB", width, height, 8, _PNG_COLOUR[step], 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", b"".join(data)), (b"IEND", b"")]
-    png = b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, content) for kind, content in chunks)
-    extra = [_chunk(b"eXIf", exif)] if exif else []
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(kind, content) for kind, content in chunks)
+    extra = [png_chunk(b"eXIf", exif)] if exif else []
     if sphere is not None:
-        extra.append(_xmp_chunk(xmp_of(sphere, width=width, height=height)))
+        extra.append(png_xmp_chunk(xmp_of(sphere, width=width, height=height)))
     return _with_chunks(png, extra)
 
 
-def _chunk(kind: bytes, content: bytes) -> bytes:
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG file: its length, kind, content and checksum."""
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
 
 
-def _xmp_chunk(xmp: bytes) -> bytes:
-    return _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
+def png_xmp_chunk(xmp: bytes) -> bytes:
+    """XMP as a chunk of a PNG file."""
+    return png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
 
 
 def _with_chunks(png: bytes, chunks: list[bytes]) -> bytes:

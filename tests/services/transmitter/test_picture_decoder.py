@@ -35,7 +35,7 @@ def decoder() -> Iterator[PictureDecoder]:
 
 def test_a_picture_comes_back_as_it_is(decoder: PictureDecoder, panorama: np.ndarray) -> None:
     data = encoded(panorama, "PNG")
-    assert decoder.count_pixels(data, name="pano", max_pixels=1 << 24) == 256 * 128
+    assert decoder.size_of(data, name="pano", max_pixels=1 << 24) == (256, 128)
     assert np.array_equal(decoder.decode(data, **PICTURE), panorama)
 
 
@@ -45,7 +45,7 @@ def test_errors_are_those_of_the_library(decoder: PictureDecoder, panorama: np.n
     with pytest.raises(ImageError, match="is not 2:1"):
         decoder.decode(encoded(panorama[:, :128], "PNG"), **PICTURE)
     with pytest.raises(LimitError, match="256×128 pixels is more than the 100 allowed"):
-        decoder.count_pixels(encoded(panorama, "PNG"), name="pano", max_pixels=100)
+        decoder.size_of(encoded(panorama, "PNG"), name="pano", max_pixels=100)
 
 
 def test_what_libraries_write_of_a_file_reaches_no_log(
@@ -85,7 +85,7 @@ def test_what_takes_too_long_is_stopped(monkeypatch: pytest.MonkeyPatch, panoram
     pool = PictureDecoder(processes=1, seconds=1.0, memory_bytes=1 << 30)
     large = np.full((4096, 8192, 3), 90, np.uint8)
     try:
-        pool.count_pixels(encoded(panorama, "PNG"), name="warm", max_pixels=1 << 24)
+        pool.size_of(encoded(panorama, "PNG"), name="warm", max_pixels=1 << 24)
         start = time.monotonic()
         with pytest.raises(LimitError, match=r"pano: decoding takes more than the 1 s allowed"):
             pool.decode(many_scans(large, MAX_SCANS - 20), name="pano", allow_any_aspect=False, max_pixels=1 << 27)
