@@ -12,7 +12,7 @@ import csv
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,9 +20,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.lib.quality_measures import MEASURES
 from benchmarks.lib.rate_points import BASELINES
+from benchmarks.lib.revisions import of_measures
 
-KEYS = ("image", "codec", "setting", "bpp", "reached")
-"""columns before those of measures: width x height and a hash of the pixels, name and version, a quality or a target"""
+KEYS = ("image", "codec", "setting", "bpp", "reached", "revision")
+"""columns before those of measures: width x height and a hash of the pixels, name and version, a quality or a target,
+and the revision of the code that has scored it"""
 
 Table = Annotated[Path, typer.Argument(help="A CSV file.")]
 Cache = Annotated[Path, typer.Option(help="Where rate_distortion.py keeps points.")]
@@ -40,8 +42,10 @@ def write(table: Table, cache: Cache = Path(".cache/rate_distortion")) -> None:
             continue
         for setting, point in sorted(json.loads(file.read_text()).items()):
             scores = [f"{point[name]:.5g}" if name in point else "" for name in MEASURES]
+            if point.get("revision") != of_measures():
+                continue
             bpp, reached = f"{point['bpp']:.6g}", int(point["reached"])
-            rows.append([file.parent.name, file.stem, setting, bpp, reached, *scores])
+            rows.append([file.parent.name, file.stem, setting, bpp, reached, of_measures(), *scores])
     if not rows:
         raise typer.BadParameter(f"{cache}: no points of other codecs there; rate_distortion.py measures them")
     table.parent.mkdir(parents=True, exist_ok=True)
@@ -52,19 +56,26 @@ def write(table: Table, cache: Cache = Path(".cache/rate_distortion")) -> None:
 
 @app.command()
 def read(table: Table, cache: Cache = Path(".cache/rate_distortion")) -> None:
-    """Put a table's points into a cache; what was measured there already stays."""
-    found: dict[Path, dict[str, dict[str, float | bool]]] = {}
+    """Put a table's points into a cache; what was measured there already by the same measures stays. Points of others
+    stay out."""
+    found: dict[Path, dict[str, dict[str, Any]]] = {}
+    others = 0
     with table.open(newline="") as opened:
         for row in csv.DictReader(opened):
+            if row.get("revision") != of_measures():
+                others += 1
+                continue
             scores = {name: float(row[name]) for name in MEASURES if row.get(name)}
-            point = {"bpp": float(row["bpp"]), "reached": row["reached"] == "1", **scores}
+            point = {"bpp": float(row["bpp"]), "reached": row["reached"] == "1", "revision": of_measures(), **scores}
             found.setdefault(cache / row["image"] / f"{row['codec']}.json", {})[row["setting"]] = point
     for file, points in found.items():
-        measured = json.loads(file.read_text()) if file.exists() else {}
+        there = json.loads(file.read_text()) if file.exists() else {}
+        measured = {setting: point for setting, point in there.items() if point.get("revision") == of_measures()}
         merged = {setting: points.get(setting, {}) | measured.get(setting, {}) for setting in points | measured}
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(merged, indent=1))
-    print(f"{cache}: {sum(map(len, found.values()))} points of {len(found)} codings")
+    left = f"; {others} were scored by other code and stay out" if others else ""
+    print(f"{cache}: {sum(map(len, found.values()))} points of {len(found)} codings{left}")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.codec import tau_sweep, visual_crops
 from benchmarks.codec.plot_rate_distortion import Published, draw
-from benchmarks.codec.rate_distortion import compare
+from benchmarks.codec.rate_distortion import compare, of_all
 from benchmarks.codec.rate_distortion_page import filled
 from benchmarks.lib.panoramas import at_width, picture_files
 from benchmarks.lib.rate_points import BASELINES, CachedCodec, Subject, baseline, indices_alone, model
@@ -93,7 +93,7 @@ def curves(
     jpeg = baseline(CachedCodec(BASELINES["jpeg"], cache), TARGETS)
     others = [jpeg, *vqgans, model("base", TARGETS)]
     rivals = ["jpeg", *(one.name for one in vqgans)]
-    return compare(files, width, others, [model("paper", TARGETS)], TARGETS, measures, cache, console, rivals)
+    return of_all(compare(files, width, others, [model("paper", TARGETS)], TARGETS, measures, cache, console, rivals))
 
 
 def perceptual_curves(
@@ -101,7 +101,7 @@ def perceptual_curves(
 ) -> dict[str, Any]:
     """The same codecs by perceptual loss, at their fixed qualities alone."""
     others = [baseline(CachedCodec(BASELINES["jpeg"], cache), ()), *vqgans, model("base", ())]
-    return compare(files, width, others, [model("paper", ())], (), PERCEPTUAL, cache, console, [])
+    return of_all(compare(files, width, others, [model("paper", ())], (), PERCEPTUAL, cache, console, []))
 
 
 def over_tau(files: list[Path], width: int, console: Console) -> tau_sweep.Curves:
@@ -109,8 +109,7 @@ def over_tau(files: list[Path], width: int, console: Console) -> tau_sweep.Curve
     codec, found = Codec.load("paper"), []
     for panorama in track(panoramas_in(files), total=len(files), console=console, description="over τ"):
         if isinstance(panorama, Failure):
-            console.print(f"skipped: {panorama.error}")
-            continue
+            raise panorama.error
         found.append(tau_sweep.curves(codec, at_width(panorama, width), STEPS, None))
     return {name: np.mean([lines[name] for lines in found], axis=0).round(4).tolist() for name in found[0]}
 

@@ -31,7 +31,7 @@ from benchmarks.codec.rate_distortion_summary import ANCHOR, Measured, bd_rates,
 from benchmarks.lib.panoramas import at_width, picture_files
 from benchmarks.lib.quality_measures import DEFAULT_MEASURES, MEASURES
 from benchmarks.lib.rate_points import BASELINES, CachedCodec, Point, Subject, baseline, model, points
-from panolink.errors import ModelError
+from panolink.errors import ModelError, PanolinkError
 from panolink.images import Failure, panoramas_in
 from panolink.training.data import validation_files
 
@@ -133,6 +133,13 @@ def compare(
     found = {"width": width, "measures": list(measures), "targets": list(bpp), "skipped": skipped}
     rates = {"bd_rate": bd_rates(points_of), "head_to_head": head_to_head(points_of, [s.name for s in models])}
     return {**found, "means": means(points_of), "same_size": means(same_size), **rates}
+
+
+def of_all(result: dict[str, Any]) -> dict[str, Any]:
+    """What `compare` found; `PanolinkError` where files were left out: pages say of how many panoramas they are."""
+    if skipped := result["skipped"]:
+        raise PanolinkError(f"{', '.join(skipped)} could not be read: no page is written")
+    return result
 
 
 def main(

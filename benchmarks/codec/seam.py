@@ -115,12 +115,14 @@ def main(
             console.print(f"skipped: {panorama.error}")
             continue
         image = at_width(panorama, width)
+        factor = reduction * codec.model.profile.factor
+        if image.shape[1] % factor:
+            raise typer.BadParameter(f"{panorama.name} is {image.shape[1]} wide; a multiple of {factor} can be turned")
         for target, found in seams.items():
 
             def code(turned: np.ndarray, target: float = target) -> np.ndarray:
                 return codec.decode(codec.encode(turned, bpp=target, reduction=Fraction(reduction)))
 
-            factor = reduction * codec.model.profile.factor
             found.append(measure(code, image, factor=factor, turns=turns, strip=strip))
     if not all(seams.values()):
         raise typer.BadParameter(f"{folder}: no panorama in it")

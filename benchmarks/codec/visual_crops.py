@@ -52,10 +52,16 @@ def busiest(image: np.ndarray, size: tuple[int, int]) -> tuple[int, int]:
 
 def window(image: np.ndarray, centre: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
     """The pixels of ``size`` (width, height) around a centre (x, y); columns go on around the sphere."""
+    left, top = corner(image, centre, size)
+    columns = np.arange(left, left + size[0]) % image.shape[1]
+    return image[top : top + size[1], columns]
+
+
+def corner(image: np.ndarray, centre: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """The left column and the top row of a window of ``size`` around a centre; it stays below the upper pole and above
+    the lower one."""
     (x, y), (width, height) = centre, size
-    top = min(max(y - height // 2, 0), image.shape[0] - height)
-    columns = np.arange(x - width // 2, x - width // 2 + width) % image.shape[1]
-    return image[top : top + height, columns]
+    return (x - width // 2) % image.shape[1], min(max(y - height // 2, 0), image.shape[0] - height)
 
 
 def cell(pixels: np.ndarray, shown: tuple[int, int], title: str, line: str) -> Image.Image:
@@ -72,9 +78,10 @@ def overview(image: np.ndarray, centre: tuple[int, int], size: tuple[int, int], 
     """The whole panorama, twice as wide as high, with the crop outlined."""
     scale = height / image.shape[0]
     picture = cell(image, (2 * height, height), title, f"{image.shape[1]} × {image.shape[0]}")
-    (x, y), (width, tall) = centre, size
-    corners = (x - width / 2, y - tall / 2, x + width / 2, y + tall / 2)
-    ImageDraw.Draw(picture).rectangle([round(c * scale) for c in corners], outline=OUTLINE, width=2)
+    left, top = corner(image, centre, size)
+    for start in {left, left - image.shape[1]}:  # what goes on around the sphere is outlined on both sides
+        corners = (start, top, start + size[0], top + size[1])
+        ImageDraw.Draw(picture).rectangle([round(c * scale) for c in corners], outline=OUTLINE, width=2)
     return picture
 
 

@@ -40,7 +40,7 @@ def ffmpeg() -> str:
 
 @functools.cache
 def ffmpeg_version() -> str:
-    found = re.match(r"ffmpeg version (\S+)", _run("-version").decode())
+    found = re.match(r"ffmpeg version (\S+)", run_ffmpeg("-version").decode())
     return found[1] if found else "unknown"
 
 
@@ -69,14 +69,14 @@ class FfmpegCodec(ImageCodec):
         setting = self.quality_option.format(quality).split()
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / f"picture.{self.suffix}"
-            _run(*source, *picture, *self.encoder, *setting, str(file), given=image.tobytes())
+            run_ffmpeg(*source, *picture, *self.encoder, *setting, str(file), given=image.tobytes())
             return file.read_bytes()
 
     def decode(self, data: bytes) -> np.ndarray:
         with tempfile.TemporaryDirectory() as folder:
             file, target = Path(folder) / f"picture.{self.suffix}", Path(folder) / "picture.ppm"
             file.write_bytes(data)
-            _run("-i", str(file), "-vf", TO_RGB, "-pix_fmt", "rgb24", "-frames:v", "1", str(target))
+            run_ffmpeg("-i", str(file), "-vf", TO_RGB, "-pix_fmt", "rgb24", "-frames:v", "1", str(target))
             return _read_ppm(target.read_bytes())
 
 
@@ -100,7 +100,8 @@ class Vp9(FfmpegCodec):
         return super().decode(header + IVF_FRAME.pack(len(data), 0) + data)
 
 
-def _run(*arguments: str, given: bytes | None = None) -> bytes:
+def run_ffmpeg(*arguments: str, given: bytes | None = None) -> bytes:
+    """Run it with arguments and standard input, and give its standard output; RuntimeError where it fails."""
     command = [ffmpeg(), "-nostdin", "-hide_banner", "-loglevel", "error", "-y", *arguments]
     done = subprocess.run(command, input=given, capture_output=True, check=False)
     if done.returncode:

@@ -1,7 +1,5 @@
 """Measured points of rate and quality, kept per image and codec so that an interrupted benchmark goes on."""
 
-import ast
-import gc
 import hashlib
 import json
 import re
@@ -16,6 +14,7 @@ import panolink
 from benchmarks.lib.ffmpeg_codecs import FFMPEG_CODECS
 from benchmarks.lib.image_codecs import PILLOW_CODECS, ImageCodec, bits_per_pixel, encode_at
 from benchmarks.lib.quality_measures import Reference
+from benchmarks.lib.revisions import of_measures, revision
 from panolink.codec.effort import Effort
 from panolink.errors import RateError
 
@@ -134,53 +133,24 @@ def indices_alone(weights: Path) -> Subject:
     return Subject(codec.profile, f"{codec.profile}-{codec.fingerprint}-{revision(codec)}", ("tau=0",), code)
 
 
-def revision(codec: panolink.Codec) -> str:
-    """Of what a model's figures depend on and its fingerprint does not tell: the encoder, the decoder that is loaded,
-    and the code of codec, sphere and measures, but for streams, comments, docstrings and layout."""
-    digest = hashlib.sha256()
-    for name, value in sorted(codec.network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.cpu().numpy().tobytes())
-    collects = gc.isenabled()
-    gc.disable()  # Python 3.11 may fail where garbage is collected while it builds a tree: "recursion depth mismatch"
-    try:
-        for package in ("codec", "metrics", "sphere"):
-            for source in sorted((Path(panolink.__file__).parent / package).rglob("*.py")):
-                if source.parent.name == "streaming":  # of which single pictures know nothing
-                    continue
-                digest.update(ast.dump(_without_docstrings(ast.parse(source.read_text()))).encode())
-    finally:
-        if collects:
-            gc.enable()
-    return digest.hexdigest()[:8]
-
-
-def _without_docstrings(tree: ast.AST) -> ast.AST:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [line for line in node.body if not _is_text(line)]
-    return tree
-
-
-def _is_text(line: ast.stmt) -> bool:
-    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
-
-
 def points(
     subject: Subject, image: np.ndarray, settings: dict[str, str], measures: Sequence[str], cache: Path
 ) -> Iterator[tuple[str, Point]]:
     """Points of one image, for each label its setting's, from the cache or measured and put there.
 
-    A point that lacks some of ``measures`` is coded again and gains them.
+    A point that lacks some of ``measures`` is coded again and gains them; scores of other measures' code are none.
     """
     file = _folder_of(image, cache) / f"{subject.version}.json"
     reference = Reference(image)
     known: dict[str, dict] = json.loads(file.read_text()) if file.exists() else {}
     for label, setting in settings.items():
         kept = known.get(setting, {})
+        if kept.get("revision") != of_measures():
+            kept = {}
         if missing := [name for name in measures if name not in kept]:
             data, decoded, reached = subject.code(image, setting)
-            known[setting] = kept | {"bpp": bits_per_pixel(data, image), "reached": reached}
+            coded = {"bpp": bits_per_pixel(data, image), "reached": reached, "revision": of_measures()}
+            known[setting] = kept | coded
             known[setting] |= reference.measure(decoded, missing)
             file.parent.mkdir(parents=True, exist_ok=True)
             partial = file.with_suffix(".partial")

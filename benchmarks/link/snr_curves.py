@@ -21,7 +21,7 @@ _SAVE_EVERY = 20
 class PictureCache:
     """Scores of one panorama as received, on disk by what was sent and what of it was lost.
 
-    `revision`: of what receives it, as `rate_points.revision` has it; scores of others are not its own.
+    `revision`: of what receives it, as `benchmarks.lib.revisions` has it; scores of others are not its own.
     """
 
     def __init__(self, image: np.ndarray, measures: list[str], folder: Path, *, revision: str) -> None:

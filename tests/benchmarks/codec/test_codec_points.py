@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import typer
 
+from benchmarks.codec import codec_points
 from benchmarks.codec.codec_points import read, write
+from benchmarks.lib import rate_points
 from benchmarks.lib.image_codecs import PILLOW_CODECS
 from benchmarks.lib.rate_points import Subject, baseline, points
 
@@ -38,6 +40,29 @@ def test_points_of_models_are_not_published(tmp_path: Path):
     measured(own, tmp_path / "cache")
     with pytest.raises(typer.BadParameter, match="no points of other codecs"):
         write(tmp_path / "points.csv", tmp_path / "cache")
+
+
+def test_what_other_code_has_scored_stays_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Or a page would compare scores of two kinds."""
+    jpeg, coded = baseline(PILLOW_CODECS["jpeg"], [0.5]), []
+
+    def code(image: np.ndarray, setting: str):
+        coded.append(setting)
+        return jpeg.code(image, setting)
+
+    counted = Subject(jpeg.name, jpeg.version, jpeg.settings, code)
+    for _ in range(2):
+        measured(counted, tmp_path / "cache")
+    assert coded == list(SETTINGS)
+    write(tmp_path / "points.csv", tmp_path / "cache")
+    for module in (rate_points, codec_points):
+        monkeypatch.setattr(module, "of_measures", lambda: "changed")
+    with pytest.raises(typer.BadParameter, match="no points of other codecs"):
+        write(tmp_path / "none.csv", tmp_path / "cache")
+    read(tmp_path / "points.csv", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    measured(counted, tmp_path / "cache")
+    assert coded == 2 * list(SETTINGS)
 
 
 def test_what_was_measured_stays(tmp_path: Path):

@@ -79,10 +79,12 @@ def test_a_picture_that_cannot_be_read_leaves_the_page_as_it_is(
     (tmp_path / "pictures" / "b.png").write_bytes(b"nonsense")
     page = tmp_path / "page.md"
     page.write_text("<!-- table small targets vpsnr_db -->\nold\n<!-- end -->\n")
-    kept = {name: tmp_path / name for name in ("cache", "results", "images")}
-    with pytest.raises(PanolinkError, match=r"b\.png could not be read: no tables"):
-        rate_distortion_page.main(tmp_path / "pictures", ["none"], bpp=[0.6], page=page, **kept)
-    assert "old" in page.read_text() and not kept["results"].exists()
+    cache, results, images = (tmp_path / name for name in ("cache", "results", "images"))
+    with pytest.raises(PanolinkError, match=r"b\.png could not be read: no page"):
+        rate_distortion_page.main(
+            tmp_path / "pictures", ["none"], bpp=[0.6], page=page, cache=cache, results=results, images=images
+        )
+    assert "old" in page.read_text() and not results.exists()
 
 
 def test_tables_of_other_runs_stay(result: dict[str, Any]):

@@ -1,11 +1,14 @@
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
-from benchmarks.codec.seam import measure, summary
+from benchmarks.codec.seam import main, measure, summary
 from panolink import Codec, load_panorama
+from panolink.images import save_image
 
 FACTOR = 16
 
@@ -25,6 +28,12 @@ def test_a_seam_is_found_whatever_the_picture(panorama: np.ndarray, seam: float)
     assert found["ratio"] == pytest.approx(seam**2, rel=0.1)
     assert found["low"] <= found["ratio"] <= found["high"]
     assert found["plain_ratio"] == pytest.approx(seam**2, rel=0.2)
+
+
+def test_a_width_that_cannot_be_turned_is_told_before_anything_is_coded(tmp_path: Path, panorama: np.ndarray):
+    save_image(np.tile(panorama, (1, 2, 1))[:100, :200], tmp_path / "a.png")
+    with pytest.raises(typer.BadParameter, match="200 wide; a multiple of 16 can be turned"):
+        main(tmp_path, bpp=[0.1])
 
 
 @pytest.mark.slow

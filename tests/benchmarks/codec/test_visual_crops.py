@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.codec.visual_crops import busiest, window
+from benchmarks.codec.visual_crops import busiest, corner, overview, window
 from panolink.images import save_image
 
 ROOT = Path(__file__).parents[3]
@@ -17,6 +17,16 @@ def test_the_busiest_window_is_where_the_detail_is():
     image[50:70, 200:230] = np.random.default_rng(0).integers(0, 256, (20, 30, 3))
     x, y = busiest(image, (48, 32))
     assert abs(x - 215) <= 9 and abs(y - 60) <= 9
+
+
+@pytest.mark.parametrize("centre", [(128, 64), (0, 64), (250, 5), (10, 125)])
+def test_what_is_shown_is_what_is_outlined(panorama: np.ndarray, centre: tuple[int, int]):
+    size = (40, 20)
+    outlined = overview(np.zeros_like(panorama), centre, size, panorama.shape[0], "")
+    red = np.argwhere(np.asarray(outlined)[: panorama.shape[0]].any(axis=2))
+    left, top = corner(panorama, centre, size)
+    assert red[:, 0].min() == top and red[:, 0].max() in (top + 20, panorama.shape[0] - 1)
+    assert {int(x) for x in red[:, 1]} <= {(left + x) % panorama.shape[1] for x in range(41)}
 
 
 def test_windows_go_on_around_the_sphere(panorama: np.ndarray):
