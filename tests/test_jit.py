@@ -31,10 +31,11 @@ def test_a_kernel_is_compiled_anew_where_what_it_uses_of_others_has_changed(tmp_
     """numba keeps what it has compiled until the kernel's own file changes."""
     (tmp_path / "outer.py").write_text(
         "from inner import ADDED, twice\nfrom panolink.jit import kernel\n\n\n"
-        "@kernel\ndef outer(value):\n    return twice(value) + ADDED\n\n\nprint(outer(5))\n"
+        "@kernel\ndef outer(value):\n    return below(value)\n\n\n"
+        "@kernel\ndef below(value):\n    return twice(value) + ADDED\n\n\nprint(outer(5))\n"
     )
     inner = (
-        "from panolink.jit import kernel\n\nADDED = {added}\n\n\n"
+        "import numpy as np\nfrom panolink.jit import kernel\n\nADDED = np.int64({added})\n\n\n"
         "@kernel\ndef twice(value):\n    return {factor} * value\n"
     )
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
@@ -44,6 +45,14 @@ def test_a_kernel_is_compiled_anew_where_what_it_uses_of_others_has_changed(tmp_
             [sys.executable, "outer.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
         )
         assert run.stdout == f"{expected}\n", run.stderr
+
+
+def test_kernels_are_plain_functions_where_numba_is_told_so() -> None:
+    """`NUMBA_DISABLE_JIT=1`, for debuggers."""
+    code = "from panolink.jit import kernel\n@kernel\ndef f(x):\n    return x + 1\nprint(f(1))\n"
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert run.stdout == "2\n", run.stderr
 
 
 def test_where_no_cache_can_be_written_kernels_are_compiled_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

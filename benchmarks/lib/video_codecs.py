@@ -15,7 +15,8 @@ import av
 import numpy as np
 from PIL import Image
 
-from benchmarks.lib.ffmpeg_codecs import TO_RGB, TO_YUV, run_ffmpeg
+from benchmarks.lib.ffmpeg_codecs import TO_RGB, TO_YUV, ffmpeg_version, run_ffmpeg
+from benchmarks.lib.revisions import of_code
 
 _NEVER = 9999
 
@@ -34,6 +35,11 @@ class CodedVideo:
     packets: list[bytes]
     pictures: list[np.ndarray]
     keys: list[bool]
+
+
+def version() -> str:
+    """What figures of these codecs depend on: ffmpeg, and the code of this module."""
+    return f"ffmpeg {ffmpeg_version()}, {of_code([Path(__file__)])[:8]}"
 
 
 def _encoder(name: str, bits_per_second: float, key_interval: int | None, buffer_seconds: float) -> list[str]:

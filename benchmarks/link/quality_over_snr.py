@@ -32,7 +32,7 @@ import panolink
 from benchmarks.lib import rate_points
 from benchmarks.lib.panoramas import at_width, picture_files
 from benchmarks.lib.quality_measures import MEASURES
-from benchmarks.lib.revisions import revision
+from benchmarks.lib.revisions import of_measures, revision
 from benchmarks.link.segment_loss import Air, Draw
 from benchmarks.link.semantic_link import Analogue, Digital, arrives
 from benchmarks.link.separate_coding import SCHEMES, Files, RateQuality, arrival, capacity, room
@@ -73,7 +73,7 @@ class Panorama:
         self.image, self.measures, self._points = image, measures, cache / "rate_distortion"
         self.coding = Coding(codec, image)
         self.pixels = image.shape[0] * image.shape[1]
-        self.pictures = PictureCache(image, measures, cache, revision=revision(codec))
+        self.pictures = PictureCache(image, measures, cache, revision=f"{revision(codec)}-{of_measures()}")
         self.files = Files(image, measures, cache)
         self._senders: dict[object, Sender | None] = {}
         mean = np.broadcast_to(image.mean(axis=(0, 1)).round().astype(np.uint8), image.shape)

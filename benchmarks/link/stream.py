@@ -30,7 +30,9 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from benchmarks.lib import video_codecs
 from benchmarks.lib.panoramas import at_width, picture_files
+from benchmarks.lib.revisions import of_measures
 from benchmarks.lib.video_codecs import coded_video, jpeg_frames
 from benchmarks.link.stream_air import through_the_air
 from benchmarks.link.stream_scenes import SCENES, clip, direction, heads, scene
@@ -323,6 +325,7 @@ def main(
         "pictures": pictures,
         "model": f"{model}-{codec.fingerprint}",
         "panoramas": list(panoramas),
+        "others": f"{video_codecs.version()}, scores {of_measures()}",
     }
     if part == "rate":  # scene by scene: what is there already stays
         found = measured_before(file, settings)

@@ -1,11 +1,12 @@
 """How numba kernels are compiled, and where they are kept."""
 
+import functools
 import hashlib
 import inspect
 import os
 import shutil
+import sys
 from collections.abc import Callable
-from types import CodeType
 from typing import Any
 
 import numba
@@ -54,31 +55,32 @@ def _compiled(function: Callable[..., Any], *, fastmath: Any) -> Callable[..., A
         compiled: Any = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # "cannot cache function: no locator available"
         return numba.njit(cache=False, **options)(function)
-    index = compiled._cache._cache_file
-    index._source_stamp = (*index._source_stamp, used_by(function).hexdigest())
+    if isinstance(compiled, Dispatcher):  # nor with NUMBA_DISABLE_JIT
+        index: Any = compiled._cache._cache_file  # type: ignore[attr-defined]
+        index._source_stamp = (*index._source_stamp, _used_by(function).hex())
     return compiled
 
 
-def used_by(function: Callable[..., Any]) -> Any:
-    """SHA-256 of the kernels and constants that a kernel has of other modules.
+def _used_by(function: Callable[..., Any]) -> bytes:
+    """SHA-256 of the kernels and constants that a kernel may have of other modules.
 
     They are compiled into it, and numba looks at a kernel's own file alone to see whether what it keeps is still right.
+    All that its module has imported counts: kernels further down in the file, which are not there yet, may use it.
     """
     digest = hashlib.sha256()
-    for name in sorted(_names(function.__code__)):
-        value = function.__globals__.get(name)
+    for name, value in sorted(function.__globals__.items()):
         if isinstance(value, Dispatcher):
-            inner: Any = value.py_func
-            if inner.__module__ != function.__module__:
-                digest.update(f"{name} {inspect.getsource(inner)}".encode())
-            digest.update(used_by(inner).digest())
+            if value.py_func.__module__ != function.__module__:
+                digest.update(name.encode() + _of_kernel(value.py_func))
         elif isinstance(value, np.ndarray):
             digest.update(f"{name} {value.dtype} {value.shape}".encode() + value.tobytes())
-        elif isinstance(value, int | float | tuple | str):
+        elif isinstance(value, int | float | tuple | np.generic):
             digest.update(f"{name} {value!r}".encode())
-    return digest
+    return digest.digest()
 
 
-def _names(code: CodeType) -> set[str]:
-    inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
-    return set(code.co_names).union(*map(_names, inner))
+@functools.cache
+def _of_kernel(function: Callable[..., Any]) -> bytes:
+    """SHA-256 of a kernel of a module that is complete, and of what it may use of its own and of others."""
+    module = inspect.getsource(sys.modules[function.__module__])
+    return hashlib.sha256(module.encode() + _used_by(function)).digest()

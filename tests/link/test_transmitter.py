@@ -1,11 +1,13 @@
 """The transmitter without services: everything that is asked for, and nothing over its budget."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from panolink.codec.codec import Codec
+from panolink.codec.streaming.encoder import StreamEncoder
 from panolink.errors import RateError, SignalError
 from panolink.link.receiver import Receiver
 from panolink.link.segments import GAIN_CORRECTIONS
@@ -121,6 +123,17 @@ def test_a_choice_is_for_amplitudes_too_at_any_rate(tiny: Codec, panorama: np.nd
     assert Transmitter(tiny).transmit(panorama, request).protection == Choice(12.0)
     without_values = Transmitter(tiny).transmit(panorama, replace(request, tau=0.0, budget=None))
     assert isinstance(without_values.protection, Fixed), "what is coded at a rate is sent as usual, and says so"
+
+
+@pytest.mark.parametrize("rate", [{"bpp": 3.0}, {"bpp": 3.0, "budget": SymbolBudget(100_000)}])
+def test_a_stream_sends_no_amplitudes_whatever_they_were_to_go_by(
+    tiny: Codec, panorama: np.ndarray, rate: dict[str, Any]
+) -> None:
+    request = RateRequest(**rate, analog=True, protection=Choice(12.0))
+    sent = Transmitter(tiny).transmit(panorama, request, stream=StreamEncoder(tiny, robust=True))
+    assert isinstance(sent.protection, Fixed) and not any(
+        isinstance(segment.format, AnalogFormat) for segment in sent.segments
+    )
 
 
 @pytest.mark.parametrize("budget", [None, SymbolBudget(4000)])

@@ -66,6 +66,22 @@ def test_noise_alone_is_measured_as_no_less_than_pilots_resolve(coherence_symbol
         assert got.snr_db is not None and -10 * np.log10((4000 - lost) / 8) - 1e-9 <= got.snr_db < 0
 
 
+@pytest.mark.parametrize("pilots", [1, 5, 15, 16])
+def test_few_pilots_make_no_good_snr_of_noise(pilots: int):
+    """Of one the noise alone is as strong as a signal at 0 dB."""
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        noise = random.normal(scale=np.sqrt(0.5), size=(2, 100 * pilots))
+        got = measure_channel(
+            (noise[0] + 1j * noise[1]).astype(np.complex64),
+            csi=np.ones(1, np.complex64),
+            coherence_symbols=100 * pilots,
+            noise_variance=10.0,
+            pilot_spacing=100,
+        )
+        assert got.snr_db is None if pilots < 16 else got.snr_db == pytest.approx(-10 * np.log10(16))
+
+
 def test_coefficients_and_noise_may_be_as_small_and_large_as_numbers_are():
     csi = np.full(4, 1e-40, np.complex64)
     got = measure_channel(np.ones(4, np.complex64), csi=csi, coherence_symbols=1, noise_variance=1e300)

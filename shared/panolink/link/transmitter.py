@@ -228,7 +228,9 @@ def _coded_in_stream(coding: Coding, request: RateRequest, stream: StreamEncoder
     if request.tau is not None:
         raise RateError("tau is for single pictures; a stream takes bpp, a budget of symbols or a deadline")
     mean, bucket = request.mean_bpp, stream.bucket
-    request = replace(request, analog=False, mean_bpp=None)
+    at_rate = request.budget is None or request.bpp is not None
+    protection = Fixed() if at_rate else request.protection  # a choice at a rate is for amplitudes alone
+    request = replace(request, analog=False, mean_bpp=None, protection=protection)
     if mean is None:
         return _changes_or_whole(coding, request, stream)
     most = bucket.allowed(mean, whole=True)

@@ -1,6 +1,6 @@
 """SNR and fading of a burst, measured at the receiver (numpy only)."""
 
-from math import inf, isfinite, log10
+from math import inf, isfinite, log10, nan
 from typing import NamedTuple
 
 import numpy as np
@@ -13,13 +13,17 @@ NOISE_FLOOR = 1e-6
 """N0 is taken for at least −60 dB: that of an ideal channel is 0"""
 
 
+LEAST_PILOTS = 16
+"""of which the noise alone may be taken for an SNR, −12 dB: that of fewer would be one at which pictures arrive"""
+
+
 class ChannelMeasurement(NamedTuple):
     """SNR and fading of a burst, over the symbols that were not erased.
 
     Parameters
     ----------
     snr_db : float | None
-        Mean |h|² over N0, in dB; None where every symbol was erased.
+        Mean |h|² over N0, in dB; None where every symbol was erased, or where a few pilots show nothing but noise.
     fading : float
         Variance of |h|² over its squared mean: 0 for a constant channel, about 1 for Rayleigh fading.
     """
@@ -54,8 +58,8 @@ def measure_channel(
     pilot_spacing : int
         With pilots the coefficients are estimated from them and not taken from `csi`; errors of the
         estimate count as noise, as they do for the decoder. The SNR is then at least 1 over the number of pilots
-        that arrived: N0 over that is the noise of all of them added in phase, under which no h can be seen.
-        0: no pilots.
+        that arrived: N0 over that is the noise of all of them added in phase, under which no h can be seen. Of fewer
+        than `LEAST_PILOTS` that would be a good SNR: what is below is not known. 0: no pilots.
     """
     n0 = max(float(noise_variance), NOISE_FLOOR)
     least_db = -inf
@@ -80,5 +84,7 @@ def measure_channel(
     powers = np.abs(gains).astype(np.float64) ** 2
     mean = float(np.average(powers, weights=weights))
     variance = float(np.average((powers - mean) ** 2, weights=weights))
-    snr_db = max(10 * (log10(mean) - log10(n0)), least_db)  # mean / n0 may be less than a float holds
+    snr_db = 10 * (log10(mean) - log10(n0))  # mean / n0 may be less than a float holds
+    if snr_db < least_db:
+        snr_db = least_db if least_db <= -10 * log10(LEAST_PILOTS) else nan
     return ChannelMeasurement(snr_db if isfinite(snr_db) else None, variance / mean**2)

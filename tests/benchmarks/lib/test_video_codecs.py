@@ -28,7 +28,7 @@ def test_colours_come_back_as_those_of_still_pictures(pictures: list[np.ndarray]
     """By the filters that still pictures of the same pixels go through: other conversions cost 1 to 3 dB."""
     many = coded_video(pictures[:1], "x265", 4e7, fps=10)
     still = FFMPEG_CODECS["hevc"]
-    stills = still.decode(still.encode(pictures[0], quality=still.qualities[0]))
+    stills = still.decode(still.encode(pictures[0], quality=still.qualities[-1]))
     assert psnr_of(pictures[0], many.pictures[0]) > psnr_of(pictures[0], stills) - 0.3
 
 

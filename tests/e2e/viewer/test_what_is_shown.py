@@ -122,6 +122,31 @@ def test_a_picture_is_compared_with_its_own_original_alone(open_page: Open) -> N
     until(lambda: pixels(page).mean() < 20 and "No. 2" in page.text_content("#caption"))
 
 
+def test_a_picture_without_its_original_is_not_compared_with_another_one(open_page: Open) -> None:
+    viewer = Viewer()
+    page = open_page(viewer=viewer)
+    file = io.BytesIO()
+    Image.new("RGB", (64, 32), "white").save(file, "JPEG")
+    asked: list[str] = []
+
+    def sent(route: Any) -> None:
+        asked.append(route.request.url)
+        if "first" in route.request.url:
+            route.fulfill(body=file.getvalue(), content_type="image/jpeg")
+        elif len(asked) == 2:
+            route.fulfill(status=404, body="")  # a second one would not be answered
+
+    page.route("**/api/sent*", sent)
+    page.click("[data-mode=difference]")
+    viewer.picture(original=True, source="first #1")
+    until(lambda: pixels(page).mean() > 200)
+    viewer.picture(original=True, source="second #2", number=2, burst_id="b-2")
+    wait(page, "document.getElementById('caption').textContent.includes('No. 2')")
+    assert "its original is not kept any more" in page.text_content("#caption")
+    until(lambda: pixels(page).mean() < 20)
+    assert len(asked) == 2
+
+
 def test_a_lost_webgl_context_comes_back_with_the_panorama(open_page: Open) -> None:
     viewer = Viewer()
     page = open_page(viewer=viewer)

@@ -102,12 +102,15 @@ export class Gallery {
         try {
           const picture = await createImageBitmap(now.jpeg); // decoded beside the page's own thread
           this.thumbnail(now, picture);
+          const { mode } = this;
+          const { chosen } = this.overlays;
           const beside = await this.beside(now); // or it would be compared with the one before it meanwhile
           this.sphere.show("received", picture);
           this.current = now;
           this.put(now, beside);
+          this.apply();
           document.body.dataset.shown = String(now.header.number);
-          await this.update();
+          if (mode !== this.mode || chosen !== this.overlays.chosen) await this.update(); // which need something else
         } catch (error) {
           console.error(error); // a picture that cannot be shown keeps no other one back
         }
@@ -243,9 +246,10 @@ export class Gallery {
   }
 
   private save(): void {
-    if (!this.shown) return;
-    const link = el("a", { href: URL.createObjectURL(this.shown.jpeg) });
-    link.download = `panolink-${this.shown.header.number}.jpg`;
+    const shot = this.current;
+    if (!shot) return;
+    const link = el("a", { href: URL.createObjectURL(shot.jpeg) });
+    link.download = `panolink-${shot.header.number}.jpg`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   }

@@ -18,8 +18,8 @@ class PictureCosts:
     coding, symbols, the picture and its PNG file. Measured by benchmarks/services/picture_memory.py.
 
     Large pictures take less a pixel: networks run over them in bands of rows, and kernels over parts of their tokens.
-    Bands are a row of tokens high at least, and each convolution keeps rows of the one before: pictures that are wider
-    than 2:1 take more.
+    Bands are a row of tokens high at least, and each convolution keeps rows of the one before, as far as the picture
+    has them: pictures that are wider than 2:1 take more.
     """
 
     per_pixel: int
@@ -27,17 +27,21 @@ class PictureCosts:
     per_further_pixel: int
     per_further_column: int = 0
     """bytes for each column beyond those of a panorama, 2:1, of as many pixels"""
+    per_pixel_of_column: int = 0
+    """bytes for each of the first `KEPT_ROWS` of such a column"""
 
     def bytes_of(self, pixels: int, *, width: int = 0) -> int:
         """Bytes of a picture of so many pixels, so many of them wide; 0: a panorama, 2:1."""
         small, further = min(pixels, SMALL_PIXELS), max(pixels - SMALL_PIXELS, 0)
         columns = max(width - math.isqrt(2 * pixels), 0)
-        return self.per_pixel * small + self.per_further_pixel * further + self.per_further_column * columns
+        a_column = self.per_further_column + self.per_pixel_of_column * min(pixels // max(width, 1), KEPT_ROWS)
+        return self.per_pixel * small + self.per_further_pixel * further + a_column * columns
 
 
 SMALL_PIXELS = 1 << 20
+KEPT_ROWS = 224
 TRANSMITTER_COSTS = PictureCosts(100, 32, 10_000)
-RECEIVER_COSTS = PictureCosts(80, 28, 28_000)
+RECEIVER_COSTS = PictureCosts(80, 28, 11_000, 75)
 
 AT_REST_BYTES = 768 << 20
 """What a service takes at rest: interpreter, libraries, a model and its warm-up, the receipts that a receiver keeps,
@@ -93,8 +97,8 @@ class PictureBudget:
         need = self._costs.bytes_of(pixels, width=width)
         if need > self.bytes.size:
             raise LimitError(
-                f"a picture of {pixels} pixels takes {need >> 20} MiB of memory here, and {self.bytes.size >> 20} MiB "
-                "are there for pictures (MAX_PICTURE_BYTES)"
+                f"a picture of {_size(pixels, width)} pixels takes {need >> 20} MiB of memory here, and "
+                f"{self.bytes.size >> 20} MiB are there for pictures (MAX_PICTURE_BYTES)"
             )
         held = await self.pixels.reserve(pixels)
         try:
@@ -102,6 +106,10 @@ class PictureBudget:
         except BaseException:
             held.release()
             raise
+
+
+def _size(pixels: int, width: int) -> str:
+    return f"{width}×{pixels // width}" if width else str(pixels)
 
 
 class _TrimmedBudget(MemoryBudget):
