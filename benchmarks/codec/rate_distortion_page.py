@@ -39,6 +39,8 @@ IMAGES = Path("docs/images")
 FIDELITY = ("vpsnr_db", "vssim", "ws_psnr_db", "lpips")
 PERCEPTUAL = ("lpips", "dists", "feature_distance")
 ALL = ("jpeg", "webp", "avif-s6", "avif-s4", "avif-s4-psnr", "jxl", "jpeg2000", "vp9", "hevc", "vvc")
+OF_CURVES = ("avif-s4-psnr",)
+"""codecs of which BD-rates alone are wanted: they are coded at their fixed qualities, not at targets"""
 TARGETS = [0.05, 0.1, 0.2, 0.3, 0.4, 0.6]
 MODELS = ["base"]
 
@@ -202,7 +204,10 @@ def main(
         except ModelError as error:
             raise typer.BadParameter(str(error)) from None
         chosen = [BASELINES[name] for name in what.codecs if not codec or name in codec]
-        baselines = [baseline(CachedCodec(one, cache), targets, sweep=what.sweep) for one in chosen]
+        baselines = [
+            baseline(CachedCodec(one, cache), () if one.name in OF_CURVES else targets, sweep=what.sweep)
+            for one in chosen
+        ]
         console.print(f"{name}: {len(files)} images at {what.width} pixels")
         arguments = (files, what.width, baselines, models, targets, what.measures, cache, console, what.rivals)
         found[name] = of_all(compare(*arguments))

@@ -19,6 +19,7 @@ from panolink.cli.watch import Watcher
 from panolink.client import Client
 from panolink.errors import AccessError, LinkError
 from panolink.images import Picture, load_panorama
+from panolink.images.spherical_video import SphericalVideo
 from panolink.images.video import video_frames
 from panolink.images.wire_pictures import encode_picture
 from panolink.picture_format import PictureFormat
@@ -234,6 +235,48 @@ def test_a_video_of_what_has_come_is_kept(
             signal.signal(ended_by, before)
     assert result.exit_code == (0 if ended_by else 1), result.output
     assert ended_by or "the token is not accepted" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["walk.mp4"]
+    assert len(list(video_frames(tmp_path / "walk.mp4"))) == 8
+
+
+@pytest.mark.parametrize("within", [True, False])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (signal.SIGINT, signal.SIGHUP),
+        (signal.SIGINT, signal.SIGTERM),
+        (signal.SIGINT, signal.SIGINT),
+        (signal.SIGTERM, signal.SIGINT),
+    ],
+)
+def test_a_second_signal_does_not_keep_a_video_from_being_finished(
+    panolink: Run,
+    receives: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    first: signal.Signals,
+    second: signal.Signals,
+    within: bool,
+):
+    """As where the terminal is closed right after Ctrl-C: within what finishes the file, or before."""
+
+    def close(video: SphericalVideo) -> None:
+        if within:
+            os.kill(os.getpid(), second)
+        finish(video)
+
+    def interrupt() -> None:
+        os.kill(os.getpid(), first)
+        if not within:
+            os.kill(os.getpid(), second)
+
+    finish = SphericalVideo.close
+    monkeypatch.setattr(SphericalVideo, "close", close)
+    before = {number: signal.getsignal(number) for number in (first, second)}
+    receives(8, interrupt)
+    result = panolink("watch", "127.0.0.1:1", "--video", tmp_path / "walk.mp4", "--json")
+    assert result.exit_code == 0, result.output
+    assert {number: signal.getsignal(number) for number in before} == before
     assert [path.name for path in tmp_path.iterdir()] == ["walk.mp4"]
     assert len(list(video_frames(tmp_path / "walk.mp4"))) == 8
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from panolink.errors import LimitError
+from panolink.errors import ImageError, LimitError
 from panolink.images import Picture, read_picture
 from panolink.images.metadata import xmp_of
 from panolink.images.sendable import sendable, sendable_picture
@@ -17,11 +17,23 @@ NOISE = np.random.default_rng(0).integers(0, 256, (64, 128, 3), np.uint8)
 FLAT = np.full((64, 128, 3), 77, np.uint8)
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "BMP"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "PPM"])
 def test_files_go_as_they_are(format: str):
     data = encoded(NOISE, format)
     assert sendable(data, max_bytes=1 << 20, name="a") == data
-    assert sendable(b"no picture at all", max_bytes=4, name="a") == b"no picture at all"
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"no picture at all", "not an image that can be read"),
+        (b"\0\0\0\x18ftypmp42" + bytes(12), "a video, not an image"),
+        (b"", "empty"),
+    ],
+)
+def test_what_is_no_picture_is_not_sent(data: bytes, why: str):
+    with pytest.raises(ImageError, match=f"^walk.mp4: {why}"):
+        sendable(data, max_bytes=1 << 20, name="walk.mp4")
 
 
 @pytest.mark.parametrize("format, max_bytes", [("TIFF", 1 << 20), ("BMP", 20_000), ("TIFF", 20_000)])

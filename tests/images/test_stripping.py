@@ -11,7 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 from panolink.images import read_picture
 from panolink.images.metadata import xmp_of
 from panolink.images.mp4_boxes import box
-from panolink.images.sendable import sendable
+from panolink.images.sendable import sendable, sendable_file
 from panolink.images.stripping import has_fixed_metadata, without_private_metadata
 from panolink.images.write import encode_image, png_chunk
 from panolink.sphere.metadata import Crop, SphereMetadata
@@ -214,12 +214,72 @@ def test_formats_whose_metadata_stay_are_known(format: str):
     exif = Image.Exif()
     exif[0x010F] = "RICOH"
     if format == "AVIF":
-        found = [encoded(picture, format, exif=exif), encoded(picture, format, xmp=xmp_of(SPHERE, width=64, height=32))]
+        found = [
+            encoded(picture, format, exif=exif),
+            encoded(picture, format, xmp=xmp_of(SPHERE, width=64, height=32)),
+            within(plain, [b"meta", b"iprp", b"ipco"], box(b"udes", b"\0\0\0\0en\0RICOH\0\0\0")),
+            within(plain, [b"meta"], box(b"uuid", bytes(16) + b"RICOH")),
+        ]
+        assert np.array_equal(read_picture(found[2]).array, read_picture(plain).array)
     else:
-        found = [plain + box(b"uuid", b"JpgTiffExif->JP2" + exif.tobytes()), plain + box(b"xml ", b"<a/>")]
-    found.append(plain + box(b"free", b"RICOH"))
+        codestream = encoded(picture, format, no_jp2=True)
+        assert not has_fixed_metadata(codestream)
+        found = [
+            plain + box(b"uuid", b"JpgTiffExif->JP2" + exif.tobytes()),
+            plain + box(b"xml ", b"<a/>"),
+            within(plain, [b"jp2h"], box(b"uuid", bytes(16) + b"RICOH")),
+            within(plain, [b"jp2c"], b"RICOH"),
+            plain.replace(b"OpenJPEG version", b"RICOH    version"),
+            codestream.replace(b"OpenJPEG version", b"RICOH    version"),
+            codestream + b"RICOH",
+            codestream.replace(b"\xff\x90\0\x0a", b"\xff\x6f\0\x07RICOH\xff\x90\0\x0a"),
+            codestream[:-2],
+        ]
+    found += [plain + box(b"free", b"RICOH"), plain + b"RICOH"]
     assert all(has_fixed_metadata(data) for data in found)
     assert not has_fixed_metadata(private("JPEG", 1)) and not has_fixed_metadata(b"")
+
+
+@pytest.mark.parametrize("format", ["BMP", "GIF", "PPM"])
+def test_of_formats_that_are_not_taken_apart_the_pixels_go(format: str):
+    plain = encoded(PICTURE, format)
+    found = [plain + b"RICOH", plain]
+    if format == "GIF":
+        found[1] = encoded(PICTURE, format, comment=b"RICOH")
+    if format == "PPM":
+        assert sendable_file(plain, max_bytes=1 << 20) == plain  # as frames of videos go
+        found[1] = plain[:3] + b"#RICOH\n" + plain[3:]
+    for data in found:
+        sent = sendable(data, max_bytes=1 << 20, name="a")
+        assert sent.startswith(b"\x89PNG") and b"RICOH" not in sent
+        assert np.array_equal(read_picture(data).array, read_picture(sent).array)
+
+
+def within(data: bytes, path: list[bytes], more: bytes) -> bytes:
+    """A file with more at the end of a box, of which the others are; the place of an AVIF's pixels moves along."""
+    at, end = 0, len(data)
+    for kind in path:
+        at = data.index(kind, at) - 4
+        (size,) = struct.unpack_from(">I", data, at)
+        end = at + size
+        data = data[:at] + struct.pack(">I", size + len(more)) + data[at + 4 :]
+        at += 8
+    if (place := data.find(b"iloc")) > 0:
+        place += 18
+        data = (
+            data[:place] + struct.pack(">I", struct.unpack_from(">I", data, place)[0] + len(more)) + data[place + 4 :]
+        )
+    return data[:end] + more + data[end:]
+
+
+def test_runs_of_fill_bytes_take_no_time():
+    """As the erased end of a memory card is."""
+    data, run = private("JPEG", 1), b"\xff" * (1 << 20)
+    assert without_private_metadata(data[: len(data) // 2] + run) is None
+    readable = data[:-2] + run + data[-2:]
+    stripped = stripped_of(readable)
+    assert np.array_equal(read_picture(stripped).array, read_picture(data).array) and stripped_of(stripped) == stripped
+    stripped_of(data[:-2] + run + b"\0" + data[-2:])
 
 
 def test_what_is_good_of_a_damaged_exif_is_not_sent():

@@ -114,6 +114,24 @@ def test_two_streams_one_behind_the_other(tmp_path: Path):
     assert found[0] == 10 and found[1] >= 9  # what the file says of its rate is that of one stream twice as long
 
 
+def test_a_start_where_times_begin_anew(tmp_path: Path):
+    """Places are sought by their times, of which there are two: the file is read from its beginning."""
+    write_video(
+        tmp_path / "one.ts",
+        format="mpegts",
+        frames=10,
+        picture=lambda i: np.full((32, 64, 3), 10 + 20 * i, np.uint8),
+    )
+    (tmp_path / "two.ts").write_bytes(2 * (tmp_path / "one.ts").read_bytes())
+
+    def levels(start: float = 0.0, duration: float | None = None) -> list[int]:
+        frames = video_frames(tmp_path / "two.ts", selection=FrameSelection(start=start, duration=duration))
+        return [round((frame.array.mean() - 10) / 20) for frame in frames]
+
+    assert levels(start=3) == levels()[-len(levels(start=3)) :] and len(levels(start=3)) >= 3
+    assert levels(start=1.5, duration=1)[:3] == [8, 9, 0]
+
+
 def test_a_start_within_a_raw_stream(tmp_path: Path):
     """In which no place can be sought, and which says nothing of times: FFmpeg takes 25 frames a second."""
     levels = [10 * (number % 25) for number in range(35)]

@@ -144,7 +144,7 @@ async def test_bad_input_fails_alone_and_says_why(start: Start, panorama: np.nda
         "dot.png": (file(panorama[:1, :1]), "INVALID_ARGUMENT", "too small"),
         "square.png": (file(panorama[:, :128]), "INVALID_ARGUMENT", "2:1"),
         "wide.png": (file(np.zeros((160, 320, 3), np.uint8)), "RESOURCE_EXHAUSTED", "pixels"),
-        "heavy.bin": (bytes(200_001), "RESOURCE_EXHAUSTED", "bytes in an image file"),
+        "heavy.bin": (bytes(200_001), "INVALID_ARGUMENT", "not an image"),
         "float.npy": (panorama.astype(np.float32), "INVALID_ARGUMENT", "uint8"),
     }
     panoramas = [("first", good), *((name, data) for name, (data, _, _) in bad.items()), ("last", good)]
@@ -161,6 +161,10 @@ async def test_bad_input_fails_alone_and_says_why(start: Start, panorama: np.nda
     assert not got[str(tmp_path)].delivered
     square = await sent(transmitter.address, [("square.png", bad["square.png"][0])], allow_any_aspect=True)
     assert square["square.png"].delivered
+    async with Client(transmitter.address) as link:
+        link.image_bytes = 1 << 20  # does not keep to the transmitter's limit
+        (heavy,) = [delivery async for delivery in link.send([np.zeros((200, 400, 3), np.uint8)])]
+    assert heavy.code == "RESOURCE_EXHAUSTED" and "bytes in an image file" in (heavy.error or "")
 
 
 async def test_bad_rates_and_unknown_models(start: Start, panorama: np.ndarray) -> None:

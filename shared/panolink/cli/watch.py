@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Coroutine, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -97,13 +97,13 @@ def watch(
     watcher.gazes = () if gaze is None else read_gazes(gaze)
     problem: BaseException | None = None
     beside_video = written_beside(video, overwrite=overwrite) if video else nullcontext()
-    with _interrupted_by_signals(), beside_video as beside:
+    with _FirstSignal() as signals, beside_video as beside:
         if beside:
             from panolink.images.spherical_video import SphericalVideo
 
             watcher.video = SphericalVideo(beside.temporary, fps=fps, name=beside.path)
         try:
-            asyncio.run(watcher.watch())
+            signals.run(watcher.watch())
         except (KeyboardInterrupt, Exception) as error:  # what has come is kept, whatever it was
             problem = error
         interrupted = isinstance(problem, KeyboardInterrupt)
@@ -126,25 +126,48 @@ def watch(
         raise LinkError(f"{target}: ended after {watcher.seen} of {count} panoramas")
 
 
-@contextmanager
-def _interrupted_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP as Ctrl-C; but only the first, so that what has come can be finished. One that is ignored, as
-    `nohup` has it, stays so."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+class _FirstSignal:
+    """A block in which the first of SIGINT, SIGTERM and SIGHUP ends what it runs, and those that follow are ignored, so
+    that what has come can be finished. One that is ignored before, as `nohup` has it, stays so."""
 
-    def interrupt(*_: object) -> None:
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
+    _task: asyncio.Task[None] | None = None
 
-    for number in before:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+    def __enter__(self) -> _FirstSignal:
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        self._before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+        for number in self._before:
+            signal.signal(number, self._interrupt)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it to its end; `KeyboardInterrupt` where a signal came first."""
+
+        async def cancellable() -> None:
+            self._task = asyncio.current_task()
+            await work
+
+        try:
+            asyncio.run(cancellable())
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+        finally:
+            self._ignore()
+
+    def _interrupt(self, *_: object) -> None:
+        """Cancel the task, for what is raised in whatever runs just now could get lost there."""
+        self._ignore()
+        if self._task is None:
+            raise KeyboardInterrupt
+        if not self._task.done():
+            self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+
+    def _ignore(self) -> None:
+        for number in self._before:
+            signal.signal(number, signal.SIG_IGN)
 
 
 @dataclass

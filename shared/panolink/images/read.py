@@ -24,6 +24,7 @@ from panolink.images.jp2 import jp2_info
 from panolink.images.jxl import open_jxl
 from panolink.images.metadata import sphere_of, tiff_exif, xmp_in
 from panolink.images.orientation import TURNED, orientation_of, upright
+from panolink.images.png import png_info
 from panolink.images.projection import Projector, advice_by_shape, check_content, note_of
 from panolink.images.tiff import PILLOW_COMPRESSIONS, open_tiff
 from panolink.sphere.filling import place_crop
@@ -223,7 +224,9 @@ def _open(file: BinaryIO, max_pixels: int) -> Opened:
         case "JXL":
             return open_jxl(file)
         case "JPEG2000":
-            return _open_with_pillow(file, head, max_pixels, boxes=jp2_info(file))
+            return _open_with_pillow(file, head, max_pixels, more=jp2_info(file))
+        case "PNG":
+            return _open_with_pillow(file, head, max_pixels, more=png_info(file))
     return _open_with_pillow(file, head, max_pixels)
 
 
@@ -267,13 +270,13 @@ def _open_with_pillow(
     *,
     page: int = 0,
     also: str = "",
-    boxes: Mapping[str, bytes] = MappingProxyType({}),
+    more: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Opened:
-    """A picture that Pillow reads: that page of it; `also` is a format beside ours, `boxes` has metadata that Pillow
-    passes over."""
+    """A picture that Pillow reads: that page of it; `also` is a format beside ours, `more` has metadata that Pillow
+    passes over, or comes to only later."""
     image = _pillow_open(file, (*FORMATS, also) if also else FORMATS)
     _check_size(image.size, max_pixels)
-    if profile := boxes.get("icc_profile"):
+    if profile := more.get("icc_profile"):
         image.info["icc_profile"] = profile
     pages, notes = getattr(image, "n_frames", 1), ()
     if pages > 1 and image.format != "MPO":  # an MPO's second picture is a preview, or the other eye's
@@ -299,8 +302,8 @@ def _open_with_pillow(
         return turned
 
     width, height = _size_as_shown(image)
-    own_exif = boxes.get("exif") or image.info.get("exif") or b""
-    return Opened(width, height, decode, boxes.get("xmp") or xmp_in(image), own_exif.removeprefix(b"Exif\0\0"), notes)
+    own_exif = more.get("exif") or image.info.get("exif") or b""
+    return Opened(width, height, decode, more.get("xmp") or xmp_in(image), own_exif.removeprefix(b"Exif\0\0"), notes)
 
 
 def _size_as_shown(image: Image.Image) -> tuple[int, int]:

@@ -15,8 +15,8 @@ from panolink.images.wire_pictures import RAW_HEADER_BYTES, encode_picture
 from panolink.images.write import encode_png
 from panolink.picture_format import PictureFormat
 
-_CONVERTED = frozenset({"EXR", "HDR", "HEIF", "JXL", "PFM", "TIFF"})
-"""Formats that a transmitter need not know."""
+_CONVERTED = frozenset({"BMP", "EXR", "GIF", "HDR", "HEIF", "JXL", "PFM", "TIFF"})
+"""Formats that a transmitter need not know, or in which metadata are not looked for."""
 
 
 def sendable(data: bytes, *, max_bytes: int, name: str, allow_any_aspect: bool = False) -> bytes:
@@ -26,7 +26,7 @@ def sendable(data: bytes, *, max_bytes: int, name: str, allow_any_aspect: bool =
     Raises
     ------
     ImageError, LimitError
-        It has to be read for that, and cannot be; or is too large in any form.
+        It is of no known format; has to be read, and cannot be; or is too large in any form.
     """
     if (file := sendable_file(data, max_bytes=max_bytes)) is not None:
         return file
@@ -36,12 +36,9 @@ def sendable(data: bytes, *, max_bytes: int, name: str, allow_any_aspect: bool =
 
 
 def sendable_file(data: bytes, *, max_bytes: int) -> bytes | None:
-    """A file without its private metadata and with its pixels as they are coded, None where it cannot go so; one of no
-    known format is as it is, for the transmitter to refuse."""
+    """A file without its private metadata and with its pixels as they are coded, None where it cannot go so."""
     format = format_of(data[:SNIFFED_BYTES])
-    if not format:
-        return data
-    if format in _CONVERTED or has_fixed_metadata(data):
+    if not format or format in _CONVERTED or has_fixed_metadata(data):
         return None
     file = without_private_metadata(data)
     return file if file is not None and len(file) <= max_bytes else None

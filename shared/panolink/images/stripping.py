@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from PIL import Image
 
 from panolink.images.formats import SNIFFED_BYTES, format_of
+from panolink.images.jp2 import is_plain_codestream
 from panolink.images.metadata import PHOTOGRAPHED, xmp_in
-from panolink.images.mp4_boxes import top_boxes
+from panolink.images.mp4_boxes import FULL_BOX, boxes, top_boxes
 from panolink.images.orientation import orientation_of
 from panolink.images.write import png_chunk, png_xmp_chunk
 
@@ -38,8 +39,9 @@ _JPEG_CODING = frozenset({*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDC, 0xDD} - {0xC8})
 """Markers of frames, tables, scans, numbers of lines, and restart intervals (ITU-T T.81, table B.1)."""
 _JPEG_KEPT = {_APP0: (b"JFIF\0", 14), 0xE2: (b"ICC_PROFILE\0", 1 << 16), 0xEE: (b"Adobe", 12)}
 """Application segments that say how the coded data are meant: marker, name, and how many bytes of each are kept."""
-_JPEG_MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
-"""Of a segment behind coded data, in which 0xFF is followed by 0x00 or is that of a restart marker."""
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""Of a segment behind coded data, in which 0xFF is followed by 0x00 or is that of a restart marker; without fill bytes,
+of which an erased memory card has millions, to be looked at once each."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = frozenset(b"IHDR PLTE IDAT IEND tRNS cICP iCCP sRGB gAMA cHRM sBIT mDCV cLLI".split())
@@ -50,13 +52,29 @@ _WEBP_KEPT = frozenset((b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"
 _WEBP_EXIF, _WEBP_XMP = 0x08, 0x04  # flags of VP8X
 _FRAME_HEADER = 16  # bytes of an ANMF before its own chunks
 
+_PLAIN_PPM = re.compile(rb"P6\n(\d{1,9}) (\d{1,9})\n255\n")
+
 _PIXEL_BOXES = {"AVIF": (b"ftyp", b"meta", b"mdat"), "JPEG2000": (b"jP  ", b"ftyp", b"jp2h", b"jp2c")}
+_INNER_BOXES = {
+    b"jp2h": frozenset((b"ihdr", b"bpcc", b"colr", b"pclr", b"cmap", b"cdef", b"res ")),
+    b"meta": frozenset((b"hdlr", b"pitm", b"iloc", b"iinf", b"iref", b"iprp", b"idat", b"grpl", b"dinf")),
+    b"iprp": frozenset((b"ipco", b"ipma")),
+    b"ipco": frozenset(
+        (
+            *(b"ispe", b"pixi", b"av1C", b"colr", b"auxC", b"irot", b"imir", b"clap", b"pasp"),
+            *(b"clli", b"mdcv", b"cclv", b"amve", b"a1op", b"a1lx", b"lsel"),
+        )
+    ),
+}
+"""What of boxes that hold others is of the pixels (ISO/IEC 15444-1, I.5.3; 23008-12; and AVIF)."""
+_PIXEL_ITEMS = (b"av01", b"grid", b"iden", b"iovl", b"tmap")
 
 
 def without_private_metadata(data: bytes) -> bytes | None:
     """A JPEG, PNG or WebP without what its owner may not want to send; files of other formats as they are.
 
-    None for one that is not as its standard says: what hides in it is not known, though it may be readable.
+    None for one that is not as its standard says, and for a PPM of more than pixels: what hides in it is not known,
+    though it may be readable.
     """
     try:
         match format_of(data[:SNIFFED_BYTES]):
@@ -66,26 +84,65 @@ def without_private_metadata(data: bytes) -> bytes | None:
                 return _png(data)
             case "WEBP":
                 return _webp(data)
+            case "PPM":
+                return data if _is_plain_ppm(data) else None
     except Exception:  # Pillow, which reads the metadata, raises nearly anything on damaged ones
         return None
     return data
 
 
 def has_fixed_metadata(data: bytes) -> bool:
-    """Whether an AVIF or JPEG 2000 file has more than pixels, such as EXIF or XMP, which cannot be taken out without
-    moving them.
+    """Whether an AVIF or JPEG 2000 file has more than is known to be of its pixels, such as EXIF, XMP or a comment,
+    which cannot be taken out without moving them.
 
-    Other formats, of which `without_private_metadata` takes them or which have none, never do.
+    Of other formats it is not known: never.
     """
     format = format_of(data[:SNIFFED_BYTES])
-    if format not in _PIXEL_BOXES or data.startswith(b"\xff"):  # a JPEG 2000 codestream without boxes
+    if format not in _PIXEL_BOXES:
         return False
+    try:
+        if data.startswith(b"\xff"):  # a JPEG 2000 codestream without boxes
+            return not is_plain_codestream(data)
+        return not _is_plain(data, _PIXEL_BOXES[format])
+    except Exception:  # of a damaged one, what hides in it is not known
+        return True
+
+
+def _is_plain(data: bytes, kinds: tuple[bytes, ...]) -> bool:
+    """Whether a file has boxes of these kinds alone, in which nothing is that is not of the pixels."""
+    end = 0
     for start, size, kind in top_boxes(io.BytesIO(data)):
-        if kind not in _PIXEL_BOXES[format]:
-            return True
-        if kind == b"meta" and re.search(rb"infe.{8,12}(?:Exif|mime)", data[start : start + size], re.DOTALL):
-            return True
-    return False
+        content = data[start + (16 if data[start : start + 4] == b"\0\0\0\1" else 8) : start + size]
+        if kind not in kinds or not _is_plain_box(kind, content):
+            return False
+        end = start + size
+    return end == len(data)
+
+
+def _is_plain_box(kind: bytes, content: bytes) -> bool:
+    match kind:
+        case b"jp2c":
+            return is_plain_codestream(content)
+        case b"iinf":  # a full box, whose number of entries has 2 bytes in version 0, and 4 in others
+            entries = boxes(content[FULL_BOX + (4 if content[0] else 2) :])
+            return all(entry == b"infe" and _item_type(item) in _PIXEL_ITEMS for entry, item in entries)
+    if kind not in _INNER_BOXES:
+        return True
+    inner = boxes(content[FULL_BOX:] if kind == b"meta" else content)
+    return all(one in _INNER_BOXES[kind] and _is_plain_box(one, within) for one, within in inner)
+
+
+def _item_type(entry: bytes) -> bytes:
+    """Of an entry of `iinf`: behind an id of 2 bytes in version 2, of 4 in version 3, and 2 of protection."""
+    at = FULL_BOX + {2: 4, 3: 6}[entry[0]]
+    return entry[at : at + 4]
+
+
+def _is_plain_ppm(data: bytes) -> bool:
+    """Whether it is as programs write it, such as `wire_pictures` for frames of videos: without a comment, and with
+    nothing behind its pixels."""
+    head = _PLAIN_PPM.match(data)
+    return head is not None and len(data) == head.end() + 3 * int(head[1]) * int(head[2])
 
 
 def _kept_metadata(image: Image.Image) -> tuple[bytes, bytes]:
@@ -184,6 +241,7 @@ def _png(data: bytes) -> bytes:
             small.append(pixel)
         at += 12 + size
     with Image.open(io.BytesIO(b"".join((*small, kept[-1]))), formats=["PNG"]) as image:
+        image.load()  # what stands behind the pixels, too
         exif, xmp = _kept_metadata(image)
     new = [png_chunk(b"eXIf", exif)] if exif else []
     if xmp:

@@ -132,13 +132,18 @@ def video_frames(
 
 
 def _container(source: str | Path | BinaryIO, start: float) -> Any:
-    """An open file, from a place before that second on if it is one where places can be sought, else from the first."""
+    """An open file, from a place before that second on if it is one where places can be sought, else from the first.
+
+    Where times may begin anew, as in MPEG-TS, none can: a place is sought by its time, and there may be two of it.
+    """
     import av
     import av.error
+    from av.format import Flags
 
     opened: Any = f"file:{source}" if isinstance(source, (str, Path)) else source
     container: Any = av.open(opened, options={"format_whitelist": _CONTAINERS})
-    if 1 < start < inf and isinstance(opened, str) and container.streams.video:
+    anew = container.format.flags & Flags.ts_discont.value
+    if 1 < start < inf and isinstance(opened, str) and container.streams.video and not anew:
         stream = container.streams.video[0]
         try:
             container.seek(int(start / stream.time_base) + (stream.start_time or 0), stream=stream)
