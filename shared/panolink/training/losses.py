@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from panolink.codec.networks.blocks import PIXEL_STEP
+from panolink.codec.networks.blocks import PIXEL_STEP, pixel_error
 from panolink.metrics.ssim import ssim_map
 
 UNIFORM_LMBDA = 0.134
@@ -68,8 +68,7 @@ def commitment_loss(features: Tensor, codes: Tensor, *, factor: int) -> Tensor:
     Tensor
         (batch,), in squared pixel units of 255 per pixel and channel.
     """
-    unit = PIXEL_STEP**2 / (3 * factor**2)
-    return (features - codes).square().sum(dim=1).mean(dim=(1, 2)) * unit
+    return (features - codes).square().sum(dim=1).mean(dim=(1, 2)) * pixel_error(factor)
 
 
 def rate_lmbda(step: Tensor) -> Tensor:

@@ -14,6 +14,18 @@ NETWORK_UNIT = 127.5 / PIXEL_STEP
 """features per unit of what networks compute with, which is pixels in [−1, 1]"""
 
 
+def pixel_error(factor: int) -> float:
+    """Squared error of a picture's values, in squared pixel units of 255, for each unit of squared error of a token's
+    feature: an orthonormal transform spreads it over the 3 · factor² values of the token's pixels.
+
+    Parameters
+    ----------
+    factor : int
+        Pixels that a token is wide and high.
+    """
+    return PIXEL_STEP**2 / (3 * factor**2)
+
+
 class ResidualBlock(nn.Module):
     """Residual block, as section III-B of the paper has it.
 

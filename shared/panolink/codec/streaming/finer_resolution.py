@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from panolink.codec.networks.blocks import PIXEL_STEP
+from panolink.codec.networks.blocks import pixel_error
 from panolink.codec.quantization.vector_quantizer import dequantize
 from panolink.codec.resolution import WHOLE, enlarge, reduce
 from panolink.codec.tokens import Tokens, steps_of_tokens
@@ -88,7 +88,7 @@ def squared_error(codec: Codec, image: NDArray[np.uint8], tokens: Tokens, featur
     rows, cols = tokens.kept.shape
     weight = np.exp2(-steps_of_tokens(rows, cols, tokens.focus) / 2)
     left = (features - dequantize(tokens, codec.network.codebook)).square().sum(dim=1)[0].cpu().numpy()
-    of_features = float((weight * left).sum() / weight.sum()) * PIXEL_STEP**2 / (3 * codec.model.profile.factor**2)
+    of_features = float((weight * left).sum() / weight.sum()) * pixel_error(codec.model.profile.factor)
     return of_features + resampling_error(image, tokens.reduction)
 
 
