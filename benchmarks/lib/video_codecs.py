@@ -15,6 +15,7 @@ import av
 import numpy as np
 from PIL import Image
 
+from benchmarks.lib import ffmpeg_codecs
 from benchmarks.lib.ffmpeg_codecs import TO_RGB, TO_YUV, ffmpeg_version, run_ffmpeg
 from benchmarks.lib.revisions import of_code
 
@@ -38,8 +39,8 @@ class CodedVideo:
 
 
 def version() -> str:
-    """What figures of these codecs depend on: ffmpeg, and the code of this module."""
-    return f"ffmpeg {ffmpeg_version()}, {of_code([Path(__file__)])[:8]}"
+    """What figures of these codecs depend on: ffmpeg, and the code here and of its calls."""
+    return f"ffmpeg {ffmpeg_version()}, {of_code([Path(__file__), Path(ffmpeg_codecs.__file__)])[:8]}"
 
 
 def _encoder(name: str, bits_per_second: float, key_interval: int | None, buffer_seconds: float) -> list[str]:

@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.lib import video_codecs
 from benchmarks.lib.panoramas import at_width, picture_files
-from benchmarks.lib.revisions import of_measures
+from benchmarks.lib.revisions import PACKAGE, of_code, of_measures
 from benchmarks.lib.video_codecs import coded_video, jpeg_frames
 from benchmarks.link.stream_air import through_the_air
 from benchmarks.link.stream_scenes import SCENES, clip, direction, heads, scene
@@ -324,6 +324,9 @@ def main(
         "width": width,
         "pictures": pictures,
         "model": f"{model}-{codec.fingerprint}",
+        "code": of_code(
+            source for package in ("codec", "link") for source in sorted((PACKAGE / package).rglob("*.py"))
+        ),
         "panoramas": list(panoramas),
         "others": f"{video_codecs.version()}, scores {of_measures()}",
     }

@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -327,3 +329,32 @@ def test_keys_of_json() -> None:
         "age_seconds",
         "realism",
     ]
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_a_watch_whose_output_nobody_reads():
+    """The first is noticed between two panoramas, and a line that has no room is never done."""
+    code = """
+import asyncio, sys
+from panolink.cli.watch import _FirstSignal
+async def work():
+    print("begins", file=sys.stderr, flush=True)
+    while True:
+        print("x" * 4000, flush=True)
+        await asyncio.sleep(0)
+with _FirstSignal() as signals:
+    try:
+        signals.run(work())
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr, flush=True)
+"""
+    unread, output = os.pipe()
+    with subprocess.Popen([sys.executable, "-c", code], stdout=output, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr and run.stderr.readline() == "begins\n"
+        time.sleep(0.5)  # until the pipe is full
+        for number in (signal.SIGTERM, signal.SIGINT):
+            run.send_signal(number)
+            time.sleep(0.2)
+        assert run.stderr.readline() == "interrupted\n"
+    os.close(unread)
+    os.close(output)

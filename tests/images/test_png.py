@@ -74,3 +74,11 @@ def test_what_is_damaged_says_nothing(chunk: bytes):
 
 def test_what_unpacks_to_much_is_cut():
     assert len(info(late(text(bytes(1 << 24))))["xmp"]) == 1 << 20
+
+
+def test_of_many_only_the_last_is_unpacked(monkeypatch: pytest.MonkeyPatch):
+    unpacked = []
+    real = zlib.decompressobj
+    monkeypatch.setattr(zlib, "decompressobj", lambda: unpacked.append(1) or real())
+    assert info(late(*(text(b"number %d" % number) for number in range(50)))) == {"xmp": b"number 49"}
+    assert len(unpacked) == 1

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import time
+import zlib
 
 import numpy as np
 import pytest
@@ -280,6 +282,24 @@ def test_runs_of_fill_bytes_take_no_time():
     stripped = stripped_of(readable)
     assert np.array_equal(read_picture(stripped).array, read_picture(data).array) and stripped_of(stripped) == stripped
     stripped_of(data[:-2] + run + b"\0" + data[-2:])
+
+
+def test_texts_that_are_no_metadata_are_not_unpacked():
+    """Pillow refuses those of more than 1 MiB, which a picture with its history may have."""
+    png = encode_image(PICTURE, ".png")
+    end = png.rindex(b"IEND") - 4
+    history = png_chunk(b"zTXt", b"history\0\0" + zlib.compress(bytes(range(32, 127)) * 12_000))
+    assert np.array_equal(read_picture(stripped_of(png[:end] + history + png[end:])).array, PICTURE)
+
+
+def test_files_of_many_small_parts_take_no_time():
+    png = encode_image(PICTURE, ".png")
+    first, end = png.index(b"IDAT") - 4, png.rindex(b"IEND") - 4
+    texts, pixels = png_chunk(b"tEXt", b"Raw profile type x\0") * 20_000, png_chunk(b"IDAT", b"") * 20_000
+    parts = png[:first] + texts + png[first:end] + pixels + png[end:]
+    began = time.process_time()
+    stripped_of(parts)
+    assert time.process_time() - began < 5
 
 
 def test_what_is_good_of_a_damaged_exif_is_not_sent():

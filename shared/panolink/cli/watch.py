@@ -127,10 +127,12 @@ def watch(
 
 
 class _FirstSignal:
-    """A block in which the first of SIGINT, SIGTERM and SIGHUP ends what it runs, and those that follow are ignored, so
-    that what has come can be finished. One that is ignored before, as `nohup` has it, stays so."""
+    """A block in which the first of SIGINT, SIGTERM and SIGHUP ends what it runs, a second one breaks off what does not
+    end (output that nobody reads), and once it has ended they are ignored, so that what has come can be finished. One
+    that is ignored before, as `nohup` has it, stays so."""
 
     _task: asyncio.Task[None] | None = None
+    _asked = False
 
     def __enter__(self) -> _FirstSignal:
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
@@ -159,9 +161,10 @@ class _FirstSignal:
 
     def _interrupt(self, *_: object) -> None:
         """Cancel the task, for what is raised in whatever runs just now could get lost there."""
-        self._ignore()
-        if self._task is None:
+        if self._task is None or self._asked:
+            self._ignore()
             raise KeyboardInterrupt
+        self._asked = True
         if not self._task.done():
             self._task.get_loop().call_soon_threadsafe(self._task.cancel)
 

@@ -18,8 +18,7 @@ def png_info(file: BinaryIO) -> dict[str, bytes]:
 
     Nothing is decoded, and of what is not metadata only lengths are read.
     """
-    found: dict[str, bytes] = {}
-    at, behind = len(_SIGNATURE), False
+    at, behind, last = len(_SIGNATURE), False, b""
     end = file.seek(0, os.SEEK_END)
     for _ in range(_MAX_CHUNKS):
         if at + 12 > end:
@@ -28,12 +27,14 @@ def png_info(file: BinaryIO) -> dict[str, bytes]:
         size, kind = struct.unpack(">I4s", file.read(8))
         if kind == b"IEND":
             break
-        if kind == b"iTXt" and behind and size <= _MAX_XMP and (xmp := _xmp(file.read(size))):
-            found["xmp"] = xmp
+        if kind == b"iTXt" and behind and size <= _MAX_XMP:
+            content = file.read(size)
+            last = content if content.startswith(_XMP) else last
         behind = behind or kind == b"IDAT"
         at += 12 + size
     file.seek(0)
-    return found
+    xmp = _xmp(last)  # of many, only one is unpacked
+    return {"xmp": xmp} if xmp else {}
 
 
 def _xmp(content: bytes) -> bytes:

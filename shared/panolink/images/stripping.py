@@ -45,7 +45,9 @@ of which an erased memory card has millions, to be looked at once each."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = frozenset(b"IHDR PLTE IDAT IEND tRNS cICP iCCP sRGB gAMA cHRM sBIT mDCV cLLI".split())
-_PNG_METADATA = frozenset((b"eXIf", b"tEXt", b"zTXt", b"iTXt"))
+_PNG_TEXT = frozenset((b"tEXt", b"zTXt", b"iTXt"))
+_PNG_KEYWORDS = (b"XML:com.adobe.xmp\0", b"Raw profile type ")
+"""Of texts that are metadata, the second as ImageMagick writes them."""
 _ONE_PIXEL = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
 
 _WEBP_KEPT = frozenset((b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP"))
@@ -57,7 +59,8 @@ _PLAIN_PPM = re.compile(rb"P6\n(\d{1,9}) (\d{1,9})\n255\n")
 _PIXEL_BOXES = {"AVIF": (b"ftyp", b"meta", b"mdat"), "JPEG2000": (b"jP  ", b"ftyp", b"jp2h", b"jp2c")}
 _INNER_BOXES = {
     b"jp2h": frozenset((b"ihdr", b"bpcc", b"colr", b"pclr", b"cmap", b"cdef", b"res ")),
-    b"meta": frozenset((b"hdlr", b"pitm", b"iloc", b"iinf", b"iref", b"iprp", b"idat", b"grpl", b"dinf")),
+    b"res ": frozenset((b"resc", b"resd")),
+    b"meta": frozenset((b"hdlr", b"pitm", b"iloc", b"iinf", b"iref", b"iprp", b"idat", b"grpl")),
     b"iprp": frozenset((b"ipco", b"ipma")),
     b"ipco": frozenset(
         (
@@ -176,7 +179,9 @@ def _with_info(**info: bytes) -> Image.Image:
 
 def _jpeg(data: bytes) -> bytes:
     """The first picture of a file; previews, gain maps, or the other eye's (MPF) behind it are not read, and go."""
-    kept, exif, xmp, at, scanned = [], b"", b"", 2, False
+    kept: list[bytes] = []
+    exif: list[bytes] = []
+    xmp, at, scanned = b"", 2, False
     while (marker := _marker(data, at))[1] != _EOI:
         at, kind = marker
         size = 2 + struct.unpack_from(">H", data, at + 2)[0]
@@ -193,7 +198,7 @@ def _jpeg(data: bytes) -> bytes:
         elif name and body.startswith(name):
             kept.append(_segment(kind, body[:most] if kind != _APP0 else body[:12].ljust(14, b"\0")))
         elif kind == _APP1 and body.startswith(_EXIF):
-            exif += body.removeprefix(_EXIF)
+            exif.append(body.removeprefix(_EXIF))
         elif kind == _APP1 and body.startswith(_XMP):
             xmp = body.removeprefix(_XMP)
         at += size
@@ -204,7 +209,7 @@ def _jpeg(data: bytes) -> bytes:
                 raise ValueError("truncated")
             kept.append(data[at : end.start()])
             at = end.start()
-    new_exif, new_xmp = _kept_metadata(_with_info(exif=exif, xmp=xmp))
+    new_exif, new_xmp = _kept_metadata(_with_info(exif=b"".join(exif), xmp=xmp))
     new = [_segment(_APP1, name + body) for name, body in ((_EXIF, new_exif), (_XMP, new_xmp)) if body]
     first = 1 if kept and kept[0][1] == _APP0 else 0  # JFIF stands in front of all others
     return b"".join((data[:2], *kept[:first], *new, *kept[first:], bytes((0xFF, _EOI))))
@@ -225,9 +230,9 @@ def _segment(kind: int, body: bytes) -> bytes:
 
 def _png(data: bytes) -> bytes:
     """The first picture of a file, up to the end that it names; the further frames of an animation go."""
-    kept, at, kind = [], len(_PNG), b""
+    kept, at, kind, has_pixel = [], len(_PNG), b"", False
     # Metadata may be compressed, and stand behind the pixels: Pillow reads them of a file whose picture is one pixel.
-    pixel, small = png_chunk(b"IDAT", zlib.compress(b"\0\0")), [_PNG, _ONE_PIXEL]
+    small = [_PNG, _ONE_PIXEL]
     while kind != b"IEND":
         (size,) = struct.unpack_from(">I", data, at)
         kind, chunk = data[at + 4 : at + 8], data[at : at + 12 + size]
@@ -235,10 +240,11 @@ def _png(data: bytes) -> bytes:
             raise ValueError("truncated")
         if kind in _PNG_KEPT:
             kept.append(chunk)
-        if kind in _PNG_METADATA:
+        if kind == b"eXIf" or (kind in _PNG_TEXT and chunk[8:].startswith(_PNG_KEYWORDS)):
             small.append(chunk)
-        elif kind == b"IDAT" and pixel not in small:
-            small.append(pixel)
+        elif kind == b"IDAT" and not has_pixel:
+            small.append(png_chunk(b"IDAT", zlib.compress(b"\0\0")))
+            has_pixel = True
         at += 12 + size
     with Image.open(io.BytesIO(b"".join((*small, kept[-1]))), formats=["PNG"]) as image:
         image.load()  # what stands behind the pixels, too
@@ -263,6 +269,8 @@ def _webp(data: bytes) -> bytes:
         if kind == b"ANMF":
             inner = (one for one in _webp_chunks(body[_FRAME_HEADER:]) if one[0] in _WEBP_KEPT)
             body = body[:_FRAME_HEADER] + b"".join(_webp_chunk(*one) for one in inner)
+        if kind in (b"VP8 ", b"VP8L", b"ALPH") and kind in found:
+            raise ValueError("a second picture")
         if kind in _WEBP_KEPT:
             kept.append((kind, body))
         found.setdefault(kind, body)

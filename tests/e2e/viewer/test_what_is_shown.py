@@ -147,6 +147,40 @@ def test_a_picture_without_its_original_is_not_compared_with_another_one(open_pa
     assert len(asked) == 2
 
 
+def test_a_map_that_is_there_while_the_original_is_fetched_is_shown_too(open_page: Open) -> None:
+    viewer = Viewer()
+    page = open_page(viewer=viewer)
+    file = io.BytesIO()
+    Image.new("RGB", (64, 32), "white").save(file, "JPEG")
+    late: list[Any] = []
+    maps: list[str] = []
+
+    def map_of(route: Any) -> None:
+        maps.append(route.request.url)
+        route.fulfill(body=grey(200), content_type="image/png")
+
+    page.route("**/api/sent*", lambda route: late.append(route))
+    page.route("**/api/activation*", map_of)
+    page.click("[data-mode=compare]")
+    page.select_option("#overlay", "activation")
+    viewer.picture(original=True)
+
+    def asked() -> bool:
+        page.wait_for_timeout(50)
+        return len(late) == 1
+
+    until(asked)
+    viewer.delivery("city #1", activation=True)
+    page.wait_for_timeout(200)
+    late[0].fulfill(body=file.getvalue(), content_type="image/jpeg")
+
+    def mapped() -> bool:
+        page.wait_for_timeout(50)
+        return len(maps) == 1
+
+    until(mapped)
+
+
 def test_a_lost_webgl_context_comes_back_with_the_panorama(open_page: Open) -> None:
     viewer = Viewer()
     page = open_page(viewer=viewer)

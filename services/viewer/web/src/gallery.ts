@@ -102,15 +102,14 @@ export class Gallery {
         try {
           const picture = await createImageBitmap(now.jpeg); // decoded beside the page's own thread
           this.thumbnail(now, picture);
-          const { mode } = this;
-          const { chosen } = this.overlays;
+          const asked = this.wanted(now);
           const beside = await this.beside(now); // or it would be compared with the one before it meanwhile
           this.sphere.show("received", picture);
           this.current = now;
           this.put(now, beside);
           this.apply();
           document.body.dataset.shown = String(now.header.number);
-          if (mode !== this.mode || chosen !== this.overlays.chosen) await this.update(); // which need something else
+          if (asked !== this.wanted(now)) await this.update();
         } catch (error) {
           console.error(error); // a picture that cannot be shown keeps no other one back
         }
@@ -119,6 +118,11 @@ export class Gallery {
     } finally {
       this.busy = false;
     }
+  }
+
+  /** On what it depends which things are fetched: where it has changed meanwhile, something else is needed. */
+  private wanted({ activation }: Shot): string {
+    return `${this.mode} ${this.overlays.chosen} ${activation}`;
   }
 
   /** Fetch what the view needs beside the received picture, and set the view; what comes too late is not shown. */
