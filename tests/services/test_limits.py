@@ -86,7 +86,7 @@ async def test_a_picture_that_cannot_fit_is_refused_before_memory_is_taken(start
     receiver = await start("receiver", max_picture_bytes=1 << 20)  # 13,107 pixels at 80 bytes
     transmitter = await start("transmitter", target=receiver.address)
     (got,) = await sent(transmitter.address, [("too large", panorama)])
-    assert got.code == "RESOURCE_EXHAUSTED" and "a picture of 32768 pixels takes 2 MiB" in (got.error or "")
+    assert got.code == "RESOURCE_EXHAUSTED" and "a picture of 256×128 pixels takes 2 MiB" in (got.error or "")
     transmitter = await start("transmitter", target=receiver.address, max_picture_bytes=1 << 20)
     (got,) = await sent(transmitter.address, [("too large", panorama)])
     assert got.code == "RESOURCE_EXHAUSTED" and "takes 3 MiB" in (got.error or "") and not got.symbols

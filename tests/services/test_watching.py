@@ -18,6 +18,10 @@ from panolink.rpc.server.server import Server
 Start = Callable[..., Awaitable[Server]]
 
 
+SQUARE = b"P6\n64 64\n255\n" + bytes(3 * 64 * 64)
+"""a picture that only the transmitter refuses: it is not 2:1"""
+
+
 @pytest.fixture
 def logged() -> Iterator[Callable[[], list[dict[str, Any]]]]:
     """`logged()` gives the lines so far, parsed."""
@@ -57,7 +61,7 @@ async def test_each_panorama_has_a_line_at_each_service(
     receiver = await start("receiver")
     channel = await start("channel", target=receiver.address, snr_db=30, seed=1)
     transmitter = await start("transmitter", target=channel.address)
-    await sent(transmitter.address, [("one.png", panorama), ("two.png", panorama), ("bad.png", b"no image")])
+    await sent(transmitter.address, [("one.png", panorama), ("two.png", panorama), ("bad.ppm", SQUARE)])
     lines = [line for line in logged() if "panorama" in line]
     by_logger = Counter(line["logger"].removeprefix("panolink.services.") for line in lines)
     assert by_logger == {"transmitter.delivery_log": 3, "channel.servicer": 2, "receiver.burst_handler": 2}
@@ -70,9 +74,9 @@ async def test_each_panorama_has_a_line_at_each_service(
         assert delivered["seconds"]["total"] >= delivered["seconds"]["decode"] > 0
         same = [line for line in lines if line["panorama"] == delivered["panorama"]]
         assert {line["logger"].split(".")[2] for line in same} == {"transmitter", "channel", "receiver"}
-    (bad,) = [line for line in lines if line.get("source") == "bad.png"]
+    (bad,) = [line for line in lines if line.get("source") == "bad.ppm"]
     assert (bad["level"], bad["code"], bad["panorama_id"]) == ("warning", "INVALID_ARGUMENT", "3")
-    assert "not an image" in bad["message"]
+    assert "64×64" in bad["message"]
 
 
 async def test_what_is_refused_at_the_door_has_its_line_too(

@@ -34,7 +34,7 @@ def random_index_context(codes: int, *, embedding: int = 3, hidden: int = 8) -> 
 def random_feature_context(
     codes: int, dim: int, *, differences: int = 4, embedding: int = 3, hidden: int = 8
 ) -> FeatureContextModel:
-    random = np.random.default_rng(9)
+    random, differences = np.random.default_rng(9), min(differences, dim)
     return FeatureContextModel(
         embedding=weights(random, codes + 1, embedding),
         bands=100 * weights(random, BANDS, hidden).astype(np.int16),
