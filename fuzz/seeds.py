@@ -195,8 +195,13 @@ def texts() -> None:
 
 def videos() -> None:
     """Boxes of an MP4 file with metadata of both versions, no frames in them, behind FFmpeg's side data."""
-    told = {"Spherical": "true", "Stitched": "true", "ProjectionType": "equirectangular", "InitialViewPitchDegrees": -3}
-    tags = "".join(f"<GSpherical:{name}>{value}</GSpherical:{name}>" for name, value in told.items())
+    properties = {
+        "Spherical": "true",
+        "Stitched": "true",
+        "ProjectionType": "equirectangular",
+        "InitialViewPitchDegrees": -3,
+    }
+    tags = "".join(f"<GSpherical:{name}>{value}</GSpherical:{name}>" for name, value in properties.items())
     xml = f"<rdf:SphericalVideo>{tags}</rdf:SphericalVideo>"
     track = box(b"tkhd", bytes(84)) + box(b"uuid", UUID_V1 + xml.encode())
     file = box(b"ftyp", b"isom\0\0\2\0") + box(b"mdat", bytes(16)) + box(b"moov", box(b"trak", track))

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.lib.quality_measures import MEASURES
 from benchmarks.lib.rate_points import BASELINES
-from benchmarks.lib.revisions import of_measures
+from benchmarks.lib.revisions import is_of_these_measures, of_measures
 
 KEYS = ("image", "codec", "setting", "bpp", "reached", "revision")
 """columns before those of measures: width x height and a hash of the pixels, name and version, a quality or a target,
@@ -41,9 +41,9 @@ def write(table: Table, cache: Cache = Path(".cache/rate_distortion")) -> None:
         if file.stem not in versions:
             continue
         for setting, point in sorted(json.loads(file.read_text()).items()):
-            scores = [f"{point[name]:.5g}" if name in point else "" for name in MEASURES]
-            if point.get("revision") != of_measures():
+            if not is_of_these_measures(point):
                 continue
+            scores = [f"{point[name]:.5g}" if name in point else "" for name in MEASURES]
             bpp, reached = f"{point['bpp']:.6g}", int(point["reached"])
             rows.append([file.parent.name, file.stem, setting, bpp, reached, of_measures(), *scores])
     if not rows:
@@ -62,7 +62,7 @@ def read(table: Table, cache: Cache = Path(".cache/rate_distortion")) -> None:
     others = 0
     with table.open(newline="") as opened:
         for row in csv.DictReader(opened):
-            if row.get("revision") != of_measures():
+            if not is_of_these_measures(row):
                 others += 1
                 continue
             scores = {name: float(row[name]) for name in MEASURES if row.get(name)}
@@ -70,7 +70,7 @@ def read(table: Table, cache: Cache = Path(".cache/rate_distortion")) -> None:
             found.setdefault(cache / row["image"] / f"{row['codec']}.json", {})[row["setting"]] = point
     for file, points in found.items():
         there = json.loads(file.read_text()) if file.exists() else {}
-        measured = {setting: point for setting, point in there.items() if point.get("revision") == of_measures()}
+        measured = {setting: point for setting, point in there.items() if is_of_these_measures(point)}
         merged = {setting: points.get(setting, {}) | measured.get(setting, {}) for setting in points | measured}
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(merged, indent=1))

@@ -4,8 +4,9 @@ import ast
 import functools
 import gc
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import panolink
 from benchmarks.lib import quality_measures
@@ -33,6 +34,11 @@ def of_measures() -> str:
     metrics = sorted(set((PACKAGE / "metrics").glob("*.py")) - {PACKAGE / "metrics/bd_rate.py"})
     sphere = [PACKAGE / "sphere" / name for name in ("viewports.py", "latitude.py")]
     return of_code([*metrics, *sphere, Path(quality_measures.__file__)])[:8]
+
+
+def is_of_these_measures(point: Mapping[str, Any]) -> bool:
+    """Whether a kept point was scored by the measures as they are."""
+    return point.get("revision") == of_measures()
 
 
 def of_code(sources: Iterable[Path]) -> str:

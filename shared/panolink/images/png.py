@@ -7,8 +7,10 @@ import struct
 import zlib
 from typing import BinaryIO
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_XMP = b"XML:com.adobe.xmp\0"
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+XMP_KEYWORD = b"XML:com.adobe.xmp\0"
+"""with which an iTXt chunk of XMP begins"""
+
 _MAX_CHUNKS = 1 << 18  # 2 GiB of the 8 KiB that encoders commonly put into one
 _MAX_XMP = 1 << 20  # bytes, as Pillow takes them
 
@@ -18,7 +20,7 @@ def png_info(file: BinaryIO) -> dict[str, bytes]:
 
     Nothing is decoded, and of what is not metadata only lengths are read.
     """
-    at, behind, last = len(_SIGNATURE), False, b""
+    at, behind, last = len(SIGNATURE), False, b""
     end = file.seek(0, os.SEEK_END)
     for _ in range(_MAX_CHUNKS):
         if at + 12 > end:
@@ -29,7 +31,7 @@ def png_info(file: BinaryIO) -> dict[str, bytes]:
             break
         if kind == b"iTXt" and behind and size <= _MAX_XMP:
             content = file.read(size)
-            last = content if content.startswith(_XMP) else last
+            last = content if content.startswith(XMP_KEYWORD) else last
         behind = behind or kind == b"IDAT"
         at += 12 + size
     file.seek(0)
@@ -39,11 +41,11 @@ def png_info(file: BinaryIO) -> dict[str, bytes]:
 
 def _xmp(content: bytes) -> bytes:
     """Of an iTXt chunk: keyword, flag and method of compression, language, translated keyword, and text."""
-    language = content[len(_XMP) + 2 :]
-    if not content.startswith(_XMP) or language.count(b"\0") < 2:
+    language = content[len(XMP_KEYWORD) + 2 :]
+    if not content.startswith(XMP_KEYWORD) or language.count(b"\0") < 2:
         return b""
     text = language.split(b"\0", 2)[2]
-    if not content[len(_XMP)]:
+    if not content[len(XMP_KEYWORD)]:
         return text
     try:
         return zlib.decompressobj().decompress(text, _MAX_XMP)

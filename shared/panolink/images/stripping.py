@@ -19,6 +19,7 @@ from panolink.images.jp2 import is_plain_codestream
 from panolink.images.metadata import PHOTOGRAPHED, xmp_in
 from panolink.images.mp4_boxes import FULL_BOX, boxes, top_boxes
 from panolink.images.orientation import orientation_of
+from panolink.images.png import SIGNATURE, XMP_KEYWORD
 from panolink.images.write import png_chunk, png_xmp_chunk
 
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
@@ -43,10 +44,9 @@ _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """Of a segment behind coded data, in which 0xFF is followed by 0x00 or is that of a restart marker; without fill bytes,
 of which an erased memory card has millions, to be looked at once each."""
 
-_PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = frozenset(b"IHDR PLTE IDAT IEND tRNS cICP iCCP sRGB gAMA cHRM sBIT mDCV cLLI".split())
 _PNG_TEXT = frozenset((b"tEXt", b"zTXt", b"iTXt"))
-_PNG_KEYWORDS = (b"XML:com.adobe.xmp\0", b"Raw profile type ")
+_PNG_KEYWORDS = (XMP_KEYWORD, b"Raw profile type ")
 """Of texts that are metadata, the second as ImageMagick writes them."""
 _ONE_PIXEL = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
 
@@ -230,9 +230,9 @@ def _segment(kind: int, body: bytes) -> bytes:
 
 def _png(data: bytes) -> bytes:
     """The first picture of a file, up to the end that it names; the further frames of an animation go."""
-    kept, at, kind, has_pixel = [], len(_PNG), b"", False
+    kept, at, kind, has_pixel = [], len(SIGNATURE), b"", False
     # Metadata may be compressed, and stand behind the pixels: Pillow reads them of a file whose picture is one pixel.
-    small = [_PNG, _ONE_PIXEL]
+    small = [SIGNATURE, _ONE_PIXEL]
     while kind != b"IEND":
         (size,) = struct.unpack_from(">I", data, at)
         kind, chunk = data[at + 4 : at + 8], data[at : at + 12 + size]
@@ -252,7 +252,7 @@ def _png(data: bytes) -> bytes:
     new = [png_chunk(b"eXIf", exif)] if exif else []
     if xmp:
         new.append(png_xmp_chunk(xmp))
-    return b"".join((_PNG, kept[0], *new, *kept[1:]))
+    return b"".join((SIGNATURE, kept[0], *new, *kept[1:]))
 
 
 def _webp(data: bytes) -> bytes:

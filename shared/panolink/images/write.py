@@ -16,6 +16,7 @@ from panolink.errors import ImageError
 from panolink.files import write_file
 from panolink.images.formats import MAX_PIXELS, MOST_SIDE
 from panolink.images.metadata import xmp_of
+from panolink.images.png import SIGNATURE, XMP_KEYWORD
 from panolink.sphere.metadata import SphereMetadata
 
 _TIFF_XMP = 700
@@ -146,7 +147,7 @@ def encode_png(array: NDArray[np.uint8], *, sphere: SphereMetadata | None = None
     data.append(deflate.flush())
     header = struct.pack(">IIBBBBB", width, height, 8, _PNG_COLOUR[step], 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", b"".join(data)), (b"IEND", b"")]
-    png = b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(kind, content) for kind, content in chunks)
+    png = SIGNATURE + b"".join(png_chunk(kind, content) for kind, content in chunks)
     extra = [png_chunk(b"eXIf", exif)] if exif else []
     if sphere is not None:
         extra.append(png_xmp_chunk(xmp_of(sphere, width=width, height=height)))
@@ -160,7 +161,7 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
 
 def png_xmp_chunk(xmp: bytes) -> bytes:
     """XMP as a chunk of a PNG file."""
-    return png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
+    return png_chunk(b"iTXt", XMP_KEYWORD + b"\0\0\0\0" + xmp)
 
 
 def _with_chunks(png: bytes, chunks: list[bytes]) -> bytes:

@@ -6,7 +6,7 @@ import typer
 
 from benchmarks.codec import codec_points
 from benchmarks.codec.codec_points import read, write
-from benchmarks.lib import rate_points
+from benchmarks.lib import rate_points, revisions
 from benchmarks.lib.image_codecs import PILLOW_CODECS
 from benchmarks.lib.rate_points import Subject, baseline, points
 
@@ -55,7 +55,7 @@ def test_what_other_code_has_scored_stays_out(tmp_path: Path, monkeypatch: pytes
         measured(counted, tmp_path / "cache")
     assert coded == list(SETTINGS)
     write(tmp_path / "points.csv", tmp_path / "cache")
-    for module in (rate_points, codec_points):
+    for module in (revisions, rate_points, codec_points):
         monkeypatch.setattr(module, "of_measures", lambda: "changed")
     with pytest.raises(typer.BadParameter, match="no points of other codecs"):
         write(tmp_path / "none.csv", tmp_path / "cache")
